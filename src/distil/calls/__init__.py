@@ -1,0 +1,1 @@
+"""Stage or floor `calls`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `collect`: see docs/architecture.md."""

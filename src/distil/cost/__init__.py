@@ -1,0 +1,1 @@
+"""Stage or floor `cost`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `curate`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `doctor`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `evaluate`: see docs/architecture.md."""

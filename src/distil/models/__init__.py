@@ -1,0 +1,1 @@
+"""Stage or floor `models`: see docs/architecture.md."""

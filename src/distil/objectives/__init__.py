@@ -1,0 +1,1 @@
+"""Stage or floor `objectives`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `prompts`: see docs/architecture.md."""

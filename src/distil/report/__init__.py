@@ -1,0 +1,1 @@
+"""Stage or floor `report`: see docs/architecture.md."""

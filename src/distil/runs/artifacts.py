@@ -1,0 +1,112 @@
+"""The map of the whole program: every file of a project, its record type, who writes it and who reads it.
+
+Not a registry: nothing is looked up here at run time except the paths, which come from `Project`. docs/architecture.md draws
+its table from this list, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "report")
+
+
+class Artifact(NamedTuple):
+    """One kind of file in a project."""
+
+    path: str
+    """Relative to the project; NAME stands for a student's name."""
+    record: str
+    """What a line or the file holds."""
+    writer: str
+    """The stage that makes it."""
+    readers: tuple[str, ...]
+    """The stages that use it."""
+
+
+ARTIFACTS: tuple[Artifact, ...] = (
+    Artifact("distil.yaml", "Config", "init", ("all",)),
+    Artifact("ledger.sqlite", "Call + raw bodies", "calls", ("collect", "cost", "report", "ledger")),
+    Artifact("work/prompts/prompts.jsonl", "Prompt", "prompts", ("collect", "curate", "plan")),
+    Artifact("work/collect/answers.jsonl", "Answer", "collect", ("curate", "cost", "doctor")),
+    Artifact("work/collect/failures.jsonl", "prompt id, teacher and why", "collect", ("collect", "doctor")),
+    Artifact("work/curate/train.jsonl", "Example (chat line)", "curate", ("signals", "train", "doctor")),
+    Artifact("work/curate/validation.jsonl", "Example (chat line)", "curate", ("train", "serve")),
+    Artifact("work/curate/test.jsonl", "Example (chat line)", "curate", ("evaluate",)),
+    Artifact("work/curate/dropped.jsonl", "Verdict", "curate", ("doctor", "report")),
+    Artifact("work/signals/", "shards of the teacher's distributions", "signals", ("train",)),
+    Artifact("work/train/NAME/metrics.jsonl", "step metrics", "train", ("report", "doctor")),
+    Artifact("work/train/NAME/checkpoints/", "Trainer checkpoints", "train", ("train",)),
+    Artifact("work/train/NAME/model/", "Hugging Face folder", "train", ("evaluate", "serve", "export")),
+    Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", ("export",)),
+    Artifact("work/evaluate/NAME/predictions.jsonl", "Prediction", "evaluate", ("doctor", "serve", "view")),
+    Artifact("work/evaluate/NAME/scores.jsonl", "Score", "evaluate", ("report", "compare")),
+    Artifact("work/evaluate/NAME/summary.json", "verdict and intervals", "evaluate", ("report", "doctor", "cost")),
+    Artifact("work/report/index.html", "one self-contained page", "report", ("people",)),
+)
+
+
+class Project:
+    """A project folder: paths only, it reads and writes nothing."""
+
+    def __init__(self, root: Path | str = ".") -> None:
+        self.root = Path(root).resolve()
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.root)!r})"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "distil.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.sqlite"
+
+    @property
+    def prompts(self) -> Path:
+        return self.stage("prompts") / "prompts.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        return self.stage("collect") / "answers.jsonl"
+
+    @property
+    def failures(self) -> Path:
+        return self.stage("collect") / "failures.jsonl"
+
+    def split(self, name: str) -> Path:
+        """train, validation or test -> the file of that split."""
+        return self.stage("curate") / f"{name}.jsonl"
+
+    @property
+    def dropped(self) -> Path:
+        return self.stage("curate") / "dropped.jsonl"
+
+    @property
+    def signals(self) -> Path:
+        return self.stage("signals")
+
+    @property
+    def report(self) -> Path:
+        return self.stage("report") / "index.html"
+
+    def stage(self, stage: str, name: str | None = None) -> Path:
+        """The folder of a stage; train and evaluate have one per student."""
+        folder = self.root / "work" / stage
+        return folder / name if name else folder
+
+    def model(self, name: str) -> Path:
+        """The trained student's Hugging Face folder."""
+        return self.stage("train", name) / "model"
+
+    def students(self) -> list[str]:
+        """Names of the students whose training is done, oldest manifest first."""
+        manifests = self.stage("train").glob("*/manifest.json")
+        return [m.parent.name for m in sorted(manifests, key=lambda m: m.stat().st_mtime)]
+
+    def relative(self, path: Path) -> str:
+        """A path as the manifest names it: relative to the project where it lies inside, absolute otherwise."""
+        resolved = path.resolve()
+        return resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else str(resolved)

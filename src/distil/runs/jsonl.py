@@ -1,0 +1,131 @@
+"""JSON Lines: typed, atomic, loud about a bad line. The only reader and writer of record files.
+
+A bad line is an error that names file, line and field; it is never skipped in silence. Not for the ledger (SQLite) or tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from distil.errors import UserError, WorkFailed
+from distil.records import SCHEMA_VERSION, Example
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields (line number from 1, object) for each non-blank line. Raises UserError on a missing file or a bad line."""
+    if not path.exists():
+        raise UserError(f"{path} is not there. Expected a JSON Lines file; check the path, or run `distil status`.")
+    with path.open(encoding="utf-8") as file:
+        try:
+            for number, text in enumerate(file, start=1):
+                if not text.strip():
+                    continue
+                yield number, _parse(path, number, text)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Convert it to UTF-8."
+            ) from None
+
+
+def _parse(path: Path, number: int, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}). "
+            "Expected one JSON object per line; mend or delete that line and run again."
+        ) from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}, line {number}: found a JSON {type(value).__name__}, expected an object like {{...}}.")
+    return value
+
+
+def read_records(path: Path, record: type[R]) -> Iterator[R]:
+    """Yields the file's records, validated. Raises UserError that names file, line and field."""
+    for number, line in read_lines(path):
+        version = line.pop("schema", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"{path}, line {number}: schema version {version}, this tool reads {SCHEMA_VERSION}. Update distil."
+            )
+        try:
+            yield record.model_validate(line)
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {describe(error)}") from None
+
+
+def read_examples(path: Path) -> Iterator[Example]:
+    """Yields the examples of a train, validation or test file. Raises UserError that names file, line and field."""
+    for number, line in read_lines(path):
+        try:
+            yield Example.from_chat(line)
+        except ValidationError as error:
+            raise UserError(f"{path}, line {number}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """`field 'a.b': message` for the first few faults of a validation error."""
+    faults = []
+    for fault in error.errors()[:3]:
+        where = ".".join(str(part) for part in fault["loc"]) or "the object"
+        faults.append(f"field {where!r}: {fault['msg'][:1].lower()}{fault['msg'][1:]}")
+    return "; ".join(faults)
+
+
+def record_line(record: BaseModel) -> str:
+    """One line of a record file: the chat format for examples, the plain record otherwise, with its schema version."""
+    if isinstance(record, Example):
+        return json.dumps(record.to_chat(), ensure_ascii=False)
+    return json.dumps(record.model_dump(exclude_none=True) | {"schema": SCHEMA_VERSION}, ensure_ascii=False)
+
+
+def write_records(path: Path, records: Iterable[BaseModel]) -> int:
+    """Writes all records to a file at once (atomic replace) and returns how many. Raises WorkFailed when the disk is full."""
+    return write_lines(path, (record_line(record) for record in records))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Writes lines atomically: a temporary file beside the target, fsync, rename. Returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WorkFailed(
+            f"Could not write {path}: {error.strerror}. Free some space and run again; nothing is lost."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes one JSON document atomically, indented, keys in the given order."""
+    write_lines(path, [json.dumps(value, ensure_ascii=False, indent=2)])
+
+
+def read_json(path: Path) -> Any:
+    """Reads one JSON document. Raises UserError that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there. Run `distil status` to see which stage makes it.") from None
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}: not valid JSON ({error.msg}, line {error.lineno}). Delete it and run its stage again."
+        ) from None

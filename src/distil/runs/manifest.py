@@ -1,0 +1,166 @@
+"""When is a stage done? When its manifest is there. When is it stale? When what it read has changed since.
+
+`stage_run` is how every stage writes: it locks the folder, and writes the manifest last and only on success. Not a scheduler:
+the order of stages is in distil/pipeline.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+import distil
+from distil.errors import UserError
+from distil.ids import file_sha256, folder_sha256
+from distil.records import FileStamp, Manifest
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import describe, read_json, write_json
+
+State = Literal["missing", "stale", "done"]
+NOTED_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "tokenizers",
+    "sentence-transformers",
+    "genai-prices",
+    "aiohttp",
+)
+
+
+def now() -> str:
+    """ISO time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def stamp(path: Path, count: int | None = None) -> FileStamp:
+    """Hash of a file, or of a folder over the names and contents below it."""
+    return FileStamp(sha256=folder_sha256(path) if path.is_dir() else file_sha256(path), count=count)
+
+
+class StageRun:
+    """What a running stage notes down for its manifest. Made by `stage_run`."""
+
+    def __init__(self, project: Project, stage: str, name: str | None, config: Mapping[str, Any]) -> None:
+        self.project = project
+        self.stage = stage
+        self.name = name
+        self.folder = project.stage(stage, name)
+        self.started = now()
+        self.usd = 0.0
+        self.notes: dict[str, Any] = {}
+        self.seeds: dict[str, int] = {}
+        self._config = dict(config)
+        self._inputs: dict[str, FileStamp] = {}
+        self._outputs: dict[str, FileStamp] = {}
+
+    def reads(self, path: Path, count: int | None = None) -> Path:
+        """Notes an input as it is now. Call it before reading, so that a change while the stage runs makes it stale."""
+        self._inputs[self.project.relative(path)] = stamp(path, count)
+        return path
+
+    def wrote(self, path: Path, count: int | None = None) -> Path:
+        """Notes a finished output."""
+        self._outputs[self.project.relative(path)] = stamp(path, count)
+        return path
+
+    def manifest(self) -> Manifest:
+        """The manifest as of now."""
+        return Manifest(
+            tool_version=distil.__version__,
+            stage=self.stage,
+            name=self.name,
+            config=self._config,
+            inputs=self._inputs,
+            outputs=self._outputs,
+            seeds=self.seeds,
+            packages=package_versions(),
+            usd=round(self.usd, 8),
+            started=self.started,
+            finished=now(),
+            notes=self.notes,
+        )
+
+
+@contextmanager
+def stage_run(project: Project, stage: str, config: Mapping[str, Any], name: str | None = None) -> Iterator[StageRun]:
+    """Locks the stage's folder, yields a StageRun, and writes manifest.json last, only when the block did not raise.
+
+    `config` is the resolved section (`section.model_dump(mode="json")`). Raises UserError when another process runs the stage.
+    """
+    run = StageRun(project, stage, name, config)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with _lock(run.folder / ".lock", stage):
+        yield run
+        write_json(run.folder / "manifest.json", run.manifest().model_dump(mode="json"))
+
+
+@contextmanager
+def _lock(path: Path, stage: str) -> Iterator[None]:
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise UserError(
+                f"Another `distil {stage}` is running in this project (process {owner}). Wait for it, or stop it and run again."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def read_manifest(project: Project, stage: str, name: str | None = None) -> Manifest | None:
+    """The stage's manifest, or None when the stage is not done. Raises UserError when it can't be read."""
+    path = project.stage(stage, name) / "manifest.json"
+    if not path.exists():
+        return None
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}. Delete it and run `distil {stage}` again.") from None
+
+
+def stage_state(
+    project: Project, stage: str, name: str | None = None, config: Mapping[str, Any] | None = None
+) -> tuple[State, str]:
+    """(missing | stale | done, why). Stale: a recorded input or output changed or is gone, or `config` differs."""
+    manifest = read_manifest(project, stage, name)
+    if manifest is None:
+        return "missing", "has not run yet"
+    for kind, stamps in (("input", manifest.inputs), ("output", manifest.outputs)):
+        for relative, then in stamps.items():
+            path = project.root / relative
+            if not path.exists():
+                return "stale", f"{kind} {relative} is gone"
+            if stamp(path).sha256 != then.sha256:
+                return "stale", f"{kind} {relative} has changed"
+    if config is not None and dict(config) != manifest.config:
+        keys = sorted(k for k in {*config, *manifest.config} if config.get(k) != manifest.config.get(k))
+        return "stale", f"settings have changed: {', '.join(keys)}"
+    return "done", f"finished {manifest.finished}"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that shape results; nothing is imported."""
+    versions = {}
+    for package in NOTED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Stage or floor `serve`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `signals`: see docs/architecture.md."""

@@ -1,0 +1,1 @@
+"""Stage or floor `train`: see docs/architecture.md."""
