@@ -1,1 +1,5 @@
-"""Stage or floor `calls`: see docs/architecture.md."""
+"""The one door to any model behind an API: providers, rate limits, retries, budget, prices, the ledger, batch jobs.
+
+Start at client.py. Stages import `distil.calls.request`, `.client`, `.ledger`, `.prices`; nothing here imports aiohttp
+before something is sent.
+"""
