@@ -1,0 +1,18 @@
+"""The `prompts` section of distil.yaml. Not the loading: that is stage.py and sources.py."""
+
+from __future__ import annotations
+
+from distil.runs.section import Section
+
+
+class PromptsConfig(Section):
+    """Where the questions come from."""
+
+    path: str = "prompts.jsonl"
+    """Relative to the project: JSONL, CSV, TSV, TXT, Parquet, a folder saved by `datasets`, or OpenAI-format logs.
+
+    JSONL lines are {"prompt"} or {"messages"}; optional "reference", "group", "split", "tools", "response_format".
+    Tables have a column prompt (or text, question); optional reference (or category, label), group, split.
+    """
+    system: str | None = None
+    """Put in front of every prompt that brings no system turn of its own."""

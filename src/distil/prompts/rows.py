@@ -1,0 +1,154 @@
+"""Turns one row of a source into a Prompt, or says in one paragraph what is wrong with it. Called by stage.py.
+
+Keys that look like a misspelling of a known one are refused; other extra columns are allowed and reported, since real
+tables carry ids, dates and old answers.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pydantic import ValidationError
+
+from distil.errors import UserError
+from distil.ids import canonical_json
+from distil.prompts.sources import Row
+from distil.records import Message, Prompt
+from distil.runs.jsonl import describe
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "text", "question"),
+    "reference": ("reference", "category", "label"),
+}
+"""What a column may be called; the first name wins when several are there."""
+KNOWN = (
+    "messages",
+    "group",
+    "split",
+    "tools",
+    "response_format",
+    *(name for names in ALIASES.values() for name in names),
+)
+_SPLITS = ("train", "validation", "test")
+# similarity from which an unknown key counts as a misspelling: promt, mesages, refernce; not id, source
+_MISSPELT = 0.8
+
+
+def unwrap(row: Row) -> Row:
+    """The request inside an OpenAI-format log line.
+
+    `{"request": {...}, "response": {...}}` and `{"custom_id", "url", "body": {...}}` (a batch file) become the fields of
+    the request. The logged response is left out: it is what a model said, not a right answer.
+    """
+    for key in ("request", "body"):
+        inner = row.fields.get(key)
+        if isinstance(inner, dict):
+            inner = inner["body"] if isinstance(inner.get("body"), dict) else inner
+            asked = {name: inner[name] for name in ("messages", "tools", "response_format") if name in inner}
+            if asked:
+                own = {name: row.fields[name] for name in ("reference", "group", "split") if name in row.fields}
+                return Row(row.where, asked | own)
+    return row
+
+
+def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
+    """The prompt of a row, and the keys that it brings but nothing uses. Raises UserError that names place and field.
+
+    A conversation that ends with an assistant turn (OpenAI's fine-tuning format) gives that turn as reference.
+    """
+    row = unwrap(row)
+    unused = _unknown_keys(row)
+    reference = _text_field(row, "reference")
+    messages = _messages(row)
+    if messages[-1].role == "assistant":
+        reference = reference or messages[-1].text or None
+        messages = messages[:-1]
+    if not messages or not any(m.text.strip() or isinstance(m.content, list) for m in messages if m.role != "system"):
+        raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {_EXPECTED}")
+    if system and messages[0].role not in ("system", "developer"):
+        messages = [Message(role="system", content=system), *messages]
+    try:
+        prompt = Prompt.make(
+            messages,
+            reference=reference,
+            group=_text_field(row, "group"),
+            split=_split(row),
+            tools=row.fields.get("tools") or None,
+            response_format=row.fields.get("response_format") or None,
+        )
+    except ValidationError as error:
+        raise UserError(f"{row.where}: {describe(error)}. {_EXPECTED}") from None
+    return prompt, unused
+
+
+_EXPECTED = (
+    'Expected {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}; mend that row and run again.'
+)
+
+
+def _messages(row: Row) -> list[Message]:
+    found = row.fields.get("messages")
+    if found is not None:
+        if not isinstance(found, list) or not found:
+            raise UserError(
+                f"{row.where}: field 'messages': found {_kind(found)}, expected a list of turns. {_EXPECTED}"
+            )
+        turns = []
+        for index, turn in enumerate(found):
+            try:
+                turns.append(Message.model_validate(turn))
+            except ValidationError as error:
+                raise UserError(f"{row.where}: field 'messages.{index}': {describe(error)}. {_EXPECTED}") from None
+        return turns
+    for name in ALIASES["prompt"]:
+        if name in row.fields:
+            text = row.fields[name]
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(f"{row.where}: field {name!r}: found {_kind(text)}, expected some text. {_EXPECTED}")
+            return [Message(role="user", content=text)]
+    keys = ", ".join(row.fields) or "nothing"
+    raise UserError(f"{row.where}: found no prompt (keys: {keys}). {_EXPECTED}")
+
+
+def _unknown_keys(row: Row) -> list[str]:
+    unused = []
+    for key in row.fields:
+        if key in KNOWN:
+            continue
+        close = difflib.get_close_matches(key.lower(), KNOWN, n=1, cutoff=_MISSPELT)
+        derived = any(part in KNOWN for part in key.split("_"))  # prompt_id, label_count: columns of their own
+        if close and not derived:
+            raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
+        unused.append(key)
+    return unused
+
+
+def _text_field(row: Row, field: str) -> str | None:
+    """A text, or the canonical JSON of an object or list (a reference may be written as an object)."""
+    for name in ALIASES.get(field, (field,)):
+        value = row.fields.get(name)
+        if value is None or value == "":
+            continue
+        if isinstance(value, str):
+            return value
+        try:
+            return canonical_json(value)
+        except (TypeError, ValueError):
+            raise UserError(f"{row.where}: field {name!r}: found {_kind(value)}, expected text or JSON.") from None
+    return None
+
+
+def _split(row: Row) -> Any:
+    value = row.fields.get("split") or None
+    if value is not None and value not in _SPLITS:
+        raise UserError(
+            f"{row.where}: field 'split': found {value!r}, expected one of {', '.join(_SPLITS)} or nothing."
+        )
+    return value
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value):
+        return "an empty " + {"str": "text", "list": "list", "dict": "object"}[type(value).__name__]
+    return "null" if value is None else f"a JSON {type(value).__name__}"
