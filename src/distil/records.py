@@ -2,7 +2,7 @@
 
 New knowledge is a new record that carries its parent's id, not another optional field on an old one:
 Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call` is the money, `Manifest` says that a stage is done.
-Where each lies on disk, who writes it and who reads it: distil/runs/artifacts.py.
+Where each lies on disk, who writes and who reads it: distil/runs/artifacts.py.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "report")
+STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
 
 
 class Artifact(NamedTuple):
@@ -43,6 +43,9 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/predictions.jsonl", "Prediction", "evaluate", ("doctor", "serve", "view")),
     Artifact("work/evaluate/NAME/scores.jsonl", "Score", "evaluate", ("report", "compare")),
     Artifact("work/evaluate/NAME/summary.json", "verdict and intervals", "evaluate", ("report", "doctor", "cost")),
+    Artifact("work/cost/summary.json", "spent, months, payback", "cost", ("report",)),
+    Artifact("work/serve/NAME/calibration.json", "threshold and its promise", "calibrate", ("serve", "cost", "report")),
+    Artifact("work/serve/captured.jsonl", "Prompt", "serve", ("prompts",)),
     Artifact("work/report/index.html", "one self-contained page", "report", ("people",)),
 )
 

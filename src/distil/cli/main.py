@@ -1,0 +1,130 @@
+"""The `distil` command: one table of commands, imported only when called, and the one place that maps errors to exit codes.
+
+Not a place for work: each command is a file beside this one that parses, calls and prints.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from typing import NamedTuple, NoReturn
+
+import click
+
+from distil import __version__
+from distil.errors import DistilError, did_you_mean
+
+
+class Entry(NamedTuple):
+    """Where a command lives and what `distil --help` says of it."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "init": Entry("distil.cli.init:command", "Make a project folder with a commented distil.yaml."),
+    "plan": Entry("distil.cli.plan:command", "Before spending: API or logits? Data, dollars, hours, memory, payback."),
+    "collect": Entry(
+        "distil.cli.collect:command", "Ask the teacher(s). Resumes; never pays twice for the same answer."
+    ),
+    "curate": Entry("distil.cli.curate:command", "Filter, remove duplicates, split without leakage."),
+    "train": Entry(
+        "distil.cli.train:command", "Train a student: on answers, on distributions, or on its own rollouts."
+    ),
+    "evaluate": Entry(
+        "distil.cli.evaluate:command", "Student against teacher and baseline, with error bars and a verdict."
+    ),
+    "cost": Entry("distil.cli.cost:command", "What was spent, what a month will cost, when it pays back."),
+    "report": Entry("distil.cli.report:command", "One self-contained HTML page of all of it."),
+    "doctor": Entry("distil.cli.doctor:command", "What is wrong and what to change, from the evidence in the folder."),
+    "serve": Entry("distil.cli.serve:command", "OpenAI-compatible gateway: student first, teacher when unsure."),
+    "run": Entry("distil.cli.run:command", "Every stage that is missing or stale, in order."),
+    "status": Entry("distil.cli.status:command", "What is there, what is stale, what comes next."),
+    "demo": Entry("distil.cli.demo:command", "The whole loop on the bundled teacher and student; no key, no GPU."),
+    "signals": Entry(
+        "distil.cli.signals:command", "Cache the teacher's distributions once (build | verify | inspect)."
+    ),
+    "calibrate": Entry("distil.cli.calibrate:command", "Find the fallback threshold and state its promise."),
+    "prompts": Entry("distil.cli.prompts:command", "Load the prompts, or write more like them (load | expand)."),
+    "view": Entry("distil.cli.view:command", "Browse prompts, answers and predictions side by side, and mark them."),
+    "compare": Entry("distil.cli.compare:command", "Two students on the same prompts, paired."),
+    "export": Entry(
+        "distil.cli.export:command", "The student as a folder that others load, or the data in their formats."
+    ),
+    "ledger": Entry("distil.cli.ledger:command", "Every paid call: show, export, import logs, prune bodies."),
+    "selfcheck": Entry("distil.cli.selfcheck:command", "Prove in seconds that the losses and the masks are right."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group over COMMANDS: help reads the table, a command's file is imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise click.UsageError(
+                f"There is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} `distil --help` lists them all.",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="distil")
+def cli() -> None:
+    """Distil a large language model into a small one that you own, with proof that it is good enough.
+
+    \b
+    Start:    distil demo                      the whole loop on bundled models, five minutes
+              distil init mytask --teacher openai/gpt-5-mini --student Qwen/Qwen3-0.6B --prompts prompts.jsonl
+              distil plan --project mytask     what it will cost, before it costs anything
+              distil run --project mytask      every stage in order
+    """
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits: 0 done, 1 work failed, 2 wrong input, 3 budget reached, 130 interrupted."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except DistilError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("Interrupted. What was done is kept; run the same command again and it goes on from here.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"Could not write{where}: {error.strerror}. Free some space or change the folder, and run again.", 1)
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.secho("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    sys.exit(code)

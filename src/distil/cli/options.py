@@ -1,0 +1,116 @@
+"""What every command shares: --project, --set, --json, the loaded config, and printing a result as table or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from distil.config import Config
+    from distil.runs.artifacts import Project
+
+
+class Context:
+    """What a command gets first: the project, the config with its overrides, and how to print."""
+
+    def __init__(self, project: Path, overrides: Sequence[str], as_json: bool) -> None:
+        from distil.runs.artifacts import Project
+
+        self.project: Project = Project(project)
+        self.overrides = list(overrides)
+        self.as_json = as_json
+
+    def config(self, *extra: str) -> Config:
+        """distil.yaml with --set (and `extra` overrides from a command's own options) applied. Raises UserError."""
+        from distil.config import load_config
+
+        return load_config(self.project, [*self.overrides, *extra])
+
+    def emit(self, value: Any, show: Callable[[], None]) -> None:
+        """--json: `value` as one JSON document on stdout. Otherwise `show()` prints for a person."""
+        if self.as_json:
+            click.echo(json.dumps(jsonable(value), ensure_ascii=False, indent=2))
+        else:
+            show()
+
+
+def jsonable(value: Any) -> Any:
+    """Records, named tuples, dataclasses and paths as plain JSON values."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "_asdict"):
+        return jsonable(value._asdict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: jsonable(getattr(value, key)) for key in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [jsonable(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def distil_command(example: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Turns `f(context, **own_options)` into a command with the shared options and an example in its help."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @wraps(function)
+        def invoke(project: Path, overrides: tuple[str, ...], as_json: bool, **own: Any) -> None:
+            function(Context(project, overrides, as_json), **own)
+
+        options = [
+            click.option(
+                "--json", "as_json", is_flag=True, help="Machine-readable result on stdout; progress on stderr."
+            ),
+            click.option(
+                "--set",
+                "overrides",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="Override one config value: --set train.epochs=2.",
+            ),
+            click.option(
+                "--project",
+                type=click.Path(path_type=Path, file_okay=False),
+                default=".",
+                metavar="DIR",
+                help="The project folder (default: here).",
+            ),
+        ]
+        for option in options:
+            invoke = option(invoke)
+        return click.command(epilog=f"\b\nExample:\n  {example}")(invoke)
+
+    return decorate
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1) -> None:
+    """Prints a table on stdout: the first `left` columns left-aligned, the rest right-aligned (numbers line up)."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        grid.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, str) else str(cell) for cell in row))
+    Console().print(grid)
+
+
+def say(text: str) -> None:
+    """One line for a person on stderr (stdout carries results)."""
+    click.echo(text, err=True)
+
+
+def dollars(value: float) -> str:
+    """$1,234 | $12.30 | $0.0042: as many digits as tell something."""
+    if value == 0:
+        return "$0"
+    if abs(value) >= 1000:
+        return f"${value:,.0f}"
+    return f"${value:,.2f}" if abs(value) >= 0.1 else f"${value:.2g}" if abs(value) < 0.001 else f"${value:.4f}"

@@ -1,0 +1,292 @@
+"""`distil cost`: what was spent (the ledger), what a month costs with the teacher, with the student, and with both.
+
+Reads the ledger, evaluation summaries and the calibration; writes work/cost/summary.json. It pays for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from distil.calls.config import TeacherConfig
+from distil.calls.ledger import Ledger
+from distil.calls.prices import price_of
+from distil.cost.arithmetic import (
+    break_even_coverage,
+    describe_payback,
+    gateway_month,
+    hosted_month,
+    machines_needed,
+    payback_days,
+    tokens_month,
+)
+from distil.cost.config import CostConfig, StudentHost
+from distil.errors import UserError
+from distil.records import Call, Record
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_json, write_json
+from distil.runs.manifest import stage_run
+
+WHAT_IF_COVERAGE = 0.7
+
+
+class Traffic(Record):
+    """What one request of production looks like."""
+
+    queries_per_month: int
+    """From the config."""
+    input_tokens: float
+    """Mean prompt tokens."""
+    output_tokens: float
+    """Mean answer tokens."""
+    measured_calls: int
+    """Ledger calls behind the means; 0 = both are given in the config."""
+
+
+class Option(Record):
+    """One way to serve production, priced for a month."""
+
+    name: str
+    """teacher only, or the student's name with its coverage."""
+    coverage: float
+    """Share of requests that the student answers."""
+    coverage_source: str
+    """calibrated | config | what-if | all."""
+    student_usd: float | None
+    """Student's month; None = no host price is known."""
+    teacher_usd: float
+    """Teacher's month (fallbacks and audits)."""
+    total_usd: float | None
+    """Both."""
+    saving_usd: float | None
+    """Against teacher only."""
+    payback_days: float | None
+    """Until the one-time cost is earned back; None = never or unknown."""
+    payback: str
+    """The same for a person."""
+
+
+class CostSummary(Record):
+    """The content of work/cost/summary.json."""
+
+    spent: dict[str, float]
+    """Dollars by purpose, from the ledger."""
+    one_time_usd: float
+    """Spent on collecting, judging and evaluating, plus cost.training_usd; serving excluded."""
+    teacher: str
+    """The teacher whose bill is replaced."""
+    price_input: float
+    """$ per million input tokens."""
+    price_output: float
+    """$ per million output tokens."""
+    price_source: str
+    """Where the price comes from, and when."""
+    traffic: Traffic
+    """One request of production."""
+    teacher_month_usd: float
+    """The bill before."""
+    teacher_month_error_usd: float
+    """Half width of its 95% interval, from the spread of tokens over the measured calls."""
+    per_million_requests: dict[str, float | None]
+    """$ per million requests: teacher, student."""
+    options: list[Option]
+    """The bill after, in several ways."""
+    break_even_coverage: float | None
+    """Coverage from which the gateway is cheaper than the teacher alone."""
+    warnings: list[str]
+    """What is missing for a complete sum, and what to type."""
+
+
+def run(
+    project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], *, name: str | None = None
+) -> CostSummary:
+    """Prices the project. `name` = which student's speed and calibration (default: the last one trained).
+
+    Raises UserError when there is no teacher, no price, or neither calls nor token counts in the config.
+    """
+    with stage_run(project, "cost", section.model_dump(mode="json")) as stage:
+        student = name or (project.students() or [None])[-1]
+        summary = _summarise(project, section, teachers, student)
+        path = stage.folder / "summary.json"
+        write_json(path, summary.model_dump(mode="json"))
+        stage.wrote(path)
+        stage.notes["student"] = student
+    return summary
+
+
+def _summarise(
+    project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], student: str | None
+) -> CostSummary:
+    if not teachers:
+        raise UserError("distil.yaml names no teacher, so there is no bill to replace. Add one under `teachers:`.")
+    teacher = teachers[0]
+    calls = _calls(project)
+    price = price_of(teacher.model, teacher.price, "standard")
+    traffic, error_share = _traffic(section, [c for c in calls if c.model == teacher.model and c.status == "answered"])
+    before = tokens_month(
+        traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, price.input, price.output
+    )
+    warnings: list[str] = []
+    after = _student_month(project, section, traffic, student, warnings)
+    spent: dict[str, float] = {}
+    for call in calls:
+        spent[call.purpose] = spent.get(call.purpose, 0.0) + call.usd
+    one_time = sum(usd for purpose, usd in spent.items() if purpose != "serve") + section.training_usd
+    queries = traffic.queries_per_month
+    return CostSummary(
+        spent=spent,
+        one_time_usd=one_time,
+        teacher=teacher.model,
+        price_input=price.input,
+        price_output=price.output,
+        price_source=f"{price.source} {price.date or ''}".strip(),
+        traffic=traffic,
+        teacher_month_usd=before,
+        teacher_month_error_usd=before * error_share,
+        per_million_requests={
+            "teacher": before / queries * 1e6,
+            "student": None if after is None else after / queries * 1e6,
+        },
+        options=_options(project, section, before, after, one_time, student),
+        break_even_coverage=None
+        if after is None
+        else break_even_coverage(
+            after, before, deferred_cost_ratio=section.deferred_cost_ratio, audit_share=section.audit_share
+        ),
+        warnings=warnings,
+    )
+
+
+def _calls(project: Project) -> list[Call]:
+    if not project.ledger.exists():
+        return []
+    with Ledger(project.ledger) as ledger:
+        return list(ledger.calls())
+
+
+def _traffic(section: CostConfig, calls: list[Call]) -> tuple[Traffic, float]:
+    """Means of the measured calls where the config is silent, and the relative half width of their 95% interval."""
+    if not calls and (section.input_tokens is None or section.output_tokens is None):
+        raise UserError(
+            "The ledger holds no answered call of the teacher, so the tokens of a request are unknown. "
+            "Run `distil collect` first, or give both: --set cost.input_tokens=800 --set cost.output_tokens=200."
+        )
+    inputs = [c.usage.input_tokens for c in calls]
+    outputs = [c.usage.output_tokens for c in calls]
+    traffic = Traffic(
+        queries_per_month=section.queries_per_month,
+        input_tokens=section.input_tokens if section.input_tokens is not None else _mean(inputs),
+        output_tokens=section.output_tokens if section.output_tokens is not None else _mean(outputs),
+        measured_calls=len(calls),
+    )
+    totals = [i + o for i, o in zip(inputs, outputs, strict=True)]
+    given = section.input_tokens is not None and section.output_tokens is not None
+    if given or len(totals) < 2 or _mean(totals) == 0:
+        return traffic, 0.0
+    mean = _mean(totals)
+    variance = sum((t - mean) ** 2 for t in totals) / (len(totals) - 1)
+    return traffic, 1.96 * math.sqrt(variance / len(totals)) / mean
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _student_month(
+    project: Project, section: CostConfig, traffic: Traffic, student: str | None, warnings: list[str]
+) -> float | None:
+    host = section.student_host
+    if host is None:
+        warnings.append(
+            "The student's own cost is not counted: say where it will run, such as --set cost.student_host.usd_per_hour=0.6."
+        )
+        return None
+    if host.input is not None or host.output is not None:
+        return tokens_month(
+            traffic.queries_per_month,
+            traffic.input_tokens,
+            traffic.output_tokens,
+            host.input or 0.0,
+            host.output or 0.0,
+        )
+    return _machine_month(project, host, traffic, student, warnings)
+
+
+def _machine_month(
+    project: Project, host: StudentHost, traffic: Traffic, student: str | None, warnings: list[str]
+) -> float | None:
+    if host.usd_per_hour is None:
+        raise UserError(
+            "cost.student_host needs usd_per_hour (a machine) or input and output (a provider's $ per million tokens)."
+        )
+    speed = host.tokens_per_second or _measured_speed(project, student)
+    if speed is None:
+        warnings.append(
+            "The student's speed is unknown: run `distil evaluate`, or give --set cost.student_host.tokens_per_second=N."
+        )
+        return None
+    machines = machines_needed(
+        traffic.queries_per_month,
+        traffic.output_tokens,
+        speed,
+        peak_to_mean=host.peak_to_mean,
+        utilisation=host.utilisation,
+    )
+    return hosted_month(host.usd_per_hour, machines)
+
+
+def _measured_speed(project: Project, student: str | None) -> float | None:
+    path = project.stage("evaluate", student) / "summary.json" if student else None
+    if path is None or not path.exists():
+        return None
+    speed = read_json(path).get("speed", {}).get(student, {})
+    value = speed.get("tokens_per_second")
+    return float(value) if value else None
+
+
+def _options(
+    project: Project, section: CostConfig, before: float, after: float | None, one_time: float, student: str | None
+) -> list[Option]:
+    label = student or "student"
+    options = [
+        Option(
+            name="teacher only", coverage=0.0, coverage_source="all", student_usd=0.0, teacher_usd=before, total_usd=before,
+            saving_usd=0.0, payback_days=None, payback="-",
+        )
+    ]  # fmt: skip
+    for coverage, source in [(1.0, "all"), _coverage(project, section, student)]:
+        month = gateway_month(
+            before,
+            after or 0.0,
+            coverage,
+            deferred_cost_ratio=section.deferred_cost_ratio,
+            audit_share=section.audit_share,
+        )
+        saving = before - month.total
+        days = payback_days(one_time, saving)
+        options.append(
+            Option(
+                name=f"{label}, alone" if coverage == 1.0 else f"{label} + teacher for the unsure",
+                coverage=coverage,
+                coverage_source=source,
+                student_usd=after,
+                teacher_usd=month.teacher,
+                total_usd=None if after is None else month.total,
+                saving_usd=None if after is None else saving,
+                payback_days=None if after is None else days,
+                payback="unknown" if after is None else describe_payback(days),
+            )
+        )
+    return options
+
+
+def _coverage(project: Project, section: CostConfig, student: str | None) -> tuple[float, str]:
+    if section.coverage is not None:
+        return section.coverage, "config"
+    path = project.stage("serve", student) / "calibration.json" if student else None
+    if path is not None and path.exists():
+        calibration: dict[str, Any] = read_json(path)
+        if calibration.get("coverage") is not None:
+            return float(calibration["coverage"]), "calibrated"
+    return WHAT_IF_COVERAGE, "what-if"
