@@ -1,4 +1,4 @@
-"""distil.yaml: one section per stage, composed from the sections that the stages declare. Unknown keys are refused with a suggestion.
+"""distil.yaml: one section per stage, composed from what the stages declare. Unknown keys are refused with a suggestion.
 
 Loaded by the command line and by pipeline.py; a stage gets its own section and unpacks it. `write_config` makes the commented
 file of `distil init` from the docstrings under the fields, so that file and code cannot disagree.

@@ -1,7 +1,7 @@
 """The records that stages hand to each other: frozen, small, never half-filled.
 
 New knowledge is a new record that carries its parent's id, not another optional field on an old one:
-Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call` is the money, `Manifest` says that a stage is done.
+Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call` is the money, `Manifest` says a stage is done.
 Where each lies on disk, who writes and who reads it: distil/runs/artifacts.py.
 """
 

@@ -1,0 +1,57 @@
+"""`distil cost`: the bill before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from distil.cli.options import Context, distil_command, dollars, table
+
+if TYPE_CHECKING:
+    from distil.cost.stage import CostSummary
+
+
+@distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")
+@click.argument("name", required=False)
+def command(context: Context, name: str | None) -> None:
+    """What was spent, what a month will cost, when it pays back. NAME = which student (default: the last one trained)."""
+    from distil.cost import stage
+
+    config = context.config()
+    summary = stage.run(context.project, config.cost, config.teachers, name=name)
+    context.emit(summary, lambda: show(summary))
+
+
+def show(summary: CostSummary) -> None:
+    """The summary as two tables and the warnings."""
+    spent = [(purpose, dollars(usd)) for purpose, usd in sorted(summary.spent.items())]
+    table("Spent so far", ("purpose", "$"), [*spent, ("one-time in all", dollars(summary.one_time_usd))])
+    t = summary.traffic
+    rows = []
+    for option in summary.options:
+        unknown = option.total_usd is None
+        rows.append(
+            (
+                option.name,
+                f"{option.coverage:.0%} ({option.coverage_source})" if option.name != "teacher only" else "",
+                "?" if unknown else dollars(option.student_usd or 0.0),
+                dollars(option.teacher_usd),
+                "?" if option.total_usd is None else dollars(option.total_usd),
+                "?" if option.saving_usd is None else dollars(option.saving_usd),
+                option.payback,
+            )
+        )
+    title = f"A month of {t.queries_per_month:,} requests, {t.input_tokens:,.0f} + {t.output_tokens:,.0f} tokens each"
+    table(title, ("", "by the student", "student", "teacher", "total", "saves", "payback"), rows)
+    error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""
+    click.echo(
+        f"Teacher {summary.teacher}: ${summary.price_input:g} / ${summary.price_output:g} per million tokens "
+        f"({summary.price_source}); {dollars(summary.teacher_month_usd)}{error} a month, from {t.measured_calls:,} calls."
+    )
+    if summary.break_even_coverage is not None:
+        click.echo(
+            f"With fallback it is cheaper than the teacher from a coverage of {summary.break_even_coverage:.0%}."
+        )
+    for warning in summary.warnings:
+        click.secho(f"! {warning}", fg="yellow")

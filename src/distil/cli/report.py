@@ -1,0 +1,17 @@
+"""`distil report`: the HTML page."""
+
+from __future__ import annotations
+
+import click
+
+from distil.cli.options import Context, distil_command
+
+
+@distil_command("distil report --project mytask")
+def command(context: Context) -> None:
+    """Write one self-contained HTML page of everything in the project."""
+    from distil.report import page
+
+    context.config()
+    path = page.build(context.project)
+    context.emit({"report": path}, lambda: click.echo(f"Report: {path}"))

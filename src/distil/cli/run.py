@@ -1,0 +1,26 @@
+"""`distil run`: every stage that is missing or stale, in order."""
+
+from __future__ import annotations
+
+import click
+
+from distil.cli.options import Context, distil_command, say
+
+
+@distil_command("distil run --project mytask --as small --set train.epochs=2")
+@click.option("--as", "name", metavar="NAME", help="Name of the student (default: the training method).")
+def command(context: Context, name: str | None) -> None:
+    """Run every stage that is missing or stale, in order."""
+    from distil.pipeline import Step, run_missing
+
+    def announce(step: Step) -> None:
+        say(click.style(f"\n$ {step.command}", bold=True) + click.style(f"   ({step.why})", dim=True))
+
+    ran = run_missing(context.project, context.config(), name=name, on_step=announce)
+    value = {"ran": [{"stage": s.stage, "name": s.name} for s in ran], "report": context.project.report}
+
+    def show() -> None:
+        click.echo("Nothing to do: every stage is up to date." if not ran else f"{len(ran)} stages done.")
+        click.echo(f"Report: {context.project.report}")
+
+    context.emit(value, show)

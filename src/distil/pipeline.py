@@ -1,0 +1,163 @@
+"""The order of the stages: what is there, what is missing or stale, and running the rest.
+
+Seven stages in a fixed line need no scheduler: this is a loop over a tuple. Used by `distil run`, `status` and `demo`, and by the
+single commands for what comes before them (`collect` loads the prompts when that has not been done).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from distil.config import Config
+from distil.errors import UserError
+from distil.runs.artifacts import Project
+from distil.runs.manifest import State, stage_state
+
+
+class Step(NamedTuple):
+    """One stage and where it stands."""
+
+    stage: str
+    """The verb."""
+    name: str | None
+    """The student, for train and evaluate."""
+    state: State
+    """missing | stale | done."""
+    why: str
+    """One line for a person."""
+
+    @property
+    def command(self) -> str:
+        """What to type to run it."""
+        words = {"prompts": "distil prompts load", "signals": "distil signals build"}
+        if self.stage == "train":
+            return f"distil train --as {self.name}"
+        return words.get(self.stage, f"distil {self.stage}" + (f" {self.name}" if self.name else ""))
+
+
+def steps(project: Project, config: Config, name: str | None = None) -> list[Step]:
+    """Every stage in order with its state. `name` = which student (default: named after train.method)."""
+    return [step_state(project, config, stage, student) for stage, student in _line(config, name)]
+
+
+def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
+    """The state of one stage under the config as it is now."""
+    state, why = stage_state(project, stage, name, _settings(config, stage))
+    return Step(stage, name, state, why)
+
+
+def default_name(config: Config) -> str:
+    """A student without a name is called after its method: sft, logits or on_policy."""
+    return config.train.method
+
+
+def run_missing(
+    project: Project, config: Config, *, name: str | None = None, on_step: Callable[[Step], None] | None = None
+) -> list[Step]:
+    """Runs every stage that is missing or stale, in order, and returns what was run. `on_step` is told before each."""
+    ran = []
+    for stage, student in _line(config, name):
+        step = step_state(project, config, stage, student)
+        if step.state == "done":
+            continue
+        if on_step:
+            on_step(step)
+        run_stage(project, config, stage, student)
+        ran.append(step)
+    return ran
+
+
+def ensure(project: Project, config: Config, stage: str, *, before: str) -> None:
+    """Runs `prompts` when it is not up to date; any other stage has to be there, or a UserError says what to type."""
+    step = step_state(project, config, stage)
+    if stage == "prompts":
+        if step.state != "done":
+            run_stage(project, config, "prompts", None)
+    elif step.state == "missing":
+        raise UserError(
+            f"`distil {before}` needs what `{step.command}` makes, and it has not run yet. Run it first, or `distil run`."
+        )
+
+
+def run_stage(project: Project, config: Config, stage: str, name: str | None) -> Any:
+    """Runs one stage with the config's section and returns its result."""
+    return RUNNERS[stage](project, config, name)
+
+
+def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
+    student = name or default_name(config)
+    line: list[tuple[str, str | None]] = [("prompts", None), ("collect", None), ("curate", None)]
+    if config.train.method == "logits" and config.train.signal == "cached":
+        line.append(("signals", None))
+    return [*line, ("train", student), ("evaluate", student), ("cost", None), ("report", None)]
+
+
+def _settings(config: Config, stage: str) -> dict[str, Any] | None:
+    """The resolved settings that a stage's manifest keeps, to compare; None = not compared (the report has none)."""
+    section = getattr(config, stage, None)
+    return section.model_dump(mode="json") if section is not None else None
+
+
+def _prompts(project: Project, config: Config, name: str | None) -> Any:
+    from distil.prompts import stage
+
+    return stage.run(project, config.prompts)
+
+
+def _collect(project: Project, config: Config, name: str | None) -> Any:
+    from distil.collect import stage
+
+    return stage.run(project, config.collect, config.teachers)
+
+
+def _curate(project: Project, config: Config, name: str | None) -> Any:
+    from distil.curate import stage
+
+    return stage.run(project, config.curate)
+
+
+def _signals(project: Project, config: Config, name: str | None) -> Any:
+    from distil.signals import stage
+
+    return stage.build(project, config.signals, teacher=config.teachers[0].model, student=config.student)
+
+
+def _train(project: Project, config: Config, name: str | None) -> Any:
+    from distil.train import stage
+
+    return stage.run(
+        project, config.train, config.student, name=name or default_name(config), teacher=config.teachers[0]
+    )
+
+
+def _evaluate(project: Project, config: Config, name: str | None) -> Any:
+    from distil.evaluate import stage
+
+    return stage.run(
+        project, config.evaluate, name=name or default_name(config), teachers=config.teachers, student=config.student
+    )
+
+
+def _cost(project: Project, config: Config, name: str | None) -> Any:
+    from distil.cost import stage
+
+    return stage.run(project, config.cost, config.teachers, name=name)
+
+
+def _report(project: Project, config: Config, name: str | None) -> Any:
+    from distil.report import page
+
+    return page.build(project)
+
+
+RUNNERS: dict[str, Callable[[Project, Config, str | None], Any]] = {
+    "prompts": _prompts,
+    "collect": _collect,
+    "curate": _curate,
+    "signals": _signals,
+    "train": _train,
+    "evaluate": _evaluate,
+    "cost": _cost,
+    "report": _report,
+}
