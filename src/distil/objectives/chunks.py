@@ -1,0 +1,80 @@
+"""How many rows are worked on at a time, and the buffers that are used again for each chunk.
+
+Two sizes. A *chunk* is what a matrix product sees: large enough that reading the head's weights once more for every chunk does
+not cost more than the arithmetic (below about 512 rows it does, measured), small enough for a byte budget. A *block* is what the
+elementwise passes see: on a CPU a few rows that stay in the second-level cache through all passes, so that ten passes cost little
+more than one; on an accelerator the whole chunk, because a launch costs more than the traffic. Called by `engine.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CHUNK_ROWS = 512  # rows at which a float32 product on CPU is within a tenth of one over all rows
+CHUNK_BYTES = 640 * 2**20  # for the logits of one chunk, all buffers together
+BLOCK_BYTES = 2 * 2**20  # one buffer's rows; a few such buffers fit the second-level caches of a few cores
+ACCELERATOR_BUFFERS = 5  # temporaries of a whole chunk where a block is a chunk
+
+
+def chunk_rows(vocabulary: int, buffers: int, dtype: torch.dtype, device: torch.device, asked: int | None = None) -> int:
+    """Rows of a chunk: `asked` if given, else CHUNK_ROWS or fewer so that `buffers` chunk-sized buffers keep the budget."""
+    if asked is not None:
+        if asked < 1:
+            raise ValueError(f"chunk_tokens is {asked}; expected at least 1")
+        return asked
+    if device.type != "cpu":
+        buffers += ACCELERATOR_BUFFERS
+    fitting = CHUNK_BYTES // (buffers * vocabulary * dtype.itemsize)
+    return max(1, min(CHUNK_ROWS, fitting))
+
+
+def block_rows(vocabulary: int, dtype: torch.dtype, device: torch.device, chunk: int) -> int:
+    """Rows of a block within a chunk; on a CPU at least one row a thread, because reductions are shared out by rows."""
+    if device.type != "cpu":
+        return chunk
+    return min(chunk, max(torch.get_num_threads(), BLOCK_BYTES // (vocabulary * dtype.itemsize)))
+
+
+class Buffers:
+    """Named (rows, columns) buffers of one dtype on one device, allocated at first use and handed out again after."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self.dtype = dtype
+        self.device = device
+        self._kept: dict[str, Tensor] = {}
+
+    def get(self, name: str, rows: int, columns: int) -> Tensor:
+        """An uninitialised (rows, columns) buffer; its content lasts until the same name is asked for again."""
+        kept = self._kept.get(name)
+        if kept is None or kept.shape[0] < rows or kept.shape[1] != columns:
+            kept = torch.empty(rows, columns, dtype=self.dtype, device=self.device)
+            self._kept[name] = kept
+        return kept[:rows]
+
+
+class Rows:
+    """The counted rows of a batch, cut into chunks. Rows that are not counted are never projected."""
+
+    def __init__(self, counted: Tensor, chunk: int) -> None:
+        self.total = counted.numel()
+        self.index = counted.nonzero().squeeze(1)  # (M,) positions in the batch
+        self.count = self.index.numel()
+        self.all = self.count == self.total
+        self.chunk = chunk
+
+    def spans(self) -> list[tuple[int, int]]:
+        """[start, stop) of each chunk, counted among the counted rows."""
+        return [(start, min(start + self.chunk, self.count)) for start in range(0, self.count, self.chunk)]
+
+    def take(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """The counted rows [start, stop) of a tensor with a leading batch dimension; a view where every row counts."""
+        stop = self.count if stop is None else stop
+        return tensor[start:stop] if self.all else tensor.index_select(0, self.index[start:stop])
+
+    def spread(self, compact: Tensor) -> Tensor:
+        """The inverse of `take` over all counted rows: (M, ...) -> (N, ...) with zeros where a row is not counted."""
+        if self.all:
+            return compact
+        full = compact.new_zeros((self.total, *compact.shape[1:]))
+        return full.index_copy_(0, self.index, compact)

@@ -1,0 +1,121 @@
+"""An output head: hidden rows to tempered logits, and the gradient of those logits back to rows, weight and bias.
+
+A head here is a matrix, an optional bias, a scale (Cohere, Granite) and a soft cap (Gemma); temperature belongs to the projection
+because dividing by it is free inside the matrix product. Not a torch module: it owns no parameters. Called by `engine.py` for the
+student and by `dense.py` for teachers.
+
+With r = h W^T + b:  no cap: s = (scale / T) r.  cap: s = (cap / T) tanh((scale / cap) r).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LOW_PRECISION = (torch.bfloat16, torch.float16)
+
+
+def head_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype that the head's products run in: the weight's, or autocast's where it is on and the weight is wider."""
+    kind = weight.device.type
+    if torch.is_autocast_enabled(kind) and weight.dtype == torch.float32:
+        return torch.get_autocast_dtype(kind)
+    return weight.dtype
+
+
+def work_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of logits, losses and accumulators: float64 stays, everything else is float32 (bfloat16 steps are 0.125
+    near 20, so a log-sum-exp in bfloat16 is noise)."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+@dataclass(frozen=True)
+class Head:
+    """weight (V, H), bias (V,) or None; build with `of`, which brings both to the dtype of the products."""
+
+    weight: Tensor
+    bias: Tensor | None
+    scale: float
+    softcap: float | None
+
+    @staticmethod
+    def of(weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None, vocabulary: int) -> Head:
+        """The head over the first `vocabulary` ids, detached."""
+        dtype = head_dtype(weight)
+        kept_bias = None if bias is None else bias.detach()[:vocabulary].to(work_dtype(dtype))
+        return Head(weight.detach()[:vocabulary].to(dtype), kept_bias, scale, softcap)
+
+    def multiplier(self, temperature: float) -> float:
+        """What r is multiplied by before the cap's tanh, or altogether without a cap."""
+        return self.scale / (temperature if self.softcap is None else self.softcap)
+
+    def project(self, hidden: Tensor, temperature: float, out: Tensor) -> None:
+        """out (C, V) = multiplier * (hidden (C, H) W^T + b), in out's dtype. The cap is applied by `cap_`, block by block."""
+        multiplier = self.multiplier(temperature)
+        transposed = self.weight.t()
+        if self.weight.dtype == out.dtype:
+            hidden = hidden.to(out.dtype)
+            if self.bias is None:
+                torch.addmm(out, hidden, transposed, beta=0, alpha=multiplier, out=out)
+            else:
+                torch.addmm(self.bias, hidden, transposed, beta=multiplier, alpha=multiplier, out=out)
+            return
+        out.copy_(wide_product(hidden.to(self.weight.dtype), transposed))
+        if self.bias is not None:
+            out.add_(self.bias)
+        if multiplier != 1.0:
+            out.mul_(multiplier)
+
+    def cap_(self, projected: Tensor, temperature: float, slope: Tensor | None = None) -> None:
+        """Projected rows to tempered logits, in place; `slope`, if given, receives d logits / d projected."""
+        if self.softcap is None:
+            return
+        projected.tanh_()
+        if slope is not None:
+            torch.mul(projected, projected, out=slope).neg_().add_(1.0).mul_(self.softcap / temperature)
+        projected.mul_(self.softcap / temperature)
+
+
+class HeadGradients:
+    """Accumulates dL/dhidden, dL/dweight and dL/dbias over the chunks of a batch; each is None where it is not wanted.
+
+    Sums over chunks are kept in float32 for bfloat16 and float16 heads: adding chunk after chunk in bfloat16 loses whatever
+    is 256 times smaller than what is there already.
+    """
+
+    def __init__(self, head: Head, rows: int, hidden_size: int, wanted: tuple[bool, bool, bool]) -> None:
+        dtype, device = work_dtype(head.weight.dtype), head.weight.device
+        self.head = head
+        self.hidden = torch.empty(rows, hidden_size, dtype=dtype, device=device) if wanted[0] else None
+        self.weight = torch.zeros(head.weight.shape, dtype=dtype, device=device) if wanted[1] else None
+        self.bias = torch.zeros(head.weight.shape[0], dtype=dtype, device=device) if wanted[2] else None
+
+    def add(self, gradient: Tensor, hidden: Tensor, span: tuple[int, int], temperature: float) -> None:
+        """gradient (C, V) with respect to the projected logits of the rows [span), whose hidden states are (C, H)."""
+        multiplier = self.head.multiplier(temperature)
+        narrow = self.head.weight.dtype
+        if self.bias is not None:
+            self.bias.add_(gradient.sum(0), alpha=multiplier)
+        hidden = hidden.to(narrow)
+        if narrow not in LOW_PRECISION:
+            if self.hidden is not None:
+                out = self.hidden[span[0] : span[1]]
+                torch.addmm(out, gradient, self.head.weight, beta=0, alpha=multiplier, out=out)
+            if self.weight is not None:
+                self.weight.addmm_(gradient.t(), hidden, alpha=multiplier)
+            return
+        rounded = gradient.to(narrow)
+        if self.hidden is not None:
+            torch.mul(wide_product(rounded, self.head.weight), multiplier, out=self.hidden[span[0] : span[1]])
+        if self.weight is not None:
+            self.weight.add_(wide_product(rounded.t(), hidden), alpha=multiplier)
+
+
+def wide_product(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right in float32 for low-precision operands: float32 out of the product on CUDA; on a CPU the product rounds
+    once to its own dtype, as the model's own head does."""
+    if left.dtype in LOW_PRECISION and left.is_cuda:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return (left @ right).to(work_dtype(left.dtype))
