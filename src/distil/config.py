@@ -7,6 +7,7 @@ file of `distil init` from the docstrings under the fields, so that file and cod
 from __future__ import annotations
 
 import json
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ from distil.runs.section import Section
 from distil.serve.config import ServeConfig
 from distil.signals.config import SignalsConfig
 from distil.train.config import TrainConfig
+
+COMMENT_WIDTH = 120
 
 
 class Config(Section):
@@ -174,28 +177,36 @@ def write_config(config: Config) -> str:
         value = getattr(config, name)
         lines.append("")
         if isinstance(value, Section):
-            lines += [f"# {field.description}", f"{name}:", *_section_lines(value, 1)]
+            lines += [f"# {field.description}", f"{name}:", *_section_lines(value, "  ")]
         elif isinstance(value, list):
             lines += [f"# {field.description}", f"{name}:"]
             for item in value:
-                first, *rest = _section_lines(item, 2)
-                lines += [f"  - {first.lstrip()}", *rest]
+                lines += ["  -", *_section_lines(item, "    ")]
         else:
-            lines.append(f"{name}: {_scalar(value)}  # {field.description}")
+            lines += _commented("", f"{name}: {_scalar(value)}", field.description)
     return "\n".join(lines) + "\n"
 
 
-def _section_lines(section: BaseModel, depth: int) -> list[str]:
-    indent = "  " * depth
+def _section_lines(section: BaseModel, indent: str) -> list[str]:
     lines = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        comment = f"  # {' '.join((field.description or '').split())}" if field.description else ""
         if isinstance(value, BaseModel):
-            lines += [f"{indent}{name}:{comment}", *_section_lines(value, depth + 1)]
+            lines += [*_commented(indent, f"{name}:", field.description), *_section_lines(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{name}: {_scalar(value)}{comment}")
+            lines += _commented(indent, f"{name}: {_scalar(value)}", field.description)
     return lines
+
+
+def _commented(indent: str, text: str, description: str | None) -> list[str]:
+    """The line with its comment behind it where that fits, in lines above it where it does not."""
+    comment = " ".join((description or "").split())
+    line = f"{indent}{text}"
+    if not comment:
+        return [line]
+    if len(line) + len(comment) + 4 <= COMMENT_WIDTH:
+        return [f"{line}  # {comment}"]
+    return [*(f"{indent}# {part}" for part in textwrap.wrap(comment, COMMENT_WIDTH - len(indent) - 2)), line]
 
 
 def _scalar(value: Any) -> str:

@@ -1,0 +1,19 @@
+"""`distil curate`: from answers to a data set."""
+
+from __future__ import annotations
+
+import click
+
+from distil.cli.options import Context, distil_command
+
+
+@distil_command("distil curate --set curate.near_duplicates=0.8")
+def command(context: Context) -> None:
+    """Filter the answers, remove duplicates, split without leakage; every drop is kept with its reason."""
+    from distil.curate import stage
+    from distil.pipeline import ensure
+
+    config = context.config()
+    ensure(context.project, config, "collect", before="curate")
+    result = stage.run(context.project, config.curate)
+    context.emit(result, lambda: click.echo(str(result)))

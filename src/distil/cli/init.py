@@ -1,0 +1,105 @@
+"""`distil init`: a project folder with a commented distil.yaml."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distil.cli.options import Context, distil_command
+
+STARTER_PROMPTS = (
+    "Explain what a message queue is to a new colleague.",
+    "Summarise this complaint in one sentence: the parcel came two weeks late and the box was open.",
+    "Write a Python function that tells whether a word is a palindrome.",
+)
+TEMPLATES = ("triage",)
+
+
+@distil_command("distil init mytask --teacher openai/gpt-5-mini --student Qwen/Qwen3-0.6B --prompts questions.csv")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option(
+    "--teacher", metavar="MODEL", help="Such as openai/gpt-5-mini, anthropic/..., http://host:8000/v1#name, local/PATH."
+)
+@click.option("--student", metavar="MODEL", help="A Hugging Face id or folder, such as Qwen/Qwen3-0.6B.")
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your prompts: JSONL, CSV, TXT, Parquet, OpenAI logs.",
+)
+@click.option(
+    "--template",
+    type=click.Choice(TEMPLATES),
+    help="Start from a bundled task with its own prompts, teacher and student.",
+)
+def command(
+    context: Context, folder: Path, teacher: str | None, student: str | None, prompts: Path | None, template: str | None
+) -> None:
+    """Make a project folder DIR with a commented distil.yaml."""
+    from distil.config import parse_config, write_config
+    from distil.errors import UserError
+    from distil.runs.artifacts import Project
+
+    project = Project(folder)
+    if project.config.exists():
+        raise UserError(f"{project.config} is already there. Edit it, or choose another folder: distil init DIR.")
+    if prompts is not None and not prompts.exists():
+        raise UserError(
+            f"--prompts {prompts}: there is no such file. Expected JSONL, CSV, TXT, Parquet or OpenAI logs."
+        )
+    data = _triage() if template else _plain(folder)
+    if teacher:
+        data["teachers"] = [{"model": teacher}]
+    if student:
+        data["student"] = {"model": student}
+    if prompts:
+        data["prompts"]["path"] = str(prompts.resolve())
+    text = write_config(parse_config(data, "distil init"))
+    project.root.mkdir(parents=True, exist_ok=True)
+    if not prompts:
+        _write_prompts(project.root / data["prompts"]["path"], template)
+    project.config.write_text(text, encoding="utf-8")
+    created = {"project": project.root, "config": project.config, "next": f"distil plan --project {folder}"}
+
+    def show() -> None:
+        click.echo(f"Made {project.config}. Look through it, then: {created['next']}")
+
+    context.emit(created, show)
+
+
+def _plain(folder: Path) -> dict[str, Any]:
+    return {
+        "task": folder.resolve().name,
+        "prompts": {"path": "prompts.jsonl"},
+        "teachers": [{"model": "openai/gpt-5-mini"}],
+    }
+
+
+def _triage() -> dict[str, Any]:
+    from distil.bundled.triage import SYSTEM
+
+    return {
+        "task": "support-triage",
+        "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
+        "teachers": [
+            {"model": "bundled/teacher", "sampling": {"max_tokens": 80}, "price": {"input": 0.25, "output": 2.0}}
+        ],
+        "student": {"model": "bundled/student"},
+        "train": {"learning_rate": 2.0e-3, "epochs": 4},
+        "cost": {"student_host": {"usd_per_hour": 0.08}},
+    }
+
+
+def _write_prompts(path: Path, template: str | None) -> None:
+    """The template's prompts, or a starter file to replace; a file that is already there is left alone."""
+    if path.exists():
+        return
+    if template:
+        from distil.bundled.triage import write_prompts
+
+        write_prompts(path)
+        return
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in STARTER_PROMPTS), encoding="utf-8")

@@ -1,0 +1,33 @@
+"""`distil train`: one student."""
+
+from __future__ import annotations
+
+import click
+
+from distil.cli.options import Context, distil_command
+
+
+@distil_command("distil train --as logits --set train.method=logits --set train.temperature=2.0")
+@click.option("--as", "name", metavar="NAME", help="Name of the student (default: the training method).")
+@click.option(
+    "--processes", type=int, default=None, metavar="N", help="Processes on this machine (torchrun); default 1."
+)
+@click.option(
+    "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimiser steps (to try things out)."
+)
+def command(context: Context, name: str | None, processes: int | None, max_steps: int | None) -> None:
+    """Train a student on the curated answers: sft, logits or on_policy. Interrupted work goes on where it was."""
+    from distil.pipeline import default_name, ensure
+    from distil.train import stage
+
+    config = context.config(*([f"train.processes={processes}"] if processes else []))
+    ensure(context.project, config, "curate", before="train")
+    result = stage.run(
+        context.project,
+        config.train,
+        config.student,
+        name=name or default_name(config),
+        teacher=config.teachers[0],
+        max_steps=max_steps,
+    )
+    context.emit(result, lambda: click.echo(str(result)))
