@@ -1,0 +1,170 @@
+"""Will it fit, and how long will it take? Sizes of models and bytes of training, from config files and names alone.
+
+Pure arithmetic without torch, for `distil plan` and `distil doctor`, before anything is loaded. Estimates, not measurements:
+within about 20% for full training in our experience, and said to be estimates wherever they are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+GIB = 1 << 30
+CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
+GPU_UTILISATION = 0.35  # of the peak below, typical for fine-tuning small models
+GPU_PEAK_FLOPS = {  # dense bf16 from the vendors' data sheets
+    "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
+    "A10": 125e12, "4090": 165e12, "3090": 71e12, "T4": 65e12,
+}  # fmt: skip
+UNKNOWN_GPU_FLOPS = 70e12
+CHUNK_BYTES = 256 << 20  # the fused losses keep at most this much of the logits
+
+
+class Shape(NamedTuple):
+    """The size of a model."""
+
+    parameters: int
+    hidden: int
+    layers: int
+    source: str
+    """config.json | the name | assumed."""
+
+
+class Memory(NamedTuple):
+    """Bytes that a training needs."""
+
+    weights: int
+    optimizer: int
+    """Gradients and Adam's two moments (and the float32 copy of half-precision weights)."""
+    activations: int
+    teacher: int
+    """The teacher's weights, when it is in memory too."""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.optimizer + self.activations + self.teacher + CHUNK_BYTES
+
+
+class Machine(NamedTuple):
+    """What this machine has."""
+
+    cores: int
+    ram: int
+    gpu_name: str | None
+    gpus: int
+    gpu_memory: int
+    """Of one GPU, in bytes; 0 without."""
+
+    @property
+    def flops(self) -> float:
+        """Training operations per second that can be hoped for."""
+        if not self.gpu_name:
+            return self.cores * CPU_FLOPS_PER_CORE
+        peak = next((f for key, f in GPU_PEAK_FLOPS.items() if key in self.gpu_name), UNKNOWN_GPU_FLOPS)
+        return peak * GPU_UTILISATION * self.gpus
+
+    @property
+    def memory(self) -> int:
+        """Bytes that one training process can use."""
+        return self.gpu_memory or self.ram
+
+
+def this_machine() -> Machine:
+    """Cores, memory and NVIDIA GPUs (asked through nvidia-smi where it is installed)."""
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    if shutil.which(query[0]):
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
+        rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
+        if done.returncode == 0 and rows:
+            return Machine(cores, ram, rows[0][0].strip(), len(rows), min(int(r[1]) for r in rows) << 20)
+    return Machine(cores, ram, None, 0, 0)
+
+
+def model_shape(ref: str) -> Shape | None:
+    """Size of `bundled/...`, a folder with config.json, or a hub id that says it (Qwen3-0.6B, Llama-3-8B). None = unknown."""
+    folder = _folder(ref)
+    if (folder / "config.json").exists():
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        hidden, layers = int(config.get("hidden_size") or 0), int(config.get("num_hidden_layers") or 0)
+        stored = sum(_stored_parameters(file) for file in folder.glob("*.safetensors"))
+        return Shape(stored or _parameters(config), hidden, layers, "config.json")
+    match = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bBmM])(?![a-zA-Z])", ref.replace("-", " ").replace("_", " "))
+    if not match:
+        return None
+    parameters = int(float(match[1]) * (1e9 if match[2] in "bB" else 1e6))
+    layers = max(4, round(8 * (parameters / 1e8) ** 0.35))
+    return Shape(parameters, round((parameters / (12 * layers)) ** 0.5), layers, "the name")
+
+
+def _folder(ref: str) -> Path:
+    if ref.startswith("bundled/"):
+        return Path(__file__).parents[1] / "bundled" / "models" / ref.removeprefix("bundled/")
+    return Path(ref.removeprefix("local/"))
+
+
+def _stored_parameters(file: Path) -> int:
+    """Parameters in a safetensors file, from its header alone."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, Any] = json.loads(stream.read(length))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            count = 1
+            for size in tensor["shape"]:
+                count *= size
+            total += count
+    return total
+
+
+def _parameters(config: dict[str, Any]) -> int:
+    """Parameters of a Llama- or Qwen-shaped transformer from its config: attention, gated MLP, embeddings."""
+    hidden, layers = int(config.get("hidden_size") or 0), int(config.get("num_hidden_layers") or 0)
+    heads = int(config.get("num_attention_heads") or 1)
+    key_value = int(config.get("num_key_value_heads") or heads) * int(config.get("head_dim") or hidden // heads)
+    block = (
+        2 * hidden * hidden + 2 * hidden * key_value + 3 * hidden * int(config.get("intermediate_size") or 4 * hidden)
+    )
+    embeddings = int(config.get("vocab_size") or 0) * hidden * (1 if config.get("tie_word_embeddings") else 2)
+    return layers * block + embeddings
+
+
+def training_memory(
+    shape: Shape,
+    *,
+    micro_tokens: int,
+    adapter: bool = False,
+    four_bit: bool = False,
+    half: bool = True,
+    checkpointing: bool = False,
+    teacher: Shape | None = None,
+) -> Memory:
+    """Bytes to train `shape` on micro-batches of `micro_tokens` tokens.
+
+    Weights, gradients and Adam: 16 bytes a parameter (Rajbhandari et al. 2020, ZeRO); LoRA trains about 1% of the parameters.
+    Activations: 34 x hidden bytes a token and layer in half precision, attention kept out of memory (Korthikanti et al. 2022);
+    with checkpointing only the layer inputs and one layer.
+    """
+    size = 2 if half else 4
+    per_token_layer = 34 * shape.hidden * (size // 2)
+    layers = 1 if checkpointing else shape.layers
+    kept_inputs = shape.layers * shape.hidden * size if checkpointing else 0
+    activations = micro_tokens * (per_token_layer * layers + kept_inputs)
+    weights = int(shape.parameters * (0.6 if four_bit else size))
+    trained = 0.01 if adapter else 1.0
+    optimizer = int(shape.parameters * trained * (16 if adapter else 16 - size))
+    return Memory(weights, optimizer, activations, int(teacher.parameters * size) if teacher else 0)
+
+
+def training_seconds(shape: Shape, tokens: int, machine: Machine, *, teacher: Shape | None = None) -> float:
+    """6 operations a parameter and trained token (Kaplan et al. 2020), and 2 a token for a teacher's forward."""
+    operations = 6 * shape.parameters * tokens + (2 * teacher.parameters * tokens if teacher else 0)
+    return operations / machine.flops
