@@ -1,6 +1,7 @@
 """A Llama of a few thousand weights and a byte-level BPE tokenizer with a chat template, made in milliseconds.
 
-Not a fixture file: plain functions that any test may call (`from tests.tiny import ...`). The real checkpoints are in distil.bundled.
+Not a fixture file: plain functions that any test may call (`from tests.tiny import ...`). The real checkpoints are in
+distil.bundled.
 """
 
 from __future__ import annotations

@@ -1,0 +1,28 @@
+"""The `student` section of distil.yaml. Not the loading itself: that is load.py, which takes plain arguments."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from distil.runs.section import Section
+
+
+class StudentConfig(Section):
+    """Which small model learns, and how much of it."""
+
+    model: str = "Qwen/Qwen3-0.6B"
+    """bundled/student, a folder in Hugging Face format, or a hub id."""
+    adapter: Literal["lora"] | None = None
+    """null trains all weights; lora trains small matrices beside them (less memory, a small file)."""
+    quantization: Literal["4bit"] | None = None
+    """4bit loads the frozen base in 4 bits (QLoRA): needs `adapter: lora` and an NVIDIA GPU with bitsandbytes."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto = float32 on a CPU, bfloat16 on a GPU that supports it."""
+    lora_rank: int = Field(default=16, ge=1)
+    """Rank of the LoRA matrices."""
+    lora_alpha: int = Field(default=32, ge=1)
+    """LoRA's scale is alpha / rank."""
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout in front of the LoRA matrices while training."""

@@ -1,0 +1,220 @@
+"""Batched generation for small models on any device: prompt ids in, text, token log-probabilities and entropies out.
+
+Prompts of similar length share a batch (left-padded), finished rows leave it at once, and the key/value cache grows in blocks
+instead of being copied at every token. Not a server: production serving is vLLM, which distil.serve can stand in front of.
+Used by train (rollouts), evaluate, serve and the local providers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from distil.errors import UserError
+from distil.models.load import Loaded, context_length, stop_ids
+from distil.records import Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generated answer."""
+
+    text: str
+    """Decoded text without control tokens, cut before a stop string."""
+    token_ids: list[int]
+    """Generated ids, the end token included where one was drawn."""
+    token_logprobs: list[float] = field(repr=False)
+    """Natural log-probability of each generated token at temperature 1."""
+    token_entropies: list[float] = field(repr=False)
+    """Entropy in nats of the distribution at temperature 1 that each token was drawn from."""
+    finish_reason: str
+    """stop | length."""
+
+
+def generate(
+    loaded: Loaded,
+    prompts: Sequence[list[int]],
+    sampling: Sampling,
+    *,
+    batch_size: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+    seed: int | None = None,
+) -> list[Generation]:
+    """Generates one answer per prompt (token ids with the generation prompt), in the order given.
+
+    `sampling.temperature` 0 is greedy. `seed` (else `sampling.seed`) makes sampling repeatable for the same list of prompts.
+    `on_progress(n)` is called with the number of answers that have just finished. Raises UserError when a prompt is empty or
+    leaves no room for an answer in the model's context.
+    """
+    import torch
+
+    limit = context_length(loaded.model)
+    for ids in prompts:
+        if not ids:
+            raise UserError("A prompt has no tokens: expected at least one message.")
+        if limit is not None and len(ids) >= limit:
+            raise UserError(
+                f"A prompt has {len(ids)} tokens, but {loaded.ref} reads at most {limit} together with its answer. "
+                "Shorten the prompt, or choose a model with a longer context."
+            )
+    seed = sampling.seed if seed is None else seed
+    generator = torch.Generator(device=loaded.device)
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    results: list[Generation | None] = [None] * len(prompts)
+    was_training = loaded.model.training
+    loaded.model.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                batch = _Batch(loaded, [prompts[i] for i in chosen], sampling, generator, limit)
+                for index, generation in zip(chosen, batch.run(on_progress), strict=True):
+                    results[index] = generation
+    finally:
+        loaded.model.train(was_training)
+    return [generation for generation in results if generation is not None]
+
+
+class _Batch:
+    """Rows that are generated together. All tensors lose a row as soon as it is finished."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        prompts: list[list[int]],
+        sampling: Sampling,
+        generator: torch.Generator,
+        limit: int | None,
+    ) -> None:
+        self.model, self.tokenizer, self.device = loaded.model, loaded.tokenizer, loaded.device
+        self.prompts, self.sampling, self.generator, self.limit = prompts, sampling, generator, limit
+        self.stops = stop_ids(self.model, self.tokenizer)
+        self.ids: list[list[int]] = [[] for _ in prompts]
+        self.logprobs: list[list[float]] = [[] for _ in prompts]
+        self.entropies: list[list[float]] = [[] for _ in prompts]
+        self.reasons = ["length"] * len(prompts)
+        self.takes_positions = "position_ids" in inspect.signature(_innermost(self.model).forward).parameters
+
+    def run(self, on_progress: Callable[[int], None] | None) -> list[Generation]:
+        import torch
+
+        longest = max(map(len, self.prompts))
+        room = self.sampling.max_tokens if self.limit is None else min(self.sampling.max_tokens, self.limit - longest)
+        pad = int(self.tokenizer.pad_token_id)
+        tokens = torch.tensor([[pad] * (longest - len(p)) + p for p in self.prompts], device=self.device)  # (B, P)
+        padded = any(len(p) < longest for p in self.prompts)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in self.prompts], device=self.device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = growing_cache(self.model, longest + room)
+        alive = list(range(len(self.prompts)))
+        for step in range(room):
+            logits = self._forward(tokens, mask if padded else None, positions, cache)  # (B, V) float32
+            drawn, logprob, entropy = _draw(logits, self.sampling, self.generator)
+            rows = zip(alive, drawn.tolist(), logprob.tolist(), entropy.tolist(), strict=True)
+            keep = [i for i, row in enumerate(rows) if not self._append(*row)]
+            if on_progress is not None and len(keep) < len(alive):
+                on_progress(len(alive) - len(keep))
+            if not keep:
+                break
+            if len(keep) < len(alive):
+                index = torch.tensor(keep, device=self.device)
+                drawn, mask, positions = drawn[index], mask[index], positions[index]
+                cache.batch_select_indices(index)
+                alive = [alive[i] for i in keep]
+            tokens = drawn[:, None]
+            positions = positions[:, -1:] + 1
+            if padded and step + 1 < room:
+                mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+        else:
+            if on_progress is not None and alive:
+                on_progress(len(alive))
+        return [self._finish(row) for row in range(len(self.prompts))]
+
+    def _forward(self, tokens: torch.Tensor, mask: Any, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+        extra = {"position_ids": positions} if self.takes_positions else {}
+        out = self.model(
+            input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
+        )
+        return out.logits[:, -1].float()
+
+    def _append(self, row: int, token: int, logprob: float, entropy: float) -> bool:
+        """Adds a drawn token to its row; true when the row is finished."""
+        self.ids[row].append(token)
+        self.logprobs[row].append(logprob)
+        self.entropies[row].append(entropy)
+        if token in self.stops or (self.sampling.stop and self._stop_at(row) is not None):
+            self.reasons[row] = "stop"
+            return True
+        return False
+
+    def _text(self, row: int) -> str:
+        return str(self.tokenizer.decode(self.ids[row], skip_special_tokens=True))
+
+    def _stop_at(self, row: int) -> int | None:
+        text = self._text(row)
+        found = [at for stop in self.sampling.stop or [] if stop and (at := text.find(stop)) >= 0]
+        return min(found) if found else None
+
+    def _finish(self, row: int) -> Generation:
+        text = self._text(row)
+        cut = self._stop_at(row)
+        return Generation(
+            text=text if cut is None else text[:cut],
+            token_ids=self.ids[row],
+            token_logprobs=self.logprobs[row],
+            token_entropies=self.entropies[row],
+            finish_reason=self.reasons[row],
+        )
+
+
+def _draw(
+    logits: torch.Tensor, sampling: Sampling, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One token per row of (B, V) logits, its untempered log-probability and the untempered entropy, each (B,)."""
+    import torch
+
+    logprobs = torch.log_softmax(logits, dim=-1)
+    entropy = -(logprobs.exp() * logprobs.clamp(min=-1e4)).sum(-1)
+    if sampling.temperature == 0:
+        drawn = logits.argmax(-1)
+    else:
+        probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+        if sampling.top_p < 1:
+            ranked, index = probabilities.sort(dim=-1, descending=True)
+            outside = ranked.cumsum(-1) - ranked > sampling.top_p  # the token that crosses the mass stays in
+            probabilities = torch.zeros_like(ranked).scatter(1, index, ranked.masked_fill(outside, 0.0))
+        drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    return drawn, logprobs.gather(1, drawn[:, None])[:, 0], entropy
+
+
+def _innermost(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def growing_cache(model: Any, capacity: int) -> Any:
+    """A key/value cache for at most `capacity` positions.
+
+    Models with full attention everywhere get buffers that are written in place (transformers' own cache copies everything at
+    every token); others get transformers' cache.
+    """
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    cache = DynamicCache(config=config)
+    if kinds != {"full_attention"} or not all(type(layer) is DynamicLayer for layer in cache.layers):
+        return cache
+    from distil.models.kv_cache import BlockLayer
+
+    cache.layers = [BlockLayer(capacity) for _ in cache.layers]
+    return cache

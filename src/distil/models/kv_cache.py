@@ -1,0 +1,56 @@
+"""One layer's key/value cache that is written in place, in blocks. Not the cache's logic: transformers' DynamicCache drives it.
+
+Imports torch and transformers at the top: only generate.py imports this file, from inside a function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicLayer
+
+BLOCK = 64
+
+
+class BlockLayer(DynamicLayer):
+    """Keys and values (B, heads, length, d) as views of buffers that grow by blocks of 64 positions, up to `capacity`."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+        self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Appends the new positions and returns views of all of them."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[-2]
+        if self._buffers is None or end > self._buffers[0].shape[-2]:
+            self._grow(key_states, value_states, end)
+        keys, values = self._buffers  # type: ignore[misc]
+        keys[:, :, self.length : end] = key_states
+        values[:, :, self.length : end] = value_states
+        self.length = end
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
+        return self.keys, self.values
+
+    def _grow(self, key_states: torch.Tensor, value_states: torch.Tensor, end: int) -> None:
+        room = max(end, min(self.capacity, (end // BLOCK + 1) * BLOCK))
+        grown = []
+        for states, old in ((key_states, self.keys), (value_states, self.values)):
+            batch, heads, _, width = states.shape
+            buffer = states.new_empty(batch, heads, room, width)
+            if self.length:
+                buffer[:, :, : self.length] = old  # type: ignore[assignment]
+            grown.append(buffer)
+        self._buffers = (grown[0], grown[1])
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keeps the named rows of the batch."""
+        if self._buffers is not None:
+            self._buffers = (self._buffers[0][indices], self._buffers[1][indices])
+            self.keys, self.values = (buffer[:, :, : self.length] for buffer in self._buffers)

@@ -1,0 +1,256 @@
+"""Loads a local model and its tokenizer: bundled/NAME, a Hugging Face folder (also one that holds a LoRA adapter), or a hub id.
+
+Not the door to models behind an API (that is distil.calls). Used by train, evaluate, serve, signals and the local providers.
+torch and transformers are imported inside the functions, so that importing this file costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distil.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+BUNDLED = ("teacher", "student")
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{{ 'Assistant: ' }}{% generation %}{{ (message['content'] or '') + eos_token }}{% endgeneration %}{{ '\n' }}"
+    "{% else %}{{ (message['role'] | capitalize) + ': ' + (message['content'] or '') + '\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+)
+"""For base models that come without a chat template; it is saved with the student, so serving uses the same."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory with the tokenizer that belongs to it."""
+
+    model: Any
+    """A transformers PreTrainedModel (or a PeftModel around one), in eval mode."""
+    tokenizer: Any
+    """A transformers tokenizer with a chat template."""
+    ref: str
+    """What it was loaded from, as the config names it."""
+    device: torch.device
+    """Where the weights lie."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Shape of a fresh LoRA adapter (Hu et al. 2021) on all linear layers but the head."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+
+
+def quiet() -> None:
+    """Silences transformers' own progress bars and advice: Distil shows one bar of its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def resolve(ref: str) -> str:
+    """The folder or hub id behind a name of the config. Raises UserError for an unknown bundled name or an empty folder."""
+    if ref.startswith("bundled/"):
+        import distil.bundled
+
+        name = ref.removeprefix("bundled/")
+        folder = Path(str(distil.bundled.__file__)).parent / "models" / name
+        if name not in BUNDLED or not (folder / "config.json").is_file():
+            raise UserError(
+                f"There is no bundled model {name!r}.{did_you_mean(name, BUNDLED)} Expected bundled/teacher or bundled/student, "
+                "a folder, or a hub id such as Qwen/Qwen3-0.6B."
+            )
+        return str(folder)
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
+            raise UserError(
+                f"The folder {ref} holds no model: neither config.json nor adapter_config.json is in it. "
+                "Expected a folder in Hugging Face format, such as work/train/NAME/model."
+            )
+        return str(folder)
+    if ref.startswith((".", "/", "~")) or ref.count("/") > 1:
+        raise UserError(
+            f"There is no folder {ref}. Expected a folder in Hugging Face format, or a hub id such as Qwen/Qwen3-0.6B."
+        )
+    return ref
+
+
+def pick_device(device: str | None = None) -> torch.device:
+    """The named device, or the best one here: cuda, then mps, then cpu."""
+    import torch
+
+    if device is not None:
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The named dtype; `auto` = bfloat16 on a CUDA device that supports it, else float32."""
+    import torch
+
+    if dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def load(
+    ref: str,
+    *,
+    dtype: str = "auto",
+    device: str | None = None,
+    adapter: str | Lora | None = None,
+    quantization: str | None = None,
+    attention: str | None = None,
+) -> Loaded:
+    """Loads a causal language model for inference (eval mode) or as the start of a training.
+
+    `adapter`: None, a folder with a trained adapter, or "lora" / a `Lora` for a fresh one to train. `attention` names the
+    attention implementation (default: transformers' choice). Raises UserError when the model can't be found or its settings
+    don't fit this machine.
+    """
+    import torch
+
+    where = pick_device(device)
+    _check_quantization(quantization, adapter, where)
+    source = resolve(ref)
+    if (Path(source) / "adapter_config.json").is_file() and not (Path(source) / "config.json").is_file():
+        base = load(_base_of(source), dtype=dtype, device=device, quantization=quantization, attention=attention)
+        return Loaded(_add_adapter(base.model, source), load_tokenizer(ref), ref, base.device)
+    quiet()
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": pick_dtype(dtype, where)}
+    if attention:
+        options["attn_implementation"] = attention
+    if quantization == "4bit":
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+        options["device_map"] = {"": where}
+    tokenizer = load_tokenizer(ref)
+    model = _from_pretrained(AutoModelForCausalLM, source, ref, **options)
+    if quantization is None:
+        model.to(where)
+    if adapter is not None:
+        model = _add_adapter(model, adapter)
+    return Loaded(model.eval(), tokenizer, ref, where)
+
+
+def load_tokenizer(ref: str) -> Any:
+    """The tokenizer alone, without weights: with a chat template, a pad token and an end token. Raises UserError like `load`."""
+    quiet()
+    from transformers import AutoTokenizer
+
+    tokenizer = _from_pretrained(AutoTokenizer, resolve(ref), ref)
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"The tokenizer of {ref} names no end-of-text token, so a student could never learn to stop. Use another model."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def context_length(model: Any) -> int | None:
+    """Most tokens that the model can read at once, or None where its config doesn't say."""
+    config = getattr(model.config, "get_text_config", lambda: model.config)()
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end an answer: the tokenizer's end token and those of the model's generation config."""
+    found = {int(tokenizer.eos_token_id)}
+    for source in (getattr(model, "generation_config", None), model.config):
+        value = getattr(source, "eos_token_id", None)
+        found.update(int(v) for v in ([value] if isinstance(value, int) else value or []))
+    return found
+
+
+def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any:
+    try:
+        return factory.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise UserError(f"{ref} could not be loaded as a language model: {_first_line(error)}") from error
+        raise UserError(
+            f"{ref} could not be loaded: it is no folder here, and the Hugging Face hub could not give it "
+            f"({_first_line(error)}). "
+            "Check the name and the network (a gated model needs `hf auth login`), or give a local folder or bundled/student."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _check_quantization(quantization: str | None, adapter: str | Lora | None, device: torch.device) -> None:
+    if quantization is None:
+        return
+    import importlib.util
+
+    if quantization != "4bit":
+        raise UserError(f"quantization {quantization!r} is not known; expected 4bit or null.")
+    if device.type != "cuda":
+        raise UserError(
+            f"quantization: 4bit needs an NVIDIA GPU, and this machine offers {device.type}. Set student.quantization to null "
+            "(a small student with `adapter: lora` needs little memory in full precision too)."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            "quantization: 4bit needs the package bitsandbytes. Run `pip install bitsandbytes`, or set it to null."
+        )
+    if adapter is None:
+        raise UserError(
+            "quantization: 4bit freezes the weights, so training needs `adapter: lora`. Set student.adapter to lora."
+        )
+
+
+def _base_of(folder: str) -> str:
+    from distil.runs.jsonl import read_json
+
+    return str(read_json(Path(folder) / "adapter_config.json")["base_model_name_or_path"])
+
+
+def _add_adapter(model: Any, adapter: str | Lora) -> Any:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if isinstance(adapter, str) and adapter != "lora":
+        if not (Path(adapter) / "adapter_config.json").is_file():
+            raise UserError(
+                f"{adapter} holds no adapter (adapter_config.json is not there). Expected 'lora', or a folder such as "
+                "work/train/NAME/adapter."
+            )
+        return PeftModel.from_pretrained(model, adapter).eval()
+    shape = adapter if isinstance(adapter, Lora) else Lora()
+    config = LoraConfig(
+        r=shape.rank,
+        lora_alpha=shape.alpha,
+        lora_dropout=shape.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)

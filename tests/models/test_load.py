@@ -1,0 +1,89 @@
+"""Loading: bundled names, folders, adapters, and errors that fit in one paragraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distil.errors import UserError
+from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
+from distil.models.load import PLAIN_TEMPLATE, context_length, load, load_tokenizer, pick_dtype, stop_ids
+from tests.tiny import CHATML_WITHOUT_MARKERS, save_tiny, tiny_tokenizer
+
+
+def test_a_folder_loads_in_float32_on_a_cpu(tmp_path: Path) -> None:
+    import torch
+
+    loaded = load(str(save_tiny(tmp_path / "tiny")), device="cpu")
+    assert loaded.model.dtype == torch.float32 and not loaded.model.training
+    assert context_length(loaded.model) == 256
+    assert stop_ids(loaded.model, loaded.tokenizer) == {2}
+    assert pick_dtype("bfloat16", loaded.device) == torch.bfloat16
+
+
+def test_an_adapter_folder_loads_its_base_and_gives_the_same_logits(tmp_path: Path) -> None:
+    import torch
+
+    base = save_tiny(tmp_path / "base")
+    fresh = load(str(base), device="cpu", adapter="lora")
+    with torch.no_grad():
+        for name, weight in fresh.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(generator=torch.Generator().manual_seed(0))
+    fresh.model.save_pretrained(tmp_path / "adapter")
+    fresh.tokenizer.save_pretrained(tmp_path / "adapter")
+    ids = torch.tensor([[1, 5, 9, 40]])
+    again = load(str(tmp_path / "adapter"), device="cpu")
+    plain = load(str(base), device="cpu")
+    torch.testing.assert_close(again.model(ids).logits, fresh.model(ids).logits)
+    assert not torch.allclose(plain.model(ids).logits, fresh.model(ids).logits)
+
+
+def test_a_tokenizer_without_template_or_pad_token_gets_both(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(tmp_path / "plain")
+    (tmp_path / "plain" / "config.json").write_text('{"model_type": "llama"}')
+    again = load_tokenizer(str(tmp_path / "plain"))
+    assert again.chat_template == PLAIN_TEMPLATE and again.pad_token_id == again.eos_token_id
+
+
+@pytest.mark.parametrize(
+    ("ref", "says"),
+    [
+        ("bundled/teecher", "Did you mean 'teacher'"),
+        ("./nowhere", "There is no folder ./nowhere"),
+        ("nobody/has-this-model", "Check the name and the network"),
+    ],
+)
+def test_a_wrong_name_is_one_clear_paragraph(ref: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError) as caught:
+        load(ref, device="cpu")
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no model"):
+        load(str(tmp_path), device="cpu")
+
+
+def test_four_bits_on_a_cpu_are_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Set student.quantization to null"):
+        load(str(tmp_path), device="cpu", adapter="lora", quantization="4bit")
+
+
+def test_fingerprints_tell_tokenizers_and_templates_apart() -> None:
+    one, same, other = tiny_tokenizer(), tiny_tokenizer(), tiny_tokenizer(corpus=("entirely different words here",))
+    assert tokenizer_fingerprint(one) == tokenizer_fingerprint(same) != tokenizer_fingerprint(other)
+    assert template_fingerprint(one) == template_fingerprint(same)
+    same.chat_template = CHATML_WITHOUT_MARKERS
+    assert template_fingerprint(one) != template_fingerprint(same)
+
+
+def test_the_shared_prefix_of_ids_ends_where_tokens_differ() -> None:
+    small, large = tiny_tokenizer(290), tiny_tokenizer(320)
+    assert shared_prefix(small, large) == 290
+    assert shared_prefix(large, tiny_tokenizer(320, corpus=("zzz yyy xxx www",))) < 320
