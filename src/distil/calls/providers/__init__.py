@@ -1,0 +1,1 @@
+"""One file per wire format, and what they share. Found through calls/catalog.py only; nothing here sends, retries or pays."""

@@ -1,0 +1,212 @@
+"""OpenAI's chat-completions wire format, as OpenAI itself and everybody who copied it speak it.
+
+Not a provider that a config can name: openai.py and compatible.py are, and say in what they differ. Sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from distil.calls.faults import Fault, FaultKind, GarbledReply
+from distil.calls.provider import LimitHint, Parsed, WireRequest
+from distil.calls.providers import common
+from distil.calls.request import Request
+from distil.records import Message, Usage
+
+QUOTA_CODES = {
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "quota_exceeded",
+    "insufficient_balance",
+}
+SHED_CODES = {"resource_unavailable", "capacity_exceeded"}
+
+
+class ChatProvider:
+    """Translation to and from `POST {base_url}/chat/completions`. Constructed as Class(name, base_url, api_key)."""
+
+    vendor = "The server"
+    max_tokens_field = "max_tokens"
+
+    def __init__(self, name: str, base_url: str, api_key: str | None) -> None:
+        self.name = name
+        self.base_url = base_url.rstrip("/")
+        self._key = api_key
+
+    def wire(self, request: Request) -> WireRequest:
+        """One completion per request: n samples are n requests, so that each is durable on its own."""
+        return WireRequest(f"{self.base_url}/chat/completions", self.headers(), self.body(request))
+
+    def headers(self) -> dict[str, str]:
+        """Carries the key where there is one."""
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return headers
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The JSON body; parameters that the model refuses are left out."""
+        sampling = request.sampling
+        left_out = set(self.ignored(request))
+        body: dict[str, Any] = {
+            "model": self.name,
+            "messages": [wire_message(message) for message in request.messages],
+            self.max_tokens_field: sampling.max_tokens,
+        }
+        if "temperature" not in left_out:
+            body["temperature"] = sampling.temperature
+        if sampling.top_p != 1.0 and "top_p" not in left_out:
+            body["top_p"] = sampling.top_p
+        if sampling.stop and "stop" not in left_out:
+            body["stop"] = sampling.stop
+        if request.seed is not None:
+            body["seed"] = request.seed
+        if sampling.reasoning_effort is not None:
+            body["reasoning_effort"] = sampling.reasoning_effort
+        if sampling.top_logprobs is not None and "top_logprobs" not in left_out:
+            body["logprobs"] = True
+            body["top_logprobs"] = sampling.top_logprobs
+        if request.tools:
+            body["tools"] = request.tools
+        if request.response_format:
+            body["response_format"] = request.response_format
+        if request.tier == "flex":
+            body["service_tier"] = "flex"
+        return body
+
+    def ignored(self, request: Request) -> list[str]:
+        """Names of the sampling settings that this model refuses and that are therefore left out of the body."""
+        return []
+
+    def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
+        """Raises GarbledReply when there is no choice with a message in it."""
+        reply = common.read_object(body)
+        choices = reply.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise GarbledReply(f"the reply has no choices (its keys: {', '.join(sorted(reply)[:8]) or 'none'})")
+        choice = choices[0]
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            raise GarbledReply("the reply's choice has no message")
+        refusal = message.get("refusal")
+        text = _text(message.get("content")) or (refusal if isinstance(refusal, str) else "")
+        logprobs = choice.get("logprobs")
+        return Parsed(
+            text=text,
+            reasoning=message.get("reasoning") or message.get("reasoning_content") or None,
+            tool_calls=message.get("tool_calls") or None,
+            finish_reason="refusal" if refusal else str(choice.get("finish_reason") or "unknown"),
+            usage=_usage(reply.get("usage")),
+            logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
+            served_tier=_tier(reply.get("service_tier")),
+        )
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """Tells quota, shed flex requests and context overflow apart from what the status alone says."""
+        code, words = error_words(body)
+        kind, retryable = self.classify(status, code, words)
+        return Fault(
+            kind, self.explain(status, kind, code, common.say(words, self._key)), _wait(kind, headers), retryable
+        )
+
+    def classify(self, status: int, code: str, words: str) -> tuple[FaultKind, bool]:
+        """(kind, retryable)."""
+        if code in QUOTA_CODES:
+            return "quota", False
+        if code in SHED_CODES or (status == 429 and "resource unavailable" in words.lower()):
+            return "shed", True
+        if status in (400, 401, 403) and code == "invalid_api_key":
+            return "auth", False
+        if status == 400 and code == "model_not_found":
+            return "not_found", False
+        return common.by_status(status)
+
+    def explain(self, status: int, kind: FaultKind, code: str, words: str) -> str:
+        """What happened and what to do, for a person."""
+        said = f" It says: {words}" if words else ""
+        if kind == "auth":
+            return (
+                f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}). "
+                "Check the environment variable that holds it, and that its project may use this model."
+            )
+        if kind == "not_found":
+            return (
+                f"{self.vendor} at {self.base_url} knows no model {self.name!r} ({status}).{said} "
+                f"Look at {self.base_url}/models for the names it knows, and correct `model` in distil.yaml."
+            )
+        if kind == "quota":
+            account = f"The account at {self.base_url} has no quota or money left ({code or status})."
+            return f"{account}{said} Add credit, then run again."
+        if code == "context_length_exceeded":
+            return f"Prompt and max_tokens are too long for {self.name}.{said} Shorten the prompt or lower max_tokens."
+        return f"{self.vendor} answered {status}{' ' + code if code else ''}.{said}"
+
+    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+        """OpenAI's `x-ratelimit-*` headers, which many others send too."""
+        low = common.lowered(headers)
+        if not any(name.startswith("x-ratelimit-") for name in low):
+            return None
+        hint = LimitHint(
+            requests_limit=common.limit(low.get("x-ratelimit-limit-requests")),
+            requests_remaining=common.remaining(low.get("x-ratelimit-remaining-requests")),
+            requests_reset_s=common.duration_s(low.get("x-ratelimit-reset-requests")),
+            tokens_limit=common.limit(low.get("x-ratelimit-limit-tokens")),
+            tokens_remaining=common.remaining(low.get("x-ratelimit-remaining-tokens")),
+            tokens_reset_s=common.duration_s(low.get("x-ratelimit-reset-tokens")),
+        )
+        return hint if hint != LimitHint() else None
+
+
+def wire_message(message: Message) -> dict[str, Any]:
+    """A turn as chat APIs take it: without `weight`, which only fine-tuning files carry."""
+    wire = message.to_wire()
+    wire.pop("weight", None)
+    return wire
+
+
+def error_words(body: bytes) -> tuple[str, str]:
+    """(code, message) of an error body in any of the shapes that OpenAI-compatible servers send."""
+    value = common.error_object(body)
+    inner = value.get("error", value.get("detail", value))
+    if isinstance(inner, str):
+        return "", inner
+    if not isinstance(inner, dict):
+        return "", str(inner) if inner else ""
+    code = inner.get("code")
+    if not isinstance(code, str) or not code:
+        code = inner.get("type") if isinstance(inner.get("type"), str) else ""
+    return code or "", str(inner.get("message") or "")
+
+
+def _wait(kind: FaultKind, headers: Mapping[str, str]) -> float | None:
+    return None if kind in ("auth", "quota", "not_found", "bad_request") else common.retry_after_s(headers)
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return ""
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    asked = usage.get("prompt_tokens_details") or {}
+    answered = usage.get("completion_tokens_details") or {}
+    cached = common.count(asked.get("cached_tokens")) or common.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+    return Usage(
+        input_tokens=common.count(usage.get("prompt_tokens")),
+        output_tokens=common.count(usage.get("completion_tokens")),
+        cached_tokens=cached,
+        reasoning_tokens=common.count(answered.get("reasoning_tokens")),
+    )
+
+
+def _tier(tier: Any) -> str | None:
+    if not isinstance(tier, str):
+        return None
+    return "flex" if tier == "flex" else "standard"

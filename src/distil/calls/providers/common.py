@@ -1,0 +1,144 @@
+"""What the HTTP providers share: reading JSON bodies, headers and durations, and sorting faults by status.
+
+Not a base class and no wire format of its own. Called by the other files of this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from distil.calls.faults import FaultKind, GarbledReply
+
+LONGEST_MESSAGE = 400
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECRET = re.compile(r"\b(?:sk|key|gsk|xai|csk|fw|AIza)[-_A-Za-z0-9*.]{6,}")
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a 2xx body. Raises GarbledReply on anything else (HTML of a proxy, half a body, a list)."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        start = body[:60].decode("utf-8", "replace")
+        raise GarbledReply(f"the reply is not JSON: it begins with {start!r}") from None
+    if not isinstance(value, dict):
+        raise GarbledReply(f"the reply is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def error_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of an error body, or {}: errors of proxies are often HTML or empty."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(value, list) and value and isinstance(value[0], dict):  # Google streams wrap errors in a list
+        value = value[0]
+    return value if isinstance(value, dict) else {}
+
+
+def say(text: str, key: str | None) -> str:
+    """A provider's own words, shortened, without the key or anything that looks like one."""
+    clean = text.replace(key, "***") if key else text
+    clean = _SECRET.sub("***", " ".join(clean.split()))
+    return clean if len(clean) <= LONGEST_MESSAGE else clean[: LONGEST_MESSAGE - 3] + "..."
+
+
+def by_status(status: int) -> tuple[FaultKind, bool]:
+    """(kind, retryable) that an HTTP status means when the body says nothing better."""
+    known: dict[int, tuple[FaultKind, bool]] = {
+        401: ("auth", False),
+        402: ("quota", False),
+        403: ("auth", False),
+        404: ("not_found", False),
+        408: ("timeout", True),
+        409: ("server", True),
+        425: ("server", True),
+        429: ("rate_limit", True),
+        498: ("shed", True),  # Groq's flex tier without room
+        503: ("overload", True),
+        529: ("overload", True),  # Anthropic
+    }
+    if status in known:
+        return known[status]
+    if status >= 500:
+        return "server", True
+    if status < 300:
+        return "garbled", True
+    return "bad_request", False
+
+
+def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with lower-case names."""
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a reply asks us to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date."""
+    low = lowered(headers)
+    milliseconds = _number(low.get("retry-after-ms"))
+    if milliseconds is not None:
+        return max(0.0, milliseconds / 1000)
+    value = low.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None:
+        return max(0.0, seconds)
+    if not value:
+        return None
+    try:
+        when = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return _until(when)
+
+
+def duration_s(value: str | None) -> float | None:
+    """Seconds of `6m0s`, `20ms`, `1.5s`, `59` or an RFC 3339 time; None where it says nothing."""
+    if not value:
+        return None
+    plain = _number(value)
+    if plain is not None:
+        return max(0.0, plain)
+    parts = _DURATION_PART.findall(value)
+    if parts and "".join(number + unit for number, unit in parts) == value:
+        return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    try:
+        return _until(datetime.fromisoformat(value))
+    except ValueError:
+        return None
+
+
+def limit(value: str | None) -> int | None:
+    """A limit from a header; None for a missing, zero or negative one (Azure sends -1 for `unknown`)."""
+    number = _number(value)
+    return int(number) if number is not None and number > 0 else None
+
+
+def remaining(value: str | None) -> int | None:
+    """What is left in a bucket; 0 is a real answer, a negative one is not."""
+    number = _number(value)
+    return int(number) if number is not None and number >= 0 else None
+
+
+def count(value: Any) -> int:
+    """A token count out of a usage object: providers leave them out or send null."""
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None
+
+
+def _until(when: datetime) -> float:
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,48 @@
+"""http://HOST:PORT/v1#NAME and the vendors with an OpenAI-compatible API: vLLM, SGLang, Ollama, llama.cpp, Together, Groq, ...
+
+What they do differently from OpenAI: `max_tokens`, both spellings of the reasoning field, other error shapes, limits that
+are not per minute. Sends nothing. Found through calls/catalog.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from distil.calls.faults import FaultKind
+from distil.calls.provider import LimitHint
+from distil.calls.providers import common
+from distil.calls.providers.chat import ChatProvider
+
+
+class CompatibleProvider(ChatProvider):
+    """Any server that copied `POST /v1/chat/completions`."""
+
+    def classify(self, status: int, code: str, words: str) -> tuple[FaultKind, bool]:
+        """Also reads what has no code: vLLM's context overflow is a plain 400, Ollama's unknown model a plain 404."""
+        if status == 404 and not words:  # a proxy or a wrong path rather than a wrong model: still nothing to retry
+            return "not_found", False
+        return super().classify(status, code, words)
+
+    def explain(self, status: int, kind: FaultKind, code: str, words: str) -> str:
+        """Adds the usual cause of a 404: a base URL without /v1."""
+        if kind == "not_found" and not self.base_url.endswith("/v1"):
+            return (
+                super().explain(status, kind, code, words) + " If that page is not there, the address may lack its /v1."
+            )
+        if kind == "bad_request" and "context length" in words:
+            code = "context_length_exceeded"
+        return super().explain(status, kind, code, words)
+
+    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+        """Groq's and Cerebras's request limits are per day and would be misread as per minute: only their tokens count."""
+        low = common.lowered(headers)
+        if "x-ratelimit-limit-tokens-minute" in low:
+            return LimitHint(
+                tokens_limit=common.limit(low["x-ratelimit-limit-tokens-minute"]),
+                tokens_remaining=common.remaining(low.get("x-ratelimit-remaining-tokens-minute")),
+                tokens_reset_s=common.duration_s(low.get("x-ratelimit-reset-tokens-minute")),
+            )
+        hint = super().limits(low)
+        if hint is not None and "groq.com" in self.base_url:
+            return hint._replace(requests_limit=None, requests_remaining=None, requests_reset_s=None)
+        return hint

@@ -1,0 +1,107 @@
+"""http://HOST:PORT/v1#NAME: servers that copied OpenAI's API, each with its own habits."""
+
+from __future__ import annotations
+
+import pytest
+
+from distil.calls.catalog import open_teacher
+from distil.calls.config import TeacherConfig
+from distil.calls.provider import HttpProvider, LimitHint
+from distil.calls.providers.compatible import CompatibleProvider
+from distil.records import Sampling
+from tests.wire.ask import ask, fault, question
+from tests.wire.openai import OpenAIServer
+from tests.wire.server import Trouble
+
+
+def provider(server: OpenAIServer) -> CompatibleProvider:
+    return CompatibleProvider("llama", server.url, None)
+
+
+def test_a_self_hosted_server_is_asked_without_a_key_and_with_max_tokens() -> None:
+    with OpenAIServer(models=("llama",), key=None) as server:
+        assert ask(provider(server), question("Hi")).text == "An answer to: Hi"
+        seen = server.posts()[0]
+    assert "authorization" not in seen.headers
+    assert seen.body["max_tokens"] == 500 and "max_completion_tokens" not in seen.body
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_both_spellings_of_the_reasoning_field_are_kept_apart_from_the_answer(field: str) -> None:
+    with OpenAIServer(models=("llama",), key=None) as server:
+        server.reasoning_field = field
+        parsed = ask(provider(server), question("Hi"))
+    assert parsed.reasoning == "Let me think." and parsed.text == "An answer to: Hi"
+
+
+def test_top_logprobs_of_a_server_that_gives_them_are_kept() -> None:
+    with OpenAIServer(models=("llama",), key=None) as server:
+        parsed = ask(provider(server), question("Hi", sampling=Sampling(top_logprobs=20)))
+    assert parsed.logprobs is not None and len(parsed.logprobs[0]["top_logprobs"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (404, {"error": "model 'llama' not found"}, "not_found", "model 'llama' not found"),  # Ollama
+        (
+            400,
+            {"object": "error", "message": "maximum context length is 4096", "code": 400},
+            "bad_request",
+            "4096",
+        ),  # older vLLM
+        (422, {"detail": "messages: field required"}, "bad_request", "field required"),  # FastAPI, Mistral
+        (
+            402,
+            {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}},
+            "quota",
+            "Insufficient",
+        ),  # DeepSeek
+        (
+            498,
+            {"error": {"message": "capacity exceeded", "code": "capacity_exceeded"}},
+            "shed",
+            "capacity",
+        ),  # Groq flex
+        (503, b"no available server", "overload", "503"),
+        (500, {"error": {"message": None, "type": "internal"}}, "server", "500"),
+    ],
+)
+def test_the_error_shapes_of_other_servers_are_read(status: int, body: object, kind: str, words: str) -> None:
+    with OpenAIServer(models=("llama",), key=None, troubles=[Trouble(status, body)]) as server:
+        found = fault(provider(server), question())
+    assert found.kind == kind and words in found.message
+
+
+def test_a_base_url_without_v1_gets_a_hint() -> None:
+    with OpenAIServer(models=("llama",), key=None) as server:
+        found = fault(CompatibleProvider("llama", server.origin, None), question())
+    assert found.kind == "not_found" and "/v1" in found.message
+
+
+def test_limits_per_day_are_not_taken_for_limits_per_minute() -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "14400",
+        "x-ratelimit-limit-tokens": "18000",
+        "x-ratelimit-reset-tokens": "7.66s",
+    }
+    groq = CompatibleProvider("llama", "https://api.groq.com/openai/v1", "k").limits(headers)
+    assert groq == LimitHint(tokens_limit=18000, tokens_reset_s=7.66)
+    cerebras = CompatibleProvider("llama", "https://api.cerebras.ai/v1", "k").limits(
+        {
+            "X-RateLimit-Limit-Requests-Day": "14400",
+            "x-ratelimit-limit-tokens-minute": "60000",
+            "x-ratelimit-remaining-tokens-minute": "59000",
+        }
+    )
+    assert cerebras == LimitHint(tokens_limit=60000, tokens_remaining=59000)
+
+
+def test_several_base_urls_give_several_replicas_of_one_teacher() -> None:
+    teacher = TeacherConfig(model="http://127.0.0.1:8001/v1#llama", base_urls=["http://127.0.0.1:8002/v1/"])
+    opened = open_teacher(teacher, environ={})
+    assert [replica.wire(question()).url for replica in opened.replicas] == [
+        "http://127.0.0.1:8001/v1/chat/completions",
+        "http://127.0.0.1:8002/v1/chat/completions",
+    ]
+    assert all(isinstance(replica, HttpProvider) for replica in opened.replicas)
