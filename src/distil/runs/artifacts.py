@@ -35,6 +35,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/curate/validation.jsonl", "Example (chat line)", "curate", ("train", "serve")),
     Artifact("work/curate/test.jsonl", "Example (chat line)", "curate", ("evaluate",)),
     Artifact("work/curate/dropped.jsonl", "Verdict", "curate", ("doctor", "report")),
+    Artifact("work/curate/marks.jsonl", "Verdict by a person", "view", ("curate",)),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", ("train",)),
     Artifact("work/train/NAME/metrics.jsonl", "step metrics", "train", ("report", "doctor")),
     Artifact("work/train/NAME/checkpoints/", "Trainer checkpoints", "train", ("train",)),
@@ -86,6 +87,10 @@ class Project:
     @property
     def dropped(self) -> Path:
         return self.stage("curate") / "dropped.jsonl"
+
+    @property
+    def marks(self) -> Path:
+        return self.stage("curate") / "marks.jsonl"
 
     @property
     def signals(self) -> Path:

@@ -1,0 +1,168 @@
+"""`distil view`: read what is in the project, side by side, and mark answers that must not be trained on (or must be kept)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from distil.cli.options import Context, distil_command
+
+if TYPE_CHECKING:
+    from distil.runs.artifacts import Project
+
+
+class Item(NamedTuple):
+    """One thing to look at: an id and labelled texts."""
+
+    id: str
+    parts: list[tuple[str, str]]
+
+
+@distil_command("distil view answers --grep refund --limit 5")
+@click.argument(
+    "what", type=click.Choice(["prompts", "answers", "train", "test", "dropped", "predictions"]), default="answers"
+)
+@click.option("--student", metavar="NAME", help="Whose predictions (default: the last one trained).")
+@click.option("--grep", metavar="TEXT", help="Only what contains TEXT.")
+@click.option("--limit", type=int, default=10, show_default=True, help="Most items to show.")
+@click.option(
+    "--mark",
+    type=click.Choice(["drop", "keep"]),
+    help="Mark the answer --id: the next curate obeys, whatever the filters say.",
+)
+@click.option("--id", "answer_id", metavar="ANSWER_ID", help="Which answer to mark or to show.")
+@click.option("--reason", default="marked by a person", metavar="TEXT", help="Kept with the mark.")
+def command(
+    context: Context,
+    what: str,
+    student: str | None,
+    grep: str | None,
+    limit: int,
+    mark: str | None,
+    answer_id: str | None,
+    reason: str,
+) -> None:
+    """Browse prompts, answers and predictions side by side; mark answers to drop or to keep."""
+    if mark:
+        marked = _mark(context.project, answer_id, mark == "keep", reason)
+        context.emit(marked, lambda: click.echo(f"Marked {answer_id}: {mark}. `distil curate` obeys it."))
+        return
+    items = []
+    for item in SOURCES[what](context.project, student):
+        hit = grep is None or any(grep.lower() in text.lower() for _, text in item.parts)
+        if hit and (answer_id is None or item.id == answer_id):
+            items.append(item)
+        if len(items) == limit:
+            break
+    context.emit([{"id": i.id, **dict(i.parts)} for i in items], lambda: _show(items, what))
+
+
+def _show(items: list[Item], what: str) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    console = Console()
+    for item in items:
+        body = Text()
+        for label, text in item.parts:
+            body.append(f"{label}\n", style="bold")
+            body.append(text.strip() + "\n")
+        body.rstrip()
+        console.print(Panel(body, title=item.id, title_align="left", border_style="dim"))
+    console.print(f"[dim]{len(items)} {what} shown.[/]" if items else f"Nothing in {what} matches.")
+
+
+def _conversation(messages: list[Any]) -> str:
+    return "\n".join(f"{m.role}: {m.text}" if len(messages) > 1 else m.text for m in messages)
+
+
+def _prompts(project: Project, student: str | None) -> Iterator[Item]:
+    from distil.records import Prompt
+    from distil.runs.jsonl import read_records
+
+    for prompt in read_records(project.prompts, Prompt):
+        reference = [("reference", prompt.reference)] if prompt.reference else []
+        yield Item(prompt.id, [("prompt", _conversation(prompt.messages)), *reference])
+
+
+def _answers(project: Project, student: str | None) -> Iterator[Item]:
+    from distil.records import Answer
+    from distil.runs.jsonl import read_records
+
+    prompts = {item.id: item.parts for item in _prompts(project, student)}
+    for answer in read_records(project.answers, Answer):
+        yield Item(
+            answer.id, [*prompts.get(answer.prompt_id, []), (f"{answer.teacher} ({answer.finish_reason})", answer.text)]
+        )
+
+
+def _examples(split: str) -> Any:
+    def read(project: Project, student: str | None) -> Iterator[Item]:
+        from distil.runs.jsonl import read_examples
+
+        for example in read_examples(project.split(split)):
+            yield Item(
+                example.answer_id or example.id,
+                [("prompt", _conversation(example.prompt_messages)), ("answer", example.answer)],
+            )
+
+    return read
+
+
+def _dropped(project: Project, student: str | None) -> Iterator[Item]:
+    from distil.records import Verdict
+    from distil.runs.jsonl import read_records
+
+    answers = {item.id: item.parts for item in _answers(project, student)}
+    for verdict in read_records(project.dropped, Verdict):
+        yield Item(
+            verdict.answer_id, [*answers.get(verdict.answer_id, []), (f"dropped by {verdict.filter}", verdict.reason)]
+        )
+
+
+def _predictions(project: Project, student: str | None) -> Iterator[Item]:
+    from distil.cli.students import pick_student
+    from distil.records import Prediction
+    from distil.runs.jsonl import read_records
+
+    prompts = {item.id: item.parts for item in _prompts(project, student)}
+    by_prompt: dict[str, list[tuple[str, str]]] = {}
+    folder = project.stage("evaluate", pick_student(project, student))
+    for prediction in read_records(folder / "predictions.jsonl", Prediction):
+        if prediction.sample == 0:
+            by_prompt.setdefault(prediction.prompt_id, []).append((prediction.model, prediction.text))
+    for prompt_id, parts in by_prompt.items():
+        yield Item(prompt_id, [*prompts.get(prompt_id, []), *parts])
+
+
+SOURCES = {
+    "prompts": _prompts,
+    "answers": _answers,
+    "train": _examples("train"),
+    "test": _examples("test"),
+    "dropped": _dropped,
+    "predictions": _predictions,
+}
+
+
+def _mark(project: Project, answer_id: str | None, keep: bool, reason: str) -> Any:
+    """Adds a mark to work/curate/marks.jsonl (the last mark of an answer counts)."""
+    from distil.errors import UserError
+    from distil.records import Answer, Verdict
+    from distil.runs.jsonl import read_records, write_records
+
+    if answer_id is None:
+        raise UserError("--mark needs the answer: --id answer_... as `distil view answers` shows it above each panel.")
+    answers = {a.id: a for a in read_records(project.answers, Answer)}
+    if answer_id not in answers:
+        raise UserError(f"There is no answer {answer_id!r} in {project.answers}. `distil view answers` shows the ids.")
+    path = project.marks
+    marks = list(read_records(path, Verdict)) if path.exists() else []
+    verdict = Verdict(
+        answer_id=answer_id, prompt_id=answers[answer_id].prompt_id, filter="person", keep=keep, reason=reason
+    )
+    write_records(path, [m for m in marks if m.answer_id != answer_id] + [verdict])
+    return verdict
