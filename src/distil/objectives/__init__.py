@@ -6,9 +6,12 @@ tokenizer, no file.
 
 from __future__ import annotations
 
+from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
 from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.reference import divergence_rows, reference_distillation
+from distil.objectives.sampling import random_sampling_targets, stratified_targets, top_k_targets
 from distil.objectives.shift import next_token_labels, next_token_rows
+from distil.objectives.spans import Spans, VocabularyMatch, aligned_spans, joined_spans, matched_vocabulary
 from distil.objectives.targets import (
     DIVERGENCES,
     IGNORED,
@@ -27,19 +30,29 @@ from distil.objectives.vocabulary import teacher_mass_outside
 __all__ = [
     "DIVERGENCES",
     "IGNORED",
+    "CrossTokenizer",
     "DenseTargets",
     "LogitTargets",
     "LossSum",
     "MixtureTargets",
     "SampledTargets",
+    "Spans",
     "SparseTargets",
     "Targets",
     "TopKTargets",
+    "VocabularyMatch",
+    "aligned_spans",
+    "cross_tokenizer_distillation",
     "divergence_rows",
     "fused_linear_distillation",
+    "joined_spans",
+    "matched_vocabulary",
     "next_token_labels",
     "next_token_rows",
+    "random_sampling_targets",
     "reference_distillation",
     "retempered_top_k",
+    "stratified_targets",
     "teacher_mass_outside",
+    "top_k_targets",
 ]

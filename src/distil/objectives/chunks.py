@@ -17,7 +17,9 @@ BLOCK_BYTES = 2 * 2**20  # one buffer's rows; a few such buffers fit the second-
 ACCELERATOR_BUFFERS = 5  # temporaries of a whole chunk where a block is a chunk
 
 
-def chunk_rows(vocabulary: int, buffers: int, dtype: torch.dtype, device: torch.device, asked: int | None = None) -> int:
+def chunk_rows(
+    vocabulary: int, buffers: int, dtype: torch.dtype, device: torch.device, asked: int | None = None
+) -> int:
     """Rows of a chunk: `asked` if given, else CHUNK_ROWS or fewer so that `buffers` chunk-sized buffers keep the budget."""
     if asked is not None:
         if asked < 1:

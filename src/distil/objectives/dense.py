@@ -16,7 +16,9 @@ from distil.objectives.gradients import Divergence, add_logit_gradient, divergen
 from distil.objectives.heads import Head
 from distil.objectives.targets import DenseTargets, LogitTargets, MixtureTargets
 
-LOWEST_LOGIT = -1e4  # stands for -inf below a row's maximum: its probability is 0, and 0 * -1e4 is 0 where 0 * -inf is not
+LOWEST_LOGIT = (
+    -1e4
+)  # stands for -inf below a row's maximum: its probability is 0, and 0 * -1e4 is 0 where 0 * -inf is not
 
 
 class DenseObjective:

@@ -156,9 +156,7 @@ class _FusedLoss(torch.autograd.Function):
         return (*results, None)
 
 
-def _checked(
-    hidden: Tensor, weight: Tensor, targets: Targets | None, labels: Tensor, temperature: float
-) -> Tensor:
+def _checked(hidden: Tensor, weight: Tensor, targets: Targets | None, labels: Tensor, temperature: float) -> Tensor:
     """Raises on shapes and labels that do not fit; returns which rows count, (N,) bool."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1] or labels.shape != hidden.shape[:1]:
         raise ValueError(
@@ -166,7 +164,9 @@ def _checked(
             "do not match (N, H), (V, H), (N,); flatten batch and time with next_token_rows"
         )
     if not temperature > 0:
-        raise UserError(f"The temperature is {temperature:g}; expected a positive number. The usual value is temperature: 2.0.")
+        raise UserError(
+            f"The temperature is {temperature:g}; expected a positive number. The usual value is temperature: 2.0."
+        )
     counted = labels != IGNORED
     used = labels[counted]
     if used.numel():

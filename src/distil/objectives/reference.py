@@ -68,9 +68,7 @@ def teacher_log_probs(targets: Targets, vocabulary: int, temperature: float) -> 
         shares = torch.tensor(targets.shares, dtype=parts[0].dtype).log()
         return torch.logsumexp(torch.stack([part + share for part, share in zip(parts, shares, strict=True)]), 0)
     if isinstance(targets, DenseTargets):
-        logits = head_logits(
-            targets.hidden, targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap
-        )
+        logits = head_logits(targets.hidden, targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap)
     elif isinstance(targets, LogitTargets):
         logits = targets.logits
     else:

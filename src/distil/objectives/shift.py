@@ -33,5 +33,7 @@ def next_token_rows(hidden: Tensor, labels: Tensor, document_ids: Tensor | None 
     is position t of sequence b on the teacher's side too.
     """
     if hidden.shape[:2] != labels.shape:
-        raise ValueError(f"hidden {tuple(hidden.shape)} and labels {tuple(labels.shape)} do not match (B, T, H), (B, T)")
+        raise ValueError(
+            f"hidden {tuple(hidden.shape)} and labels {tuple(labels.shape)} do not match (B, T, H), (B, T)"
+        )
     return hidden.reshape(-1, hidden.shape[-1]), next_token_labels(labels, document_ids).reshape(-1)

@@ -33,7 +33,9 @@ class TopKObjective:
         tail = rows.take(self.targets.log_tail, start, stop).to(buffers.dtype).clamp(min=LOWEST_LOG_MASS)
         log_p = torch.cat([kept.masked_fill(absent, -torch.inf), tail[:, None]], -1)  # (C, K + 1)
         self._log_p = torch.log_softmax(log_p, -1)
-        self._ids = torch.where(absent, ids[:, :1], ids)  # padding repeats the first id: taking it out twice is harmless
+        self._ids = torch.where(
+            absent, ids[:, :1], ids
+        )  # padding repeats the first id: taking it out twice is harmless
         self._absent = torch.cat([absent, absent.new_zeros(len(ids), 1)], -1)
 
     def add(
@@ -72,7 +74,9 @@ class SampledObjective:
         weights = rows.take(self.targets.weights, start, stop).to(buffers.dtype)
         self._ids, self._weights = ids.clamp(min=0), weights.masked_fill(ids < 0, 0.0)
         entropy = self.targets.entropy
-        self._entropy = weights.new_zeros(len(ids)) if entropy is None else rows.take(entropy, start, stop).to(weights.dtype)
+        self._entropy = (
+            weights.new_zeros(len(ids)) if entropy is None else rows.take(entropy, start, stop).to(weights.dtype)
+        )
 
     def add(
         self, block: slice, log_q: Tensor, q: Tensor, gradient: Tensor | None, weight: float, buffers: Buffers

@@ -47,6 +47,4 @@ def _rows(
         return MixtureTargets(tuple(parts), targets.weights)
     if isinstance(targets, LogitTargets):
         return LogitTargets(targets.logits[rows])
-    return DenseTargets(
-        targets.hidden[rows], targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap
-    )
+    return DenseTargets(targets.hidden[rows], targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap)
