@@ -1,0 +1,94 @@
+"""A dollar cap that holds with any number of requests in flight: the most a request can cost is reserved before it is sent.
+
+When the rest is too small for one more request, it waits for those in flight to settle for less; when none is in flight
+either, the cap is reached. Not the ledger: what was spent before comes in as a number. One per Client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from distil.errors import BudgetReached
+
+
+class Budget:
+    """`reserve` before sending, `settle` with the real cost after. Without a cap it only counts."""
+
+    def __init__(self, cap_usd: float | None, spent_usd: float = 0.0, uncertain_usd: float = 0.0) -> None:
+        self.cap_usd = cap_usd
+        self.spent_usd = spent_usd
+        """Paid, answers in hand."""
+        self.uncertain_usd = uncertain_usd
+        """May have been paid, no answer in hand: counts against the cap, or the cap would not hold."""
+        self.reserved_usd = 0.0
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+
+    @property
+    def left_usd(self) -> float:
+        """What can still be reserved; infinite without a cap."""
+        if self.cap_usd is None:
+            return float("inf")
+        return self.cap_usd - self.spent_usd - self.uncertain_usd - self.reserved_usd
+
+    async def reserve(self, usd: float) -> None:
+        """Sets `usd` aside. Waits while requests in flight may still give some back; raises BudgetReached when none can."""
+        if self.cap_usd is None or usd <= 0:
+            self.reserved_usd += usd
+            return
+        if not self._waiting and self._fits(usd):
+            self.reserved_usd += usd
+            return
+        if self.reserved_usd <= 1e-12 and not self._waiting:
+            raise self.reached(usd)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (usd, waiter)
+        self._waiting.append(entry)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.settle(usd, 0.0)
+            elif entry in self._waiting:
+                self._waiting.remove(entry)
+                self._admit()
+            raise
+
+    def settle(self, reserved_usd: float, usd: float, uncertain_usd: float = 0.0) -> None:
+        """Gives a reservation back and counts what was paid, and what may have been paid."""
+        self.reserved_usd = max(self.reserved_usd - reserved_usd, 0.0)
+        self.spent_usd += usd
+        self.uncertain_usd += uncertain_usd
+        self._admit()
+
+    def reached(self, usd: float) -> BudgetReached:
+        """The error that says how far it went and what to type next."""
+        cap = self.cap_usd or 0.0
+        unsure = (
+            f" and at most ${self.uncertain_usd:,.4f} for requests that got no whole answer"
+            if self.uncertain_usd > 0
+            else ""
+        )
+        more = cap + max(usd * 10, cap)
+        return BudgetReached(
+            f"The budget of ${cap:,.2f} is reached: ${self.spent_usd:,.4f} was paid{unsure}, and the next request may cost "
+            f"${usd:,.4f}. Everything that was paid for is kept; go on with `--set collect.budget_usd={more:.2f}`."
+        )
+
+    def _fits(self, usd: float) -> bool:
+        return usd <= self.left_usd + 1e-12
+
+    def _admit(self) -> None:
+        while self._waiting:
+            usd, waiter = self._waiting[0]
+            if waiter.done():
+                self._waiting.popleft()
+            elif self._fits(usd):
+                self._waiting.popleft()
+                self.reserved_usd += usd
+                waiter.set_result(None)
+            elif self.reserved_usd <= 1e-12:
+                self._waiting.popleft()
+                waiter.set_exception(self.reached(usd))
+            else:
+                return
