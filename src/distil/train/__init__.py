@@ -1,1 +1,1 @@
-"""Stage or floor `train`: see docs/architecture.md."""
+"""Stage `train`: the student learns. Start with stage.py (the order of events), then trainer.py (one step)."""
