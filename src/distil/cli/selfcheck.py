@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import click
-
 from distil.cli.options import Context, distil_command, table
 
 

@@ -1,0 +1,123 @@
+"""`distil ledger`: every paid call; shown, exported, pruned."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distil.cli.options import Context, distil_command, dollars, table
+
+if TYPE_CHECKING:
+    from distil.calls.ledger import Ledger
+
+
+@distil_command("distil ledger --purpose collect --last 20")
+@click.option(
+    "--purpose", metavar="WORD", help="Only calls of one purpose: collect, evaluate, judge, expand, serve, import."
+)
+@click.option(
+    "--last", type=int, default=5, show_default=True, metavar="N", help="How many of the newest calls to list."
+)
+@click.option("--show", "call_id", metavar="CALL_ID", help="One call whole: what was asked and the raw reply.")
+@click.option(
+    "--export", "export", type=click.Path(path_type=Path), metavar="FILE", help="Write all calls as JSON Lines."
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete the stored bodies (prices and tokens stay); answers.jsonl can't be rebuilt from them.",
+)
+@click.option(
+    "--before", metavar="DATE", help="With --prune: only bodies from before this ISO date, such as 2026-01-31."
+)
+def command(
+    context: Context,
+    purpose: str | None,
+    last: int,
+    call_id: str | None,
+    export: Path | None,
+    prune: bool,
+    before: str | None,
+) -> None:
+    """Show, export or prune the paid calls. The ledger never holds a key."""
+    from distil.calls.ledger import Ledger
+    from distil.errors import UserError
+
+    if not context.project.ledger.exists():
+        raise UserError(
+            f"{context.project.root} has no ledger yet: nothing has been asked. `distil collect` starts one."
+        )
+    if before and not prune:
+        raise UserError("--before goes with --prune: distil ledger --prune --before 2026-01-31")
+    with Ledger(context.project.ledger) as ledger:
+        if call_id:
+            _body(context, ledger.body(call_id))
+        elif export:
+            _export(context, ledger, export, purpose)
+        elif prune:
+            count = ledger.prune(before=before, purpose=purpose)
+            context.emit(
+                {"pruned": count},
+                lambda: click.echo(f"Deleted the bodies of {count:,} calls; their prices and tokens stay."),
+            )
+        else:
+            _show(context, ledger, purpose, last)
+
+
+def _body(context: Context, body: tuple[dict[str, object], bytes]) -> None:
+    import json
+
+    asked, raw = body
+    text = raw.decode("utf-8", errors="replace")
+
+    def show() -> None:
+        click.echo(json.dumps(asked, ensure_ascii=False, indent=2))
+        click.echo(text)
+
+    context.emit({"request": asked, "reply": text}, show)
+
+
+def _export(context: Context, ledger: Ledger, path: Path, purpose: str | None) -> None:
+    from distil.runs.jsonl import write_records
+
+    count = write_records(path, ledger.calls(purpose))
+    context.emit({"exported": count, "file": path}, lambda: click.echo(f"Wrote {count:,} calls to {path}."))
+
+
+def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> None:
+    totals, uncertain = ledger.totals(purpose), ledger.uncertain(purpose)
+    newest = list(deque(ledger.calls(purpose), maxlen=max(0, last)))
+    count, usd = sum(t.calls for t in totals), sum(t.usd for t in totals)
+    value = {
+        "totals": [{**t._asdict(), "usage": t.usage.model_dump()} for t in totals],
+        "calls": count,
+        "usd": usd,
+        "uncertain": uncertain,
+        "newest": [c.model_dump(mode="json") for c in newest],
+    }
+
+    def show() -> None:
+        rows = [
+            (
+                t.purpose,
+                t.model,
+                t.tier,
+                f"{t.calls:,}",
+                f"{t.usage.input_tokens:,}",
+                f"{t.usage.output_tokens:,}",
+                dollars(t.usd),
+            )
+            for t in totals
+        ]
+        columns = ("purpose", "model", "tier", "answered", "tokens in", "tokens out", "$")
+        table(f"{count:,} answered calls, {dollars(usd)}", columns, rows, left=3)
+        if newest:
+            lines = [(c.id, c.created, c.status, f"{c.latency_s or 0:.2f} s", dollars(c.usd)) for c in newest]
+            table(f"The newest {len(newest)}", ("call", "time", "status", "took", "$"), lines, left=3)
+        if uncertain.requests:
+            click.secho(f"! {uncertain}", fg="yellow")
+
+    context.emit(value, show)

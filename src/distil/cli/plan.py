@@ -1,0 +1,59 @@
+"""`distil plan`: the forecast, before anything is spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from distil.cli.options import Context, distil_command, dollars, table
+
+if TYPE_CHECKING:
+    from distil.plan import Forecast
+
+
+@distil_command("distil plan --project mytask --set student.model=Qwen/Qwen3-0.6B")
+def command(context: Context) -> None:
+    """Before spending: API or logits? Data, dollars, hours, memory, payback; what will not fit, and what to set instead."""
+    from distil.pipeline import ensure
+    from distil.plan import make
+
+    config = context.config()
+    ensure(context.project, config, "prompts", before="plan")
+    forecast = make(context.project, config)
+    context.emit(forecast, lambda: show(forecast))
+
+
+def show(forecast: Forecast) -> None:
+    """The forecast as one table, then what to do."""
+    hours = "?" if forecast.training_hours is None else _duration(forecast.training_hours)
+    rows = [
+        ("way", f"{forecast.method}-based"),
+        ("prompts", f"{forecast.prompts:,}"),
+        ("teacher calls", f"{forecast.teacher_calls:,}"),
+        ("collecting", "?" if forecast.collect_usd is None else f"about {dollars(forecast.collect_usd)}"),
+        ("training", f"{forecast.training_tokens:,} tokens, about {hours}"),
+        (
+            "memory",
+            "?" if forecast.memory_gib is None else f"about {forecast.memory_gib:.2g} GiB on {forecast.machine}",
+        ),
+        ("a month now", "?" if forecast.month_before_usd is None else dollars(forecast.month_before_usd)),
+        (
+            "a month then",
+            "? (see cost.student_host)" if forecast.month_after_usd is None else dollars(forecast.month_after_usd),
+        ),
+        ("pays back", forecast.payback),
+    ]
+    table("Plan (estimates; nothing has been spent)", ("", ""), rows, left=2)
+    for reason in forecast.reasons:
+        click.echo(f"- {reason}")
+    for line in forecast.advice:
+        click.secho(f"! {line}", fg="yellow")
+    for line in forecast.terms:
+        click.echo(f"§ {line}")
+
+
+def _duration(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} seconds"
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:,.1f} hours"

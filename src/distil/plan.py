@@ -1,0 +1,223 @@
+"""`distil plan`: before anything is spent. API or logits? How much data, dollars, hours and memory, and when does it pay back?
+
+Estimates from the prompts, the price table, the sizes of the models and this machine; nothing is asked, loaded or trained. The
+advice follows the article: API-based for commercial teachers and fewer than 10,000 examples, logit-based where both models are
+open and the teacher can run here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distil.calls.config import TeacherConfig
+from distil.calls.prices import price_of
+from distil.collect.terms import terms_of
+from distil.config import Config
+from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
+from distil.errors import DistilError
+from distil.models.memory import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
+from distil.records import Prompt
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+
+BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; the ledger gives the truth after the first replies
+ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anything is known
+MICRO_TOKENS = 4096
+LEAST, ADVISED = 1_000, 10_000  # the article's range of examples
+ROOM = 0.9  # of the memory may be used
+API_PREFIXES = ("openai/", "anthropic/", "google/", "http://", "https://", "recorded/")
+
+
+class Forecast(NamedTuple):
+    """Everything that `distil plan` says."""
+
+    method: str
+    """api | logits."""
+    reasons: list[str]
+    """Why."""
+    prompts: int
+    teacher_calls: int
+    collect_usd: float | None
+    """None = the price is unknown."""
+    training_tokens: int
+    training_hours: float | None
+    """None = the student's size is unknown."""
+    memory_gib: float | None
+    machine: str
+    month_before_usd: float | None
+    month_after_usd: float | None
+    payback: str
+    advice: list[str]
+    """What will not fit or is missing, and what to set."""
+    terms: list[str]
+    """One line per vendor on training on its outputs."""
+
+
+def make(project: Project, config: Config, machine: Machine | None = None) -> Forecast:
+    """The forecast of a project whose prompts have been loaded. `machine` None = this one."""
+    machine = machine or this_machine()
+    prompts = list(read_records(project.prompts, Prompt))
+    advice: list[str] = []
+    tokens_in = sum(_tokens(p) for p in prompts) / max(1, len(prompts))
+    tokens_out = config.teachers[0].sampling.max_tokens * ANSWER_SHARE
+    method, reasons = choose_method(config.teachers[0], len(prompts), machine)
+    calls = len(prompts) * len(config.teachers) * config.collect.samples
+    usd = _collect_usd(config, len(prompts), tokens_in, tokens_out, advice)
+    shape = model_shape(config.student.model)
+    tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
+    hours, memory = _training(config, shape, tokens, machine, advice)
+    _judge_data(len(prompts), config, usd, advice)
+    before, after = _months(config, tokens_in, tokens_out)
+    saving = None if before is None or after is None or usd is None else before - after
+    return Forecast(
+        method=method,
+        reasons=reasons,
+        prompts=len(prompts),
+        teacher_calls=calls,
+        collect_usd=usd,
+        training_tokens=tokens,
+        training_hours=hours,
+        memory_gib=memory,
+        machine=_describe(machine),
+        month_before_usd=before,
+        month_after_usd=after,
+        payback="unknown" if saving is None else describe_payback(payback_days(usd or 0.0, saving)),
+        advice=advice,
+        terms=[line for teacher in config.teachers if (line := terms_of(teacher.model))],
+    )
+
+
+def choose_method(teacher: TeacherConfig, prompts: int, machine: Machine) -> tuple[str, list[str]]:
+    """api or logits, with the reasons (the article's section "Choosing Between API-Based and Logit-Based Distillation")."""
+    if teacher.model.startswith(API_PREFIXES):
+        reasons = [f"{teacher.model} is behind an API: its full distributions are out of reach, its answers are not"]
+        if prompts < ADVISED:
+            reasons.append(f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED:,})")
+        return "api", reasons
+    shape = model_shape(teacher.model)
+    if shape is None:
+        return "api", [
+            f"the size of {teacher.model} is unknown, so it can't be said that it fits here; its answers always do"
+        ]
+    size = shape.parameters * 2
+    if size > machine.memory * ROOM:
+        need = f"{size / GIB:.1f} GiB"
+        return "api", [
+            f"{teacher.model} needs {need} and this machine has {machine.memory / GIB:.1f}: serve it elsewhere and ask it"
+        ]
+    return "logits", [
+        f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its whole distribution, not only its words",
+        "no paid calls: `distil signals build` can cache it once",
+    ]
+
+
+def _tokens(prompt: Prompt) -> float:
+    return sum(len(m.text.encode()) for m in prompt.messages) / BYTES_PER_TOKEN + 4 * len(prompt.messages)
+
+
+def _collect_usd(config: Config, prompts: int, tokens_in: float, tokens_out: float, advice: list[str]) -> float | None:
+    total = 0.0
+    tier = "batch" if config.collect.batch else "standard"
+    for teacher in config.teachers:
+        try:
+            price = price_of(teacher.model, teacher.price, tier)
+        except DistilError as error:
+            advice.append(str(error))
+            return None
+        total += tokens_month(prompts * config.collect.samples, tokens_in, tokens_out, price.input, price.output)
+    budget = config.collect.budget_usd
+    if budget is not None and total > budget:
+        advice.append(
+            f"Collecting may cost ${total:,.2f}, over the cap of ${budget:,.2f}: --set collect.budget_usd={total * 1.2:.0f}"
+        )
+    return total
+
+
+def _training(
+    config: Config, shape: Shape | None, tokens: int, machine: Machine, advice: list[str]
+) -> tuple[float | None, float | None]:
+    if shape is None:
+        advice.append(f"The size of student {config.student.model} is unknown, so time and memory are too.")
+        return None, None
+    online = config.train.method == "logits" and config.train.signal == "online"
+    teacher = model_shape(config.teachers[0].model) if online else None
+    lora, four_bit = config.student.adapter == "lora", config.student.quantization == "4bit"
+    half = machine.gpu_name is not None
+    need = training_memory(
+        shape, micro_tokens=MICRO_TOKENS, adapter=lora, four_bit=four_bit, half=half, teacher=teacher
+    )
+    room = machine.memory * ROOM
+    if need.total > room:
+        advice.append(_what_fits(shape, room, need.total, half, teacher))
+    hours = training_seconds(shape, tokens, machine, teacher=teacher) / 3600
+    if hours > 24:
+        advice.append(
+            f"About {hours:,.0f} hours of training on {_describe(machine)}: rent a GPU, or choose a smaller student."
+        )
+    return hours, need.total / GIB
+
+
+def _what_fits(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
+    """The first of the article's fixes for out-of-memory that fits: checkpointing, LoRA, QLoRA, cached signals."""
+    attempts: list[tuple[str, dict[str, bool], Shape | None]] = [
+        ("--set train.gradient_checkpointing=true", {"checkpointing": True}, teacher),
+        ("--set train.signal=cached", {"checkpointing": True}, None),
+        (
+            "--set student.adapter=lora --set train.gradient_checkpointing=true",
+            {"adapter": True, "checkpointing": True},
+            None,
+        ),
+        (
+            "--set student.adapter=lora --set student.quantization=4bit",
+            {"adapter": True, "four_bit": True, "checkpointing": True},
+            None,
+        ),
+    ]
+    start = f"Training needs about {need / GIB:.1f} GiB and {room / GIB:.1f} GiB can be used. "
+    for what, options, with_teacher in attempts:
+        total = training_memory(shape, micro_tokens=MICRO_TOKENS // 4, half=half, teacher=with_teacher, **options).total
+        if total <= room:
+            return f"{start}With {what} and smaller micro-batches it is about {total / GIB:.1f} GiB."
+    return f"{start}Even QLoRA does not fit: choose a smaller student or a larger GPU."
+
+
+def _judge_data(prompts: int, config: Config, usd: float | None, advice: list[str]) -> None:
+    usable = prompts - config.curate.test
+    if usable < LEAST:
+        price = f" At this price 1,000 cost about ${usd / prompts * LEAST:,.2f}." if usd and prompts else ""
+        advice.append(
+            f"{prompts:,} prompts, {config.curate.test} of them held out: the article advises {LEAST:,} to {ADVISED:,}."
+            f"{price} `distil prompts expand --count {max(LEAST - usable, 100)}` writes more like them."
+        )
+
+
+def _months(config: Config, tokens_in: float, tokens_out: float) -> tuple[float | None, float | None]:
+    cost = config.cost
+    inputs = tokens_in if cost.input_tokens is None else cost.input_tokens
+    outputs = tokens_out if cost.output_tokens is None else cost.output_tokens
+    try:
+        price = price_of(config.teachers[0].model, config.teachers[0].price, "standard")
+    except DistilError:
+        return None, None
+    before = tokens_month(cost.queries_per_month, inputs, outputs, price.input, price.output)
+    host = cost.student_host
+    if host is None:
+        return before, None
+    if host.input is not None or host.output is not None:
+        return before, tokens_month(cost.queries_per_month, inputs, outputs, host.input or 0.0, host.output or 0.0)
+    if host.usd_per_hour is None or host.tokens_per_second is None:
+        return before, None
+    machines = machines_needed(
+        cost.queries_per_month,
+        outputs,
+        host.tokens_per_second,
+        peak_to_mean=host.peak_to_mean,
+        utilisation=host.utilisation,
+    )
+    return before, hosted_month(host.usd_per_hour, machines)
+
+
+def _describe(machine: Machine) -> str:
+    if machine.gpu_name:
+        return f"{machine.gpus} x {machine.gpu_name} ({machine.gpu_memory / GIB:.0f} GiB)"
+    return f"{machine.cores} CPU cores, {machine.ram / GIB:.0f} GiB"
