@@ -76,7 +76,7 @@ def test_parquet_and_dataset_folders_are_read_with_their_splits_and_label_names(
     other = datasets.Dataset.from_dict({"text": ["two"], "label": [0]}, features=features)
     datasets.DatasetDict({"train": part, "test": other}).save_to_disk(str(tmp_path / "saved"))
     train, test = load(tmp_path, "saved")
-    assert (train.reference, train.split, test.reference, test.split) == ("good", "train", "bad", "test")
+    assert (train.reference, train.split, test.reference, test.split) == ("good", None, "bad", "test")
     part.to_parquet(str(tmp_path / "p.parquet"))
     (prompt,) = load(tmp_path, "p.parquet")
     assert prompt.messages[0].text == "one"

@@ -9,7 +9,7 @@ from typing import Any
 from distil.errors import UserError
 from distil.prompts.sources import Row
 
-_FIXED_SPLITS = ("train", "validation", "test")
+_FIXED_SPLITS = ("validation", "test")  # train rows stay free, so that curate can take the missing sides from them
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
@@ -33,8 +33,8 @@ def read_parquet(path: Path) -> Iterator[Row]:
 def read_dataset_folder(path: Path) -> Iterator[Row]:
     """The rows of a folder written by `datasets.save_to_disk`.
 
-    Of a dict of datasets, those called train, validation and test fix the split of their rows; class labels become their
-    names. Raises UserError without `datasets`, or when the folder is something else.
+    Of a dict of datasets, those called validation and test fix the split of their rows; class labels become their names.
+    Raises UserError without `datasets`, or when the folder is something else.
     """
     if not any((path / name).exists() for name in ("dataset_dict.json", "state.json")):
         raise UserError(

@@ -1,0 +1,154 @@
+"""The curated examples in the formats that other trainers read, and preference pairs from the answers that were not chosen.
+
+Called by `distil export --data FORMAT`. What a format can't carry (tool calls in Alpaca, several turns in prompt/completion) is
+refused or counted, never silently bent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from distil.errors import UserError, did_you_mean
+from distil.records import Answer, Example, Message, Record, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records, write_lines
+
+EXPORTED_SPLITS = ("train", "validation")
+"""Test stays at home: what is exported is trained on."""
+
+
+class ExportResult(Record):
+    """The files that were written."""
+
+    format: str
+    """The format's name."""
+    files: dict[str, int]
+    """Path relative to the project -> lines in it."""
+    left_out: int
+    """Examples that the format can't carry."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        return [(path, f"{count:,} lines") for path, count in self.files.items()] + [
+            ("left out (the format can't carry them)", f"{self.left_out:,}")
+        ]
+
+
+def run(project: Project, format: str, out: Path | None = None) -> ExportResult:  # noqa: A002 - the word that users type
+    """Writes work/curate/export/FORMAT/{train,validation}.jsonl (or below `out`). Raises UserError on an unknown format.
+
+    Formats: openai, alpaca, sharegpt, prompt_completion, dpo (OpenAI's preference schema; needs several answers per prompt).
+    """
+    if format not in FORMATS:
+        raise UserError(f"Format {format!r}: expected one of {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}")
+    if not project.split("train").exists():
+        raise UserError("There is nothing to export yet. Run `distil curate` first.")
+    folder = out or project.stage("curate") / "export" / format
+    losers = _losers(project) if format == "dpo" else {}
+    files, left_out = {}, 0
+    for side in EXPORTED_SPLITS:
+        lines = []
+        for example in read_examples(project.split(side)):
+            converted = FORMATS[format](example, losers.get(example.prompt_id, ()))
+            left_out += not converted
+            lines += [json.dumps(line, ensure_ascii=False) for line in converted]
+        path = folder / f"{side}.jsonl"
+        files[project.relative(path)] = write_lines(path, lines)
+    if format == "dpo" and not any(files.values()):
+        raise UserError(
+            "No prompt has two different answers, so there are no preference pairs. Set collect.samples to 2 or more "
+            "(or name several teachers), then run `distil collect` and `distil curate`."
+        )
+    return ExportResult(format=format, files=files, left_out=left_out)
+
+
+def openai(example: Example, losers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """OpenAI's chat fine-tuning format, without Distil's metadata (providers refuse unknown keys)."""
+    line: dict[str, Any] = {"messages": [m.to_wire() for m in example.messages]}
+    return [line | ({"tools": example.tools} if example.tools else {})]
+
+
+def alpaca(example: Example, losers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """instruction / input / output, with `system` and LLaMA-Factory's `history` of earlier turns."""
+    if not _plain(example):
+        return []
+    turns = [m for m in example.prompt_messages if m.role not in ("system", "developer")]
+    pairs = [[turns[i].text, turns[i + 1].text] for i in range(0, len(turns) - 1, 2)]
+    line: dict[str, Any] = {"instruction": turns[-1].text, "input": "", "output": example.answer}
+    system = _system(example.messages)
+    return [line | ({"system": system} if system else {}) | ({"history": pairs} if pairs else {})]
+
+
+def sharegpt(example: Example, losers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """conversations of {"from": human | gpt, "value"}, the system text beside them."""
+    if not _plain(example):
+        return []
+    names = {"user": "human", "assistant": "gpt"}
+    turns = [{"from": names[m.role], "value": m.text} for m in example.messages if m.role in names]
+    system = _system(example.messages)
+    return [{"conversations": turns} | ({"system": system} if system else {})]
+
+
+def prompt_completion(example: Example, losers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """{"prompt", "completion"} of one question and its answer; a system text stands before the question."""
+    turns = [m for m in example.prompt_messages if m.role not in ("system", "developer")]
+    if not _plain(example) or len(turns) != 1:
+        return []
+    system = _system(example.messages)
+    return [{"prompt": f"{system}\n\n{turns[0].text}" if system else turns[0].text, "completion": example.answer}]
+
+
+def dpo(example: Example, losers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """OpenAI's preference schema: the chosen answer before each different one that lost to it."""
+    asked: dict[str, Any] = {"messages": [m.to_wire() for m in example.prompt_messages]}
+    if example.tools:
+        asked["tools"] = example.tools
+    seen = {example.answer}
+    lines = []
+    for loser in losers:
+        if loser.text in seen:
+            continue
+        seen.add(loser.text)
+        turn = Message(role="assistant", content=loser.text or None, tool_calls=loser.tool_calls)
+        lines.append(
+            {
+                "input": asked,
+                "preferred_output": [example.messages[-1].to_wire()],
+                "non_preferred_output": [turn.to_wire()],
+            }
+        )
+    return lines
+
+
+FORMATS: dict[str, Callable[[Example, Sequence[Answer]], list[dict[str, Any]]]] = {
+    "openai": openai,
+    "alpaca": alpaca,
+    "sharegpt": sharegpt,
+    "prompt_completion": prompt_completion,
+    "dpo": dpo,
+}
+
+
+def _losers(project: Project) -> dict[str, list[Answer]]:
+    """Prompt id -> the answers that passed every filter but were not chosen."""
+    lost = {v.answer_id for v in read_records(project.dropped, Verdict) if v.filter == "choose"}
+    found: dict[str, list[Answer]] = {}
+    answers: Iterator[Answer] = read_records(project.answers, Answer)
+    for answer in answers:
+        if answer.id in lost:
+            found.setdefault(answer.prompt_id, []).append(answer)
+    return found
+
+
+def _plain(example: Example) -> bool:
+    """Only text turns that alternate user, assistant, ..., which is all that the older formats can say."""
+    turns = [m for m in example.messages if m.role not in ("system", "developer")]
+    expected = ["user", "assistant"] * (len(turns) // 2)
+    return [m.role for m in turns] == expected and not any(m.tool_calls for m in turns) and not example.tools
+
+
+def _system(messages: Sequence[Message]) -> str:
+    return "\n".join(m.text for m in messages if m.role in ("system", "developer"))

@@ -1,0 +1,158 @@
+"""What makes an answer unfit for training: one function per filter, chosen from an explicit dict.
+
+A filter looks at one question with its answer, and at facts about all answers, and gives a reason to drop it, or None. Not
+duplicates and leaks: those concern pairs and live in stage.py. Called by stage.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from distil.curate.text import parse_json
+from distil.errors import UserError, did_you_mean
+from distil.records import Answer, Prompt
+
+FILTERS: dict[str, str] = {
+    "truncated": "distil.curate.filters:truncated",
+    "empty": "distil.curate.filters:empty",
+    "refusal": "distil.curate.filters:refusal",
+    "repetition": "distil.curate.filters:repetition",
+    "wrong_script": "distil.curate.scripts:wrong_script",
+    "invalid_json": "distil.curate.filters:invalid_json",
+    "secrets": "distil.curate.secrets:secrets",
+    "personal_data": "distil.curate.secrets:personal_data",
+}
+DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "secrets")
+"""E-mail addresses and phone numbers are normal in many tasks, so personal_data must be asked for."""
+
+JSON_MAJORITY = 0.8
+JSON_LEAST = 5
+_REFUSAL_WINDOW = 240  # characters: a refusal stands at the start; later, the same words are usually quoted
+_LOOP_WORDS = 30
+_LOOP_CHARACTERS = 120
+_LOOP_REPEATS = 4
+_LONGEST_PERIOD = 40
+_COMPRESSED_LOOP = 0.2  # deflated size / size below which a text is searched for loops of characters
+_REFUSAL = re.compile(
+    r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
+    r"|\bas a (?:large )?language model\b"
+    r"|\bi(?:'m| am) (?:really |very |so |truly )?sorry,? but (?:i|as an)\b"
+    r"|\bi (?:can't|cannot|can not|won't|will not) (?:help|assist|comply|provide|fulfill?|do that|answer|engage)\b(?! but\b)"
+    r"|\bi(?:'m| am) (?:not able|unable) to (?:help|assist|comply|provide|fulfil|fulfill|answer)\b"
+    r"|\bi(?:'m| am) not (?:allowed|permitted) to\b"
+)
+
+
+class Corpus(NamedTuple):
+    """Facts about all answers that a filter for one answer needs."""
+
+    json_share: float
+    """Share of the answers that are one JSON object or list."""
+    same_script_share: float
+    """Share of the answers in the script of their question, of those where both are clear."""
+    answers: int
+    """How many answers there are."""
+
+
+Filter = Callable[[Prompt, Answer, Corpus], str | None]
+
+
+def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
+    """The chosen filters by name ("default" or a list of names). Raises UserError on an unknown name."""
+    names = DEFAULT if chosen == "default" else tuple(chosen)
+    loaded: dict[str, Filter] = {}
+    for name in names:
+        if name not in FILTERS:
+            raise UserError(
+                f"curate.filters: found {name!r}, expected names out of {', '.join(FILTERS)}.{did_you_mean(name, FILTERS)}"
+            )
+        module, function = FILTERS[name].split(":")
+        loaded[name] = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
+    """The facts about all answers, taken once."""
+    from distil.curate.scripts import same_script
+
+    texts = [answer.text for _, answer in pairs if answer.text.strip()]
+    judged = [same for prompt, answer in pairs if (same := same_script(prompt, answer)) is not None]
+    return Corpus(
+        json_share=sum(parse_json(text) is not None for text in texts) / max(1, len(texts)),
+        same_script_share=sum(judged) / max(1, len(judged)),
+        answers=len(pairs),
+    )
+
+
+def truncated(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """The model was cut off by its token limit."""
+    if answer.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
+        return (
+            f"cut off at {answer.sampling.max_tokens} tokens (finish_reason {answer.finish_reason}); raise max_tokens"
+        )
+    return None
+
+
+def empty(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """Neither text nor a tool call."""
+    return "no text and no tool call" if not answer.text.strip() and not answer.tool_calls else None
+
+
+def refusal(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """The model declines, or speaks of itself as a model."""
+    if answer.finish_reason in ("content_filter", "refusal", "SAFETY"):
+        return f"refused by the provider (finish_reason {answer.finish_reason})"
+    opening = answer.text[:_REFUSAL_WINDOW].lower().replace("’", "'")
+    found = _REFUSAL.search(opening)
+    return f"refusal: “{found.group(0)}”" if found else None
+
+
+def repetition(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """A block of words (or of characters, without blanks) comes at least four times in a row."""
+    words = answer.text.split()
+    if len(words) >= _LOOP_WORDS:
+        ids = np.unique(np.array(words, dtype=object).astype(str), return_inverse=True)[1]
+        found = _longest_loop(ids, _LOOP_WORDS)
+        if found:
+            period, start = found
+            return f"loops: “{' '.join(words[start : start + period])[:60]}” over and over"
+    raw = answer.text.encode("utf-8", "surrogatepass")
+    if len(raw) >= _LOOP_CHARACTERS and len(zlib.compress(raw, 1)) < _COMPRESSED_LOOP * len(raw):
+        codes = np.frombuffer(answer.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        found = _longest_loop(codes, _LOOP_CHARACTERS)
+        if found:
+            block = answer.text[found[1] : found[1] + found[0]]
+            if any(character.isalnum() for character in block):  # rules of dashes and table borders are no loops
+                return f"loops: “{block}” over and over"
+    return None
+
+
+def _longest_loop(items: np.ndarray, least: int) -> tuple[int, int] | None:
+    """(period, start) of a block that repeats at least four times and covers `least` items, shortest period first."""
+    for period in range(1, _LONGEST_PERIOD + 1):
+        if items.size <= period:
+            break
+        differs = np.flatnonzero(items[period:] != items[:-period])
+        edges = np.concatenate(([-1], differs, [items.size - period]))
+        runs = np.diff(edges) - 1  # equal neighbours at distance `period`, in a row
+        longest = int(runs.argmax())
+        if runs[longest] + period >= max(least, _LOOP_REPEATS * period):
+            return period, int(edges[longest]) + 1
+    return None
+
+
+def invalid_json(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """The question asks for JSON, or nearly all answers are JSON, and this one is not."""
+    if answer.tool_calls or parse_json(answer.text) is not None:
+        return None
+    if (prompt.response_format or {}).get("type") in ("json_object", "json_schema"):
+        return "not JSON, though the prompt's response_format asks for it"
+    if corpus.answers >= JSON_LEAST and corpus.json_share >= JSON_MAJORITY:
+        return f"not JSON, while {corpus.json_share:.0%} of the answers are"
+    return None

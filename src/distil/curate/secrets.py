@@ -1,0 +1,71 @@
+"""Filters `secrets` (on by default) and `personal_data` (on request). Called through filters.py.
+
+They name what they found and where, never the value itself, since dropped.jsonl is read and shared. Patterns with checksums
+where the kind has one; not a guarantee that nothing personal is left.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from distil.records import Answer, Prompt
+
+if TYPE_CHECKING:
+    from distil.curate.filters import Corpus
+
+_SECRETS = {
+    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
+    "an OpenAI or Anthropic key": re.compile(r"\bsk-(?:ant-|proj-|svcacct-)?[A-Za-z0-9_-]{20,}"),
+    "an AWS key id": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})"),
+    "a GitLab token": re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    "a Slack token": re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}"),
+    "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    "a Stripe key": re.compile(r"\b[rs]k_live_[0-9A-Za-z]{16,}"),
+    "a Hugging Face token": re.compile(r"\bhf_[A-Za-z]{30,}\b"),
+    "a signed web token": re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+}
+_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
+_PHONE = re.compile(r"(?<![\w.])\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}(?!\w)")
+_CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?!\w)")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
+
+
+def secrets(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """A key or token in the question or the answer: a model must not learn it."""
+    for place, text in _places(prompt, answer):
+        for kind, pattern in _SECRETS.items():
+            if pattern.search(text):
+                return f"{kind} in the {place}"
+    return None
+
+
+def personal_data(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """An e-mail address, an international phone number, a card number (Luhn) or an IBAN (modulo 97)."""
+    for place, text in _places(prompt, answer):
+        if _EMAIL.search(text):
+            return f"an e-mail address in the {place}"
+        if _PHONE.search(text):
+            return f"a phone number in the {place}"
+        if any(_luhn(found.group(0)) for found in _CARD.finditer(text)):
+            return f"a card number in the {place}"
+        if any(_iban(found.group(0)) for found in _IBAN.finditer(text)):
+            return f"a bank account (IBAN) in the {place}"
+    return None
+
+
+def _places(prompt: Prompt, answer: Answer) -> list[tuple[str, str]]:
+    return [("prompt", "\n".join(m.text for m in prompt.messages)), ("answer", answer.text)]
+
+
+def _luhn(text: str) -> bool:
+    digits = [int(c) for c in text if c.isdigit()]
+    doubled = [d if i % 2 == 0 else 2 * d - 9 * (d > 4) for i, d in enumerate(reversed(digits))]
+    return len(set(digits)) > 1 and sum(doubled) % 10 == 0
+
+
+def _iban(text: str) -> bool:
+    compact = text.replace(" ", "")
+    rearranged = compact[4:] + compact[:4]
+    return 15 <= len(compact) <= 34 and int("".join(str(int(c, 36)) for c in rearranged)) % 97 == 1

@@ -1,0 +1,123 @@
+"""Which answers are kept: join, filter, choose one per prompt, drop redundant rows. Each drop leaves a Verdict.
+
+Results do not depend on the order of the rows. Not the split (split.py). Called by stage.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from distil.curate.choose import Judge, choose
+from distil.curate.filters import Filter, describe_corpus
+from distil.curate.similar import near_pairs, shingle_sets
+from distil.curate.text import canonical_answer, jaccard, shingles, text_key
+from distil.records import Answer, Prompt, Verdict
+
+
+class Kept(NamedTuple):
+    """A prompt with the answer that speaks for it."""
+
+    prompt: Prompt
+    answer: Answer
+
+
+def conversation_text(prompt: Prompt) -> str:
+    """What makes a prompt different from others: its turns without the system's."""
+    return "\n".join(m.text for m in prompt.messages if m.role not in ("system", "developer"))
+
+
+def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequence[str] | None) -> list[Kept]:
+    """Every answer with its prompt: prompts in their order, answers by teacher (in the given order) and sample."""
+    order = {name: rank for rank, name in enumerate(teachers or dict.fromkeys(a.teacher for a in answers))}
+    of_prompt: dict[str, list[Answer]] = {}
+    for answer in answers:
+        of_prompt.setdefault(answer.prompt_id, []).append(answer)
+    return [
+        Kept(prompt, answer)
+        for prompt in prompts
+        for answer in sorted(
+            of_prompt.get(prompt.id, []), key=lambda a: (order.get(a.teacher, len(order)), a.sample, a.id)
+        )
+    ]
+
+
+def apply_filters(pairs: Sequence[Kept], filters: Mapping[str, Filter], verdicts: list[Verdict]) -> list[Kept]:
+    """The pairs that pass all filters; the first filter that objects writes the verdict."""
+    corpus = describe_corpus(pairs)
+    passed = []
+    for pair in pairs:
+        for name, judge in filters.items():
+            reason = judge(pair.prompt, pair.answer, corpus)
+            if reason is not None:
+                verdicts.append(_drop(pair, name, reason))
+                break
+        else:
+            passed.append(pair)
+    return passed
+
+
+def choose_answers(pairs: Sequence[Kept], how: str, judge: Judge | None, verdicts: list[Verdict]) -> list[Kept]:
+    """One pair per prompt; the losers get the verdict `choose`."""
+    of_prompt: dict[str, list[Kept]] = {}
+    for pair in pairs:
+        of_prompt.setdefault(pair.prompt.id, []).append(pair)
+    kept = []
+    for group in of_prompt.values():
+        choice = choose(how, group[0].prompt, [pair.answer for pair in group], judge)
+        kept.append(Kept(group[0].prompt, choice.answer))
+        verdicts += [
+            _drop(pair, "choose", f"{choice.answer.id} was chosen: {choice.reason}")
+            for pair in group
+            if pair.answer.id != choice.answer.id
+        ]
+    return kept
+
+
+def drop_redundant(pairs: Sequence[Kept], near: float | None, verdicts: list[Verdict]) -> list[Kept]:
+    """Of rows with (nearly) the same question and (nearly) the same answer one is kept: that with the smallest id.
+
+    Held-out rows that the user fixed are never dropped here; a free row that repeats one is a leak, which is split.py's matter.
+    """
+    gone: dict[int, tuple[str, str]] = {}
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].prompt.id)
+    free = [i for i in order if pairs[i].prompt.split not in ("test", "validation")]
+    first: dict[tuple[str, str, str], int] = {}
+    for index in free:
+        prompt, answer = pairs[index]
+        asked = "\n".join(f"{m.role}: {m.text}" for m in prompt.messages)
+        key = (text_key(asked), canonical_answer(answer.text), str(answer.tool_calls))
+        kept = first.setdefault(key, index)
+        if kept != index:
+            gone[index] = ("duplicate", f"same question and answer as {pairs[kept].prompt.id}")
+    if near is not None:
+        gone |= _nearly(pairs, [i for i in free if i not in gone], near)
+    verdicts += [_drop(pairs[index], *gone[index]) for index in sorted(gone)]
+    return [pair for index, pair in enumerate(pairs) if index not in gone]
+
+
+def _nearly(pairs: Sequence[Kept], rows: Sequence[int], near: float) -> dict[int, tuple[str, str]]:
+    """Row -> (filter, reason) for those whose question with answer and answer alone both nearly repeat a kept row."""
+    texts = [f"{conversation_text(pairs[i].prompt)}\n{pairs[i].answer.text}" for i in rows]
+    neighbours: dict[int, list[tuple[int, float]]] = {}
+    for pair in near_pairs(shingle_sets(texts), near):
+        neighbours.setdefault(pair.second, []).append((pair.first, pair.similarity))
+    gone: dict[int, tuple[str, str]] = {}
+    for position, index in enumerate(rows):
+        for other, similarity in neighbours.get(position, ()):
+            kept = rows[other]
+            if kept not in gone and _same_answer(pairs[kept].answer, pairs[index].answer, near):
+                gone[index] = ("near_duplicate", f"near-duplicate ({similarity:.2f}) of {pairs[kept].prompt.id}")
+                break
+    return gone
+
+
+def _same_answer(a: Answer, b: Answer, near: float) -> bool:
+    """Two short answers may differ in the one word that matters, so they are compared on their own."""
+    return (canonical_answer(a.text) == canonical_answer(b.text) and a.tool_calls == b.tool_calls) or jaccard(
+        shingles(a.text), shingles(b.text)
+    ) >= near
+
+
+def _drop(pair: Kept, name: str, reason: str) -> Verdict:
+    return Verdict(answer_id=pair.answer.id, prompt_id=pair.prompt.id, filter=name, keep=False, reason=reason)

@@ -1,0 +1,195 @@
+"""Stage `curate`: prompts and answers in, train, validation and test out, and a reason for everything that was dropped.
+
+Join, filter, choose one answer per prompt, drop redundant rows, split without leakage, write. Not the export to other formats
+(export.py). Called by `distil curate` and the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from distil.curate.choose import Judge
+from distil.curate.config import CurateConfig
+from distil.curate.filters import load_filters
+from distil.curate.select import Kept, apply_filters, choose_answers, conversation_text, drop_redundant, join
+from distil.curate.similar import nearest, shingle_sets
+from distil.curate.split import Assignment, Item, assign
+from distil.curate.text import Shingles, text_key
+from distil.errors import UserError
+from distil.ids import content_id
+from distil.progress import bar
+from distil.records import Answer, Example, Message, Prompt, Record, Split, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records, write_records
+from distil.runs.manifest import StageRun, stage_run
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class CurateResult(Record):
+    """What was kept, what was dropped and why, and how clean the split is."""
+
+    train: int
+    """Examples to train on."""
+    validation: int
+    """Examples to watch overfitting and to calibrate with."""
+    test: int
+    """Held-out examples."""
+    dropped: dict[str, int]
+    """Answers dropped, per filter."""
+    unanswered: int
+    """Prompts without any answer."""
+    answers: int
+    """Answers that were looked at."""
+    components: int
+    """Independent groups of prompts."""
+    largest_component: int
+    """Prompts in the largest of them."""
+    max_similarity: float | None
+    """Highest Jaccard similarity that is left between a training and a test prompt; None = one side is empty."""
+    warnings: list[str]
+    """What a person should look at."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        dropped = ", ".join(f"{name} {count:,}" for name, count in self.dropped.items()) or "none"
+        similarity = "-" if self.max_similarity is None else f"{self.max_similarity:.2f}"
+        return [
+            ("train / validation / test", f"{self.train:,} / {self.validation:,} / {self.test:,}"),
+            ("dropped", dropped),
+            ("prompts without an answer", f"{self.unanswered:,}"),
+            ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
+            ("highest similarity train to test", similarity),
+            *(("warning", warning) for warning in self.warnings),
+        ]
+
+
+def run(
+    project: Project,
+    section: CurateConfig,
+    *,
+    judge: Judge | None = None,
+    teachers: Sequence[str] | None = None,
+) -> CurateResult:
+    """Curates the collected answers.
+
+    `teachers` is the config's order of models, which decides whose answer is `first` (None = order in answers.jsonl); `judge`
+    scores answers for `choose: score`. Raises UserError on missing inputs, unknown filters, or when nothing is left.
+    """
+    filters = load_filters(section.filters)
+    for path, command in ((project.prompts, "collect"), (project.answers, "collect")):
+        if not path.exists():
+            raise UserError(f"{project.relative(path)} is not there yet. Run `distil {command}` first.")
+    with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
+        stage.reads(project.prompts)
+        stage.reads(project.answers)
+        stage.seeds["split"] = section.seed
+        prompts = list(read_records(project.prompts, Prompt))
+        answers = list(read_records(project.answers, Answer))
+        pairs = join(prompts, answers, teachers)
+        verdicts: list[Verdict] = []
+        with bar("curate", total=4, unit="steps") as progress:
+            passed = apply_filters(pairs, filters, verdicts)
+            progress.advance(note="filtered")
+            kept = choose_answers(passed, section.choose, judge, verdicts)
+            kept = drop_redundant(kept, section.near_duplicates, verdicts)
+            progress.advance(note="chosen")
+            _require_some(kept, pairs, verdicts)
+            sets = shingle_sets([conversation_text(k.prompt) for k in kept])
+            assignment = assign(
+                [_item(k.prompt) for k in kept],
+                sets,
+                near=section.near_duplicates,
+                test=section.test,
+                validation=section.validation,
+                seed=section.seed,
+            )
+            verdicts += [_leak_verdict(kept[leak.row], leak.reason) for leak in assignment.leaks]
+            progress.advance(note="split")
+            examples = _write(project, stage, kept, assignment, verdicts)
+            progress.advance(note="written")
+        result = CurateResult(
+            **{side: len(examples[side]) for side in SPLITS},
+            dropped=dict(Counter(v.filter for v in verdicts)),
+            unanswered=len(prompts) - len({prompt.id for prompt, _ in pairs}),
+            answers=len(pairs),
+            components=assignment.components,
+            largest_component=assignment.largest,
+            max_similarity=_residual(sets, assignment.sides),
+            warnings=_warnings(assignment, len(answers) - len(pairs), examples),
+        )
+        stage.notes.update(result.model_dump())
+    return result
+
+
+def make_example(prompt: Prompt, answer: Answer, split: Split) -> Example:
+    """The conversation with the answer as its last turn."""
+    turn = Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
+    messages = [*prompt.messages, turn]
+    return Example(
+        id=content_id("example", [m.to_wire() for m in messages]),
+        prompt_id=prompt.id,
+        answer_id=answer.id,
+        messages=messages,
+        reference=prompt.reference,
+        group=prompt.group,
+        split=split,
+        teacher=answer.teacher,
+        tools=prompt.tools,
+    )
+
+
+def _item(prompt: Prompt) -> Item:
+    return Item(key=prompt.id, same=text_key(conversation_text(prompt)), group=prompt.group, fixed=prompt.split)
+
+
+def _leak_verdict(kept: Kept, reason: str) -> Verdict:
+    return Verdict(answer_id=kept.answer.id, prompt_id=kept.prompt.id, filter="leak", keep=False, reason=reason)
+
+
+def _write(
+    project: Project, stage: StageRun, kept: Sequence[Kept], assignment: Assignment, verdicts: Sequence[Verdict]
+) -> dict[Split, list[Example]]:
+    examples: dict[Split, list[Example]] = {side: [] for side in SPLITS}
+    for item, side in zip(kept, assignment.sides, strict=True):
+        if side is not None:
+            examples[side].append(make_example(item.prompt, item.answer, side))
+    for side in SPLITS:
+        path = project.split(side)
+        stage.wrote(path, write_records(path, examples[side]))
+    stage.wrote(project.dropped, write_records(project.dropped, verdicts))
+    return examples
+
+
+def _residual(sets: Sequence[Shingles], sides: Sequence[Split | None]) -> float | None:
+    train = [s for s, side in zip(sets, sides, strict=True) if side == "train"]
+    test = [s for s, side in zip(sets, sides, strict=True) if side == "test"]
+    return round(float(nearest(train, test).similarity.max()), 4) if train and test else None
+
+
+def _require_some(kept: Sequence[Kept], pairs: Sequence[Any], verdicts: Sequence[Verdict]) -> None:
+    if kept:
+        return
+    if not pairs:
+        raise UserError(
+            "No answer belongs to any of the prompts. Run `distil collect` again: the prompts have changed."
+        )
+    counts = Counter(v.filter for v in verdicts).most_common()
+    example = verdicts[0].reason
+    raise UserError(
+        f"All {len(pairs)} answers were dropped ({', '.join(f'{name} {count}' for name, count in counts)}; "
+        f"for example: {example}). Mend the cause, or name the filters that you want in curate.filters."
+    )
+
+
+def _warnings(assignment: Assignment, orphans: int, examples: dict[Split, list[Example]]) -> list[str]:
+    warnings = list(assignment.notes)
+    if orphans:
+        warnings.append(
+            f"{orphans:,} answers belong to prompts that are not in prompts.jsonl any more; they are left out"
+        )
+    if not examples["train"]:
+        warnings.append("train is empty: the file marks every prompt as held out")
+    return warnings

@@ -1,0 +1,86 @@
+"""Text as sets: normalised text, character shingles as 64-bit hashes, Jaccard similarity.
+
+Only numpy; called by similar.py, select.py and choose.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distil.ids import canonical_json
+
+Shingles = NDArray[np.uint64]
+"""Sorted, distinct 64-bit hashes of a text's character 5-grams."""
+
+SHINGLE_LENGTH = 5
+_SPACE = re.compile(r"\s+")
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def normalise(text: str) -> str:
+    """Compatibility characters folded, lower case, runs of white space as one blank."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def text_key(text: str) -> str:
+    """Equal for texts that differ only in case and white space."""
+    return hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def canonical_answer(text: str) -> str:
+    """An answer as it is compared for agreement: canonical JSON where it is JSON, normalised text otherwise."""
+    value = parse_json(text)
+    return normalise(text) if value is None else canonical_json(value)
+
+
+def parse_json(text: str) -> dict[str, Any] | list[Any] | None:
+    """The object or list that the whole text is, or None (also for bare numbers, strings and NaN)."""
+    stripped = text.strip()
+    if stripped[:1] not in ("{", "["):
+        return None
+    try:
+        value = json.loads(stripped, parse_constant=_refuse)
+    except (json.JSONDecodeError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(name)
+
+
+def shingles(text: str) -> Shingles:
+    """Hashes of the character 5-grams of the normalised text; a shorter text is one shingle, an empty one none."""
+    raw = normalise(text).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(raw, dtype=np.uint32).astype(np.uint64)  # (characters,)
+    if codes.size == 0:
+        return codes
+    if codes.size < SHINGLE_LENGTH:
+        codes = np.pad(codes, (0, SHINGLE_LENGTH - codes.size))
+    count = codes.size - SHINGLE_LENGTH + 1
+    hashes = np.zeros(count, dtype=np.uint64)
+    for offset in range(SHINGLE_LENGTH):
+        hashes = hashes * _BASE + codes[offset : offset + count]  # wraps modulo 2^64
+    hashes ^= hashes >> np.uint64(30)  # splitmix64's finaliser spreads the bits
+    hashes *= _MIX_1
+    hashes ^= hashes >> np.uint64(27)
+    hashes *= _MIX_2
+    hashes ^= hashes >> np.uint64(31)
+    return np.unique(hashes)
+
+
+def jaccard(a: Shingles, b: Shingles) -> float:
+    """|a ∩ b| / |a ∪ b|; two empty sets count as 0, since nothing is known of them."""
+    if a.size == 0 or b.size == 0:
+        return 0.0
+    common = np.intersect1d(a, b, assume_unique=True).size
+    return common / (a.size + b.size - common)

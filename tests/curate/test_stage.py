@@ -1,0 +1,186 @@
+"""The stage `curate` from files to files: what is kept, what is dropped and why, what is exported."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distil.curate import export
+from distil.curate.config import CurateConfig
+from distil.curate.stage import run
+from distil.errors import UserError
+from distil.records import Answer, Message, Prompt, Sampling, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_lines, read_records
+from distil.runs.manifest import read_manifest, stage_state
+from tests.curate.material import answer, distinct_text, project_with, prompt
+
+
+def dropped(project: Project) -> dict[str, Verdict]:
+    return {v.answer_id: v for v in read_records(project.dropped, Verdict)}
+
+
+def many(count: int, **fields: Any) -> tuple[list[Prompt], list[Answer]]:
+    prompts = [prompt(distinct_text(i), **fields) for i in range(count)]
+    return prompts, [answer(p, f"answer to {p.messages[-1].text}") for p in prompts]
+
+
+def test_every_answer_is_either_an_example_or_dropped_with_a_reason(tmp_path: Path) -> None:
+    prompts, answers = many(40)
+    answers[3] = answer(prompts[3], "cut", finish="length")
+    answers[5] = answer(prompts[5], "")
+    answers[7] = answer(prompts[7], "I'm sorry, but I can't help with that.")
+    project = project_with(tmp_path, [*prompts, prompt("nobody answered this one")], answers)
+    result = run(project, CurateConfig(test=8))
+    kept = [e for side in ("train", "validation", "test") for e in read_examples(project.split(side))]
+    gone = dropped(project)
+    assert {e.answer_id for e in kept} | set(gone) == {a.id for a in answers}
+    assert not {e.answer_id for e in kept} & set(gone)
+    assert Counter(v.filter for v in gone.values()) == {"truncated": 1, "empty": 1, "refusal": 1} == result.dropped
+    assert result.unanswered == 1 and result.test == 8
+    manifest = read_manifest(project, "curate")
+    assert manifest is not None
+    assert manifest.notes["dropped"] == result.dropped and manifest.notes["max_similarity"] is not None
+    assert stage_state(project, "curate")[0] == "done"
+
+
+def test_examples_are_chat_lines_that_carry_reference_group_teacher_and_system(tmp_path: Path) -> None:
+    prompts, answers = many(6, system="Be brief.", reference="right", group="g")
+    project = project_with(tmp_path, prompts, answers)
+    run(project, CurateConfig(test=0, validation=0))
+    _, line = next(iter(read_lines(project.split("train"))))
+    assert [m["role"] for m in line["messages"]] == ["system", "user", "assistant"]
+    example = next(iter(read_examples(project.split("train"))))
+    assert (example.reference, example.group, example.teacher) == ("right", "g", "recorded/t")
+
+
+def test_repeated_rows_are_dropped_but_equal_questions_with_other_answers_stay(tmp_path: Path) -> None:
+    texts = [f"Where is the {w} that I ordered with you three weeks ago?" for w in ("parcel", " Parcel", "parcels")]
+    prompts = [prompt(t) for t in texts]
+    same = project_with(tmp_path / "same", prompts, [answer(p, "It is on its way.") for p in prompts])
+    run(same, CurateConfig(test=0, validation=0))
+    assert Counter(v.filter for v in dropped(same).values()) == {"duplicate": 1, "near_duplicate": 1}
+    other = project_with(tmp_path / "other", prompts, [answer(p, w) for p, w in zip(prompts, "abc", strict=True)])
+    run(other, CurateConfig(test=0, validation=0))
+    assert not dropped(other)
+
+
+def test_a_row_that_nearly_repeats_a_fixed_test_prompt_leaves_train(tmp_path: Path) -> None:
+    held_out = prompt("The blue kettle leaks water after two days", split="test")
+    leaking = prompt("The blue kettle leaks water after two days!")
+    prompts, answers = many(10)
+    everything = [*answers, answer(held_out, "a"), answer(leaking, "b")]
+    project = project_with(tmp_path, [*prompts, held_out, leaking], everything)
+    result = run(project, CurateConfig())
+    assert result.test == 1 and result.dropped == {"leak": 1}
+    (verdict,) = dropped(project).values()
+    assert verdict.prompt_id == leaking.id and held_out.id in verdict.reason and "near-duplicate" in verdict.reason
+
+
+def test_one_answer_per_prompt_is_chosen_and_the_losers_say_who_won(tmp_path: Path) -> None:
+    question = prompt("What is the intent?")
+    texts = ['{"intent": "a"}', '{"intent": "b"}', '{ "intent": "b" }']
+    answers = [answer(question, t, teacher=f"t{i}") for i, t in enumerate(texts)]
+    for how, judge, expected in (
+        ("first", None, 0),
+        ("agreement", None, 1),
+        ("score", lambda p, a: float(a.text == texts[2]), 2),
+    ):
+        project = project_with(tmp_path / how, [question], answers)
+        run(project, CurateConfig(choose=how, test=0, validation=0), judge=judge)
+        (example,) = read_examples(project.split("train"))
+        assert example.answer_id == answers[expected].id
+        assert Counter(v.filter for v in dropped(project).values()) == {"choose": 2}
+    project = project_with(tmp_path / "order", [question], answers)
+    run(project, CurateConfig(test=0, validation=0), teachers=["t2", "t1", "t0"])
+    assert next(iter(read_examples(project.split("train")))).answer_id == answers[2].id
+
+
+def test_choosing_by_score_without_a_judge_is_refused(tmp_path: Path) -> None:
+    prompts, answers = many(2)
+    with pytest.raises(UserError, match=r"curate\.choose is 'score'"):
+        run(project_with(tmp_path, prompts, answers), CurateConfig(choose="score"))
+
+
+def test_missing_inputs_and_nothing_left_cost_one_paragraph(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Run `distil collect` first"):
+        run(Project(tmp_path), CurateConfig())
+    prompts, _ = many(3)
+    project = project_with(tmp_path, prompts, [answer(p, "x", finish="length") for p in prompts])
+    with pytest.raises(UserError, match=r"All 3 answers were dropped \(truncated 3; for example: cut off at 500"):
+        run(project, CurateConfig())
+    assert read_manifest(project, "curate") is None
+
+
+def test_the_files_do_not_depend_on_the_order_of_the_answers(tmp_path: Path) -> None:
+    prompts, answers = many(50)
+    one = project_with(tmp_path / "one", prompts, answers)
+    two = project_with(tmp_path / "two", prompts, answers[::-1])
+    for project in (one, two):
+        run(project, CurateConfig(test=10))
+    for side in ("train", "validation", "test"):
+        assert one.split(side).read_bytes() == two.split(side).read_bytes()
+
+
+def test_exports_read_like_their_formats(tmp_path: Path) -> None:
+    question = prompt("Which colour?", system="Be brief.")
+    answers = [answer(question, "blue"), answer(question, "red", sample=1), answer(question, "blue", sample=2)]
+    project = project_with(tmp_path, [question], answers)
+    run(project, CurateConfig(test=0, validation=0))
+
+    def lines(name: str) -> list[dict[str, Any]]:
+        result = export.run(project, name)
+        path = next(p for p in result.files if p.endswith("train.jsonl"))
+        return [json.loads(line) for line in (project.root / path).read_text().splitlines()]
+
+    assert lines("openai") == [
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Which colour?"},
+                {"role": "assistant", "content": "blue"},
+            ]
+        }
+    ]
+    assert lines("alpaca") == [{"instruction": "Which colour?", "input": "", "output": "blue", "system": "Be brief."}]
+    assert lines("sharegpt")[0]["conversations"][1] == {"from": "gpt", "value": "blue"}
+    assert lines("prompt_completion") == [{"prompt": "Be brief.\n\nWhich colour?", "completion": "blue"}]
+    (pair,) = lines("dpo")
+    assert pair["preferred_output"] == [{"role": "assistant", "content": "blue"}]
+    assert pair["non_preferred_output"] == [{"role": "assistant", "content": "red"}]
+    assert [m["role"] for m in pair["input"]["messages"]] == ["system", "user"]
+
+
+def test_exports_count_what_a_format_cannot_carry_and_refuse_unknown_formats(tmp_path: Path) -> None:
+    turns = [
+        Message(role="user", content="a"),
+        Message(role="assistant", content="b"),
+        Message(role="user", content="c"),
+    ]
+    question = Prompt.make(turns)
+    project = project_with(tmp_path, [question], [answer(question, "d")])
+    run(project, CurateConfig(test=0, validation=0))
+    assert export.run(project, "prompt_completion").left_out == 1
+    assert export.run(project, "alpaca").left_out == 0
+    with pytest.raises(UserError, match="Did you mean 'sharegpt'"):
+        export.run(project, "sharegtp")
+    with pytest.raises(UserError, match=r"Set collect\.samples to 2"):
+        export.run(project, "dpo")
+
+
+def test_real_gpt4_answers_pass_through_with_few_drops(tmp_path: Path, data_dir: Callable[[str], Path]) -> None:
+    rows = [fields for _, fields in read_lines(data_dir("alpaca_eval/gpt4.jsonl"))]
+    prompts = [prompt(row["prompt"]) for row in rows]
+    answers = [answer(p, row["output"]) for p, row in zip(prompts, rows, strict=True)]
+    project = project_with(tmp_path, prompts, answers)
+    result = run(project, CurateConfig())
+    assert result.train + result.validation + result.test + sum(result.dropped.values()) == 805
+    assert result.test == 200
+    assert result.max_similarity is not None and result.max_similarity < 0.85
+    assert sum(result.dropped.values()) < 40
+    assert Sampling() == answers[0].sampling
