@@ -80,9 +80,7 @@ def t_quantile(confidence: float, df: int) -> float:
     return float(stdtrit(df, 0.5 + confidence / 2))
 
 
-def mean_interval(
-    values: Floats, groups: Sequence[object] | None = None, *, confidence: float = 0.95
-) -> Estimate:
+def mean_interval(values: Floats, groups: Sequence[object] | None = None, *, confidence: float = 0.95) -> Estimate:
     """Mean with a t interval, clustered by group. Raises ValueError without values; a single cluster gives low = high = nan."""
     x = np.asarray(values, dtype=np.float64)
     if not len(x):

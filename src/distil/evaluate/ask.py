@@ -1,0 +1,109 @@
+"""Asks models behind an API while evaluating: the teacher a second time (the ceiling), and the judge in both orders.
+
+Every call goes through distil.calls, so it is paid once, counted against the cap and found again by the next run. Not the
+statistics of what comes back (scoring.py, judge.py). Called by stage.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.calls.config import TeacherConfig
+from distil.calls.request import Reply, Request
+from distil.errors import BudgetReached, UserError, WorkFailed
+from distil.ids import content_id
+from distil.progress import bar
+from distil.records import Example, Prediction
+
+
+class Asked(NamedTuple):
+    """What came back from a list of requests."""
+
+    replies: list[Reply | None]
+    """In the order of the requests; None where one failed or was never sent."""
+    usd: float
+    """Paid now (answers that the ledger already had cost nothing)."""
+    why_incomplete: str | None
+    """One line for a person when some are missing."""
+
+
+def ask_all(
+    ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], *, budget_usd: float | None, label: str
+) -> Asked:
+    """Sends all requests at once (the client limits the rate) and waits. Only a UserError (no key, unknown model) gets out."""
+    return asyncio.run(_ask_all(ledger, models, requests, budget_usd, label))
+
+
+async def _ask_all(
+    ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], budget_usd: float | None, label: str
+) -> Asked:
+    from distil.calls.client import Client
+
+    replies: list[Reply | None] = [None] * len(requests)
+    faults: list[Exception] = []
+
+    async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd) as client:
+        with bar(label, len(requests), "answers") as running:
+
+            async def one(index: int, request: Request) -> None:
+                try:
+                    replies[index] = await client.complete(request)
+                except (WorkFailed, BudgetReached) as fault:
+                    faults.append(fault)
+                running.advance()
+
+            outcomes = await asyncio.gather(*(one(i, r) for i, r in enumerate(requests)), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    usd = sum(reply.usd for reply in replies if reply is not None and not reply.cached)
+    missing = sum(reply is None for reply in replies)
+    why = f"{missing} of {len(requests)} were not answered: {faults[0]}" if missing else None
+    return Asked(replies, usd, why)
+
+
+def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> list[Request]:
+    """The test prompts as requests for a second sample, each to the teacher that gave the first."""
+    known = {teacher.model: teacher for teacher in teachers}
+    requests = []
+    for example in examples:
+        teacher = known.get(example.teacher or "", teachers[0])
+        requests.append(
+            Request(
+                model=teacher.model,
+                messages=example.prompt_messages,
+                sampling=teacher.sampling,
+                sample=1,
+                purpose="evaluate",
+                tools=example.tools,
+            )
+        )
+    return requests
+
+
+def as_predictions(examples: Sequence[Example], replies: Sequence[Reply | None]) -> list[Prediction]:
+    """The teacher's second answers as predictions of model `ceiling`; failed ones are left out."""
+    return [
+        Prediction(
+            id=content_id("prediction", [example.prompt_id, "ceiling", 1]),
+            prompt_id=example.prompt_id,
+            model="ceiling",
+            sample=1,
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+            output_tokens=reply.usage.output_tokens,
+            latency_s=reply.latency_s,
+        )
+        for example, reply in zip(examples, replies, strict=True)
+        if reply is not None
+    ]
+
+
+def teacher_of(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> TeacherConfig:
+    """The teacher whose sampling production uses: the first of the config. Raises UserError when there is none."""
+    if not teachers:
+        raise UserError("distil.yaml names no teacher to compare the student with. Add one under `teachers:`.")
+    return teachers[0]

@@ -1,0 +1,188 @@
+"""The metrics: one explicit table, and the ones that are plain text work.
+
+Every metric takes all cases of one model and gives one float per case, or None where it does not apply (no reference, the
+teacher's answer is no JSON object, ...). The embedding metrics are in similarity.py. Called by scoring.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, cast
+
+from distil.errors import UserError, did_you_mean
+from distil.evaluate.cases import Case, normal, parse_object, same_fields
+
+Values = list[float | None]
+Function = Callable[[Sequence[Case]], Values]
+
+
+class Metric(NamedTuple):
+    """What a metric is, for people and for the statistics."""
+
+    entry: str
+    """`module:function`, imported when it is used."""
+    label: str
+    """For tables."""
+    against: Literal["teacher", "reference", "nothing"]
+    """What the answer is compared with. Against the teacher, the teacher itself has no value; its second answer has."""
+    better: Literal["higher", "lower", "one"]
+    """Which way is good; `one` = the nearer to 1 the better."""
+
+
+METRICS: dict[str, Metric] = {
+    "similarity": Metric("distil.evaluate.similarity:similarity", "similarity to the teacher", "teacher", "higher"),
+    "similar_share": Metric("distil.evaluate.similarity:similar_share", "answers above 0.9", "teacher", "higher"),
+    "field_accuracy": Metric("distil.evaluate.metrics:field_accuracy", "fields right", "reference", "higher"),
+    "accuracy": Metric("distil.evaluate.metrics:accuracy", "answers right", "reference", "higher"),
+    "field_agreement": Metric("distil.evaluate.metrics:field_agreement", "fields as the teacher", "teacher", "higher"),
+    "exact_match": Metric("distil.evaluate.metrics:exact_match", "answers as the teacher", "teacher", "higher"),
+    "rouge_l": Metric("distil.evaluate.metrics:rouge_l", "ROUGE-L with the teacher", "teacher", "higher"),
+    "length_ratio": Metric("distil.evaluate.metrics:length_ratio", "length / teacher's", "teacher", "one"),
+    "number_mismatch": Metric("distil.evaluate.metrics:number_mismatch", "numbers of its own", "teacher", "lower"),
+    "unsupported": Metric("distil.evaluate.metrics:unsupported", "unsupported numbers or names", "nothing", "lower"),
+    "valid_json": Metric("distil.evaluate.metrics:valid_json", "valid JSON", "nothing", "higher"),
+    "truncated": Metric("distil.evaluate.metrics:truncated", "cut off", "nothing", "lower"),
+}
+
+WORD = re.compile(r"\w+")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-zA-Z]+")
+
+
+def chosen(names: Literal["default"] | Sequence[str]) -> list[str]:
+    """The metrics' names in table order. Raises UserError for one that is not in the table."""
+    if names == "default":
+        return list(METRICS)
+    for name in names:
+        if name not in METRICS:
+            raise UserError(
+                f"evaluate.metrics names {name!r}, which is no metric.{did_you_mean(name, METRICS)} "
+                f"Known: {', '.join(METRICS)}, or default for all."
+            )
+    return [name for name in METRICS if name in names]
+
+
+def function(name: str) -> Function:
+    """The callable behind a metric's name."""
+    module, _, attribute = METRICS[name].entry.partition(":")
+    return cast(Function, getattr(importlib.import_module(module), attribute))
+
+
+def exact_match(cases: Sequence[Case]) -> Values:
+    """1 where the answer is the teacher's, blanks and case aside (JSON objects: by value, whatever the key order)."""
+    return [None if case.teacher is None else _same(case.answer, case.teacher) for case in cases]
+
+
+def accuracy(cases: Sequence[Case]) -> Values:
+    """1 where the answer is the reference, compared as in `exact_match`."""
+    return [None if case.reference is None else _same(case.answer, case.reference) for case in cases]
+
+
+def _same(answer: str, target: str) -> float:
+    wanted = parse_object(target)
+    if wanted is None:
+        return float(normal(answer) == normal(target))
+    found = parse_object(answer)
+    return float(found is not None and found.keys() == wanted.keys() and all(same_fields(answer, wanted).values()))
+
+
+def field_accuracy(cases: Sequence[Case]) -> Values:
+    """Share of the reference object's fields that the answer has right; None where the reference is no JSON object."""
+    return [_field_share(case.answer, case.reference) for case in cases]
+
+
+def field_agreement(cases: Sequence[Case]) -> Values:
+    """Share of the fields of the teacher's answer that the answer has the same; None where that is no JSON object."""
+    return [_field_share(case.answer, case.teacher) for case in cases]
+
+
+def _field_share(answer: str, target: str | None) -> float | None:
+    wanted = parse_object(target)
+    if not wanted:
+        return None
+    fields = same_fields(answer, wanted)
+    return sum(fields.values()) / len(fields)
+
+
+def rouge_l(cases: Sequence[Case]) -> Values:
+    """F1 of the longest common subsequence of words (Lin 2004), lower case, with the teacher's answer."""
+    return [None if case.teacher is None else rouge_l_f1(case.answer, case.teacher) for case in cases]
+
+
+def rouge_l_f1(answer: str, target: str) -> float:
+    """2 LCS / (words of both); two texts without words are equal (1)."""
+    left, right = WORD.findall(answer.lower()), WORD.findall(target.lower())
+    if not left and not right:
+        return 1.0
+    return 2 * common_subsequence(left, right) / (len(left) + len(right))
+
+
+def common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
+    """Length of the longest common subsequence, bit-parallel (Hyyrö 2004): one big-integer step per word of `right`."""
+    positions: dict[str, int] = {}
+    for index, word in enumerate(left):
+        positions[word] = positions.get(word, 0) | 1 << index
+    full = (1 << len(left)) - 1
+    row = full
+    for word in right:
+        matches = row & positions.get(word, 0)
+        row = ((row + matches) | (row - matches)) & full
+    return len(left) - row.bit_count()
+
+
+def length_ratio(cases: Sequence[Case]) -> Values:
+    """Characters of the answer over those of the teacher's; None where the teacher said nothing."""
+    return [
+        len(case.answer.strip()) / len(case.teacher.strip()) if case.teacher and case.teacher.strip() else None
+        for case in cases
+    ]
+
+
+def numbers(text: str) -> set[str]:
+    """Numbers in a text as plain digits: thousands separators and trailing zeros of decimals are gone (1,250.50 -> 1250.5)."""
+    found = set()
+    for match in NUMBER.findall(text):
+        plain = re.sub(r",(?=\d{3}(?!\d))", "", match).replace(",", ".")
+        whole, dot, decimals = plain.partition(".")
+        found.add(f"{whole}.{decimals.rstrip('0')}".rstrip(".") if dot and "." not in decimals else plain)
+    return found
+
+
+def number_mismatch(cases: Sequence[Case]) -> Values:
+    """1 where the answer has a number that is in neither the prompt, the teacher's answer nor the reference."""
+    values: Values = []
+    for case in cases:
+        known = numbers(f"{case.prompt}\n{case.teacher}\n{case.reference or ''}")
+        values.append(None if case.teacher is None else float(bool(numbers(case.answer) - known)))
+    return values
+
+
+def unsupported(cases: Sequence[Case]) -> Values:
+    """1 where the answer has a number, or a capitalised name inside a sentence, that neither prompt nor reference has.
+
+    The same measure for teacher and student (it does not look at the teacher's answer), so that the two can be compared.
+    """
+    values: Values = []
+    for case in cases:
+        source = f"{case.prompt}\n{case.reference or ''}"
+        known = source.casefold()
+        invented = numbers(case.answer) - numbers(source)
+        names = {name for name in NAME.findall(case.answer) if name.casefold() not in known}
+        values.append(float(bool(invented or names)))
+    return values
+
+
+def valid_json(cases: Sequence[Case]) -> Values:
+    """1 where the answer is a JSON object; None where neither the reference nor the teacher's answer is one."""
+    return [float(parse_object(case.answer) is not None) if _wants_object(case) else None for case in cases]
+
+
+def _wants_object(case: Case) -> bool:
+    return parse_object(case.reference) is not None or parse_object(case.teacher) is not None
+
+
+def truncated(cases: Sequence[Case]) -> Values:
+    """1 where the answer hit the token limit."""
+    return [float(case.finish_reason == "length") for case in cases]

@@ -1,0 +1,110 @@
+"""From predictions to values: every metric on every answer of every model, and the fields of JSON answers.
+
+Not the statistics (summarise.py). Called by stage.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from distil.evaluate.cases import Case, parse_object, same_fields
+from distil.evaluate.metrics import METRICS, function
+from distil.progress import track
+from distil.records import Example, Prediction, Score
+
+Table = dict[str, dict[str, dict[str, float]]]
+"""model -> metric (or field) -> prompt id -> value."""
+
+
+class Scored(NamedTuple):
+    """All values of one evaluation."""
+
+    scores: list[Score]
+    """One per prediction and metric that applies."""
+    table: Table
+    """The same by model, metric and prompt."""
+    fields: Table
+    """model -> field -> prompt id -> 1 or 0."""
+    fields_against: Literal["reference", "teacher"] | None
+    """What the fields were compared with; None = the answers are no JSON objects."""
+
+
+def prompt_text(example: Example) -> str:
+    """All turns that a model was shown."""
+    return "\n".join(message.text for message in example.prompt_messages)
+
+
+def score_all(
+    examples: Sequence[Example], predictions: Mapping[str, Sequence[Prediction]], names: Sequence[str]
+) -> Scored:
+    """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers."""
+    asked = {example.prompt_id: example for example in examples}
+    scores: list[Score] = []
+    table: Table = {}
+    work = [(model, name) for model in predictions for name in names]
+    for model, name in track(work, "scoring", unit="metrics"):
+        rows = predictions[model]
+        cases = [case_of(asked[row.prompt_id], row, model) for row in rows]
+        for row, value in zip(rows, function(name)(cases), strict=True):
+            if value is not None:
+                scores.append(
+                    Score(prediction_id=row.id, prompt_id=row.prompt_id, model=model, metric=name, value=value)
+                )
+                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = value
+    against = _fields_against(examples)
+    return Scored(scores, table, _fields(asked, predictions, against) if against else {}, against)
+
+
+def case_of(example: Example, prediction: Prediction, model: str) -> Case:
+    """One answer as the metrics see it; the teacher's first answers are not compared with themselves."""
+    return Case(
+        prompt=prompt_text(example),
+        answer=prediction.text,
+        teacher=None if model == "teacher" else example.answer,
+        reference=example.reference,
+        finish_reason=prediction.finish_reason,
+    )
+
+
+def _fields_against(examples: Sequence[Example]) -> Literal["reference", "teacher"] | None:
+    if any(parse_object(example.reference) for example in examples):
+        return "reference"
+    objects = sum(parse_object(example.answer) is not None for example in examples)
+    return "teacher" if objects and objects >= 0.5 * len(examples) else None
+
+
+def _fields(
+    asked: Mapping[str, Example],
+    predictions: Mapping[str, Sequence[Prediction]],
+    against: Literal["reference", "teacher"],
+) -> Table:
+    table: Table = {}
+    for model, rows in predictions.items():
+        if model == "teacher" and against == "teacher":
+            continue
+        for row in rows:
+            example = asked[row.prompt_id]
+            target = parse_object(example.reference if against == "reference" else example.answer)
+            for name, value in same_fields(row.text, target or {}).items():
+                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = value
+    return table
+
+
+def primary_metric(table: Table, student: str, examples: Sequence[Example]) -> str:
+    """The metric that decides: against the truth where there is one, else against the teacher.
+
+    `accuracy` counts only where references are short (up to 12 words in the median): nobody repeats a paragraph word by word.
+    """
+    found = METRICS.keys() & table.get(student, {}).keys()
+    lengths = sorted(len(example.reference.split()) for example in examples if example.reference is not None)
+    short = bool(lengths) and lengths[len(lengths) // 2] <= 12
+    order = [
+        "field_accuracy",
+        *(["accuracy"] if short else []),
+        "field_agreement",
+        "similarity",
+        "rouge_l",
+        "exact_match",
+    ]
+    return next((name for name in order if name in found), sorted(found)[0])

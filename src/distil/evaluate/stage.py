@@ -1,0 +1,185 @@
+"""`distil evaluate`: student, base and teacher on the held-out prompts, with error bars and a verdict.
+
+Reads work/curate/test.jsonl and work/train/NAME/model, writes work/evaluate/NAME/{predictions.jsonl, scores.jsonl, summary.json}.
+Answers that are already there (the base's, from another student; the student's own, when only a metric changed) are taken over.
+Called by the command line and by pipeline.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from distil.calls.config import TeacherConfig
+from distil.errors import UserError, did_you_mean
+from distil.evaluate import ask, judge, stats, summarise
+from distil.evaluate.answers import Answers, gather
+from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.metrics import METRICS, chosen
+from distil.evaluate.scoring import Scored, primary_metric, score_all
+from distil.evaluate.summary import Interval, JudgeSummary, MetricInfo, Summary
+from distil.evaluate.verdict import Goals, decide
+from distil.models.config import StudentConfig
+from distil.records import Example, Score
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, write_json, write_records
+from distil.runs.manifest import StageRun, stage_run
+
+RESERVED = ("teacher", "ceiling", "base")
+
+
+def run(
+    project: Project,
+    section: EvaluateConfig,
+    *,
+    name: str,
+    teachers: list[TeacherConfig],
+    student: StudentConfig,
+) -> Summary:
+    """Evaluates one student and returns what summary.json holds.
+
+    Raises UserError when the student or the test prompts are not there, or a model can't be loaded or asked.
+    """
+    _check_name(project, name)
+    with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
+        examples = _test_examples(project, stage, section.limit)
+        stage.reads(project.model(name))
+        metrics = chosen(section.metrics)
+        answers = gather(project, section, examples, name=name, teachers=teachers, student=student)
+        scored = score_all(examples, answers.predictions, metrics)
+        judged, judge_scores, judge_usd = _judge(project, section, examples, name, answers)
+        summary = _summarise(section, examples, name, student, answers, scored, judged)
+        summary = summary.model_copy(update={"usd": answers.usd + judge_usd})
+        _write(stage, answers, [*scored.scores, *judge_scores], summary)
+        stage.usd = summary.usd
+        stage.seeds["evaluate"] = section.seed
+        stage.notes |= {"prediction_keys": answers.keys, "verdict": summary.verdict.sentence}
+    return summary
+
+
+def _check_name(project: Project, name: str) -> None:
+    if name in RESERVED:
+        raise UserError(
+            f"{name!r} is a name that the evaluation keeps for itself ({', '.join(RESERVED)}). Train with another --as."
+        )
+    if project.model(name).is_dir():
+        return
+    students = project.students()
+    have = f" There is: {', '.join(students)}.{did_you_mean(name, students)}" if students else ""
+    raise UserError(
+        f"There is no trained student {name!r} ({project.model(name)} is missing).{have} "
+        f"Train it: `distil train --as {name}`."
+    )
+
+
+def _test_examples(project: Project, stage: StageRun, limit: int | None) -> list[Example]:
+    path = project.split("test")
+    if not path.exists():
+        raise UserError(
+            f"{path} is not there, so there is nothing to evaluate on. Run `distil curate` (curate.test says how many)."
+        )
+    examples = list(read_examples(stage.reads(path)))[:limit]
+    if not examples:
+        raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
+    return examples
+
+
+def _judge(
+    project: Project, section: EvaluateConfig, examples: list[Example], name: str, answers: Answers
+) -> tuple[JudgeSummary | None, list[Score], float]:
+    if section.judge is None:
+        return None, [], 0.0
+    said = {prediction.prompt_id: prediction for prediction in answers.predictions[name]}
+    pairs = judge.pairs_of(examples, said, {e.prompt_id: e.answer for e in examples})
+    left = None if section.budget_usd is None else max(0.0, section.budget_usd - answers.usd)
+    asked = ask.ask_all(
+        project.ledger, [section.judge], judge.requests(pairs, section.judge), budget_usd=left, label="judge"
+    )
+    if asked.why_incomplete:
+        answers.notes.append(f"Judgements: {asked.why_incomplete}")
+    summary, scores = judge.settle(
+        pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence
+    )
+    return summary, scores, asked.usd
+
+
+def _summarise(
+    section: EvaluateConfig,
+    examples: list[Example],
+    name: str,
+    student: StudentConfig,
+    answers: Answers,
+    scored: Scored,
+    judged: JudgeSummary | None,
+) -> Summary:
+    groups = {example.prompt_id: example.group for example in examples}
+    goals = Goals(section.goal_similarity, section.margin, section.least_retention, section.confidence)
+    others = [model for model in ("teacher", "ceiling", "base") if model in scored.table]
+    table, primary = scored.table, primary_metric(scored.table, name, examples)
+    models = summarise.intervals(table, groups, section.confidence)
+    differences = summarise.differences(table, name, others, groups, section.confidence)
+    retention = summarise.retentions(table, name, groups, section.confidence, section.seed)
+    floor, normalised, long_texts = _anchors(section, examples, models, answers, name)
+    return Summary(
+        name=name,
+        base_model=student.model,
+        teachers=sorted({example.teacher for example in examples if example.teacher}),
+        test_prompts=len(examples),
+        clusters=int(stats.clusters([example.group for example in examples], len(examples)).max()) + 1,
+        confidence=section.confidence,
+        primary=primary,
+        metrics={
+            metric: MetricInfo(label=info.label, against=info.against, better=info.better)
+            for metric, info in METRICS.items()
+            if any(metric in found for found in models.values())
+        },
+        models=models,
+        fields=summarise.intervals(scored.fields, groups, section.confidence),
+        fields_against=scored.fields_against,
+        floor=floor,
+        normalised_similarity=normalised,
+        long_texts=long_texts,
+        differences=differences,
+        retention=retention,
+        verdict=decide(table, name, primary, groups, goals, found_differences=differences, retention=retention),
+        goals={"goal_similarity": goals.similarity, "margin": goals.margin, "least_retention": goals.least_retention},
+        slices=summarise.slices(table, name, examples, groups, section.confidence),
+        worst=summarise.worst(table, name, primary, examples, answers.predictions[name]),
+        judge=judged,
+        size=answers.size,
+        speed=answers.speed,
+        usd=answers.usd,
+        notes=answers.notes,
+    )
+
+
+def _anchors(
+    section: EvaluateConfig,
+    examples: list[Example],
+    models: Mapping[str, Mapping[str, Interval]],
+    answers: Answers,
+    name: str,
+) -> tuple[Interval | None, float | None, float | None]:
+    """(floor, normalised similarity, share of long texts); all None when similarity was not measured."""
+    mine = models.get(name, {}).get("similarity")
+    if mine is None:
+        return None, None, None
+    from distil.evaluate.similarity import long_share, shuffled
+
+    values = shuffled([example.answer for example in examples], section.seed)
+    floor = Interval.of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
+    ceiling = models.get("ceiling", {}).get("similarity")
+    normalised = None
+    if floor is not None and ceiling is not None and ceiling.mean > floor.mean:
+        normalised = (mine.mean - floor.mean) / (ceiling.mean - floor.mean)
+    texts = [prediction.text for rows in answers.predictions.values() for prediction in rows]
+    return floor, normalised, long_share(texts)
+
+
+def _write(stage: StageRun, answers: Answers, scores: list[Score], summary: Summary) -> None:
+    predictions = [prediction for rows in answers.predictions.values() for prediction in rows]
+    for file, records in (("predictions.jsonl", predictions), ("scores.jsonl", scores)):
+        path = stage.folder / file
+        stage.wrote(path, write_records(path, records))
+    path = stage.folder / "summary.json"
+    write_json(path, summary.model_dump(mode="json"))
+    stage.wrote(path)

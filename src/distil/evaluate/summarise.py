@@ -1,0 +1,147 @@
+"""From values to what is said: intervals, paired differences, retention, slices and the worst answers.
+
+Pure functions over the table of scoring.py; nothing is read or written. The decision is verdict.py's.
+Called by stage.py and compare.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from distil.evaluate import stats
+from distil.evaluate.metrics import METRICS
+from distil.evaluate.scoring import Table, prompt_text
+from distil.evaluate.summary import Difference, Interval, Slice, Worst
+from distil.records import Example, Prediction
+
+Groups = Mapping[str, str | None]
+"""prompt id -> group."""
+WORST = 20
+SLICES = 3
+
+
+def intervals(table: Table, groups: Groups, confidence: float) -> dict[str, dict[str, Interval]]:
+    """model -> metric -> interval over the prompts where the metric applies."""
+    return {
+        model: {
+            name: Interval.of(
+                stats.summarize(list(values.values()), [groups[i] for i in values], confidence=confidence)
+            )
+            for name, values in metrics.items()
+        }
+        for model, metrics in table.items()
+    }
+
+
+def paired(
+    left: Mapping[str, float], right: Mapping[str, float], groups: Groups
+) -> tuple[list[float], list[float], list[str | None]]:
+    """The values of two models on the prompts that both have, in one order, and the groups of those prompts."""
+    both = [prompt for prompt in left if prompt in right]
+    return [left[p] for p in both], [right[p] for p in both], [groups[p] for p in both]
+
+
+def differences(
+    table: Table, student: str, others: Sequence[str], groups: Groups, confidence: float
+) -> list[Difference]:
+    """Student minus each other model on every metric that both have; p values corrected (Holm) within each other model."""
+    found: list[Difference] = []
+    for other in others:
+        rows = [
+            _difference(name, other, values, table[other][name], groups, confidence)
+            for name, values in table.get(student, {}).items()
+            if name in table.get(other, {}) and any(prompt in table[other][name] for prompt in values)
+        ]
+        adjusted = stats.holm({row.metric: row.p for row in rows if row.p is not None})
+        found += [row.model_copy(update={"p_holm": adjusted.get(row.metric)}) for row in rows]
+    return found
+
+
+def _difference(
+    name: str, other: str, left: Mapping[str, float], right: Mapping[str, float], groups: Groups, confidence: float
+) -> Difference:
+    a, b, labels = paired(left, right, groups)
+    result = stats.paired_difference(a, b, labels, confidence=confidence)
+    p: float | None = None if math.isnan(result.p) else result.p
+    only_a = only_b = None
+    if set(a) | set(b) <= {0.0, 1.0}:
+        only_a, only_b, exact = stats.mcnemar(a, b)
+        if len(set(stats.clusters(labels, len(a)).tolist())) == len(a):
+            p = exact
+    return Difference(
+        metric=name,
+        versus=other,
+        difference=Interval.of(result.estimate),
+        p=p,
+        p_holm=None,
+        only_student=only_a,
+        only_other=only_b,
+    )
+
+
+def retentions(table: Table, student: str, groups: Groups, confidence: float, seed: int) -> dict[str, Interval]:
+    """Metric -> mean of the student over that of the teacher (or of the ceiling, for metrics against the teacher)."""
+    found: dict[str, Interval] = {}
+    for name, values in table.get(student, {}).items():
+        if METRICS[name].better != "higher":
+            continue
+        other = "ceiling" if METRICS[name].against == "teacher" else "teacher"
+        if name not in table.get(other, {}):
+            continue
+        a, b, labels = paired(values, table[other][name], groups)
+        kept = stats.retention(a, b, labels, confidence=confidence, seed=seed)
+        if kept is not None:
+            found[name] = Interval.of(kept)
+    return found
+
+
+def slices(table: Table, student: str, examples: Sequence[Example], groups: Groups, confidence: float) -> list[Slice]:
+    """The student on short, middle and long prompts (thirds by words); empty below 30 prompts."""
+    ordered = sorted(examples, key=lambda e: (_words(e), e.prompt_id))
+    if len(ordered) < 10 * SLICES:
+        return []
+    found = []
+    for part in range(SLICES):
+        chosen = ordered[part * len(ordered) // SLICES : (part + 1) * len(ordered) // SLICES]
+        ids = {example.prompt_id for example in chosen}
+        inside = {
+            student: {
+                name: kept
+                for name, values in table.get(student, {}).items()
+                if (kept := {prompt: value for prompt, value in values.items() if prompt in ids})
+            }
+        }
+        found.append(
+            Slice(
+                name=f"prompts of {_words(chosen[0])} to {_words(chosen[-1])} words",
+                metrics=intervals(inside, groups, confidence).get(student, {}),
+            )
+        )
+    return found
+
+
+def _words(example: Example) -> int:
+    return len(example.prompt_messages[-1].text.split()) if example.prompt_messages else 0
+
+
+def worst(
+    table: Table, student: str, primary: str, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> list[Worst]:
+    """The answers with the lowest primary metric, then the lowest similarity; perfect ones are not listed."""
+    said = {prediction.prompt_id: prediction.text for prediction in predictions}
+    metrics = table.get(student, {})
+    decisive, similar = metrics.get(primary, {}), metrics.get("similarity", {})
+    chosen = [e for e in examples if e.prompt_id in said and decisive.get(e.prompt_id, 1.0) < 1.0]
+    chosen.sort(key=lambda e: (decisive[e.prompt_id], similar.get(e.prompt_id, 0.0), e.prompt_id))
+    return [
+        Worst(
+            prompt_id=example.prompt_id,
+            prompt=example.prompt_messages[-1].text if example.prompt_messages else prompt_text(example),
+            teacher=example.answer,
+            student=said[example.prompt_id],
+            reference=example.reference,
+            scores={name: values[example.prompt_id] for name, values in metrics.items() if example.prompt_id in values},
+        )
+        for example in chosen[:WORST]
+    ]

@@ -1,0 +1,219 @@
+"""The record of work/evaluate/NAME/summary.json: everything that the report, the doctor, the cost and a program need.
+
+Models are called `teacher` (its answers in test.jsonl), `ceiling` (the teacher asked a second time), `base` (the student before
+distillation) and by the student's name. Not the statistics (stats.py) and not the decision (verdict.py).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from distil.errors import UserError
+from distil.evaluate import stats
+from distil.records import Record
+from distil.runs.jsonl import describe, read_json
+
+SUMMARY_VERSION = 1
+
+
+class Interval(Record):
+    """A mean and its confidence interval."""
+
+    mean: float
+    """The point estimate."""
+    low: float | None
+    """Lower end; None where the data can't give one (a single prompt or cluster)."""
+    high: float | None
+    """Upper end."""
+    n: int
+    """Prompts behind it."""
+
+    @classmethod
+    def of(cls, estimate: stats.Estimate) -> Self:
+        """From the statistics; NaN bounds become None."""
+        low, high = (None if math.isnan(bound) else bound for bound in (estimate.low, estimate.high))
+        return cls(mean=estimate.mean, low=low, high=high, n=estimate.n)
+
+
+class MetricInfo(Record):
+    """What a metric is, so that a reader of the file needs nothing else."""
+
+    label: str
+    """For tables."""
+    against: Literal["teacher", "reference", "nothing"]
+    """What answers are compared with."""
+    better: Literal["higher", "lower", "one"]
+    """Which way is good."""
+
+
+class Difference(Record):
+    """Student minus another model on the same prompts."""
+
+    metric: str
+    """Which metric."""
+    versus: str
+    """teacher | ceiling | base."""
+    difference: Interval
+    """Mean of student - other."""
+    p: float | None
+    """Two-sided, paired t (exact McNemar where both are 0/1); None where the data can't give one."""
+    p_holm: float | None
+    """The same after Holm's correction over all metrics against this model."""
+    only_student: int | None = None
+    """0/1 metrics: prompts where only the student has 1."""
+    only_other: int | None = None
+    """0/1 metrics: prompts where only the other has 1."""
+
+
+class Slice(Record):
+    """The student on a part of the prompts."""
+
+    name: str
+    """Such as `prompts of 8 to 21 words`."""
+    metrics: dict[str, Interval]
+    """Metric -> interval."""
+
+
+class Worst(Record):
+    """One of the prompts on which the student is furthest from what it should say."""
+
+    prompt_id: str
+    """Which prompt."""
+    prompt: str
+    """Its last user turn."""
+    teacher: str
+    """The teacher's answer."""
+    student: str
+    """The student's answer."""
+    reference: str | None = None
+    """The right answer, where there is one."""
+    scores: dict[str, float]
+    """The student's metrics on it."""
+
+
+class Size(Record):
+    """How big a model is."""
+
+    parameters: int
+    """Weights, tied ones counted once."""
+    bytes: int
+    """In memory, at the precision it ran in."""
+
+
+class Speed(Record):
+    """How fast a model answers. Measured on the machine that evaluated, or, for a remote teacher, from its replies."""
+
+    tokens_per_second: float | None
+    """Answer tokens per second in batches; None for a remote model."""
+    latency_p50_s: float | None
+    """Median seconds of one request alone."""
+    latency_p95_s: float | None
+    """95th percentile."""
+    requests: int
+    """Requests behind the latencies."""
+    where: str
+    """cpu | cuda | mps | remote."""
+
+
+class JudgeSummary(Record):
+    """What the judge said of student against teacher, each pair asked in both orders."""
+
+    model: str
+    """Who judged."""
+    win_rate: Interval
+    """Student's share of wins, a tie or a disagreement between the orders counting one half."""
+    consistency: float
+    """Share of pairs with the same winner in both orders."""
+    first_slot: float
+    """Share of single judgements that prefer the answer shown first: 0.5 is unbiased (ties left out)."""
+    unreadable: int
+    """Replies without a readable judgement (their pair is left out)."""
+
+
+class ShipVerdict(Record):
+    """The decision."""
+
+    decision: Literal["SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP"]
+    """What to do."""
+    sentence: str
+    """Why, in one sentence with numbers."""
+    n: int
+    """Test prompts."""
+    reasons: list[str]
+    """Every single finding that counted, one line each."""
+    needed_prompts: int | None
+    """Test prompts that would prove the margin with 80% power if the student is truly equal; None where unknown."""
+
+
+class Summary(Record):
+    """The content of summary.json."""
+
+    summary_version: int = SUMMARY_VERSION
+    """Of this file."""
+    name: str
+    """The student."""
+    base_model: str
+    """What it was before."""
+    teachers: list[str]
+    """Who gave the answers in test.jsonl."""
+    test_prompts: int
+    """How many prompts."""
+    clusters: int
+    """Independent groups among them; intervals are clustered by these."""
+    confidence: float
+    """Of all intervals."""
+    primary: str
+    """The metric that decides: field_accuracy, accuracy, field_agreement or similarity, whichever the task allows first."""
+    metrics: dict[str, MetricInfo]
+    """Metric -> what it is."""
+    models: dict[str, dict[str, Interval]]
+    """Model -> metric -> interval."""
+    fields: dict[str, dict[str, Interval]]
+    """Model -> field of the JSON answer -> share right."""
+    fields_against: Literal["reference", "teacher"] | None
+    """What the fields are compared with."""
+    floor: Interval | None
+    """Similarity of the teacher's answers to different prompts: worth nothing."""
+    normalised_similarity: float | None
+    """(similarity - floor) / (ceiling - floor): 0 = unrelated, 1 = like the teacher itself."""
+    long_texts: float | None
+    """Share of answers longer than the embedding model reads at once (embedded in pieces)."""
+    differences: list[Difference]
+    """Student minus teacher, ceiling and base."""
+    retention: dict[str, Interval]
+    """Metric -> student's mean over the teacher's (metrics against the teacher: over the ceiling's)."""
+    verdict: ShipVerdict
+    """The decision."""
+    goals: dict[str, float]
+    """goal_similarity, margin, least_retention as they were set."""
+    slices: list[Slice]
+    """The student by length of the prompt."""
+    worst: list[Worst]
+    """Up to 20, worst first."""
+    judge: JudgeSummary | None
+    """None when no judge was asked."""
+    size: dict[str, Size]
+    """Model -> size."""
+    speed: dict[str, Speed]
+    """Model -> speed."""
+    usd: float
+    """What this evaluation cost now (second answers and judge)."""
+    notes: list[str]
+    """What a reader should know: what was not measured, and why."""
+
+
+def read_summary(path: Path) -> Summary:
+    """Reads a summary.json. Raises UserError when it is missing, broken or of another version."""
+    value = read_json(path)
+    if isinstance(value, dict) and value.get("summary_version") != SUMMARY_VERSION:
+        raise UserError(
+            f"{path} has version {value.get('summary_version')}, this tool reads {SUMMARY_VERSION}. Run `distil evaluate` again."
+        )
+    try:
+        return Summary.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}. Run `distil evaluate` again.") from None

@@ -1,0 +1,169 @@
+"""SHIP, SHIP WITH FALLBACK or DO NOT SHIP: the rules, each with its number, in one place.
+
+SHIP needs proof: the lower end of the similarity reaches the goal, and the student is shown to be less than `margin` worse than
+the teacher on the metric that decides. DO NOT SHIP needs a plain failure: too few prompts to say anything, no better than the base
+model, surely below the goal, or surely below `least_retention` of the teacher. Between the two, a fallback for unsure answers
+closes the gap. Pure: called by stage.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from distil.evaluate import stats
+from distil.evaluate.metrics import METRICS
+from distil.evaluate.scoring import Table
+from distil.evaluate.summarise import Groups, intervals, paired
+from distil.evaluate.summary import Difference, Interval, ShipVerdict
+
+LEAST_PROMPTS = 30
+"""Below this no interval is worth a decision."""
+ADVISED_PROMPTS = 200
+"""The article's test set."""
+
+
+class Goals(NamedTuple):
+    """What was declared before looking."""
+
+    similarity: float
+    margin: float
+    least_retention: float
+    confidence: float = 0.95
+
+
+class Finding(NamedTuple):
+    """One rule's outcome: +1 speaks for SHIP, 0 against SHIP, -1 for DO NOT SHIP."""
+
+    vote: int
+    text: str
+
+
+def decide(
+    table: Table,
+    student: str,
+    primary: str,
+    groups: Groups,
+    goals: Goals,
+    *,
+    found_differences: list[Difference],
+    retention: Mapping[str, Interval],
+) -> ShipVerdict:
+    """The decision from the values and what was already said of them. `table[student]` must have the primary metric."""
+    n = len(table[student][primary])
+    findings = [
+        *_enough(n),
+        *_better_than_base(primary, found_differences),
+        *_similar(table, student, groups, goals),
+        *_not_inferior(table, student, primary, groups, goals),
+        *_retained(primary, retention, goals),
+    ]
+    failures = [finding.text for finding in findings if finding.vote < 0]
+    gaps = [finding.text for finding in findings if finding.vote == 0]
+    good = [finding.text for finding in findings if finding.vote > 0]
+    if failures:
+        decision, why = "DO NOT SHIP", failures[0]
+    elif gaps:
+        decision, why = "SHIP WITH FALLBACK", gaps[0]
+    else:
+        decision, why = "SHIP", " and ".join(good[:2]) or "nothing speaks against it"
+    few = f" ({ADVISED_PROMPTS} or more are advised)" if n < ADVISED_PROMPTS else ""
+    return ShipVerdict(
+        decision=decision,  # type: ignore[arg-type]
+        sentence=f"{decision}: {why}, on {n} test prompts{few}.",
+        n=n,
+        reasons=failures + gaps + good,
+        needed_prompts=_needed(table, student, primary, groups, goals),
+    )
+
+
+def _enough(n: int) -> list[Finding]:
+    if n >= LEAST_PROMPTS:
+        return []
+    return [Finding(-1, f"{n} test prompts are too few to decide anything ({LEAST_PROMPTS} at least)")]
+
+
+def _better_than_base(primary: str, found: list[Difference]) -> list[Finding]:
+    row = next((d for d in found if d.versus == "base" and d.metric == primary), None)
+    if row is None or row.difference.low is None:
+        return []
+    said = f"{_signed(row.difference.mean)} {METRICS[primary].label} against the base model {_range(row.difference)}"
+    if row.difference.low > 0:
+        return [Finding(1, f"distillation helped: {said}")]
+    return [Finding(-1, f"no better than the base model before distillation: {said}")]
+
+
+def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Finding]:
+    have = [model for model in (student, "ceiling") if "similarity" in table.get(model, {})]
+    only = {model: {"similarity": table[model]["similarity"]} for model in have}
+    seen = intervals(only, groups, goals.confidence)
+    if student not in seen:
+        return []
+    goal, note = goals.similarity, ""
+    if "ceiling" in seen and seen["ceiling"]["similarity"].mean < goal:
+        goal = seen["ceiling"]["similarity"].mean
+        note = f", lowered from {goals.similarity:.2f} because the teacher reaches only that with itself"
+    mine = seen[student]["similarity"]
+    said = f"similarity {mine.mean:.3f} {_range(mine)}"
+    if mine.high is not None and mine.high < goal:
+        return [Finding(-1, f"{said} is below the goal of {goal:.2f}{note}")]
+    if mine.low is not None and mine.low >= goal:
+        return [Finding(1, f"{said} reaches the goal of {goal:.2f}{note}")]
+    return [Finding(0, f"{said} is not surely at the goal of {goal:.2f}{note}")]
+
+
+def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> list[Finding]:
+    other = "ceiling" if METRICS[primary].against == "teacher" else "teacher"
+    if primary == "similarity" or primary not in table.get(other, {}):
+        return []
+    a, b, labels = paired(table[student][primary], table[other][primary], groups)
+    result = stats.non_inferiority(a, b, goals.margin, labels, confidence=goals.confidence)
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    label = METRICS[primary].label
+    said = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
+    if result.passed:
+        return [Finding(1, f"{said}, proven less than {_percent(goals.margin)} worse")]
+    worst_case = "unknown" if math.isnan(result.shortfall.high) else _percent(result.shortfall.high)
+    return [Finding(0, f"{said}; up to {worst_case} worse, where {_percent(goals.margin)} is allowed")]
+
+
+def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Finding]:
+    kept = retention.get(primary)
+    if kept is None or kept.high is None or kept.high >= goals.least_retention:
+        return []
+    return [
+        Finding(
+            -1,
+            f"keeps {_percent(kept.mean)} of the teacher's {METRICS[primary].label} {_range(kept, percent=True)}, "
+            f"surely less than the least of {_percent(goals.least_retention)}",
+        )
+    ]
+
+
+def _needed(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> int | None:
+    other = "ceiling" if METRICS[primary].against == "teacher" else "teacher"
+    if primary not in table.get(other, {}):
+        return None
+    a, b, _ = paired(table[student][primary], table[other][primary], groups)
+    if len(a) < 2:
+        return None
+    mean = sum(x - y for x, y in zip(a, b, strict=True)) / len(a)
+    variance = sum((x - y - mean) ** 2 for x, y in zip(a, b, strict=True)) / (len(a) - 1)
+    return stats.needed_prompts(variance**0.5, goals.margin, confidence=goals.confidence)
+
+
+def _range(interval: Interval, *, percent: bool = False) -> str:
+    if interval.low is None or interval.high is None:
+        return "(no interval)"
+    if percent:
+        return f"({_percent(interval.low)} to {_percent(interval.high)})"
+    return f"({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
