@@ -114,7 +114,7 @@ def _collect(project: Project, config: Config, name: str | None) -> Any:
 def _curate(project: Project, config: Config, name: str | None) -> Any:
     from distil.curate import stage
 
-    return stage.run(project, config.curate)
+    return stage.run(project, config.curate, teachers=[teacher.model for teacher in config.teachers])
 
 
 def _signals(project: Project, config: Config, name: str | None) -> Any:

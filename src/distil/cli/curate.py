@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, show_rows
 
 
 @distil_command("distil curate --set curate.near_duplicates=0.8")
@@ -15,5 +13,5 @@ def command(context: Context) -> None:
 
     config = context.config()
     ensure(context.project, config, "collect", before="curate")
-    result = stage.run(context.project, config.curate)
-    context.emit(result, lambda: click.echo(str(result)))
+    result = stage.run(context.project, config.curate, teachers=[t.model for t in config.teachers])
+    context.emit(result, lambda: show_rows("Curated", result.rows()))

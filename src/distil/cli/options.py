@@ -102,6 +102,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     Console().print(grid)
 
 
+def show_rows(title: str, rows: Iterable[Sequence[Any]]) -> None:
+    """A two-column table of (name, value) pairs, as a stage's result gives them."""
+    table(title, ("", ""), rows, left=2)
+
+
 def say(text: str) -> None:
     """One line for a person on stderr (stdout carries results)."""
     click.echo(text, err=True)

@@ -1,0 +1,186 @@
+"""`distil demo`: the whole loop on the bundled teacher and student, through the same stages and the same wire as a real project.
+
+The teacher is asked over HTTP on loopback, behind an OpenAI-compatible server in a process of its own, at a stated example price.
+What is done is not done again, so an interrupted demo goes on where it was. `make demo` runs this after installing.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from distil.cli.options import Context, distil_command, dollars, say, table
+
+if TYPE_CHECKING:
+    from distil.config import Config
+    from distil.runs.artifacts import Project
+
+PORT = 8765
+EXAMPLE_PRICE = {"input": 0.25, "output": 2.0}
+STUDENTS: dict[str, tuple[str, list[str]]] = {
+    "baseline": ("fine-tuned on the references, no teacher", ["train.target=reference"]),
+    "sft": ("fine-tuned on the teacher's answers", []),
+    "logits": ("also matched to the teacher's distributions", ["train.method=logits"]),
+}
+
+
+@distil_command("distil demo --dir demo")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="demo",
+    show_default=True,
+    help="Where the project is made.",
+)
+@click.option(
+    "--prompts", type=int, default=1500, show_default=True, help="Prompts to train on (200 more are held out)."
+)
+@click.option("--port", type=int, default=PORT, show_default=True, help="Loopback port of the teacher's server.")
+def command(context: Context, folder: Path, prompts: int, port: int) -> None:
+    """Run the whole loop on the bundled teacher and student: no key, no GPU, about five minutes."""
+    from distil.config import load_config
+    from distil.runs.artifacts import Project
+
+    start = time.monotonic()
+    project = Project(folder)
+    if not project.config.exists():
+        _prepare(project, prompts, port)
+    config = load_config(project, context.overrides)
+    _run(project, config, context.overrides, port)
+    value = summary(project, time.monotonic() - start)
+    context.emit(value, lambda: _show(value))
+
+
+def _prepare(project: Project, prompts: int, port: int) -> None:
+    """The project folder: prompts from the generator, and a config with the teacher's loopback address and example price."""
+    from distil.bundled.triage import SYSTEM, write_prompts
+    from distil.config import parse_config, write_config
+
+    config = parse_config(
+        {
+            "task": "support-triage",
+            "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
+            "teachers": [
+                {
+                    "model": f"http://127.0.0.1:{port}/v1#teacher",
+                    "sampling": {"temperature": 0.7, "max_tokens": 80},
+                    "price": EXAMPLE_PRICE,
+                }
+            ],
+            "student": {"model": "bundled/student"},
+            "train": {"epochs": 4, "learning_rate": 2.0e-3, "teachers": [{"model": "bundled/teacher"}]},
+            "evaluate": {"local_teacher": "bundled/teacher"},
+            "cost": {"student_host": {"usd_per_hour": 0.08}},
+        },
+        "distil demo",
+    )
+    project.root.mkdir(parents=True, exist_ok=True)
+    write_prompts(project.root / "prompts.jsonl", prompts, 200, 0)
+    project.config.write_text(write_config(config), encoding="utf-8")
+
+
+def _run(project: Project, config: Config, overrides: list[str], port: int) -> None:
+    from distil.config import load_config
+    from distil.pipeline import run_stage, step_state
+    from distil.serve.process import teacher_server
+
+    def step(stage: str, config: Config, name: str | None = None, note: str = "") -> None:
+        state = step_state(project, config, stage, name)
+        if state.state == "done":
+            say(click.style(f"{state.command}: already done", dim=True))
+            return
+        say(click.style(f"\n$ {state.command}", bold=True) + click.style(f"   {note}", dim=True))
+        run_stage(project, config, stage, name)
+
+    step("prompts", config, note="1,700 customer messages from a seeded generator")
+    with teacher_server("bundled/teacher", port=port, name="teacher"):
+        step(
+            "collect",
+            config,
+            note=f"ask the teacher over HTTP at ${EXAMPLE_PRICE['input']}/${EXAMPLE_PRICE['output']} per million",
+        )
+        step("curate", config, note="filter, remove duplicates, split")
+        for name, (what, own) in STUDENTS.items():
+            step("train", load_config(project, [*overrides, *own]), name, what)
+        for name in STUDENTS:
+            step("evaluate", config, name, "200 held-out messages in words that training never saw")
+    say(click.style("\n$ distil cost; distil doctor; distil report", bold=True))
+    run_stage(project, config, "cost", "logits")
+    run_stage(project, config, "report", None)
+
+
+def summary(project: Project, seconds: float) -> dict[str, Any]:
+    """The figures of the ten-line summary, read from what the stages wrote."""
+    from distil.doctor import checks
+    from distil.evaluate.summary import read_summary
+    from distil.runs.jsonl import read_json
+
+    cost = read_json(project.stage("cost") / "summary.json")
+    rows = []
+    last = None
+    for name in STUDENTS:
+        last = read_summary(project.stage("evaluate", name) / "summary.json")
+        for model in (["teacher", "base"] if name == "baseline" else []) + [name]:
+            metrics, size, speed = last.models.get(model, {}), last.size.get(model), last.speed.get(model)
+            rows.append(
+                {
+                    "model": model,
+                    "similarity": _value(metrics.get("similarity")),
+                    "field_accuracy": _value(metrics.get("field_accuracy")),
+                    "parameters": size.parameters if size else None,
+                    "tokens_per_second": speed.tokens_per_second if speed else None,
+                }
+            )
+    assert last is not None
+    findings = [f for f in checks.run(project) if f.level in ("warn", "problem")]
+    return {
+        "seconds": seconds,
+        "models": rows,
+        "usd_per_million_requests": cost["per_million_requests"],
+        "spent_usd": cost["one_time_usd"],
+        "payback": cost["options"][1]["payback"],
+        "verdict": last.verdict.sentence,
+        "decision": last.verdict.decision,
+        "findings": [f.seen for f in findings],
+        "report": project.report,
+    }
+
+
+def _value(interval: Any) -> list[float | None] | None:
+    return None if interval is None else [interval.mean, interval.low, interval.high]
+
+
+def _show(value: dict[str, Any]) -> None:
+    def cell(figure: list[float] | None, percent: bool) -> str:
+        if figure is None:
+            return "-"
+        mean, low, _ = figure
+        half = 0.0 if low is None else mean - low
+        return f"{mean:.1%} ± {half:.1%}" if percent else f"{mean:.3f} ± {half:.3f}"
+
+    prices = value["usd_per_million_requests"]
+    rows = []
+    for row in value["models"]:
+        usd = prices["teacher"] if row["model"] == "teacher" else prices["student"]
+        rows.append(
+            (
+                row["model"],
+                cell(row["similarity"], False),
+                cell(row["field_accuracy"], True),
+                "-" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f}M",
+                "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}",
+                "?" if usd is None else dollars(usd),
+            )
+        )
+    columns = ("", "similarity", "field accuracy", "size", "tokens/s", "$ per 1M requests")
+    table("", columns, rows)
+    click.echo(f"Spent on the teacher {dollars(value['spent_usd'])}, pays back in: {value['payback']}.")
+    click.echo(click.style(value["decision"], bold=True) + f": {value['verdict']}")
+    click.echo(
+        f"`distil doctor` sees {len(value['findings'])} things to look at.  Took {value['seconds'] / 60:.1f} minutes."
+    )
+    click.echo(f"Report: {value['report']}")
