@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from distil.calls.config import TeacherConfig
@@ -104,16 +105,21 @@ def parse_model(model: str) -> ModelRef:
     return ModelRef(prefix, name, HOSTS[prefix].base_url if prefix in HOSTS else None)
 
 
-def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = None) -> Opened:
-    """Constructs the providers of a teacher. Raises UserError when its key is not in the environment."""
+def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Opened:
+    """Constructs the providers of a teacher; relative paths behind recorded/ and local/ start at `root` (the project).
+
+    Raises UserError when its key is not in the environment, or its file is not there.
+    """
     ref = parse_model(teacher.model)
     provider = _load(PROVIDERS[ref.prefix])
     if ref.local:
-        return Opened(ref, ref.prefix, [], provider(ref.name))
+        return Opened(ref, ref.prefix, [], provider(ref.name, root))
     key = api_key(teacher, os.environ if environ is None else environ)
     own = [ref.base_url] if ref.base_url and (ref.prefix in ("http", "https") or not teacher.base_urls) else []
     urls = list(dict.fromkeys([*own, *(url.rstrip("/") for url in teacher.base_urls)]))
-    return Opened(ref, urls[0], [provider(ref.name, url, key) for url in urls], None)
+    # Google names the model in the URL and not in the body, and the ledger's key is made of endpoint and body.
+    endpoint = f"{urls[0]}#{ref.name}" if ref.prefix == "google" else urls[0]
+    return Opened(ref, endpoint, [provider(ref.name, url, key) for url in urls], None)
 
 
 def api_key(teacher: TeacherConfig, environ: Mapping[str, str]) -> str | None:

@@ -95,7 +95,7 @@ class HttpProvider(Protocol):
 
 @runtime_checkable
 class LocalProvider(Protocol):
-    """Answers made in this process (recorded, local, bundled). Constructed as `Class(name)`; no HTTP, no key, no price."""
+    """Answers made in this process (recorded, local, bundled). Constructed as `Class(name, root)`: no HTTP, no key, no price."""
 
     def identity(self) -> str:
         """Joins the ledger's key: changes when the same question would be answered by something else (file hash, ...)."""

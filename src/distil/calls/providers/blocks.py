@@ -1,0 +1,114 @@
+"""Anthropic's content blocks, to and from OpenAI's chat shape: turns, tools, images, thinking.
+
+Pure functions; anthropic.py puts them into a request and a reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from distil.records import Message
+
+_DATA_URL = "data:"
+
+
+def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+    """(system prompt, turns). Tool results become user turns; neighbours of one role are joined, as the API asks for."""
+    system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role in ("system", "developer"):
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        content = _blocks(message)
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] = _as_list(turns[-1]["content"]) + _as_list(content)
+        else:
+            turns.append({"role": role, "content": content})
+    return system, turns
+
+
+def _blocks(message: Message) -> str | list[dict[str, Any]]:
+    if message.role == "tool":
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id or "", "content": message.text}]
+    if message.tool_calls:
+        made = [{"type": "text", "text": message.text}] if message.text else []
+        return made + [_tool_use(call) for call in message.tool_calls]
+    if isinstance(message.content, list):
+        return [_part(part) for part in message.content]
+    return message.text
+
+
+def _as_list(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    if part.get("type") != "image_url":
+        return {"type": "text", "text": str(part.get("text", ""))}
+    url = str((part.get("image_url") or {}).get("url", ""))
+    if url.startswith(_DATA_URL):
+        kind, _, data = url.removeprefix(_DATA_URL).partition(";base64,")
+        return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+    return {"type": "image", "source": {"type": "url", "url": url}}
+
+
+def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or {}
+    return {
+        "type": "tool_use",
+        "id": call.get("id", ""),
+        "name": function.get("name", ""),
+        "input": arguments(function.get("arguments")),
+    }
+
+
+def arguments(text: Any) -> dict[str, Any]:
+    """A call's arguments as an object; text that is no JSON object is kept under `text`."""
+    if isinstance(text, dict):
+        return text
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {"text": text}
+    return value if isinstance(value, dict) else {"text": text}
+
+
+def tool(definition: dict[str, Any]) -> dict[str, Any]:
+    """A tool definition."""
+    function = definition.get("function") or definition
+    made = {
+        "name": function.get("name", ""),
+        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
+    }
+    if function.get("description"):
+        made["description"] = function["description"]
+    return made
+
+
+def json_schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The bare schema in OpenAI's `response_format`; None where there is none (also for plain `json_object`)."""
+    if not response_format or response_format.get("type") != "json_schema":
+        return None
+    schema = (response_format.get("json_schema") or {}).get("schema")
+    return schema if isinstance(schema, dict) else None
+
+
+def read(content: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
+    """(text, thinking, tool calls in OpenAI's shape) of a reply's blocks; redacted thinking says nothing and is left out."""
+    text, thinking, calls = [], [], []
+    for block in content:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind == "text":
+            text.append(str(block.get("text") or ""))
+        elif kind == "thinking":
+            thinking.append(str(block.get("thinking") or ""))
+        elif kind == "tool_use":
+            function = {
+                "name": block.get("name", ""),
+                "arguments": json.dumps(block.get("input") or {}, ensure_ascii=False),
+            }
+            calls.append({"id": block.get("id", ""), "type": "function", "function": function})
+    return "".join(text), "\n".join(part for part in thinking if part), calls

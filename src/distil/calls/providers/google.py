@@ -1,0 +1,182 @@
+"""google/NAME: the Gemini API's generateContent. System instruction apart, thoughts kept apart, safety blocks told apart.
+
+Not Vertex AI. Sends nothing. Found through calls/catalog.py; the shapes of turns and tools are in google_parts.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from distil.calls.faults import Fault, FaultKind, GarbledReply
+from distil.calls.provider import LimitHint, Parsed, WireRequest
+from distil.calls.providers import common, google_parts
+from distil.calls.request import Request
+from distil.records import Usage
+
+THINKING_TOKENS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
+_VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
+_FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
+_BLOCKED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
+_KINDS: dict[str, tuple[FaultKind, bool]] = {
+    "UNAUTHENTICATED": ("auth", False),
+    "PERMISSION_DENIED": ("auth", False),
+    "NOT_FOUND": ("not_found", False),
+    "INVALID_ARGUMENT": ("bad_request", False),
+    "FAILED_PRECONDITION": ("auth", False),  # billing or region: nothing works until that is settled
+    "RESOURCE_EXHAUSTED": ("rate_limit", True),
+    "UNAVAILABLE": ("overload", True),
+    "DEADLINE_EXCEEDED": ("timeout", True),
+    "INTERNAL": ("server", True),
+}
+
+
+class GoogleProvider:
+    """Translation to and from `POST {base_url}/v1beta/models/NAME:generateContent`."""
+
+    def __init__(self, name: str, base_url: str, api_key: str | None) -> None:
+        self.name = name.removeprefix("models/")
+        self.base_url = base_url.rstrip("/").removesuffix("/v1beta")
+        self._key = api_key
+        version = _VERSION.match(self.name)
+        self._version = (int(version[1]), int(version[2] or 0)) if version else (99, 0)
+
+    def wire(self, request: Request) -> WireRequest:
+        """The model's name is in the URL."""
+        url = f"{self.base_url}/v1beta/models/{self.name}:generateContent"
+        return WireRequest(url, self.headers(), self.body(request))
+
+    def headers(self) -> dict[str, str]:
+        """Carries the key: in a header, never in the URL, which ends up in logs."""
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["x-goog-api-key"] = self._key
+        return headers
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """The JSON body."""
+        system, contents = google_parts.conversation(request.messages)
+        body: dict[str, Any] = {"contents": contents, "generationConfig": self._config(request)}
+        if system:
+            body["systemInstruction"] = {"parts": [{"text": system}]}
+        if request.tools:
+            body["tools"] = [{"functionDeclarations": [google_parts.declaration(tool) for tool in request.tools]}]
+        if request.tier == "flex":
+            body["service_tier"] = "flex"
+        return body
+
+    def ignored(self, request: Request) -> list[str]:
+        """Gemini takes every setting of ours."""
+        return []
+
+    def _config(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        config: dict[str, Any] = {"temperature": sampling.temperature, "maxOutputTokens": sampling.max_tokens}
+        if sampling.top_p != 1.0:
+            config["topP"] = sampling.top_p
+        if sampling.stop:
+            config["stopSequences"] = sampling.stop
+        if request.seed is not None:
+            config["seed"] = request.seed
+        if sampling.top_logprobs is not None:
+            config["responseLogprobs"] = True
+            config["logprobs"] = sampling.top_logprobs
+        effort = sampling.reasoning_effort
+        if effort is not None and self._version >= (3, 0):
+            level = {"none": "minimal", "xhigh": "high", "max": "high"}.get(effort, effort)
+            config["thinkingConfig"] = {"thinkingLevel": level, "includeThoughts": effort != "none"}
+        elif effort is not None and self._version >= (2, 5):
+            tokens = THINKING_TOKENS.get(effort, -1)  # -1: the model decides
+            config["thinkingConfig"] = {"thinkingBudget": tokens, "includeThoughts": tokens != 0}
+        if request.response_format:
+            config["responseMimeType"] = "application/json"
+            schema = (request.response_format.get("json_schema") or {}).get("schema")
+            if schema:
+                config["responseJsonSchema"] = schema
+        return config
+
+    def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
+        """A prompt that a filter blocked is an (empty) answer with the finish reason content_filter."""
+        reply = common.read_object(body)
+        usage = _usage(reply.get("usageMetadata"))
+        tier = _tier(headers, reply.get("usageMetadata"))
+        candidates = reply.get("candidates")
+        if not isinstance(candidates, list) or not candidates:
+            if (reply.get("promptFeedback") or {}).get("blockReason"):
+                return Parsed(text="", finish_reason="content_filter", usage=usage, served_tier=tier)
+            raise GarbledReply(f"the reply has no candidates (its keys: {', '.join(sorted(reply)[:8]) or 'none'})")
+        candidate = candidates[0]
+        text, thoughts, calls = google_parts.read((candidate.get("content") or {}).get("parts") or [])
+        reason = str(candidate.get("finishReason") or "unknown")
+        finish = "content_filter" if reason in _BLOCKED else _FINISH.get(reason, reason.lower())
+        return Parsed(
+            text=text,
+            reasoning=thoughts or None,
+            tool_calls=calls or None,
+            finish_reason="tool_calls" if calls and finish == "stop" else finish,
+            usage=usage,
+            logprobs=google_parts.logprobs(candidate.get("logprobsResult")),
+            served_tier=tier,
+        )
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """Reads the status word and the details: a quota per day is no rate limit, a bad key is a plain 400."""
+        error = common.error_object(body).get("error")
+        error = error if isinstance(error, dict) else {}
+        word = str(error.get("status") or "")
+        words = common.say(str(error.get("message") or ""), self._key)
+        details = [item for item in error.get("details") or [] if isinstance(item, dict)]
+        kind, retryable = _KINDS.get(word, common.by_status(status))
+        if any(item.get("reason") == "API_KEY_INVALID" for item in details):
+            kind, retryable = "auth", False
+        elif kind == "rate_limit" and _per_day(details):
+            kind, retryable = "quota", False
+        wait = None
+        if retryable:
+            delays = [common.duration_s(item.get("retryDelay")) for item in details]
+            wait = next((delay for delay in delays if delay is not None), common.retry_after_s(headers))
+        return Fault(kind, self._explain(status, kind, word, words), wait, retryable)
+
+    def _explain(self, status: int, kind: FaultKind, word: str, words: str) -> str:
+        said = f" It says: {words}" if words else ""
+        if kind == "auth":
+            return (
+                f"Google refused the API key for {self.name} ({status} {word}).{said} Check the environment variable that "
+                "holds it, and that its project has the Gemini API and billing switched on."
+            )
+        if kind == "not_found":
+            return f"Google knows no model {self.name!r} ({status}).{said} Correct `model` in distil.yaml."
+        if kind == "quota":
+            return f"The day's quota of this Google project is used up.{said} Run again tomorrow (Pacific time), or raise it."
+        return f"Google answered {status}{' ' + word if word else ''}.{said}"
+
+    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+        """Gemini says nothing about limits in its headers."""
+        return None
+
+
+def _per_day(details: list[dict[str, Any]]) -> bool:
+    violations = [violation for item in details for violation in item.get("violations") or []]
+    return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)
+
+
+def _usage(usage: Any) -> Usage:
+    """Thoughts are billed as output but counted apart; tool-use prompts are input."""
+    if not isinstance(usage, dict):
+        return Usage()
+    thoughts = common.count(usage.get("thoughtsTokenCount"))
+    return Usage(
+        input_tokens=common.count(usage.get("promptTokenCount")) + common.count(usage.get("toolUsePromptTokenCount")),
+        output_tokens=common.count(usage.get("candidatesTokenCount")) + thoughts,
+        cached_tokens=common.count(usage.get("cachedContentTokenCount")),
+        reasoning_tokens=thoughts,
+    )
+
+
+def _tier(headers: Mapping[str, str], usage: Any) -> str | None:
+    said = common.lowered(headers).get("x-gemini-service-tier") if headers else None
+    said = said or (usage.get("serviceTier") if isinstance(usage, dict) else None)
+    if not isinstance(said, str):
+        return None
+    return "flex" if said.lower().endswith("flex") else "standard"

@@ -1,0 +1,122 @@
+"""Gemini's contents and parts, to and from OpenAI's chat shape: turns, tools, images, thoughts, log-probabilities.
+
+Pure functions; google.py puts them into a request and a reply.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from distil.calls.providers.blocks import arguments
+from distil.records import Message
+
+_DATA_URL = "data:"
+
+
+def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+    """(system instruction, contents). Tool results name the function that they answer; neighbours of one role are joined."""
+    system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    for message in messages:
+        if message.role in ("system", "developer"):
+            continue
+        for call in message.tool_calls or []:
+            names[str(call.get("id", ""))] = str((call.get("function") or {}).get("name", ""))
+        role = "model" if message.role == "assistant" else "user"
+        parts = _parts(message, names)
+        if contents and contents[-1]["role"] == role:
+            contents[-1]["parts"] += parts
+        else:
+            contents.append({"role": role, "parts": parts})
+    return system, contents
+
+
+def _parts(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        name = names.get(message.tool_call_id or "", message.name or message.tool_call_id or "")
+        return [{"functionResponse": {"name": name, "response": {"result": message.text}}}]
+    parts = [_part(part) for part in message.content] if isinstance(message.content, list) else []
+    if isinstance(message.content, str) and (message.content or not message.tool_calls):
+        parts.append({"text": message.content})
+    return parts + [_call(call) for call in message.tool_calls or []]
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    if part.get("type") != "image_url":
+        return {"text": str(part.get("text", ""))}
+    url = str((part.get("image_url") or {}).get("url", ""))
+    if url.startswith(_DATA_URL):
+        kind, _, data = url.removeprefix(_DATA_URL).partition(";base64,")
+        return {"inlineData": {"mimeType": kind, "data": data}}
+    return {"fileData": {"fileUri": url}}
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function") or {}
+    part: dict[str, Any] = {
+        "functionCall": {"name": function.get("name", ""), "args": arguments(function.get("arguments"))}
+    }
+    signature = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
+    if signature:
+        part["thoughtSignature"] = signature
+    return part
+
+
+def declaration(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function declaration."""
+    function = tool.get("function") or tool
+    made = {"name": function.get("name", "")}
+    if function.get("description"):
+        made["description"] = function["description"]
+    if function.get("parameters"):
+        made["parametersJsonSchema"] = function["parameters"]
+    return made
+
+
+def read(parts: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
+    """(text, thoughts, tool calls in OpenAI's shape). A call's thought signature is kept: the next turn must carry it."""
+    text, thoughts = list[str](), list[str]()
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if not isinstance(part, dict):
+            continue
+        if isinstance(part.get("functionCall"), dict):
+            call = part["functionCall"]
+            function = {
+                "name": call.get("name", ""),
+                "arguments": json.dumps(call.get("args") or {}, ensure_ascii=False),
+            }
+            made: dict[str, Any] = {
+                "id": call.get("id") or f"call_{len(calls)}",
+                "type": "function",
+                "function": function,
+            }
+            if part.get("thoughtSignature"):
+                made["extra_content"] = {"google": {"thought_signature": part["thoughtSignature"]}}
+            calls.append(made)
+        elif isinstance(part.get("text"), str):
+            (thoughts if part.get("thought") else text).append(part["text"])
+    return "".join(text), "\n".join(thoughts), calls
+
+
+def logprobs(result: Any) -> list[dict[str, Any]] | None:
+    """`logprobsResult` in the shape of OpenAI's `logprobs.content`."""
+    if not isinstance(result, dict) or not result.get("chosenCandidates"):
+        return None
+    tops = result.get("topCandidates") or []
+    made = []
+    for index, chosen in enumerate(result["chosenCandidates"]):
+        top = tops[index].get("candidates", []) if index < len(tops) else []
+        made.append({**_logprob(chosen), "top_logprobs": [_logprob(candidate) for candidate in top]})
+    return made
+
+
+def _logprob(candidate: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "token": candidate.get("token", ""),
+        "token_id": candidate.get("tokenId"),
+        "logprob": candidate.get("logProbability"),
+    }
