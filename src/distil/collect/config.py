@@ -23,8 +23,6 @@ class CollectConfig(Section):
     tier: Service = "standard"
     """standard; flex (about half price, slower, not sold for all models); batch (half price, up to 24 hours); or cheapest: flex
     where it is sold at the batch price, else batch, else standard."""
-    log: str | None = None
-    """A JSONL file of requests and replies that were already paid for (OpenAI format), taken into the ledger first."""
 
     @property
     def service(self) -> Service:
