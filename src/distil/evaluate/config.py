@@ -23,13 +23,13 @@ class EvaluateConfig(Section):
     ceiling: bool = True
     """Ask the teacher a second time on the test prompts: how far it agrees with itself is the most a student can reach."""
     goal_similarity: float = Field(default=0.85, ge=0, le=1)
-    """Average similarity to the teacher's answers that is good enough; lowered to the ceiling where the teacher itself is below."""
+    """Average similarity to the teacher's answers that is good enough; lowered to the ceiling where the teacher is below it."""
     margin: float = Field(default=0.05, gt=0, lt=1)
     """How much less accurate than the teacher the student may be (0.05 = 5 points): the verdict SHIP needs proof of it."""
     least_retention: float = Field(default=0.8, gt=0, le=1)
     """Share of the teacher's accuracy that the student must keep to be of use at all; surely below it means DO NOT SHIP."""
     sampling: Literal["greedy", "teacher"] = "greedy"
-    """How the student answers: greedy, or with the teacher's temperature and top_p. max_tokens and stop are always the teacher's."""
+    """How the student answers: greedy, or with the teacher's temperature and top_p. max_tokens and stop are the teacher's."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first so many test prompts; null = all."""
     batch_size: int = Field(default=64, ge=1)
