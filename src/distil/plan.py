@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.prices import price_of
+from distil.calls.request import Tier
 from distil.collect.terms import terms_of
 from distil.config import Config
 from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
@@ -117,7 +118,7 @@ def _tokens(prompt: Prompt) -> float:
 
 def _collect_usd(config: Config, prompts: int, tokens_in: float, tokens_out: float, advice: list[str]) -> float | None:
     total = 0.0
-    tier = "batch" if config.collect.batch else "standard"
+    tier: Tier = "batch" if config.collect.service == "batch" else "standard"
     for teacher in config.teachers:
         try:
             price = price_of(teacher.model, teacher.price, tier)

@@ -106,7 +106,7 @@ def run(
     Raises UserError when there is no teacher, no price, or neither calls nor token counts in the config.
     """
     with stage_run(project, "cost", section.model_dump(mode="json")) as stage:
-        student = name or (project.students() or [None])[-1]
+        student = name or next(reversed(project.students()), None)
         summary = _summarise(project, section, teachers, student)
         path = stage.folder / "summary.json"
         write_json(path, summary.model_dump(mode="json"))

@@ -1,0 +1,46 @@
+"""`distil export`: the student as others load it, or the data in their formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from distil.cli.options import Context, distil_command, show_rows
+
+DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
+
+
+@distil_command("distil export logits --to safetensors --out my-model")
+@click.argument("name", required=False)
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["safetensors", "adapter", "gguf"]),
+    default="safetensors",
+    show_default=True,
+    help="Which form.",
+)
+@click.option(
+    "--data", "data_format", type=click.Choice(DATA_FORMATS), help="Export the curated examples instead of a student."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to (default: work/train/NAME/export or work/curate/export).",
+)
+def command(context: Context, name: str | None, kind: str, data_format: str | None, out: Path | None) -> None:
+    """Export a student (checked against the trained one before it is let go) or the data in another trainer's format."""
+    context.config()
+    if data_format:
+        from distil.curate import export
+
+        result = export.run(context.project, data_format, out)
+        context.emit(result, lambda: show_rows("Exported", result.rows()))
+        return
+    from distil.cli.students import pick_student
+    from distil.train import exporting
+
+    exported = exporting.run(context.project, pick_student(context.project, name), kind=kind, out=out)
+    context.emit(exported, lambda: show_rows("Exported", exported.rows()))

@@ -1,0 +1,64 @@
+"""`distil prompts`: load them, or write more like them."""
+
+from __future__ import annotations
+
+import click
+
+from distil.cli.options import Context, distil_command, show_rows
+
+
+@click.group()
+def command() -> None:
+    """Load the prompts, or let the teacher write more like them."""
+
+
+@distil_command("distil prompts load --set prompts.path=questions.csv")
+def load(context: Context) -> None:
+    """Read prompts.path into work/prompts/prompts.jsonl (`collect` does it by itself when needed)."""
+    from distil.pipeline import run_stage
+
+    result = run_stage(context.project, context.config(), "prompts", None)
+    context.emit(result, lambda: show_rows("Prompts", result.rows()))
+
+
+@distil_command("distil prompts expand --count 500 --budget 2")
+@click.option(
+    "--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many new prompts to aim for."
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    default=None,
+    metavar="USD",
+    help="Dollar cap (default: collect.budget_usd).",
+)
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    show_default=True,
+    help="New prompts nearer than this to another are dropped.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the choice of examples that the teacher is shown."
+)
+def expand(context: Context, count: int, budget: float | None, similarity: float, seed: int) -> None:
+    """Write more prompts like the given ones with the teacher, and say which cases are still rare."""
+    from distil.pipeline import ensure
+    from distil.prompts import expand as expansion
+
+    config = context.config()
+    ensure(context.project, config, "prompts", before="prompts expand")
+    result = expansion.run(
+        context.project,
+        teachers=config.teachers,
+        count=count,
+        budget_usd=config.collect.budget_usd if budget is None else budget,
+        seed=seed,
+        similarity=similarity,
+    )
+    context.emit(result, lambda: show_rows("Expanded", result.rows()))
+
+
+command.add_command(load, "load")
+command.add_command(expand, "expand")

@@ -1,0 +1,100 @@
+"""distil.yaml: what is written can be read, what is wrong is named with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from distil.config import Config, load_config, parse_config, write_config
+from distil.errors import UserError
+from distil.runs.artifacts import Project
+
+LEAST = {"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-5-mini"}]}
+
+
+def project_with(folder: Path, text: str) -> Project:
+    (folder / "distil.yaml").write_text(text, encoding="utf-8")
+    return Project(folder)
+
+
+def test_the_written_config_is_read_back_equal_and_comments_every_key(tmp_path: Path) -> None:
+    config = parse_config({**LEAST, "task": "my: task #1", "cost": {"student_host": {"usd_per_hour": 0.5}}}, "test")
+    text = write_config(config)
+    assert load_config(project_with(tmp_path, text)) == config
+    lines = text.splitlines()
+    for above, line in zip(lines, lines[1:], strict=False):
+        if line.startswith("  ") and ": " in line and not line.strip().startswith("#"):
+            assert "# " in line or above.strip().startswith("#"), f"no comment: {line}"
+
+
+def test_every_key_of_every_section_has_a_docstring() -> None:
+    def check(model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name} has no docstring"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                check(field.annotation)
+
+    check(Config)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("prompts: {path: p}\nteachers: [{model: a}]\ntrian: {epochs: 2}\n", "Did you mean 'train'?"),
+        (
+            "prompts: {path: p}\nteachers: [{model: a}]\ntrain: {epoch: 2}\n",
+            "unknown key 'epoch' in section 'train'. Did you mean 'epochs'?",
+        ),
+        ("prompts: {path: p}\nteachers: [{model: a, smapling: {}}]\n", "Did you mean 'sampling'?"),
+        ("prompts: {path: p}\nteachers: [{model: a}]\ntrain: {epochs: many}\n", "train.epochs"),
+        ("prompts: {path: p}\n", "'teachers' is missing"),
+        ("prompts: {path: p\n", "line 2"),
+        ("- a\n- b\n", "expected sections"),
+    ],
+)
+def test_a_wrong_config_is_named_with_the_way_out(tmp_path: Path, text: str, found: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config(project_with(tmp_path, text))
+    assert found in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_without_a_config_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="distil init"):
+        load_config(Project(tmp_path))
+
+
+def test_set_overrides_values_lists_and_keys_below_null(tmp_path: Path) -> None:
+    project = project_with(tmp_path, yaml.safe_dump(LEAST))
+    changed = load_config(
+        project,
+        [
+            "train.epochs=5",
+            "teachers.0.model=local/x",
+            "cost.student_host.usd_per_hour=0.6",
+            "collect.budget_usd=null",
+            "task=a=b",
+        ],
+    )
+    assert changed.train.epochs == 5
+    assert changed.teachers[0].model == "local/x"
+    assert changed.cost.student_host is not None and changed.cost.student_host.usd_per_hour == 0.6
+    assert changed.collect.budget_usd is None
+    assert changed.task == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("train.epochs", "KEY=VALUE"),
+        ("teachers.7.model=x", "position from 0 to 0"),
+        ("task.a=1", "no keys below"),
+        ("train.x=1", "unknown key 'x'"),
+    ],
+)
+def test_a_wrong_set_says_what_was_expected(tmp_path: Path, override: str, found: str) -> None:
+    with pytest.raises(UserError, match=found):
+        load_config(project_with(tmp_path, yaml.safe_dump({**LEAST, "task": "t"})), [override])
