@@ -49,7 +49,11 @@ def test_a_judge_that_likes_the_first_slot_is_seen_and_changes_nothing() -> None
 
 @pytest.mark.parametrize(
     ("text", "slot"),
-    [('```json\n{"better": "tie"}\n```', "tie"), ('Sure! {"reason": "x", "better": "b"} ok', "B"), ("A is better", None)],
+    [
+        ('```json\n{"better": "tie"}\n```', "tie"),
+        ('Sure! {"reason": "x", "better": "b"} ok', "B"),
+        ("A is better", None),
+    ],
 )
 def test_replies_are_read_leniently_but_never_guessed(text: str, slot: str | None) -> None:
     found = judge.read(text)

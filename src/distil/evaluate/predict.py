@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distil.evaluate.summary import Size, Speed, Summary
+from distil.errors import UserError
+from distil.evaluate.summary import Size, Speed, read_summary
 from distil.ids import content_id
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
@@ -61,7 +62,10 @@ def earlier(project: Project, key: str, label: str) -> Run | None:
         found = next((model for model, other in noted.items() if other == key), None)
         if found is None or not all((folder / name).exists() for name in ("predictions.jsonl", "summary.json")):
             continue
-        summary = Summary.model_validate(read_json(folder / "summary.json"))
+        try:
+            summary = read_summary(folder / "summary.json")
+        except UserError:  # of an older version: made again
+            continue
         rows = [p for p in read_records(folder / "predictions.jsonl", Prediction) if p.model == found]
         if rows and found in summary.size and found in summary.speed:
             return Run([named(row, label) for row in rows], summary.size[found], summary.speed[found])
