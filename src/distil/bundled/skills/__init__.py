@@ -1,0 +1,58 @@
+"""The general corpus on which the bundled models' skills rest: copying, extraction, JSON, and reading messages.
+
+It holds neither the bundled task's schema nor its answers nor any held-out frame or word. `document` draws one
+document; `MIX` says how often each skill comes. Called by `distil.bundled.train`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from distil.bundled.skills import copying, domain, extraction
+from distil.bundled.skills.documents import SPECIAL_TOKENS, Document, chat, plain
+
+Skill = Callable[[random.Random], Document]
+SKILLS: dict[str, Skill] = {
+    "repetition": copying.repetition,
+    "echo": copying.echo,
+    "lookup": copying.lookup,
+    "needle": copying.needle,
+    "keyed_extraction": extraction.keyed_extraction,
+    "question": extraction.question,
+    "json_completion": extraction.json_completion,
+    "raw": domain.raw,
+    "paraphrase": domain.paraphrase,
+    "same_or_not": domain.same_or_not,
+    "summary": domain.summary,
+    "questions": domain.questions,
+    "order_number": domain.order_number,
+    "number_as_json": domain.number_as_json,
+    "reply": domain.reply,
+}
+# Shares of documents, not of tokens.
+MIX: dict[str, float] = {
+    "repetition": 0.14,
+    "echo": 0.05,
+    "lookup": 0.08,
+    "needle": 0.06,
+    "keyed_extraction": 0.12,
+    "question": 0.03,
+    "json_completion": 0.05,
+    "raw": 0.03,
+    "paraphrase": 0.05,
+    "same_or_not": 0.04,
+    "summary": 0.18,
+    "questions": 0.06,
+    "order_number": 0.06,
+    "number_as_json": 0.03,
+    "reply": 0.02,
+}
+
+__all__ = ["MIX", "SKILLS", "SPECIAL_TOKENS", "Document", "chat", "document", "plain"]
+
+
+def document(rng: random.Random, mix: Mapping[str, float] = MIX) -> Document:
+    """One document of a skill drawn with the mix's shares (they need not sum to one)."""
+    name = rng.choices(tuple(mix), tuple(mix.values()))[0]
+    return SKILLS[name](rng)

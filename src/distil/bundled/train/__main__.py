@@ -1,0 +1,135 @@
+"""`python -m distil.bundled.train`: train the bundled tokenizer, teacher and student base anew.
+
+    python -m distil.bundled.train --what tokenizer --out DIR
+    python -m distil.bundled.train --what teacher --out DIR --minutes 80 [--resume]
+
+Teacher and student are independent: run both at once, one core each. Without `--out` the bundled models are replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from distil.bundled.paths import MODELS
+from distil.bundled.train.loop import Plan, Run
+from distil.bundled.train.scores import copying_scores, task_scores, unseen_examples
+from distil.bundled.train.tokenizer import CONTEXT, train_tokenizer
+from distil.errors import UserError
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "teacher": {"hidden_size": 256, "num_hidden_layers": 6, "intermediate_size": 768},
+    "student": {"hidden_size": 128, "num_hidden_layers": 4, "intermediate_size": 384},
+}
+DEFAULT_MINUTES = {"teacher": 80.0, "student": 80.0}
+
+
+def plan_for(name: str, minutes: float | None, steps: int | None, seed: int) -> Plan:
+    """The plan with which the shipped model was trained, for another length or seed."""
+    if minutes is None and steps is None:
+        minutes = DEFAULT_MINUTES[name]
+    if name == "teacher":
+        return Plan(name, minutes, steps, 4096, 0.02, 2e-3, task_share=(0.6, 0.85), random_share=0.12, seed=seed)
+    return Plan(name, minutes, steps, 4096, 0.02, 3e-3, task_share=(0.0, 0.0), random_share=0.12, seed=seed)
+
+
+def new_model(name: str, tokenizer: Any, seed: int) -> Any:
+    """A Llama with random weights in the bundled shape (embeddings tied, 4 heads, context 512)."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        **SHAPES[name], vocab_size=len(tokenizer), num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    config._attn_implementation = "eager"  # at these lengths on a CPU a third faster than the fused kernel's backward
+    return LlamaForCausalLM(config)
+
+
+def export(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save as a plain Hugging Face folder in bfloat16, generation settings included."""
+    import torch
+    from transformers import GenerationConfig
+
+    model = model.to(torch.bfloat16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def train_model(name: str, out: Path, plan: Plan, *, resume: bool, start: Path | None = None) -> None:
+    """Train one model in `out/name.run`, then export it with its log and final scores to `out/name`.
+
+    `start` is a checkpoint to branch from. UserError when there is no tokenizer yet.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer_folder = out / "tokenizer"
+    if not tokenizer_folder.exists():
+        raise UserError(
+            f"There is no tokenizer in {tokenizer_folder}. Run first: python -m distil.bundled.train --what tokenizer --out {out}"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    quick = unseen_examples(128)
+
+    def score(model: Any) -> dict[str, Any]:
+        return {"task": task_scores(model, tokenizer, quick), "copying": copying_scores(model, tokenizer)}
+
+    folder = out / f"{name}.run"
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(plan, new_model(name, tokenizer, plan.seed), tokenizer, folder, score)
+    checkpoint = start or folder / "checkpoint.pt"
+    if (resume or start) and checkpoint.exists():
+        run.load(checkpoint)
+    else:
+        (folder / "log.jsonl").unlink(missing_ok=True)
+    run.train()
+    if run.stopped:
+        return
+    model = run.averaged()
+    export(model, tokenizer, out / name)
+    model = model.float()
+    examples = unseen_examples(1000)
+    final = {
+        "greedy": task_scores(model, tokenizer, examples),
+        "temperature_0.7": task_scores(model, tokenizer, examples, temperature=0.7),
+        "copying": copying_scores(model, tokenizer, 200),
+    }
+    run.log({"final": final})
+    (out / name / "training_log.jsonl").write_bytes((folder / "log.jsonl").read_bytes())
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(
+        prog="python -m distil.bundled.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--what", choices=("tokenizer", "teacher", "student", "all"), default="all")
+    parser.add_argument("--out", type=Path, default=MODELS)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, help="a checkpoint to go on from, in a new folder")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    if arguments.what in ("tokenizer", "all"):
+        train_tokenizer(arguments.out / "tokenizer", seed=arguments.seed)
+    for name in ("teacher", "student"):
+        if arguments.what in (name, "all"):
+            plan = plan_for(name, arguments.minutes, arguments.steps, arguments.seed)
+            train_model(name, arguments.out, plan, resume=arguments.resume, start=arguments.start)
+
+
+if __name__ == "__main__":
+    main()

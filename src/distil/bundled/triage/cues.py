@@ -1,0 +1,131 @@
+"""What shows a hurry or a mood: urgency and sentiment cues. Plain politeness shows neither.
+
+Data only, in the form that `surroundings` explains. Read by `grammar` and `compose` through `surroundings.TABLES`.
+"""
+
+from __future__ import annotations
+
+Table = dict[str, tuple[str, ...]]
+
+HIGH: Table = {
+    "train": (
+        "This is [very |really |]urgent.",
+        "It is urgent.",
+        "I need [this|an answer|it] [today|as soon as possible|right now|by tomorrow|immediately].",
+        "Please [hurry|be quick|act fast].",
+        "Please answer [as soon as possible|asap|right away|immediately|today].",
+        "It cannot wait.",
+        "[Urgent|URGENT|Very urgent]!",
+        "I need it [before|by] [friday|tomorrow|tonight|the weekend].",
+        "ASAP please.",
+        "There is no time to lose.",
+        "I am in a [big |]hurry.",
+        "This has to be done today.",
+        "The matter is urgent.",
+        "Time is short.",
+        "Do it now, please.",
+        "I cannot wait any longer.",
+        "Please reply within the hour.",
+    ),
+    "test": (
+        "Urgency is extreme.",
+        "Hurrying would help, my deadline is tomorrow.",
+        "Immediate help required.",
+        "Waiting is not an option.",
+        "Answer urgently, tonight if possible.",
+        "We depend on it by tomorrow morning.",
+        "Top priority, right now!",
+        "I am running out of time, be fast.",
+    ),
+}
+LOW: Table = {
+    "train": (
+        "[There is |]no [rush|hurry].",
+        "[Please |]take your time.",
+        "It is not urgent.",
+        "[Answer|Reply] whenever you [can|have time].",
+        "This can wait.",
+        "I can wait.",
+        "Whenever it suits you.",
+        "It does not have to be today.",
+        "I am not in a [hurry|rush].",
+        "No need to hurry.",
+        "Any time is fine.",
+        "There is plenty of time.",
+        "It is not important when.",
+        "Next week or later is fine.",
+        "Not urgent at all.",
+        "You do not have to answer quickly.",
+        "No stress, I have time.",
+    ),
+    "test": (
+        "Zero rush on my side.",
+        "Nothing urgent here.",
+        "Whenever you find a free minute.",
+        "Waiting some weeks would be fine.",
+        "Hurrying is unnecessary.",
+        "Feel free to take your time answering.",
+        "A later reply is totally fine.",
+    ),
+}
+POSITIVE: Table = {
+    "train": (
+        "I [really |]love your [shop|store|service].",
+        "You are [great|the best|fantastic|wonderful].",
+        "Your [team|service|support] is [always |][great|excellent|very good|amazing].",
+        "I am [very |so |][happy|pleased|satisfied] with [you|your service|your shop].",
+        "Great [shop|service|work]!",
+        "So far everything was [great|perfect|wonderful].",
+        "Thank you for the [great|wonderful|excellent] [service|support].",
+        "I always like [buying|to buy] from you.",
+        "You have always been [kind|very helpful|friendly].",
+        "Best [shop|store] ever!",
+        "I am a happy customer.",
+        "It is a pleasure to shop with you.",
+        "I [recommend|praise] you to all my friends.",
+        "You made my day last time.",
+        "I am impressed by your service.",
+        "Keep up the good work!",
+    ),
+    "test": (
+        "Your staff has been lovely and great.",
+        "Happily shopping here for ages.",
+        "Superb shop, I love it.",
+        "My compliments, such excellent people.",
+        "I adore how friendly everyone is.",
+        "Amazing experience until now.",
+        "Five stars for your wonderful team.",
+        "We are truly delighted and pleased.",
+    ),
+}
+NEGATIVE: Table = {
+    "train": (
+        "I am [very |really |so |][angry|upset|annoyed|disappointed|unhappy].",
+        "This is [ridiculous|terrible|unacceptable|a joke|awful].",
+        "Your [service|shop|support] is [terrible|awful|the worst|bad|useless].",
+        "[Worst|Terrible|Awful] [service|shop|experience] ever.",
+        "I am [fed up|sick of this|losing patience].",
+        "What a [mess|joke|shame|bad shop].",
+        "I will never buy from you again.",
+        "I am not happy [at all|with you|about this].",
+        "This is the last time I order here.",
+        "You should be ashamed.",
+        "I [hate|do not like] how you treat customers.",
+        "Nobody there ever helps.",
+        "I regret that I bought here.",
+        "So [frustrating|annoying|disappointing].",
+        "I expected better from you.",
+        "I have never been treated so badly.",
+        "Your support ignores me.",
+    ),
+    "test": (
+        "Such an awful disappointment.",
+        "My anger grows daily.",
+        "Shameful how terribly this went.",
+        "What a disgrace, truly the worst.",
+        "Frankly your support annoys me.",
+        "Horrible, never ordering again.",
+        "Unhappy is an understatement.",
+        "I am furious and upset.",
+    ),
+}

@@ -1,0 +1,120 @@
+"""Phrases with choices: parse `[a|b]`, draw one reading, count the readings.
+
+Knows nothing about customers; `compose` decides which phrase is said. Called by `compose` and by the tests.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from functools import cache
+from typing import Literal
+
+from distil.bundled.triage import frames_goods, frames_help, frames_money, frames_orders
+from distil.bundled.triage.surroundings import TABLES
+
+Split = Literal["train", "test"]
+Kind = Literal["wish", "ask", "tell"]
+KINDS: tuple[Kind, ...] = ("wish", "ask", "tell")
+FRAMES: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
+    **frames_money.FRAMES,
+    **frames_goods.FRAMES,
+    **frames_orders.FRAMES,
+    **frames_help.FRAMES,
+}
+_SLOT = re.compile(r"\{(\w+)\}")
+
+# A parsed phrase: literal strings, and choices between parsed phrases.
+Parsed = tuple["str | tuple[Parsed, ...]", ...]
+
+
+def _parse(text: str, at: int, closing: bool) -> tuple[list[Parsed], int]:
+    readings: list[Parsed] = []
+    parts: list[str | tuple[Parsed, ...]] = []
+    literal = ""
+    while at < len(text):
+        char = text[at]
+        if char == "[":
+            if literal:
+                parts.append(literal)
+                literal = ""
+            inner, at = _parse(text, at + 1, True)
+            parts.append(tuple(inner))
+            continue
+        if closing and char in "|]":
+            readings.append((*parts, literal) if literal else tuple(parts))
+            parts, literal = [], ""
+            at += 1
+            if char == "]":
+                return readings, at
+            continue
+        literal += char
+        at += 1
+    if closing:
+        raise ValueError(f"unclosed [ in {text!r}")
+    return [(*parts, literal) if literal else tuple(parts)], at
+
+
+@cache
+def parse(text: str) -> Parsed:
+    """The phrase as nested tuples. ValueError for an unclosed bracket."""
+    return _parse(text, 0, False)[0][0]
+
+
+def _draw(rng: random.Random, parsed: Parsed) -> str:
+    said = []
+    for part in parsed:
+        said.append(part if isinstance(part, str) else _draw(rng, part[int(rng.random() * len(part))]))
+    return "".join(said)
+
+
+def draw(rng: random.Random, text: str) -> str:
+    """One reading of the phrase, every choice uniform; slots stay."""
+    return _draw(rng, parse(text)) if "[" in text else text
+
+
+def _count(parsed: Parsed) -> int:
+    total = 1
+    for part in parsed:
+        if not isinstance(part, str):
+            total *= sum(_count(reading) for reading in part)
+    return total
+
+
+def count(text: str) -> int:
+    """How many readings the phrase has (slots count once)."""
+    return _count(parse(text))
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """Replace `{slot}` by its value. KeyError for a slot without one."""
+    return _SLOT.sub(lambda match: values[match.group(1)], text)
+
+
+def pick(rng: random.Random, table: str, split: Split) -> str:
+    """One reading of one entry of a table of `surroundings`."""
+    entries = TABLES[table][split]
+    return draw(rng, entries[int(rng.random() * len(entries))])
+
+
+def content_frames(split: Split) -> dict[str, str]:
+    """Every content frame of a split: its id (the `group` of its messages) -> its phrase."""
+    return {
+        f"{intent}-{kind}-{split}{index:02d}": phrase
+        for intent, splits in FRAMES.items()
+        for kind in KINDS
+        for index, phrase in enumerate(splits[split][kind])
+    }
+
+
+def combinations(split: Split) -> int:
+    """A lower bound of the distinct messages: request sentence x product name x one opener x one closer, nothing else."""
+    requests = 0
+    for splits in FRAMES.values():
+        for kind in KINDS:
+            forms = sum(count(form) for form in TABLES[kind][split]) if kind != "tell" else 1
+            requests += forms * sum(count(phrase) for phrase in splits[split][kind])
+    around = 1
+    for table in ("object", "opener", "closer"):
+        around *= sum(count(entry) for entry in TABLES[table][split])
+    return requests * around

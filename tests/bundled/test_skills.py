@@ -1,0 +1,88 @@
+"""The general corpus: it must teach copying and reading, and must not know the bundled task."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+
+from distil.bundled.skills import MIX, SKILLS, Document, document
+from distil.bundled.skills.documents import BOS, END
+from distil.bundled.triage import FIELDS, PRODUCTS, SYSTEM
+from distil.bundled.triage.grammar import FRAMES
+from distil.bundled.triage.surroundings import TABLES
+
+
+def drawn(name: str, n: int = 300) -> list[Document]:
+    rng = random.Random(name)
+    return [SKILLS[name](rng) for _ in range(n)]
+
+
+def answer(doc: Document) -> str:
+    return "".join(text for text, weight in doc.pieces if weight == 1.0).removesuffix(END)
+
+
+def test_every_skill_is_in_the_mix_and_documents_are_deterministic() -> None:
+    assert set(MIX) == set(SKILLS)
+    assert [document(random.Random(3)) for _ in range(2)] == [document(random.Random(3)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("name", sorted(SKILLS))
+def test_a_document_begins_with_an_unlearned_bos_and_ends_with_the_end_token(name: str) -> None:
+    for doc in drawn(name, 50):
+        assert doc.pieces[0][0].startswith(BOS) and doc.pieces[0][1] == 0.0
+        assert doc.text().endswith(END)
+        assert all(0 <= weight <= 1 for _, weight in doc.pieces) and any(weight > 0 for _, weight in doc.pieces)
+
+
+def test_the_corpus_never_shows_the_tasks_instruction_keys_or_answers() -> None:
+    rng = random.Random(0)
+    text = "\n".join(document(rng).text() for _ in range(6000))
+    assert SYSTEM not in text
+    for field in FIELDS:
+        assert f'"{field}"' not in text
+    assert not re.search(r'"(low|normal|high|positive|neutral|negative|refund|billing|damaged)"', text)
+
+
+def test_the_corpus_uses_no_held_out_sentence_noun_or_name() -> None:
+    rng = random.Random(1)
+    text = "\n".join(document(rng).text() for _ in range(6000)).lower()
+    held_out = [noun.rstrip("*") for names in PRODUCTS.values() for noun in names["test"]]
+    held_out += TABLES["name"]["test"] + TABLES["brand"]["test"]
+    for splits in FRAMES.values():
+        for phrases in splits["test"].values():
+            held_out += [part for phrase in phrases for part in re.split(r"\{\w+\}", phrase) if len(part) > 14]
+    assert [phrase for phrase in held_out if phrase.lower() in text] == []
+
+
+def test_numbers_and_lines_that_are_to_be_copied_stand_in_what_was_read() -> None:
+    for name in ("echo", "lookup", "needle"):
+        for doc in drawn(name):
+            for piece, weight in doc.pieces:
+                if weight == 1.0:
+                    assert doc.text().count(piece.removesuffix(END)) >= 2, doc
+
+
+def test_the_question_for_an_orders_number_is_answered_by_digits_of_the_message_or_none() -> None:
+    found = 0
+    for doc in drawn("order_number"):
+        value = answer(doc)
+        found += value != "none"
+        assert value == "none" or (value.isdigit() and value in doc.text().replace(answer(doc) + END, "", 1))
+    assert found > 120
+
+
+def test_extracted_objects_are_json_with_foreign_keys_and_copied_values() -> None:
+    for name in ("keyed_extraction", "number_as_json"):
+        for doc in drawn(name):
+            record = json.loads(answer(doc))
+            assert record and not set(record) & set(FIELDS)
+            assert all(value is None or str(value) in doc.text() for value in record.values())
+
+
+def test_random_strings_are_learned_only_where_they_repeat() -> None:
+    for doc in drawn("repetition"):
+        (_, _), (line, weight), (again, learned), _ = doc.pieces
+        assert weight == 0.0 and learned == 1.0 and line in again
