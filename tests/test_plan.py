@@ -1,0 +1,75 @@
+"""The forecast: the article's choice between API and logits, money over the cap, and memory that does not suffice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.config import Config, parse_config
+from distil.models.memory import GIB, Machine
+from distil.plan import choose_method, make
+from distil.records import Message, Prompt
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_records
+
+LAPTOP = Machine(8, 16 * GIB, None, 0, 0)
+H100 = Machine(16, 128 * GIB, "NVIDIA H100 80GB HBM3", 1, 80 * GIB)
+
+
+def project_with(folder: Path, count: int) -> Project:
+    project = Project(folder)
+    write_records(
+        project.prompts, [Prompt.make([Message(role="user", content=f"question {i} " * 20)]) for i in range(count)]
+    )
+    return project
+
+
+def config(**sections: object) -> Config:
+    return parse_config({"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-4o"}], **sections}, "test")
+
+
+def test_a_commercial_teacher_is_asked_and_an_open_one_that_fits_is_matched() -> None:
+    assert choose_method(TeacherConfig(model="anthropic/claude-sonnet-4-5"), 2000, H100)[0] == "api"
+    assert choose_method(TeacherConfig(model="local/Qwen3-8B"), 2000, H100)[0] == "logits"
+
+
+def test_an_open_teacher_too_large_for_this_machine_is_asked_elsewhere() -> None:
+    method, reasons = choose_method(TeacherConfig(model="local/Llama-3-70B"), 2000, LAPTOP)
+    assert method == "api" and "130.4 GiB" in reasons[0]
+
+
+def test_a_forecast_has_dollars_hours_memory_and_terms(tmp_path: Path) -> None:
+    forecast = make(project_with(tmp_path, 3000), config(cost={"student_host": {"input": 0.1, "output": 0.1}}), H100)
+    assert forecast.teacher_calls == 3000
+    assert forecast.collect_usd is not None and forecast.collect_usd == pytest.approx(
+        3000 * (60 * 2.5 + 250 * 10) / 1e6, rel=0.2
+    )
+    assert forecast.training_hours is not None and 0 < forecast.training_hours < 1
+    assert forecast.memory_gib is not None and 5 < forecast.memory_gib < 40
+    assert forecast.payback == "under a day"
+    assert any("OpenAI" in line for line in forecast.terms)
+
+
+def test_too_few_prompts_a_low_cap_and_an_unknown_size_are_said_with_what_to_type(tmp_path: Path) -> None:
+    changed = config(collect={"budget_usd": 0.01}, student={"model": "someone/mystery"})
+    forecast = make(project_with(tmp_path, 300), changed, LAPTOP)
+    text = " ".join(forecast.advice)
+    assert "distil prompts expand --count 900" in text
+    assert "--set collect.budget_usd=" in text
+    assert "mystery is unknown" in text
+
+
+def test_what_will_not_fit_names_the_setting_that_does(tmp_path: Path) -> None:
+    full = config(student={"model": "meta-llama/Llama-3-8B-Instruct"})
+    forecast = make(project_with(tmp_path, 2000), full, Machine(16, 128 * GIB, "NVIDIA RTX 4090", 1, 24 * GIB))
+    assert any("student.adapter=lora" in line for line in forecast.advice)
+    small = make(project_with(tmp_path, 2000), full, Machine(16, 128 * GIB, "NVIDIA T4", 1, 2 * GIB))
+    assert any("Even QLoRA does not fit" in line for line in small.advice)
+
+
+def test_an_unknown_price_is_asked_for_in_the_plan(tmp_path: Path) -> None:
+    unpriced = parse_config({"prompts": {"path": "p"}, "teachers": [{"model": "http://127.0.0.1:9/v1#m"}]}, "test")
+    forecast = make(project_with(tmp_path, 10), unpriced, LAPTOP)
+    assert forecast.collect_usd is None and any("price" in line for line in forecast.advice)
