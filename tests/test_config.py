@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_written_config_is_read_back_equal_and_comments_every_key(tmp_path: 
     text = write_config(config)
     assert load_config(project_with(tmp_path, text)) == config
     lines = text.splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in itertools.pairwise(lines):
         if line.startswith("  ") and ": " in line and not line.strip().startswith("#"):
             assert "# " in line or above.strip().startswith("#"), f"no comment: {line}"
 
