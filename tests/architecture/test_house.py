@@ -35,7 +35,9 @@ def test_a_file_says_what_it_is_and_its_functions_are_short(path: Path) -> None:
             length = (node.end_lineno or 0) - node.lineno + 1
             assert length <= MOST_FUNCTION_LINES, f"{name(path)}:{node.lineno} {node.name} is {length} lines long"
             count = len(node.args.args) + len(node.args.posonlyargs)
-            assert count <= MOST_PARAMETERS, f"{name(path)}:{node.lineno} {node.name} takes {count} positional parameters"
+            assert count <= MOST_PARAMETERS, (
+                f"{name(path)}:{node.lineno} {node.name} takes {count} positional parameters"
+            )
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -61,7 +63,10 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def test_config_files_and_word_floors_load_without_torch_or_aiohttp() -> None:
-    code = "import sys, distil.config; bad = {'torch', 'transformers', 'aiohttp'} & set(sys.modules); sys.exit(str(bad) if bad else 0)"
+    code = (
+        "import sys, distil.config; bad = {'torch', 'transformers', 'aiohttp'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -77,7 +82,8 @@ def test_the_architecture_page_names_every_artifact_and_every_folder() -> None:
 
 
 def test_no_tracked_text_holds_a_secret_or_an_absolute_home_path() -> None:
-    pattern = re.compile(r"sk-[A-Za-z0-9]{20,}|/home/[a-z]+/|/Users/[A-Za-z]+/|BEGIN (RSA |EC )?PRIVATE KEY-----\n[A-Za-z0-9+/]{40}")
+    key = r"BEGIN (RSA |EC )?PRIVATE KEY-----\n[A-Za-z0-9+/]{40}"
+    pattern = re.compile(rf"sk-[A-Za-z0-9]{{20,}}|/home/[a-z]+/|/Users/[A-Za-z]+/|{key}")
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
     texts = [ROOT / f for f in files if f.endswith((".py", ".md", ".toml", ".yaml", ".yml", ".html", ".sh"))]
     for path in texts:

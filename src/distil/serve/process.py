@@ -1,0 +1,64 @@
+"""A local model behind its own OpenAI-compatible server in a process of its own, for as long as a block runs.
+
+The demo asks its teacher so: through the same wire and the same client that a real provider would meet. Not the gateway.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from distil.errors import WorkFailed
+
+READY = "ready "
+START_S = 180.0
+STOP_S = 20.0
+
+
+@contextmanager
+def teacher_server(ref: str, *, port: int = 0, name: str = "teacher") -> Iterator[str]:
+    """Starts `python -m distil.serve REF`, yields its URL (`http://127.0.0.1:PORT/v1#NAME`), and stops it afterwards.
+
+    Raises WorkFailed with the server's own words when it does not come up (port taken, model not there) within three minutes.
+    """
+    words = [sys.executable, "-m", "distil.serve", ref, "--port", str(port), "--name", name, "--batch-size", "128"]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+        try:
+            yield _wait_ready(process, errors)
+        finally:
+            _stop(process)
+
+
+def _wait_ready(process: subprocess.Popen[str], errors: IO[str]) -> str:
+    watchdog = threading.Timer(START_S, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(READY):
+                return line.removeprefix(READY).strip()
+    finally:
+        watchdog.cancel()
+    process.wait()
+    errors.seek(0)
+    said = errors.read().strip()[-500:] or f"nothing, for {START_S:.0f} seconds"
+    raise WorkFailed(f"The teacher's server did not start. It said: {said}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Asks it to end, then makes it."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -1,0 +1,84 @@
+"""Every `$ distil ...` line of the README and the docs is run here, on a tiny model and a recorded teacher."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import save_tiny
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SERVERS = ("serve",)
+SETTINGS = (
+    "train.epochs=1",
+    "train.learning_rate=0.001",
+    "curate.test=20",
+    "evaluate.ceiling=false",
+    "evaluate.latency_prompts=2",
+    "serve.risk=0.9",
+    "cost.input_tokens=100",
+    "cost.output_tokens=20",
+)
+OPTIONS = [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def commands(page: Path) -> Iterator[str]:
+    """The console lines of a page."""
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                yield line[2:].strip()
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """A questions file, recorded answers and a tiny student; what stands for what in the pages' commands."""
+    tiny = save_tiny(folder / "tiny")
+    with (folder / "questions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["prompt", "reference"])
+        for number in range(60):
+            writer.writerow([f"question {number} about subject {number * 7919 % 1000}", f"answer {number % 5}"])
+    with (folder / "answers.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(60):
+            prompt = f"question {number} about subject {number * 7919 % 1000}"
+            file.write(json.dumps({"prompt": prompt, "output": f"answer {number % 5}"}) + "\n")
+    return {"openai/gpt-5-mini": f"recorded/{folder / 'answers.jsonl'}", "Qwen/Qwen3-0.6B": str(tiny)}
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    own = [] if words[0] in ("init", "demo") else OPTIONS
+    return subprocess.run(
+        [sys.executable, "-m", "distil", *words, *own],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if any(commands(p))], ids=lambda p: p.name)
+def test_the_commands_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -> None:
+    stands_for = prepare(tmp_path)
+    here = tmp_path
+    for line in commands(page):
+        words = shlex.split(line)
+        if words[0] == "cd":
+            here = here / words[1]
+            continue
+        assert words[0] == "distil", f"{page.name}: only distil commands are run, found {line!r}"
+        words = [stands_for.get(word, word) for word in words[1:]]
+        done = run([*words, "--help"] if words[0] in SERVERS else words, here)
+        assert done.returncode == 0, f"{page.name}: `{line}` gave {done.returncode}\n{done.stderr[-2000:]}"

@@ -1,0 +1,107 @@
+"""The whole loop on a tiny model and a recorded teacher: each stage runs, none twice, and a change makes stale what it must."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distil.config import Config, load_config
+from distil.errors import UserError
+from distil.pipeline import ensure, run_missing, run_stage, steps
+from distil.records import Manifest
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_json
+from distil.runs.manifest import read_manifest
+from tests.tiny import save_tiny
+
+
+def make_project(folder: Path, rows: int = 48) -> Project:
+    """Prompts, recorded answers as JSON objects, a tiny student, and a config that is quick."""
+    tiny = save_tiny(folder / "tiny")
+    prompts, answers = [], []
+    for number in range(rows):
+        text = f"message {number}: my parcel {number * 7919 % 9973} is {'late' if number % 3 else 'lost'}"
+        answer = json.dumps({"state": "late" if number % 3 else "lost", "urgent": number % 2 == 0})
+        prompts.append(json.dumps({"prompt": text, "reference": answer, "group": f"g{number // 2}"}))
+        answers.append(json.dumps({"prompt": text, "output": answer}))
+    (folder / "prompts.jsonl").write_text("\n".join(prompts) + "\n")
+    (folder / "answers.jsonl").write_text("\n".join(answers) + "\n")
+    config = {
+        "task": "whole-loop",
+        "prompts": {"path": "prompts.jsonl"},
+        "teachers": [
+            {"model": "recorded/answers.jsonl", "sampling": {"max_tokens": 12}, "price": {"input": 1.0, "output": 2.0}}
+        ],
+        "curate": {"test": 8, "near_duplicates": None},
+        "student": {"model": str(tiny)},
+        "train": {"epochs": 1, "learning_rate": 1e-3},
+        "evaluate": {"metrics": ["exact_match", "field_accuracy"], "ceiling": False, "latency_prompts": 1},
+        "cost": {"student_host": {"usd_per_hour": 0.1}},
+    }
+    (folder / "distil.yaml").write_text(yaml.safe_dump(config))
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Config]:
+    """A project in which everything has run once."""
+    project = make_project(tmp_path_factory.mktemp("loop"))
+    config = load_config(project)
+    ran = run_missing(project, config)
+    assert [s.stage for s in ran] == ["prompts", "collect", "curate", "train", "evaluate", "cost", "report"]
+    return project, config
+
+
+def test_every_stage_is_done_and_says_what_it_read_and_wrote(done: tuple[Project, Config]) -> None:
+    project, config = done
+    for step in steps(project, config):
+        assert step.state == "done", (step, step.why)
+        manifest = read_manifest(project, step.stage, step.name)
+        assert isinstance(manifest, Manifest) and manifest.inputs and manifest.outputs, step.stage
+
+
+def test_nothing_runs_twice(done: tuple[Project, Config]) -> None:
+    project, config = done
+    assert run_missing(project, config) == []
+
+
+def test_the_split_is_clean_and_the_answers_are_the_teachers(done: tuple[Project, Config]) -> None:
+    project, _ = done
+    groups = {name: {e.group for e in read_examples(project.split(name))} for name in ("train", "validation", "test")}
+    assert not groups["train"] & groups["test"] and not groups["train"] & groups["validation"]
+    assert all(e.answer == e.reference for e in read_examples(project.split("test")))
+
+
+def test_the_verdict_and_the_page_are_there(done: tuple[Project, Config]) -> None:
+    project, _ = done
+    summary = read_json(project.stage("evaluate", "sft") / "summary.json")
+    assert summary["verdict"]["decision"] in ("SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP")
+    assert "whole-loop" in project.report.read_text(encoding="utf-8")
+
+
+def test_a_changed_prompt_makes_everything_behind_it_stale_and_only_new_questions_are_asked(tmp_path: Path) -> None:
+    project = make_project(tmp_path, rows=24)
+    config = load_config(project)
+    for stage in ("prompts", "collect", "curate"):
+        run_stage(project, config, stage, None)
+    with (tmp_path / "prompts.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "one more question"}) + "\n")
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "one more question", "output": "{}"}) + "\n")
+    states = {s.stage: s.state for s in steps(project, config)}
+    assert states["prompts"] == "stale"
+    before = project.ledger.stat().st_size
+    run_stage(project, config, "prompts", None)
+    assert {s.stage: s.state for s in steps(project, config)}["collect"] == "stale"
+    result = run_stage(project, config, "collect", None)
+    assert result.answered == 1, result
+    assert project.ledger.stat().st_size >= before
+
+
+def test_a_command_that_needs_an_earlier_stage_says_which(tmp_path: Path) -> None:
+    project = make_project(tmp_path, rows=4)
+    with pytest.raises(UserError, match="distil collect"):
+        ensure(project, load_config(project), "collect", before="curate")
