@@ -107,6 +107,9 @@ def test_a_local_copy_of_the_teacher_gives_its_size_and_speed(project: Project) 
     summary = evaluate(project, baseline=False, local_teacher=str(copy))
     assert summary.size["teacher"].parameters > summary.size["one"].parameters
     assert summary.speed["teacher"].tokens_per_second
+    assert "metric" in str(summary) and summary.verdict.sentence in str(summary)
+    other = evaluate(project, "two", baseline=False, local_teacher=str(copy))
+    assert other.speed["teacher"] == summary.speed["teacher"]
 
 
 def test_two_students_are_compared_on_the_same_prompts(project: Project) -> None:

@@ -65,7 +65,7 @@ def gather(
         answers.predictions[source.label] = found.predictions
         answers.size[source.label], answers.speed[source.label] = found.size, found.speed
         answers.keys[source.label] = key
-    _teacher_speed(section, examples, teacher, sampling, answers)
+    _teacher_speed(project, section, examples, teacher, sampling, answers)
     return answers._replace(usd=usd)
 
 
@@ -119,18 +119,26 @@ def _second_answers(
 
 
 def _teacher_speed(
-    section: EvaluateConfig, examples: list[Example], teacher: TeacherConfig, sampling: Sampling, answers: Answers
+    project: Project,
+    section: EvaluateConfig,
+    examples: list[Example],
+    teacher: TeacherConfig,
+    sampling: Sampling,
+    answers: Answers,
 ) -> None:
     ref = section.local_teacher
     if ref is None and teacher.model.startswith(("bundled/", "local/")):
         ref = teacher.model.removeprefix("local/")
     if ref is None:
         return
-    size, speed = predict.measure(
-        Source("teacher", ref, "auto"),
+    source = Source("teacher", ref, "auto")
+    key = predict.prediction_key(source, examples, sampling, section.seed)
+    size, speed = predict.earlier_speed(project, key) or predict.measure(
+        source,
         examples,
         sampling,
         batch_size=section.batch_size,
         latency_prompts=section.latency_prompts,
     )
     answers.size["teacher"], answers.speed["teacher"] = size, speed
+    answers.keys["teacher"] = key

@@ -72,6 +72,20 @@ def earlier(project: Project, key: str, label: str) -> Run | None:
     return None
 
 
+def earlier_speed(project: Project, key: str) -> tuple[Size, Speed] | None:
+    """Size and speed of a local teacher that an evaluation of another student measured under this key, or None."""
+    for manifest in sorted(project.stage("evaluate").glob("*/manifest.json")):
+        if read_json(manifest).get("notes", {}).get("teacher_key") != key:
+            continue
+        try:
+            summary = read_summary(manifest.parent / "summary.json")
+        except UserError:  # gone, or of an older version: measured again
+            continue
+        if "teacher" in summary.size and "teacher" in summary.speed:
+            return summary.size["teacher"], summary.speed["teacher"]
+    return None
+
+
 def named(prediction: Prediction, label: str) -> Prediction:
     """The same answer under another model's name, with the id that belongs to it."""
     key = [prediction.prompt_id, label, prediction.sample]

@@ -52,7 +52,9 @@ def run(
         _write(stage, answers, [*scored.scores, *judge_scores], summary)
         stage.usd = summary.usd
         stage.seeds["evaluate"] = section.seed
-        stage.notes |= {"prediction_keys": answers.keys, "verdict": summary.verdict.sentence}
+        keys = dict(answers.keys)
+        stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
+        stage.notes["verdict"] = summary.verdict.sentence
     return summary
 
 

@@ -205,6 +205,32 @@ class Summary(Record):
     notes: list[str]
     """What a reader should know: what was not measured, and why."""
 
+    def rows(self) -> list[dict[str, str]]:
+        """One row per metric with `mean ± half width` for each model, for a table."""
+        order = [model for model in ("teacher", "ceiling", self.name, "base") if model in self.models]
+        return [
+            {"metric": info.label, **{model: _short(self.models[model].get(name)) for model in order}}
+            for name, info in self.metrics.items()
+        ]
+
+    def __str__(self) -> str:
+        """The verdict, a plain table of the metrics, and the notes: what `distil evaluate` prints."""
+        rows = self.rows()
+        columns = list(rows[0]) if rows else []
+        widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
+        table = [
+            "  ".join(cell.ljust(widths[c]) for c, cell in row.items()) for row in [{c: c for c in columns}, *rows]
+        ]
+        return "\n".join([*table, "", self.verdict.sentence, *self.notes])
+
+
+def _short(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    if interval.low is None or interval.high is None:
+        return f"{interval.mean:.3f}"
+    return f"{interval.mean:.3f} ± {(interval.high - interval.low) / 2:.3f}"
+
 
 def read_summary(path: Path) -> Summary:
     """Reads a summary.json. Raises UserError when it is missing, broken or of another version."""
