@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, table
+
+if TYPE_CHECKING:
+    from distil.evaluate.summary import Summary
+
+COLOURS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red"}
 
 
 @distil_command("distil evaluate logits --project mytask")
@@ -15,11 +22,21 @@ def command(context: Context, name: str | None) -> None:
     from distil.evaluate import stage
 
     config = context.config()
-    result = stage.run(
-        context.project,
-        config.evaluate,
-        name=pick_student(context.project, name),
-        teachers=config.teachers,
-        student=config.student,
+    student = pick_student(context.project, name)
+    summary = stage.run(
+        context.project, config.evaluate, name=student, teachers=config.teachers, student=config.student
     )
-    context.emit(result, lambda: click.echo(str(result)))
+    context.emit(summary, lambda: show(summary))
+
+
+def show(summary: Summary) -> None:
+    """A table of metrics by model, the verdict, and what a reader should know."""
+    rows = summary.rows()
+    title = f"{summary.name} on {summary.test_prompts:,} held-out prompts, {summary.confidence:.0%} intervals"
+    table(title, list(rows[0]) if rows else ("metric",), [list(row.values()) for row in rows])
+    click.echo(
+        click.style(summary.verdict.decision, fg=COLOURS[summary.verdict.decision], bold=True)
+        + f": {summary.verdict.sentence}"
+    )
+    for note in summary.notes:
+        click.secho(f"- {note}", dim=True)
