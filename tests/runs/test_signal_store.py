@@ -65,7 +65,8 @@ def test_examples_are_read_in_any_order_across_shards(tmp_path: Path) -> None:
     assert rows.ids is not None
     assert rows.ids[:, 0].tolist() == [17, 17, 0, 0, 17, 17, 29, 29]
     assert rows.row_counts.tolist() == [2, 2, 2, 2]
-    assert store.example_ids() == [f"example_{i}" for i in range(30)]
+    assert [record.example_id for record in store.records()] == [f"example_{i}" for i in range(30)]
+    assert [record.example_id for record in store.records(2)] == ["example_0", "example_29"]
     assert "example_3" in store and "example_30" not in store
 
 

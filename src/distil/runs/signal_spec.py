@@ -40,6 +40,8 @@ class SignalSpec(Record):
     """Hash of the teacher's weights, or for an API the model names that it answered with."""
     tokenizer: str
     """distil.models.fingerprint.tokenizer_fingerprint of the tokenizer that made the token ids."""
+    tokenizer_from: str = ""
+    """The model whose tokenizer that was, as `distil.models.load.load_tokenizer` takes it."""
     template: str
     """distil.models.fingerprint.template_fingerprint of it."""
     vocab_size: int

@@ -13,7 +13,7 @@ Not a loss and not a tensor: `train/` turns `SignalRows` into targets of `distil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,13 @@ class SignalRows:
     log_probs: Floats | None = None
     """(R, K) top_k: log p_T, -inf where the id is -1 -> TopKTargets."""
     log_tail: Floats | None = None
-    """(R,) top_k: log of the mass outside the kept ids, at T."""
+    """(R,) top_k, stratified: log of the mass outside the exact ids, at T."""
     weights: Floats | None = None
     """(R, K) sampled, stratified: w with E[w] = p_T; 0 where the id is -1 -> SampledTargets."""
     entropy: Floats | None = None
     """(R,) nats, of p_T over the whole vocabulary; nan = unknown (an API's top_logprobs). None for hidden."""
     hidden: NDArray[Any] | None = None
-    """(R, H_t) float16, or uint16 that holds bfloat16 bits (view it as torch.bfloat16) -> DenseTargets with `head()`."""
+    """(R, H_t) float16, float32, or uint16 that holds bfloat16 bits (view it as torch.bfloat16) -> DenseTargets with `head()`."""
 
 
 class SignalStore:
@@ -156,25 +156,27 @@ class SignalStore:
         records = [self._known(example_id) for example_id in example_ids]
         counts = np.array([record.rows for record in records], dtype=np.int64)
         if self.spec.kind == "hidden":
-            kind = np.dtype("<f2") if self.spec.dtype == "float16" else np.dtype("<u2")
+            kind = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}[self.spec.dtype]
             joined = np.frombuffer(b"".join(record.payload for record in records), dtype=kind)
             return SignalRows("hidden", temperature, counts, hidden=joined.reshape(-1, self.spec.hidden_size))
-        place = _place(self.spec.temperatures, temperature)
-        if place is None:
+        if _place(self.spec.temperatures, temperature) is None:
             self.allow(divergence="forward_kl", temperature=temperature)
         number = epoch % self.spec.sets
         blocks = [block_of_set(record.payload, number, self.spec.sets) for record in records]
         rows = decode(blocks, counts.tolist(), self.spec.layout)
-        return _as_targets(self.spec, rows, counts, place or 0)
+        return to_signal_rows(self.spec, rows, counts, temperature)
 
     def record(self, example_id: str) -> ShardRecord:
         """The stored record of one example. Raises UserError when it is unknown."""
         return self._known(example_id)
 
-    def example_ids(self) -> list[str]:
-        """All example ids, in the order in which they lie on disk."""
+    def records(self, most: int | None = None) -> Iterator[ShardRecord]:
+        """The stored records in the order in which they lie on disk; with `most`, so many of them, spread over the whole."""
         order = np.lexsort((self.index["offset"], self.index["shard"]))
-        return [self._at(self.index[i]).example_id for i in order]
+        if most is not None and most < len(order):
+            order = order[np.linspace(0, len(order) - 1, most).astype(np.int64)]
+        for place in order:
+            yield self._at(self.index[place])
 
     def _known(self, example_id: str) -> ShardRecord:
         record = self._record(example_id)
@@ -214,13 +216,15 @@ def _place(temperatures: Sequence[float], temperature: float) -> int | None:
     return next((i for i, stored in enumerate(temperatures) if abs(stored - temperature) < 1e-6), None)
 
 
-def _as_targets(spec: SignalSpec, rows: SparseRows, counts: Ints, place: int) -> SignalRows:
+def to_signal_rows(spec: SignalSpec, rows: SparseRows, counts: Ints, temperature: float) -> SignalRows:
     """Stored numbers to probabilities at one temperature. With o = log(tail / kept), kept = 1/(1 + e^o), tail = 1/(1 + e^-o):
 
     log Z_T = logsumexp over the kept of z/T, plus log(1 + e^o): both the kept probabilities and the tail keep their relative
     precision however small the tail is.
     """
-    temperature = spec.temperatures[place]
+    place = _place(spec.temperatures, temperature)
+    if place is None:
+        raise ValueError(f"temperature {temperature} is none of {spec.temperatures}")
     entropy = rows.entropy[:, place]
     present = rows.ids >= 0
     if spec.kind == "sampled":
@@ -243,7 +247,7 @@ def _as_targets(spec: SignalSpec, rows: SparseRows, counts: Ints, place: int) ->
     drawn = np.where(present & ~exact, rows.values, np.float32(0))
     share = np.exp(log_tail)[:, None] * drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1)
     weights = np.where(exact, np.exp(log_probs), share).astype(np.float32)
-    return SignalRows("stratified", temperature, counts, rows.ids, weights=weights, entropy=entropy)
+    return SignalRows("stratified", temperature, counts, rows.ids, log_tail=log_tail, weights=weights, entropy=entropy)
 
 
 def _log_sum_exp(values: Floats) -> Floats:

@@ -1,0 +1,175 @@
+"""`distil signals build | verify`: from curated examples to a finished cache in work/signals. Start reading here.
+
+    examples -> token ids (examples.py) -> what is not stored yet -> the teacher's pass (teacher.py, draws.py, writing.py), or an
+    API's top_logprobs out of the ledger (api.py) -> shards -> merged index -> manifest
+
+`train/` reads the result through distil.runs.signal_store. Whether a row is right for a token is checked there again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from distil.errors import UserError
+from distil.models.config import StudentConfig
+from distil.progress import bar
+from distil.runs.artifacts import Project
+from distil.runs.manifest import StageRun, stage_run
+from distil.runs.signal_shards import ShardWriter, merge_index
+from distil.runs.signal_store import SignalStore
+from distil.signals.config import SignalsConfig
+from distil.signals.examples import curated, render_all
+from distil.signals.inspecting import InspectResult, VerifyResult, check_cache, measure, table
+from distil.signals.resuming import Done, prepare
+from distil.signals.source import Source
+from distil.signals.teacher import Item
+from distil.signals.writing import write_in_processes, write_items
+
+IN_PROCESS = ("bundled", "local")
+
+
+class BuildResult(NamedTuple):
+    """What a build left behind."""
+
+    kind: str
+    examples: int
+    """In the cache."""
+    rows: int
+    """Cached positions (answer tokens)."""
+    bytes_per_token: float
+    """All files of the cache, the index and every header included, over rows."""
+    reused: int
+    """Examples that an earlier run had stored."""
+    too_long: int
+    """Examples left out because they don't fit into max_length or the teacher's context."""
+    notes: dict[str, Any]
+    """What else a person should know: for an API how many rows carry its alternatives."""
+
+    def rows_of_table(self) -> list[tuple[str, str]]:
+        """(what, value) for printing."""
+        lines = [
+            ("kind", self.kind),
+            ("examples", f"{self.examples:,} ({self.reused:,} from an earlier run)"),
+            ("answer tokens", f"{self.rows:,}"),
+            ("bytes a token", f"{self.bytes_per_token:.1f}"),
+        ]
+        if self.too_long:
+            lines.append(("left out, too long", f"{self.too_long:,}"))
+        return lines + [(key.replace("_", " "), str(value)) for key, value in self.notes.items()]
+
+
+def build(
+    project: Project,
+    section: SignalsConfig,
+    *,
+    teacher: str,
+    student: StudentConfig | None,
+    seed: int = 0,
+    part: tuple[int, int] | None = None,
+) -> BuildResult:
+    """Caches `teacher` over the curated examples; goes on where an earlier run stopped.
+
+    teacher: bundled/teacher, a folder, local/PATH or a hub id; or the model behind an API that was asked with top_logprobs.
+    student: whose tokenizer and chat template make the token ids (None = the teacher's own). Its tokens must be the teacher's.
+    part: (i, n) writes the i-th of n shares (from 0) only and finishes nothing: so that several machines can share the work on
+    one folder; a last run without `part` merges and writes the manifest.
+    Raises UserError for a cache in the folder that was made otherwise, for a teacher with other tokens, and for wrong settings.
+    """
+    with _run(project, section, part) as run:
+        if run is not None:
+            for split in section.splits:
+                run.reads(project.split(split))
+            run.seeds["draws"] = seed
+        if _from_api(teacher):
+            from distil.signals.api import build_from_answers
+
+            return _finish(project, build_from_answers(project, section, teacher, student), run)
+        ref = teacher.removeprefix("local/")
+        source = Source(ref, teacher, section, student, seed)
+        rendered = render_all(source.tokenizer, curated(project, section.splits), source.limit)
+        spec = source.spec
+        left, reused = prepare(project.signals, spec, rendered.items)
+        share = {item.example_id for item in rendered.items[part[0] :: part[1]]} if part else None
+        mine = left if share is None else [item for item in left if item.example_id in share]
+        if spec.kind == "hidden":
+            source.write_head(project.signals)
+        if mine:
+            source.teacher.check_head(min(mine, key=lambda item: len(item.token_ids)))
+            _write(project.signals, source, ref, mine, section, part)
+        return _finish(project, Done(reused, len(rendered.too_long), {}), run)
+
+
+def verify(project: Project) -> VerifyResult:
+    """Reads every byte of the cache and compares checksums. Raises UserError when there is no finished cache."""
+    return check_cache(SignalStore.open(project.signals))
+
+
+def inspect(project: Project, example_id: str | None = None) -> InspectResult:
+    """What the cache holds, and for one example what the teacher says at each position. Raises UserError for an unknown id."""
+    return table(project, SignalStore.open(project.signals), example_id)
+
+
+@contextmanager
+def _run(project: Project, section: SignalsConfig, part: tuple[int, int] | None) -> Iterator[StageRun | None]:
+    if part is None:
+        with stage_run(project, "signals", section.model_dump(mode="json")) as run:
+            yield run
+        return
+    if not 0 <= part[0] < part[1]:
+        raise UserError(f"The part {part[0]} of {part[1]} does not exist; expected 0 to {part[1] - 1}.")
+    yield None
+
+
+def _from_api(teacher: str) -> bool:
+    from distil.calls.catalog import PROVIDERS
+
+    prefix = teacher.split("://", 1)[0] if "://" in teacher else teacher.split("/", 1)[0]
+    return prefix in PROVIDERS and prefix not in IN_PROCESS and not Path(teacher).is_dir()
+
+
+def _write(
+    folder: Path,
+    source: Source,
+    ref: str,
+    items: list[Item],
+    section: SignalsConfig,
+    part: tuple[int, int] | None,
+) -> None:
+    shard_bytes = section.shard_mb * 2**20
+    if section.processes > 1 and len(items) > 1:
+        count = min(section.processes, len(items))
+        write_in_processes(
+            folder, ref, items, source.spec, batch_tokens=section.batch_tokens, shard_bytes=shard_bytes, count=count
+        )
+        return
+    total = sum(len(item.token_ids) for item in items)
+    name = "part0" if part is None else f"machine{part[0]}"
+    with bar("signals", total, "tokens") as running, ShardWriter(folder, name, shard_bytes) as writer:
+        write_items(
+            source.teacher, items, writer, source.spec, batch_tokens=section.batch_tokens, advance=running.advance
+        )
+
+
+def _finish(project: Project, done: Done, run: StageRun | None) -> BuildResult:
+    """Merges the index, notes the outputs. Only small files are stamped in the manifest: `verify` reads the shards."""
+    folder = project.signals
+    merge_index(folder)
+    store = SignalStore.open(folder)
+    figures = measure(store)
+    result = BuildResult(
+        kind=store.spec.kind,
+        examples=len(store),
+        rows=figures.rows,
+        bytes_per_token=figures.bytes_per_token,
+        reused=done.reused,
+        too_long=done.too_long,
+        notes=done.notes,
+    )
+    if run is not None:
+        for name in ("spec.json", "index.json", "index.npy"):
+            run.wrote(folder / name, len(store) if name == "index.npy" else None)
+        run.notes.update(result._asdict(), spec=store.spec.model_dump(mode="json"))
+    return result
