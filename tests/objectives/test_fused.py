@@ -73,8 +73,15 @@ def test_fused_equals_reference(
     targets = make_targets(kind, rows, vocabulary, temperature, seed=seed + 50)
     ignored = tuple(row for row in range(rows) if (seed >> row) % 3 == 0)
     labels = make_labels(rows, vocabulary, ignored, seed=seed)
-    common: dict[str, Any] = dict(divergence=divergence, beta=parameter, alpha=parameter, temperature=temperature)
-    ours = fused(student, targets, labels, chunk_tokens=chunk, distill_weight=weights[0], label_weight=weights[1], **common)
+    common: dict[str, Any] = {
+        "divergence": divergence,
+        "beta": parameter,
+        "alpha": parameter,
+        "temperature": temperature,
+    }
+    ours = fused(
+        student, targets, labels, chunk_tokens=chunk, distill_weight=weights[0], label_weight=weights[1], **common
+    )
     same(ours, plain(student, targets, labels, weights=weights, **common), student, 1e-8)
 
 
@@ -86,7 +93,7 @@ def test_two_paddings_of_one_vocabulary_compare_their_common_prefix(
 ) -> None:
     student = make_student(vocabulary=student_size)
     targets, labels = make_targets(kind, vocabulary=teacher_size), make_labels()
-    common: dict[str, Any] = dict(divergence=divergence, temperature=2.0)
+    common: dict[str, Any] = {"divergence": divergence, "temperature": 2.0}
     same(fused(student, targets, labels, **common), plain(student, targets, labels, **common), student)
 
 
@@ -194,7 +201,11 @@ def test_a_frozen_head_costs_no_head_gradient() -> None:
 
 
 def test_only_a_chunk_of_logits_ever_exists() -> None:
-    student, targets, labels = make_student(rows=64, vocabulary=100), make_targets("dense", 64, 100), make_labels(64, 100)
+    student, targets, labels = (
+        make_student(rows=64, vocabulary=100),
+        make_targets("dense", 64, 100),
+        make_labels(64, 100),
+    )
     with Operations() as seen:
         gradients(fused(student, targets, labels, chunk_tokens=8), student)
     assert seen.largest <= 8 * 100
@@ -223,11 +234,15 @@ def test_a_mixture_of_one_teacher_twice_is_that_teacher() -> None:
     twice = MixtureTargets((one, one), (1.0, 4.0))
     for divergence in DIVERGENCES:
         same(
-            fused(student, twice, labels, divergence=divergence), fused(student, one, labels, divergence=divergence), student
+            fused(student, twice, labels, divergence=divergence),
+            fused(student, one, labels, divergence=divergence),
+            student,
         )
 
 
-@pytest.mark.parametrize("settings_", [{"divergence": "forward_kI"}, {"divergence": "jsd", "beta": 1.0}, {"temperature": 0.0}])
+@pytest.mark.parametrize(
+    "settings_", [{"divergence": "forward_kI"}, {"divergence": "jsd", "beta": 1.0}, {"temperature": 0.0}]
+)
 def test_a_setting_out_of_range_says_what_to_type(settings_: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="expected"):
         fused(make_student(), make_targets("logits"), make_labels(), **settings_)

@@ -25,11 +25,13 @@ def rounded_problem(dtype: torch.dtype) -> tuple[Student, DenseTargets, Student,
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.02), (torch.float16, 0.004), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.bfloat16, 0.02), (torch.float16, 0.004), (torch.float32, 1e-5)]
+)
 def test_lower_precision_stays_near_float64(divergence: str, dtype: torch.dtype, tolerance: float) -> None:
     low, teacher, exact, exact_teacher = rounded_problem(dtype)
     labels = make_labels(24, 200)
-    common: dict[str, Any] = dict(divergence=divergence, temperature=2.0)
+    common: dict[str, Any] = {"divergence": divergence, "temperature": 2.0}
     ours = fused(low, teacher, labels, chunk_tokens=5, **common)
     truth = plain(exact, exact_teacher, labels, **common)
     assert ours.total.dtype == torch.float32
@@ -85,7 +87,11 @@ def test_a_student_and_a_teacher_may_differ_in_dtype() -> None:
     teacher = make_targets("dense")
     assert isinstance(teacher, DenseTargets) and teacher.bias is not None
     low = DenseTargets(
-        teacher.hidden.bfloat16(), teacher.weight.bfloat16(), teacher.bias.bfloat16(), teacher.logit_scale, teacher.logit_softcap
+        teacher.hidden.bfloat16(),
+        teacher.weight.bfloat16(),
+        teacher.bias.bfloat16(),
+        teacher.logit_scale,
+        teacher.logit_softcap,
     )
     loss, expected = fused(student, low, labels), plain(student, teacher, labels)
     assert loss.total.dtype == torch.float64
