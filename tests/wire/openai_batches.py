@@ -27,6 +27,8 @@ class BatchDesk:
         self.reject: str | None = None
         """A message: batches fail validation with it."""
         self.most_lines = 50_000
+        self.enqueued_rows: int | None = None
+        """More rows than this in one batch are too many enqueued tokens."""
 
     def routes(self) -> list[web.RouteDef]:
         """Of /v1/files and /v1/batches."""
@@ -117,6 +119,12 @@ class BatchDesk:
 
     def _finish(self, batch: dict[str, Any]) -> None:
         lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines() if line.strip()]
+        if self.enqueued_rows is not None and len(lines) > self.enqueued_rows:
+            batch["status"] = "failed"
+            words = "Enqueued token limit reached for gpt-4o-mini in organization org-1. Limit: 90,000 enqueued tokens."
+            fault = {"code": "token_limit_exceeded", "message": words, "line": None, "param": None}
+            batch["errors"] = {"object": "list", "data": [fault]}
+            return
         if self.reject or len(lines) > self.most_lines:
             batch["status"] = "failed"
             words = self.reject or "The batch input file has too many lines."

@@ -108,7 +108,7 @@ class WireServer:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        raw = await request.read()
+        raw = b"" if request.content_type.startswith("multipart/") else await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         seen = Seen(request.method, request.path, headers, raw, time.monotonic())
         self.seen.append(seen)

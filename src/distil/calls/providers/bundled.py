@@ -17,8 +17,4 @@ class BundledProvider(LocalModelProvider):
     def __init__(self, name: str, root: Path | None = None) -> None:
         super().__init__(name, root)
         self.ref = f"bundled/{name}"
-        self._folder = Path(resolve(self.ref))
-
-    def identity(self) -> str:
-        """Hash of the shipped checkpoint."""
-        return folder_identity(self._folder)
+        self._identity = folder_identity(Path(resolve(self.ref)))

@@ -42,14 +42,17 @@ class LocalModelProvider:
     def __init__(self, name: str, root: Path | None = None) -> None:
         folder = (root or Path.cwd()) / name
         self.ref = str(folder) if folder.is_dir() else name
+        self._identity: str | None = None
         self._loaded: Any = None
         self._waiting: list[_Waiting] = []
         self._drainer: asyncio.Task[None] | None = None
 
     def identity(self) -> str:
         """The reference, and for a folder what its files hold: other weights give other answers."""
-        folder = Path(self.ref)
-        return folder_identity(folder) if folder.is_dir() else self.ref
+        if self._identity is None:
+            folder = Path(self.ref)
+            self._identity = folder_identity(folder) if folder.is_dir() else self.ref
+        return self._identity
 
     async def answer(self, request: Request) -> Parsed:
         """Raises CallFailed when this prompt can't be rendered, UserError when the model can't be loaded."""

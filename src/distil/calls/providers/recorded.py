@@ -42,6 +42,7 @@ class RecordedProvider:
                 f"The recorded teacher's file {self.path} is not there. Expected recorded/FILE.jsonl with a path relative to "
                 "the project (or absolute), one JSON object with a prompt and its answer on each line."
             )
+        self._identity = file_sha256(self.path)
         self._offsets: dict[bytes, list[int]] = {}
         for number, offset, line in _lines(self.path):
             for key in _line_keys(self.path, number, line):
@@ -49,7 +50,7 @@ class RecordedProvider:
 
     def identity(self) -> str:
         """Hash of the file: another file gives other answers."""
-        return file_sha256(self.path)
+        return self._identity
 
     async def answer(self, request: Request) -> Parsed:
         """Raises CallFailed when the file has no answer, or too few samples, for the prompt."""

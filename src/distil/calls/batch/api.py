@@ -1,0 +1,202 @@
+"""What a vendor's batch API looks like from here, and the plain HTTP under it.
+
+Slow path: a few requests per batch, each retried until it works. Creating a batch is never repeated blindly. The vendors are
+in openai_api.py and anthropic_api.py; run.py drives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from urllib.parse import urlsplit
+
+from distil.calls.batch.job import Job, Row
+from distil.calls.faults import GarbledReply
+from distil.calls.provider import HttpProvider
+from distil.calls.providers.common import read_object
+from distil.errors import UserError, WorkFailed
+
+if TYPE_CHECKING:
+    import aiohttp
+
+TRIES = 6
+LONGEST_WAIT_S = 60.0
+
+
+class Progress(NamedTuple):
+    """How far a batch is."""
+
+    state: Literal["running", "ended", "failed"]
+    """failed = refused as a whole, nothing was answered or charged."""
+    done: int
+    total: int
+    message: str = ""
+    """Why it failed."""
+    too_much: bool = False
+    """It failed because too many tokens are enqueued: smaller batches, or later."""
+
+
+class Result(NamedTuple):
+    """One row of a finished batch."""
+
+    custom_id: str
+    reply: bytes | None
+    """The body that a live request would have got; None when there is no answer."""
+    problem: str = ""
+    """Why there is none, for a person."""
+    retryable: bool = True
+    """False: asking again gives the same."""
+    request_id: str | None = None
+    """The provider's id of this reply."""
+
+
+class BatchApi(Protocol):
+    """One vendor's batches for one model."""
+
+    most_rows: int
+    most_bytes: int
+
+    def line(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One row as the vendor wants it."""
+        ...
+
+    async def submit(self, job: Job, rows: Iterator[Row], path: Path) -> str:
+        """Creates the batch (by way of a file at `path`) and returns its id. Raises Lost when it may or may not exist now."""
+        ...
+
+    async def find(self, job: Job) -> str | None:
+        """The id of the batch that carries the job's intent, or None when there is none at the provider."""
+        ...
+
+    async def look(self, batch_id: str) -> Progress:
+        """How far it is."""
+        ...
+
+    def results(self, batch_id: str) -> AsyncIterator[Result]:
+        """The rows of an ended batch, in any order; rows that are missing were not answered."""
+        ...
+
+
+class Lost(Exception):
+    """The reply to `create` did not come: the batch may exist. `find` tells."""
+
+
+class Http:
+    """aiohttp with patience. Use as an async context manager."""
+
+    def __init__(self, provider: HttpProvider, headers: dict[str, str], base_url: str) -> None:
+        self._provider = provider
+        self._headers = {name: value for name, value in headers.items() if name != "Content-Type"}
+        self._base_url = base_url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
+        proxies = urllib.request.getproxies_environment()
+        parts = urlsplit(self._base_url)
+        bypass = urllib.request.proxy_bypass_environment(parts.hostname or "", proxies)  # type: ignore[attr-defined]
+        proxy = None if bypass else proxies.get(parts.scheme)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, proxy=proxy)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def get(self, path: str, **query: str) -> Any:
+        """JSON of a GET, repeated until it works. Raises UserError (auth, not found) or WorkFailed."""
+        return await self._patiently("GET", path, params=query)
+
+    async def upload(self, path: str, form: Callable[[], aiohttp.FormData]) -> Any:
+        """JSON of a multipart POST that may be repeated without harm; `form` makes the form anew each time."""
+        return await self._patiently("POST", path, form=form)
+
+    async def create(self, path: str, **content: Any) -> Any:
+        """JSON of a POST that must not be repeated blindly: raises Lost when nobody knows whether it worked."""
+        import aiohttp
+
+        assert self._session is not None
+        try:
+            async with self._session.post(self._base_url + path, **content) as reply:
+                body = await reply.read()
+                status, headers = reply.status, dict(reply.headers)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
+            raise self._unreachable() from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Lost(str(error)) from error
+        if status >= 500 or status == 408:
+            raise Lost(f"status {status}")
+        if status >= 300:
+            raise self._refused(status, headers, body)
+        try:
+            return read_object(body)
+        except GarbledReply as error:
+            raise Lost(str(error)) from None
+
+    async def lines(self, path: str) -> AsyncIterator[bytes]:
+        """The lines of a result file, streamed: it can be hundreds of megabytes."""
+        assert self._session is not None
+        async with self._session.get(self._base_url + path) as reply:
+            if reply.status != 200:
+                raise self._refused(reply.status, dict(reply.headers), await reply.read())
+            rest = b""
+            async for block in reply.content.iter_chunked(1 << 18):
+                *whole, rest = (rest + block).split(b"\n")
+                for line in whole:
+                    if line.strip():
+                        yield line
+            if rest.strip():
+                yield rest
+
+    async def _patiently(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        form: Callable[[], aiohttp.FormData] | None = None,
+    ) -> Any:
+        import aiohttp
+
+        assert self._session is not None
+        wait = 1.0
+        for attempt in range(TRIES):
+            last = attempt == TRIES - 1
+            asked_to_wait = None
+            try:
+                async with self._session.request(
+                    method, self._base_url + path, params=params, data=form() if form else None
+                ) as reply:
+                    body = await reply.read()
+                    status, headers = reply.status, dict(reply.headers)
+                if status < 300:
+                    return read_object(body)
+                fault = self._provider.fault(status, headers, body)
+                if not fault.retryable or last:
+                    raise self._refused(status, headers, body)
+                asked_to_wait = fault.retry_after_s
+            except (aiohttp.ClientError, TimeoutError, GarbledReply):
+                if last:
+                    raise self._unreachable() from None
+            await asyncio.sleep(min(LONGEST_WAIT_S, asked_to_wait or random.uniform(0.5, 1.0) * wait))
+            wait *= 2
+        raise self._unreachable()
+
+    def _refused(self, status: int, headers: dict[str, str], body: bytes) -> UserError | WorkFailed:
+        fault = self._provider.fault(status, headers, body)
+        kind = UserError if fault.kind in ("auth", "not_found") else WorkFailed
+        return kind(f"{fault.message} Batches that were created are remembered; run again to go on.")
+
+    def _unreachable(self) -> WorkFailed:
+        return WorkFailed(
+            f"{self._base_url} can't be reached. Batches that were created go on there and are remembered; "
+            "run again when the network is back."
+        )

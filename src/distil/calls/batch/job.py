@@ -1,0 +1,175 @@
+"""What is remembered of a batch on disk, so that a restart finds it again: one small JSON file and the rows that were sent.
+
+    rows and intent written -> batch created -> its id noted -> results in the ledger -> rows deleted
+
+A custom_id is the intent and the ledger key of its row, so results need no other table to be matched. The intent also marks
+the batch at the provider: killed between creating it and noting its id, it is found there again and not bought twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from distil.calls.keys import wire_bytes
+from distil.errors import UserError, WorkFailed
+from distil.records import Record
+from distil.runs.jsonl import describe, read_json, write_json
+
+State = Literal["intended", "created", "done"]
+LONGEST_CUSTOM_ID = 64  # Anthropic's limit
+_KEY_PREFIX = "call_"
+
+
+class Row(NamedTuple):
+    """One request of a batch."""
+
+    key: str
+    """Its key in the ledger."""
+    sample: int
+    body: dict[str, Any]
+    """The wire body, exactly as a live request would send it, or the keys would differ."""
+    most_usd: float
+    """The most it can cost at the batch price."""
+
+
+class Job(Record):
+    """One batch, from the intent to buy it until its results are in the ledger."""
+
+    intent: str
+    """Ours: 12 hex digits, in every custom_id and in the provider's metadata where it has any."""
+    model: str
+    """The model as the config names it."""
+    endpoint: str
+    """As in the ledger's key."""
+    state: State
+    """intended (it may exist at the provider) | created (its id is known) | done."""
+    rows: int
+    """How many requests."""
+    most_usd: float
+    """The most that they can cost together."""
+    created: str
+    """ISO time, UTC, of the intent."""
+    batch_id: str | None = None
+    """The provider's."""
+    upload_id: str | None = None
+    """The provider's id of the uploaded file, where it takes files."""
+
+
+class Shelf:
+    """The folder with a project's batches."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def new(self, model: str, endpoint: str, rows: Sequence[Row]) -> Job:
+        """Writes the rows and the intent, durably, before anything is sent. Raises WorkFailed when the disk is full."""
+        job = Job(
+            intent=os.urandom(6).hex(),
+            model=model,
+            endpoint=endpoint,
+            state="intended",
+            rows=len(rows),
+            most_usd=sum(row.most_usd for row in rows),
+            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.rows_path(job).open("wb") as file:
+                for row in rows:
+                    file.write(wire_bytes(row._asdict()) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise WorkFailed(
+                f"Could not write the batch file in {self.folder}: {error.strerror}. Nothing was sent; free some space and "
+                "run again."
+            ) from error
+        return self.save(job)
+
+    def save(self, job: Job, **changes: Any) -> Job:
+        """Notes what has changed, atomically."""
+        job = job.model_copy(update=changes)
+        write_json(self.folder / f"{job.intent}.job.json", job.model_dump(mode="json"))
+        return job
+
+    def finish(self, job: Job) -> None:
+        """Its results are in the ledger: the rows are not needed any more."""
+        self.save(job, state="done")
+        self._clear(job)
+
+    def drop(self, job: Job) -> None:
+        """It never came to be: nothing to remember."""
+        (self.folder / f"{job.intent}.job.json").unlink(missing_ok=True)
+        self._clear(job)
+
+    def open_jobs(self, model: str | None = None) -> list[Job]:
+        """Batches that are not done, oldest first. Raises UserError that names an unreadable file."""
+        jobs = []
+        for path in self.folder.glob("*.job.json"):
+            try:
+                job = Job.model_validate(read_json(path))
+            except ValidationError as error:
+                raise UserError(f"{path}: {describe(error)}. It remembers a batch; restore it from a copy.") from None
+            if job.state != "done" and model in (None, job.model):
+                jobs.append(job)
+        return sorted(jobs, key=lambda job: job.created)
+
+    def upload_path(self, job: Job) -> Path:
+        """Where the vendor's form of the rows lies while it is sent."""
+        return self.folder / f"{job.intent}.upload"
+
+    def _clear(self, job: Job) -> None:
+        self.rows_path(job).unlink(missing_ok=True)
+        self.upload_path(job).unlink(missing_ok=True)
+
+    def rows_path(self, job: Job) -> Path:
+        """Where the rows lie."""
+        return self.folder / f"{job.intent}.rows.jsonl"
+
+    def rows(self, job: Job) -> Iterator[Row]:
+        """The rows of a job that is not done, as they were written."""
+        with self.rows_path(job).open("rb") as file:
+            for line in file:
+                yield Row(**json.loads(line))
+
+    def offsets(self, job: Job) -> dict[str, int]:
+        """Ledger key -> byte offset of its row, so that a batch of 100,000 bodies need not lie in memory."""
+        found, offset = {}, 0
+        with self.rows_path(job).open("rb") as file:
+            for line in file:
+                found[str(json.loads(line)["key"])] = offset
+                offset += len(line)
+        return found
+
+    def row_at(self, file: BinaryIO, offset: int) -> Row:
+        """One row of an opened rows file."""
+        file.seek(offset)
+        return Row(**json.loads(file.readline()))
+
+    def keys_in_flight(self) -> set[str]:
+        """Ledger keys of the rows of all batches that are not done: they must not be asked live meanwhile."""
+        return {row.key for job in self.open_jobs() for row in self.rows(job)}
+
+
+def custom_id(intent: str, key: str) -> str:
+    """`d` + intent + `-` + the hex digits of the key: 34 characters, of the 64 that Anthropic allows."""
+    name = f"d{intent}-{key.removeprefix(_KEY_PREFIX)}"
+    assert len(name) <= LONGEST_CUSTOM_ID
+    return name
+
+
+def key_of(name: str) -> str:
+    """The ledger key in a custom_id."""
+    return _KEY_PREFIX + name.partition("-")[2]
+
+
+def intent_of(name: str) -> str:
+    """The intent in a custom_id."""
+    return name.partition("-")[0].removeprefix("d")

@@ -1,0 +1,42 @@
+"""Rows on their way into batches, taken in pieces that fit the vendor's and the budget's limits. Used by run.py."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from distil.calls.batch.job import Row
+from distil.calls.keys import wire_bytes
+
+LINE_OVERHEAD = 200  # bytes around a body in a vendor's line
+
+
+class RowQueue:
+    """Rows that are still to be sent; those that came back go first."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = iter(rows)
+        self._back: deque[Row] = deque()
+        self.blocked: Row | None = None
+        """The row that did not fit into the rest of the budget, when the last `take` was empty for that reason."""
+
+    def put_back(self, rows: Iterable[Row]) -> None:
+        """They will be taken before the others."""
+        self._back.extend(rows)
+
+    def take(self, most_rows: int, most_bytes: int, left_usd: float) -> list[Row]:
+        """The next rows within the limits; empty when there are none, or the first does not fit the budget."""
+        taken, size, usd = list[Row](), 0, 0.0
+        self.blocked = None
+        while len(taken) < most_rows:
+            row = self._back.popleft() if self._back else next(self._rows, None)
+            if row is None:
+                break
+            size += len(wire_bytes(row.body)) + LINE_OVERHEAD
+            usd += row.most_usd
+            if (taken and size > most_bytes) or usd > left_usd:
+                self._back.appendleft(row)
+                self.blocked = None if taken else row
+                break
+            taken.append(row)
+        return taken

@@ -1,0 +1,266 @@
+"""Buys answers in batches: fills them within the vendor's and the budget's limits, waits, and takes the results into the ledger.
+
+Rows that failed or expired go into another batch, up to three times. Everything survives a restart at any moment. Prices are
+the batch tier's. Called by collect; not for live requests, and it leaves it to the caller to ask only for what the ledger
+does not hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from distil.calls.batch.anthropic_api import AnthropicBatches
+from distil.calls.batch.api import BatchApi, Http, Lost, Result
+from distil.calls.batch.job import Job, Row, Shelf, key_of
+from distil.calls.batch.openai_api import OpenAIBatches
+from distil.calls.batch.queue import RowQueue
+from distil.calls.catalog import Opened
+from distil.calls.faults import GarbledReply
+from distil.calls.identify import endpoint_of
+from distil.calls.keys import wire_bytes
+from distil.calls.ledger import Ledger, Recorded
+from distil.calls.prices import PriceQuote
+from distil.calls.providers.anthropic import AnthropicProvider
+from distil.calls.providers.openai import OpenAIProvider
+from distil.errors import BudgetReached, WorkFailed
+
+ROUNDS = 3
+FIRST_POLL_S, LONGEST_POLL_S = 5.0, 60.0
+BatchProvider = AnthropicProvider | OpenAIProvider
+RECORD_TOGETHER = 500
+
+
+class Problem(NamedTuple):
+    """Why a row has no answer."""
+
+    why: str
+    retryable: bool
+
+
+class Purse(NamedTuple):
+    """What the answers cost and how much may be spent."""
+
+    model: str
+    """The model as the config names it."""
+    quote: PriceQuote
+    """The batch tier's price."""
+    cap_usd: float | None = None
+    """Most dollars of this purpose in this project, all runs together."""
+    purpose: str = "collect"
+
+
+class BatchRun:
+    """All batches of one teacher in one project. Make it with `open_batches`. `show(done, total, note)` is called often."""
+
+    def __init__(
+        self, api: BatchApi, provider: BatchProvider, endpoint: str, ledger: Ledger, shelf: Shelf, purse: Purse
+    ) -> None:
+        self._api = api
+        self._provider = provider
+        self._endpoint = endpoint
+        self._ledger = ledger
+        self._shelf = shelf
+        self._purse = purse
+        self._most_rows = api.most_rows
+        self._tries: Counter[str] = Counter()
+        self._lost = 0
+        self.poll_s = FIRST_POLL_S
+        self.show: Callable[[int, int, str], None] = lambda done, total, note: None
+        self.answered = 0
+        self.usd = 0.0
+        self.problems: dict[str, Problem] = {}
+        """Ledger key -> why it has no answer after all rounds."""
+
+    async def resume(self) -> None:
+        """Waits for the batches that an earlier run left open, and takes their results in."""
+        await self._wait(self._shelf.open_jobs(self._purse.model))
+
+    async def buy(self, rows: Iterable[Row]) -> None:
+        """Resumes, then buys. Raises BudgetReached when the next row may not fit (what was bought is kept), WorkFailed."""
+        await self.resume()
+        queue = RowQueue(rows)
+        while True:
+            jobs = []
+            while chunk := queue.take(self._most_rows, self._api.most_bytes, self._left_usd()):
+                job = await self._submit(chunk)
+                if job is None:
+                    queue.put_back(chunk)
+                else:
+                    jobs.append(job)
+            if not jobs:
+                if queue.blocked is not None:
+                    raise self._reached(queue.blocked)
+                return
+            queue.put_back(await self._wait(jobs))
+
+    async def _submit(self, rows: Sequence[Row]) -> Job | None:
+        """None: it did not come to be, ask again."""
+        job = self._shelf.new(self._purse.model, self._endpoint, rows)
+        try:
+            batch_id: str | None = await self._api.submit(job, self._shelf.rows(job), self._shelf.upload_path(job))
+        except Lost:
+            batch_id = await self._search(job)
+        except Exception:
+            self._shelf.drop(job)
+            raise
+        if batch_id is not None:
+            return self._shelf.save(job, state="created", batch_id=batch_id)
+        self._shelf.drop(job)
+        self._lost += 1
+        if self._lost >= ROUNDS:
+            raise WorkFailed(
+                "The batch API does not answer when a batch is created. Nothing was bought; run again later."
+            )
+        return None
+
+    async def _search(self, job: Job) -> str | None:
+        """Lists need a moment until a new batch shows up in them."""
+        for attempt in range(ROUNDS):
+            found = await self._api.find(job)
+            if found is not None:
+                return found
+            await asyncio.sleep(self.poll_s * attempt)
+        return None
+
+    async def _wait(self, jobs: Sequence[Job]) -> list[Row]:
+        """Polls until all have ended; returns the rows that are to be asked again."""
+        waiting = [job for job in [await self._identified(job) for job in jobs] if job is not None]
+        again: list[Row] = []
+        pause, ended_rows, total = self.poll_s, 0, sum(job.rows for job in waiting)
+        while waiting:
+            still, done = [], 0
+            for job in waiting:
+                progress = await self._api.look(str(job.batch_id))
+                if progress.state == "running":
+                    still.append(job)
+                    done += progress.done
+                elif progress.state == "ended":
+                    again += await self._take_in(job)
+                    ended_rows += job.rows
+                else:
+                    again += self._refused(job, progress.message, progress.too_much)
+                    ended_rows += job.rows
+            waiting = still
+            self.show(ended_rows + done, total, f"{len(still)} batches open, ${self.usd:,.4f} spent")
+            if waiting:
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_POLL_S, pause * 1.5)
+        return again
+
+    async def _identified(self, job: Job) -> Job | None:
+        """A job whose id is known; None when it turns out that it was never created."""
+        if job.batch_id is not None:
+            return job
+        found = await self._api.find(job)
+        if found is None:
+            self._shelf.drop(job)
+            return None
+        return self._shelf.save(job, state="created", batch_id=found)
+
+    async def _take_in(self, job: Job) -> list[Row]:
+        """Results into the ledger, durably; then the rows are forgotten. Returns those to ask again."""
+        offsets = self._shelf.offsets(job)
+        missing, replies, again = set(offsets), list[Recorded](), list[Row]()
+        problems: dict[str, Problem] = {}
+        with self._shelf.rows_path(job).open("rb") as file:
+            async for result in self._api.results(str(job.batch_id)):
+                key = key_of(result.custom_id)
+                if key not in offsets:
+                    continue
+                missing.discard(key)
+                made = self._recorded(self._shelf.row_at(file, offsets[key]), result)
+                if isinstance(made, Problem):
+                    problems[key] = made
+                    continue
+                replies.append(made)
+                if len(replies) >= RECORD_TOGETHER:
+                    await self._record(replies)
+            await self._record(replies)
+            problems |= {key: Problem("the batch ended without this row", True) for key in missing}
+            for key, problem in problems.items():
+                self._tries[key] += 1
+                self.problems[key] = problem
+                if problem.retryable and self._tries[key] < ROUNDS:
+                    again.append(self._shelf.row_at(file, offsets[key]))
+        self._shelf.finish(job)
+        return again
+
+    def _recorded(self, row: Row, result: Result) -> Recorded | Problem:
+        if result.reply is None:
+            return Problem(result.problem, result.retryable)
+        try:
+            parsed = self._provider.parse(200, {}, result.reply)
+        except GarbledReply as error:
+            return Problem(str(error), True)
+        quote = self._purse.quote
+        self.problems.pop(row.key, None)
+        return Recorded(
+            key=row.key,
+            purpose=self._purse.purpose,
+            model=self._purse.model,
+            request=wire_bytes(row.body),
+            reply=result.reply,
+            usage=parsed.usage,
+            usd=quote.cost(parsed.usage),
+            endpoint=self._endpoint,
+            tier="batch",
+            sample=row.sample,
+            price=(quote.input, quote.output, quote.source),
+            request_id=result.request_id,
+        )
+
+    async def _record(self, replies: list[Recorded]) -> None:
+        if replies:
+            await asyncio.to_thread(self._ledger.record, list(replies))
+            self.answered += len(replies)
+            self.usd += sum(reply.usd for reply in replies)
+            replies.clear()
+
+    def _refused(self, job: Job, message: str, too_much: bool) -> list[Row]:
+        rows = list(self._shelf.rows(job))
+        self._shelf.drop(job)
+        if too_much and job.rows > 1:
+            self._most_rows = max(1, min(self._most_rows, job.rows // 2))
+            return rows
+        raise WorkFailed(
+            f"The provider refused a batch of {job.rows:,} requests: {message or 'it gave no reason'}. Nothing of it was "
+            "charged; mend that and run again, or set `collect.tier: standard`."
+        )
+
+    def _left_usd(self) -> float:
+        if self._purse.cap_usd is None:
+            return float("inf")
+        purpose = self._purse.purpose
+        open_usd = sum(job.most_usd for job in self._shelf.open_jobs())
+        return self._purse.cap_usd - self._ledger.spent(purpose) - self._ledger.uncertain(purpose).usd - open_usd
+
+    def _reached(self, row: Row) -> BudgetReached:
+        cap, spent = self._purse.cap_usd or 0.0, self._ledger.spent(self._purse.purpose)
+        return BudgetReached(
+            f"The budget of ${cap:,.2f} is reached: ${spent:,.4f} was paid, and the next request may "
+            f"cost ${row.most_usd:,.4f}. Everything that was paid for is kept; go on with "
+            f"`--set collect.budget_usd={cap + max(10 * row.most_usd, cap):.2f}`."
+        )
+
+
+@asynccontextmanager
+async def open_batches(
+    opened: Opened, ledger: Ledger, shelf: Shelf, purse: Purse, poll_s: float = FIRST_POLL_S
+) -> AsyncIterator[BatchRun]:
+    """A BatchRun with its HTTP session. Raises WorkFailed for a vendor without batches (the caller asks first)."""
+    provider = opened.replicas[0]
+    if not isinstance(provider, (AnthropicProvider, OpenAIProvider)):
+        raise WorkFailed(f"{purse.model} has no batch API that Distil speaks.")
+    async with Http(provider, provider.headers(), provider.base_url) as http:
+        api: BatchApi
+        if isinstance(provider, AnthropicProvider):
+            api = AnthropicBatches(provider, http, poll_s, lambda: {str(job.batch_id) for job in shelf.open_jobs()})
+        else:
+            api = OpenAIBatches(provider, http)
+        run = BatchRun(api, provider, endpoint_of(opened), ledger, shelf, purse)
+        run.poll_s = poll_s
+        yield run
