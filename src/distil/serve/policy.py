@@ -1,0 +1,53 @@
+"""When does the student's answer stand? A pure decision over a confidence; no model and no HTTP. Called by gateway.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Mode = Literal["off", "always", "threshold", "calibrated"]
+
+
+class Decision(NamedTuple):
+    """Who answers, and why: the reason goes into a reply's headers and into the captured prompt."""
+
+    by: Literal["student", "teacher"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rule of one gateway."""
+
+    mode: Mode
+    threshold: float | None = None
+    """Confidence from which the student answers; None = never (calibration accepted no threshold)."""
+    score: str = "lowest_tenth"
+    """Which score the threshold belongs to (confidence.SCORES)."""
+    temperature: float | None = None
+    """The temperature that the threshold was calibrated at; None = none was."""
+
+    @property
+    def asks_student(self) -> bool:
+        """Whether a request goes to the student at all."""
+        return self.mode in ("off", "threshold") or (self.mode == "calibrated" and self.threshold is not None)
+
+    def before(self, temperature: float) -> Decision | None:
+        """What is decided without the student's answer, or None: ask it."""
+        if self.mode == "always":
+            return Decision("teacher", "fallback_always")
+        if self.mode != "off" and self.threshold is None:
+            return Decision("teacher", "no_certified_threshold")
+        if self.temperature is not None and temperature != self.temperature:
+            return Decision("teacher", f"not_calibrated_at_temperature_{temperature:g}")
+        return None
+
+    def after(self, confidence: float | None) -> Decision:
+        """Whether the student's answer stands; confidence None = it came without log-probabilities."""
+        if self.mode == "off":
+            return Decision("student", "fallback_off")
+        if confidence is None:
+            return Decision("teacher", "no_logprobs")
+        if self.threshold is None or confidence < self.threshold:
+            return Decision("teacher", "unsure")
+        return Decision("student", "confident")

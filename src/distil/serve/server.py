@@ -1,0 +1,81 @@
+"""Runs a gateway's app on a port until it is told to stop. Called by stage.py."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from distil.errors import UserError
+from distil.serve.app import make_app, require_server
+from distil.serve.gateway import Gateway
+
+GRACE_S = 30  # how long answers under way may take once the server is told to stop
+
+
+def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
+    """Blocks until SIGINT or SIGTERM, then finishes what is under way and returns.
+
+    Once requests can be answered, calls `on_ready` with `http://HOST:PORT/v1#NAME`, or prints `ready URL` to stdout without one.
+    Raises UserError when the port is taken, the model can't be loaded or the extra `distil[serve]` is missing.
+    """
+    require_server()
+    listener = open_port(host, port)
+    try:
+        asyncio.run(_serve(gateway, listener, on_ready))
+    finally:
+        listener.close()
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises UserError when the address can't be used."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"Can't listen on {host}:{port} ({error.strerror or error}). Another program may use it; choose another with "
+            "--set serve.port=8001 (0 = any free one)."
+        ) from None
+    return listener
+
+
+async def _serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[str], None] | None) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Ends quietly on a signal: uvicorn's own would raise it again after the shutdown."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+    await gateway.start()
+    try:
+        config = uvicorn.Config(
+            make_app(gateway),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            backlog=2048,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not running.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            host, port = listener.getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1#{gateway.name}"
+            if on_ready is not None:
+                on_ready(url)
+            else:
+                sys.stdout.write(f"ready {url}\n")
+                sys.stdout.flush()
+        await running
+    finally:
+        await gateway.stop()

@@ -1,0 +1,139 @@
+"""Stage `serve`: a trained student behind an OpenAI-compatible gateway, or any one local model without fallback.
+
+Called by `distil serve`, by the demo (which serves its teacher so) and by `python -m distil.serve`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from distil.calls.config import TeacherConfig
+from distil.errors import UserError
+from distil.records import Record
+from distil.runs.artifacts import Project
+from distil.serve.capture import Capture
+from distil.serve.config import ServeConfig
+from distil.serve.engines import make_engine
+from distil.serve.gateway import Gateway
+from distil.serve.policy import Policy
+from distil.serve.promise import check, read_calibration
+from distil.serve.server import serve
+from distil.serve.teacher import Teacher
+
+
+class ServeResult(Record):
+    """What a gateway did while it ran."""
+
+    student: int
+    """Requests that the student answered."""
+    teacher: int
+    """Requests that the teacher answered."""
+    errors: int
+    """Requests that got an error."""
+    captured: int
+    """Prompts kept for the next round."""
+    usd: float
+    """What the teacher's answers cost."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        return [(name, f"${value:.4f}" if name == "usd" else f"{value:,}") for name, value in self.model_dump().items()]
+
+
+def run(
+    project: Project,
+    section: ServeConfig,
+    *,
+    name: str,
+    teachers: Sequence[TeacherConfig] = (),
+    on_ready: Callable[[str], None] | None = None,
+) -> ServeResult:
+    """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when anything that it needs is missing."""
+    gateway = make_gateway(project, section, name=name, teachers=teachers)
+    serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
+    return ServeResult(
+        student=int(gateway.metrics.value("distil_requests_total", answered_by="student")),
+        teacher=int(gateway.metrics.value("distil_requests_total", answered_by="teacher")),
+        errors=int(gateway.metrics.value("distil_errors_total")),
+        captured=gateway.capture.kept if gateway.capture else 0,
+        usd=gateway.teacher.usd if gateway.teacher else 0.0,
+    )
+
+
+def make_gateway(
+    project: Project, section: ServeConfig, *, name: str, teachers: Sequence[TeacherConfig] = ()
+) -> Gateway:
+    """The gateway of a student, not started. Raises UserError when the student, a teacher or a fitting calibration is missing."""
+    model = project.model(name)
+    if section.engine is None and not model.is_dir():
+        raise UserError(
+            f"There is no trained student {name!r} ({project.relative(model)} is not there). "
+            f"Run `distil train --as {name}` first."
+        )
+    student = make_engine(
+        str(model),
+        batch_size=section.batch_size,
+        queue=section.queue,
+        engine=section.engine,
+        key_env=section.engine_key_env,
+    )
+    policy = _policy(project, section, name, model)
+    teacher = None
+    if policy.mode != "off":
+        if not teachers:
+            raise UserError(
+                f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
+                "or type --set serve.fallback=off."
+            )
+        teacher = Teacher(project.ledger, teachers[0], section.budget_usd)
+    capture = Capture(project.stage("serve") / "captured.jsonl") if section.capture and teacher is not None else None
+    return Gateway(
+        name,
+        student,
+        policy,
+        teacher=teacher,
+        capture=capture,
+        student_on_failure=section.teacher_failure == "student",
+        max_tokens=section.default_max_tokens,
+    )
+
+
+def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> Policy:
+    if section.fallback == "threshold":
+        if section.threshold is None:
+            raise UserError(
+                "serve.fallback is threshold, but serve.threshold is not set. Give a confidence between 0 and 1, "
+                "or let `distil calibrate` find one and set fallback to calibrated."
+            )
+        return Policy("threshold", section.threshold, section.score)
+    if section.fallback != "calibrated":
+        return Policy(section.fallback, None, section.score)
+    found = read_calibration(project, name)
+    check(found, section, name=name, model=model)
+    sys.stderr.write(f"distil serve: {found.promise}\n")
+    return Policy("calibrated", found.threshold, found.score, found.temperature)
+
+
+def serve_model(
+    ref: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    model_name: str = "model",
+    batch_size: int = 64,
+    queue: int = 2048,
+    dtype: str = "auto",
+    temperature: float = 1.0,
+    max_tokens: int = 500,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serves one local model (bundled/NAME, a folder or a hub id) without fallback until SIGINT or SIGTERM.
+
+    Prints `ready http://HOST:PORT/v1#MODEL_NAME` once it answers, or calls `on_ready` with that URL; port 0 = any free one.
+    `temperature` and `max_tokens` are used where a request names none (OpenAI's own default temperature is 1). Raises UserError.
+    """
+    engine = make_engine(ref, batch_size=batch_size, queue=queue, dtype=dtype)
+    gateway = Gateway(model_name, engine, Policy("off"), temperature=temperature, max_tokens=max_tokens)
+    serve(gateway, host=host, port=port, on_ready=on_ready)
