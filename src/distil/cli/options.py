@@ -94,7 +94,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(columns),
+    )
     for index, column in enumerate(columns):
         grid.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
