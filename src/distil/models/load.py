@@ -60,13 +60,14 @@ def quiet() -> None:
 def resolve(ref: str) -> str:
     """The folder or hub id behind a name of the config. Raises UserError for an unknown bundled name or an empty folder."""
     if ref.startswith("bundled/"):
-        import distil.bundled
+        from distil.bundled.paths import MODELS
 
         name = ref.removeprefix("bundled/")
-        folder = Path(str(distil.bundled.__file__)).parent / "models" / name
+        folder = MODELS / name
         if name not in BUNDLED or not (folder / "config.json").is_file():
             raise UserError(
-                f"There is no bundled model {name!r}.{did_you_mean(name, BUNDLED)} Expected bundled/teacher or bundled/student, "
+                f"There is no bundled model {name!r}.{did_you_mean(name, BUNDLED)} Expected bundled/teacher or "
+                "bundled/student, "
                 "a folder, or a hub id such as Qwen/Qwen3-0.6B."
             )
         return str(folder)
@@ -154,7 +155,8 @@ def load(
 
 
 def load_tokenizer(ref: str) -> Any:
-    """The tokenizer alone, without weights: with a chat template, a pad token and an end token. Raises UserError like `load`."""
+    """The tokenizer alone, without weights: with a chat template, a pad token and an end token. Raises UserError
+    like `load`."""
     quiet()
     from transformers import AutoTokenizer
 

@@ -1,0 +1,118 @@
+"""A trained student as files that others load: a merged safetensors folder, an adapter alone, GGUF.
+
+The folder is plain Hugging Face format (config, safetensors, tokenizer, chat template): transformers, vLLM, SGLang and TGI
+load it as it is. Every export is compared with the trained student (parity.py) and refused where it differs. Called by
+train/ and by `distil export`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distil.errors import UserError
+from distil.models import parity
+from distil.models.load import Loaded, load, quiet
+
+FORMATS = ("folder", "adapter", "gguf")
+LEFT_OUT = ("training_args.bin", "optimizer.pt", "rng_state*", "README.md", ".lock")
+
+
+def save_plain(source: Path, target: Path, tokenizer: Any) -> None:
+    """Copies a saved model as `target`, with its tokenizer and without what only a trainer needs. Replaces `target`
+    at the end."""
+    building = target.with_name(f".{target.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(source, building, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    tokenizer.save_pretrained(building)
+    shutil.rmtree(target, ignore_errors=True)
+    building.rename(target)
+
+
+def merge_adapter(
+    base: str,
+    adapter: Path,
+    target: Path,
+    *,
+    prompts: Sequence[list[int]],
+    dtype: str = "auto",
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Merges a LoRA adapter into its base and writes a plain folder, if the merged model equals base + adapter on `prompts`.
+
+    Returns the parity figures. Raises WorkFailed on a mismatch, and then `target` is not written. The base is loaded in full
+    precision, also where it was trained in 4 bits.
+    """
+    quiet()
+    trained = load(base, dtype=dtype, adapter=str(adapter), device=device)
+    tokenizer = _tokenizer_of(adapter, trained)
+    merged = load(base, dtype=dtype, adapter=str(adapter), device=device).model.merge_and_unload().eval()
+    candidate = Loaded(merged, tokenizer, str(target), trained.device)
+    found = parity.compare(Loaded(trained.model, tokenizer, trained.ref, trained.device), candidate, prompts)
+    parity.require(found)
+    building = target.with_name(f".{target.name}.merging")
+    shutil.rmtree(building, ignore_errors=True)
+    merged.save_pretrained(building)
+    save_plain(building, target, tokenizer)
+    shutil.rmtree(building, ignore_errors=True)
+    return found.as_dict()
+
+
+def export(
+    model: Path,
+    target: Path,
+    *,
+    prompts: Sequence[list[int]],
+    kind: str = "folder",
+    dtype: str | None = None,
+    adapter: Path | None = None,
+) -> dict[str, Any]:
+    """Exports a trained student to `target` and returns the parity figures.
+
+    kind: folder (merged safetensors; `dtype` float32 | bfloat16 | float16 casts it), adapter (needs `adapter`), or gguf. Raises
+    UserError for what can't be done here, WorkFailed when the result isn't the trained student.
+    """
+    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+        raise UserError(f"{target} is there already and is not empty. Give another place, or remove it.")
+    if kind == "gguf":
+        raise UserError(
+            "There is no maintained Python package that converts to GGUF; llama.cpp's own script does. Run `distil "
+            "export` as a "
+            f"folder, then `python convert_hf_to_gguf.py {target} --outfile student.gguf` from a llama.cpp checkout of "
+            "your version."
+        )
+    if kind == "adapter":
+        if adapter is None or not adapter.is_dir():
+            raise UserError(
+                "This student has no adapter (it was not trained with student.adapter: lora). Export it as a folder."
+            )
+        shutil.copytree(adapter, target, dirs_exist_ok=True)
+        return {}
+    if kind != "folder":
+        raise UserError(f"The export format {kind!r} is not known; expected one of {', '.join(FORMATS)}.")
+    quiet()
+    trained = load(str(model))
+    building = target.with_name(f".{target.name}.exporting")
+    shutil.rmtree(building, ignore_errors=True)
+    cast = load(str(model), dtype=dtype or "auto")
+    cast.model.save_pretrained(building)
+    cast.tokenizer.save_pretrained(building)
+    try:
+        again = load(str(building), dtype=dtype or "auto")
+        found = parity.compare(trained, again, prompts)
+        parity.require(found)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        building.rename(target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return found.as_dict()
+
+
+def _tokenizer_of(adapter: Path, trained: Loaded) -> Any:
+    from distil.models.load import load_tokenizer
+
+    has_own = (adapter / "tokenizer_config.json").is_file()
+    return load_tokenizer(str(adapter)) if has_own else trained.tokenizer

@@ -1,0 +1,119 @@
+"""Is an exported student the student that was trained? Compared on real prompts before an export is accepted.
+
+"Good before the export, bad after" is the field's most common complaint: a wrong merge, a lost chat template, another end
+token. Not an evaluation of quality (distil.evaluate). Called by export.py and by `distil export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distil.errors import UserError, WorkFailed
+from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
+from distil.models.generate import generate
+from distil.models.load import Loaded, stop_ids
+from distil.records import Sampling
+
+TOP_K = 10
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How two models compare on some prompts."""
+
+    prompts: int
+    """Compared prompts."""
+    greedy_equal: float
+    """Share of prompts with exactly the same greedy tokens."""
+    greedy_prefix: float
+    """Share of greedy tokens before the first difference: one flipped near-tie costs only what follows it."""
+    top_k_overlap: float
+    """Mean share of the 10 most probable next tokens that both have in common, over all positions of the prompts' answers."""
+    kl: float
+    """Mean KL(trained || exported) in nats at these positions."""
+    template_equal: bool
+    """The chat template has the same bytes, and the tokenizer gives the same ids."""
+    eos_equal: bool
+    """The same tokens end an answer."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {name: round(value, 8) if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+def compare(trained: Loaded, exported: Loaded, prompts: Sequence[list[int]], *, max_tokens: int = 48) -> Parity:
+    """Greedy answers of both to `prompts` (token ids), and both distributions along the trained student's answers."""
+    import torch
+
+    if not prompts:
+        raise UserError(
+            "An export is compared on prompts, and there are none. Expected curated examples in this project."
+        )
+    sampling = Sampling(temperature=0, max_tokens=max_tokens)
+    answers = [generate(side, prompts, sampling) for side in (trained, exported)]
+    pairs = [(mine.token_ids, theirs.token_ids) for mine, theirs in zip(*answers, strict=True)]
+    prefix = [_common(mine, theirs) / max(len(mine), len(theirs), 1) for mine, theirs in pairs]
+    overlap, kl, positions = 0.0, 0.0, 0
+    with torch.inference_mode():
+        for prompt, (mine, _) in zip(prompts, pairs, strict=True):
+            ids = prompt + mine
+            p, q = (_answer_logprobs(side, ids, len(prompt)) for side in (trained, exported))
+            size = min(p.shape[1], q.shape[1])
+            p, q = p[:, :size], q[:, :size]
+            kl += float((p.exp() * (p - q)).sum())
+            k = min(TOP_K, size)
+            tops = [set(row.tolist()) for row in p.topk(k).indices], [set(row.tolist()) for row in q.topk(k).indices]
+            overlap += sum(len(a & b) / k for a, b in zip(*tops, strict=True))
+            positions += p.shape[0]
+    same_template = template_fingerprint(trained.tokenizer) == template_fingerprint(exported.tokenizer)
+    return Parity(
+        prompts=len(prompts),
+        greedy_equal=sum(mine == theirs for mine, theirs in pairs) / len(pairs),
+        greedy_prefix=sum(prefix) / len(prefix),
+        top_k_overlap=overlap / max(positions, 1),
+        kl=kl / max(positions, 1),
+        template_equal=same_template
+        and tokenizer_fingerprint(trained.tokenizer) == tokenizer_fingerprint(exported.tokenizer),
+        eos_equal=stop_ids(trained.model, trained.tokenizer) == stop_ids(exported.model, exported.tokenizer),
+    )
+
+
+def require(parity: Parity, *, max_kl: float = 0.01, min_prefix: float = 0.9, min_overlap: float = 0.9) -> None:
+    """Raises WorkFailed when the exported student is another one. The limits leave room for a change of dtype, not
+    for a bug."""
+    faults = []
+    if not parity.template_equal:
+        faults.append("the chat template or the tokenizer differs")
+    if not parity.eos_equal:
+        faults.append("other tokens end an answer")
+    if not parity.kl <= max_kl:  # also catches nan
+        faults.append(f"its distributions differ by {parity.kl:.4f} nats a token (at most {max_kl:g})")
+    if parity.greedy_prefix < min_prefix:
+        faults.append(f"only {parity.greedy_prefix:.0%} of the greedy tokens agree (at least {min_prefix:.0%})")
+    if parity.top_k_overlap < min_overlap:
+        faults.append(f"only {parity.top_k_overlap:.0%} of the likeliest tokens agree (at least {min_overlap:.0%})")
+    if faults:
+        raise WorkFailed(
+            f"The exported student is not the one that was trained: {'; '.join(faults)}, on {parity.prompts} prompts. "
+            "Nothing was "
+            "exported. Export in the dtype of the training, or without quantising."
+        )
+
+
+def _answer_logprobs(side: Loaded, ids: list[int], start: int) -> Any:
+    import torch
+
+    tokens = torch.tensor([ids], device=side.device)
+    logits = side.model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
+    return torch.log_softmax(logits[0, start - 1 : -1].double().cpu(), -1)  # (answer, V)
+
+
+def _common(mine: list[int], theirs: list[int]) -> int:
+    count = 0
+    for a, b in zip(mine, theirs, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

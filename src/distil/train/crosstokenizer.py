@@ -1,0 +1,180 @@
+"""A teacher with another tokenizer: the same conversation in both tokenizers, aligned by the bytes of the answers.
+
+The mathematics is in distil.objectives (spans.py, crosstokenizer.py); here both sides are rendered with their own chat
+templates, run, and their answer rows are paired. Not for teachers of the student's family (sources.OnlineSource is exact).
+Made by assemble.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distil.errors import UserError
+from distil.models.load import Loaded, context_length
+from distil.models.render import render, special_ids
+from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
+from distil.objectives.spans import Spans, VocabularyMatch, aligned_spans, joined_spans, matched_vocabulary
+from distil.train.batches import MicroBatch, pad
+from distil.train.data import IGNORED, Tokenised
+from distil.train.sources import Signal
+from distil.train.student import Head, Weights, causal_model, counted, hidden_rows
+
+
+class CrossTokenizerSource:
+    """Gives the trainer a loss of its own for each micro-batch."""
+
+    packs = True  # the student packs as it likes; the teacher's side is padded
+
+    def __init__(self, teacher: Loaded, student: Loaded, method: str) -> None:
+        self.teacher, self.student, self.method = teacher, student, method
+        teacher.model.eval().requires_grad_(False)
+        self.weights = Weights()
+        self._sides: dict[str, tuple[Tokenised, Spans]] = {}
+        self._match: VocabularyMatch | None = None
+        self._bytes = {id(side.tokenizer): TokenBytes(side.tokenizer) for side in (teacher, student)}
+
+    def check(self, examples: Sequence[Tokenised], weights: Weights) -> None:
+        """Renders and aligns everything once. Raises UserError where the vocabularies share nothing or answers don't fit."""
+        self.weights = weights
+        limit = context_length(causal_model(self.teacher.model))
+        groups = 0
+        for example in examples:
+            theirs, spans = self._align(example)
+            groups += len(spans)
+            if limit is not None and len(theirs.input_ids) > limit:
+                raise UserError(
+                    f"Example {example.id} has {len(theirs.input_ids):,} tokens for the teacher, which reads at most {limit:,}."
+                )
+        if not groups:
+            raise UserError(
+                "Not one group of tokens of teacher and student covers the same text: nothing can be compared."
+            )
+        if self.method == "spans":
+            sizes = [
+                causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)
+            ]
+            self._match = matched_vocabulary(
+                self._bytes[id(self.student.tokenizer)].vocabulary(),
+                self._bytes[id(self.teacher.tokenizer)].vocabulary(),
+                *sizes,
+            )
+            if self.student.device.type != "cpu":
+                device = self.student.device
+                self._match = VocabularyMatch(
+                    self._match.student_ids.to(device), self._match.teacher_ids.to(device), *sizes
+                )
+
+    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
+        """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
+        sides = [self._align(example) for example in batch.examples]
+        theirs = pad([side for side, _ in sides], int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
+        with torch.no_grad():
+            inner = causal_model(self.teacher.model)
+            teacher_keep, teacher_labels = counted(theirs.labels, theirs.documents)
+            hidden = hidden_rows(inner, theirs)
+            targets = Head.of(inner).dense(hidden.reshape(-1, hidden.shape[-1])[teacher_keep])
+        parts, ours_at, theirs_at = [], 0, 0
+        for example, (side, spans) in zip(batch.examples, sides, strict=True):
+            parts.append(spans.moved(ours_at, theirs_at))
+            ours_at, theirs_at = ours_at + example.learned, theirs_at + side.learned
+        spans = joined_spans(parts).to(self.student.device)
+
+        def loss(rows: Tensor, head: Head, labels: Tensor) -> dict[str, Tensor]:
+            done = cross_tokenizer_distillation(
+                rows, head.weight, targets, labels, teacher_labels, spans, self._how(head), head.bias
+            )
+            return {"loss": done.total, "distill": done.distill, "label": done.label}
+
+        return Signal(loss=loss)
+
+    def _how(self, head: Head) -> CrossTokenizer:
+        weights = self.weights
+        return CrossTokenizer(
+            method=self.method,
+            match=self._match,
+            divergence=weights.divergence,
+            beta=weights.beta,
+            alpha=weights.alpha,
+            temperature=weights.temperature,
+            distill_weight=weights.distill_weight,
+            label_weight=weights.label_weight,
+            logit_scale=head.scale,
+            logit_softcap=head.softcap,
+        )
+
+    def _align(self, example: Tokenised) -> tuple[Tokenised, Spans]:
+        """The teacher's rendering of an example and the groups of its learned tokens. Done once an example."""
+        if example.id not in self._sides:
+            rendered = render(self.teacher.tokenizer, example.messages)
+            labels = [IGNORED, *rendered.labels[1:]]
+            theirs = Tokenised(example.id, rendered.input_ids, labels, 0)
+            ends = [
+                self._bytes[id(side.tokenizer)].ends([token for token in tokenised.labels if token != IGNORED])
+                for side, tokenised in ((self.student, example), (self.teacher, theirs))
+            ]
+            self._sides[example.id] = (theirs, aligned_spans(*ends))
+        return self._sides[example.id]
+
+
+class TokenBytes:
+    """The bytes that each id of a tokenizer stands for: the one spelling in which two vocabularies can be compared."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.special = special_ids(tokenizer)
+        self._known: dict[int, bytes] = {}
+        self._tokens = {index: token for token, index in tokenizer.get_vocab().items()}
+        self._byte_level = _is_byte_level(tokenizer)
+
+    def of(self, token: int) -> bytes:
+        """Bytes of one id; a control token has none."""
+        if token not in self._known:
+            self._known[token] = b"" if token in self.special else self._spell(token)
+        return self._known[token]
+
+    def _spell(self, token: int) -> bytes:
+        text = self._tokens.get(token, "")
+        if self._byte_level:
+            table = _byte_of_character()
+            if all(character in table for character in text):
+                return bytes(table[character] for character in text)
+        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):  # sentencepiece's byte fallback
+            return bytes([int(text[3:5], 16)])
+        return text.replace("▁", " ").encode()
+
+    def ends(self, ids: Sequence[int]) -> list[int]:
+        """For each token the byte offset at which it ends."""
+        total, ends = 0, []
+        for token in ids:
+            total += len(self.of(token))
+            ends.append(total)
+        return ends
+
+    def vocabulary(self) -> dict[Any, int]:
+        """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
+        found: dict[Any, int] = {}
+        for token in sorted(self._tokens):
+            spelled = self.of(token)
+            if spelled:
+                found.setdefault(spelled, token)
+        found["<end of answer>"] = int(self.tokenizer.eos_token_id)
+        return found
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and "ByteLevel" in repr(backend.decoder)
+
+
+@cache
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's printable stand-ins for bytes (Radford et al. 2019): character -> byte."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(byte): byte for byte in printable}
+    rest = [byte for byte in range(256) if byte not in set(printable)]
+    return table | {chr(256 + place): byte for place, byte in enumerate(rest)}

@@ -1,0 +1,72 @@
+"""Texts that the student writes itself, for on-policy distillation (GKD, Agarwal et al. 2024): lambda is the share of them.
+
+Learning from one's own texts shows the teacher the mistakes that the student really makes. Which examples are rolled out is a
+function of (seed, step, example), so that a resume repeats it. Not the loss: a rollout goes through the same divergence as a
+fixed answer, without cross-entropy. Made by work.py, called by trainer.py once a step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distil.models.generate import generate
+from distil.models.load import Loaded, context_length
+from distil.records import Sampling
+from distil.train.data import IGNORED, Tokenised
+
+Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
+"""(prompts, sampling, seed) -> token ids that continue each prompt."""
+
+
+class Rollouts:
+    """Splits the examples of a step into fixed ones and ones whose answer the student writes now."""
+
+    def __init__(self, write: Writer, *, share: float, sampling: Sampling, context: int | None, seed: int) -> None:
+        self.write, self.share, self.sampling = write, share, sampling
+        self.context, self.seed = context, seed
+
+    def __call__(self, examples: Sequence[Tokenised], step: int) -> tuple[list[Tokenised], list[Tokenised]]:
+        """(fixed, written by the student); an empty text leaves its example fixed."""
+        chosen = [e for e in examples if self._draw(step, e.id) < self.share and self._has_room(e)]
+        if not chosen:
+            return list(examples), []
+        prompts = [e.input_ids[: e.prompt_length] for e in chosen]
+        texts = self.write(prompts, self.sampling, self._seed(step, chosen[0].id))
+        written = [_rollout(e, text) for e, text in zip(chosen, texts, strict=True) if text]
+        done = {example.id for example in written}
+        return [e for e in examples if e.id not in done], written
+
+    def _has_room(self, example: Tokenised) -> bool:
+        return self.context is None or example.prompt_length < self.context
+
+    def _seed(self, step: int, example_id: str) -> int:
+        digest = hashlib.blake2b(f"{self.seed}/{step}/{example_id}".encode(), digest_size=7).digest()
+        return int.from_bytes(digest, "big")
+
+    def _draw(self, step: int, example_id: str) -> float:
+        return self._seed(step, example_id) / (1 << 56)
+
+
+def _rollout(example: Tokenised, text: list[int]) -> Tokenised:
+    prompt = example.input_ids[: example.prompt_length]
+    return Tokenised(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), example.messages[:-1])
+
+
+def in_process(model: Any, tokenizer: Any, device: Any, batch_size: int = 64) -> Writer:
+    """Generates with the weights that are being trained."""
+    loaded = Loaded(model, tokenizer, "the student", device)
+
+    def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:
+        answers = generate(loaded, prompts, sampling, batch_size=batch_size, seed=seed)
+        return [answer.token_ids for answer in answers]
+
+    return write
+
+
+def room(model: Any, longest_answer: int, asked: int | None) -> int:
+    """Most tokens of a rollout: what was asked for, else the longest training answer; never more than the context."""
+    limit = context_length(model)
+    wanted = asked if asked is not None else longest_answer
+    return wanted if limit is None else min(wanted, limit)

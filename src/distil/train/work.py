@@ -1,0 +1,231 @@
+"""A training from its first check to the saved model, in this process (one of several under torchrun).
+
+stage.py calls `train_student` directly, or lets launch.py start worker.py, which calls it in every process. All files of
+work/train/NAME but the manifest are written here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distil.calls.config import TeacherConfig
+from distil.errors import Interrupted, UserError
+from distil.ids import content_id
+from distil.models.config import StudentConfig
+from distil.progress import bar
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_json, write_json
+from distil.train import assemble
+from distil.train.attention import can_pack
+from distil.train.config import TrainConfig
+from distil.train.data import Tokenised, load_examples, marked_text, tokenise
+from distil.train.student import causal_model, untaught
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training needs to know; goes to worker processes as JSON."""
+
+    root: Path
+    name: str
+    section: TrainConfig
+    student: StudentConfig
+    teacher: TeacherConfig | None = None
+    max_steps: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        return Project(self.root).stage("train", self.name)
+
+    def fingerprint(self, train: list[Tokenised]) -> str:
+        """Hash of all that a checkpoint depends on; a checkpoint of another hash is not resumed."""
+        settings = self.section.model_dump(
+            mode="json", exclude={"log_steps", "checkpoint_minutes", "checkpoint_steps", "report_to"}
+        )
+        data = [[e.id, e.input_ids, e.prompt_length] for e in train]
+        teacher = self.teacher.model if self.teacher else None
+        return content_id("job", [settings, self.student.model_dump(mode="json"), teacher, self.max_steps, data])
+
+
+@dataclass
+class Prepared:
+    """Everything that a training needs, checked."""
+
+    student: Any
+    trainer: Any
+    recipe: Any
+    train: list[Tokenised]
+    validation: list[Tokenised]
+    dropped: int
+
+
+def prepare(job: Job) -> Prepared:
+    """Loads, renders and checks everything. Raises UserError before anything is trained."""
+    project, section = Project(job.root), job.section
+    student = assemble.load_student(job.student, section, assemble.device_of_process())
+    train, validation, dropped = _data(project, section, student)
+    packing = section.packing and can_pack(causal_model(student.model))
+    source = assemble.source_of(section, project, job.teacher, student, packing=packing)
+    packing = packing and getattr(source, "packs", True)
+    weights = assemble.weights_of(section)
+    source.check([*train, *validation], weights)
+    from distil.train.trainer import DistilTrainer, Recipe
+
+    recipe = Recipe(
+        weights=weights,
+        source=source,
+        packing=packing,
+        batch_size=section.batch_size,
+        micro_tokens=assemble.micro_tokens(section, student.device),
+        seed=section.seed,
+        rollouts=assemble.rollouts_of(section, student, train),
+    )
+    arguments = assemble.arguments(section, job.folder, student.device, job.max_steps, bool(validation))
+    trainer = DistilTrainer(student.model, arguments, recipe, train, validation, student.tokenizer)
+    return Prepared(student, trainer, recipe, train, validation, dropped)
+
+
+def _data(project: Project, section: TrainConfig, student: Any) -> tuple[list[Tokenised], list[Tokenised], int]:
+    limit = assemble.max_length(section, student.model)
+    options: dict[str, Any] = {"max_length": limit, "too_long": section.too_long}
+    examples = load_examples(project.split("train"), section.target)
+    train, dropped = tokenise(student.tokenizer, examples, label="training examples", **options)
+    validation: list[Tokenised] = []
+    path = project.split("validation")
+    if section.validation_examples and path.exists() and path.stat().st_size:
+        held_out = load_examples(path, section.target, section.validation_examples)
+        validation, _ = tokenise(
+            student.tokenizer, held_out, max_length=limit, too_long=section.too_long, label="validation examples"
+        )
+    if section.early_stopping is not None and not validation:
+        raise UserError(
+            "train.early_stopping needs validation examples, and there are none. Set curate.validation above 0."
+        )
+    return train, validation, dropped
+
+
+def train_student(job: Job) -> dict[str, Any]:
+    """Trains, saves model/ (and adapter/), and returns facts for the manifest. Raises Interrupted after Ctrl-C,
+    with a checkpoint."""
+    from distil.models.load import quiet
+    from distil.train.recorder import Recorder, whole_checkpoints
+    from distil.train.selfcheck import before_training
+
+    started = time.perf_counter()
+    quiet()
+    ready = prepare(job)
+    trainer = ready.trainer
+    checks = before_training(ready)
+    first = trainer.is_world_process_zero()
+    resume = _resume_from(job, ready.train, first)
+    if first:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        marked = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
+        (job.folder / "first_batch.txt").write_text("\n\n".join(marked) + "\n", encoding="utf-8")
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    with bar(f"Training {job.name}", unit="steps") as running:
+        recorder = Recorder(
+            job.folder,
+            running,
+            checkpoint_minutes=job.section.checkpoint_minutes,
+            checkpoint_steps=job.section.checkpoint_steps,
+            patience=job.section.early_stopping,
+        )
+        recorder.trainer = trainer
+        trainer.add_callback(recorder)
+        with recorder.catching_interrupts():
+            outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if recorder.interrupted:
+        kept = whole_checkpoints(job.folder / "checkpoints")
+        raise Interrupted(
+            f"Stopped after step {trainer.state.global_step} of {trainer.state.max_steps}. "
+            f"`distil train --as {job.name}` goes on from there ({len(kept)} checkpoint{'s' if len(kept) != 1 else ''} kept)."
+        )
+    saved = _save(job, ready, first)
+    history = trainer.state.log_history
+    return {
+        "steps": int(outcome.global_step),
+        "seconds": round(time.perf_counter() - started, 2),
+        "training_seconds": round(float(outcome.metrics.get("train_runtime", 0.0)), 2),
+        "examples": len(ready.train),
+        "dropped_for_length": ready.dropped,
+        "tokens_seen": int(trainer.seen_tokens),
+        "final": _last(history, "loss"),
+        "validation": _last(history, "eval_loss"),
+        "micro_batch_tokens": int(trainer.micro_tokens),
+        "resumed_from": resume.name if resume else None,
+        "device": str(ready.student.device),
+        "processes": int(trainer.args.world_size),
+        "checks": [f"{check.name}: {check.detail}" for check in checks],
+        **saved,
+    }
+
+
+def _resume_from(job: Job, train: list[Tokenised], first: bool) -> Path | None:
+    """The newest whole checkpoint of the same job; anything else in the folder is removed."""
+    from distil.train.recorder import whole_checkpoints
+
+    folder = job.folder / "checkpoints"
+    mine = job.fingerprint(train)
+    stamp = folder / "job.json"
+    known = read_json(stamp)["job"] if stamp.exists() else None
+    whole = whole_checkpoints(folder) if known == mine else []
+    if first:
+        for path in folder.glob("checkpoint-*"):
+            if path not in whole:
+                shutil.rmtree(path, ignore_errors=True)
+        if not whole:
+            shutil.rmtree(job.folder / "best", ignore_errors=True)
+            (job.folder / "metrics.jsonl").unlink(missing_ok=True)
+            write_json(stamp, {"job": mine})
+    return whole[-1] if whole else None
+
+
+def _save(job: Job, ready: Prepared, first: bool) -> dict[str, Any]:
+    """model/ as a plain Hugging Face folder, adapter/ beside it for LoRA; the best weights where early stopping kept them."""
+    from distil.models.export import merge_adapter, save_plain
+
+    best = job.folder / "best"
+    untaught(ready.student.model)
+    target = job.folder / "model"
+    lora = job.student.adapter == "lora"
+    temporary = job.folder / ".saving"
+    if first:
+        shutil.rmtree(temporary, ignore_errors=True)
+    if best.exists():
+        source = best
+    else:
+        ready.trainer.save_model(str(temporary))  # every process: sharded weights are gathered
+        source = temporary
+    facts: dict[str, Any] = {}
+    if first:
+        if lora:
+            _replace(source, job.folder / "adapter", ready.student.tokenizer)
+            facts["parity"] = merge_adapter(
+                job.student.model,
+                job.folder / "adapter",
+                target,
+                prompts=[e.input_ids[: e.prompt_length] for e in ready.train[:8]],
+            )
+        else:
+            save_plain(source, target, ready.student.tokenizer)
+        for path in (temporary, best):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    return facts
+
+
+def _replace(source: Path, target: Path, tokenizer: Any) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("training_args.bin"))
+    tokenizer.save_pretrained(target)
+
+
+def _last(history: list[dict[str, Any]], key: str) -> dict[str, Any] | None:
+    return next((line for line in reversed(history) if key in line), None)

@@ -1,0 +1,71 @@
+"""The entry of one training process under torchrun: `python -m distil.train.worker JOB.json`.
+
+Also what a cluster's own launcher starts (accelerate launch, srun torchrun): see docs/training.md. The first process
+writes what the stage's manifest needs beside the job's file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from distil.calls.config import TeacherConfig
+from distil.errors import DistilError
+from distil.models.config import StudentConfig
+from distil.runs.jsonl import read_json, write_json
+from distil.train.config import TrainConfig
+from distil.train.work import Job, train_student
+
+
+def job_to_json(job: Job) -> dict[str, Any]:
+    """A job as a JSON object."""
+    return {
+        "root": str(job.root),
+        "name": job.name,
+        "section": job.section.model_dump(mode="json"),
+        "student": job.student.model_dump(mode="json"),
+        "teacher": job.teacher.model_dump(mode="json") if job.teacher else None,
+        "max_steps": job.max_steps,
+    }
+
+
+def job_from_json(value: dict[str, Any]) -> Job:
+    """The inverse of `job_to_json`."""
+    return Job(
+        Path(value["root"]),
+        value["name"],
+        TrainConfig.model_validate(value["section"]),
+        StudentConfig.model_validate(value["student"]),
+        TeacherConfig.model_validate(value["teacher"]) if value["teacher"] else None,
+        value["max_steps"],
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Trains and writes JOB.result.json; a known error goes to JOB.error.json and its exit code back to the launcher."""
+    path = Path(arguments[0])
+    first = int(os.environ.get("RANK", "0")) == 0
+    try:
+        facts = train_student(job_from_json(read_json(path)))
+    except DistilError as error:
+        if first:
+            write_json(path.with_suffix(".error.json"), {"kind": type(error).__name__, "message": str(error)})
+        return error.exit_code
+    finally:
+        _leave()
+    if first:
+        write_json(path.with_suffix(".result.json"), facts)
+    return 0
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
