@@ -102,12 +102,16 @@ def build_from_answers(project: Project, section: SignalsConfig, teacher: str, s
     answer_of = {example.id: example.answer_id for example in examples}
     counts = Counts()
     mapping = _Mapping(tokenizer)
+    waiting: list[tuple[Item, bytes]] = []
     with Ledger(project.ledger) as ledger, ShardWriter(project.signals, "api", section.shard_mb * 2**20) as writer:
         for item in track(left, "signals", unit="examples"):
             said = logprobs_of(ledger, calls.get(answer_of[item.example_id] or ""))
             rows = rows_of(item, said, mapping, spec.k, counts)
-            writer.add(item.example_id, len(item.positions), hash_of(item), encode(rows, spec.layout))
-    _refuse_useless(counts, teacher, reused)
+            waiting.append((item, encode(rows, spec.layout)))
+            if counts.aligned or reused:  # nothing is stored before one reply was of use
+                _store(writer, waiting)
+    if waiting:
+        raise UserError(_useless(counts, teacher))
     return Done(reused, len(rendered.too_long), counts.notes())
 
 
@@ -215,15 +219,19 @@ def _bytes(entry: Mapping[str, Any]) -> bytes:
     return bytes(raw) if raw else str(entry["token"]).encode()
 
 
-def _refuse_useless(counts: Counts, teacher: str, reused: int) -> None:
-    if counts.aligned or reused:
-        return
+def _store(writer: ShardWriter, waiting: list[tuple[Item, bytes]]) -> None:
+    for item, payload in waiting:
+        writer.add(item.example_id, len(item.positions), hash_of(item), payload)
+    waiting.clear()
+
+
+def _useless(counts: Counts, teacher: str) -> str:
     if counts.other_tokens:
-        raise UserError(
+        return (
             f"{teacher} cuts its answers into other tokens than the student ({counts.other_tokens:,} replies, none agrees), so "
             "its alternatives cannot be taught token by token. Train on the answers (train.method: sft), or use an open teacher."
         )
-    raise UserError(
+    return (
         f"None of the {counts.without:,} stored replies of {teacher} carries log-probabilities. Set sampling.top_logprobs: 20 "
         "for it and run `distil collect` (Anthropic and OpenAI's reasoning models give none), or train with method sft."
     )
