@@ -95,6 +95,10 @@ def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
 
 def _settings(config: Config, stage: str) -> dict[str, Any] | None:
     """The resolved settings that a stage's manifest keeps, to compare; None = not compared (the report has none)."""
+    if stage == "collect":
+        from distil.collect.stage import settings_of
+
+        return settings_of(config.collect, config.teachers)
     section = getattr(config, stage, None)
     return section.model_dump(mode="json") if section is not None else None
 

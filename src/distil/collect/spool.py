@@ -39,12 +39,25 @@ class Spool:
             self._file.close()
         self._part.unlink(missing_ok=True)
 
+    def has(self, number: int) -> bool:
+        """Something was kept at that place."""
+        return number < len(self._offsets) and self._offsets[number] != MISSING
+
     def add(self, number: int, record: Record) -> None:
         """Keeps a record at its place in the order. Raises WorkFailed when the disk is full."""
+        self._keep(number, record_line(record).encode("utf-8", "surrogatepass") + b"\n")
+
+    def copy(self, number: int, offset: int) -> None:
+        """Keeps a line of the file as it was before."""
+        with self.path.open("rb") as before:
+            before.seek(offset)
+            self._keep(number, before.readline().rstrip(b"\r\n") + b"\n")
+
+    def _keep(self, number: int, line: bytes) -> None:
         assert self._file is not None, "used outside its block"
         try:
             end = self._file.seek(0, os.SEEK_END)
-            self._file.write(record_line(record).encode("utf-8", "surrogatepass") + b"\n")
+            self._file.write(line)
         except OSError as error:
             raise WorkFailed(
                 f"Could not write beside {self.path}: {error.strerror}. Every answer is in the ledger; free some space and "

@@ -137,7 +137,8 @@ def test_rows_that_never_work_end_in_the_list_and_cost_nothing(desk: Desk) -> No
     bad, good = desk.row("bad"), desk.row("good")
     run, ledger = desk.go(lambda batches: batches.buy([bad, good]))
     assert run.answered == 1 and set(run.problems) == {bad.key} and desk.created == 3
-    assert ledger.find(bad.key) is None
+    stored = ledger.find(bad.key)
+    assert stored is not None and stored.call.status == "failed" and stored.call.usd == 0 and not stored.open
 
 
 def test_killed_after_creating_a_batch_it_is_found_again_and_not_bought_twice(desk: Desk) -> None:
@@ -180,7 +181,9 @@ def test_killed_while_it_waits_the_next_run_goes_on_waiting(desk: Desk) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    desk.go(interrupted)
+    _, ledger = desk.go(interrupted)
+    stored = ledger.find(rows[0].key)
+    assert stored is not None and stored.open and stored.call.tier == "batch"
     run, ledger = desk.go(
         lambda batches: batches.buy([row for row in rows if row.key not in desk.shelf.keys_in_flight()])
     )

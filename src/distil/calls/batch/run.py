@@ -21,11 +21,12 @@ from distil.calls.batch.queue import RowQueue
 from distil.calls.catalog import Opened
 from distil.calls.faults import GarbledReply
 from distil.calls.identify import endpoint_of
-from distil.calls.keys import wire_bytes
+from distil.calls.keys import timestamp, wire_bytes
 from distil.calls.ledger import Ledger, Recorded
 from distil.calls.prices import PriceQuote
 from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.rows import Intent
 from distil.errors import BudgetReached, WorkFailed
 
 ROUNDS = 3
@@ -100,16 +101,17 @@ class BatchRun:
     async def _submit(self, rows: Sequence[Row]) -> Job | None:
         """None: it did not come to be, ask again."""
         job = self._shelf.new(self._purse.model, self._endpoint, rows)
+        await asyncio.to_thread(self._ledger.intend, [self._intent(row) for row in rows])
         try:
             batch_id: str | None = await self._api.submit(job, self._shelf.rows(job), self._shelf.upload_path(job))
         except Lost:
             batch_id = await self._search(job)
         except Exception:
-            self._shelf.drop(job)
+            await self._drop(job)
             raise
         if batch_id is not None:
             return self._shelf.save(job, state="created", batch_id=batch_id)
-        self._shelf.drop(job)
+        await self._drop(job)
         self._lost += 1
         if self._lost >= ROUNDS:
             raise WorkFailed(
@@ -142,7 +144,7 @@ class BatchRun:
                     again += await self._take_in(job)
                     ended_rows += job.rows
                 else:
-                    again += self._refused(job, progress.message, progress.too_much)
+                    again += await self._refused(job, progress.message, progress.too_much)
                     ended_rows += job.rows
             waiting = still
             self.show(ended_rows + done, total, f"{len(still)} batches open, ${self.usd:,.4f} spent")
@@ -157,7 +159,7 @@ class BatchRun:
             return job
         found = await self._api.find(job)
         if found is None:
-            self._shelf.drop(job)
+            await self._drop(job)
             return None
         return self._shelf.save(job, state="created", batch_id=found)
 
@@ -186,8 +188,29 @@ class BatchRun:
                 self.problems[key] = problem
                 if problem.retryable and self._tries[key] < ROUNDS:
                     again.append(self._shelf.row_at(file, offsets[key]))
+        await asyncio.to_thread(self._ledger.fail, [(key, problem.why) for key, problem in problems.items()])
         self._shelf.finish(job)
         return again
+
+    async def _drop(self, job: Job) -> None:
+        """The batch never came to be: its rows may be asked again, also live."""
+        keys = [(row.key, "its batch was never created") for row in self._shelf.rows(job)]
+        await asyncio.to_thread(self._ledger.fail, keys)
+        self._shelf.drop(job)
+
+    def _intent(self, row: Row) -> Intent:
+        """Marks the row as being in a batch, so that no live request asks for it meanwhile."""
+        return Intent(
+            key=row.key,
+            purpose=self._purse.purpose,
+            model=self._purse.model,
+            endpoint=self._endpoint,
+            tier="batch",
+            sample=row.sample,
+            run=self._ledger.run,
+            reserve_usd=row.most_usd,
+            created=timestamp(),
+        )
 
     def _recorded(self, row: Row, result: Result) -> Recorded | Problem:
         if result.reply is None:
@@ -220,9 +243,9 @@ class BatchRun:
             self.usd += sum(reply.usd for reply in replies)
             replies.clear()
 
-    def _refused(self, job: Job, message: str, too_much: bool) -> list[Row]:
+    async def _refused(self, job: Job, message: str, too_much: bool) -> list[Row]:
         rows = list(self._shelf.rows(job))
-        self._shelf.drop(job)
+        await self._drop(job)
         if too_much and job.rows > 1:
             self._most_rows = max(1, min(self._most_rows, job.rows // 2))
             return rows

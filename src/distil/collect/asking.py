@@ -1,0 +1,122 @@
+"""Asks for everything that is wanted and spools the answers: one stream per teacher, empty answers once more, failures listed.
+
+Money, limits and durability are `Client`'s; the order of files is stage.py's. Nothing here is lost when it stops: the ledger
+has every reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from distil.calls.client import Client
+from distil.calls.faults import CallFailed
+from distil.calls.request import Reply, Request, Tier
+from distil.collect.asks import Ask, Failure
+from distil.collect.buying import Buyer
+from distil.collect.display import Display
+from distil.collect.spool import Spool
+
+MOST_TRIES_OF_EMPTY = 20
+Source = Callable[[int], Iterator[Ask]]
+"""Number of a teacher -> its asks, read lazily."""
+
+
+class _Try(NamedTuple):
+    ask: Ask
+    tier: Tier
+    again: int
+    """How often an empty answer came."""
+
+
+class Asking:
+    """One run of the asking. `insist`: ask again also for what was empty twice (--only failed)."""
+
+    def __init__(
+        self, client: Client, buyer: Buyer, answers: Spool, failures: Spool, display: Display, insist: bool = False
+    ) -> None:
+        self._client = client
+        self._buyer = buyer
+        self._answers = answers
+        self._failures = failures
+        self._display = display
+        self._insist = insist
+        self._under_way: dict[int, _Try] = {}
+
+    async def run(self, tiers: Sequence[Tier], source: Source) -> None:
+        """`tiers`: of each teacher. Raises what ends the run (BudgetReached, ...) after everything in flight was kept."""
+        await self._buyer.resume()
+        for number, tier in enumerate(tiers):
+            if tier == "batch":
+                await self._buyer.buy((ask, 0) for ask in source(number))
+        streams = [_first_tries(source(number), tier) for number, tier in enumerate(tiers)]
+        again = await self._round(streams)
+        for _ in range(MOST_TRIES_OF_EMPTY):
+            if not again:
+                return
+            await self._buyer.buy((one.ask, one.again) for one in again if one.tier == "batch")
+            again = await self._round([iter(again)])
+
+    async def _round(self, streams: Sequence[Iterator[_Try]]) -> list[_Try]:
+        """Asks, and returns what is worth asking once more."""
+        again: list[_Try] = []
+        async for request, result in self._client.map(*map(self._requests, streams)):
+            one = self._under_way.pop(id(request))
+            if isinstance(result, CallFailed):
+                self._fail(one.ask, result.fault.kind, str(result))
+            elif not is_empty(result):
+                self._answers.add(one.ask.number, one.ask.answer(result))
+                self._display.advance(self._client.stats, failed=False)
+            elif self._worth_another_try(result, one.again):
+                again.append(one._replace(again=one.again + 1))
+            else:
+                self._fail(one.ask, "empty", why_empty(result))
+        return again
+
+    def _requests(self, tries: Iterator[_Try]) -> Iterator[Request]:
+        for one in tries:
+            request = one.ask.request(one.tier, one.again)
+            problem = self._buyer.missing(request) if one.tier == "batch" else None
+            if problem is not None:
+                self._fail(one.ask, "batch", problem)
+                continue
+            self._under_way[id(request)] = one
+            yield request
+
+    def _worth_another_try(self, reply: Reply, tries: int) -> bool:
+        """Once; and when failures are asked for by name, once more than the ledger knows of."""
+        if reply.finish_reason != "stop":
+            return False  # truncated, filtered or refused: the same would come again
+        return tries == 0 or (self._insist and reply.cached and tries < MOST_TRIES_OF_EMPTY)
+
+    def _fail(self, ask: Ask, kind: str, why: str) -> None:
+        failure = Failure(
+            answer_id=ask.answer_id,
+            prompt_id=ask.prompt.id,
+            teacher=ask.teacher.model,
+            sample=ask.sample,
+            kind=kind,
+            why=why,
+        )
+        self._failures.add(ask.number, failure)
+        self._display.advance(self._client.stats, failed=True)
+
+
+def _first_tries(asks: Iterator[Ask], tier: Tier) -> Iterator[_Try]:
+    return (_Try(ask, tier, 0) for ask in asks)
+
+
+def is_empty(reply: Reply) -> bool:
+    """No text and no tool call: nothing to learn from."""
+    return not reply.text.strip() and not reply.tool_calls
+
+
+def why_empty(reply: Reply) -> str:
+    """For a person."""
+    if reply.finish_reason == "length":
+        tokens = reply.usage.reasoning_tokens
+        thinking = f" after {tokens:,} tokens of reasoning" if tokens else ""
+        return f"the answer is empty: it was cut off at max_tokens{thinking}; raise sampling.max_tokens"
+    if reply.finish_reason in ("content_filter", "refusal"):
+        return f"the answer is empty: the provider withheld it ({reply.finish_reason})"
+    return f"the answer is empty, also when asked again (finish_reason {reply.finish_reason})"

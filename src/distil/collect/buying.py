@@ -1,0 +1,104 @@
+"""The batch half of collecting: finds out what is not answered, buys it in batches, and finishes batches of earlier runs.
+
+The batches themselves are distil/calls/batch. Called by stage.py before anything is asked live.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from distil.calls.batch.job import Row, Shelf
+from distil.calls.batch.run import Problem, Purse, open_batches
+from distil.calls.catalog import open_teacher
+from distil.calls.config import TeacherConfig
+from distil.calls.estimate import Estimator
+from distil.calls.ledger import Ledger
+from distil.calls.prices import price_of
+from distil.calls.request import Request
+from distil.collect.asks import Ask
+from distil.collect.book import Book
+from distil.errors import UserError
+from distil.progress import bar
+from distil.runs.artifacts import Project
+
+
+class Buyer:
+    """Buys the answers of the teachers that are asked in batches."""
+
+    def __init__(
+        self, project: Project, ledger: Ledger, teachers: Sequence[TeacherConfig], cap_usd: float | None, poll_s: float
+    ) -> None:
+        self._root: Path = project.root
+        self._ledger = ledger
+        self._teachers = {teacher.model: teacher for teacher in teachers}
+        self._cap_usd = cap_usd
+        self._poll_s = poll_s
+        self._shelf = Shelf(project.stage("collect") / "batches")
+        self._book = Book(ledger, teachers, project.root)
+        self.usd = 0.0
+        self.answered = 0
+        self.problems: dict[str, Problem] = {}
+        """Ledger key -> why it has no answer."""
+
+    async def resume(self) -> None:
+        """Waits for the batches of earlier runs, whatever the tier is now. Raises UserError for a teacher that is gone."""
+        for model in dict.fromkeys(job.model for job in self._shelf.open_jobs()):
+            if model not in self._teachers:
+                raise UserError(
+                    f"A batch of {model} is not finished, and this model is no teacher any more in distil.yaml. Put it back "
+                    f"and run `distil collect` to fetch what was paid for, or delete {self._shelf.folder} to forget it."
+                )
+            await self._run(model, [])
+
+    async def buy(self, tries: Iterable[tuple[Ask, int]]) -> None:
+        """Buys what the ledger does not hold of (ask, how often an empty answer came); neighbours of one teacher together.
+
+        Raises BudgetReached, WorkFailed, UserError.
+        """
+        for model, group in itertools.groupby(tries, key=lambda one: one[0].teacher.model):
+            await self._run(model, self._rows(model, group))
+
+    def missing(self, request: Request) -> str | None:
+        """Why a request of the batch tier has no answer in the ledger; None when it has one. It is never asked live."""
+        identity = self._book.identify(request)
+        stored = self._ledger.find(identity.key)
+        if stored is not None and stored.call.status == "answered":
+            return None
+        problem = self.problems.get(identity.key)
+        return problem.why if problem is not None else "it was not answered in a batch"
+
+    async def _run(self, model: str, rows: Iterable[Row]) -> None:
+        teacher = self._teachers[model]
+        opened = open_teacher(teacher, root=self._root)
+        purse = Purse(model, price_of(model, teacher.price, "batch"), self._cap_usd)
+        async with open_batches(opened, self._ledger, self._shelf, purse, self._poll_s) as batches:
+            with bar(f"{model} in batches", None, "answers") as running:
+
+                def show(done: int, total: int, note: str) -> None:
+                    running.total = total
+                    running.update(done, note)
+
+                batches.show = show
+                try:
+                    await batches.buy(rows)
+                finally:
+                    self.usd += batches.usd
+                    self.answered += batches.answered
+                    self.problems |= batches.problems
+
+    def _rows(self, model: str, tries: Iterable[tuple[Ask, int]]) -> Iterator[Row]:
+        teacher, estimator = self._teachers[model], Estimator()
+        quote = price_of(model, teacher.price, "batch")
+        taken: set[str] = set()
+        for ask, again in tries:
+            request = ask.request("batch", again)
+            identity = self._book.identify(request)
+            entry = self._book.find(request, identity.key)
+            if identity.key in taken or (entry is not None and (entry.call.status == "answered" or entry.in_batch)):
+                continue
+            taken.add(identity.key)
+            assert identity.wire is not None, "only HTTP teachers have batches"
+            most = quote.most(estimator.most_input(request, len(identity.body)), request.sampling.max_tokens)
+            yield Row(identity.key, request.sample, identity.wire.body, most)
