@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from distil.config import Config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
-from distil.runs.manifest import State, stage_state
+from distil.runs.manifest import State, read_manifest, stage_state
 
 
 class Step(NamedTuple):
@@ -44,7 +44,20 @@ def steps(project: Project, config: Config, name: str | None = None) -> list[Ste
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
     """The state of one stage under the config as it is now."""
     state, why = stage_state(project, stage, name, _settings(config, stage))
+    if stage == "train" and state == "done":
+        state, why = _training_state(project, config, name, why)
     return Step(stage, name, state, why)
+
+
+def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:
+    """A finished training is stale, too, when another student is wanted or it was only a trial."""
+    manifest = read_manifest(project, "train", name)
+    notes = manifest.notes if manifest else {}
+    if notes.get("partial"):
+        return "stale", "it was a trial with --max-steps"
+    if notes.get("student") != config.student.model_dump(mode="json"):
+        return "stale", "the student section has changed"
+    return "done", why
 
 
 def default_name(config: Config) -> str:
@@ -95,6 +108,10 @@ def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
 
 def _settings(config: Config, stage: str) -> dict[str, Any] | None:
     """The resolved settings that a stage's manifest keeps, to compare; None = not compared (the report has none)."""
+    if stage == "collect":
+        from distil.collect.stage import settings_of
+
+        return settings_of(config.collect, config.teachers)
     if stage == "collect":
         from distil.collect.stage import settings_of
 

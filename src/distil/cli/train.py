@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, show_rows
 
 
 @distil_command("distil train --as logits --set train.method=logits --set train.temperature=2.0")
@@ -30,4 +30,4 @@ def command(context: Context, name: str | None, processes: int | None, max_steps
         teacher=config.teachers[0],
         max_steps=max_steps,
     )
-    context.emit(result, lambda: click.echo(str(result)))
+    context.emit(result, lambda: show_rows("Trained", result.rows()))
