@@ -149,7 +149,7 @@ def _training(
     )
     room = machine.memory * ROOM
     if need.total > room:
-        advice.append(_what_fits(shape, room, need.total, half, teacher))
+        advice.append(what_fits(shape, room, need.total, half, teacher))
     hours = training_seconds(shape, tokens, machine, teacher=teacher) / 3600
     if hours > 24:
         advice.append(
@@ -158,7 +158,7 @@ def _training(
     return hours, need.total / GIB
 
 
-def _what_fits(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
+def what_fits(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
     """The first of the article's fixes for out-of-memory that fits: checkpointing, LoRA, QLoRA, cached signals."""
     attempts: list[tuple[str, dict[str, bool], Shape | None]] = [
         ("--set train.gradient_checkpointing=true", {"checkpointing": True}, teacher),

@@ -57,7 +57,7 @@ def test_a_student_that_is_shown_to_be_as_good_ships() -> None:
 def test_a_student_between_useful_and_equal_ships_with_a_fallback_and_says_how_far_off_it_may_be() -> None:
     verdict = decision(student=0.90)
     assert verdict.decision == "SHIP WITH FALLBACK"
-    assert "5.0% is allowed" in verdict.sentence
+    assert "5 points are allowed" in verdict.sentence
 
 
 def test_few_prompts_are_no_proof_of_equality_and_are_named() -> None:

@@ -54,10 +54,10 @@ def decide(
     n = len(table[student][primary])
     findings = [
         *_enough(n),
-        *_better_than_base(primary, found_differences),
-        *_similar(table, student, groups, goals),
-        *_not_inferior(table, student, primary, groups, goals),
         *_retained(primary, retention, goals),
+        *_not_inferior(table, student, primary, groups, goals),
+        *_similar(table, student, groups, goals),
+        *_better_than_base(primary, found_differences),
     ]
     failures = [finding.text for finding in findings if finding.vote < 0]
     gaps = [finding.text for finding in findings if finding.vote == 0]
@@ -88,9 +88,9 @@ def _better_than_base(primary: str, found: list[Difference]) -> list[Finding]:
     row = next((d for d in found if d.versus == "base" and d.metric == primary), None)
     if row is None or row.difference.low is None:
         return []
-    said = f"{_signed(row.difference.mean)} {METRICS[primary].label} against the base model {_range(row.difference)}"
+    said = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
     if row.difference.low > 0:
-        return [Finding(1, f"distillation helped: {said}")]
+        return [Finding(1, f"better than the base model before distillation: {said}")]
     return [Finding(-1, f"no better than the base model before distillation: {said}")]
 
 
@@ -123,9 +123,9 @@ def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goal
     label = METRICS[primary].label
     said = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
     if result.passed:
-        return [Finding(1, f"{said}, proven less than {_percent(goals.margin)} worse")]
-    worst_case = "unknown" if math.isnan(result.shortfall.high) else _percent(result.shortfall.high)
-    return [Finding(0, f"{said}; up to {worst_case} worse, where {_percent(goals.margin)} is allowed")]
+        return [Finding(1, f"{said}, proven less than {_points(goals.margin)} worse")]
+    worst_case = "unknown" if math.isnan(result.shortfall.high) else f"{100 * result.shortfall.high:.1f}"
+    return [Finding(0, f"{said}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")]
 
 
 def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Finding]:
@@ -165,5 +165,5 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+def _points(value: float) -> str:
+    return f"{100 * value:g} points"

@@ -1,0 +1,207 @@
+"""Checks of the data: enough, whole, clean, and no test prompt among the training ones. Listed in checks.py."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from distil.doctor.evidence import Evidence
+from distil.doctor.finding import Finding
+from distil.records import Example
+
+LEAST_EXAMPLES = 1_000
+LEAST_TEST = 200
+REFUSAL = re.compile(
+    r"\A\W*(?:(?:i'?m|i am) (?:really |very |so )?sorry,? but\b|i (?:can'?t|cannot|am unable to|am not able to|won'?t) "
+    r"(?:help|assist|comply|provide|do that|answer)\b|as an ai\b|as a (?:large )?language model\b)",
+    re.IGNORECASE,
+)
+
+
+def enough_examples(evidence: Evidence) -> Finding:
+    """The article: 1,000 to 10,000 examples at least."""
+    name = "too few examples"
+    if not evidence.curated:
+        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+    count = len(evidence.split("train"))
+    seen = f"{count:,} training examples in work/curate/train.jsonl."
+    if count >= LEAST_EXAMPLES:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="problem" if count < LEAST_EXAMPLES / 5 else "warn",
+        seen=seen,
+        why=f"Students keep getting better well beyond {LEAST_EXAMPLES:,} examples; below it they mostly learn the form.",
+        fix=f"distil prompts expand --count {max(100, LEAST_EXAMPLES - count)}\ndistil collect\ndistil curate",
+    )
+
+
+def enough_test_prompts(evidence: Evidence) -> Finding:
+    """The article: 200 or more held-out prompts."""
+    name = "small test set"
+    if not evidence.curated:
+        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+    count = len(evidence.split("test"))
+    seen = f"{count:,} held-out prompts in work/curate/test.jsonl."
+    if count >= LEAST_TEST:
+        return Finding(check=name, level="ok", seen=seen)
+    half = (
+        f"; an accuracy of 90% then has an interval of about ± {196 * (0.09 / count) ** 0.5:.0f} points"
+        if count
+        else ""
+    )
+    return Finding(
+        check=name,
+        level="warn" if count >= 50 else "problem",
+        seen=seen,
+        why=f"Below {LEAST_TEST} prompts the error bars are too wide to decide anything{half}.",
+        fix=f"distil curate --set curate.test={LEAST_TEST}",
+    )
+
+
+def truncated_answers(evidence: Evidence) -> Finding:
+    """Answers that hit the token limit: cut off in the middle, and billed in full."""
+    name = "truncated answers"
+    answers = evidence.answers
+    if not answers:
+        return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
+    cut = [answer for answer in answers if answer.finish_reason == "length"]
+    seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) end at the token limit."
+    if len(cut) <= 0.01 * len(answers):
+        return Finding(check=name, level="ok", seen=seen)
+    limit = max(answer.sampling.max_tokens for answer in cut)
+    return Finding(
+        check=name,
+        level="problem" if len(cut) > 0.1 * len(answers) else "warn",
+        seen=seen,
+        why="They are paid for and then dropped; what is kept is biased towards short answers.",
+        fix=f"distil collect --set teachers.0.sampling.max_tokens={2 * limit}\n"
+        "(asks everything anew: another limit is another question)",
+    )
+
+
+def failed_calls(evidence: Evidence) -> Finding:
+    """Prompts without an answer, by kind of failure."""
+    name = "failed calls"
+    if not evidence.answers and not evidence.failures:
+        return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
+    total = len(evidence.answers) + len(evidence.failures)
+    share = len(evidence.failures) / total
+    kinds = Counter(str(line.get("kind", "unknown")) for line in evidence.failures).most_common(3)
+    listed = f" ({', '.join(f'{kind} {n}' for kind, n in kinds)})" if kinds else ""
+    seen = f"{len(evidence.failures):,} of {total:,} calls have no answer{listed}."
+    if not evidence.failures:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="problem" if share > 0.05 else "warn",
+        seen=seen,
+        why="What fails is seldom random: it is often the long or the unusual prompts, which the student then never sees.",
+        fix="distil collect\n(asks only what is missing; the reasons are in work/collect/failures.jsonl)",
+    )
+
+
+def leakage(evidence: Evidence) -> Finding:
+    """Test prompts that also stand in train or validation, word for word or nearly."""
+    name = "leakage between the splits"
+    test = evidence.split("test")
+    if not test:
+        return Finding(check=name, level="unknown", seen="There is no test split yet.", fix="distil curate")
+    known = {prompt_key(example) for side in ("train", "validation") for example in evidence.split(side)}
+    groups = {example.group for side in ("train", "validation") for example in evidence.split(side) if example.group}
+    same = sum(prompt_key(example) in known for example in test)
+    shared = sum(example.group in groups for example in test if example.group)
+    nearest = _curate_note(evidence, "max_similarity")
+    near = (
+        f" The nearest pair of a training and a test prompt has a similarity of {nearest:.2f}."
+        if nearest is not None
+        else ""
+    )
+    seen = f"{same} of {len(test):,} test prompts stand in another split word for word, {shared} share a group with one.{near}"
+    if same or shared:
+        return Finding(
+            check=name,
+            level="problem",
+            seen=seen,
+            why="The student has seen these answers: the evaluation would praise memory, not skill.",
+            fix="distil curate\n(splits anew without leakage; remove fixed `split` values from prompts that are equal)",
+        )
+    return Finding(check=name, level="ok", seen=seen)
+
+
+def duplicates(evidence: Evidence) -> Finding:
+    """The same question many times in train."""
+    name = "duplicate prompts"
+    train = evidence.split("train")
+    if not train:
+        return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
+    repeated = len(train) - len({prompt_key(example) for example in train})
+    seen = f"{repeated:,} of {len(train):,} training prompts repeat another one word for word."
+    if repeated <= 0.02 * len(train):
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="warn",
+        seen=seen,
+        why="Repeated prompts cost money and training time and make the student generic.",
+        fix="distil curate --set curate.near_duplicates=0.85",
+    )
+
+
+def refusals(evidence: Evidence) -> Finding:
+    """Answers in train that say no."""
+    name = "refusals in the training data"
+    train = evidence.split("train")
+    if not train:
+        return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
+    count = sum(bool(REFUSAL.match(example.answer)) for example in train)
+    seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) refuse."
+    if count <= 0.01 * len(train):
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="warn",
+        seen=seen,
+        why="A student learns to refuse quickly, and then refuses what the teacher would answer.",
+        fix="distil curate --set curate.filters=default\n(the filter `refusal` is among them), or mend the system prompt",
+    )
+
+
+def much_dropped(evidence: Evidence) -> Finding:
+    """How much of what was paid for curate throws away."""
+    name = "much of the data is dropped"
+    if not evidence.curated or not evidence.answers:
+        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+    dropped, total = len(evidence.dropped), len(evidence.answers)
+    kinds = Counter(verdict.filter for verdict in evidence.dropped).most_common(3)
+    listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds)}" if kinds else ""
+    seen = f"{dropped:,} of {total:,} answers are dropped{listed}."
+    if dropped <= 0.2 * total:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="warn",
+        seen=seen,
+        why="Dropped answers were paid for, and a filter that takes so much may be wrong for this task.",
+        fix="distil view dropped\n(look at them, then name the filters that you want in curate.filters)",
+    )
+
+
+def prompt_key(example: Example) -> str:
+    """What is asked, without case and blanks: the turns that are not the system's."""
+    return " ".join(
+        _words(message.text for message in example.prompt_messages if message.role not in ("system", "developer"))
+    )
+
+
+def _words(texts: Iterable[str]) -> list[str]:
+    return [word for text in texts for word in text.casefold().split()]
+
+
+def _curate_note(evidence: Evidence, name: str) -> float | None:
+    from distil.runs.manifest import read_manifest
+
+    manifest = read_manifest(evidence.project, "curate")
+    value = manifest.notes.get(name) if manifest else None
+    return float(value) if value is not None else None

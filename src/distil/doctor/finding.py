@@ -1,0 +1,24 @@
+"""What a check says. Not a check: those are in the files beside this one, listed in checks.py."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from distil.records import Record
+
+Level = Literal["ok", "warn", "problem", "unknown"]
+
+
+class Finding(Record):
+    """One check's outcome: evidence with numbers, what it means, and what to type."""
+
+    check: str
+    """Name of the check, such as `too few examples`."""
+    level: Level
+    """ok; warn = look at it; problem = mend it first; unknown = the evidence is not there yet."""
+    seen: str
+    """The evidence, with numbers and where they come from."""
+    why: str = ""
+    """Why it matters."""
+    fix: str = ""
+    """Exactly what to type or to set in distil.yaml."""

@@ -1,0 +1,254 @@
+"""Checks of the students: the article's failures (too generic, hallucinates, no better than the baseline) and their like.
+
+Every statement compares paired answers to the same prompts and gives the test behind it. Listed in checks.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from distil.doctor.evidence import Evidence
+from distil.doctor.finding import Finding
+from distil.evaluate.summary import Difference, Summary
+from distil.records import Prediction
+
+ALPHA = 0.05
+NOT_YET = Finding(check="", level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
+
+
+def too_generic(evidence: Evidence) -> list[Finding]:
+    """The article: outputs are too generic. Variety of word pairs, length and the most frequent answer, against the teacher."""
+    name = "too generic"
+    found = []
+    for student, summary in evidence.distilled.items():
+        said = evidence.predictions(student)
+        mine, theirs = _texts(said.get(student, [])), _texts(said.get("teacher", []))
+        if mine and theirs:
+            found.append(_generic(name, student, summary, mine, theirs, said.get(student, [])))
+    return found or [_not_yet(name)]
+
+
+def _generic(
+    name: str, student: str, summary: Summary, mine: list[str], theirs: list[str], predictions: Sequence[Prediction]
+) -> Finding:
+    variety = distinct_pairs(mine) / max(1e-9, distinct_pairs(theirs))
+    top_mine, top_theirs = most_common_share(mine), most_common_share(theirs)
+    ratio = summary.models[student].get("length_ratio")
+    entropies = [value for prediction in predictions for value in prediction.token_entropies]
+    unsure = f", {sum(entropies) / len(entropies):.2f} nats of entropy a token" if entropies else ""
+    length = f"{ratio.mean:.2f} times the teacher's length, " if ratio else ""
+    seen = (
+        f"{student}: {length}{variety:.0%} of the teacher's variety of word pairs, most frequent answer "
+        f"{top_mine:.1%} (teacher {top_theirs:.1%}){unsure}."
+    )
+    short = ratio is not None and ratio.high is not None and ratio.high < 0.7
+    if variety >= 0.7 and not short and top_mine <= top_theirs + 0.05:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="warn",
+        seen=seen,
+        why="The student falls back on safe phrases. It needs more varied answers to learn from, and more unusual prompts.",
+        fix="distil collect --set teachers.0.sampling.temperature=0.9 --set teachers.0.sampling.top_p=0.95\n"
+        "distil prompts expand --count 500\ndistil curate",
+    )
+
+
+def distinct_pairs(texts: Sequence[str]) -> float:
+    """Different neighbouring word pairs over all pairs (distinct-2, Li et al. 2016); a single word is a pair with itself."""
+    pairs = [pair for text in texts if (words := text.split()) for pair in zip(words, words[1:] or words, strict=False)]
+    return len(set(pairs)) / len(pairs) if pairs else 0.0
+
+
+def most_common_share(texts: Sequence[str]) -> float:
+    """Share of the texts that are the most frequent one."""
+    return Counter(texts).most_common(1)[0][1] / len(texts)
+
+
+def hallucinates(evidence: Evidence) -> list[Finding]:
+    """The article: hallucinates more than the teacher. Numbers and names that prompt and reference lack, by McNemar."""
+    name = "makes things up"
+    found = []
+    for student, summary in evidence.distilled.items():
+        row = difference(summary, "unsupported", "teacher")
+        if row is None:
+            continue
+        mine, theirs = summary.models[student]["unsupported"].mean, summary.models["teacher"]["unsupported"].mean
+        own = summary.models[student].get("number_mismatch")
+        numbers = f" {own.mean:.1%} have a number that the teacher's answer lacks as well." if own else ""
+        seen = (
+            f"{student}: {mine:.1%} of the answers have a number or name that the prompt does not support, "
+            f"the teacher {theirs:.1%} (only the student {row.only_student}, only the teacher {row.only_other}, "
+            f"p {_p(row.p)}).{numbers}"
+        )
+        worse = row.p is not None and row.p < ALPHA and row.difference.mean > 0
+        found.append(
+            Finding(check=name, level="ok", seen=seen)
+            if not worse
+            else Finding(
+                check=name,
+                level="problem" if row.difference.mean > 0.05 else "warn",
+                seen=seen,
+                why="More weight on true labels, a lower temperature, and cleaner teacher answers help.",
+                fix=f"distil train --as {student} --set train.label_weight=0.5 --set train.distill_weight=0.5 "
+                "--set train.temperature=1.5\ndistil curate --set curate.choose=agreement   (with collect.samples of 3 or more)",
+            )
+        )
+    return found or [_not_yet(name)]
+
+
+def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
+    """The article: distillation doesn't improve over baseline fine-tuning. Paired against the student of the references alone."""
+    name = "no better than plain fine-tuning"
+    if not evidence.distilled:
+        return [_not_yet(name)]
+    rivals = [rival for rival in evidence.baselines if rival in evidence.summaries]
+    if not rivals:
+        fix = "distil train --as baseline --set train.target=reference\ndistil evaluate baseline"
+        has_references = any(example.reference for example in evidence.split("train"))
+        seen = "There is no student that was trained on the references alone" + (
+            "." if has_references else ", and the prompts have no references to train one on."
+        )
+        return [Finding(check=name, level="unknown", seen=seen, fix=fix if has_references else "")]
+    found = []
+    for student, summary in evidence.distilled.items():
+        comparison = evidence.compared(student, rivals[-1])
+        row = next((d for d in comparison.differences if d.metric == summary.primary), None) if comparison else None
+        if comparison is None or row is None or row.difference.low is None:
+            continue
+        if row.difference.low > 0:
+            found.append(Finding(check=name, level="ok", seen=comparison.sentence))
+            continue
+        surely_worse = row.difference.high is not None and row.difference.high < 0
+        found.append(
+            Finding(
+                check=name,
+                level="problem" if surely_worse else "warn",
+                seen=comparison.sentence,
+                why="Distillation needs 5 to 10 times more examples than labelled data, a teacher that is really better on this "
+                "task, or several teachers.",
+                fix=f"distil prompts expand --count {5 * max(200, len(evidence.split('train')))}\ndistil collect\n"
+                "or a second entry under `teachers:` and --set curate.choose=agreement",
+            )
+        )
+    return found or [Finding(check=name, level="unknown", seen="The students were evaluated on different prompts.")]
+
+
+def better_than_base(evidence: Evidence) -> list[Finding]:
+    """Did training help at all? Paired against the same model before."""
+    name = "no better than before training"
+    found = []
+    for student, summary in evidence.summaries.items():
+        row = difference(summary, summary.primary, "base")
+        if row is None or row.difference.low is None:
+            continue
+        label = summary.metrics[summary.primary].label
+        change, low, high = row.difference.mean, row.difference.low, row.difference.high
+        seen = f"{student}: {change:+.3f} {label} against the base model ({low:+.3f} to {high:+.3f})."
+        found.append(
+            Finding(check=name, level="ok", seen=seen)
+            if row.difference.low > 0
+            else Finding(
+                check=name,
+                level="problem",
+                seen=seen,
+                why="The training changed nothing that the evaluation can see.",
+                fix=f"distil selfcheck\ndistil train --as {student} --set train.epochs=6 --set train.learning_rate=1e-4",
+            )
+        )
+    return found or [_not_yet(name)]
+
+
+def teacher_is_better(evidence: Evidence) -> Finding:
+    """The article: check if the teacher is actually better on the task. Against the base model, where there are references."""
+    name = "the teacher is no better"
+    for summary in evidence.summaries.values():
+        metric = next((m for m in ("field_accuracy", "accuracy") if m in summary.models.get("teacher", {})), None)
+        if metric is None or metric not in summary.models.get("base", {}):
+            continue
+        teacher, base = summary.models["teacher"][metric], summary.models["base"][metric]
+        seen = f"Teacher {teacher.mean:.1%}, base model {base.mean:.1%} {summary.metrics[metric].label} against the references."
+        if teacher.low is not None and base.high is not None and teacher.low > base.high:
+            return Finding(check=name, level="ok", seen=seen)
+        return Finding(
+            check=name,
+            level="problem",
+            seen=seen,
+            why="A student can't learn from a teacher that does not know better.",
+            fix="Name a stronger model, or several, under `teachers:` in distil.yaml; then `distil collect` and `distil curate`.",
+        )
+    if not evidence.summaries:
+        return _not_yet(name)
+    return Finding(
+        check=name,
+        level="unknown",
+        seen="There are no references to measure the teacher with (`reference` in the prompts).",
+    )
+
+
+def cut_off(evidence: Evidence) -> list[Finding]:
+    """Students that do not stop: a broken chat template, or trained on cut answers."""
+    name = "answers that do not end"
+    found = []
+    for student, summary in evidence.summaries.items():
+        share = summary.models[student].get("truncated")
+        if share is None:
+            continue
+        seen = f"{student}: {share.mean:.1%} of the answers hit the token limit."
+        found.append(
+            Finding(check=name, level="ok", seen=seen)
+            if share.mean <= 0.03
+            else Finding(
+                check=name,
+                level="problem" if share.mean > 0.2 else "warn",
+                seen=seen,
+                why="It has not learned to stop (the end of turn was not trained on), or the limit is below its usual length.",
+                fix="distil selfcheck\ndistil curate --set curate.filters=default   (drops cut answers)",
+            )
+        )
+    return found or [_not_yet(name)]
+
+
+def below_the_goal(evidence: Evidence) -> list[Finding]:
+    """The article: aim for more than 0.85 average similarity; if you're below that, add training data or epochs."""
+    name = "below the goal"
+    found = []
+    for student, summary in evidence.distilled.items():
+        mine, goal = summary.models[student].get("similarity"), summary.goals["goal_similarity"]
+        if mine is None:
+            continue
+        ceiling = summary.models.get("ceiling", {}).get("similarity")
+        again = f", the teacher with itself {ceiling.mean:.3f}" if ceiling else ""
+        seen = f"{student}: average similarity {mine.mean:.3f}, goal {goal:.2f}{again}."
+        reached = mine.mean >= min(goal, ceiling.mean if ceiling else goal)
+        found.append(
+            Finding(check=name, level="ok", seen=seen)
+            if reached
+            else Finding(
+                check=name,
+                level="problem",
+                seen=seen,
+                why="More training data or more epochs is the first remedy.",
+                fix=f"distil train --as {student} --set train.epochs=6\n"
+                f"distil prompts expand --count {max(500, len(evidence.split('train')))}",
+            )
+        )
+    return found or [_not_yet(name)]
+
+
+def difference(summary: Summary, metric: str, versus: str) -> Difference | None:
+    """The paired difference of a summary, or None."""
+    return next((d for d in summary.differences if d.metric == metric and d.versus == versus), None)
+
+
+def _texts(predictions: Sequence[Prediction]) -> list[str]:
+    return [prediction.text for prediction in predictions]
+
+
+def _not_yet(name: str) -> Finding:
+    return NOT_YET.model_copy(update={"check": name})
+
+
+def _p(value: float | None) -> str:
+    return "unknown" if value is None else ("< 0.001" if value < 0.001 else f"{value:.3f}")

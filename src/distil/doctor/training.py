@@ -1,0 +1,148 @@
+"""Checks of the training: does it fit, did it go well, did it learn by heart. Listed in checks.py."""
+
+from __future__ import annotations
+
+import math
+
+from distil.doctor.evidence import Curves, Evidence
+from distil.doctor.finding import Finding
+from distil.models.memory import GIB, Memory, Shape, model_shape, training_memory
+from distil.plan import what_fits
+
+MICRO_TOKENS = 4096
+ROOM = 0.9
+
+
+def out_of_memory(evidence: Evidence) -> Finding:
+    """The article: fine-tuning fails with OOM errors. An estimate for this machine, and the first fix that fits."""
+    name = "out of memory"
+    config = evidence.config
+    shape = model_shape(config.student.model) if config else None
+    if config is None or shape is None:
+        what = "distil.yaml can't be read" if config is None else f"The size of {config.student.model} is unknown"
+        return Finding(check=name, level="unknown", seen=f"{what}, so the memory can't be estimated.")
+    half = evidence.machine.gpu_name is not None
+    online = config.train.method != "sft" and config.train.signal == "online"
+    teacher_ref = config.train.teachers[0].model if config.train.teachers else config.teachers[0].model
+    teacher = model_shape(teacher_ref) if online else None
+    need = training_memory(
+        shape,
+        micro_tokens=config.train.micro_batch_tokens or MICRO_TOKENS,
+        adapter=config.student.adapter == "lora",
+        four_bit=config.student.quantization == "4bit",
+        half=half,
+        checkpointing=config.train.gradient_checkpointing,
+        teacher=teacher,
+    )
+    room = evidence.machine.memory * ROOM
+    seen = f"Training {config.student.model} needs about {_gib(need)} GiB; this machine has {evidence.machine.memory / GIB:.1f}."
+    if need.total <= room:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="problem",
+        seen=f"{seen} {_parts(need)}",
+        why="The run would end in an out-of-memory error. Micro-batches are halved by themselves, but weights and Adam are not.",
+        fix=f"distil train {_options(shape, room, need.total, half, teacher)}",
+    )
+
+
+def _options(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
+    sentence = what_fits(shape, room, need, half, teacher)
+    start = sentence.find("--set")
+    if start < 0:
+        return "--set student.model=SMALLER\n" + f"({sentence})"
+    return sentence[start:].split(" and smaller", 1)[0] + " --set train.micro_batch_tokens=1024"
+
+
+def _gib(memory: Memory) -> str:
+    return f"{memory.total / GIB:.1f}"
+
+
+def _parts(memory: Memory) -> str:
+    parts = {"weights": memory.weights, "gradients and Adam": memory.optimizer, "activations": memory.activations}
+    parts |= {"teacher": memory.teacher} if memory.teacher else {}
+    return "Of that " + ", ".join(f"{name} {value / GIB:.1f}" for name, value in parts.items()) + "."
+
+
+def training_went_well(evidence: Evidence) -> list[Finding]:
+    """Per training: the loss is a number all the time and ends below where it began."""
+    name = "the loss"
+    found = []
+    for student in evidence.trained_folders:
+        curves = evidence.curves(student)
+        if curves is None or not curves.train:
+            continue
+        found.append(_loss(name, student, curves))
+    return found or [Finding(check=name, level="unknown", seen="No training has been logged yet.", fix="distil train")]
+
+
+def _loss(name: str, student: str, curves: Curves) -> Finding:
+    broken = next((step for step, loss in curves.train if not math.isfinite(loss)), None)
+    if broken is not None:
+        return Finding(
+            check=name,
+            level="problem",
+            seen=f"{student}: the loss stops being a number at step {broken:g}.",
+            why="Nothing after that step is learned; the weights are spoilt.",
+            fix=f"distil train --as {student} --set train.learning_rate=1e-5 --set train.max_grad_norm=1.0",
+        )
+    losses = [loss for _, loss in curves.train]
+    part = max(1, len(losses) // 5)
+    start, end = sum(losses[:part]) / part, sum(losses[-part:]) / part
+    seen = f"{student}: training loss from {start:.3f} to {end:.3f} over {len(losses)} lines of metrics.jsonl."
+    if len(losses) < 3 or end < 0.98 * start:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="problem",
+        seen=seen,
+        why="The student learns nothing: the learning rate is too low or too high, or the answers are masked out.",
+        fix=f"distil selfcheck\ndistil train --as {student} --set train.learning_rate=1e-4",
+    )
+
+
+def overfitting(evidence: Evidence) -> list[Finding]:
+    """Per training: the validation loss turned up while the training loss went on falling."""
+    name = "overfitting"
+    found = []
+    for student in evidence.trained_folders:
+        curves = evidence.curves(student)
+        if curves is not None and len(curves.validation) >= 2:
+            found.append(_turn(name, student, curves))
+    nothing = "No training has two validation points yet (train.epochs of 2 or more, curate.validation above 0)."
+    return found or [Finding(check=name, level="unknown", seen=nothing)]
+
+
+def _turn(name: str, student: str, curves: Curves) -> Finding:
+    losses = [loss for _, loss in curves.validation]
+    best = min(range(len(losses)), key=lambda i: losses[i])
+    epoch = curves.epochs[best][1]
+    seen = f"{student}: validation loss {losses[-1]:.3f} at the end, best {losses[best]:.3f} after epoch {epoch:g}."
+    if losses[-1] <= 1.02 * losses[best]:
+        return Finding(check=name, level="ok", seen=seen)
+    return Finding(
+        check=name,
+        level="warn" if losses[-1] <= 1.15 * losses[best] else "problem",
+        seen=seen,
+        why="After its best epoch the student learns the training answers by heart. More data or fewer epochs help.",
+        fix=f"distil train --as {student} --set train.epochs={max(1, round(epoch))}\n"
+        f"or keep the best epoch: --set train.early_stopping=1",
+    )
+
+
+def unfinished(evidence: Evidence) -> Finding:
+    """Trainings that were started and not finished."""
+    name = "unfinished trainings"
+    if not evidence.trained_folders:
+        return Finding(check=name, level="unknown", seen="No training has been started yet.", fix="distil train")
+    open_ones = [student for student in evidence.trained_folders if student not in evidence.trainings]
+    if not open_ones:
+        return Finding(check=name, level="ok", seen=f"{len(evidence.trainings)} trainings, all finished.")
+    return Finding(
+        check=name,
+        level="warn",
+        seen=f"Started and not finished: {', '.join(open_ones)}.",
+        why="Interrupted, or it failed. A training goes on from its last checkpoint.",
+        fix="\n".join(f"distil train --as {student}" for student in open_ones),
+    )

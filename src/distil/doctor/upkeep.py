@@ -1,0 +1,80 @@
+"""Checks of the project as a whole: what is stale, what was not measured. Listed in checks.py."""
+
+from __future__ import annotations
+
+from distil.doctor.evidence import Evidence
+from distil.doctor.finding import Finding
+from distil.errors import UserError
+from distil.runs.manifest import stage_state
+
+SINGLE = ("prompts", "collect", "curate", "signals", "cost")
+
+
+def stale_stages(evidence: Evidence) -> Finding:
+    """Stages whose inputs or outputs have changed since they ran."""
+    name = "stale stages"
+    stages: list[tuple[str, str | None]] = [(stage, None) for stage in SINGLE]
+    for stage in ("train", "evaluate"):
+        manifests = evidence.project.stage(stage).glob("*/manifest.json")
+        stages += [(stage, path.parent.name) for path in sorted(manifests)]
+    done, stale = 0, []
+    for stage, student in stages:
+        state, why = stage_state(evidence.project, stage, student)
+        done += state == "done"
+        if state == "stale":
+            stale.append(
+                (
+                    f"distil {stage}" + (f" --as {student}" if stage == "train" else f" {student}" if student else ""),
+                    why,
+                )
+            )
+    if not stale and not done:
+        return Finding(check=name, level="unknown", seen="No stage has run yet.", fix="distil run")
+    if not stale:
+        return Finding(
+            check=name, level="ok", seen=f"{done} stages have run, and none of their inputs has changed since."
+        )
+    words = {"distil prompts": "distil prompts load", "distil signals": "distil signals build"}
+    return Finding(
+        check=name,
+        level="warn",
+        seen="; ".join(f"{command}: {why}" for command, why in stale) + ".",
+        why="What was made from older files no longer belongs to what is there now.",
+        fix="\n".join(words.get(command, command) for command, _ in stale),
+    )
+
+
+def readable_config(evidence: Evidence) -> Finding:
+    """distil.yaml is there and right."""
+    name = "the config"
+    if evidence.config is not None:
+        return Finding(check=name, level="ok", seen="distil.yaml is complete and has no unknown keys.")
+    from distil.config import load_config
+
+    try:
+        load_config(evidence.project)
+    except UserError as error:
+        return Finding(
+            check=name, level="problem", seen=str(error), why="No command can run without it.", fix="distil status"
+        )
+    return Finding(check=name, level="ok", seen="distil.yaml is complete and has no unknown keys.")
+
+
+def missing_evidence(evidence: Evidence) -> list[Finding]:
+    """What an evaluation could not measure, in its own words."""
+    name = "not measured"
+    notes = [f"{student}: {note}" for student, summary in evidence.summaries.items() for note in summary.notes]
+    if not evidence.summaries:
+        return [Finding(check=name, level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")]
+    if not notes:
+        return [Finding(check=name, level="ok", seen="Ceiling, base and every metric were measured.")]
+    return [
+        Finding(
+            check=name,
+            level="warn",
+            seen=note,
+            why="Without the teacher's agreement with itself, a similarity can't be read.",
+            fix="distil evaluate",
+        )
+        for note in dict.fromkeys(notes)
+    ]

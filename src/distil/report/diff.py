@@ -1,0 +1,36 @@
+"""Word differences between two answers, for the table of the worst. Not a metric. Called by the page's template."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Literal
+
+TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
+MOST_TOKENS = 1200
+"""Longer texts are shown plain: the comparison is quadratic."""
+
+Part = tuple[Literal["same", "gone", "new"], str]
+
+
+def word_diff(before: str, after: str) -> tuple[list[Part], list[Part]]:
+    """(parts of `before`: same or gone, parts of `after`: same or new). Blanks belong to the word in front of them."""
+    left, right = _tokens(before), _tokens(after)
+    if len(left) > MOST_TOKENS or len(right) > MOST_TOKENS:
+        return [("same", before)], [("same", after)]
+    gone: list[Part] = []
+    new: list[Part] = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        if tag == "equal":
+            gone.append(("same", "".join(left[a:b])))
+            new.append(("same", "".join(right[c:d])))
+            continue
+        if b > a:
+            gone.append(("gone", "".join(left[a:b])))
+        if d > c:
+            new.append(("new", "".join(right[c:d])))
+    return gone, new
+
+
+def _tokens(text: str) -> list[str]:
+    return TOKEN.findall(text)

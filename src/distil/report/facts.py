@@ -1,0 +1,148 @@
+"""Reads everything that the page shows from the project's files. It computes nothing new, asks no model and loads no torch.
+
+Whatever is not there yet is None or empty: the page then says which command makes it. Called by page.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from distil.doctor.evidence import Curves, Evidence
+from distil.doctor.finding import Finding
+from distil.evaluate.summary import Summary
+from distil.records import Manifest, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_json, read_lines, read_records
+from distil.runs.manifest import read_manifest
+
+STAGE_FOLDERS = ("prompts", "collect", "curate", "signals", "cost")
+RANK = {"SHIP": 2, "SHIP WITH FALLBACK": 1, "DO NOT SHIP": 0}
+
+
+class Funnel(NamedTuple):
+    """How prompts became examples."""
+
+    steps: list[tuple[str, int]]
+    """(what, how many), in order; the first is the widest."""
+    splits: list[tuple[str, int]]
+    """train, validation, test."""
+    dropped: list[tuple[str, int, str]]
+    """(filter, how many, an example's reason), most first."""
+
+
+class Facts(NamedTuple):
+    """All that the page shows."""
+
+    task: str
+    manifests: dict[str, Manifest]
+    """`collect`, `train sft`, ... -> manifest, in the order of the work."""
+    summaries: dict[str, Summary]
+    """Student -> evaluation, in the order of their training."""
+    baselines: tuple[str, ...]
+    """Students that were trained on the references, without a teacher."""
+    headline: Summary | None
+    """The student that the first screen is about."""
+    curves: dict[str, Curves]
+    """Student -> losses of its training."""
+    cost: dict[str, Any] | None
+    """work/cost/summary.json."""
+    calibrations: dict[str, dict[str, Any]]
+    """Student -> work/serve/NAME/calibration.json."""
+    funnel: Funnel | None
+    findings: list[Finding]
+    """The doctor's."""
+    read: list[Path]
+    """Every file that was read, for the manifest."""
+
+
+def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
+    """Reads the project. Raises UserError for a file that is there but broken."""
+    project, read = evidence.project, [*_evidence_files(evidence)]
+    manifests = _manifests(project, read)
+    cost_file = project.stage("cost") / "summary.json"
+    summaries, baselines = evidence.summaries, tuple(evidence.baselines)
+    curves = {name: found for name in evidence.trainings if (found := evidence.curves(name))}
+    return Facts(
+        task=evidence.config.task if evidence.config else project.root.name,
+        manifests=manifests,
+        summaries=summaries,
+        baselines=baselines,
+        headline=pick_headline(summaries, baselines),
+        curves=curves,
+        cost=read_json(_note(cost_file, read)) if cost_file.exists() else None,
+        calibrations=_calibrations(project, read),
+        funnel=_funnel(project, read),
+        findings=findings,
+        read=read,
+    )
+
+
+def _evidence_files(evidence: Evidence) -> list[Path]:
+    project = evidence.project
+    files = [project.stage("evaluate", name) / "summary.json" for name in evidence.summaries]
+    metrics = [project.stage("train", name) / "metrics.jsonl" for name in evidence.trainings]
+    return files + [path for path in metrics if path.exists()]
+
+
+def pick_headline(summaries: dict[str, Summary], baselines: tuple[str, ...]) -> Summary | None:
+    """The distilled student with the best verdict, then the best deciding metric; a baseline only when there is nothing else."""
+    distilled = [s for name, s in summaries.items() if name not in baselines] or list(summaries.values())
+    return max(distilled, key=lambda s: (RANK[s.verdict.decision], s.models[s.name][s.primary].mean), default=None)
+
+
+def _note(path: Path, read: list[Path]) -> Path:
+    read.append(path)
+    return path
+
+
+def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
+    found: dict[str, Manifest] = {}
+    for stage in STAGE_FOLDERS[:-1]:
+        if manifest := read_manifest(project, stage):
+            found[stage] = manifest
+    for stage in ("train", "evaluate"):
+        per_student = [
+            read_manifest(project, stage, p.parent.name) for p in project.stage(stage).glob("*/manifest.json")
+        ]
+        for manifest in sorted(filter(None, per_student), key=lambda m: (m.finished, m.name or "")):
+            found[f"{stage} {manifest.name}"] = manifest
+    if manifest := read_manifest(project, "cost"):
+        found["cost"] = manifest
+    for key in found:
+        read.append(project.stage(*key.split(" ", 1)) / "manifest.json")
+    return found
+
+
+def _calibrations(project: Project, read: list[Path]) -> dict[str, dict[str, Any]]:
+    files = sorted(project.stage("serve").glob("*/calibration.json"))
+    return {path.parent.name: read_json(_note(path, read)) for path in files}
+
+
+def _funnel(project: Project, read: list[Path]) -> Funnel | None:
+    def count(path: Path) -> int | None:
+        if not path.exists():
+            return None
+        return sum(1 for _ in read_lines(_note(path, read)))
+
+    prompts, answers = count(project.prompts), count(project.answers)
+    splits = [(name, n) for name in ("train", "validation", "test") if (n := count(project.split(name))) is not None]
+    if prompts is None and answers is None:
+        return None
+    steps = [
+        ("prompts", prompts),
+        ("answers", answers),
+        ("examples kept", sum(n for _, n in splits) if splits else None),
+    ]
+    return Funnel([(name, n) for name, n in steps if n is not None], splits, _dropped(project, read))
+
+
+def _dropped(project: Project, read: list[Path]) -> list[tuple[str, int, str]]:
+    if not project.dropped.exists():
+        return []
+    verdicts = [v for v in read_records(_note(project.dropped, read), Verdict) if not v.keep]
+    reasons: dict[str, str] = {}
+    for verdict in verdicts:
+        reasons.setdefault(verdict.filter, verdict.reason)
+    return [(name, n, reasons[name]) for name, n in Counter(v.filter for v in verdicts).most_common()]

@@ -1,0 +1,152 @@
+"""`distil report`: one self-contained HTML page about the project, also when parts of it are not there yet.
+
+Reads files only (manifests, summaries, metrics, the cost, the doctor's evidence) and writes work/report/index.html. Everything
+that comes from the project is escaped: answers may hold HTML. Called by the command line and pipeline.py.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import distil
+from distil.doctor import checks
+from distil.doctor.evidence import Evidence
+from distil.evaluate.summary import Interval
+from distil.report import view, words
+from distil.report.charts import Row
+from distil.report.facts import Facts, gather
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_lines
+from distil.runs.manifest import stage_run
+
+HERE = Path(__file__).parent
+
+
+def build(project: Project) -> Path:
+    """Writes work/report/index.html and returns its path. Raises UserError for a file that is there but broken."""
+    with stage_run(project, "report", {}) as stage:
+        evidence = Evidence(project)
+        facts = gather(evidence, checks.examine(evidence))
+        for path in facts.read:
+            stage.reads(path)
+        write_lines(project.report, [render(facts)])
+        stage.wrote(project.report)
+    return project.report
+
+
+def render(facts: Facts) -> str:
+    """The page as one string."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= words.FILTERS | {"figure_of": _figure_of, "half_of": _half_of, "signed": _signed}
+    return environment.get_template("page.html.j2").render(
+        facts=facts,
+        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        js=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        made=f"{datetime.now(UTC):%d %B %Y}",
+        version=distil.__version__,
+        **_first_screen(facts),
+        **_quality(facts),
+        **_rest(facts),
+    )
+
+
+def _first_screen(facts: Facts) -> dict[str, Any]:
+    headline = facts.headline
+    trained = any(key.startswith("train ") for key in facts.manifests)
+    if trained:
+        following = "distil evaluate"
+    elif facts.funnel and facts.funnel.splits:
+        following = "distil train"
+    else:
+        following = "distil curate" if facts.funnel else "distil collect"
+    sentence = ""
+    if headline:
+        _, _, sentence = headline.verdict.sentence.partition(": ")
+    return {
+        "tiles": view.tiles(facts),
+        "trained": trained,
+        "next_command": following,
+        "verdict_words": f"{_lead(headline.verdict.decision)}: {sentence}" if headline else "",
+    }
+
+
+def _lead(decision: str) -> str:
+    return {
+        "SHIP": "can replace its teacher",
+        "SHIP WITH FALLBACK": "can answer what it is sure of, with the teacher behind it",
+        "DO NOT SHIP": "is not ready",
+    }[decision]
+
+
+def _quality(facts: Facts) -> dict[str, Any]:
+    headline = facts.headline
+    if headline is None:
+        return {"plots": [], "metric_models": [], "metric_rows": [], "field_models": [], "field_rows": [], "worst": []} | {
+            "slice_metrics": [], "students": [], "sizes": {}, "speeds": {}
+        }  # fmt: skip
+    models, rows = view.metric_table(headline)
+    field_models, field_rows = view.field_table(facts)
+    wanted = dict.fromkeys([headline.primary, "similarity", "rouge_l", "exact_match"])
+    sizes, speeds = dict(headline.size), dict(headline.speed)
+    for summary in facts.summaries.values():
+        sizes |= {k: v for k, v in summary.size.items() if k == summary.name}
+        speeds |= {k: v for k, v in summary.speed.items() if k == summary.name}
+    return {
+        "plots": view.plots(facts),
+        "metric_models": models,
+        "metric_rows": rows,
+        "field_models": field_models,
+        "field_rows": field_rows,
+        "slice_metrics": [m for m in wanted if headline.slices and m in headline.slices[0].metrics],
+        "worst": view.worst_table(headline),
+        "students": list(facts.summaries),
+        "sizes": sizes,
+        "speeds": speeds,
+    }
+
+
+def _rest(facts: Facts) -> dict[str, Any]:
+    packages: dict[str, str] = {}
+    terms: list[str] = []
+    for manifest in facts.manifests.values():
+        packages |= manifest.packages
+        found = manifest.notes.get("terms") or []
+        terms += [found] if isinstance(found, str) else [str(line) for line in found]
+    teachers = facts.headline.teachers if facts.headline else ([facts.cost["teacher"]] if facts.cost else [])
+    return {
+        "curves": view.curve_plots(facts),
+        "fallbacks": view.fallback_plots(facts),
+        "money": view.money_rows(facts.cost) if facts.cost else [],
+        "funnel": view.funnel_rows(facts),
+        "packages": packages,
+        "terms": list(dict.fromkeys(terms)),
+        "teachers": teachers,
+    }
+
+
+def _figure_of(value: float, metric: str, digits: int | None = None) -> str:
+    if digits is None:
+        return words.figure(metric, value)
+    return words.percent(value, digits) if metric in words.SHARES else words.number(value, digits)
+
+
+def _half_of(metric: str, row: Row) -> str:
+    return words.half(metric, Interval(mean=row.mean, low=row.low, high=row.high, n=0))
+
+
+def _signed(interval: Interval, metric: str) -> str:
+    share = metric in words.SHARES
+    value = 100 * interval.mean if share else interval.mean
+    text = words.number(value, 1 if share else 3)
+    return f"+{text}" if value > 0 else text

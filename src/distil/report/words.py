@@ -1,0 +1,95 @@
+"""Numbers as people read them: the filters of the page's template. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from distil.evaluate.summary import Interval
+
+SHARES = {"field_accuracy", "accuracy", "field_agreement", "exact_match", "similar_share", "number_mismatch"}
+SHARES |= {"unsupported", "valid_json", "truncated"}
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Fixed decimals with a real minus sign; a dash for None and NaN."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """0.9123 -> 91.2%."""
+    return NOTHING if value is None else number(100 * value, digits) + "%"
+
+
+def figure(metric: str, value: float | None) -> str:
+    """A metric's mean: percent where it is a share, three decimals otherwise."""
+    return percent(value) if metric in SHARES else number(value)
+
+
+def half(metric: str, interval: Interval) -> str:
+    """Half the width of an interval, as `± 1.2`; empty where there is none."""
+    if interval.low is None or interval.high is None:
+        return ""
+    width = (interval.high - interval.low) / 2
+    return f"± {100 * width:.1f}" if metric in SHARES else f"± {width:.3f}"
+
+
+def span(metric: str, interval: Interval) -> str:
+    """`91.2 – 95.0%`, or `no interval`."""
+    if interval.low is None or interval.high is None:
+        return "no interval"
+    if metric in SHARES:
+        return f"{number(100 * interval.low, 1)} to {number(100 * interval.high, 1)}%"
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def dollars(value: float | None) -> str:
+    """Cents below $100, whole dollars above, four digits below a cent."""
+    if value is None:
+        return NOTHING
+    sign, size = (MINUS if value < 0 else ""), abs(value)
+    if size and size < 0.01:
+        return f"{sign}${size:.4f}"
+    return f"{sign}${size:,.0f}" if size >= 100 else f"{sign}${size:,.2f}"
+
+
+def count(value: float | None) -> str:
+    """1,234 below ten thousand, then 12.3k, 1.2M, 7.1B."""
+    if value is None:
+        return NOTHING
+    for size, mark in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scaled = value / (1e3 if mark == "k" else size)
+            return f"{scaled:,.1f}{mark}" if scaled < 100 else f"{scaled:,.0f}{mark}"
+    return f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Milliseconds below one second."""
+    if value is None:
+        return NOTHING
+    return f"{1000 * value:,.0f} ms" if value < 1 else f"{value:,.1f} s"
+
+
+def size(value: float | None) -> str:
+    """Bytes in MB or GB."""
+    if value is None:
+        return NOTHING
+    return f"{value / 1e9:,.1f} GB" if value >= 1e9 else f"{value / 1e6:,.1f} MB"
+
+
+def p_value(value: float | None) -> str:
+    """`< 0.001` or three decimals."""
+    if value is None:
+        return NOTHING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+FILTERS: dict[str, Any] = {
+    "number": number, "percent": percent, "dollars": dollars, "count": count, "seconds": seconds,
+    "size": size, "p_value": p_value, "figure": figure, "half": half, "span": span,
+}  # fmt: skip

@@ -1,0 +1,262 @@
+"""A finished project made of real records in milliseconds: no model runs, the statistics are the product's own.
+
+Not a fixture file: `make_project(folder)` writes every file that the stages would. Used by the report's and the doctor's tests.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from distil.config import parse_config, write_config
+from distil.evaluate import summarise
+from distil.evaluate.metrics import METRICS
+from distil.evaluate.scoring import primary_metric, score_all
+from distil.evaluate.summary import MetricInfo, Size, Speed, Summary
+from distil.evaluate.verdict import Goals, decide
+from distil.ids import content_id
+from distil.records import Answer, Example, Message, Prediction, Prompt, Sampling, Split, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_json, write_lines, write_records
+from distil.runs.manifest import stage_run
+
+INTENTS = ("refund", "delivery", "billing", "cancel", "damaged")
+PRODUCTS = ("phone", "laptop", "camera", "printer")
+METRIC_NAMES = [name for name in METRICS if not name.startswith("similar")]
+RIGHT = {"teacher": 0.97, "ceiling": 0.96, "baseline": 0.88, "sft": 0.91, "logits": 0.95, "base": 0.2}
+
+
+def make_project(
+    folder: Path,
+    *,
+    train: int = 1200,
+    test: int = 200,
+    students: tuple[str, ...] = ("baseline", "sft", "logits"),
+    right: dict[str, float] | None = None,
+    evil: str = "",
+) -> Project:
+    """The whole project; `evil` is appended to a few answers (for the escaping test)."""
+    project = Project(folder)
+    project.root.mkdir(parents=True, exist_ok=True)
+    project.config.write_text(write_config(_config()), encoding="utf-8")
+    examples = write_data(project, train, test, evil)
+    for name in students:
+        write_training(project, name, target="reference" if name == "baseline" else "teacher")
+    for name in students:
+        write_evaluation(project, name, examples, RIGHT | (right or {}), evil)
+    return project
+
+
+def _config() -> Any:
+    return parse_config(
+        {
+            "task": "support triage",
+            "prompts": {"path": "prompts.jsonl"},
+            "teachers": [{"model": "openai/gpt-4o-mini"}],
+            "student": {"model": "bundled/student"},
+        },
+        "sample",
+    )
+
+
+def _reference(number: int) -> dict[str, Any]:
+    return {
+        "intent": INTENTS[number % 5],
+        "product": PRODUCTS[number % 4],
+        "urgency": "high" if number % 3 else "low",
+        "order_id": f"A{number:05d}",
+    }
+
+
+def _said(number: int, right: float, model: str) -> str:
+    luck = random.Random(f"{model} {number}")
+    value = _reference(number)
+    for name, wrong in (("intent", "account"), ("product", "watch"), ("urgency", "normal"), ("order_id", "B99999")):
+        if luck.random() > right:
+            value[name] = wrong
+    return json.dumps(value)
+
+
+def _prompt(number: int) -> Prompt:
+    reference = _reference(number)
+    words = f"My {reference['product']} from order {reference['order_id']} needs a {reference['intent']}, it is message {number}"
+    return Prompt.make(
+        [Message(role="user", content=words + " and I am waiting" * (number % 4))], reference=json.dumps(reference)
+    )
+
+
+def write_data(project: Project, train: int, test: int, evil: str = "") -> list[Example]:
+    """Prompts, answers, splits and dropped answers with their manifests; returns the test examples."""
+    total = train + train // 4 + test
+    prompts = [_prompt(i) for i in range(total + 12)]
+    answers = [_answer(prompt, i, evil if i % 40 == 0 else "") for i, prompt in enumerate(prompts)]
+    with stage_run(project, "prompts", {}) as stage:
+        stage.wrote(project.prompts, write_records(project.prompts, prompts))
+    with stage_run(project, "collect", {}) as stage:
+        stage.reads(project.prompts)
+        stage.usd = 0.31
+        stage.notes["terms"] = ["OpenAI: its services agreement forbids competing models."]
+        stage.wrote(project.answers, write_records(project.answers, answers))
+    splits: dict[Split, list[Example]] = {"train": [], "validation": [], "test": []}
+    for i in range(total):
+        side: Split = "train" if i < train else "validation" if i < train + train // 4 else "test"
+        splits[side].append(_example(prompts[i], answers[i], side))
+    with stage_run(project, "curate", {}) as stage:
+        stage.reads(project.answers)
+        for name, rows in splits.items():
+            stage.wrote(project.split(name), write_records(project.split(name), rows))
+        dropped = [
+            Verdict(
+                answer_id=a.id, prompt_id=a.prompt_id, filter="truncated", keep=False, reason="cut off at 80 tokens"
+            )
+            for a in answers[total:]
+        ]
+        stage.wrote(project.dropped, write_records(project.dropped, dropped))
+        stage.notes["max_similarity"] = 0.71
+    return splits["test"]
+
+
+def _answer(prompt: Prompt, number: int, evil: str) -> Answer:
+    return Answer(
+        id=content_id("answer", prompt.id),
+        prompt_id=prompt.id,
+        teacher="openai/gpt-4o-mini",
+        sampling=Sampling(),
+        text=_said(number, RIGHT["teacher"], "teacher") + evil,
+        finish_reason="stop",
+        call_id=f"call_{number}",
+    )
+
+
+def _example(prompt: Prompt, answer: Answer, side: Split) -> Example:
+    messages = [*prompt.messages, Message(role="assistant", content=answer.text)]
+    return Example(
+        id=content_id("example", [m.to_wire() for m in messages]),
+        prompt_id=prompt.id,
+        answer_id=answer.id,
+        messages=messages,
+        reference=prompt.reference,
+        split=side,
+        teacher=answer.teacher,
+    )
+
+
+def write_training(project: Project, name: str, target: str = "teacher", losses: tuple[float, ...] = ()) -> None:
+    """A metrics.jsonl of four epochs and the manifest. `losses` = validation losses after each epoch."""
+    held_out = losses or (0.9, 0.55, 0.44, 0.41)
+    lines = []
+    for step in range(10, 401, 10):
+        lines.append({"step": step, "epoch": step / 100, "loss": 0.35 + 1.6 * 0.987**step})
+        if step % 100 == 0:
+            lines.append({"step": step, "epoch": step / 100, "eval_loss": held_out[step // 100 - 1]})
+    with stage_run(project, "train", {"target": target, "method": "sft"}, name) as stage:
+        stage.reads(project.split("train"))
+        stage.seeds["train"] = 0
+        path = stage.folder / "metrics.jsonl"
+        stage.wrote(path, write_lines(path, map(json.dumps, lines)))
+
+
+def write_evaluation(
+    project: Project, name: str, examples: list[Example], right: dict[str, float], evil: str = ""
+) -> Summary:
+    """Predictions with the given shares of right fields, scored and summarised by the product's own functions."""
+    first = {e.prompt_id: int(e.prompt_messages[-1].text.split("message ")[1].split()[0]) for e in examples}
+    predictions = {
+        model: [_prediction(e, model, name, first[e.prompt_id], right, evil) for e in examples]
+        for model in ("teacher", "ceiling", "base", name)
+    }
+    scored = score_all(examples, predictions, METRIC_NAMES)
+    groups = {example.prompt_id: example.group for example in examples}
+    primary = primary_metric(scored.table, name, examples)
+    models = summarise.intervals(scored.table, groups, 0.95)
+    differences = summarise.differences(scored.table, name, ["teacher", "ceiling", "base"], groups, 0.95)
+    retention = summarise.retentions(scored.table, name, groups, 0.95, 0)
+    goals = Goals(0.85, 0.05, 0.8)
+    summary = Summary(
+        name=name,
+        base_model="bundled/student",
+        teachers=["openai/gpt-4o-mini"],
+        test_prompts=len(examples),
+        clusters=len(examples),
+        confidence=0.95,
+        primary=primary,
+        metrics={
+            m: MetricInfo(label=i.label, against=i.against, better=i.better)
+            for m, i in METRICS.items()
+            if m in METRIC_NAMES
+        },
+        models=models,
+        fields=summarise.intervals(scored.fields, groups, 0.95),
+        fields_against=scored.fields_against,
+        floor=None,
+        normalised_similarity=None,
+        long_texts=None,
+        differences=differences,
+        retention=retention,
+        verdict=decide(scored.table, name, primary, groups, goals, found_differences=differences, retention=retention),
+        goals={"goal_similarity": 0.85, "margin": 0.05, "least_retention": 0.8},
+        slices=summarise.slices(scored.table, name, examples, groups, 0.95),
+        worst=summarise.worst(scored.table, name, primary, examples, predictions[name]),
+        judge=None,
+        size={
+            name: Size(parameters=1_050_000, bytes=4_200_000),
+            "teacher": Size(parameters=7_400_000, bytes=29_600_000),
+        },
+        speed={name: _speed(2150.0, 0.031), "teacher": _speed(480.0, 0.142)},
+        usd=0.02,
+        notes=[],
+    )
+    with stage_run(project, "evaluate", {}, name) as stage:
+        stage.reads(project.split("test"))
+        path = stage.folder / "predictions.jsonl"
+        stage.wrote(path, write_records(path, [p for rows in predictions.values() for p in rows]))
+        stage.wrote(stage.folder / "scores.jsonl", write_records(stage.folder / "scores.jsonl", scored.scores))
+        write_json(stage.folder / "summary.json", summary.model_dump(mode="json"))
+        stage.wrote(stage.folder / "summary.json")
+    return summary
+
+
+def _speed(tokens: float, latency: float) -> Speed:
+    return Speed(tokens_per_second=tokens, latency_p50_s=latency, latency_p95_s=1.4 * latency, requests=12, where="cpu")
+
+
+def _prediction(
+    example: Example, model: str, student: str, number: int, right: dict[str, float], evil: str
+) -> Prediction:
+    text = example.answer if model == "teacher" else _said(number, right[student if model == student else model], model)
+    return Prediction(
+        id=content_id("prediction", [example.prompt_id, model, 0]),
+        prompt_id=example.prompt_id,
+        model=model,
+        text=text + (evil if model == student else ""),
+        finish_reason="stop",
+        output_tokens=20,
+        token_entropies=[0.1, 0.2],
+    )
+
+
+COST: dict[str, Any] = {
+    "spent": {"collect": 0.31, "evaluate": 0.02}, "one_time_usd": 0.33, "teacher": "openai/gpt-4o-mini",
+    "price_input": 0.15, "price_output": 0.6, "price_source": "genai-prices 0.2.3 2026-11-01",
+    "traffic": {"queries_per_month": 1_000_000, "input_tokens": 62.4, "output_tokens": 31.2, "measured_calls": 1712},
+    "teacher_month_usd": 28.08, "teacher_month_error_usd": 0.4,
+    "per_million_requests": {"teacher": 28.08, "student": 5.84},
+    "options": [
+        {"name": "teacher only", "coverage": 0.0, "coverage_source": "all", "student_usd": 0.0, "teacher_usd": 28.08,
+         "total_usd": 28.08, "saving_usd": 0.0, "payback_days": None, "payback": "-"},
+        {"name": "logits", "coverage": 1.0, "coverage_source": "all", "student_usd": 5.84, "teacher_usd": 0.0,
+         "total_usd": 5.84, "saving_usd": 22.24, "payback_days": 0.45, "payback": "under a day"},
+        {"name": "logits + teacher", "coverage": 0.7, "coverage_source": "what-if", "student_usd": 5.84,
+         "teacher_usd": 8.42, "total_usd": 14.26, "saving_usd": 13.82, "payback_days": 0.73, "payback": "under a day"},
+    ],
+    "break_even_coverage": 0.21, "warnings": [],
+}  # fmt: skip
+
+
+def write_cost(project: Project) -> None:
+    """work/cost/summary.json, in the shape of distil.cost.stage.CostSummary (a test holds the two together)."""
+    with stage_run(project, "cost", {}) as stage:
+        write_json(stage.folder / "summary.json", COST)
+        stage.wrote(stage.folder / "summary.json")

@@ -1,0 +1,116 @@
+"""The page: whole, in parts, with nothing, and never running what an answer says."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from distil.cost.stage import CostSummary
+from distil.errors import UserError
+from distil.report import page
+from distil.runs.artifacts import Project
+from distil.runs.manifest import stage_state
+from tests.report.sample import COST, make_project, write_cost, write_data
+
+EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+VOID = {"meta", "line", "circle", "rect", "polyline", "br", "img"}
+
+
+class Tags(HTMLParser):
+    """Collects tags and checks that they nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def read(path: Path) -> tuple[str, Tags, str]:
+    html = path.read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(html)
+    assert tags.open == []
+    return html, tags, " ".join(" ".join(tags.text).split())
+
+
+def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=1000, test=60)
+    write_cost(project)
+    html, tags, text = read(page.build(project))
+    assert not re.search(r'(?:src|href)="(?!#)', html)
+    assert not re.search(r"url\(|@import|https?://(?!openai)", html)
+    for words in ("SHIP", "logits can ", "teacher again", "logits − teacher", "baseline (references only)"):
+        assert words in text, words
+    assert text.index("fields right") < text.index("What it costs")
+    assert tags.seen.count("section") == 7
+    assert "$5.84" in text and "genai-prices 0.2.3" in text
+    assert stage_state(project, "report")[0] == "done"
+    assert len(html) < 400_000
+
+
+def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=EVIL)
+    html, tags, text = read(page.build(project))
+    assert "alert(1)" in text
+    assert EVIL not in html
+    assert tags.seen.count("script") == 1
+    assert "img" not in tags.seen
+    assert "default-src 'none'" in html
+
+
+def test_an_empty_folder_says_what_to_type_first(tmp_path: Path) -> None:
+    project = Project(tmp_path / "empty")
+    project.root.mkdir()
+    _, _, text = read(page.build(project))
+    assert "NO VERDICT YET" in text
+    assert "Next: distil collect" in text
+
+
+def test_collected_data_alone_gives_a_page_with_funnel_and_cost(tmp_path: Path) -> None:
+    project = Project(tmp_path / "p")
+    write_data(project, 40, 10)
+    write_cost(project)
+    _, _, text = read(page.build(project))
+    assert "Next: distil train" in text
+    assert "cut off at 80 tokens" in text
+    assert "teacher only" in text
+    assert "No student has been evaluated." in text
+
+
+def test_the_best_distilled_student_is_on_the_first_screen_and_not_the_baseline(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=60, right={"baseline": 0.99, "sft": 0.7, "logits": 0.9})
+    _, _, text = read(page.build(project))
+    assert re.search(r"(SHIP|SHIP WITH FALLBACK|DO NOT SHIP) logits ", text)
+
+
+def test_the_page_goes_stale_with_what_it_shows_and_broken_files_are_named(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
+    page.build(project)
+    summary = project.stage("evaluate", "sft") / "summary.json"
+    summary.write_text("{", encoding="utf-8")
+    assert stage_state(project, "report")[0] == "stale"
+    with pytest.raises(UserError, match=r"summary\.json"):
+        page.build(project)
+
+
+def test_the_samples_cost_has_the_shape_that_the_cost_stage_writes() -> None:
+    assert CostSummary.model_validate(COST).break_even_coverage == COST["break_even_coverage"]
