@@ -8,11 +8,15 @@ more than one; on an accelerator the whole chunk, because a launch costs more th
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 CHUNK_ROWS = 512  # rows at which a float32 product on CPU is within a tenth of one over all rows
 CHUNK_BYTES = 640 * 2**20  # for the logits of one chunk, all buffers together
+ACCELERATOR_ROWS = 1024  # the same two on an accelerator: wider products, and temporaries as large as the chunk
+ACCELERATOR_BYTES = 2 * 2**30
 BLOCK_BYTES = 2 * 2**20  # one buffer's rows; a few such buffers fit the second-level caches of a few cores
 ACCELERATOR_BUFFERS = 5  # temporaries of a whole chunk where a block is a chunk
 
@@ -20,15 +24,16 @@ ACCELERATOR_BUFFERS = 5  # temporaries of a whole chunk where a block is a chunk
 def chunk_rows(
     vocabulary: int, buffers: int, dtype: torch.dtype, device: torch.device, asked: int | None = None
 ) -> int:
-    """Rows of a chunk: `asked` if given, else CHUNK_ROWS or fewer so that `buffers` chunk-sized buffers keep the budget."""
+    """At most so many rows a chunk: `asked` if given, else what fits the budget with `buffers` buffers of a chunk's logits,
+    and no more than matrix products gain from."""
     if asked is not None:
         if asked < 1:
             raise ValueError(f"chunk_tokens is {asked}; expected at least 1")
         return asked
+    rows, budget = CHUNK_ROWS, CHUNK_BYTES
     if device.type != "cpu":
-        buffers += ACCELERATOR_BUFFERS
-    fitting = CHUNK_BYTES // (buffers * vocabulary * dtype.itemsize)
-    return max(1, min(CHUNK_ROWS, fitting))
+        rows, budget, buffers = ACCELERATOR_ROWS, ACCELERATOR_BYTES, buffers + ACCELERATOR_BUFFERS
+    return max(1, min(rows, budget // (buffers * vocabulary * dtype.itemsize)))
 
 
 def block_rows(vocabulary: int, dtype: torch.dtype, device: torch.device, chunk: int) -> int:
@@ -66,8 +71,10 @@ class Rows:
         self.chunk = chunk
 
     def spans(self) -> list[tuple[int, int]]:
-        """[start, stop) of each chunk, counted among the counted rows."""
-        return [(start, min(start + self.chunk, self.count)) for start in range(0, self.count, self.chunk)]
+        """[start, stop) of each chunk, counted among the counted rows; all of about one size, so that none is a sliver."""
+        number = -(-self.count // self.chunk)
+        edges = [self.count * edge // number for edge in range(number + 1)] if number else []
+        return list(itertools.pairwise(edges))
 
     def take(self, tensor: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
         """The counted rows [start, stop) of a tensor with a leading batch dimension; a view where every row counts."""
