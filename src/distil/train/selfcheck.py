@@ -154,7 +154,8 @@ def _loss(trainer: Any, batches: list[MicroBatch]) -> tuple[float, float]:
 
 
 def _first_loss(trainer: Any, examples: list[Tokenised]) -> Check:
-    total, count = _loss(trainer, trainer._cut(examples, []))
+    options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
+    total, count = _loss(trainer, micro_batches(examples, 1, **options))  # one example a pass: needs the least memory
     if not torch.isfinite(torch.tensor(total)):
         raise UserError(
             f"The loss is {total} before the first step: the student's or the teacher's weights hold no usable numbers "

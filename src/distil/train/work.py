@@ -66,6 +66,7 @@ class Prepared:
 def prepare(job: Job) -> Prepared:
     """Loads, renders and checks everything. Raises UserError before anything is trained."""
     project, section = Project(job.root), job.section
+    _seed_everything(section.seed)  # before the student is loaded: a fresh adapter is drawn
     student = assemble.load_student(job.student, section, assemble.device_of_process())
     train, validation, dropped = _data(project, section, student)
     packing = section.packing and can_pack(causal_model(student.model))
@@ -87,6 +88,12 @@ def prepare(job: Job) -> Prepared:
     arguments = assemble.arguments(section, job.folder, student.device, job.max_steps, bool(validation))
     trainer = DistilTrainer(student.model, arguments, recipe, train, validation, student.tokenizer)
     return Prepared(student, trainer, recipe, train, validation, dropped)
+
+
+def _seed_everything(seed: int) -> None:
+    from transformers import set_seed
+
+    set_seed(seed)
 
 
 def _data(project: Project, section: TrainConfig, student: Any) -> tuple[list[Tokenised], list[Tokenised], int]:

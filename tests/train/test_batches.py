@@ -1,0 +1,169 @@
+"""Cutting and packing: no document sees another, positions restart, and however a step is cut its loss is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distil.train.attention import PackedLayout, can_pack, no_mask, use_packed
+from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder
+from distil.train.data import Tokenised
+from distil.train.student import Task, Weights, counted, hidden_rows, teach, untaught
+from tests.tiny import tiny_model
+
+
+def example(number: int, length: int, prompt: int) -> Tokenised:
+    generator = torch.Generator().manual_seed(number)
+    ids = torch.randint(3, 300, (length,), generator=generator).tolist()
+    return Tokenised(f"e{number}", ids, [-100] * prompt + ids[prompt:], prompt)
+
+
+EXAMPLES = [example(i, n, p) for i, (n, p) in enumerate([(9, 4), (17, 11), (5, 2), (30, 20), (12, 1)])]
+
+
+def sums(model: Any, batches: list[Any]) -> tuple[float, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    total = 0.0
+    for batch in batches:
+        out = model(task=Task(batch.labels, batch.documents, None, Weights()), batch=batch)
+        out["loss"].backward()
+        total += float(out["loss"].detach())
+    return total, {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("size", [1, 20, 40, 10_000])
+def test_loss_and_gradients_do_not_depend_on_how_a_step_is_cut(packing: bool, size: int) -> None:
+    model = tiny_model()
+    labels = [torch.tensor([e.labels]) for e in EXAMPLES]
+    expected = sum(
+        torch.nn.functional.cross_entropy(
+            model(torch.tensor([e.input_ids])).logits[0, :-1], label[0, 1:], reduction="sum"
+        )
+        for e, label in zip(EXAMPLES, labels, strict=True)
+    )
+    assert isinstance(expected, torch.Tensor)
+    expected.backward()
+    wanted = {name: p.grad.clone() for name, p in model.named_parameters()}
+    assert can_pack(model)
+    if packing:
+        use_packed(model)
+    teach(model)
+    total, gradients = sums(model, micro_batches(EXAMPLES, size, packing=packing, pad_id=0))
+    assert total == pytest.approx(float(expected.detach()), rel=1e-5)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, wanted[name], atol=2e-4, rtol=1e-4, msg=name)
+
+
+def test_a_document_does_not_see_its_neighbours_in_a_packed_row() -> None:
+    model = tiny_model()
+    use_packed(model)
+    alone = hidden_rows(model, pack([EXAMPLES[1]]))
+    other = [example(77, 9, 4), EXAMPLES[1], EXAMPLES[3]]
+    together = hidden_rows(model, pack(other))
+    torch.testing.assert_close(together[:, 9 : 9 + 17], alone, atol=1e-6, rtol=1e-5)
+
+
+def test_packing_equals_what_transformers_does_with_restarting_positions() -> None:
+    model = tiny_model()
+    batch = pack(list(EXAMPLES))
+    theirs = model.model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).last_hidden_state
+    use_packed(model)
+    torch.testing.assert_close(hidden_rows(model, batch), theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_a_sliding_window_limits_a_packed_document() -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=8, max_position_embeddings=256,
+    )  # fmt: skip
+    model = MistralForCausalLM(config).eval()
+    alone = model.model(torch.tensor([EXAMPLES[3].input_ids]), use_cache=False).last_hidden_state
+    use_packed(model)
+    together = hidden_rows(model, pack([EXAMPLES[0], EXAMPLES[3]]))
+    torch.testing.assert_close(together[:, 9:], alone, atol=1e-6, rtol=1e-5)
+
+
+def test_a_model_that_caps_its_attention_is_not_packed() -> None:
+    model = tiny_model()
+    model.config.attn_logit_softcapping = 50.0
+    assert not can_pack(model)
+
+
+def test_no_position_predicts_the_next_documents_first_token() -> None:
+    learning = [Tokenised(f"x{i}", [5, 6, 7], [5, 6, 7], 0) for i in range(3)]
+    batch = pack(learning)
+    keep, labels = counted(batch.labels, batch.documents)
+    assert labels.tolist() == [6, 7] * 3
+    assert keep.tolist() == [True, True, False] * 3
+
+
+def test_a_padded_batch_is_right_padded_and_counts_only_real_tokens() -> None:
+    batch = pad(EXAMPLES[:3], pad_id=0)
+    assert batch.input_ids.shape == (3, 17) and batch.tokens == 9 + 17 + 5 and batch.learned == 5 + 6 + 3
+    assert batch.labels[2, 5:].eq(-100).all()
+
+
+def test_a_placeholder_teaches_nothing_and_stays_connected() -> None:
+    model = tiny_model()
+    use_packed(model)
+    teach(model)
+    total, gradients = sums(model, [placeholder(EXAMPLES[0], packing=True, pad_id=0)])
+    assert total == 0 and all(gradient.abs().max() == 0 for gradient in gradients.values())
+
+
+def test_the_original_forward_comes_back() -> None:
+    model = tiny_model()
+    before = model(torch.tensor([[3, 4]])).logits
+    teach(model)
+    torch.testing.assert_close(model(torch.tensor([[3, 4]])).logits, before)
+    untaught(model)
+    assert "forward" not in model.__dict__
+
+
+@given(
+    count=st.integers(1, 60),
+    batch_size=st.integers(1, 17),
+    world=st.integers(1, 4),
+    seed=st.integers(0, 5),
+    epoch=st.integers(0, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_example_is_seen_once_an_epoch_over_all_processes(
+    count: int, batch_size: int, world: int, seed: int, epoch: int
+) -> None:
+    lengths = [(i * 7) % 23 + 1 for i in range(count)]
+    samplers = [StepSampler(lengths, batch_size, seed, rank, world) for rank in range(world)]
+    for sampler in samplers:
+        sampler.set_epoch(epoch)
+    steps = list(zip(*samplers, strict=True))
+    assert len(steps) == len(samplers[0])
+    assert sorted(i for step in steps for part in step for i in part) == list(range(count))
+    alone = StepSampler(lengths, batch_size, seed)
+    alone.set_epoch(epoch)
+    assert [sorted(i for part in step for i in part) for step in steps] == [sorted(step) for step in alone]
+
+
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=30), size=st.integers(1, 100), packing=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_pass_holds_at_most_so_many_tokens_unless_one_example_is_longer(
+    lengths: list[int], size: int, packing: bool
+) -> None:
+    examples = [Tokenised(str(i), [3] * n, [-100] * n, n) for i, n in enumerate(lengths)]
+    batches = micro_batches(examples, size, packing=packing, pad_id=0)
+    assert sorted(e.id for b in batches for e in b.examples) == sorted(e.id for e in examples)
+    for batch in batches:
+        assert batch.input_ids.numel() <= size or len(batch.examples) == 1
+
+
+def test_the_layout_places_documents_side_by_side() -> None:
+    layout = PackedLayout.of([2, 3])
+    assert layout.places.tolist() == [0, 1, 3, 4, 5] and (layout.documents, layout.longest) == (2, 3)
+    assert no_mask(torch.device("cpu")).dim() == 4

@@ -1,0 +1,231 @@
+"""The stage as a user meets it: what lands on disk, what is learned, and which mistakes stop it before the first step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from distil.errors import UserError, WorkFailed
+from distil.models.load import load
+from distil.runs.manifest import stage_state
+from distil.train import stage
+from distil.train.config import TeacherShare, TrainConfig
+from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_tokenizer
+from tests.train.conftest import Bench
+
+QUICK: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 4, "log_steps": 1, "warmup": 0.0}
+
+
+def quick(**changes: Any) -> TrainConfig:
+    return TrainConfig(**{**QUICK, **changes})
+
+
+def lines(bench: Bench, name: str) -> list[dict[str, Any]]:
+    path = bench.project.stage("train", name) / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(str(folder / "model.safetensors"))
+
+
+def test_sft_lowers_the_loss_and_leaves_a_plain_folder_with_a_manifest(bench: Bench) -> None:
+    result = stage.run(bench.project, quick(), bench.student, name="sft")
+    found = lines(bench, "sft")
+    losses = [line["loss"] for line in found if "loss" in line]
+    assert len(losses) == 6 and losses[-1] < losses[0] and result.loss == losses[-1]
+    assert {"label", "agreement", "entropy", "tokens_per_second", "learning_rate", "grad_norm"} <= set(found[0])
+    assert sum("eval_loss" in line for line in found) == 2
+    folder = bench.project.stage("train", "sft")
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
+        "first_batch.txt", "manifest.json", "metrics.jsonl", "model",
+    ]  # fmt: skip
+    assert "【" in (folder / "first_batch.txt").read_text()
+    assert stage_state(bench.project, "train", "sft", quick().model_dump(mode="json"))[0] == "done"
+    student = load(str(result.model), device="cpu")
+    assert student.model.config._attn_implementation == "sdpa" and student.tokenizer.chat_template
+    assert "Trained sft: 6 steps over 12 examples" in str(result) and dict(result.rows())["student"] == "sft"
+
+
+def test_logits_bring_the_student_nearer_to_its_teacher(bench: Bench) -> None:
+    section = quick(method="logits", epochs=4, distill_weight=1.0, label_weight=0.0)
+    stage.run(bench.project, section, bench.student, name="logits", teacher=bench.teacher)
+    held_out = [line["eval_distill"] for line in lines(bench, "logits") if "eval_distill" in line]
+    assert held_out[-1] < held_out[0]
+
+
+def test_a_student_that_is_its_own_teacher_has_nothing_to_learn(bench: Bench) -> None:
+    section = quick(method="logits", distill_weight=1.0, label_weight=0.0, epochs=1, weight_decay=0.0)
+    shares = [TeacherShare(model=bench.student.model)]
+    stage.run(bench.project, section.model_copy(update={"teachers": shares}), bench.student, name="self")
+    first = next(line for line in lines(bench, "self") if "loss" in line)
+    assert abs(first["loss"]) < 1e-5 and first["agreement"] == 1.0
+
+
+def test_a_mixture_of_one_teacher_twice_is_that_teacher(bench: Bench) -> None:
+    path = bench.teacher.model
+    one = [TeacherShare(model=path)]
+    two = [TeacherShare(model=path, weight=3), TeacherShare(model=path, weight=1)]
+    for name, shares in (("one", one), ("two", two)):
+        stage.run(bench.project, quick(method="logits", epochs=1, teachers=shares), bench.student, name=name)
+    found = [[line["loss"] for line in lines(bench, name) if "loss" in line] for name in ("one", "two")]
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"packing": False}, {"micro_batch_tokens": 90}, {"gradient_checkpointing": True}])
+def test_how_a_step_is_computed_does_not_change_what_is_learned(bench: Bench, changes: dict[str, Any]) -> None:
+    for name, section in (("plain", quick(epochs=1)), ("other", quick(epochs=1, **changes))):
+        stage.run(bench.project, section, bench.student, name=name)
+    plain, other = (weights(bench.project.model(name)) for name in ("plain", "other"))
+    for key, value in plain.items():
+        torch.testing.assert_close(other[key], value, atol=2e-4, rtol=1e-3, msg=key)
+
+
+def test_lora_leaves_an_adapter_and_a_merged_model_that_agree(bench: Bench) -> None:
+    student = bench.student.model_copy(update={"adapter": "lora", "lora_rank": 4})
+    result = stage.run(bench.project, quick(learning_rate=2e-2), student, name="lora")
+    parity = result.facts["parity"]
+    assert parity["greedy_equal"] == 1.0 and parity["kl"] < 1e-6 and parity["template_equal"] and parity["eos_equal"]
+    folder = bench.project.stage("train", "lora")
+    assert (folder / "adapter" / "adapter_config.json").exists()
+    assert not (folder / "model" / "adapter_config.json").exists()
+    base, merged = weights(Path(bench.student.model)), weights(result.model)
+    changed = [key for key in base if not torch.equal(base[key], merged[key])]
+    assert changed and not any("embed" in key or "norm" in key for key in changed)
+
+
+def test_the_baseline_learns_the_references_alone(bench: Bench) -> None:
+    stage.run(bench.project, quick(epochs=1, target="reference"), bench.student, name="baseline")
+    text = (bench.project.stage("train", "baseline") / "first_batch.txt").read_text()
+    assert "【order 0<|im_end|>】" in text and "intent" not in text.split("【")[1]
+
+
+def test_a_few_steps_are_enough_to_try_things_out(bench: Bench) -> None:
+    result = stage.run(bench.project, quick(), bench.student, name="trial", max_steps=2)
+    assert result.steps == 2
+
+
+def test_early_stopping_keeps_the_best_weights(bench: Bench) -> None:
+    section = quick(epochs=30, learning_rate=0.2, early_stopping=1, schedule="constant")
+    result = stage.run(bench.project, section, bench.student, name="early")
+    losses = [line["eval_loss"] for line in lines(bench, "early") if "eval_loss" in line]
+    assert len(losses) < 30 and losses[-1] > min(losses)
+    best = load(str(result.model), device="cpu").model
+    from distil.train.batches import pad
+    from distil.train.data import load_examples, tokenise
+
+    held_out, _ = tokenise(tiny_tokenizer(), load_examples(bench.project.split("validation")), max_length=None)
+    batch = pad(held_out, 0)
+    logits = best(batch.input_ids).logits[:, :-1].flatten(0, 1)
+    loss = torch.nn.functional.cross_entropy(logits, batch.labels[:, 1:].flatten(), ignore_index=-100)
+    assert float(loss.detach()) == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_memory_that_runs_out_halves_the_pass_and_changes_nothing_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.train import student as student_module
+
+    stage.run(bench.project, quick(epochs=1), bench.student, name="roomy")
+    original = student_module.objective
+
+    def tight(model: Any, task: Any, batch: Any) -> Any:
+        if batch.input_ids.numel() > 200:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(model, task, batch)
+
+    monkeypatch.setattr(student_module, "objective", tight)
+    result = stage.run(
+        bench.project, quick(epochs=1, micro_batch_tokens=1000, validation_examples=0), bench.student, name="tight"
+    )
+    assert result.facts["micro_batch_tokens"] == 250
+    roomy, tighter = (weights(bench.project.model(name)) for name in ("roomy", "tight"))
+    for key, value in roomy.items():
+        torch.testing.assert_close(tighter[key], value, atol=2e-4, rtol=1e-3, msg=key)
+
+
+def test_memory_that_is_too_small_for_one_example_says_what_to_change(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.train import student as student_module
+
+    def never(model: Any, task: Any, batch: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    from distil.train import selfcheck
+
+    monkeypatch.setattr(student_module, "objective", never)
+    monkeypatch.setattr(selfcheck, "check_training", lambda ready, thorough: [])
+    with pytest.raises(WorkFailed, match=r"train\.micro_batch_tokens"):
+        stage.run(bench.project, quick(validation_examples=0), bench.student, name="never")
+
+
+# ---- wrong input, before the first step
+
+
+def test_answers_longer_than_the_context_are_an_error_with_counts(bench: Bench) -> None:
+    with pytest.raises(
+        UserError, match=r"12 of 12 training examples are longer than 40 tokens .*an answer is never cut"
+    ):
+        stage.run(bench.project, quick(max_length=40), bench.student, name="x")
+    with pytest.raises(UserError, match="reads at most 256"):
+        stage.run(bench.project, quick(max_length=4000), bench.student, name="x")
+    result = stage.run(bench.project, quick(max_length=84, too_long="drop", epochs=1), bench.student, name="short")
+    assert 0 < result.facts["dropped_for_length"] < 12
+
+
+def test_no_examples_and_no_references_are_errors(bench: Bench) -> None:
+    from distil.runs.jsonl import write_records
+
+    bare = [e.model_copy(update={"reference": None}) for e in tiny_examples(3)]
+    write_records(bench.project.split("train"), bare)
+    with pytest.raises(UserError, match=r"no example in .* has a reference"):
+        stage.run(bench.project, quick(target="reference"), bench.student, name="x")
+    bench.project.split("train").write_text("")
+    with pytest.raises(UserError, match="nothing to learn from"):
+        stage.run(bench.project, quick(), bench.student, name="x")
+
+
+def test_a_teacher_with_another_tokenizer_needs_a_method_for_it(bench: Bench, tmp_path: Path) -> None:
+    other = save_tiny(tmp_path / "other", vocab_size=400)
+    tiny_tokenizer(400, corpus=(*CORPUS, "quite different words appear in this one")[::-1]).save_pretrained(other)
+    section = quick(method="logits", teachers=[TeacherShare(model=str(other))])
+    with pytest.raises(UserError, match=r"different tokenizers.*train\.cross_tokenizer"):
+        stage.run(bench.project, section, bench.student, name="x")
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [("openai/gpt-5-mini", "gives text only"), ("http://127.0.0.1:1/v1#m", r"train\.signal: server")]
+)
+def test_a_teacher_without_distributions_is_refused_for_logits(bench: Bench, model: str, says: str) -> None:
+    teacher = bench.teacher.model_copy(update={"model": model})
+    with pytest.raises(UserError, match=says):
+        stage.run(bench.project, quick(method="logits"), bench.student, name="x", teacher=teacher)
+
+
+def test_weights_that_are_no_numbers_are_found_before_the_first_step(bench: Bench, own_student: Path) -> None:
+    from safetensors.torch import save_file
+
+    broken = weights(own_student)
+    broken["model.norm.weight"] = torch.full_like(broken["model.norm.weight"], float("nan"))
+    save_file(broken, str(own_student / "model.safetensors"), metadata={"format": "pt"})
+    student = bench.student.model_copy(update={"model": str(own_student)})
+    with pytest.raises(UserError, match="before the first step"):
+        stage.run(bench.project, quick(), student, name="x")
+    assert not (bench.project.stage("train", "x") / "manifest.json").exists()
+
+
+def test_a_loss_that_stops_being_a_number_stops_the_training(bench: Bench) -> None:
+    with pytest.raises(WorkFailed, match=r"Lower train\.learning_rate"):
+        stage.run(bench.project, quick(learning_rate=1e30, epochs=3, max_grad_norm=0), bench.student, name="x")
+
+
+def test_a_name_must_be_a_folder_name(bench: Bench) -> None:
+    with pytest.raises(UserError, match="becomes a folder"):
+        stage.run(bench.project, quick(), bench.student, name="a/b")
