@@ -1,0 +1,121 @@
+"""Logs of requests that were paid for elsewhere go into the ledger, and collecting finds them there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.calls.ledger import Ledger
+from distil.collect import stage
+from distil.collect.config import CollectConfig
+from distil.collect.importing import import_logs
+from distil.errors import UserError
+from distil.records import Answer
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+from tests.wire.openai import OpenAIServer
+
+Make = Callable[..., TeacherConfig]
+MODEL = "gpt-4o-mini-2024-07-18"
+
+
+def asked(n: int) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"question {n}"}], "temperature": 1}
+
+
+def replied(n: int, model: str = MODEL) -> dict[str, Any]:
+    message = {"role": "assistant", "content": f"logged {n}", "refusal": None, "annotations": []}
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": f"chatcmpl-{n}", "object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
+
+
+def log(folder: Path, *lines: Any, name: str = "log.jsonl") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def batch_answer(n: int, status: int = 200) -> dict[str, Any]:
+    return {
+        "id": f"b{n}",
+        "custom_id": f"row-{n}",
+        "response": {"status_code": status, "body": replied(n)},
+        "error": None,
+    }
+
+
+def test_every_known_shape_is_taken_in_and_collecting_asks_only_for_the_rest(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    chat = {"messages": [*asked(3)["messages"], {"role": "assistant", "content": "logged 3"}], "model": MODEL}
+    one = log(
+        project.root,
+        {"request": asked(0), "response": replied(0)},
+        {"request": {"method": "POST", "body": asked(1)}, "response": {"status": 200, "body": replied(1)}},
+        {**replied(2), "messages": asked(2)["messages"]},
+        chat,
+        {"input": asked(4)["messages"], "output": replied(4)},
+    )
+    requests = log(project.root, *({"custom_id": f"row-{n}", "body": asked(n)} for n in (5, 6)), name="in.jsonl")
+    replies = log(project.root, batch_answer(6), batch_answer(5), name="out.jsonl")
+    result = import_logs(project, teacher(), [one, requests, replies])
+    assert (result.imported, result.known, result.unusable) == (7, 0, 0) and result.input_tokens == 6 * 9
+    collected = stage.run(project, CollectConfig(), [teacher()])
+    assert collected.answers == 12 and collected.new == 5 and len(server.answered) == 5
+    texts = [answer.text for answer in read_records(project.answers, Answer)]
+    assert texts[:8] == [f"logged {n}" for n in range(7)] + ["An answer to: question 7"]
+    with Ledger(project.ledger) as ledger:
+        assert ledger.spent("import") == 0 and len(list(ledger.calls("import"))) == 7
+
+
+def test_importing_twice_changes_nothing_and_repeated_questions_are_samples(project: Project, teacher: Make) -> None:
+    second = replied(0) | {"id": "chatcmpl-x", "choices": [{"message": {"content": "again"}, "finish_reason": "stop"}]}
+    path = log(project.root, {"request": asked(0), "response": replied(0)}, {"request": asked(0), "response": second})
+    assert import_logs(project, teacher(), [path]).imported == 2
+    again = import_logs(project, teacher(), [path])
+    assert (again.imported, again.known) == (0, 2)
+    answers = stage.run(project, CollectConfig(samples=2), [teacher()], limit=1)
+    assert answers.new == 0 and answers.answers == 2
+
+
+def test_errors_and_other_models_are_left_out_and_counted(project: Project, teacher: Make) -> None:
+    path = log(
+        project.root,
+        {"request": asked(0), "response": replied(0)},
+        {"request": asked(1), "response": {"error": {"message": "overloaded"}}},
+        {"request": asked(2), "response": replied(2, "gpt-3.5-turbo")},
+        {"custom_id": "row-3", "body": asked(3)},
+        batch_answer(3, 500),
+        batch_answer(4),
+    )
+    result = import_logs(project, teacher(), [path])
+    assert (result.imported, result.other_models, result.unusable) == (1, 1, 3)
+    assert "line 2: the reply is an error" in result.examples[0]
+    assert import_logs(project, teacher(), [path], any_model=True).imported == 1
+
+
+def test_a_log_that_holds_nothing_for_this_teacher_says_what_it_found(project: Project, teacher: Make) -> None:
+    others = log(project.root, {"request": asked(0), "response": replied(0, "gpt-3.5-turbo")})
+    with pytest.raises(UserError, match=r"found gpt-3\.5-turbo"):
+        import_logs(project, teacher(), [others])
+    strange = log(project.root, {"hello": 1})
+    with pytest.raises(UserError, match=r"line 1: found the fields hello; expected an OpenAI-format log"):
+        import_logs(project, teacher(), [strange])
+    failed = log(project.root, {"request": asked(0), "response": {"error": "x"}})
+    with pytest.raises(UserError, match="no line holds a request with its reply"):
+        import_logs(project, teacher(), [failed])
+    broken = project.root / "broken.jsonl"
+    broken.write_text('{"request": ')
+    with pytest.raises(UserError, match="line 1: not valid JSON"):
+        import_logs(project, teacher(), [broken])
+    with pytest.raises(UserError, match=r"recorded/FILE\.jsonl"):
+        import_logs(project, TeacherConfig(model="anthropic/claude-haiku-4-5"), [others])
+    with pytest.raises(UserError, match="is not there"):
+        import_logs(project, teacher(), [project.root / "none.jsonl"])

@@ -1,0 +1,298 @@
+"""Collecting from a loopback provider: resumed, counted, kept when it stops, and never paid twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.calls.ledger import Ledger
+from distil.collect import stage
+from distil.collect.asks import Failure
+from distil.collect.config import CollectConfig
+from distil.errors import BudgetReached, Interrupted, UserError, WorkFailed
+from distil.records import Answer, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+from distil.runs.manifest import read_manifest, stage_state
+from tests.wire import openai as wire
+from tests.wire.openai import OpenAIServer
+from tests.wire.server import Seen, Trouble
+
+Make = Callable[..., TeacherConfig]
+FREE = CollectConfig(budget_usd=None)
+
+
+def answers(project: Project) -> list[Answer]:
+    return list(read_records(project.answers, Answer))
+
+
+def failures(project: Project) -> list[Failure]:
+    return list(read_records(project.failures, Failure))
+
+
+def texts(project: Project) -> list[str]:
+    return [answer.text for answer in answers(project)]
+
+
+def on(words: str, trouble: Trouble) -> Callable[[Seen], Trouble | None]:
+    return lambda seen: trouble if words.encode() in seen.raw else None
+
+
+def test_every_prompt_is_answered_in_order_and_the_next_run_pays_nothing(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    first = stage.run(project, FREE, [teacher()])
+    assert (first.wanted, first.answers, first.failed, first.new) == (12, 12, 0, 12)
+    assert texts(project) == [f"An answer to: question {n}" for n in range(12)]
+    assert first.usd > 0 and first.usd_total == pytest.approx(first.usd)
+    again = stage.run(project, FREE, [teacher()])
+    assert again.new == 0 and again.usd == 0 and again.usd_total == pytest.approx(first.usd)
+    assert len(server.answered) == 12
+
+
+def test_the_manifest_tells_the_money_and_the_terms_and_knows_when_it_is_stale(project: Project, teacher: Make) -> None:
+    stage.run(project, FREE, [teacher()])
+    manifest = read_manifest(project, "collect")
+    assert manifest is not None and manifest.usd > 0
+    assert manifest.notes["answers"] == 12 and manifest.notes["uncertain"] == {"requests": 0, "usd": 0.0}
+    assert len(manifest.notes["terms"]) == 1 and "OpenAI" in manifest.notes["terms"][0]
+    same = stage.settings_of(CollectConfig(budget_usd=3.0, tier="flex"), [teacher()])
+    assert stage_state(project, "collect", config=same)[0] == "done"
+    other = stage.settings_of(FREE, [teacher(sampling=Sampling(temperature=0.1))])
+    assert stage_state(project, "collect", config=other)[0] == "stale"
+
+
+def test_an_ensemble_with_samples_asks_each_teacher_for_each_sample(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    pair = [teacher(), teacher("openai/gpt-5-mini", sampling=Sampling(max_tokens=60))]
+    result = stage.run(project, CollectConfig(samples=2, budget_usd=None), pair)
+    assert result.answers == 48 and len({answer.id for answer in answers(project)}) == 48
+    first = answers(project)[:4]
+    assert [(answer.teacher, answer.sample) for answer in first] == [
+        ("openai/gpt-4o-mini", 0),
+        ("openai/gpt-4o-mini", 1),
+        ("openai/gpt-5-mini", 0),
+        ("openai/gpt-5-mini", 1),
+    ]
+    fewer = stage.run(project, FREE, pair[:1])
+    assert fewer.answers == 12 and fewer.new == 0
+
+
+def test_a_limited_run_asks_for_the_first_prompts_and_does_not_count_as_done(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    assert stage.run(project, FREE, [teacher()], limit=3).answers == 3
+    assert len(server.answered) == 3
+    assert stage_state(project, "collect", config=stage.settings_of(FREE, [teacher()]))[0] == "stale"
+    assert stage.run(project, FREE, [teacher()]).new == 9
+    assert stage.run(project, FREE, [teacher()], limit=1).answers == 12  # what was there stays there
+
+
+def test_one_bad_prompt_ends_in_the_list_and_only_it_is_asked_again(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.trouble_for = on("question 7", wire.TOO_LONG)
+    result = stage.run(project, FREE, [teacher()])
+    assert (result.answers, result.failed) == (11, 1)
+    assert failures(project)[0].kind == "bad_request" and "max_tokens" in failures(project)[0].why
+    server.trouble_for = None
+    before = len(server.posts())
+    again = stage.run(project, FREE, [teacher()], only="failed")
+    assert (again.answers, again.failed, again.new) == (12, 0, 1) and len(server.posts()) == before + 1
+    assert texts(project)[7] == "An answer to: question 7"
+    with pytest.raises(UserError, match="No request has failed"):
+        stage.run(project, FREE, [teacher()], only="failed")
+
+
+def test_an_empty_answer_is_asked_for_once_more_and_then_listed(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    plain = server.answer
+    server.answer = lambda body: "" if wire.last_words(body) == "question 5" else plain(body)
+    assert stage.run(project, FREE, [teacher()]).failed == 1
+    assert len(server.answered) == 13
+    assert failures(project)[0].kind == "empty" and "also when asked again" in failures(project)[0].why
+    stage.run(project, FREE, [teacher()])
+    assert len(server.answered) == 13  # an ordinary run does not insist
+    assert stage.run(project, FREE, [teacher()], only="failed").failed == 1
+    assert len(server.answered) == 14
+    server.answer = plain
+    assert stage.run(project, FREE, [teacher()], only="failed").answers == 12
+    assert len(server.answered) == 15
+    assert stage.run(project, FREE, [teacher()], rebuild=True).answers == 12
+
+
+def test_an_answer_that_was_empty_by_chance_is_had_the_second_time(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    said: list[str] = []
+
+    def sometimes(body: dict[str, object]) -> str:
+        words = wire.last_words(body)
+        said.append(words)
+        return "" if words == "question 5" and said.count(words) == 1 else f"An answer to: {words}"
+
+    server.answer = sometimes
+    result = stage.run(project, FREE, [teacher()])
+    assert (result.answers, result.failed) == (12, 0) and len(server.answered) == 13
+    assert stage.run(project, FREE, [teacher()]).new == 0
+
+
+def test_reasoning_that_eats_all_tokens_is_not_paid_for_twice(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.answer, server.finish_reason, server.reasoning_tokens = (lambda body: ""), "length", 50
+    with pytest.raises(WorkFailed, match="raise sampling"):
+        stage.run(project, FREE, [teacher()])
+    assert len(server.answered) == 12
+
+
+def test_truncated_answers_are_kept_and_say_so(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    server.finish_reason = "length"
+    stage.run(project, FREE, [teacher()])
+    assert {answer.finish_reason for answer in answers(project)} == {"length"}
+
+
+def test_the_budget_stops_with_what_was_paid_for_and_more_of_it_goes_on(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    with pytest.raises(BudgetReached, match=r"--set collect\.budget_usd=.* answers are in work/collect") as caught:
+        stage.run(project, CollectConfig(budget_usd=0.0006), [teacher()])
+    assert caught.value.exit_code == 3
+    had = len(texts(project))
+    assert 0 < had < 12 and read_manifest(project, "collect") is None
+    with Ledger(project.ledger) as ledger:
+        assert ledger.spent() <= 0.0006
+    assert stage.run(project, CollectConfig(budget_usd=1.0), [teacher()]).answers == 12
+    assert len(server.answered) == 12
+
+
+def test_no_money_at_the_provider_stops_the_run_and_keeps_the_answers(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.troubles.extend([None] * 5 + [wire.OUT_OF_MONEY] * 50)
+    with pytest.raises(WorkFailed, match="no quota or money left"):
+        stage.run(project, FREE, [teacher()])
+    assert len(texts(project)) == 5
+    server.troubles.clear()
+    assert stage.run(project, FREE, [teacher()]).new == 7
+
+
+def test_ctrl_c_keeps_everything_and_the_next_run_goes_on(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.delay_s = 0.03
+
+    def press() -> None:
+        while len(server.answered) < 4:
+            threading.Event().wait(0.005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with pytest.raises(Interrupted, match="same command goes on") as caught:
+        stage.run(project, FREE, [teacher(limits={"concurrency": 2})])
+    assert caught.value.exit_code == 130
+    had = len(texts(project))
+    assert 0 < had < 12
+    server.delay_s = 0.0
+    result = stage.run(project, FREE, [teacher()])
+    assert result.answers == 12 and len(server.answered) <= 12 + 2
+    assert result.uncertain_requests <= 2
+
+
+def test_a_dry_run_asks_nothing_needs_no_key_and_measures_once_there_are_answers(
+    project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.run(project, FREE, [teacher()], limit=6)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    result = stage.run(project, FREE, [teacher()], dry_run=True)
+    (one,) = result.forecast
+    assert (one.wanted, one.answered, one.to_ask) == (12, 6, 6) and len(server.answered) == 6
+    assert "measured on 6 answers" in one.basis and one.usd_margin is not None
+    assert one.usd == pytest.approx(result.usd_total, rel=0.2) and one.most_usd > one.usd
+    fresh = stage.run(project, FREE, [teacher(sampling=Sampling(temperature=0))], dry_run=True).forecast[0]
+    assert fresh.to_ask == 12 and "a guess" in fresh.basis and fresh.usd_margin is None
+
+
+def test_the_view_is_rebuilt_from_the_ledger_without_key_or_network(
+    project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.run(project, FREE, [teacher()])
+    before = project.answers.read_bytes()
+    project.answers.unlink()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert stage.run(project, FREE, [teacher(base_urls=[teacher().base_urls[0]])], rebuild=True).answers == 12
+    assert project.answers.read_bytes() == before
+
+
+def test_settings_that_a_model_refuses_are_left_out_aloud(
+    project: Project, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.run(project, FREE, [teacher("openai/gpt-5-mini")])
+    said = capsys.readouterr()
+    assert "openai/gpt-5-mini takes no temperature" in said.err
+    assert "OpenAI: its services agreement" in said.err and said.out == ""
+
+
+def test_no_key_is_in_any_file_or_message(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.trouble_for = on("question 3", wire.error(400, None, f"Bad header Bearer {wire.KEY}"))
+    stage.run(project, FREE, [teacher()])
+    for path in project.root.rglob("*"):
+        if path.is_file():
+            assert wire.KEY.encode() not in path.read_bytes(), path
+    said = capsys.readouterr()
+    assert wire.KEY not in said.out + said.err
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY"])
+def test_a_missing_key_names_its_variable(
+    project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(UserError, match=f"export {name}="):
+        stage.run(project, FREE, [teacher()])
+
+
+def test_a_wrong_key_and_an_unknown_model_stop_at_once(
+    project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="/v1/models"):
+        stage.run(project, FREE, [teacher("openai/gpt-99", limits={"concurrency": 2})])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-123456789")
+    with pytest.raises(UserError, match="API key"):
+        stage.run(project, FREE, [teacher(limits={"concurrency": 2})])
+    assert server.answered == [] and len(server.posts()) <= 6
+
+
+def test_bad_input_is_one_paragraph(project: Project, teacher: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No teacher is configured"):
+        stage.run(project, FREE, [])
+    with pytest.raises(UserError, match="stands twice"):
+        stage.run(project, FREE, [teacher(), teacher()])
+    with pytest.raises(UserError, match="distil prompts load"):
+        stage.run(Project(tmp_path / "empty"), FREE, [teacher()])
+    with pytest.raises(UserError, match="no list of failures"):
+        stage.run(project, FREE, [teacher()], only="failed")
+    with pytest.raises(UserError, match="Nobody knows what"):
+        stage.run(project, FREE, [teacher("openai/gpt-4o-mini-of-mine", price=None)])
+    project.prompts.write_text('{"id": "x"}\n')
+    with pytest.raises(UserError, match="line 1: field 'messages'"):
+        stage.run(project, FREE, [teacher()])
+
+
+def test_a_recorded_teacher_answers_what_it_has_and_lists_the_rest(project: Project) -> None:
+    lines = [{"prompt": f"question {n}", "output": f"said {n}"} for n in range(10)]
+    (project.root / "said.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = stage.run(project, FREE, [TeacherConfig(model="recorded/said.jsonl")])
+    assert (result.answers, result.failed, result.usd) == (10, 2, 0.0) and result.terms == ()
+    assert texts(project)[3] == "said 3" and "no answer" in failures(project)[0].why

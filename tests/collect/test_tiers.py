@@ -1,0 +1,146 @@
+"""Half price: batches and the flex tier in a whole collection, and switching between them and live without paying twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from distil.calls.config import Price, TeacherConfig
+from distil.calls.ledger import Ledger
+from distil.collect import stage
+from distil.collect.asks import Failure, tier_of
+from distil.collect.config import CollectConfig
+from distil.errors import BudgetReached, UserError
+from distil.records import Answer, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+from tests.wire import openai as wire
+from tests.wire.anthropic import AnthropicServer
+from tests.wire.openai import OpenAIServer, last_words
+
+Make = Callable[..., TeacherConfig]
+BATCH = CollectConfig(batch=True, budget_usd=None)
+LIVE = CollectConfig(budget_usd=None)
+
+
+def texts(project: Project) -> list[str]:
+    return [answer.text for answer in read_records(project.answers, Answer)]
+
+
+def test_a_batch_collects_everything_at_half_price_and_live_finds_it_paid(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    assert (result.answers, result.new, result.failed) == (12, 12, 0)
+    assert texts(project) == [f"An answer to: question {n}" for n in range(12)]
+    with Ledger(project.ledger) as ledger:
+        assert {(call.tier, call.price_input) for call in ledger.calls()} == {("batch", 0.5)}
+    live = stage.run(project, LIVE, [teacher()])
+    assert live.new == 0 and not server.posts("/chat/completions") and len(server.answered) == 12
+
+
+def test_what_was_asked_live_is_not_bought_again_in_a_batch(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    stage.run(project, LIVE, [teacher()], limit=5)
+    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).new == 7
+    assert len(server.answered) == 12
+    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).new == 0 and len(server.posts("/batches")) == 1
+
+
+def test_a_batch_that_was_left_open_is_fetched_by_a_live_run_before_it_asks(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.desk.looks_until_done = 1
+    server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
+    with pytest.raises(UserError):  # the batch was created, and then the run died
+        stage.run(project, BATCH, [teacher()], poll_s=0.01, limit=8)
+    server.trouble_for = None
+    with pytest.raises(UserError, match="no teacher any more"):
+        stage.run(project, LIVE, [teacher("openai/gpt-5-mini")])
+    result = stage.run(project, LIVE, [teacher()], poll_s=0.01)
+    assert result.answers == 12 and len(server.answered) == 12
+    assert len(server.posts("/chat/completions")) == 4
+
+
+def test_rows_that_fail_in_every_batch_are_listed_and_never_asked_live(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.desk.fail.add("question 7")
+    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    assert (result.answers, result.failed) == (11, 1) and not server.posts("/chat/completions")
+    (failure,) = read_records(project.failures, Failure)
+    assert failure.kind == "batch" and "500" in failure.why
+    server.desk.fail.clear()
+    assert stage.run(project, BATCH, [teacher()], only="failed", poll_s=0.01).answers == 12
+
+
+def test_an_empty_answer_in_a_batch_is_bought_once_more_in_a_batch(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    said: list[str] = []
+
+    def sometimes(body: dict[str, object]) -> str:
+        said.append(last_words(body))
+        return "" if said[-1] == "question 5" and said.count("question 5") == 1 else "yes"
+
+    server.answer = sometimes
+    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    assert result.answers == 12 and len(server.posts("/batches")) == 2 and not server.posts("/chat/completions")
+
+
+def test_the_budget_holds_for_batches_and_what_was_bought_stands_in_the_file(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    with pytest.raises(BudgetReached):
+        stage.run(project, CollectConfig(batch=True, budget_usd=0.0003), [teacher()], poll_s=0.01)
+    had = len(texts(project))
+    assert 0 < had < 12
+    with Ledger(project.ledger) as ledger:
+        assert ledger.spent() <= 0.0003
+    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).answers == 12 and len(server.answered) == 12
+
+
+def test_an_ensemble_can_mix_a_batch_of_one_vendor_with_another(
+    project: Project, server: OpenAIServer, claude: AnthropicServer, teacher: Make
+) -> None:
+    other = teacher("anthropic/claude-haiku-4-5", base_urls=[claude.url])
+    result = stage.run(project, BATCH, [teacher(), other], poll_s=0.01)
+    assert result.answers == 24 and len(claude.batches) == 1 and len(server.desk.batches) == 1
+    assert stage.run(project, LIVE, [teacher(), other]).new == 0
+
+
+def test_flex_is_asked_for_priced_and_not_paid_again_at_the_standard_tier(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.troubles.extend([wire.SHED, None, wire.SHED])
+    result = stage.run(project, CollectConfig(tier="flex", budget_usd=None), [teacher()])
+    assert result.answers == 12 and {body.get("service_tier") for body in server.answered} == {"flex"}
+    with Ledger(project.ledger) as ledger:
+        assert {(call.tier, call.price_input) for call in ledger.calls()} == {("flex", 0.5)}
+    assert stage.run(project, LIVE, [teacher()]).new == 0
+
+
+def test_the_cheapest_tier_is_what_each_teacher_sells() -> None:
+    def tier(model: str, price: Price | None = None) -> str:
+        return tier_of(TeacherConfig(model=model, price=price), "cheapest")
+
+    half = Price(input=1, output=2, batch_factor=0.5)
+    assert tier("openai/gpt-x", half) == "batch"
+    assert tier("openai/gpt-x", Price(input=1, output=2, batch_factor=0.5, flex_factor=0.5)) == "flex"
+    assert tier("http://127.0.0.1:1/v1#m", half) == "standard"  # no batch API there
+    assert tier("openai/gpt-x", Price(input=1, output=2)) == "standard"
+    assert tier("recorded/x.jsonl") == tier("bundled/teacher") == "standard"
+    assert tier("anthropic/claude-haiku-4-5") == "batch"  # from the price table
+
+
+def test_a_batch_is_refused_where_there_is_none() -> None:
+    with pytest.raises(UserError, match=r"collect\.tier: cheapest"):
+        tier_of(TeacherConfig(model="google/gemini-2.5-flash"), "batch")
+
+
+def test_anthropic_is_collected_live_too(project: Project, claude: AnthropicServer, teacher: Make) -> None:
+    other = teacher("anthropic/claude-haiku-4-5", base_urls=[claude.url], sampling=Sampling(max_tokens=20))
+    result = stage.run(project, LIVE, [other])
+    assert result.answers == 12 and "Anthropic" in result.terms[0]
