@@ -31,12 +31,15 @@ def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], N
 
 def open_port(host: str, port: int) -> socket.socket:
     """A bound socket. Raises UserError when the address can't be used."""
+    listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise UserError(
             f"Can't listen on {host}:{port} ({error.strerror or error}). Another program may use it; choose another with "
             "--set serve.port=8001 (0 = any free one)."
