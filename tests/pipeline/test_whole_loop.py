@@ -84,20 +84,20 @@ def test_the_verdict_and_the_page_are_there(done: tuple[Project, Config]) -> Non
 
 def test_a_changed_prompt_makes_everything_behind_it_stale_and_only_new_questions_are_asked(tmp_path: Path) -> None:
     project = make_project(tmp_path, rows=24)
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "one more question", "output": "{}"}) + "\n")
     config = load_config(project)
     for stage in ("prompts", "collect", "curate"):
         run_stage(project, config, stage, None)
     with (tmp_path / "prompts.jsonl").open("a") as file:
         file.write(json.dumps({"prompt": "one more question"}) + "\n")
-    with (tmp_path / "answers.jsonl").open("a") as file:
-        file.write(json.dumps({"prompt": "one more question", "output": "{}"}) + "\n")
     states = {s.stage: s.state for s in steps(project, config)}
     assert states["prompts"] == "stale"
     before = project.ledger.stat().st_size
     run_stage(project, config, "prompts", None)
     assert {s.stage: s.state for s in steps(project, config)}["collect"] == "stale"
     result = run_stage(project, config, "collect", None)
-    assert result.answered == 1, result
+    assert result.new == 1, result
     assert project.ledger.stat().st_size >= before
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from distil.calls.config import TeacherConfig
@@ -107,12 +108,25 @@ def run(
     """
     with stage_run(project, "cost", section.model_dump(mode="json")) as stage:
         student = name or next(reversed(project.students()), None)
+        for path in _evidence(project, student):
+            stage.reads(path)
         summary = _summarise(project, section, teachers, student)
         path = stage.folder / "summary.json"
         write_json(path, summary.model_dump(mode="json"))
         stage.wrote(path)
         stage.notes["student"] = student
     return summary
+
+
+def _evidence(project: Project, student: str | None) -> list[Path]:
+    """The files that the sums rest on. answers.jsonl stands for the ledger, whose bytes change whenever its log is folded in."""
+    files = [project.answers]
+    if student:
+        files += [
+            project.stage("evaluate", student) / "summary.json",
+            project.stage("serve", student) / "calibration.json",
+        ]
+    return [path for path in files if path.exists()]
 
 
 def _summarise(
