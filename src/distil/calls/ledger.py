@@ -53,6 +53,8 @@ class Stored(NamedTuple):
     reply: bytes | None
     """The raw body; None when there is none yet, or it was pruned."""
     pruned: bool
+    open: bool
+    """Sent and not back yet; for a batch that can be a day."""
 
 
 class Totals(NamedTuple):
@@ -207,12 +209,12 @@ class Ledger:
     def find(self, key: str) -> Stored | None:
         """What is known of one key; None when it was never asked."""
         row = self._one(
-            f"SELECT {_prefixed()}, body.reply, pruned FROM call LEFT JOIN body USING (key) WHERE key = ?", [key]
+            f"SELECT {_prefixed()}, body.reply, pruned, open FROM call LEFT JOIN body USING (key) WHERE key = ?", [key]
         )
         if row is None:
             return None
-        reply = zlib.decompress(row[-2]) if row[-2] is not None else None
-        return Stored(_call(row[:-2]), reply, bool(row[-1]))
+        reply = zlib.decompress(row[-3]) if row[-3] is not None else None
+        return Stored(_call(row[:-3]), reply, bool(row[-2]), bool(row[-1]))
 
     def body(self, call_id: str) -> tuple[dict[str, Any], bytes]:
         """(the request's JSON body, the reply's raw bytes) of an answered call. Raises UserError when they aren't there."""

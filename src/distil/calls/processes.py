@@ -21,7 +21,8 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
     for gone in dead:
         db.execute(
             "INSERT INTO attempt (key, at, kind, message, maybe_usd) SELECT key, ?, 'crashed', "
-            "'the process ended while it waited for the reply', reserve_usd FROM call WHERE open = 1 AND tier != 'batch' AND run = ?",
+            "'the process ended while it waited for the reply', reserve_usd FROM call "
+            "WHERE open = 1 AND tier != 'batch' AND run = ?",
             [timestamp(), gone],
         )
         db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [gone])
