@@ -55,7 +55,7 @@ def _config() -> Any:
             "task": "support triage",
             "prompts": {"path": "prompts.jsonl"},
             "teachers": [{"model": "openai/gpt-4o-mini"}],
-            "student": {"model": "bundled/student"},
+            "student": {"model": "Qwen/Qwen3-0.6B"},
         },
         "sample",
     )

@@ -16,7 +16,7 @@ from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, UserError, WorkFailed
 from distil.ids import content_id
 from distil.progress import bar
-from distil.records import Example, Prediction
+from distil.records import Example, Message, Prediction
 
 
 class Asked(NamedTuple):
@@ -63,6 +63,18 @@ async def _ask_all(
     missing = sum(reply is None for reply in replies)
     why = f"{missing} of {len(requests)} were not answered: {faults[0]}" if missing else None
     return Asked(replies, usd, why)
+
+
+def check(ledger: Path, model: TeacherConfig) -> None:
+    """Whether a model can be asked at all, before any work is done. Raises UserError (no key, unknown provider, no price)."""
+
+    async def identify() -> None:
+        from distil.calls.client import Client
+
+        async with Client(ledger=ledger, teachers=[model]) as client:
+            client.key(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
+
+    asyncio.run(identify())
 
 
 def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> list[Request]:

@@ -40,7 +40,7 @@ class EvaluateConfig(Section):
     """A local copy of the teacher (bundled/teacher, a folder, a hub id) to measure its size and speed on this machine;
     null = only where the teacher is local anyway."""
     budget_usd: float | None = Field(default=5.0, ge=0)
-    """Dollar cap for the second answers and the judge together; null = no cap."""
+    """Most dollars that this project may spend on the teacher's second answers, and as many on the judge; null = no cap."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of all intervals (two-sided)."""
     seed: int = 0

@@ -40,6 +40,8 @@ def run(
     Raises UserError when the student or the test prompts are not there, or a model can't be loaded or asked.
     """
     _check_name(project, name)
+    if section.judge is not None:
+        ask.check(project.ledger, section.judge)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         examples = _test_examples(project, stage, section.limit)
         stage.reads(project.model(name))
@@ -92,9 +94,12 @@ def _judge(
         return None, [], 0.0
     said = {prediction.prompt_id: prediction for prediction in answers.predictions[name]}
     pairs = judge.pairs_of(examples, said, {e.prompt_id: e.answer for e in examples})
-    left = None if section.budget_usd is None else max(0.0, section.budget_usd - answers.usd)
     asked = ask.ask_all(
-        project.ledger, [section.judge], judge.requests(pairs, section.judge), budget_usd=left, label="judge"
+        project.ledger,
+        [section.judge],
+        judge.requests(pairs, section.judge),
+        budget_usd=section.budget_usd,
+        label="judge",
     )
     if asked.why_incomplete:
         answers.notes.append(f"Judgements: {asked.why_incomplete}")
