@@ -12,6 +12,7 @@ from typing import Any
 from distil.errors import UserError
 from distil.progress import track
 from distil.prompts.config import PromptsConfig
+from distil.prompts.expanded import read_expanded, with_expanded
 from distil.prompts.rows import to_prompt
 from distil.prompts.sources import Row, open_source
 from distil.records import Prompt, Record
@@ -41,6 +42,8 @@ class PromptsResult(Record):
     """Repeated prompts whose reference differed from the first one, which is kept."""
     unused_keys: list[str]
     """Columns that nothing reads."""
+    expanded: int = 0
+    """Prompts that the teacher wrote (`distil prompts expand`), which are kept when the source is loaded again."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
@@ -54,8 +57,9 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
     with stage_run(project, "prompts", section.model_dump(mode="json")) as stage:
         stage.reads(path)
         collected = collect_prompts(source, section.system)
-        prompts = list(collected.prompts.values())
-        if not prompts:
+        own = list(collected.prompts.values())
+        prompts = with_expanded(own, read_expanded(project))
+        if not own:
             raise UserError(f"{path} holds no prompts. Expected at least one; put some in, or set prompts.path.")
         count = write_records(project.prompts, prompts)
         stage.wrote(project.prompts, count)
@@ -63,12 +67,13 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
             path=project.relative(project.prompts),
             read=collected.read,
             prompts=count,
-            duplicates=collected.read - count,
+            duplicates=collected.read - len(own),
             with_reference=sum(p.reference is not None for p in prompts),
             fixed_split=sum(p.split is not None for p in prompts),
             groups=len({p.group for p in prompts if p.group is not None}),
             conflicting_references=collected.conflicts,
             unused_keys=sorted(collected.unused),
+            expanded=count - len(own),
         )
         stage.notes.update(result.model_dump(exclude={"path"}))
     return result

@@ -1,0 +1,89 @@
+"""How the teacher is asked for more prompts like one, and how its reply is read.
+
+In the manner of Self-Instruct (Wang et al. 2023), but from one parent at a time, so that it is known which side of a split the
+children belong to. Pure functions; expand.py asks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from distil.calls.config import TeacherConfig
+from distil.calls.request import Request
+from distil.records import Message, Prompt
+
+PER_REQUEST = 8
+LONGEST_FACTOR, LONGEST_LEAST = 8, 400  # a child may be so many times as long as its parent, and at least so long
+TOKENS_PER_CHARACTER = 0.5
+TEMPERATURE = 1.0
+_NUMBERED = re.compile(r"^\s*(?:\d+[.)]|[-*])\s+(.+?)\s*$")
+_FENCE = re.compile(r"^```[a-z]*\s*\n(.*?)\n?```\s*$", re.S)
+_INSTRUCTIONS = (
+    "You write realistic user messages that are used to train and test an assistant. You are shown one real message. Write new "
+    "ones that the same kind of user could send to the same assistant, as different from it and from each other as real traffic "
+    "is: other situations, details, names and numbers, other wording, length, tone and level of care. Do not answer them. "
+    "Reply with nothing but a JSON array of strings."
+)
+
+
+def request_for(teacher: TeacherConfig, parent: Prompt, sample: int, avoid: Sequence[str] = ()) -> Request:
+    """Asks for PER_REQUEST messages like the parent's last turn. `avoid`: kinds that are common enough already."""
+    system = "\n".join(message.text for message in parent.messages if message.role in ("system", "developer"))
+    earlier = [message for message in parent.messages[:-1] if message.role in ("user", "assistant")]
+    parts = [f"The assistant's instructions:\n{system}"] if system else []
+    if earlier:
+        parts.append("The conversation so far:\n" + "\n".join(f"{turn.role}: {turn.text}" for turn in earlier))
+    parts.append(f"The message:\n{text_of(parent)}")
+    if avoid:
+        parts.append(f"There are already many about: {'; '.join(avoid)}.")
+    parts.append(f"Write {PER_REQUEST} new messages as a JSON array of {PER_REQUEST} strings.")
+    characters = PER_REQUEST * max(200, 2 * len(text_of(parent)))
+    most = max(teacher.sampling.max_tokens, round(characters * TOKENS_PER_CHARACTER))
+    sampling = teacher.sampling.model_copy(
+        update={"temperature": TEMPERATURE, "top_p": 1.0, "max_tokens": most, "stop": None, "top_logprobs": None}
+    )
+    messages = [Message(role="system", content=_INSTRUCTIONS), Message(role="user", content="\n\n".join(parts))]
+    return Request(model=teacher.model, messages=messages, sampling=sampling, sample=sample, purpose="expand")
+
+
+def read_reply(text: str) -> list[str]:
+    """The messages in a reply: a JSON array (also fenced, also of objects with one string), or a numbered list."""
+    fenced = _FENCE.match(text.strip())
+    body = fenced[1] if fenced else text
+    start, end = body.find("["), body.rfind("]")
+    if 0 <= start < end:
+        try:
+            value = json.loads(body[start : end + 1])
+        except ValueError:
+            value = None
+        if isinstance(value, list):
+            return [found for item in value if (found := _string(item))]
+    return [line[1].strip().strip('"') for line in map(_NUMBERED.match, body.splitlines()) if line]
+
+
+def acceptable(text: str, parent: Prompt) -> bool:
+    """Not empty and not out of all proportion to its parent."""
+    return 3 <= len(text) <= max(LONGEST_LEAST, LONGEST_FACTOR * len(text_of(parent)))
+
+
+def child(parent: Prompt, text: str, group: str) -> Prompt:
+    """The parent with another last turn; it has no reference, and the parent's side of a split where that is fixed."""
+    messages = [*parent.messages[:-1], Message(role="user", content=text)]
+    return Prompt.make(
+        messages, group=group, split=parent.split, tools=parent.tools, response_format=parent.response_format
+    )
+
+
+def text_of(prompt: Prompt) -> str:
+    """The text of the last turn: what the user said."""
+    return prompt.messages[-1].text
+
+
+def _string(item: Any) -> str:
+    if isinstance(item, dict):
+        strings = [value for value in item.values() if isinstance(value, str)]
+        item = strings[0] if len(strings) == 1 else None
+    return item.strip() if isinstance(item, str) else ""
