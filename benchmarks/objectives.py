@@ -200,12 +200,14 @@ def _status_bytes(status: Path, name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(problem: Problem, repeats: int, clock: Callable[[], float]) -> dict[str, dict[str, object]]:
+def measure(
+    problem: Problem, names: list[str], repeats: int, clock: Callable[[], float]
+) -> dict[str, dict[str, object]]:
     runs: dict[str, Run] = {}
     losses: dict[str, float] = {}
-    for name, make in CONTENDERS.items():
+    for name in names:
         try:
-            run = make(problem)
+            run = CONTENDERS[name](problem)
             print(f"warming up: {name}", file=sys.stderr, flush=True)
             losses[name] = run()  # threads, compilation
         except ImportError as missing:
@@ -266,6 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["2048x32000", "1024x128256"], help="rows x vocabulary")
     parser.add_argument("--widths", nargs=2, type=int, default=[512, 1024], help="of the student and the teacher")
+    parser.add_argument("--leave-out", nargs="*", default=[], choices=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
@@ -277,10 +280,13 @@ def main() -> None:
     print(
         f"{processor()}, {options.threads} threads, {options.clock} time; Python {platform.python_version()}, {versions()}"
     )
+    names = [name for name in CONTENDERS if name == "distil" or name not in options.leave_out]
     results = {}
     for size in options.sizes:
         rows, vocabulary = (int(part) for part in size.split("x"))
-        results[size] = measure(Problem.of(rows, vocabulary, *options.widths), options.repeats, CLOCKS[options.clock])
+        results[size] = measure(
+            Problem.of(rows, vocabulary, *options.widths), names, options.repeats, CLOCKS[options.clock]
+        )
         widths = "/".join(str(width) for width in options.widths)
         print_table(f"N = {rows}, V = {vocabulary}, H = {widths}, float32, forward KL + cross-entropy", results[size])
     if options.json:
