@@ -210,7 +210,7 @@ class _Work:
             uncertain, spent = ledger.uncertain("collect"), ledger.spent("collect")
         shown = [one for one, _ in zip(read_records(failures.path, Failure), range(SHOWN_FAILURES), strict=False)]
         return CollectResult(
-            wanted=sum(1 for _ in self._plan()),
+            wanted=self._wanted(),
             answers=count,
             failed=failed,
             new=self._new,
@@ -235,7 +235,16 @@ class _Work:
         return (ask for ask in self._asks() if ask.teacher is teacher)
 
     def _count(self) -> int:
-        return sum(1 for _ in self._asks())
+        if self._only is not None:
+            return sum(1 for _ in self._asks())
+        per_prompt = len(self._teachers) * self._samples
+        return self._wanted() if self._limit is None else min(self._limit * per_prompt, self._wanted())
+
+    def _wanted(self) -> int:
+        """Counted by lines: reading 200,000 prompts whole takes seconds."""
+        with self._project.prompts.open("rb") as file:
+            prompts = sum(1 for line in file if line.strip())
+        return prompts * len(self._teachers) * self._samples
 
     def _tell_what_is_left_out(self) -> None:
         """Settings that a model refuses are not sent; silence about that would be a lie about how it was asked."""

@@ -19,9 +19,9 @@ from distil.records import Record
 Vectors = npt.NDArray[np.float32]
 DIMENSIONS = 1024
 ROUNDS = 25
-LEARNED_FROM = 20_000
+LEARNED_FROM = 3_000
 """Clusters are learned from at most so many prompts; the others are only assigned."""
-STARTS, FEW_STARTS, FEW_FROM = 8, 2, 2_000
+STARTS = 6
 GAP = 0.5
 """A cluster with less than this share of its equal part is a gap."""
 WORDS = 4
@@ -92,8 +92,7 @@ def cluster_count(texts: int) -> int:
 
 def k_means(vectors: Vectors, count: int, rng: np.random.Generator) -> Vectors:
     """Centers (count, DIMENSIONS) of unit length; the best of a few starts, because a single one often gets stuck."""
-    starts = FEW_STARTS if len(vectors) > FEW_FROM else STARTS
-    tried = [_k_means_once(vectors, count, rng) for _ in range(starts)]
+    tried = [_k_means_once(vectors, count, rng) for _ in range(STARTS)]
     return max(tried, key=lambda centers: float(np.max(vectors @ centers.T, axis=1).sum()))
 
 
@@ -161,7 +160,11 @@ def _telling(members: Sequence[str], overall: Counter[str], total: int) -> list[
 
 
 def _words(text: str) -> set[str]:
-    return {word for word in features(text) if " " not in word and word not in _STOP and not word.isdigit()}
+    return {
+        word
+        for word in features(text)
+        if len(word) > 1 and " " not in word and word not in _STOP and not word.isdigit()
+    }
 
 
 def _hashed(text: str) -> Counter[int]:

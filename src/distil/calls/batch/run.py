@@ -120,7 +120,7 @@ class BatchRun:
         return None
 
     async def _search(self, job: Job) -> str | None:
-        """Lists need a moment until a new batch shows up in them."""
+        """Asks more than once: a new batch shows up late in lists, and a killed run's request may still be on its way."""
         for attempt in range(ROUNDS):
             found = await self._api.find(job)
             if found is not None:
@@ -157,7 +157,7 @@ class BatchRun:
         """A job whose id is known; None when it turns out that it was never created."""
         if job.batch_id is not None:
             return job
-        found = await self._api.find(job)
+        found = await self._search(job)
         if found is None:
             await self._drop(job)
             return None
