@@ -43,7 +43,7 @@ def torchrun(job: Job) -> dict[str, Any]:
     code = _wait(child)
     try:
         if fault.exists():
-            raise _known(read_json(fault))
+            raise known_error(read_json(fault))
         if code != 0 or not result.exists():
             raise WorkFailed(
                 f"A training process ended with code {code}; its own words are above. The last whole checkpoint is kept, "
@@ -69,7 +69,8 @@ def _threads(processes: int) -> int:
     return max(1, (os.cpu_count() or 1) // processes)
 
 
-def _known(fault: dict[str, Any]) -> DistilError:
+def known_error(fault: dict[str, Any]) -> DistilError:
+    """The error that a worker process wrote down, as itself again."""
     kind = getattr(errors, fault["kind"], WorkFailed)
     error: DistilError = kind(fault["message"])
     return error

@@ -65,6 +65,9 @@ class Prepared:
 
 def prepare(job: Job) -> Prepared:
     """Loads, renders and checks everything. Raises UserError before anything is trained."""
+    from distil.train.sources import CachedSource
+    from distil.train.trainer import DistilTrainer, Recipe
+
     project, section = Project(job.root), job.section
     _seed_everything(section.seed)  # before the student is loaded: a fresh adapter is drawn
     student = assemble.load_student(job.student, section, assemble.device_of_process())
@@ -72,9 +75,10 @@ def prepare(job: Job) -> Prepared:
     packing = section.packing and can_pack(causal_model(student.model))
     source = assemble.source_of(section, project, job.teacher, student, packing=packing)
     packing = packing and getattr(source, "packs", True)
+    if isinstance(source, CachedSource):  # a cache of the train split alone leaves nothing to validate on
+        validation = [example for example in validation if example.id in source.store]
     weights = assemble.weights_of(section)
     source.check([*train, *validation], weights)
-    from distil.train.trainer import DistilTrainer, Recipe
 
     recipe = Recipe(
         weights=weights,
