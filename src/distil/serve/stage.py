@@ -123,8 +123,6 @@ def serve_model(
     port: int = 0,
     model_name: str = "model",
     batch_size: int = 64,
-    queue: int = 2048,
-    dtype: str = "auto",
     temperature: float = 1.0,
     max_tokens: int = 500,
     on_ready: Callable[[str], None] | None = None,
@@ -134,6 +132,6 @@ def serve_model(
     Prints `ready http://HOST:PORT/v1#MODEL_NAME` once it answers, or calls `on_ready` with that URL; port 0 = any free one.
     `temperature` and `max_tokens` are used where a request names none (OpenAI's own default temperature is 1). Raises UserError.
     """
-    engine = make_engine(ref, batch_size=batch_size, queue=queue, dtype=dtype)
+    engine = make_engine(ref, batch_size=batch_size, queue=2048)
     gateway = Gateway(model_name, engine, Policy("off"), temperature=temperature, max_tokens=max_tokens)
     serve(gateway, host=host, port=port, on_ready=on_ready)
