@@ -10,7 +10,7 @@ The law, from what a refusal (429) shows. Each request remembers how many were i
 - One cut per burst: refusals of requests that were sent before the last cut say nothing new.
 - Above a level that was refused, probe rarely: after a second, and twice as long after each probe that fails (60 s at most);
   a probe that works is followed by a larger one at once.
-- Refusals that go on at the same share although the rate was cut again and again are noise, not a limit: ignored for a while.
+- Refusals that go on below the measured rate, however often it is cut, are noise and not a limit: ignored for a while.
 Additive increase and multiplicative decrease would pay a refusal for each round of steps; remembering the failing level does
 not. Pure arithmetic on times that gate.py passes in: no clock, no sleeping.
 """
@@ -31,9 +31,10 @@ CONTRADICTIONS = 3
 MEMORY_S = 30.0
 # A measurement over fewer accepted requests is too coarse.
 MEASURED_OVER = 10
-NOISE_CUTS = 4
+# So many cuts below the measured rate, and so far down, that did not help.
+NOISE_CUTS = 5
+NOISE_DEPTH = 0.75
 NOISE_S = 15.0
-REQUESTS_BETWEEN_CUTS = 150
 DEAF_SHARE = 0.3
 
 
@@ -160,7 +161,7 @@ class Pace:
         assert self.rate is not None
         accepted = self._sent - self._refused
         measured = self._meter.rate(now, accepted)
-        if measured is not None and self._noise.cut(now, self.rate, self._sent, self._refused):
+        if self._noise.cut(now, self.rate, self._sent, self._refused):
             self.rate = None
             self._found = False
             self._contradictions = []
@@ -172,6 +173,7 @@ class Pace:
             self._hold_s = FIRST_HOLD_S
         else:
             self._meter.restart(now, accepted)
+            self._noise.measured = measured
             self.rate = max(min(max(measured, self.rate * 0.9), self.rate) * MARGIN, 0.05)
             self._hold_s = min(self._hold_s * 2, LONGEST_HOLD_S)
         self._guessed = False
@@ -217,29 +219,33 @@ class _Noise:
     """Tells refusals that depend on how fast we ask from those that come whatever we do."""
 
     def __init__(self) -> None:
+        self.measured: float | None = None
+        """The provider's rate at the last measurement."""
         self._cuts = 0
         self._rate = 0.0
-        self._sent_at_cut = 0
         self._deaf_until = -1.0
         self._deaf_s = NOISE_S
         self._sent = self._refused = 0
 
     def cut(self, now: float, rate: float, sent: int, refused: int) -> bool:
-        """Counts a measured cut. True: several, soon after each other, did not help, so refusals are ignored for a while."""
-        soon = sent - self._sent_at_cut < REQUESTS_BETWEEN_CUTS
-        if not soon or self._cuts == 0:
-            self._cuts, self._rate = 0, rate
+        """A refusal at `rate`. True: several below what was measured did not help, so refusals are ignored for a while."""
+        if self.measured is None or rate > self.measured:
+            self._cuts = 0
+            return False
+        if self._cuts == 0:
+            self._rate = rate
         self._cuts += 1
-        self._sent_at_cut = sent
-        if self._cuts <= NOISE_CUTS or rate > 0.6 * self._rate:
+        if self._cuts < NOISE_CUTS or rate > NOISE_DEPTH * self._rate:
             return False
         self._cuts = 0
+        self.measured = None
         self._deaf_until = now + self._deaf_s
         self._deaf_s = min(self._deaf_s * 2, 240.0)
         self._sent, self._refused = sent, refused
         return True
 
     def ignores(self, now: float, sent: int, refused: int) -> bool:
+        """Whether this refusal says nothing; ends when too many are refused for noise."""
         if now >= self._deaf_until:
             return False
         if refused - self._refused > 10 + DEAF_SHARE * (sent - self._sent):
