@@ -144,14 +144,8 @@ def test_the_budget_stops_with_its_own_code_and_a_higher_one_goes_on(tmp_path: P
     assert len((project / "work" / "collect" / "answers.jsonl").read_text().splitlines()) == 40
 
 
-@pytest.mark.parametrize("stage", ["prompts", "collect", "curate", "train", "evaluate"])
-def test_control_c_in_any_stage_is_resumable(stage: str, tmp_path: Path) -> None:
-    project = write_project(tmp_path, rows=400, train={"epochs": 30, "learning_rate": 1e-3, "checkpoint_steps": 5})
-    words = {"prompts": ["prompts", "load"]}.get(stage, [stage])
-    order = ["collect", "curate", "train"]
-    for earlier in order[: order.index(stage)] if stage in order else (order if stage == "evaluate" else []):
-        quick = ["--max-steps", "2"] if earlier == "train" else []
-        assert distil(project, earlier, *quick).returncode == 0
+def interrupted(project: Path, stage: str, words: list[str]) -> None:
+    """Ctrl-C as soon as the stage holds its lock: 130 (or done already), one line, no traceback."""
     running = subprocess.Popen(
         [sys.executable, "-m", "distil", *words, "--project", str(project)],
         env=ENVIRONMENT,
@@ -159,16 +153,30 @@ def test_control_c_in_any_stage_is_resumable(stage: str, tmp_path: Path) -> None
         text=True,
     )
     lock = project / "work" / stage / ("sft" if stage in ("train", "evaluate") else "") / ".lock"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not lock.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=90)
     assert running.returncode in (0, 130), said
     assert "Traceback" not in said
-    quick = ["--set", "train.epochs=1"] if stage == "train" else []
-    again = distil(project, *words, *quick)
-    assert again.returncode == 0, again.stderr
+    assert running.returncode == 0 or "again" in said or "resume" in said, said
+
+
+def test_control_c_in_every_stage_is_resumable(tmp_path: Path) -> None:
+    project = write_project(tmp_path, rows=400, train={"epochs": 1, "learning_rate": 1e-3, "checkpoint_steps": 5})
+    stages = {
+        "prompts": ["prompts", "load"],
+        "collect": ["collect"],
+        "curate": ["curate"],
+        "train": ["train"],
+        "evaluate": ["evaluate"],
+    }
+    for stage, words in stages.items():
+        interrupted(project, stage, words)
+        again = distil(project, *words)
+        assert again.returncode == 0, (stage, again.stderr)
+    assert len((project / "work" / "collect" / "answers.jsonl").read_text().splitlines()) == 400
 
 
 def test_a_full_disk_is_said_and_what_was_done_is_kept(tmp_path: Path) -> None:

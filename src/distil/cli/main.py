@@ -125,6 +125,10 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    if code == 130:
+        sys.unraisablehook = lambda _: (
+            None
+        )  # an event loop that a signal cut off while it was being made complains at exit
     click.secho("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     sys.exit(code)
