@@ -67,12 +67,15 @@ def test_nothing_in_train_repeats_a_held_out_row_even_when_all_sides_are_fixed(m
 def test_every_row_gets_a_side_or_a_reason_and_fixed_test_rows_stay(made: list[tuple[Item, str]]) -> None:
     assignment = split(made)
     reasons = {leak.row: leak.reason for leak in assignment.leaks}
+    has_validation = any(item.fixed == "validation" for item, _ in made)
     for index, ((item, _), side) in enumerate(zip(made, assignment.sides, strict=True)):
         assert (side is None) == (index in reasons)
         if item.fixed == "test":
             assert side == "test"
-        elif item.fixed is not None:
-            assert side in (item.fixed, None)
+        elif item.fixed == "validation":
+            assert side in ("validation", None)
+        elif item.fixed == "train":
+            assert side in ("train", None) or (side == "validation" and not has_validation)
     if any(item.fixed == "test" for item, _ in made):
         assert all(
             item.fixed == "test" for (item, _), side in zip(made, assignment.sides, strict=True) if side == "test"
@@ -136,6 +139,19 @@ def test_two_rows_are_enough_for_a_validation_row() -> None:
     assert sorted(map(str, split(independent(2), test=0).sides)) == ["train", "validation"]
 
 
-def test_fixed_train_rows_are_never_held_out() -> None:
-    made = [(item._replace(fixed="train"), text) for item, text in independent(20)]
-    assert set(split(made, test=5).sides) == {"train"}
+def test_fixed_train_rows_are_never_test_and_give_the_validation_rows_where_the_user_fixed_none() -> None:
+    made = [(item._replace(fixed="train"), text) for item, text in independent(60)]
+    sides = split(made, test=5).sides
+    assert set(sides) == {"train", "validation"} and sides.count("validation") < 20
+    made[0] = (made[0][0]._replace(fixed="validation"), made[0][1])
+    assert split(made, test=5).sides.count("validation") == 1
+
+
+def test_validation_has_its_share_also_when_the_rows_come_in_groups() -> None:
+    made = [(item._replace(group=f"g{i // 5}"), text) for i, (item, text) in enumerate(independent(1000))]
+    items = [item for item, _ in made]
+    sides = assign(items, [shingles(t) for _, t in made], near=None, test=100, validation=0.2, seed=0).sides
+    assert sides.count("test") == 100
+    assert 110 <= sides.count("validation") <= 250
+    for start in range(0, 1000, 5):
+        assert len(set(sides[start : start + 5])) == 1

@@ -20,7 +20,7 @@ class CurateConfig(Section):
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Jaccard similarity of character 5-grams from which two texts count as the same; null = only equal texts do."""
     validation: float = Field(default=0.2, ge=0, lt=1)
-    """Share of what is not test that becomes validation."""
+    """Share of what is not test that becomes validation; prompts that the file itself marks as validation take their place."""
     test: int = Field(default=200, ge=0)
     """Prompts held out for the evaluation; prompts that the file itself marks as test take their place."""
     choose: Literal["first", "agreement", "score"] = "first"

@@ -1,8 +1,9 @@
 """A split without leakage: rows that belong together lie on one side, and the same row always falls the same way.
 
 Rows are joined (union-find) by group, by equal text and by near-duplicate prompts; whole components are then assigned by a
-seeded hash. Rows whose side the user fixed keep it, and others that are too close to a fixed test or validation row are
-dropped. Pure functions over positions; called by stage.py.
+seeded hash. Rows that the user fixed as test or validation stay there, and others that are too close to one are dropped. A row
+fixed as train is never in test; validation is cut from the training side unless the user fixed one. Pure functions over
+positions; called by stage.py.
 
 Stability: test takes the components with the smallest hashes, so a new independent row moves no other into test and at most
 one out of it; validation takes those whose own hash is below its share, so no row moves between train and validation. Larger
@@ -180,9 +181,7 @@ def _fill(
     open_validation = validation if not any(side == "validation" for side in sides) else 0.0
     left, rest = open_test, []
     for component in sorted(members, key=lambda c: _order(items, c, seed, "test")):
-        if any(items[i].fixed == "train" for i in component):
-            _set(sides, component, "train")
-        elif len(component) <= left:
+        if len(component) <= left and not any(items[i].fixed == "train" for i in component):
             _set(sides, component, "test")
             left -= len(component)
         else:
@@ -230,7 +229,8 @@ def _missed(items: Sequence[Item], sets: Sequence[Shingles], sides: list[Split |
 
 
 def _order(items: Sequence[Item], component: Sequence[int], seed: int, purpose: str) -> float:
-    return min(stable_hash(seed, purpose, items[i].key) for i in component)
+    """The component's hash: that of its smallest key, since the smallest hash would favour large components."""
+    return stable_hash(seed, purpose, min(items[i].key for i in component))
 
 
 def _set(sides: list[Split | None], component: Sequence[int], side: Split) -> None:
