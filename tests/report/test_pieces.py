@@ -17,8 +17,15 @@ def test_a_word_diff_loses_nothing_of_either_text(before: str, after: str) -> No
     gone, new = word_diff(before, after)
     assert "".join(text for _, text in gone) == before
     assert "".join(text for _, text in new) == after
-    same = [[text for kind, text in parts if kind == "same"] for parts in (gone, new)]
-    assert "".join(same[0]) == "".join(same[1])
+    if any(kind != "same" for kind, _ in gone + new):
+        same = [[text for kind, text in parts if kind == "same"] for parts in (gone, new)]
+        assert "".join(same[0]) == "".join(same[1])
+
+
+def test_a_changed_word_is_marked_and_unlike_texts_are_not() -> None:
+    gone, new = word_diff("the red kettle leaks", "the blue kettle leaks")
+    assert ("gone", "red") in gone and ("new", "blue") in new
+    assert word_diff("one two three", "a b c d e") == ([("same", "one two three")], [("same", "a b c d e")])
 
 
 def test_a_very_long_text_is_shown_without_marks() -> None:

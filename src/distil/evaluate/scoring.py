@@ -40,6 +40,11 @@ def score_all(
 ) -> Scored:
     """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers."""
     asked = {example.prompt_id: example for example in examples}
+    if {"similarity", "similar_share"} & set(names):
+        from distil.evaluate.similarity import prepare
+
+        answers = [row.text for rows in predictions.values() for row in rows]
+        prepare([*answers, *(example.answer for example in examples)])
     scores: list[Score] = []
     table: Table = {}
     work = [(model, name) for model in predictions for name in names]

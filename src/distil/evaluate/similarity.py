@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from distil.errors import UserError
 from distil.evaluate.cases import Case
+from distil.progress import bar
 
 PIECE_TOKENS = 250
 """Word pieces of one embedded piece: the model's 256 less the two marks at its ends and a few that a cut may add."""
@@ -93,6 +94,16 @@ def embedder() -> Embedder:
 
     quiet()
     return Embedder(SentenceTransformer(str(get_model_path()), local_files_only=True))
+
+
+def prepare(texts: Sequence[str]) -> None:
+    """Embeds all texts at once with a progress bar, so that the metrics find them ready."""
+    new = [text for text in dict.fromkeys(texts) if text.strip()]
+    with bar("embedding answers", len(new), "texts") as running:
+        for start in range(0, len(new), 256):
+            part = new[start : start + 256]
+            embedder().vectors(part)
+            running.advance(len(part))
 
 
 def cosines(left: Sequence[str], right: Sequence[str]) -> npt.NDArray[np.float64]:

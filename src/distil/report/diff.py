@@ -9,18 +9,23 @@ from typing import Literal
 TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 MOST_TOKENS = 1200
 """Longer texts are shown plain: the comparison is quadratic."""
+LEAST_ALIKE = 0.35
+"""Texts that share less are shown plain: marks on nearly every word say nothing."""
 
 Part = tuple[Literal["same", "gone", "new"], str]
 
 
 def word_diff(before: str, after: str) -> tuple[list[Part], list[Part]]:
-    """(parts of `before`: same or gone, parts of `after`: same or new). Blanks belong to the word in front of them."""
+    """(parts of `before`: same or gone, parts of `after`: same or new); together they give the texts back."""
     left, right = _tokens(before), _tokens(after)
     if len(left) > MOST_TOKENS or len(right) > MOST_TOKENS:
         return [("same", before)], [("same", after)]
     gone: list[Part] = []
     new: list[Part] = []
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    if matcher.ratio() < LEAST_ALIKE:
+        return [("same", before)], [("same", after)]
+    for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":
             gone.append(("same", "".join(left[a:b])))
             new.append(("same", "".join(right[c:d])))
