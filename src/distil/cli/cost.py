@@ -34,7 +34,9 @@ def show(summary: CostSummary) -> None:
         rows.append(
             (
                 option.name,
-                f"{option.coverage:.0%} ({option.coverage_source})" if option.name != "teacher only" else "",
+                f"{option.coverage:.0%} {option.coverage_source}"
+                if 0 < option.coverage < 1
+                else f"{option.coverage:.0%}",
                 "?" if unknown else dollars(option.student_usd or 0.0),
                 dollars(option.teacher_usd),
                 "?" if option.total_usd is None else dollars(option.total_usd),
@@ -43,7 +45,7 @@ def show(summary: CostSummary) -> None:
             )
         )
     title = f"A month of {t.queries_per_month:,} requests, {t.input_tokens:,.0f} + {t.output_tokens:,.0f} tokens each"
-    table(title, ("", "by the student", "student", "teacher", "total", "saves", "payback"), rows)
+    table(title, ("", "coverage", "student", "teacher", "total", "saves", "payback"), rows)
     error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""
     click.echo(
         f"Teacher {summary.teacher}: ${summary.price_input:g} / ${summary.price_output:g} per million tokens "

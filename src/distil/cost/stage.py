@@ -281,7 +281,7 @@ def _options(
         days = payback_days(one_time, saving)
         options.append(
             Option(
-                name=f"{label}, alone" if coverage == 1.0 else f"{label} + teacher for the unsure",
+                name=f"{label} alone" if coverage == 1.0 else f"{label} + teacher",
                 coverage=coverage,
                 coverage_source=source,
                 student_usd=after,
