@@ -163,7 +163,7 @@ def test_a_newer_or_foreign_file_is_refused_in_words(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with Ledger(path) as ledger, pytest.raises(UserError, match="schema version 99.*pip install -U distil"):
+    with Ledger(path) as ledger, pytest.raises(UserError, match=r"schema version 99.*pip install -U distil"):
         ledger.spent()
     text = tmp_path / "text.sqlite"
     text.write_text("not a database at all, but long enough to be read as one" * 20)
@@ -206,7 +206,7 @@ def test_on_a_full_disk_paid_replies_are_kept_and_nothing_more_is_sent(tmp_path:
         full(ledger, 2)
         writer = ledger.start()
         writer.put(big_reply(2)).result(10)
-        with pytest.raises(WorkFailed, match="disk is full.*kept"):
+        with pytest.raises(WorkFailed, match=r"disk is full.*kept"):
             ledger.intend([intent(ledger, "call_9")])
         writer.put(big_reply(3)).result(10)
         assert rescue_path(path).exists()

@@ -48,7 +48,7 @@ class Breaker:
         self.open = True
         self._paused_at = now
         pause, self._pause_s = self._pause_s, min(self._pause_s * 2, LONGEST_PAUSE_S)
-        return pause
+        return min(pause, max(self._failing_since + self.give_up_s - now, 0.0))
 
     @property
     def given_up(self) -> bool:

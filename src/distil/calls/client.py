@@ -11,7 +11,8 @@ prompts, files or stages.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -127,7 +128,7 @@ class Client:
 
     async def map(
         self, *requests: Iterable[Request], concurrency: int | None = None
-    ) -> AsyncIterator[tuple[Request, Result]]:
+    ) -> AsyncGenerator[tuple[Request, Result], None]:
         """Answers in the order in which they come, from lazily read streams of requests; memory does not grow with their number.
 
         requests: one stream per teacher keeps a slow teacher from holding up a fast one; concurrency: most requests of one
@@ -136,8 +137,9 @@ class Client:
         """
         if concurrency is None:
             concurrency = 2 * sum(config.limits.concurrency for config in self._configs.values()) + 32
-        async for pair in run_all(self.complete, requests, concurrency):
-            yield pair
+        async with contextlib.aclosing(run_all(self.complete, requests, concurrency)) as results:
+            async for pair in results:
+                yield pair
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

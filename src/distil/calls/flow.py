@@ -7,7 +7,7 @@ ends the run stops the pulling, lets what is under way finish, and is raised at 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 from distil.calls.faults import CallFailed
 from distil.calls.request import Reply, Request
@@ -75,7 +75,7 @@ class _Flow:
 
 async def run_all(
     ask: Ask, streams: Sequence[Iterable[Request]], at_once: int
-) -> AsyncIterator[tuple[Request, Result]]:
+) -> AsyncGenerator[tuple[Request, Result], None]:
     """Yields (request, reply or CallFailed); raises the error that ended the run after everything under way was yielded."""
     flow = _Flow(ask, room=2 * at_once)
     for stream in streams:

@@ -150,7 +150,7 @@ class Pace:
         accepted = self._sent - self._refused
         # Before there is a measurement: a second's worth of what was accepted so far, burst included.
         start = self._first_sent_at if self._first_sent_at is not None else now
-        guess = max(accepted / max(now - start, 1.0), 0.1)
+        guess = max(accepted / max(now - start, 1.0), 1.0)
         self.rate = self._meter.rate(now, accepted) or guess
         self._hold_s = FIRST_HOLD_S
         self._step = 0.25

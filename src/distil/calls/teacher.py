@@ -237,7 +237,7 @@ class Teacher:
             except GarbledReply as error:
                 garbled = Fault("garbled", str(error), None)
             fault = replica.provider.fault(reply.status, reply.headers, body)
-            fault = fault if fault.kind not in ("server", "bad_request") else garbled
+            fault = garbled if fault.kind in ("server", "bad_request", "garbled") else fault
         else:
             fault = replica.provider.fault(reply.status, reply.headers, body)
         fault = fault._replace(message=redact(fault.message, hidden))

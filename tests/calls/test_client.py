@@ -1,0 +1,408 @@
+"""The client against a server that speaks OpenAI's wire format: paid once, kept first, retried as each fault deserves."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distil.calls.client import Client
+from distil.calls.config import Limits, Price, TeacherConfig
+from distil.calls.faults import CallFailed, ProviderDown, QuotaExhausted
+from distil.calls.ledger import Ledger
+from distil.calls.request import Reply, Request
+from distil.errors import BudgetReached, UserError
+from distil.records import Message, Sampling
+from tests.wire import openai as wire
+from tests.wire.server import CUT, HTML_PAGE, Trouble, hang
+
+MODEL = "openai/gpt-4o-mini"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[wire.OpenAIServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
+    with wire.OpenAIServer() as running:
+        yield running
+
+
+def teacher(server: wire.OpenAIServer, **fields: Any) -> TeacherConfig:
+    return TeacherConfig.model_validate(
+        {"model": MODEL, "base_urls": [server.url], "price": Price(input=1, output=2), **fields}
+    )
+
+
+def ask(text: str = "hello", **fields: Any) -> Request:
+    sampling = fields.pop("sampling", Sampling(max_tokens=50))
+    return Request(model=MODEL, messages=[Message(role="user", content=text)], sampling=sampling, **fields)
+
+
+def with_client(
+    path: Path, teachers: list[TeacherConfig], work: Callable[[Client], Awaitable[Any]], **options: Any
+) -> Any:
+    async def main() -> Any:
+        async with Client(path / "ledger.sqlite", teachers, **options) as client:
+            return await work(client)
+
+    return asyncio.run(main())
+
+
+async def all_of(client: Client, requests: Iterator[Request]) -> list[tuple[Request, Any]]:
+    return [pair async for pair in client.map(requests)]
+
+
+def test_a_reply_is_in_the_ledger_before_it_is_returned(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        reply = await client.complete(ask())
+        db = sqlite3.connect(tmp_path / "ledger.sqlite")
+        row = db.execute("SELECT status, open, usd FROM call WHERE key = ?", [reply.call_id]).fetchone()
+        db.close()
+        assert row == ("answered", 0, pytest.approx(reply.usd))
+        assert reply.text == "An answer to: hello" and reply.usd > 0 and not reply.cached
+        assert client.stats.answered == 1 and client.stats.usd == pytest.approx(reply.usd)
+
+    with_client(tmp_path, [teacher(server)], work)
+
+
+def test_the_same_question_is_paid_once_across_runs_and_at_once(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def work(client: Client) -> list[Reply]:
+        return list(await asyncio.gather(*[client.complete(ask()) for _ in range(5)]))
+
+    first = with_client(tmp_path, [teacher(server)], work)
+    second = with_client(tmp_path, [teacher(server)], work)
+    assert len(server.answered) == 1
+    assert sum(not reply.cached for reply in first) == 1 and all(reply.cached for reply in second)
+    assert {reply.text for reply in first + second} == {"An answer to: hello"}
+
+
+def test_samples_and_settings_are_asked_apart_and_a_cheaper_tier_is_not(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    async def work(client: Client) -> None:
+        await client.complete(ask())
+        await client.complete(ask(sample=1))
+        await client.complete(ask(sampling=Sampling(max_tokens=51)))
+        flex = await client.complete(ask(tier="flex"))
+        assert flex.cached
+
+    with_client(tmp_path, [teacher(server)], work)
+    assert len(server.answered) == 3
+
+
+@pytest.mark.parametrize(
+    "trouble", [wire.SERVER_ERROR, wire.BUSY, wire.rate_limited("0"), HTML_PAGE, CUT, wire.SHED], ids=str
+)
+def test_what_may_pass_is_asked_again(trouble: Trouble, server: wire.OpenAIServer, tmp_path: Path) -> None:
+    server.troubles.extend([trouble, trouble])
+
+    async def work(client: Client) -> Reply:
+        reply = await client.complete(ask())
+        assert client.stats.retries == 2
+        return reply
+
+    reply = with_client(tmp_path, [teacher(server)], work)
+    assert reply.text == "An answer to: hello"
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        call = next(iter(ledger.calls()))
+        assert call.status == "answered" and call.attempts == 3
+        lost = trouble in (HTML_PAGE, CUT)
+        assert ledger.uncertain().requests == (2 if lost else 0)
+
+
+def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    server.trouble_for = lambda seen: hang(1.5) if b"slow" in seen.raw else None
+
+    async def work(client: Client) -> None:
+        started = time.monotonic()
+        done = []
+        requests = [ask("slow"), *(ask(f"fast {number}") for number in range(60))]
+        async for _, result in client.map(requests):
+            done.append((result, time.monotonic() - started))
+        slow = [result for result, _ in done if isinstance(result, CallFailed)]
+        assert len(slow) == 1 and slow[0].fault.kind == "timeout" and "tried 2 times" in str(slow[0])
+        assert done[-1][0] is slow[0], "the others did not wait for it"
+        assert client.stats.uncertain_usd > 0
+
+    with_client(tmp_path, [teacher(server, timeout_s=0.3, attempts=2)], work)
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_kept(form: str, server: wire.OpenAIServer, tmp_path: Path) -> None:
+    value = "1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
+    server.troubles.append(wire.rate_limited(value))
+    with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    first, second = server.posts()
+    assert 0.9 < second.time - first.time < 4
+
+
+def test_waiting_in_the_queue_is_no_timeout(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    server.delay_s = 0.2
+
+    async def work(client: Client) -> None:
+        results = await all_of(client, (ask(f"question {number}") for number in range(12)))
+        assert all(isinstance(result, Reply) and result.latency_s < 1.0 for _, result in results)
+
+    with_client(tmp_path, [teacher(server, timeout_s=1.0, limits=Limits(concurrency=1))], work)
+
+
+def test_a_bad_request_fails_alone_and_is_listed(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    server.trouble_for = lambda seen: wire.TOO_LONG if b"long" in seen.raw else None
+
+    async def work(client: Client) -> None:
+        results = await all_of(client, iter([ask("long"), ask("short")]))
+        failed = [result for _, result in results if isinstance(result, CallFailed)]
+        assert len(failed) == 1 and failed[0].request is not None and failed[0].request.messages[0].text == "long"
+        assert client.stats.failed == 1 and client.stats.answered == 1
+
+    with_client(tmp_path, [teacher(server)], work)
+    assert len(server.posts()) == 2, "not asked again"
+
+
+def test_no_money_at_the_provider_stops_the_run_and_keeps_what_came(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    server.trouble_for = lambda seen: wire.OUT_OF_MONEY if len(server.answered) >= 20 else None
+    kept: list[Reply] = []
+
+    async def work(client: Client) -> None:
+        async for _, result in client.map(ask(f"question {number}") for number in range(500)):
+            assert isinstance(result, Reply)
+            kept.append(result)
+
+    with pytest.raises(QuotaExhausted, match="kept"):
+        with_client(tmp_path, [teacher(server)], work)
+    assert len(kept) == len(server.answered) >= 20
+    assert len(server.posts()) < 100
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert len(ledger.answered()) == len(kept)
+
+
+def test_a_wrong_key_stops_the_run_and_stands_nowhere(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "sk-wrong-key-0123456789abcdef"
+    monkeypatch.setenv("OPENAI_API_KEY", wrong)
+    server.trouble_for = lambda seen: Trouble(401, {"error": {"message": f"Incorrect key {wrong}", "code": "invalid_api_key"}})
+    with pytest.raises(UserError) as caught:
+        with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    assert wrong not in str(caught.value)
+    for file in tmp_path.iterdir():
+        assert wrong.encode() not in file.read_bytes()
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert all(wrong not in str(attempt) for attempt in ledger.attempts())
+
+
+def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_anything_is_sent(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="did you mean|Did you mean"):
+        with_client(tmp_path, [teacher(server)], lambda c: c.complete(ask().model_copy(update={"model": "openai/gpt-4o-min"})))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    model = f"{server.url}#gpt-4o-mini"
+    with pytest.raises(UserError, match="price: "):
+        with_client(
+            tmp_path,
+            [TeacherConfig(model=model)],
+            lambda client: client.complete(ask().model_copy(update={"model": model})),
+        )
+    assert server.posts() == []
+
+
+def test_when_everything_fails_the_run_pauses_then_stops_and_says_how_to_go_on(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    server.trouble_for = lambda seen: wire.SERVER_ERROR
+
+    async def work(client: Client) -> None:
+        await all_of(client, (ask(f"question {number}") for number in range(300)))
+
+    started = time.monotonic()
+    with pytest.raises(ProviderDown, match="running the same command again goes on"):
+        with_client(tmp_path, [teacher(server)], work, give_up_s=3.0)
+    assert time.monotonic() - started < 12
+    assert len(server.posts()) < 100, "a pause and single tries, not a storm"
+
+
+def test_a_provider_that_comes_back_is_used_again_at_full_speed(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    started = time.monotonic()
+    server.trouble_for = lambda seen: wire.SERVER_ERROR if time.monotonic() - started < 1.0 else None
+
+    async def work(client: Client) -> None:
+        results = await all_of(client, (ask(f"question {number}") for number in range(150)))
+        assert all(isinstance(result, Reply) for _, result in results)
+
+    with_client(tmp_path, [teacher(server)], work)
+
+
+def test_the_cap_holds_and_raising_it_goes_on(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    def paid() -> float:
+        return sum((answered_cost(body) for body in server.answered), 0.0)
+
+    def answered_cost(body: dict[str, Any]) -> float:
+        tokens = max(1, len(body["messages"][-1]["content"]) // 4)
+        return (tokens * 1 + max(1, (len(body["messages"][-1]["content"]) + 14) // 4) * 2) / 1e6
+
+    kept: list[Reply] = []
+
+    async def work(client: Client) -> None:
+        async for _, result in client.map(ask(f"question number {number}") for number in range(400)):
+            assert isinstance(result, Reply)
+            kept.append(result)
+
+    cap = 0.002
+    with pytest.raises(BudgetReached, match="--set collect.budget_usd="):
+        with_client(tmp_path, [teacher(server)], work, budget_usd=cap)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        spent = ledger.spent()
+        assert 0.5 * cap < spent <= cap
+        assert len(ledger.answered()) == len(kept) == len(server.answered)
+    assert paid() <= cap
+    with pytest.raises(BudgetReached):
+        with_client(tmp_path, [teacher(server)], work, budget_usd=cap)
+    assert len(server.answered) < 400
+    with_client(tmp_path, [teacher(server)], work, budget_usd=1.0)
+    assert len(server.answered) == 400
+
+
+def test_another_purpose_has_its_own_budget(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def collect(client: Client) -> None:
+        await all_of(client, (ask(f"question {number}") for number in range(20)))
+
+    with_client(tmp_path, [teacher(server)], collect)
+    judged = with_client(
+        tmp_path, [teacher(server)], lambda client: client.complete(ask("judge", purpose="judge")), budget_usd=0.0005
+    )
+    assert isinstance(judged, Reply)
+
+
+def test_replicas_are_balanced_and_a_dead_one_is_left_out_until_it_is_back(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    with wire.OpenAIServer() as second:
+        with wire.OpenAIServer() as third:
+            pass
+        server.delay_s = second.delay_s = 0.05
+
+        async def work(client: Client) -> None:
+            results = await all_of(client, (ask(f"question {number}") for number in range(200)))
+            assert all(isinstance(result, Reply) for _, result in results)
+
+        teachers = [teacher(server, base_urls=[server.url, second.url, third.url])]
+        with_client(tmp_path, teachers, work)
+        assert len(server.answered) > 60 and len(second.answered) > 60
+        with Ledger(tmp_path / "ledger.sqlite") as ledger:
+            refused = sum(kind == "connection" for _, _, kind, _, _ in ledger.attempts())
+        assert 1 <= refused < 40
+        assert len(server.answered) + len(second.answered) == 200
+
+
+def test_a_better_parser_reads_an_unreadable_reply_without_paying(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.calls.provider import GarbledReply
+    from distil.calls.providers.chat import ChatProvider
+
+    parse = ChatProvider.parse
+
+    def stupid(self: Any, status: int, headers: Any, body: bytes) -> Any:
+        raise GarbledReply("can't read that")
+
+    monkeypatch.setattr(ChatProvider, "parse", stupid)
+    with pytest.raises(CallFailed, match="can't read that"):
+        with_client(tmp_path, [teacher(server, attempts=1)], lambda client: client.complete(ask()))
+    monkeypatch.setattr(ChatProvider, "parse", parse)
+    reply = with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    assert reply.text == "An answer to: hello" and reply.cached and len(server.posts()) == 1
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.spent() > 0
+
+
+def test_a_pruned_reply_is_not_paid_again(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.prune() == 1
+    with pytest.raises(CallFailed, match="pruned"):
+        with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    assert len(server.answered) == 1
+
+
+def test_stopping_in_the_middle_notes_what_may_have_been_paid(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    server.delay_s = 5.0
+
+    async def work(client: Client) -> None:
+        task = asyncio.create_task(client.complete(ask()))
+        await asyncio.sleep(0.5)
+        assert client.stats.in_flight == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with_client(tmp_path, [teacher(server)], work)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.uncertain().requests == 1 and ledger.uncertain().usd > 0
+
+
+def test_a_consumer_that_stops_early_leaves_nothing_running(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        stream = client.map(ask(f"question {number}") for number in range(1000))
+        async for _ in stream:
+            break
+        await stream.aclose()
+        assert client.stats.in_flight == 0
+        assert len(asyncio.all_tasks()) == 1
+
+    with_client(tmp_path, [teacher(server)], work)
+
+
+def test_requests_are_pulled_only_as_they_are_needed(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    pulled = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal pulled
+        for number in range(10_000):
+            pulled += 1
+            yield ask(f"question {number}")
+
+    async def work(client: Client) -> None:
+        taken = 0
+        stream = client.map(requests())
+        async for _ in stream:
+            taken += 1
+            if taken == 100:
+                break
+        await stream.aclose()
+
+    with_client(tmp_path, [teacher(server, limits=Limits(concurrency=10))], work)
+    assert pulled < 300
+
+
+def test_the_live_figures_add_up(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        results = await all_of(client, (ask(f"question {number}") for number in range(40)))
+        stats = client.stats
+        assert stats.answered == 40 and stats.tokens == sum(
+            result.usage.input_tokens + result.usage.output_tokens for _, result in results
+        )
+        forecast, left = stats.forecast_usd(80), stats.time_left_s(80)
+        assert forecast == pytest.approx(2 * stats.usd) and left is not None and left > 0
+        assert stats.rate > 0 and stats.limit >= 8 and stats.forecast_usd(40) == pytest.approx(stats.usd)
+
+    with_client(tmp_path, [teacher(server)], work)
+
+
+def test_nothing_heavy_loads_before_something_is_sent() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, distil.calls.request, distil.calls.ledger, distil.calls.config, distil.calls.client, distil.calls.prices;"
+        "print([m for m in ('aiohttp', 'genai_prices', 'torch') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
