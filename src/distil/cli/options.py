@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 
+UNBROKEN = 18  # characters: a cell this short is never broken over two lines
+
+
 class Context:
     """What a command gets first: the project, the config with its overrides, and how to print."""
 
@@ -94,18 +97,15 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     from rich.console import Console
     from rich.table import Table
 
+    lines = [[cell if isinstance(cell, str) else str(cell) for cell in row] for row in rows]
     grid = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_header=any(columns),
+        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns)
     )
     for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index < left else "right", overflow="fold")
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, str) else str(cell) for cell in row))
+        short = max((len(line[index]) for line in lines), default=0) <= UNBROKEN
+        grid.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=short)
+    for line in lines:
+        grid.add_row(*line)
     Console().print(grid)
 
 
