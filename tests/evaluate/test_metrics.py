@@ -108,5 +108,6 @@ def test_valid_json_applies_only_where_json_is_wanted() -> None:
 
 
 def test_length_and_truncation() -> None:
-    assert metrics.length_ratio([case("ab", "abcd"), case("ab", " "), case("ab")]) == [0.5, None, None]
+    rows = [case("ab", "abcd"), case("ab", " "), case("ab"), case("long " * 99, "no")]
+    assert metrics.length_ratio(rows) == [0.5, None, None, 4.0]
     assert metrics.truncated([case("a")._replace(finish_reason="length"), case("a")]) == [1.0, 0.0]

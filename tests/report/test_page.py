@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from distil.cost.stage import CostSummary
 from distil.errors import UserError
 from distil.report import page
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_json
 from distil.runs.manifest import stage_state
+from distil.serve.promise import Calibration, HeldOutCheck
 from tests.report.sample import COST, make_project, write_cost, write_data
 
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -75,6 +79,40 @@ def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
     assert tags.seen.count("script") == 1
     assert "img" not in tags.seen
     assert "default-src 'none'" in html
+
+
+def test_a_calibrated_fallback_shows_its_promise(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
+    calibration = Calibration(
+        student="sft", model="m", engine=None, score="mean", temperature=0.0, risk=0.05, confidence=0.95, goal=0.9,
+        compared="fields", threshold=-0.2, labels=300, served=210, bad=3, p_value=0.01, coverage=0.7, labels_missing=None,
+        test=HeldOutCheck(prompts=40, served=29, bad=1), promise="With 95% confidence, at most 5% are bad.",
+        created="2026-11-24T10:00:00+00:00",
+    )  # fmt: skip
+    write_json(project.stage("serve", "sft") / "calibration.json", calibration.model_dump(mode="json"))
+    _, _, text = read(page.build(project))
+    assert "With 95% confidence, at most 5% are bad." in text
+    assert "the student would answer 29 itself, and 1 of those are bad" in text
+    assert "No fallback threshold" not in text
+
+
+@pytest.mark.browser
+def test_in_a_browser_the_page_draws_and_no_answer_runs(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    attack = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=attack)
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        f"--user-data-dir={tmp_path / 'chrome'}",
+    ]
+    command += ["--virtual-time-budget=2000", "--dump-dom", page.build(project).as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "<title>support triage: Distil report</title>" in done.stdout
+    assert done.stdout.count("<svg") > 5
 
 
 def test_an_empty_folder_says_what_to_type_first(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ METRICS: dict[str, Metric] = {
     "truncated": Metric("distil.evaluate.metrics:truncated", "cut off", "nothing", "lower"),
 }
 
+MOST_RATIO = 4.0
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-zA-Z]+")
@@ -133,11 +134,15 @@ def common_subsequence(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 def length_ratio(cases: Sequence[Case]) -> Values:
-    """Characters of the answer over those of the teacher's; None where the teacher said nothing."""
-    return [
-        len(case.answer.strip()) / len(case.teacher.strip()) if case.teacher and case.teacher.strip() else None
-        for case in cases
-    ]
+    """Characters of the answer over those of the teacher's; None where the teacher said nothing.
+
+    Ratios above 4 count as 4: one long answer to a one-word question would otherwise outweigh a hundred others.
+    """
+    values: Values = []
+    for case in cases:
+        teacher = (case.teacher or "").strip()
+        values.append(min(MOST_RATIO, len(case.answer.strip()) / len(teacher)) if teacher else None)
+    return values
 
 
 def numbers(text: str) -> set[str]:
