@@ -123,12 +123,29 @@ def summary(rng: random.Random) -> Document:
     return either(rng, rng.choice(_SUMMARY), _message(rng, meaning), joint.join(parts), prompt_weight=_PROMPT_WEIGHT)
 
 
+NOTES: dict[str, tuple[str, ...]] = {"what": _ASK_WHAT, "thing": _ASK_THING, "when": _ASK_WHEN, "mood": _ASK_MOOD}
+
+
 def questions(rng: random.Random) -> Document:
     """A message and one question about it, answered in plain words."""
     meaning = draw_meaning(rng)
     parts = _note_parts(rng, meaning)
-    name, asked = rng.choice((("what", _ASK_WHAT), ("thing", _ASK_THING), ("when", _ASK_WHEN), ("mood", _ASK_MOOD)))
-    return either(rng, rng.choice(asked), _message(rng, meaning), parts[name], prompt_weight=_PROMPT_WEIGHT)
+    name = rng.choice(tuple(NOTES))
+    return either(rng, rng.choice(NOTES[name]), _message(rng, meaning), parts[name], prompt_weight=_PROMPT_WEIGHT)
+
+
+def asked(rng: random.Random, name: str) -> tuple[str, str, tuple[str, ...]]:
+    """For measuring: a message, a question of the kind `name` of `NOTES`, and every answer that fits."""
+    meaning = draw_meaning(rng)
+    fitting = {
+        "what": _WHAT[meaning.intent],
+        "when": _WHEN[meaning.urgency],
+        "mood": _MOOD[meaning.sentiment],
+        "thing": ("some thing",)
+        if meaning.product is None
+        else tuple(n.rstrip("*") for n in PRODUCTS[meaning.product]["train"]),
+    }[name]
+    return _message(rng, meaning), rng.choice(NOTES[name]), fitting
 
 
 def order_number(rng: random.Random) -> Document:

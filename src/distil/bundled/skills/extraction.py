@@ -88,10 +88,10 @@ _QUESTION = ("What is the {}?", "Which {} is mentioned?", "Give the {}.", "{}?")
 
 
 def _value(rng: random.Random, key: str) -> str:
-    choices = {
-        "agent": NAMES["train"], "guest": NAMES["train"], "name": NAMES["train"], "owner": NAMES["train"],
-        "first_name": NAMES["train"], "company": BRANDS["train"], "city": _CITIES, "street": _STREETS, "colour": _COLOURS, "day": _DAYS,
-    }  # fmt: skip
+    choices: dict[str, tuple[str, ...]] = dict.fromkeys(
+        ("agent", "guest", "name", "owner", "first_name"), NAMES["train"]
+    )
+    choices |= {"company": BRANDS["train"], "city": _CITIES, "street": _STREETS, "colour": _COLOURS, "day": _DAYS}
     if key in choices:
         return rng.choice(choices[key])
     lengths = {"total": (2, 4), "since": (4, 4), "room": (2, 3), "zip": (5, 5)}

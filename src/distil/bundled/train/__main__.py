@@ -1,9 +1,10 @@
 """`python -m distil.bundled.train`: train the bundled tokenizer, teacher and student base anew.
 
     python -m distil.bundled.train --what tokenizer --out DIR
-    python -m distil.bundled.train --what teacher --out DIR --minutes 80 [--resume]
+    python -m distil.bundled.train --what student --out DIR --minutes 80 [--resume]
+    python -m distil.bundled.train --what teacher --out DIR --minutes 50 [--grow-from STUDENT]
 
-Teacher and student are independent: run both at once, one core each. Without `--out` the bundled models are replaced.
+The teacher starts as a widened copy of a student base. Without `--out` the bundled models are replaced.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from distil.bundled.paths import MODELS
+from distil.bundled.train.grow import grow
 from distil.bundled.train.loop import Plan, Run
-from distil.bundled.train.scores import copying_scores, task_scores, unseen_examples
+from distil.bundled.train.scores import copying_scores, reading_scores, task_scores, unseen_examples
 from distil.bundled.train.tokenizer import CONTEXT, train_tokenizer
 from distil.errors import UserError
 
@@ -31,8 +33,10 @@ def plan_for(name: str, minutes: float | None, steps: int | None, seed: int) -> 
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES[name]
     if name == "teacher":
-        return Plan(name, minutes, steps, 4096, 0.02, 2e-3, task_share=(0.6, 0.85), random_share=0.12, seed=seed)
-    return Plan(name, minutes, steps, 4096, 0.02, 3e-3, task_share=(0.0, 0.0), random_share=0.12, seed=seed)
+        return Plan(
+            name, minutes, steps, 4096, 0.012, 1.5e-3, task_share=(0.7, 0.9), random_share=0.03, decay=0.6, seed=seed
+        )
+    return Plan(name, minutes, steps, 4096, 0.01, 1e-3, task_share=(0.0, 0.0), random_share=0.05, decay=0.4, seed=seed)
 
 
 def new_model(name: str, tokenizer: Any, seed: int) -> Any:
@@ -63,12 +67,12 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def train_model(name: str, out: Path, plan: Plan, *, resume: bool, start: Path | None = None) -> None:
+def train_model(name: str, out: Path, plan: Plan, *, resume: bool, grow_from: Path | None = None) -> None:
     """Train one model in `out/name.run`, then export it with its log and final scores to `out/name`.
 
-    `start` is a checkpoint to branch from. UserError when there is no tokenizer yet.
+    `grow_from` is the folder of a student from which the teacher is grown. UserError when there is no tokenizer yet.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer_folder = out / "tokenizer"
     if not tokenizer_folder.exists():
@@ -79,13 +83,20 @@ def train_model(name: str, out: Path, plan: Plan, *, resume: bool, start: Path |
     quick = unseen_examples(128)
 
     def score(model: Any) -> dict[str, Any]:
-        return {"task": task_scores(model, tokenizer, quick), "copying": copying_scores(model, tokenizer)}
+        return {
+            "task": task_scores(model, tokenizer, quick),
+            "copying": copying_scores(model, tokenizer, 48),
+            "reading": reading_scores(model, tokenizer, 48),
+        }
 
     folder = out / f"{name}.run"
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(plan, new_model(name, tokenizer, plan.seed), tokenizer, folder, score)
-    checkpoint = start or folder / "checkpoint.pt"
-    if (resume or start) and checkpoint.exists():
+    fresh = new_model(name, tokenizer, plan.seed)
+    if grow_from is not None:
+        grow(AutoModelForCausalLM.from_pretrained(grow_from, dtype="float32"), fresh, seed=plan.seed)
+    run = Run(plan, fresh, tokenizer, folder, score)
+    checkpoint = folder / "checkpoint.pt"
+    if resume and checkpoint.exists():
         run.load(checkpoint)
     else:
         (folder / "log.jsonl").unlink(missing_ok=True)
@@ -100,6 +111,7 @@ def train_model(name: str, out: Path, plan: Plan, *, resume: bool, start: Path |
         "greedy": task_scores(model, tokenizer, examples),
         "temperature_0.7": task_scores(model, tokenizer, examples, temperature=0.7),
         "copying": copying_scores(model, tokenizer, 200),
+        "reading": reading_scores(model, tokenizer, 200),
     }
     run.log({"final": final})
     (out / name / "training_log.jsonl").write_bytes((folder / "log.jsonl").read_bytes())
@@ -117,7 +129,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="a checkpoint to go on from, in a new folder")
+    parser.add_argument("--grow-from", type=Path, help="folder of the student from which the teacher is grown")
     arguments = parser.parse_args()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
@@ -125,10 +137,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.what in ("tokenizer", "all"):
         train_tokenizer(arguments.out / "tokenizer", seed=arguments.seed)
-    for name in ("teacher", "student"):
+    for name in ("student", "teacher"):
         if arguments.what in (name, "all"):
             plan = plan_for(name, arguments.minutes, arguments.steps, arguments.seed)
-            train_model(name, arguments.out, plan, resume=arguments.resume, start=arguments.start)
+            grow_from = (arguments.grow_from or arguments.out / "student") if name == "teacher" else None
+            train_model(name, arguments.out, plan, resume=arguments.resume, grow_from=grow_from)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Pool k depends on the seed and k alone, so a resumed run goes on with the batch 
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Encoder:
     """Documents to rows; also makes rows of random token ids, which exist only behind a tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer.backend_tokenizer
+        self._tokenizer = copy.deepcopy(
+            tokenizer.backend_tokenizer
+        )  # own copy: calls with padding=True alter the original
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
         self._bos, self._eos = (self._tokenizer.token_to_id(token) for token in (BOS, END))
         self._digits = [self._tokenizer.token_to_id(str(digit)) for digit in range(10)]
         self._ordinary = range(len(SPECIAL_TOKENS), self._tokenizer.get_vocab_size())
@@ -68,7 +73,7 @@ class Encoder:
 
 
 def pools(
-    encoder: Encoder, seed: str, task_share: Callable[[], float], random_share: float, start: int
+    encoder: Encoder, seed: str, task_share: Callable[[], float], random_share: float, start: int, size: int = POOL
 ) -> Iterator[tuple[int, list[Row]]]:
     """Pools of rows from number `start` on. `task_share` is asked anew for each pool."""
     number = start
@@ -76,7 +81,7 @@ def pools(
         rng = random.Random(f"{seed}/{number}")
         share = task_share()
         rows = []
-        for _ in range(POOL):
+        for _ in range(size):
             draw = rng.random()
             if draw < share:
                 rows.append(encoder.row(task_document(rng)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distil.bundled.train.batches import Encoder, Row, pad, pools, split_pool
+from distil.bundled.train.batches import POOL, Encoder, Row, pad, pools, split_pool
 
 WARMUP_STEPS = 60
 EMA = 0.995
@@ -36,6 +36,7 @@ class Plan:
     random_share: float  # share of rows of random token ids among the rest
     decay: float = 0.3  # last part of the run, in which the rates fall to zero
     seed: int = 0
+    pool: int = POOL  # documents that are sorted by length together
     checkpoint_minutes: float = 3.0
     score_minutes: float = 12.0
 
@@ -167,13 +168,21 @@ class Run:
             log.write(json.dumps(line) + "\n")
 
     def train(self) -> None:
-        """Train until the plan's end; checkpoints, scores and log lines on the way."""
+        """Train until the plan's end or SIGTERM; checkpoints, scores and log lines on the way."""
+        before = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            self._train()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _train(self) -> None:
         self.model.train()
-        signal.signal(signal.SIGTERM, self._stop)
         saved = scored = self.minutes
         losses: list[float] = []
         seed = f"{self.plan.name}/{self.plan.seed}"
-        for number, rows in pools(self.encoder, seed, self.task_share, self.plan.random_share, self.pool):
+        for number, rows in pools(
+            self.encoder, seed, self.task_share, self.plan.random_share, self.pool, self.plan.pool
+        ):
             parts = split_pool(rows, self.plan.tokens_per_batch, random.Random(f"{seed}/order/{number}"))
             for index in range(self.batch if number == self.pool else 0, len(parts)):
                 began = time.monotonic()

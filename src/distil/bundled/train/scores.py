@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from distil.bundled.skills import Document, copying, domain
-from distil.bundled.skills.documents import ASSISTANT, END
+from distil.bundled.skills.documents import ASSISTANT, BOS, END, USER
 from distil.bundled.triage import FIELDS, SYSTEM, TriageExample, field_accuracy, generate
 
 
@@ -103,6 +103,18 @@ def copying_scores(model: Any, tokenizer: Any, n: int = 64, seed: int = 0) -> di
             if ASSISTANT in doc.text():
                 documents.append(doc)
         scores[name] = _exact(model, tokenizer, documents)
+    return scores
+
+
+def reading_scores(model: Any, tokenizer: Any, n: int = 64, seed: int = 0) -> dict[str, float]:
+    """Questions about training-split messages, answered in plain words: the share of answers that fit, per question."""
+    scores = {}
+    for name in domain.NOTES:
+        rng = random.Random(f"reading/{name}/{seed}")
+        asked = [domain.asked(rng, name) for _ in range(n)]
+        prompts = [BOS + f"{USER}{message}\n{question}{END}{ASSISTANT}" for message, question, _ in asked]
+        written = answers(model, tokenizer, prompts, max_tokens=24)
+        scores[name] = round(sum(text in fitting for text, (_, _, fitting) in zip(written, asked, strict=True)) / n, 4)
     return scores
 
 
