@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 
+PLAIN_WIDTH = 120  # where there is no terminal
 UNBROKEN = 18  # characters: a cell this short is never broken over two lines
 
 
@@ -99,14 +100,24 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 
     lines = [[cell if isinstance(cell, str) else str(cell) for cell in row] for row in rows]
     grid = Table(
-        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=any(columns)
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_header=any(columns),
+        show_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
     )
     for index, column in enumerate(columns):
-        short = max((len(line[index]) for line in lines), default=0) <= UNBROKEN
-        grid.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=short)
+        longest = max((len(line[index]) for line in lines), default=0)
+        width = max(longest, len(column)) if longest <= UNBROKEN else None
+        grid.add_column(column, justify="left" if index < left else "right", overflow="fold", min_width=width)
     for line in lines:
         grid.add_row(*line)
-    Console().print(grid)
+    console = Console()
+    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(grid, "", sep="\n")
 
 
 def show_rows(title: str, rows: Iterable[Sequence[Any]]) -> None:
