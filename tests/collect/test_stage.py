@@ -274,6 +274,19 @@ def test_a_wrong_key_and_an_unknown_model_stop_at_once(
     assert server.answered == [] and len(server.posts()) <= 6
 
 
+def test_a_server_that_is_not_there_is_told_in_seconds_and_answers_in_hand_need_none(
+    project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distil.calls.teacher.UNREACHABLE_S", 0.3)
+    gone = teacher("http://127.0.0.1:9/v1#m", base_urls=[])
+    with pytest.raises(UserError, match="can't be reached"):
+        stage.run(project, FREE, [gone])
+    had = teacher()
+    stage.run(project, FREE, [had])
+    monkeypatch.setattr("distil.calls.transport.Transport.post", None)  # whoever sends now fails
+    assert stage.run(project, FREE, [had]).new == 0
+
+
 def test_bad_input_is_one_paragraph(project: Project, teacher: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No teacher is configured"):
         stage.run(project, FREE, [])

@@ -37,6 +37,7 @@ from distil.records import Usage
 REFUSALS = ("rate_limit", "overload", "shed")
 # Refused this often although others get through: something about the request itself.
 MOST_REFUSALS = 30
+UNREACHABLE_S = 10.0
 BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 60.0
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id")
@@ -92,6 +93,8 @@ class Teacher:
         self._quotes: dict[str, PriceQuote] = {}
         self._refused_in_a_row = 0
         self._worked = False
+        self._reached = self.opened.local is not None
+        self._unreached_since: float | None = None
         self.quote("standard")
 
     def quote(self, tier: Tier) -> PriceQuote:
@@ -213,6 +216,7 @@ class Teacher:
         except BaseException:
             self._replicas.gave_up(replica)
             raise
+        self._reached = True
         outcome = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
         self._replicas.done(replica)
         fault = outcome.fault
@@ -314,6 +318,8 @@ class Teacher:
             if not self._worked and self._refused_in_a_row >= 20 and self.opened.local is None:
                 self._stop(identity, fault, UserError(f"{model} refuses every request: {fault.message}"))
             return
+        if fault.kind == "connection" and not self._reached:
+            self._unreachable(identity, fault)
         if fault.kind in REFUSALS:
             self._stats.refused += 1
         pause = self._breaker.failure(sent_at, refused=fault.kind in REFUSALS)
@@ -328,6 +334,21 @@ class Teacher:
                 ProviderDown(
                     f"{model} {why}: {fault.message} The run stops here; everything that was answered is kept, "
                     "and running the same command again goes on from here."
+                ),
+            )
+
+    def _unreachable(self, identity: Identity, fault: Fault) -> None:
+        """A server that never answered anything is no outage to wait for: a wrong address, no network, not started."""
+        now = self._clock()
+        if self._unreached_since is None:
+            self._unreached_since = now
+        if now - self._unreached_since >= UNREACHABLE_S:
+            self._stop(
+                identity,
+                fault,
+                UserError(
+                    f"{self.config.model} can't be reached: {fault.message}. Check the network (and HTTPS_PROXY), the "
+                    "address in distil.yaml, and that a server of your own is running; then run again, nothing is lost."
                 ),
             )
 

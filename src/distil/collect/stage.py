@@ -130,8 +130,10 @@ class _Work:
                 self._complete(ledger, answers, failures, total)
             result = self._result(answers, failures, terms)
         if self._stopped is not None:
-            kept = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
-            raise type(self._stopped)(f"{self._stopped} {kept}") from self._stopped
+            if result.answers:
+                kept = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
+                self._stopped.args = (f"{self._stopped} {kept}",)
+            raise self._stopped
         if result.answers == 0:
             why = result.failures[0].why if result.failures else "no teacher answered"
             raise WorkFailed(f"None of {result.wanted:,} requests was answered: {why}")
