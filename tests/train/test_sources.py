@@ -261,3 +261,25 @@ def test_a_padded_vocabulary_of_the_same_tokenizer_needs_no_setting(bench: Bench
     section = quick(method="logits", epochs=1, teachers=[TeacherShare(model=str(tmp_path / "padded"))])
     result = stage.run(bench.project, section, bench.student, name="padded")
     assert any("320 shared ids (student 320, teacher 352)" in check for check in result.facts["checks"])
+
+
+def test_a_teacher_that_is_asked_once_teaches_the_same_as_one_asked_in_every_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.train import work
+    from distil.train.sources import OnlineSource
+
+    asked: list[int] = []
+    original = OnlineSource._ask
+
+    def counting(self: OnlineSource, batch: Any, keep: Any) -> Any:
+        asked.append(len(batch.examples))
+        return original(self, batch, keep)
+
+    monkeypatch.setattr(OnlineSource, "_ask", counting)
+    section = quick(method="logits", epochs=2)
+    stage.run(bench.project, section, bench.student, name="once", teacher=bench.teacher)
+    assert sum(asked) == 12 + 4  # every training and validation example, once
+    monkeypatch.setattr(work, "REMEMBERED_BYTES", {True: 0, False: 0})
+    stage.run(bench.project, section, bench.student, name="always", teacher=bench.teacher)
+    assert losses(bench, "once") == pytest.approx(losses(bench, "always"), rel=1e-4)

@@ -229,3 +229,15 @@ def test_a_loss_that_stops_being_a_number_stops_the_training(bench: Bench) -> No
 def test_a_name_must_be_a_folder_name(bench: Bench) -> None:
     with pytest.raises(UserError, match="becomes a folder"):
         stage.run(bench.project, quick(), bench.student, name="a/b")
+
+
+def test_a_trained_student_is_exported_and_compared_on_held_out_prompts(bench: Bench, tmp_path: Path) -> None:
+    from distil.train import exporting
+
+    with pytest.raises(UserError, match="no trained student 'sft'"):
+        exporting.run(bench.project, "sft")
+    stage.run(bench.project, quick(epochs=1), bench.student, name="sft")
+    done = exporting.run(bench.project, "sft", out=tmp_path / "out")
+    assert done.parity["prompts"] == 2 and done.parity["greedy_equal"] == 1.0
+    assert dict(done.rows())["same greedy answers"] == "100%"
+    assert (tmp_path / "out" / "chat_template.jinja").exists()

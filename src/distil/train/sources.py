@@ -6,7 +6,7 @@ loss of its own (crosstokenizer.py). It is not part of the student's graph. Made
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -24,7 +24,7 @@ from distil.runs.signal_store import SignalRows, SignalStore
 from distil.train.attention import can_pack, use_packed
 from distil.train.batches import MicroBatch
 from distil.train.data import Tokenised
-from distil.train.student import Head, Weights, causal_model, hidden_rows
+from distil.train.student import Head, Weights, causal_model, counted, hidden_rows
 
 
 class Signal(NamedTuple):
@@ -64,6 +64,7 @@ class OnlineSource:
         """teachers: causal language models with the student's tokenizer; shares: one weight each (default: equal)."""
         self.teachers = [causal_model(teacher).eval().requires_grad_(False) for teacher in teachers]
         self.shares = tuple(shares) if shares is not None else (1.0,) * len(self.teachers)
+        self._known: dict[str, tuple[Tensor, ...]] = {}
         if packing:
             for teacher in self.teachers:
                 use_packed(teacher)
@@ -86,14 +87,42 @@ class OnlineSource:
                     f"Set train.max_length: {limit} with train.too_long: drop, or use a teacher with a longer context."
                 )
 
-    @torch.no_grad()
     def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
         """Dense targets of one teacher, or the mixture of several."""
-        parts: list[DenseTargets] = []
+        if not batch.rollout and self._known and all(example.id in self._known for example in batch.examples):
+            sides = zip(*(self._known[example.id] for example in batch.examples), strict=True)
+            rows = [torch.cat(side) for side in sides]
+        else:
+            rows = self._ask(batch, keep)
+        parts = [Head.of(teacher).dense(hidden) for teacher, hidden in zip(self.teachers, rows, strict=True)]
+        return Signal(parts[0] if len(parts) == 1 else MixtureTargets(tuple(parts), self.shares))
+
+    @torch.no_grad()
+    def _ask(self, batch: MicroBatch, keep: Tensor) -> list[Tensor]:
+        rows = []
         for teacher in self.teachers:
             hidden = hidden_rows(teacher, batch)
-            parts.append(Head.of(teacher).dense(hidden.reshape(-1, hidden.shape[-1])[keep]))
-        return Signal(parts[0] if len(parts) == 1 else MixtureTargets(tuple(parts), self.shares))
+            rows.append(hidden.reshape(-1, hidden.shape[-1])[keep])
+        return rows
+
+    def bytes_to_remember(self, examples: Sequence[Tokenised]) -> int:
+        """Memory for the hidden states of all learned positions."""
+        widths = sum(
+            t.get_input_embeddings().weight.shape[1] * next(t.parameters()).element_size() for t in self.teachers
+        )
+        return widths * sum(example.learned for example in examples)
+
+    def remember(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
+        """Asks about fixed texts once, so that later epochs cost no teacher.
+
+        In the order given, before the first step: a resumed training then learns from the very same numbers.
+        """
+        for cpu_batch in batches:
+            batch = cpu_batch.to(device)
+            keep, _ = counted(batch.labels, batch.documents)
+            counts = [example.learned for example in batch.examples]
+            sides = zip(*(hidden.split(counts) for hidden in self._ask(batch, keep)), strict=True)
+            self._known.update({example.id: side for example, side in zip(batch.examples, sides, strict=True)})
 
 
 class CachedSource:

@@ -16,7 +16,7 @@ from distil.calls.config import TeacherConfig
 from distil.errors import Interrupted, UserError
 from distil.ids import content_id
 from distil.models.config import StudentConfig
-from distil.progress import bar
+from distil.progress import bar, track
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json
 from distil.train import assemble
@@ -24,6 +24,9 @@ from distil.train.attention import can_pack
 from distil.train.config import TrainConfig
 from distil.train.data import Tokenised, load_examples, marked_text, tokenise
 from distil.train.student import causal_model, untaught
+
+REMEMBERED_BYTES = {True: 512 << 20, False: 4 << 30}
+"""How much of a teacher's hidden states may be kept: on a CPU, on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Prepared:
     train: list[Tokenised]
     validation: list[Tokenised]
     dropped: int
+    remembered_seconds: float
+    """Seconds in which the teacher was asked about everything at once; 0 = it is asked in every step."""
 
 
 def prepare(job: Job) -> Prepared:
@@ -89,9 +94,33 @@ def prepare(job: Job) -> Prepared:
         seed=section.seed,
         rollouts=assemble.rollouts_of(section, student, train),
     )
+    remembered = _remember(job, source, recipe, student, [*train, *validation])
     arguments = assemble.arguments(section, job.folder, student.device, job.max_steps, bool(validation))
     trainer = DistilTrainer(student.model, arguments, recipe, train, validation, student.tokenizer)
-    return Prepared(student, trainer, recipe, train, validation, dropped)
+    return Prepared(student, trainer, recipe, train, validation, dropped, remembered)
+
+
+def _remember(job: Job, source: Any, recipe: Any, student: Any, examples: list[Tokenised]) -> float:
+    """Asks an online teacher once about all fixed texts, where several epochs will need them and memory allows.
+    Returns seconds."""
+    from distil.train.batches import micro_batches
+    from distil.train.sources import OnlineSource
+
+    section, budget = job.section, REMEMBERED_BYTES[student.device.type == "cpu"]
+    if (
+        not isinstance(source, OnlineSource)
+        or (job.max_steps is not None and job.max_steps * section.batch_size <= len(examples))
+        or section.method != "logits"
+        or section.epochs <= 1
+        or section.processes > 1
+        or source.bytes_to_remember(examples) > budget
+    ):
+        return 0.0
+    started = time.perf_counter()
+    pad_id = int(student.tokenizer.pad_token_id)
+    batches = micro_batches(examples, recipe.micro_tokens, packing=recipe.packing, pad_id=pad_id)
+    source.remember(track(batches, "Asking the teacher", unit="batches"), student.device)
+    return time.perf_counter() - started
 
 
 def _seed_everything(seed: int) -> None:
@@ -163,7 +192,7 @@ def train_student(job: Job) -> dict[str, Any]:
     return {
         "steps": int(outcome.global_step),
         "seconds": round(time.perf_counter() - started, 2),
-        "training_seconds": round(float(outcome.metrics.get("train_runtime", 0.0)), 2),
+        "training_seconds": round(float(outcome.metrics.get("train_runtime", 0.0)) + ready.remembered_seconds, 2),
         "examples": len(ready.train),
         "dropped_for_length": ready.dropped,
         "tokens_seen": int(trainer.seen_tokens),
