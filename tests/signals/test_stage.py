@@ -92,7 +92,7 @@ def test_each_kind_gives_back_the_teachers_distributions(project: Project, teach
         np.testing.assert_allclose(rows.weights, picked, rtol=5e-3)
     else:
         assert rows.weights is not None
-        assert np.abs(np.where(rows.ids >= 0, rows.weights - picked, 0)).max() < 1 / 50 + 1e-6
+        assert np.abs(np.where(rows.ids >= 0, rows.weights - picked, 0)).max() < 1 / 40 + 1e-6
 
 
 def test_a_second_build_adds_what_is_new_and_repeats_nothing(project: Project, teacher: str) -> None:
@@ -110,8 +110,8 @@ def test_a_second_build_adds_what_is_new_and_repeats_nothing(project: Project, t
 
 def test_other_settings_are_refused_with_the_difference(project: Project, teacher: str) -> None:
     stage.build(project, section("sampled"), teacher=teacher, student=None)
-    with pytest.raises(UserError, match=r"draws: 50 there, 40 now.*remove the folder"):
-        stage.build(project, section("sampled", draws=40), teacher=teacher, student=None)
+    with pytest.raises(UserError, match=r"draws: 40 there, 30 now.*remove the folder"):
+        stage.build(project, section("sampled", draws=30), teacher=teacher, student=None)
     with pytest.raises(UserError, match="kind: 'sampled' there, 'top_k' now"):
         stage.build(project, section("top_k"), teacher=teacher, student=None)
 

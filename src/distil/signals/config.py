@@ -26,7 +26,7 @@ class SignalsConfig(Section):
     k: int | None = Field(default=None, ge=1)
     """Tokens that are kept exactly at each position; null = 50 for top_k (at most 21 come from an API), 4 for stratified."""
     draws: int | None = Field(default=None, ge=1, le=65_535)
-    """Random draws at each position; null = 50 for sampled, 6 (from the tail) for stratified."""
+    """Random draws at each position; null = 40 for sampled (50 where they are independent), 5 from the tail for stratified."""
     draw: Literal["systematic", "independent"] = "systematic"
     """How draws are made; both ways are unbiased.
 
