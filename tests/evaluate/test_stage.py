@@ -60,11 +60,13 @@ def test_all_files_are_written_and_agree_with_each_other(project: Project) -> No
     assert {d.versus for d in summary.differences} == {"teacher", "base"}
     assert len(summary.slices) == 3
     assert len(summary.worst) == 20
+    assert [p.coverage for p in summary.confidence_curve][-1] == 1.0
+    assert summary.confidence_curve[-1].served == pytest.approx(summary.models["one"]["field_agreement"].mean)
     assert summary.size["one"].bytes == 4 * summary.size["one"].parameters
     assert summary.speed["one"].requests == 2
     manifest = read_manifest(project, "evaluate", "one")
     assert manifest is not None
-    assert manifest.notes["verdict"] == summary.verdict.sentence
+    assert manifest.notes["verdict"].endswith(summary.verdict.sentence)
 
 
 def test_students_answer_greedily_within_the_teachers_limit_and_can_be_told_to_sample(project: Project) -> None:

@@ -11,6 +11,7 @@ from distil.evaluate import summarise
 from distil.evaluate.scoring import Table
 from distil.evaluate.summary import ShipVerdict
 from distil.evaluate.verdict import Goals, decide
+from distil.records import Prediction
 
 GOALS = Goals(similarity=0.85, margin=0.05, least_retention=0.8)
 
@@ -50,7 +51,7 @@ def _named(values: Any) -> dict[str, float]:
 def test_a_student_that_is_shown_to_be_as_good_ships() -> None:
     verdict = decision(student=0.96)
     assert verdict.decision == "SHIP"
-    assert verdict.sentence.startswith("SHIP: ")
+    assert verdict.sentence.startswith("fields right ")
     assert "300 test prompts" in verdict.sentence
 
 
@@ -86,6 +87,28 @@ def test_the_goal_is_lowered_to_what_the_teacher_reaches_with_itself() -> None:
     verdict = decision(student=0.96, similar=0.80, ceiling=0.78)
     assert verdict.decision == "SHIP"
     assert any("lowered from 0.85" in reason for reason in verdict.reasons)
+
+
+def test_the_curve_serves_the_surest_first_and_the_teacher_takes_the_rest() -> None:
+    rows = [
+        Prediction(
+            id=f"i{i}",
+            prompt_id=f"p{i}",
+            model="me",
+            text="",
+            finish_reason="stop",
+            output_tokens=1,
+            token_logprobs=[-i],
+        )
+        for i in range(20)
+    ]
+    right = {f"p{i}": float(i < 10) for i in range(20)}
+    table: Table = {"me": {"accuracy": right}, "teacher": {"accuracy": dict.fromkeys(right, 1.0)}}
+    curve = summarise.confidence_curve(table, "me", "accuracy", rows)
+    assert [p.served for p in curve][:10] == [1.0] * 10
+    assert (curve[-1].served, curve[-1].together) == (0.5, 0.5)
+    assert max(p.together or 0 for p in curve) == 1.0
+    assert summarise.confidence_curve(table, "me", "accuracy", rows[:5]) == []
 
 
 def test_without_a_base_and_a_ceiling_the_rest_still_decides() -> None:

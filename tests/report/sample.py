@@ -197,6 +197,7 @@ def write_evaluation(
         retention=retention,
         verdict=decide(scored.table, name, primary, groups, goals, found_differences=differences, retention=retention),
         goals={"goal_similarity": 0.85, "margin": 0.05, "least_retention": 0.8},
+        confidence_curve=summarise.confidence_curve(scored.table, name, primary, predictions[name]),
         slices=summarise.slices(scored.table, name, examples, groups, 0.95),
         worst=summarise.worst(scored.table, name, primary, examples, predictions[name]),
         judge=None,
@@ -233,8 +234,14 @@ def _prediction(
         text=text + (evil if model == student else ""),
         finish_reason="stop",
         output_tokens=20,
+        token_logprobs=[-_wrong(text, example) - random.Random(example.id).random()],
         token_entropies=[0.1, 0.2],
     )
+
+
+def _wrong(text: str, example: Example) -> float:
+    """So that the made-up confidence knows something: right answers are somewhat surer."""
+    return 0.0 if text.startswith(example.reference or "") else 0.6
 
 
 COST: dict[str, Any] = {

@@ -47,11 +47,11 @@ def score_all(
         prepare([*answers, *(example.answer for example in examples)])
     scores: list[Score] = []
     table: Table = {}
+    cases = {model: [case_of(asked[row.prompt_id], row, model) for row in rows] for model, rows in predictions.items()}
     work = [(model, name) for model in predictions for name in names]
     for model, name in track(work, "scoring", unit="metrics"):
         rows = predictions[model]
-        cases = [case_of(asked[row.prompt_id], row, model) for row in rows]
-        for row, value in zip(rows, function(name)(cases), strict=True):
+        for row, value in zip(rows, function(name)(cases[model]), strict=True):
             if value is not None:
                 scores.append(
                     Score(prediction_id=row.id, prompt_id=row.prompt_id, model=model, metric=name, value=value)

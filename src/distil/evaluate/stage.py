@@ -56,7 +56,7 @@ def run(
         stage.seeds["evaluate"] = section.seed
         keys = dict(answers.keys)
         stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
-        stage.notes["verdict"] = summary.verdict.sentence
+        stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
     return summary
 
 
@@ -150,6 +150,7 @@ def _summarise(
         verdict=decide(table, name, primary, groups, goals, found_differences=differences, retention=retention),
         goals={"goal_similarity": goals.similarity, "margin": goals.margin, "least_retention": goals.least_retention},
         slices=summarise.slices(table, name, examples, groups, section.confidence),
+        confidence_curve=summarise.confidence_curve(table, name, primary, answers.predictions[name]),
         worst=summarise.worst(table, name, primary, examples, answers.predictions[name]),
         judge=judged,
         size=answers.size,

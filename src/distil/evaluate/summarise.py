@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from distil.evaluate import stats
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table, prompt_text
-from distil.evaluate.summary import Difference, Interval, Slice, Worst
+from distil.evaluate.summary import CoveragePoint, Difference, Interval, Slice, Worst
 from distil.records import Example, Prediction
 
 Groups = Mapping[str, str | None]
@@ -123,6 +123,27 @@ def slices(table: Table, student: str, examples: Sequence[Example], groups: Grou
 
 def _words(example: Example) -> int:
     return len(example.prompt_messages[-1].text.split()) if example.prompt_messages else 0
+
+
+def confidence_curve(
+    table: Table, student: str, primary: str, predictions: Sequence[Prediction], points: int = 20
+) -> list[CoveragePoint]:
+    """The deciding metric by the share of prompts that the student answers itself, the surest first."""
+    values, teacher = table.get(student, {}).get(primary, {}), table.get("teacher", {}).get(primary, {})
+    usable = [p for p in predictions if p.token_logprobs and p.prompt_id in values]
+    if len(usable) < points:
+        return []
+    usable.sort(key=lambda p: (-sum(p.token_logprobs) / len(p.token_logprobs), p.prompt_id))
+    ordered = [p.prompt_id for p in usable]
+    known = all(prompt in teacher for prompt in ordered)
+    found = []
+    for step in range(1, points + 1):
+        cut = step * len(ordered) // points
+        own = sum(values[prompt] for prompt in ordered[:cut])
+        rest = sum(teacher[prompt] for prompt in ordered[cut:]) if known else 0.0
+        together = (own + rest) / len(ordered) if known else None
+        found.append(CoveragePoint(coverage=cut / len(ordered), served=own / cut, together=together))
+    return found
 
 
 def worst(

@@ -78,6 +78,17 @@ class Slice(Record):
     """Metric -> interval."""
 
 
+class CoveragePoint(Record):
+    """What if the student answered only the share of prompts that it is most sure of (by mean token log-probability)?"""
+
+    coverage: float
+    """Share of the prompts that the student answers itself."""
+    served: float
+    """Mean of the deciding metric over those."""
+    together: float | None
+    """Mean over all prompts when the teacher answers the rest; None where the metric does not measure the teacher."""
+
+
 class Worst(Record):
     """One of the prompts on which the student is furthest from what it should say."""
 
@@ -140,7 +151,7 @@ class ShipVerdict(Record):
     decision: Literal["SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP"]
     """What to do."""
     sentence: str
-    """Why, in one sentence with numbers."""
+    """Why, in one sentence with numbers; it does not repeat the decision."""
     n: int
     """Test prompts."""
     reasons: list[str]
@@ -192,6 +203,8 @@ class Summary(Record):
     """goal_similarity, margin, least_retention as they were set."""
     slices: list[Slice]
     """The student by length of the prompt."""
+    confidence_curve: list[CoveragePoint]
+    """From few prompts to all; empty where the student gives no log-probabilities. No promise: `distil calibrate` makes one."""
     worst: list[Worst]
     """Up to 20, worst first."""
     judge: JudgeSummary | None
@@ -221,7 +234,7 @@ class Summary(Record):
         table = [
             "  ".join(cell.ljust(widths[c]) for c, cell in row.items()) for row in [{c: c for c in columns}, *rows]
         ]
-        return "\n".join([*table, "", self.verdict.sentence, *self.notes])
+        return "\n".join([*table, "", f"{self.verdict.decision}: {self.verdict.sentence}", *self.notes])
 
 
 def _short(interval: Interval | None) -> str:

@@ -71,7 +71,7 @@ def decide(
     few = f" ({ADVISED_PROMPTS} or more are advised)" if n < ADVISED_PROMPTS else ""
     return ShipVerdict(
         decision=decision,  # type: ignore[arg-type]
-        sentence=f"{decision}: {why}, on {n} test prompts{few}.",
+        sentence=f"{why}, on {n} test prompts{few}.",
         n=n,
         reasons=failures + gaps + good,
         needed_prompts=_needed(table, student, primary, groups, goals),

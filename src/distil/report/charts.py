@@ -121,7 +121,7 @@ def plot(lines: Sequence[Line], *, percent: bool = False, from_zero: bool = Fals
     show = (lambda v: f"{v:.0%}") if percent else (lambda v: f"{v:,.4g}")
     return Plot(
         svg.format(label, Markup("").join(shapes)),
-        [(across.place(x), show(x)) for x in ticks(x_low, x_high, 4)],
+        [(across.place(x), show(x)) for x in ticks(x_low, x_high, 5)],
         [(100 - up.place(y), show(y)) for y in y_marks],
         kept,
     )

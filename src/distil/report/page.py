@@ -70,14 +70,11 @@ def _first_screen(facts: Facts) -> dict[str, Any]:
         following = "distil train"
     else:
         following = "distil curate" if facts.funnel else "distil collect"
-    sentence = ""
-    if headline:
-        _, _, sentence = headline.verdict.sentence.partition(": ")
     return {
         "tiles": view.tiles(facts),
         "trained": trained,
         "next_command": following,
-        "verdict_words": f"{_lead(headline.verdict.decision)}: {sentence}" if headline else "",
+        "verdict_words": f"{_lead(headline.verdict.decision)}: {headline.verdict.sentence}" if headline else "",
     }
 
 
@@ -126,6 +123,7 @@ def _rest(facts: Facts) -> dict[str, Any]:
     teachers = facts.headline.teachers if facts.headline else ([facts.cost["teacher"]] if facts.cost else [])
     return {
         "curves": view.curve_plots(facts),
+        "confidence": view.confidence_plot(facts.headline),
         "fallbacks": view.fallback_plots(facts),
         "money": view.money_rows(facts.cost) if facts.cost else [],
         "funnel": view.funnel_rows(facts),

@@ -227,6 +227,18 @@ def fallback_plots(facts: Facts) -> list[tuple[str, dict[str, Any], charts.Plot 
     return found
 
 
+def confidence_plot(summary: Summary | None) -> charts.Plot | None:
+    """The deciding metric by the share of prompts that the student answers itself; None without log-probabilities."""
+    if summary is None or not summary.confidence_curve:
+        return None
+    points = summary.confidence_curve
+    lines = [charts.Line(f"{summary.name} alone", "curve", [(p.coverage, p.served) for p in points])]
+    both = [(p.coverage, p.together) for p in points if p.together is not None]
+    if both:
+        lines.append(charts.Line("with the teacher for the rest", "promise", both))
+    return charts.plot(lines, percent=True, label="Quality by the share that the student answers")
+
+
 def money_rows(cost: dict[str, Any]) -> list[tuple[dict[str, Any], Any]]:
     """(option, bar of student and teacher dollars a month), all on one scale."""
     options = [option for option in cost.get("options", []) if option.get("total_usd") is not None]
