@@ -188,7 +188,9 @@ def test_a_wrong_key_stops_the_run_and_stands_nowhere(
 ) -> None:
     wrong = "sk-wrong-key-0123456789abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", wrong)
-    server.trouble_for = lambda seen: Trouble(401, {"error": {"message": f"Incorrect key {wrong}", "code": "invalid_api_key"}})
+    server.trouble_for = lambda seen: Trouble(
+        401, {"error": {"message": f"Incorrect key {wrong}", "code": "invalid_api_key"}}
+    )
     with pytest.raises(UserError) as caught:
         with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
     assert wrong not in str(caught.value)
@@ -202,7 +204,9 @@ def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_a
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="did you mean|Did you mean"):
-        with_client(tmp_path, [teacher(server)], lambda c: c.complete(ask().model_copy(update={"model": "openai/gpt-4o-min"})))
+        with_client(
+            tmp_path, [teacher(server)], lambda c: c.complete(ask().model_copy(update={"model": "openai/gpt-4o-min"}))
+        )
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
@@ -238,6 +242,7 @@ def test_a_provider_that_comes_back_is_used_again_at_full_speed(server: wire.Ope
     async def work(client: Client) -> None:
         results = await all_of(client, (ask(f"question {number}") for number in range(150)))
         assert all(isinstance(result, Reply) for _, result in results)
+        assert 1.0 < time.monotonic() - started < 15
 
     with_client(tmp_path, [teacher(server)], work)
 

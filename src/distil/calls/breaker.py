@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 TRIPS_AFTER = 10
-FIRST_PAUSE_S = 2.0
+FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 GIVE_UP_S = 300.0
 
@@ -22,7 +22,7 @@ class Breaker:
         self.give_up_s = give_up_s
         self._in_a_row = 0
         self._failing_since: float | None = None
-        self._paused_at = 0.0
+        self._paused_until = 0.0
         self._pause_s = FIRST_PAUSE_S
         self.open = False
         """Everything fails now: single requests are let through to try."""
@@ -42,13 +42,14 @@ class Breaker:
         if refused:
             return None
         self._in_a_row += 1
-        # What was sent before the pause says nothing about how things are after it.
-        if (self.open and sent_at < self._paused_at) or self._in_a_row < TRIPS_AFTER:
+        # What was sent before the end of the pause says nothing about how things are after it.
+        if (self.open and sent_at < self._paused_until) or self._in_a_row < TRIPS_AFTER:
             return None
         self.open = True
-        self._paused_at = now
         pause, self._pause_s = self._pause_s, min(self._pause_s * 2, LONGEST_PAUSE_S)
-        return min(pause, max(self._failing_since + self.give_up_s - now, 0.0))
+        pause = min(pause, max(self._failing_since + self.give_up_s - now, 0.0))
+        self._paused_until = now + pause
+        return pause
 
     @property
     def given_up(self) -> bool:
