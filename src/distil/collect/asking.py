@@ -18,6 +18,7 @@ from distil.collect.display import Display
 from distil.collect.spool import Spool
 
 MOST_TRIES_OF_EMPTY = 20
+SHED_HINT = " The cheap tier has no room now: try `--only failed` later, or with `--set collect.tier=standard`."
 Source = Callable[[int], Iterator[Ask]]
 """Number of a teacher -> its asks, read lazily."""
 
@@ -45,16 +46,12 @@ class Asking:
 
     async def run(self, tiers: Sequence[Tier], source: Source) -> None:
         """`tiers`: of each teacher. Raises what ends the run (BudgetReached, ...) after everything in flight was kept."""
-        await self._buyer.resume()
-        for number, tier in enumerate(tiers):
-            if tier == "batch":
-                await self._buyer.buy((ask, 0) for ask in source(number))
         streams = [_first_tries(source(number), tier) for number, tier in enumerate(tiers)]
         again = await self._round(streams)
         for _ in range(MOST_TRIES_OF_EMPTY):
             if not again:
                 return
-            await self._buyer.buy((one.ask, one.again) for one in again if one.tier == "batch")
+            await self._buyer.buy(((one.ask, one.again) for one in again if one.tier == "batch"), quiet=True)
             again = await self._round([iter(again)])
 
     async def _round(self, streams: Sequence[Iterator[_Try]]) -> list[_Try]:
@@ -63,7 +60,8 @@ class Asking:
         async for request, result in self._client.map(*map(self._requests, streams)):
             one = self._under_way.pop(id(request))
             if isinstance(result, CallFailed):
-                self._fail(one.ask, result.fault.kind, str(result))
+                hint = SHED_HINT if result.fault.kind == "shed" else ""
+                self._fail(one.ask, result.fault.kind, f"{result}{hint}")
             elif not is_empty(result):
                 self._answers.add(one.ask.number, one.ask.answer(result))
                 self._display.advance(self._client.stats, failed=False)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from distil.calls.batch.job import Row, Shelf
-from distil.calls.batch.run import Problem, Purse, open_batches
+from distil.calls.batch.run import BatchRun, Problem, Purse, open_batches
 from distil.calls.catalog import open_teacher
 from distil.calls.config import TeacherConfig
 from distil.calls.estimate import Estimator
@@ -52,13 +53,13 @@ class Buyer:
                 )
             await self._run(model, [])
 
-    async def buy(self, tries: Iterable[tuple[Ask, int]]) -> None:
+    async def buy(self, tries: Iterable[tuple[Ask, int]], quiet: bool = False) -> None:
         """Buys what the ledger does not hold of (ask, how often an empty answer came); neighbours of one teacher together.
 
-        Raises BudgetReached, WorkFailed, UserError.
+        quiet: draws no bar, because another is being drawn. Raises BudgetReached, WorkFailed, UserError.
         """
         for model, group in itertools.groupby(tries, key=lambda one: one[0].teacher.model):
-            await self._run(model, self._rows(model, group))
+            await self._run(model, self._rows(model, group), quiet)
 
     def missing(self, request: Request) -> str | None:
         """Why a request of the batch tier has no answer in the ledger; None when it has one. It is never asked live."""
@@ -69,18 +70,12 @@ class Buyer:
         problem = self.problems.get(identity.key)
         return problem.why if problem is not None else "it was not answered in a batch"
 
-    async def _run(self, model: str, rows: Iterable[Row]) -> None:
+    async def _run(self, model: str, rows: Iterable[Row], quiet: bool = False) -> None:
         teacher = self._teachers[model]
         opened = open_teacher(teacher, root=self._root)
         purse = Purse(model, price_of(model, teacher.price, "batch"), self._cap_usd)
         async with open_batches(opened, self._ledger, self._shelf, purse, self._poll_s) as batches:
-            with bar(f"{model} in batches", None, "answers") as running:
-
-                def show(done: int, total: int, note: str) -> None:
-                    running.total = total
-                    running.update(done, note)
-
-                batches.show = show
+            with nullcontext() if quiet else _shown(batches, model):
                 try:
                     await batches.buy(rows)
                 finally:
@@ -102,3 +97,16 @@ class Buyer:
             assert identity.wire is not None, "only HTTP teachers have batches"
             most = quote.most(estimator.most_input(request, len(identity.body)), request.sampling.max_tokens)
             yield Row(identity.key, request.sample, identity.wire.body, most)
+
+
+@contextmanager
+def _shown(batches: BatchRun, model: str) -> Iterator[None]:
+    """A bar of the answers in batches; how many there will be shows only when they are submitted."""
+    with bar(f"{model} in batches", None, "answers") as running:
+
+        def show(done: int, total: int, note: str) -> None:
+            running.total = total
+            running.update(done, note)
+
+        batches.show = show
+        yield

@@ -141,15 +141,21 @@ class _Work:
 
     async def _ask(self, ledger: Ledger, answers: Spool, failures: Spool, total: int, poll_s: float) -> None:
         buyer = Buyer(self._project, ledger, self._teachers, self._budget_usd, poll_s)
-        async with Client(ledger, self._teachers, self._budget_usd, root=self._project.root) as client:
-            with bar("Asking", total, "answers") as running:
-                display = Display(running, total)
-                asking = Asking(client, buyer, answers, failures, display, insist=self._only is not None)
-                try:
-                    await asking.run(self._tiers, self._source)
-                finally:
-                    self._new = client.stats.answered + buyer.answered
-                    self._usd = client.stats.usd + buyer.usd
+        try:
+            await buyer.resume()
+            for number, tier in enumerate(self._tiers):
+                if tier == "batch":
+                    await buyer.buy((ask, 0) for ask in self._source(number))
+            async with Client(ledger, self._teachers, self._budget_usd, root=self._project.root) as client:
+                with bar("Asking", total, "answers") as running:
+                    display = Display(running, total)
+                    asking = Asking(client, buyer, answers, failures, display, insist=self._only is not None)
+                    try:
+                        await asking.run(self._tiers, self._source)
+                    finally:
+                        self._new, self._usd = client.stats.answered, client.stats.usd
+        finally:
+            self._new, self._usd = self._new + buyer.answered, self._usd + buyer.usd
 
     def _complete(self, ledger: Ledger, answers: Spool, failures: Spool, total: int) -> None:
         """What this run did not settle stays as it was; after a stop that is no Ctrl-C the ledger is read once more."""
