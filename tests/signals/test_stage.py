@@ -194,7 +194,11 @@ def test_verify_finds_a_flipped_byte(project: Project, teacher: str, place: floa
     shard.write_bytes(data)
     found = stage.verify(project)
     assert not found.ok and len(found.faults) == 1
-    assert shard.name in found.faults[0]
+    assert shard.name in found.faults[0] and "run `distil signals build`" in str(found)
+    shard.unlink()
+    again = stage.build(project, section("stratified"), teacher=teacher, student=None)
+    assert (again.reused, again.examples) == (0, 11)
+    assert stage.verify(project).ok
 
 
 def test_verify_finds_a_shard_that_is_gone_or_shorter(project: Project, teacher: str) -> None:
@@ -213,14 +217,16 @@ def test_inspect_shows_figures_and_the_teachers_words(project: Project, teacher:
     seen = stage.inspect(project, example_id)
     assert seen.figures.bytes_per_token == pytest.approx(built.bytes_per_token)
     assert dict(seen.rows())["kind"] == "top_k"
-    assert 0 < seen.figures.mass < 1
+    assert seen.figures.mass is not None and 0 < seen.figures.mass < 1
+    assert "bytes a token" in str(built) and "mean mass covered" in str(seen)
+    assert len(str(seen).splitlines()) == len(seen.rows()) + 2 + len(seen.positions)
     assert len(seen.positions) == sum(mask)
     top = [probability for _, probability in seen.positions[0].top]
     assert top == sorted(top, reverse=True)
     p = torch.softmax(exact_rows(teacher, token_ids, mask)[0], -1)
     assert top[0] == pytest.approx(float(p.max()), rel=1e-2)
     assert seen.positions[0].token == '{"'[: len(seen.positions[0].token)]
-    assert stage.inspect(project).positions == []
+    assert "example_0" in str(stage.inspect(project))
     with pytest.raises(UserError, match="not in the cache"):
         stage.inspect(project, "example_nobody")
 

@@ -30,6 +30,8 @@ def verify(context: Context) -> None:
 
     result = stage.verify(context.project)
     context.emit(result, lambda: click.echo(str(result)))
+    if not result.ok:
+        raise click.exceptions.Exit(1)
 
 
 @distil_command("distil signals inspect --example example_0123456789abcdef0123")

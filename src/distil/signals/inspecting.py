@@ -6,7 +6,7 @@ Reads through distil.runs.signal_store only, and loads no model (a tokenizer, to
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,10 +34,10 @@ class Figures(NamedTuple):
     bytes_per_token: float
     entries: float
     """Mean number of stored ids a row; for hidden 0."""
-    mass: float
-    """Mean mass that the exact ids cover (top_k, stratified); nan for sampled and hidden."""
-    entropy: float
-    """Mean entropy in nats at the first stored temperature; nan where unknown."""
+    mass: float | None
+    """Mean mass that the exact ids cover (top_k, stratified); None for sampled and hidden."""
+    entropy: float | None
+    """Mean entropy in nats at the first stored temperature; None where unknown."""
 
 
 class VerifyResult(NamedTuple):
@@ -53,6 +53,18 @@ class VerifyResult(NamedTuple):
     def ok(self) -> bool:
         return not self.faults
 
+    def __str__(self) -> str:
+        whole = (
+            f"{self.examples:,} examples, {self.rows:,} answer tokens, {self.bytes:,} bytes: every checksum is right."
+        )
+        if self.ok:
+            return whole
+        shown = "\n".join(f"  {fault}" for fault in self.faults[:20])
+        return (
+            f"{len(self.faults):,} faults in the cache:\n{shown}\n"
+            "Delete the shards that are named and run `distil signals build`: it makes only what is missing."
+        )
+
 
 class Position(NamedTuple):
     """One row of an example."""
@@ -61,9 +73,10 @@ class Position(NamedTuple):
     """Index t of the token that the row predicts."""
     token: str
     """That token."""
-    entropy: float
-    mass: float
-    """What the stored ids cover."""
+    entropy: float | None
+    """In nats; None where unknown."""
+    mass: float | None
+    """What the exact ids cover; None for sampled."""
     top: list[tuple[str, float]]
     """(token, probability or weight), largest first."""
 
@@ -88,10 +101,38 @@ class InspectResult(NamedTuple):
             ("answer tokens", f"{figures.rows:,}"),
             ("bytes a token", f"{figures.bytes_per_token:.1f}"),
             ("ids a token", f"{figures.entries:.1f}"),
-            ("mean mass covered", f"{figures.mass:.4f}"),
-            ("mean entropy (nats)", f"{figures.entropy:.3f}"),
+            ("mean mass covered", _number(figures.mass, 4)),
+            ("mean entropy (nats)", _number(figures.entropy, 3)),
         ]
         return lines
+
+    def __str__(self) -> str:
+        text = aligned(self.rows())
+        if not self.positions:
+            return f"{text}\n\nsome examples: {', '.join(self.example_ids)}"
+        table = [("at", "token", "entropy", "covered", "the teacher's words")]
+        for row in self.positions:
+            words = "  ".join(f"{token!r} {probability:.3f}" for token, probability in row.top)
+            table.append((str(row.position), repr(row.token), _number(row.entropy, 3), _number(row.mass, 4), words))
+        widths = [max(len(line[column]) for line in table) for column in range(4)]
+        lines = [
+            "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in table
+        ]
+        return text + "\n\n" + "\n".join(lines)
+
+
+def aligned(rows: Sequence[tuple[str, str]]) -> str:
+    """Two columns of text."""
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key.ljust(width)}  {value}" for key, value in rows)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def measure(store: SignalStore) -> Figures:
@@ -161,19 +202,16 @@ def _check_payload(store: SignalStore, payload: memoryview, rows: int) -> None:
         decode([block_of_set(payload, number, spec.sets)], [rows], spec.layout)
 
 
-def _means(store: SignalStore) -> tuple[float, float, float]:
+def _means(store: SignalStore) -> tuple[float, float | None, float | None]:
     if store.spec.kind == "hidden" or not len(store):
-        return 0.0, float("nan"), float("nan")
+        return 0.0, None, None
     ids = [record.example_id for record in store.records(SAMPLED_EXAMPLES)]
     rows = store.read(ids, temperature=store.spec.temperatures[0])
     if rows.ids is None or rows.entropy is None or not len(rows.ids):
-        return 0.0, float("nan"), float("nan")
-    known = rows.entropy[~np.isnan(rows.entropy)]
-    return (
-        float((rows.ids >= 0).sum(axis=1).mean()),
-        float(exact_mass(rows).mean()),
-        float(known.mean()) if len(known) else float("nan"),
-    )
+        return 0.0, None, None
+    entropies = rows.entropy[~np.isnan(rows.entropy)]
+    entropy = float(entropies.mean()) if len(entropies) else None
+    return float((rows.ids >= 0).sum(axis=1).mean()), _known(exact_mass(rows).mean()), entropy
 
 
 def _positions(project: Project, store: SignalStore, example_id: str) -> Iterator[Position]:
@@ -217,7 +255,7 @@ def _positions(project: Project, store: SignalStore, example_id: str) -> Iterato
         yield Position(
             position=place,
             token=tokenizer.decode([rendered.input_ids[place]]),
-            entropy=float(rows.entropy[i]),
-            mass=float(mass[i]),
+            entropy=_known(rows.entropy[i]),
+            mass=_known(mass[i]),
             top=[(tokenizer.decode([int(rows.ids[i, j])]), float(weights[i, j])) for j in best],
         )

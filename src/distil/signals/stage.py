@@ -22,7 +22,7 @@ from distil.runs.signal_shards import ShardWriter, merge_index
 from distil.runs.signal_store import SignalStore
 from distil.signals.config import SignalsConfig
 from distil.signals.examples import curated, render_all
-from distil.signals.inspecting import InspectResult, VerifyResult, check_cache, measure, table
+from distil.signals.inspecting import InspectResult, VerifyResult, aligned, check_cache, measure, table
 from distil.signals.resuming import Done, prepare
 from distil.signals.source import Source
 from distil.signals.teacher import Item
@@ -59,6 +59,9 @@ class BuildResult(NamedTuple):
         if self.too_long:
             lines.append(("left out, too long", f"{self.too_long:,}"))
         return lines + [(key.replace("_", " "), str(value)) for key, value in self.notes.items()]
+
+    def __str__(self) -> str:
+        return aligned(self.rows_of_table())
 
 
 def build(
