@@ -33,18 +33,17 @@ class Display:
             self._bar.update(self._done, self.note(stats))
 
     def note(self, stats: Stats) -> str:
-        """`3 failed, 12,345 tokens, $0.12 of about $1.90, 85/s of at most 200 at once`."""
+        """`3 failed, $0.12 of about $1.90, 85.0/s (180 of 200 at once), 12,345 tokens`."""
         parts = [f"{self._failed:,} failed"] if self._failed else []
-        if stats.cached:
-            parts.append(f"{stats.cached:,} from the ledger")
-        if stats.tokens:
-            parts.append(f"{stats.tokens:,} tokens")
-        forecast = stats.forecast_usd(self._total)
         if stats.usd > 0:
-            parts.append(f"{money(stats.usd)} of about {money(forecast or stats.usd)}")
+            parts.append(f"{money(stats.usd)} of about {money(stats.forecast_usd(self._total) or stats.usd)}")
         if stats.answered:
             limit = f", limit {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
             parts.append(f"{stats.rate:,.1f}/s ({stats.in_flight} of {stats.limit:,.0f} at once{limit})")
+        if stats.tokens:
+            parts.append(f"{stats.tokens:,} tokens")
+        if stats.cached:
+            parts.append(f"{stats.cached:,} from the ledger")
         return ", ".join(parts)
 
 

@@ -212,3 +212,9 @@ def test_limits_are_read_from_the_headers_and_nonsense_is_not() -> None:
     assert hint is not None and hint.requests_limit == 500 and hint.requests_reset_s == 360
     assert hint.tokens_limit is None and hint.tokens_remaining == 0 and hint.tokens_reset_s == 0.02
     assert nothing is None
+
+
+def test_half_an_emoji_at_a_cut_does_not_break_the_files() -> None:
+    body = b'{"choices": [{"message": {"content": "tea \\ud83e\\uded6 and \\ud83e"}, "finish_reason": "length"}]}'
+    text = OpenAIProvider("gpt-4o-mini", "http://x", KEY).parse(200, {}, body).text
+    assert text == "tea 🫖 and \ufffd" and text.encode()

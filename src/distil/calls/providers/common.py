@@ -23,7 +23,7 @@ _SECRET = re.compile(r"\b(?:sk|key|gsk|xai|csk|fw|AIza)[-_A-Za-z0-9*.]{6,}")
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a 2xx body. Raises GarbledReply on anything else (HTML of a proxy, half a body, a list)."""
     try:
-        value = json.loads(body)
+        value = loads(body)
     except (ValueError, RecursionError):
         start = body[:60].decode("utf-8", "replace")
         raise GarbledReply(f"the reply is not JSON: it begins with {start!r}") from None
@@ -35,12 +35,29 @@ def read_object(body: bytes) -> dict[str, Any]:
 def error_object(body: bytes) -> dict[str, Any]:
     """The JSON object of an error body, or {}: errors of proxies are often HTML or empty."""
     try:
-        value = json.loads(body)
+        value = loads(body)
     except (ValueError, RecursionError):
         return {}
     if isinstance(value, list) and value and isinstance(value[0], dict):  # Google streams wrap errors in a list
         value = value[0]
     return value if isinstance(value, dict) else {}
+
+
+def loads(body: bytes | str) -> Any:
+    """json.loads, with half surrogate pairs (`"\\ud83d"`, from answers cut inside an emoji) replaced: no file could hold them."""
+    value = json.loads(body)
+    escaped = b"\\ud" in body.lower() if isinstance(body, bytes) else "\\ud" in body.lower()
+    return _mended(value) if escaped else value
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(name): _mended(item) for name, item in value.items()}
+    return value
 
 
 def say(text: str, key: str | None) -> str:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from distil.calls.faults import CallFailed, Fault
 from distil.calls.provider import Parsed
+from distil.calls.providers.common import loads
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.ids import canonical_json, file_sha256
@@ -61,7 +62,7 @@ class RecordedProvider:
             raise CallFailed(message, request=request, fault=Fault("bad_request", message, None, False))
         with self.path.open("rb") as file:
             file.seek(offsets[request.sample])
-            line = json.loads(file.readline())
+            line = loads(file.readline())
         return _parsed(line, request)
 
 
@@ -72,7 +73,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
         for number, raw in enumerate(file, start=1):
             if raw.strip():
                 try:
-                    line = json.loads(raw)
+                    line = loads(raw)
                 except ValueError as error:
                     raise UserError(
                         f"{path}, line {number}: not valid JSON ({error}). Mend or delete that line and run again."
