@@ -16,8 +16,10 @@ from distil.serve.wire import EngineFailed, Overloaded
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-QUIET_S = 0.006  # a batch starts when nothing has arrived for so long ...
-LONGEST_GATHER_S = 0.15  # ... or after so long; only while fewer wait than the last batch held
+QUIET_S = 0.006  # a batch starts when nothing has arrived for so long,
+EXPECTING_QUIET_S = 0.04  # or for so long while fewer wait than the last batch held,
+REPLY_S = 0.002  # counted from when each of its answers can have gone out,
+LONGEST_GATHER_S = 0.4  # or after so long in any case
 
 
 class Batcher(Generic[Item, Result]):
@@ -40,6 +42,7 @@ class Batcher(Generic[Item, Result]):
         self._waiting: list[tuple[Item, asyncio.Future[Result], asyncio.AbstractEventLoop]] = []
         self._changed = threading.Condition()
         self._last_arrival = 0.0
+        self._answered_at = 0.0
         self._last_size = 0
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -93,6 +96,7 @@ class Batcher(Generic[Item, Result]):
                 by_loop.setdefault(loop, []).append((future, result))
             for loop, settled in by_loop.items():
                 loop.call_soon_threadsafe(_settle, settled)
+            self._answered_at = time.monotonic()
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Result], asyncio.AbstractEventLoop]] | None:
         with self._changed:
@@ -102,10 +106,13 @@ class Batcher(Generic[Item, Result]):
             while not self._stopping and len(self._waiting) < self._size:
                 now = time.monotonic()
                 quiet_at = self._last_arrival + QUIET_S
-                expecting = len(self._waiting) < self._last_size
-                if now >= gather_until or (now >= quiet_at and not (expecting and now < quiet_at + 3 * QUIET_S)):
+                if len(self._waiting) < self._last_size:  # those who were just answered are about to ask again
+                    replying_until = self._answered_at + REPLY_S * self._last_size
+                    quiet_at = max(self._last_arrival, replying_until) + EXPECTING_QUIET_S
+                start_at = min(gather_until, quiet_at)
+                if now >= start_at:
                     break
-                self._changed.wait(min(gather_until, quiet_at if now < quiet_at else now + QUIET_S) - now)
+                self._changed.wait(start_at - now)
             if self._stopping:
                 for _, future, loop in self._waiting:
                     error = EngineFailed("The server is shutting down.", status=503)
