@@ -39,7 +39,8 @@ class Clock:
 
     def stop(self) -> None:
         """To here."""
-        self.wall, self.cpu = time.perf_counter() - self._begin[0], time.process_time() - self._begin[1]
+        self.wall += time.perf_counter() - self._begin[0]
+        self.cpu += time.process_time() - self._begin[1]
 
 
 def prepared(folder: Path, student: str, examples: int) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def distil(job: dict[str, Any]) -> Clock:
     from distil.calls.config import TeacherConfig
     from distil.models.config import StudentConfig
     from distil.runs.artifacts import Project
-    from distil.train import stage
+    from distil.train import stage, work
     from distil.train.config import TrainConfig
     from distil.train.trainer import DistilTrainer
 
@@ -79,15 +80,19 @@ def distil(job: dict[str, Any]) -> Clock:
         method=job["method"], epochs=job["epochs"], learning_rate=LEARNING_RATE, batch_size=BATCH, validation_examples=0
     )
     clock = Clock()
-    train = DistilTrainer.train
 
-    def timed(self: Any, *arguments: Any, **options: Any) -> Any:
-        clock.start()
-        done = train(self, *arguments, **options)
-        clock.stop()
-        return done
+    def timed(function: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
+            clock.start()
+            try:
+                return function(*arguments, **options)
+            finally:
+                clock.stop()
 
-    DistilTrainer.train = timed  # type: ignore[method-assign]
+        return run
+
+    DistilTrainer.train = timed(DistilTrainer.train)  # type: ignore[method-assign]
+    work._remember = timed(work._remember)  # asking the teacher once, where there are several epochs
     stage.run(
         Project(Path(job["folder"]) / "project"),
         section,
@@ -226,7 +231,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 def report(times: dict[str, list[tuple[float, float]]], tokens: int, examples: int) -> None:
     """Prints medians, and Distil against each peer."""
     print(
-        f"{platform.machine()}, {examples} examples, {tokens:,} tokens a run, batch {BATCH}, Python {platform.python_version()}"
+        f"{platform.machine()}, {examples} examples, {tokens:,} tokens, batch {BATCH}, Python {platform.python_version()}"
     )
     print(f"{'':26} {'wall s':>8} {'tokens/s':>9} {'CPU s':>8} {'tokens/CPU s':>13}  wall of each run")
     wall = {name: statistics.median(run[0] for run in runs) for name, runs in times.items()}

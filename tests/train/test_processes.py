@@ -10,6 +10,7 @@ import torch
 
 from distil.errors import Interrupted, UserError
 from distil.runs.jsonl import read_json, write_json
+from distil.runs.manifest import stage_state
 from distil.train import stage
 from distil.train.launch import known_error
 from distil.train.work import Job
@@ -48,3 +49,13 @@ def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, t
     error = known_error(read_json(path.with_suffix(".error.json")))
     assert isinstance(error, UserError) and "longer than 40 tokens" in str(error)
     assert isinstance(known_error({"kind": "Interrupted", "message": "stopped"}), Interrupted)
+
+
+def test_a_training_that_a_cluster_has_launched_writes_its_own_manifest(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    write_json(path, job_to_json(Job(bench.project.root, "x", quick(epochs=1), bench.student)))
+    assert main([str(path)]) == 0
+    assert (
+        stage_state(bench.project, "train", "x")[0] == "done"
+        and read_json(path.with_suffix(".result.json"))["steps"] == 3
+    )

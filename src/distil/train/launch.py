@@ -15,7 +15,7 @@ from distil import errors
 from distil.errors import DistilError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
 from distil.train.work import Job
-from distil.train.worker import job_to_json
+from distil.train.worker import LAUNCHED, job_to_json
 
 
 def torchrun(job: Job) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def torchrun(job: Job) -> dict[str, Any]:
     ]
     environment = {
         **os.environ,
+        LAUNCHED: "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(job.section.processes))),
     }
     child = subprocess.Popen(command, env=environment, stdout=sys.stderr)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.runs.artifacts import Project
-from distil.runs.manifest import stage_run
+from distil.runs.manifest import StageRun, stage_run
 from distil.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from distil.train.work import Job
 
 
 @dataclass(frozen=True)
@@ -78,26 +81,14 @@ def run(
 
     job = Job(project.root, name, section, student, teacher, max_steps)
     with stage_run(project, "train", section.model_dump(mode="json"), name) as stage:
-        stage.reads(project.split("train"))
-        if project.split("validation").exists():
-            stage.reads(project.split("validation"))
-        if section.method != "sft" and section.signal == "cached" and (project.signals / "manifest.json").exists():
-            stage.reads(project.signals / "manifest.json")
+        _note_inputs(stage, job)
         if section.processes > 1:
             from distil.train.launch import torchrun
 
             facts = torchrun(job)
         else:
             facts = train_student(job)
-        stage.seeds["train"] = section.seed
-        stage.notes.update(facts)
-        stage.notes["student"] = student.model_dump(mode="json")
-        stage.notes["teacher"] = teacher.model if teacher is not None else None
-        stage.notes["partial"] = max_steps is not None
-        stage.wrote(project.model(name))
-        for extra in (job.folder / "metrics.jsonl", job.folder / "adapter"):
-            if extra.exists():
-                stage.wrote(extra)
+        _note_outputs(stage, job, facts)
     final, held_out = facts.get("final") or {}, facts.get("validation") or {}
     return TrainResult(
         name=name,
@@ -109,3 +100,33 @@ def run(
         validation_loss=held_out.get("eval_loss"),
         facts=facts,
     )
+
+
+def adopt(job: Job, facts: dict[str, Any]) -> None:
+    """Writes the manifest of a training that a cluster's own launcher has run through worker.py."""
+    project = Project(job.root)
+    with stage_run(project, "train", job.section.model_dump(mode="json"), job.name) as stage:
+        _note_inputs(stage, job)
+        _note_outputs(stage, job, facts)
+
+
+def _note_inputs(stage: StageRun, job: Job) -> None:
+    project = stage.project
+    stage.reads(project.split("train"))
+    if project.split("validation").exists():
+        stage.reads(project.split("validation"))
+    cached = job.section.method != "sft" and job.section.signal == "cached"
+    if cached and (project.signals / "manifest.json").exists():
+        stage.reads(project.signals / "manifest.json")
+
+
+def _note_outputs(stage: StageRun, job: Job, facts: dict[str, Any]) -> None:
+    stage.seeds["train"] = job.section.seed
+    stage.notes.update(facts)
+    stage.notes["student"] = job.student.model_dump(mode="json")
+    stage.notes["teacher"] = job.teacher.model if job.teacher is not None else None
+    stage.notes["partial"] = job.max_steps is not None
+    stage.wrote(stage.project.model(job.name))
+    for extra in (job.folder / "metrics.jsonl", job.folder / "adapter"):
+        if extra.exists():
+            stage.wrote(extra)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def train_student(job: Job) -> dict[str, Any]:
     trainer = ready.trainer
     checks = before_training(ready)
     first = trainer.is_world_process_zero()
-    resume = _resume_from(job, ready.train, first)
+    resume = _resume_from(job, ready.train, first, trainer.accelerator.wait_for_everyone)
     if first:
         job.folder.mkdir(parents=True, exist_ok=True)
         marked = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
@@ -207,7 +208,7 @@ def train_student(job: Job) -> dict[str, Any]:
     }
 
 
-def _resume_from(job: Job, train: list[Tokenised], first: bool) -> Path | None:
+def _resume_from(job: Job, train: list[Tokenised], first: bool, wait: Callable[[], None]) -> Path | None:
     """The newest whole checkpoint of the same job; anything else in the folder is removed."""
     from distil.train.recorder import whole_checkpoints
 
@@ -216,6 +217,7 @@ def _resume_from(job: Job, train: list[Tokenised], first: bool) -> Path | None:
     stamp = folder / "job.json"
     known = read_json(stamp)["job"] if stamp.exists() else None
     whole = whole_checkpoints(folder) if known == mine else []
+    wait()  # all processes have looked before the first one tidies up
     if first:
         for path in folder.glob("checkpoint-*"):
             if path not in whole:
@@ -224,6 +226,7 @@ def _resume_from(job: Job, train: list[Tokenised], first: bool) -> Path | None:
             shutil.rmtree(job.folder / "best", ignore_errors=True)
             (job.folder / "metrics.jsonl").unlink(missing_ok=True)
             write_json(stamp, {"job": mine})
+    wait()
     return whole[-1] if whole else None
 
 

@@ -18,6 +18,9 @@ from distil.runs.jsonl import read_json, write_json
 from distil.train.config import TrainConfig
 from distil.train.work import Job, train_student
 
+LAUNCHED = "DISTIL_LAUNCHED"
+"""Set by launch.py, which waits for the result itself."""
+
 
 def job_to_json(job: Job) -> dict[str, Any]:
     """A job as a JSON object."""
@@ -57,6 +60,10 @@ def main(arguments: list[str]) -> int:
         _leave()
     if first:
         write_json(path.with_suffix(".result.json"), facts)
+        if LAUNCHED not in os.environ:  # nobody else is there to write the stage's manifest
+            from distil.train.stage import adopt
+
+            adopt(job_from_json(read_json(path)), facts)
     return 0
 
 
