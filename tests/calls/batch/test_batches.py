@@ -236,6 +236,25 @@ def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.Mon
     assert run.answered == 1
 
 
+def test_results_that_are_cut_off_are_downloaded_again_and_counted_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LONGEST_WAIT_S", 0.01)
+    troubles = iter([Trouble(200, b'{"custom_id": "x"}\n' * 50, cut=True), Trouble(502, b"")])
+    desk.server.trouble_for = lambda seen: next(troubles, None) if seen.path.endswith(("content", "results")) else None
+    run, ledger = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(5)]))
+    assert run.answered == 5 and desk.created == 1 and run.usd == pytest.approx(ledger.spent())
+
+
+def test_results_that_are_no_json_stop_the_run_and_lose_nothing(desk: Desk) -> None:
+    garbage = iter([Trouble(200, b"<html>maintenance</html>")])
+    desk.server.trouble_for = lambda seen: next(garbage, None) if seen.path.endswith(("content", "results")) else None
+    with pytest.raises(WorkFailed, match="no JSON object"):
+        desk.go(lambda batches: batches.buy([desk.row("one")]))
+    run, _ = desk.go(lambda batches: batches.resume())
+    assert run.answered == 1 and desk.created == 1
+
+
 def test_a_batch_that_openai_refuses_says_why(tmp_path: Path) -> None:
     with OpenAIServer() as server:
         server.desk.reject = "Missing required parameter: 'model'."

@@ -7,7 +7,6 @@ recognised by the intent in its custom_ids, which show only in its results. Foun
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -94,8 +93,8 @@ class AnthropicBatches:
 
     async def results(self, batch_id: str) -> AsyncIterator[Result]:
         """succeeded | errored | canceled | expired."""
-        async for line in self._http.lines(f"{PATH}/{batch_id}/results"):
-            yield self._result(json.loads(line))
+        async for row in self._http.rows(f"{PATH}/{batch_id}/results"):
+            yield self._result(row)
 
     def _result(self, row: dict[str, Any]) -> Result:
         name, result = str(row.get("custom_id", "")), row.get("result") or {}

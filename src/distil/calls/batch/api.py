@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 from distil.calls.batch.job import Job, Row
 from distil.calls.faults import GarbledReply
 from distil.calls.provider import HttpProvider
-from distil.calls.providers.common import read_object
+from distil.calls.providers.common import loads, read_object
 from distil.errors import UserError, WorkFailed
 
 if TYPE_CHECKING:
@@ -142,20 +143,37 @@ class Http:
         except GarbledReply as error:
             raise Lost(str(error)) from None
 
-    async def lines(self, path: str) -> AsyncIterator[bytes]:
-        """The lines of a result file, streamed: it can be hundreds of megabytes."""
+    async def rows(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        """The objects of a JSONL result file. It is downloaded whole first: a cut connection must not lose or repeat rows."""
+        with tempfile.TemporaryFile() as file:
+            await self._download(path, file)
+            file.seek(0)
+            for line in file:
+                if line.strip():
+                    yield _row(line)
+
+    async def _download(self, path: str, file: BinaryIO) -> None:
+        import aiohttp
+
         assert self._session is not None
-        async with self._session.get(self._base_url + path) as reply:
-            if reply.status != 200:
-                raise self._refused(reply.status, dict(reply.headers), await reply.read())
-            rest = b""
-            async for block in reply.content.iter_chunked(1 << 18):
-                *whole, rest = (rest + block).split(b"\n")
-                for line in whole:
-                    if line.strip():
-                        yield line
-            if rest.strip():
-                yield rest
+        wait = 1.0
+        for attempt in range(TRIES):
+            file.seek(0)
+            file.truncate()
+            try:
+                async with self._session.get(self._base_url + path) as reply:
+                    if reply.status == 200:
+                        async for block in reply.content.iter_chunked(1 << 18):
+                            file.write(block)
+                        return
+                    status, headers, body = reply.status, dict(reply.headers), await reply.read()
+                if attempt == TRIES - 1 or not self._provider.fault(status, headers, body).retryable:
+                    raise self._refused(status, headers, body)
+            except (aiohttp.ClientError, TimeoutError):
+                if attempt == TRIES - 1:
+                    raise self._unreachable() from None
+            await asyncio.sleep(min(LONGEST_WAIT_S, random.uniform(0.5, 1.0) * wait))
+            wait *= 2
 
     async def _patiently(
         self,
@@ -200,3 +218,16 @@ class Http:
             f"{self._base_url} can't be reached. Batches that were created go on there and are remembered; "
             "run again when the network is back."
         )
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    try:
+        value = loads(line)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        start = line[:60].decode("utf-8", "replace")
+        raise WorkFailed(
+            f"A line of the batch's results is no JSON object (it begins {start!r}). Nothing is lost; run again later."
+        )
+    return value

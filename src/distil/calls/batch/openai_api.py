@@ -5,7 +5,6 @@ At most 50,000 requests and 200 MB a file, answered within 24 hours at half pric
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -96,8 +95,8 @@ class OpenAIBatches:
         batch = await self._http.get(f"/batches/{batch_id}")
         for field in ("output_file_id", "error_file_id"):
             if batch.get(field):
-                async for line in self._http.lines(f"/files/{batch[field]}/content"):
-                    yield self._result(json.loads(line))
+                async for row in self._http.rows(f"/files/{batch[field]}/content"):
+                    yield self._result(row)
 
     def _result(self, row: dict[str, Any]) -> Result:
         name = str(row.get("custom_id", ""))
