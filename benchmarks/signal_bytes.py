@@ -56,7 +56,7 @@ def write_cache(spec: SignalSpec, logits: Tensor, examples: int, rows: int) -> t
         store = SignalStore.open(folder)
         figures = measure(store)
         fixed = (folder / "spec.json").stat().st_size + (folder / "index.json").stat().st_size
-        return (figures.bytes - fixed) / figures.rows, figures.entries
+        return (figures.bytes - fixed) / figures.tokens, figures.entries
 
 
 def keep(logits: Tensor, spec: SignalSpec, example_id: str) -> SparseRows:

@@ -110,7 +110,7 @@ def test_alternatives_of_the_same_tokens_become_exact_rows_with_a_tail(project: 
     made = {e.answer_id: reply_of(model, e.messages) for e in examples(project)}
     answer_all(project, {answer_id: reply for answer_id, (reply, _) in made.items()})
     result = build(project, model)
-    rows = result.rows
+    rows = result.tokens
     assert result.notes["replies_with_alternatives"] == 4
     assert (result.notes["soft_tokens"], result.notes["hard_tokens"]) == (rows - 4, 4)
     example = examples(project)[1]

@@ -71,7 +71,7 @@ def test_each_kind_gives_back_the_teachers_distributions(project: Project, teach
     data = rendered(project, teacher)
     store = SignalStore.open(project.signals)
     assert result.examples == len(data) == 11
-    assert store.require(data) == result.rows
+    assert store.require(data) == result.tokens
     rows = store.read([data[5][0], data[0][0]], temperature=temperature)
     logits = torch.cat([exact_rows(teacher, *data[5][1:]), exact_rows(teacher, *data[0][1:])])
     p = torch.softmax(logits / temperature, -1).numpy()
@@ -258,7 +258,7 @@ def test_examples_that_are_too_long_are_left_out_and_counted(project: Project, t
     result = stage.build(project, section("sampled", max_length=lengths[5]), teacher=teacher, student=None)
     assert result.too_long == sum(length > lengths[5] for length in lengths)
     assert result.examples == 11 - result.too_long
-    assert ("left out, too long", str(result.too_long)) in result.rows_of_table()
+    assert ("left out, too long", str(result.too_long)) in result.rows()
 
 
 def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: str) -> None:

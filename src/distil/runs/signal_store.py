@@ -136,10 +136,10 @@ class SignalStore:
                 rows += record.rows
         if missing:
             raise UserError(
-                f"{len(missing):,} of {total:,} examples are not in the cache {self.folder} (the first: {missing[0]}). If the data "
-                "was curated again since, or another split is asked for, run `distil signals build`: it adds them. If they were "
-                f"too long for signals.max_length ({self.spec.max_length}) or the teacher's context, set train.max_length to that "
-                "and train.too_long: drop."
+                f"{len(missing):,} of {total:,} examples are not in the cache {self.folder} (the first: {missing[0]}). If the "
+                "data was curated again since, or another split is asked for, run `distil signals build`: it adds them. If they "
+                f"were too long for signals.max_length ({self.spec.max_length}) or the teacher's context, set train.max_length "
+                "to that and train.too_long: drop."
             )
         if other:
             raise UserError(

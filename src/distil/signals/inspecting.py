@@ -28,7 +28,8 @@ class Figures(NamedTuple):
     """Numbers of a whole cache."""
 
     examples: int
-    rows: int
+    tokens: int
+    """Stored rows: answer tokens."""
     bytes: int
     """Of every file in the folder but the manifest and the lock."""
     bytes_per_token: float
@@ -44,7 +45,8 @@ class VerifyResult(NamedTuple):
     """What reading every byte found."""
 
     examples: int
-    rows: int
+    tokens: int
+    """Stored rows: answer tokens."""
     bytes: int
     faults: list[str]
     """One line for each damaged or missing record; empty = whole."""
@@ -55,7 +57,7 @@ class VerifyResult(NamedTuple):
 
     def __str__(self) -> str:
         whole = (
-            f"{self.examples:,} examples, {self.rows:,} answer tokens, {self.bytes:,} bytes: every checksum is right."
+            f"{self.examples:,} examples, {self.tokens:,} answer tokens, {self.bytes:,} bytes: every checksum is right."
         )
         if self.ok:
             return whole
@@ -98,7 +100,7 @@ class InspectResult(NamedTuple):
         lines += [(key, str(self.spec[key])) for key in ("k", "draws", "draw", "sets", "dtype")]
         lines += [
             ("examples", f"{figures.examples:,}"),
-            ("answer tokens", f"{figures.rows:,}"),
+            ("answer tokens", f"{figures.tokens:,}"),
             ("bytes a token", f"{figures.bytes_per_token:.1f}"),
             ("ids a token", f"{figures.entries:.1f}"),
             ("mean mass covered", _number(figures.mass, 4)),

@@ -37,10 +37,10 @@ class BuildResult(NamedTuple):
     kind: str
     examples: int
     """In the cache."""
-    rows: int
-    """Cached positions (answer tokens)."""
+    tokens: int
+    """Cached positions: answer tokens."""
     bytes_per_token: float
-    """All files of the cache, the index and every header included, over rows."""
+    """All files of the cache, the index and every header included, over those tokens."""
     reused: int
     """Examples that an earlier run had stored."""
     too_long: int
@@ -48,12 +48,12 @@ class BuildResult(NamedTuple):
     notes: dict[str, Any]
     """What else a person should know: for an API how many rows carry its alternatives."""
 
-    def rows_of_table(self) -> list[tuple[str, str]]:
+    def rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing."""
         lines = [
             ("kind", self.kind),
             ("examples", f"{self.examples:,} ({self.reused:,} from an earlier run)"),
-            ("answer tokens", f"{self.rows:,}"),
+            ("answer tokens", f"{self.tokens:,}"),
             ("bytes a token", f"{self.bytes_per_token:.1f}"),
         ]
         if self.too_long:
@@ -61,7 +61,7 @@ class BuildResult(NamedTuple):
         return lines + [(key.replace("_", " "), str(value)) for key, value in self.notes.items()]
 
     def __str__(self) -> str:
-        return aligned(self.rows_of_table())
+        return aligned(self.rows())
 
 
 def build(
@@ -165,7 +165,7 @@ def _finish(project: Project, done: Done, run: StageRun | None) -> BuildResult:
     result = BuildResult(
         kind=store.spec.kind,
         examples=len(store),
-        rows=figures.rows,
+        tokens=figures.tokens,
         bytes_per_token=figures.bytes_per_token,
         reused=done.reused,
         too_long=done.too_long,
