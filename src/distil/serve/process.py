@@ -27,9 +27,23 @@ def teacher_server(ref: str, *, port: int = 0, name: str = "teacher") -> Iterato
 
     Raises WorkFailed with the server's own words when it does not come up (port taken, model not there) within three minutes.
     """
-    words = [sys.executable, "-m", "distil.serve", ref, "--port", str(port), "--name", name, "--batch-size", "128"]
+    words = [
+        sys.executable,
+        "-m",
+        "distil.serve",
+        ref,
+        "--port",
+        str(port),
+        "--name",
+        name,
+        "--batch-size",
+        "128",
+        "--with-parent",
+    ]
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        )
         try:
             yield _wait_ready(process, errors)
         finally:
@@ -60,5 +74,6 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
