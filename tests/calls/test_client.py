@@ -118,7 +118,7 @@ def test_what_may_pass_is_asked_again(trouble: Trouble, server: wire.OpenAIServe
 def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
     server: wire.OpenAIServer, tmp_path: Path
 ) -> None:
-    server.trouble_for = lambda seen: hang(1.5) if b"slow" in seen.raw else None
+    server.trouble_for = lambda seen: hang(6) if b"slow" in seen.raw else None
 
     async def work(client: Client) -> None:
         started = time.monotonic()
@@ -131,7 +131,7 @@ def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
         assert done[-1][0] is slow[0], "the others did not wait for it"
         assert client.stats.uncertain_usd > 0
 
-    with_client(tmp_path, [teacher(server, timeout_s=0.3, attempts=2)], work)
+    with_client(tmp_path, [teacher(server, timeout_s=1.5, attempts=2)], work)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
@@ -140,7 +140,7 @@ def test_retry_after_is_kept(form: str, server: wire.OpenAIServer, tmp_path: Pat
     server.troubles.append(wire.rate_limited(value))
     with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
     first, second = server.posts()
-    assert 0.9 < second.time - first.time < 4
+    assert 0.9 < second.time - first.time < 20
 
 
 def test_waiting_in_the_queue_is_no_timeout(server: wire.OpenAIServer, tmp_path: Path) -> None:
@@ -148,9 +148,9 @@ def test_waiting_in_the_queue_is_no_timeout(server: wire.OpenAIServer, tmp_path:
 
     async def work(client: Client) -> None:
         results = await all_of(client, (ask(f"question {number}") for number in range(12)))
-        assert all(isinstance(result, Reply) and result.latency_s < 1.0 for _, result in results)
+        assert all(isinstance(result, Reply) and result.latency_s < 1.8 for _, result in results)
 
-    with_client(tmp_path, [teacher(server, timeout_s=1.0, limits=Limits(concurrency=1))], work)
+    with_client(tmp_path, [teacher(server, timeout_s=1.8, limits=Limits(concurrency=1))], work)
 
 
 def test_a_bad_request_fails_alone_and_is_listed(server: wire.OpenAIServer, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_wrong_key_stops_the_run_and_stands_nowhere(
 def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_anything_is_sent(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match="did you mean|Did you mean"):
+    with pytest.raises(UserError, match="Did you mean"):
         with_client(
             tmp_path, [teacher(server)], lambda c: c.complete(ask().model_copy(update={"model": "openai/gpt-4o-min"}))
         )
@@ -231,7 +231,7 @@ def test_when_everything_fails_the_run_pauses_then_stops_and_says_how_to_go_on(
     started = time.monotonic()
     with pytest.raises(ProviderDown, match="running the same command again goes on"):
         with_client(tmp_path, [teacher(server)], work, give_up_s=3.0)
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 25
     assert len(server.posts()) < 100, "a pause and single tries, not a storm"
 
 
@@ -242,7 +242,7 @@ def test_a_provider_that_comes_back_is_used_again_at_full_speed(server: wire.Ope
     async def work(client: Client) -> None:
         results = await all_of(client, (ask(f"question {number}") for number in range(150)))
         assert all(isinstance(result, Reply) for _, result in results)
-        assert 1.0 < time.monotonic() - started < 15
+        assert 1.0 < time.monotonic() - started < 25
 
     with_client(tmp_path, [teacher(server)], work)
 
@@ -263,7 +263,7 @@ def test_the_cap_holds_and_raising_it_goes_on(server: wire.OpenAIServer, tmp_pat
             kept.append(result)
 
     cap = 0.002
-    with pytest.raises(BudgetReached, match="--set collect.budget_usd="):
+    with pytest.raises(BudgetReached, match=r"--set collect\.budget_usd="):
         with_client(tmp_path, [teacher(server)], work, budget_usd=cap)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         spent = ledger.spent()

@@ -17,7 +17,7 @@ from tests.calls.loopback import LoopbackProcess
 @pytest.mark.parametrize(
     ("options", "prompts"),
     [
-        (("--at-once", "37", "--latency", "0.05"), 1200),
+        (("--at-once", "37", "--latency", "0.05"), 500),
         (("--per-minute", "1800", "--burst", "10", "--latency", "0.05"), 150),
     ],
     ids=["37 at once", "1800 a minute"],

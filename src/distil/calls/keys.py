@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 TIER_FIELDS = ("service_tier", "serviceTier")
+PLAIN_BELOW = 300
 
 
 def call_key(endpoint: str, body: dict[str, Any], sample: int = 0, encoded: bytes | None = None) -> str:
@@ -33,9 +34,19 @@ def wire_bytes(body: dict[str, Any]) -> bytes:
 
 
 def compress(data: bytes) -> bytes:
-    """zlib with a small window: bodies are small and many, and setting up the default window costs ten times the rest."""
+    """zlib with a small window: bodies are small and many, and setting up the default window costs ten times the rest.
+
+    The shortest are kept as they are behind a zero byte, with which no zlib stream begins.
+    """
+    if len(data) < PLAIN_BELOW:
+        return b"\0" + data
     packer = zlib.compressobj(1, zlib.DEFLATED, 13, 5)
     return packer.compress(data) + packer.flush()
+
+
+def decompress(data: bytes) -> bytes:
+    """The inverse of `compress`."""
+    return data[1:] if data[:1] == b"\0" else zlib.decompress(data)
 
 
 def timestamp() -> str:

@@ -14,13 +14,12 @@ import contextlib
 import json
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from distil.calls.keys import compress, timestamp
+from distil.calls.keys import compress, decompress, timestamp
 from distil.calls.processes import alive_run, begin_run, end_run
 from distil.calls.rows import Answered, Body, Failed, Intent, Row
 from distil.calls.schema import connect, explain
@@ -213,7 +212,7 @@ class Ledger:
         )
         if row is None:
             return None
-        reply = zlib.decompress(row[-3]) if row[-3] is not None else None
+        reply = decompress(row[-3]) if row[-3] is not None else None
         return Stored(_call(row[:-3]), reply, bool(row[-2]), bool(row[-1]))
 
     def body(self, call_id: str) -> tuple[dict[str, Any], bytes]:
@@ -224,7 +223,7 @@ class Ledger:
                 f"{self.path} holds no bodies of {call_id}: it was never answered, or they were pruned. "
                 "See `distil ledger` for the calls that are there."
             )
-        return json.loads(zlib.decompress(row[0])), zlib.decompress(row[1])
+        return json.loads(decompress(row[0])), decompress(row[1])
 
     def answered(self, purpose: str | None = None) -> set[str]:
         """Keys of the answered calls."""
@@ -234,7 +233,7 @@ class Ledger:
     def garbled(self, key: str) -> list[bytes]:
         """Whole bodies that no parser could read so far: a better parser need not pay again."""
         rows = self._query("SELECT reply FROM attempt WHERE key = ? AND kind = 'garbled' AND reply IS NOT NULL", [key])
-        return [zlib.decompress(row[0]) for row in rows]
+        return [decompress(row[0]) for row in rows]
 
     def attempts(self, key: str | None = None) -> Iterator[tuple[str, str, str, str, float | None]]:
         """(key, ISO time, kind, message, most dollars it may have cost or None) of the attempts that gave no answer."""

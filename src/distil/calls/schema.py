@@ -47,8 +47,8 @@ CREATE INDEX call_purpose ON call (purpose, model);
 CREATE INDEX call_open ON call (run) WHERE open = 1;
 CREATE TABLE body (
   key TEXT PRIMARY KEY,
-  request BLOB,                 -- zlib; the JSON body as it was sent
-  reply BLOB                    -- zlib; the bytes as they came
+  request BLOB,                 -- as keys.compress packs it; the JSON body as it was sent
+  reply BLOB                    -- the same; the bytes as they came
 );
 CREATE TABLE attempt (          -- those that gave no answer; the one that did is the call itself
   id INTEGER PRIMARY KEY,
@@ -58,7 +58,7 @@ CREATE TABLE attempt (          -- those that gave no answer; the one that did i
   message TEXT NOT NULL,
   seconds REAL,
   maybe_usd REAL,               -- not NULL: it may have been paid for, at most this much
-  reply BLOB                    -- zlib; what came, where something came
+  reply BLOB                    -- the same; what came, where something came
 );
 CREATE INDEX attempt_key ON attempt (key);
 CREATE INDEX attempt_maybe ON attempt (maybe_usd) WHERE maybe_usd IS NOT NULL;
