@@ -100,7 +100,7 @@ class Prompt(Record):
     group: str | None = None
     """Rows of one group never lie on both sides of a split."""
     split: Split | None = None
-    """Fixed by the user, or None: curate decides."""
+    """Fixed by the user, or None: curate decides. `train` means never test: validation is cut from it where that is not fixed."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions, in OpenAI's shape."""
     response_format: dict[str, Any] | None = None

@@ -42,11 +42,23 @@ def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequenc
     ]
 
 
-def apply_filters(pairs: Sequence[Kept], filters: Mapping[str, Filter], verdicts: list[Verdict]) -> list[Kept]:
-    """The pairs that pass all filters; the first filter that objects writes the verdict."""
+def apply_filters(
+    pairs: Sequence[Kept],
+    filters: Mapping[str, Filter],
+    verdicts: list[Verdict],
+    marks: Mapping[str, Verdict] | None = None,
+) -> list[Kept]:
+    """The pairs that pass all filters; the first filter that objects writes the verdict. A person's mark overrules them all."""
     corpus = describe_corpus(pairs)
     passed = []
     for pair in pairs:
+        mark = (marks or {}).get(pair.answer.id)
+        if mark is not None:
+            if mark.keep:
+                passed.append(pair)
+            else:
+                verdicts.append(mark)
+            continue
         for name, judge in filters.items():
             reason = judge(pair.prompt, pair.answer, corpus)
             if reason is not None:

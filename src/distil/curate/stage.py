@@ -88,10 +88,11 @@ def run(
         stage.seeds["split"] = section.seed
         prompts = list(read_records(project.prompts, Prompt))
         answers = list(read_records(project.answers, Answer))
+        marks = _marks(project, stage)
         pairs = join(prompts, answers, teachers)
         verdicts: list[Verdict] = []
         with bar("curate", total=4, unit="steps") as progress:
-            passed = apply_filters(pairs, filters, verdicts)
+            passed = apply_filters(pairs, filters, verdicts, marks)
             progress.advance(note="filtered")
             kept = choose_answers(passed, section.choose, judge, verdicts)
             kept = drop_redundant(kept, section.near_duplicates, verdicts)
@@ -122,6 +123,14 @@ def run(
         )
         stage.notes.update(result.model_dump())
     return result
+
+
+def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:
+    """What a person said of single answers (`distil view --mark`), by answer id."""
+    if not project.marks.exists():
+        write_records(project.marks, [])  # so that the first mark is a change, too
+    stage.reads(project.marks)
+    return {mark.answer_id: mark for mark in read_records(project.marks, Verdict)}
 
 
 def make_example(prompt: Prompt, answer: Answer, split: Split) -> Example:

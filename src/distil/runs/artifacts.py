@@ -36,6 +36,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/curate/test.jsonl", "Example (chat line)", "curate", ("evaluate",)),
     Artifact("work/curate/dropped.jsonl", "Verdict", "curate", ("doctor", "report")),
     Artifact("work/curate/marks.jsonl", "Verdict by a person", "view", ("curate",)),
+    Artifact("work/curate/export/FORMAT/", "train and validation in other formats", "export", ("other trainers",)),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", ("train",)),
     Artifact("work/train/NAME/metrics.jsonl", "step metrics", "train", ("report", "doctor")),
     Artifact("work/train/NAME/checkpoints/", "Trainer checkpoints", "train", ("train",)),
@@ -46,6 +47,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/summary.json", "verdict and intervals", "evaluate", ("report", "doctor", "cost")),
     Artifact("work/cost/summary.json", "spent, months, payback", "cost", ("report",)),
     Artifact("work/serve/NAME/calibration.json", "threshold and its promise", "calibrate", ("serve", "cost", "report")),
+    Artifact("work/serve/NAME/predictions.jsonl", "Prediction", "calibrate", ("calibrate",)),
     Artifact("work/serve/captured.jsonl", "Prompt", "serve", ("prompts",)),
     Artifact("work/report/index.html", "one self-contained page", "report", ("people",)),
 )
