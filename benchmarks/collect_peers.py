@@ -1,4 +1,4 @@
-"""The peers of benchmarks/collect.py, each run in its own environment: bespoke-curator and distilabel, as their documentation shows.
+"""The peers of benchmarks/collect.py, each in its own environment: bespoke-curator and distilabel, used as they document it.
 
 Not for running by hand: collect.py starts it. Imports nothing of Distil. Both get the same server, the same prompts, a high
 limit on requests a minute and as many requests at once as Distil.

@@ -5,56 +5,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from email.utils import formatdate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distil.calls.client import Client
-from distil.calls.config import Limits, Price, TeacherConfig
-from distil.calls.faults import CallFailed, ProviderDown, QuotaExhausted
+from distil.calls.config import Limits, TeacherConfig
+from distil.calls.faults import CallFailed
 from distil.calls.ledger import Ledger
 from distil.calls.request import Reply, Request
-from distil.errors import BudgetReached, UserError
-from distil.records import Message, Sampling
+from distil.errors import UserError
+from distil.records import Sampling
+from tests.calls.asking import all_of, ask, teacher, with_client
 from tests.wire import openai as wire
 from tests.wire.server import CUT, HTML_PAGE, Trouble, hang
-
-MODEL = "openai/gpt-4o-mini"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[wire.OpenAIServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
-    with wire.OpenAIServer() as running:
-        yield running
-
-
-def teacher(server: wire.OpenAIServer, **fields: Any) -> TeacherConfig:
-    return TeacherConfig.model_validate(
-        {"model": MODEL, "base_urls": [server.url], "price": Price(input=1, output=2), **fields}
-    )
-
-
-def ask(text: str = "hello", **fields: Any) -> Request:
-    sampling = fields.pop("sampling", Sampling(max_tokens=50))
-    return Request(model=MODEL, messages=[Message(role="user", content=text)], sampling=sampling, **fields)
-
-
-def with_client(
-    path: Path, teachers: list[TeacherConfig], work: Callable[[Client], Awaitable[Any]], **options: Any
-) -> Any:
-    async def main() -> Any:
-        async with Client(path / "ledger.sqlite", teachers, **options) as client:
-            return await work(client)
-
-    return asyncio.run(main())
-
-
-async def all_of(client: Client, requests: Iterator[Request]) -> list[tuple[Request, Any]]:
-    return [pair async for pair in client.map(requests)]
 
 
 def test_a_reply_is_in_the_ledger_before_it_is_returned(server: wire.OpenAIServer, tmp_path: Path) -> None:
@@ -134,25 +100,6 @@ def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
     with_client(tmp_path, [teacher(server, timeout_s=1.5, attempts=2)], work)
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after_is_kept(form: str, server: wire.OpenAIServer, tmp_path: Path) -> None:
-    value = "1" if form == "seconds" else formatdate(time.time() + 2, usegmt=True)
-    server.troubles.append(wire.rate_limited(value))
-    with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
-    first, second = server.posts()
-    assert 0.9 < second.time - first.time < 20
-
-
-def test_waiting_in_the_queue_is_no_timeout(server: wire.OpenAIServer, tmp_path: Path) -> None:
-    server.delay_s = 0.2
-
-    async def work(client: Client) -> None:
-        results = await all_of(client, (ask(f"question {number}") for number in range(12)))
-        assert all(isinstance(result, Reply) and result.latency_s < 1.8 for _, result in results)
-
-    with_client(tmp_path, [teacher(server, timeout_s=1.8, limits=Limits(concurrency=1))], work)
-
-
 def test_a_bad_request_fails_alone_and_is_listed(server: wire.OpenAIServer, tmp_path: Path) -> None:
     server.trouble_for = lambda seen: wire.TOO_LONG if b"long" in seen.raw else None
 
@@ -164,23 +111,6 @@ def test_a_bad_request_fails_alone_and_is_listed(server: wire.OpenAIServer, tmp_
 
     with_client(tmp_path, [teacher(server)], work)
     assert len(server.posts()) == 2, "not asked again"
-
-
-def test_no_money_at_the_provider_stops_the_run_and_keeps_what_came(server: wire.OpenAIServer, tmp_path: Path) -> None:
-    server.trouble_for = lambda seen: wire.OUT_OF_MONEY if len(server.answered) >= 20 else None
-    kept: list[Reply] = []
-
-    async def work(client: Client) -> None:
-        async for _, result in client.map(ask(f"question {number}") for number in range(500)):
-            assert isinstance(result, Reply)
-            kept.append(result)
-
-    with pytest.raises(QuotaExhausted, match="kept"):
-        with_client(tmp_path, [teacher(server)], work)
-    assert len(kept) == len(server.answered) >= 20
-    assert len(server.posts()) < 100
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert len(ledger.answered()) == len(kept)
 
 
 def test_a_wrong_key_stops_the_run_and_stands_nowhere(
@@ -218,95 +148,6 @@ def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_a
             lambda client: client.complete(ask().model_copy(update={"model": model})),
         )
     assert server.posts() == []
-
-
-def test_when_everything_fails_the_run_pauses_then_stops_and_says_how_to_go_on(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
-    server.trouble_for = lambda seen: wire.SERVER_ERROR
-
-    async def work(client: Client) -> None:
-        await all_of(client, (ask(f"question {number}") for number in range(300)))
-
-    started = time.monotonic()
-    with pytest.raises(ProviderDown, match="running the same command again goes on"):
-        with_client(tmp_path, [teacher(server)], work, give_up_s=3.0)
-    assert time.monotonic() - started < 25
-    assert len(server.posts()) < 100, "a pause and single tries, not a storm"
-
-
-def test_a_provider_that_comes_back_is_used_again_at_full_speed(server: wire.OpenAIServer, tmp_path: Path) -> None:
-    started = time.monotonic()
-    server.trouble_for = lambda seen: wire.SERVER_ERROR if time.monotonic() - started < 1.0 else None
-
-    async def work(client: Client) -> None:
-        results = await all_of(client, (ask(f"question {number}") for number in range(150)))
-        assert all(isinstance(result, Reply) for _, result in results)
-        assert 1.0 < time.monotonic() - started < 25
-
-    with_client(tmp_path, [teacher(server)], work)
-
-
-def test_the_cap_holds_and_raising_it_goes_on(server: wire.OpenAIServer, tmp_path: Path) -> None:
-    def paid() -> float:
-        return sum((answered_cost(body) for body in server.answered), 0.0)
-
-    def answered_cost(body: dict[str, Any]) -> float:
-        tokens = max(1, len(body["messages"][-1]["content"]) // 4)
-        return (tokens * 1 + max(1, (len(body["messages"][-1]["content"]) + 14) // 4) * 2) / 1e6
-
-    kept: list[Reply] = []
-
-    async def work(client: Client) -> None:
-        async for _, result in client.map(ask(f"question number {number}") for number in range(400)):
-            assert isinstance(result, Reply)
-            kept.append(result)
-
-    cap = 0.002
-    with pytest.raises(BudgetReached, match=r"--set collect\.budget_usd="):
-        with_client(tmp_path, [teacher(server)], work, budget_usd=cap)
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        spent = ledger.spent()
-        assert 0.5 * cap < spent <= cap
-        assert len(ledger.answered()) == len(kept) == len(server.answered)
-    assert paid() <= cap
-    with pytest.raises(BudgetReached):
-        with_client(tmp_path, [teacher(server)], work, budget_usd=cap)
-    assert len(server.answered) < 400
-    with_client(tmp_path, [teacher(server)], work, budget_usd=1.0)
-    assert len(server.answered) == 400
-
-
-def test_another_purpose_has_its_own_budget(server: wire.OpenAIServer, tmp_path: Path) -> None:
-    async def collect(client: Client) -> None:
-        await all_of(client, (ask(f"question {number}") for number in range(20)))
-
-    with_client(tmp_path, [teacher(server)], collect)
-    judged = with_client(
-        tmp_path, [teacher(server)], lambda client: client.complete(ask("judge", purpose="judge")), budget_usd=0.0005
-    )
-    assert isinstance(judged, Reply)
-
-
-def test_replicas_are_balanced_and_a_dead_one_is_left_out_until_it_is_back(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
-    with wire.OpenAIServer() as second:
-        with wire.OpenAIServer() as third:
-            pass
-        server.delay_s = second.delay_s = 0.05
-
-        async def work(client: Client) -> None:
-            results = await all_of(client, (ask(f"question {number}") for number in range(200)))
-            assert all(isinstance(result, Reply) for _, result in results)
-
-        teachers = [teacher(server, base_urls=[server.url, second.url, third.url])]
-        with_client(tmp_path, teachers, work)
-        assert len(server.answered) > 60 and len(second.answered) > 60
-        with Ledger(tmp_path / "ledger.sqlite") as ledger:
-            refused = sum(kind == "connection" for _, _, kind, _, _ in ledger.attempts())
-        assert 1 <= refused < 40
-        assert len(server.answered) + len(second.answered) == 200
 
 
 def test_a_better_parser_reads_an_unreadable_reply_without_paying(
