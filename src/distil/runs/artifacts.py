@@ -29,6 +29,8 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("distil.yaml", "Config", "init", ("all",)),
     Artifact("ledger.sqlite", "Call + raw bodies", "calls", ("collect", "cost", "report", "ledger")),
     Artifact("work/prompts/prompts.jsonl", "Prompt", "prompts", ("collect", "curate", "plan")),
+    Artifact("work/prompts/expanded.jsonl", "new prompts with their parents", "prompts expand", ("prompts",)),
+    Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", ("collect",)),
     Artifact("work/collect/answers.jsonl", "Answer", "collect", ("curate", "cost", "doctor")),
     Artifact("work/collect/failures.jsonl", "prompt id, teacher and why", "collect", ("collect", "doctor")),
     Artifact("work/curate/train.jsonl", "Example (chat line)", "curate", ("signals", "train", "doctor")),
