@@ -56,8 +56,8 @@ def arms(sets: int) -> list[Arm]:
         _arm("top-50 + tail", "top_k", k=50),
         _arm("RS, N=50, independent", "sampled", draws=50, draw="independent", draw_sets=sets),
         _arm("RS, N=40, systematic", "sampled", draws=40, draw="systematic", draw_sets=sets),
-        _arm("stratified 4+5, independent", "stratified", k=4, draws=5, draw="independent", draw_sets=sets),
-        _arm("stratified 4+5, systematic", "stratified", k=4, draws=5, draw="systematic", draw_sets=sets),
+        _arm("stratified 4+4, independent", "stratified", k=4, draws=4, draw="independent", draw_sets=sets),
+        _arm("stratified 4+4, systematic", "stratified", k=4, draws=4, draw="systematic", draw_sets=sets),
         FULL,
     ]
 
@@ -84,7 +84,7 @@ class Bench:
             spec = SignalSpec.model_validate(
                 FOR_BENCH
                 | {"vocab_size": teacher.vocab_size, "hidden_size": teacher.hidden_size, "dtype": "float32"}
-                | kept(arm.section, seed=0)
+                | kept(arm.section, temperature=1.0, seed=0)
             )
             write_spec(folder, spec)
             with ShardWriter(folder, "part0", 2**28) as writer:

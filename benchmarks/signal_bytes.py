@@ -27,7 +27,7 @@ def bytes_table(vocabulary: int = 128_256, examples: int = 4, rows: int = 100) -
     settings: dict[str, dict[str, Any]] = {
         "RS, N=50, independent": {"kind": "sampled", "draws": 50, "draw": "independent"},
         "RS, N=40, systematic": {"kind": "sampled", "draws": 40, "draw": "systematic"},
-        "stratified 4+5, systematic": {"kind": "stratified", "k": 4, "draws": 5, "draw": "systematic"},
+        "stratified 4+4, systematic": {"kind": "stratified", "k": 4, "draws": 4, "draw": "systematic"},
         "top-12 + tail": {"kind": "top_k", "k": 12},
         "top-50 + tail": {"kind": "top_k", "k": 50},
     }

@@ -141,7 +141,13 @@ def _curate(project: Project, config: Config, name: str | None) -> Any:
 def _signals(project: Project, config: Config, name: str | None) -> Any:
     from distil.signals import stage
 
-    return stage.build(project, config.signals, teacher=config.teachers[0].model, student=config.student)
+    return stage.build(
+        project,
+        config.signals,
+        teacher=config.teachers[0].model,
+        student=config.student,
+        temperature=config.train.temperature,
+    )
 
 
 def _train(project: Project, config: Config, name: str | None) -> Any:

@@ -261,6 +261,17 @@ def test_examples_that_are_too_long_are_left_out_and_counted(project: Project, t
     assert ("left out, too long", str(result.too_long)) in result.rows()
 
 
+def test_the_trainings_temperature_is_what_a_cache_serves(project: Project, teacher: str, tmp_path: Path) -> None:
+    other = Project(tmp_path / "other")
+    write_tiny_splits(other, train=2, validation=1)
+    write_tiny_splits(project, train=2, validation=1)
+    stage.build(project, section("sampled"), teacher=teacher, student=None, temperature=3.0)
+    stage.build(other, section("top_k", temperatures=[1.0]), teacher=teacher, student=None, temperature=3.0)
+    assert SignalStore.open(project.signals).spec.temperatures == (3.0,)
+    assert SignalStore.open(other.signals).spec.temperatures == (1.0, 3.0)
+    SignalStore.open(other.signals).allow(divergence="jsd", temperature=3.0)
+
+
 def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: str) -> None:
     stage.build(project, section("sampled", draw="independent", draw_sets=2, draws=10), teacher=teacher, student=None)
     ids = [example_id for example_id, *_ in rendered(project, teacher)]

@@ -18,8 +18,8 @@ DEFAULT_K = {"top_k": 50, "stratified": 4}
 DEFAULT_DRAWS = {
     ("sampled", "independent"): 50,
     ("sampled", "systematic"): 40,
-    ("stratified", "independent"): 5,
-    ("stratified", "systematic"): 5,
+    ("stratified", "independent"): 4,
+    ("stratified", "systematic"): 4,
 }
 """Within 30 bytes a token where a teacher at V = 128k gives 12 different ids in 50 draws (benchmarks/signals.py)."""
 
@@ -27,7 +27,16 @@ DEFAULT_DRAWS = {
 class Source:
     """Everything that a build in this process needs to know of its teacher."""
 
-    def __init__(self, ref: str, name: str, section: SignalsConfig, student: StudentConfig | None, seed: int) -> None:
+    def __init__(
+        self,
+        ref: str,
+        name: str,
+        section: SignalsConfig,
+        student: StudentConfig | None,
+        *,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> None:
         """ref: what `load` takes; name: as the config names it. Raises UserError where student and teacher don't match."""
         from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
         from distil.models.load import context_length, load, load_tokenizer, resolve
@@ -52,7 +61,7 @@ class Source:
             hidden_size=self.teacher.hidden_size if hidden else 0,
             logit_scale=self.teacher.head.scale if hidden else 1.0,
             logit_softcap=self.teacher.head.softcap if hidden else None,
-            **kept(section, seed),
+            **kept(section, temperature, seed),
         )
 
     def write_head(self, folder: Path) -> None:
@@ -70,11 +79,12 @@ class Source:
         unfinished.rename(path)
 
 
-def kept(section: SignalsConfig, seed: int) -> dict[str, Any]:
-    """The fields of a spec that say what is stored of a row."""
+def kept(section: SignalsConfig, temperature: float, seed: int) -> dict[str, Any]:
+    """The fields of a spec that say what is stored of a row. temperature: the training's."""
     kind = section.kind
     drawn = kind in ("sampled", "stratified")
-    temperatures = {"top_k": tuple(sorted(set(section.temperatures))), "hidden": ()}.get(kind, (section.temperature,))
+    grid = tuple(sorted({*section.temperatures, temperature}))
+    temperatures = {"top_k": grid, "hidden": ()}.get(kind, (section.temperature or temperature,))
     return {
         "kind": kind,
         "temperatures": temperatures,

@@ -70,6 +70,7 @@ def build(
     *,
     teacher: str,
     student: StudentConfig | None,
+    temperature: float = 1.0,
     seed: int = 0,
     part: tuple[int, int] | None = None,
 ) -> BuildResult:
@@ -77,6 +78,7 @@ def build(
 
     teacher: bundled/teacher, a folder, local/PATH or a hub id; or the model behind an API that was asked with top_logprobs.
     student: whose tokenizer and chat template make the token ids (None = the teacher's own). Its tokens must be the teacher's.
+    temperature: train.temperature, the one that the cache must be able to serve. seed: of the draws.
     part: (i, n) writes the i-th of n shares (from 0) only and finishes nothing: so that several machines can share the work on
     one folder; a last run without `part` merges and writes the manifest.
     Raises UserError for a cache in the folder that was made otherwise, for a teacher with other tokens, and for wrong settings.
@@ -91,7 +93,7 @@ def build(
 
             return _finish(project, build_from_answers(project, section, teacher, student), run)
         ref = teacher.removeprefix("local/")
-        source = Source(ref, teacher, section, student, seed)
+        source = Source(ref, teacher, section, student, temperature=temperature, seed=seed)
         rendered = render_all(source.tokenizer, curated(project, section.splits), source.limit)
         spec = source.spec
         left, reused = prepare(project.signals, spec, rendered.items)
