@@ -5,10 +5,13 @@ One statement for many rows matters: each step of SQLite hands the interpreter l
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 # Rows of one statement; 100 rows of 20 columns stay far below SQLite's 32,766 parameters.
 GROUP = 100
+# One per kind and number of rows: kept, because parsing a statement of a hundred rows costs more than running it.
+STATEMENTS = 4 * GROUP + 100
 
 
 class Intent(NamedTuple):
@@ -106,6 +109,7 @@ _FIXED: dict[type, dict[str, str]] = {
 ORDER: tuple[type, ...] = (Answered, Body, Attempt, Failed, Intent)
 
 
+@functools.lru_cache(maxsize=STATEMENTS)
 def insert(kind: type, count: int) -> str:
     """One INSERT of `count` rows of a kind, as an upsert where the key may be there already."""
     fixed = _FIXED[kind]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from distil.calls.rows import STATEMENTS
 from distil.errors import UserError, WorkFailed
 
 BASE = """
@@ -80,7 +81,13 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            path,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
         db.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk, not only in the system's cache, before anything is counted or sent.
         db.execute("PRAGMA synchronous = FULL")

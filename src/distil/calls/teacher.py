@@ -40,6 +40,7 @@ MOST_REFUSALS = 30
 UNREACHABLE_S = 10.0
 BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 60.0
+NEVER_SENT = Fault("connection", "never sent: the run stopped")
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id")
 
 
@@ -120,7 +121,9 @@ class Teacher:
         (no such model, wrong key), WorkFailed (the ledger can't be written).
         """
         quote = self.quote(request.tier)
-        most = quote.most(self.estimator.most_input(request, len(identity.body)), request.sampling.max_tokens)
+        tokens = self.estimator.most_input(request, len(identity.body)), request.sampling.max_tokens
+        # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
+        most = max(quote.most(*tokens), self.quote("standard").most(*tokens))
         failures = refusals = 0
         while True:
             await self._budget.reserve(most)
@@ -153,13 +156,15 @@ class Teacher:
         )
         try:
             await self._writer.write([self._intent(request, identity, most)])
-        except BaseException:
+        except BaseException as error:
             self.gate.abandon(entry)
+            if isinstance(error, asyncio.CancelledError):
+                self._note(identity, NEVER_SENT, None, None)
             raise
         try:
             await self.gate.go(entry)
         except BaseException:
-            self._note(identity, Fault("connection", "never sent: the run stopped", None), None, None)
+            self._note(identity, NEVER_SENT, None, None)
             raise
         self._stats.in_flight += 1
         try:
