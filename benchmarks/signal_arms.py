@@ -73,6 +73,17 @@ class Bench:
         items = conversations(self.teacher, count + count // 4, learn)
         self.items = {"train": items[:count], "validation": items[count:]}
         self._stores: dict[str, SignalStore] = {}
+        self._teacher_log_probs: list[Tensor] = []
+
+    def held_out(self) -> list[tuple[list[Item], Tensor]]:
+        """Batches of held-out examples with the teacher's (R, V) log-probabilities."""
+        batches = [self.items["validation"][i : i + 32] for i in range(0, len(self.items["validation"]), 32)]
+        if not self._teacher_log_probs:
+            model = self.teacher.model
+            with torch.inference_mode():
+                rows = [model.lm_head(forward_rows(model, batch)[0]) for batch in batches]
+                self._teacher_log_probs = [torch.log_softmax(logits, -1) for logits in rows]
+        return list(zip(batches, self._teacher_log_probs, strict=True))
 
     def store(self, arm: Arm) -> SignalStore:
         """The cache of an arm over the training examples, built on first use."""

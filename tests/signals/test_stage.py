@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from distil.errors import UserError
+from distil.errors import UserError, WorkFailed
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
 from distil.models.load import load
@@ -296,6 +296,37 @@ def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_pa
     hidden = teacher.hidden_rows([item])[0].clone()
     raw = hidden @ model.get_output_embeddings().weight.detach().T
     torch.testing.assert_close(teacher.head(hidden), 30 * torch.tanh(2 * raw / 30))
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    project: Project, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.signals.teacher import Item, Teacher
+
+    sizes: list[int] = []
+    whole = Teacher.hidden_rows
+
+    def crowded(self: Teacher, items: list[Item]) -> list[torch.Tensor]:
+        sizes.append(len(items))
+        if len(items) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, items)
+
+    monkeypatch.setattr(Teacher, "hidden_rows", crowded)
+    limit = 2
+    stage.build(project, section("top_k", batch_tokens=4000), teacher=teacher, student=None)
+    assert max(sizes) == 11 and stage.verify(project).ok
+    monkeypatch.setattr(Teacher, "check_head", lambda self, item: None)
+    limit = 0
+    other = Project(tmp_path / "other")
+    write_tiny_splits(other, train=2, validation=1)
+    with pytest.raises(WorkFailed, match="does not fit into this device's memory"):
+        stage.build(other, section("top_k"), teacher=teacher, student=None)
+
+
+def test_a_split_that_was_never_made_is_named(tmp_path: Path, teacher: str) -> None:
+    with pytest.raises(UserError, match=r"train.jsonl is not there. Run `distil curate`"):
+        stage.build(Project(tmp_path), section("sampled"), teacher=teacher, student=None)
 
 
 def test_a_second_build_at_the_same_time_is_refused(project: Project, teacher: str) -> None:

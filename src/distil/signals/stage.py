@@ -83,6 +83,11 @@ def build(
     one folder; a last run without `part` merges and writes the manifest.
     Raises UserError for a cache in the folder that was made otherwise, for a teacher with other tokens, and for wrong settings.
     """
+    missing = [split for split in section.splits if not project.split(split).exists()]
+    if missing:
+        raise UserError(
+            f"{project.split(missing[0])} is not there. Run `distil curate` first, or leave {missing[0]} out of signals.splits."
+        )
     with _run(project, section, part) as run:
         if run is not None:
             for split in section.splits:

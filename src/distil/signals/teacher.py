@@ -48,10 +48,13 @@ class Head:
     softcap: float | None
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(N, H) -> (N, V) float32."""
+        """(N, H) -> (N, V) float32; the products of a half-precision teacher come out in float32 where the device can."""
         import torch
 
-        logits = torch.nn.functional.linear(hidden, self.weight, self.bias).float() * self.scale
+        from distil.objectives.heads import wide_product
+
+        logits = wide_product(hidden, self.weight.t()).float()
+        logits = (logits if self.bias is None else logits + self.bias.float()) * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 

@@ -39,13 +39,30 @@ def write_items(
     batch_tokens: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Appends a record for each item, longest batches first; `advance` is told the tokens of each finished batch."""
+    """Appends a record for each item, longest batches first; `advance` is told the tokens of each finished batch.
+
+    A batch that does not fit into the GPU's memory is halved. Raises WorkFailed where a single example does not fit.
+    """
     for batch in batches(items, batch_tokens):
-        hidden = teacher.hidden_rows(batch)
-        for item, payload in zip(batch, payloads(teacher, batch, hidden, spec), strict=True):
+        for item, payload in zip(batch, _batch_payloads(teacher, batch, spec), strict=True):
             rows = len(item.positions)
             writer.add(item.example_id, rows, token_hash(item.token_ids, item.answer_mask), payload)
         advance(sum(len(item.token_ids) for item in batch))
+
+
+def _batch_payloads(teacher: Teacher, batch: Sequence[Item], spec: SignalSpec) -> list[bytes]:
+    import torch
+
+    try:
+        return payloads(teacher, batch, teacher.hidden_rows(batch), spec)
+    except torch.OutOfMemoryError as error:
+        if len(batch) == 1:
+            raise WorkFailed(
+                f"The example {batch[0].example_id} of {len(batch[0].token_ids):,} tokens does not fit into this device's memory "
+                "beside the teacher. Set signals.max_length lower, or use a larger device; what was written is kept."
+            ) from error
+    half = len(batch) // 2
+    return [*_batch_payloads(teacher, batch[:half], spec), *_batch_payloads(teacher, batch[half:], spec)]
 
 
 def batches(items: Sequence[Item], batch_tokens: int) -> Iterator[list[Item]]:
