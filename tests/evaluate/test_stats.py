@@ -42,6 +42,12 @@ def test_a_prompt_without_a_group_is_its_own_cluster() -> None:
     assert stats.mean_interval(values, [None, None, None]) == stats.mean_interval(values)
 
 
+def test_clusters_that_all_fail_are_not_certainty() -> None:
+    estimate = stats.summarize([0.0] * 20, [i // 2 for i in range(20)])
+    assert (estimate.mean, estimate.low, estimate.n) == (0.0, 0.0, 20)
+    assert estimate.high == pytest.approx(stats.wilson(0, 10).high)
+
+
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (20, 20), (7, 20), (190, 200)])
 def test_wilson_equals_scipys(successes: int, n: int) -> None:
     mine = stats.wilson(successes, n)

@@ -175,6 +175,11 @@ def _anchors(
 
     values = shuffled([example.answer for example in examples], section.seed)
     floor = Interval.of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
+    if floor is not None and floor.mean >= section.goal_similarity:
+        answers.notes.append(
+            f"Answers to different prompts already reach a similarity of {floor.mean:.3f} here, so the goal of "
+            f"{section.goal_similarity:.2f} proves nothing; read the fields and exact answers instead."
+        )
     ceiling = models.get("ceiling", {}).get("similarity")
     normalised = None
     if floor is not None and ceiling is not None and ceiling.mean > floor.mean:

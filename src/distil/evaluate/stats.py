@@ -106,9 +106,15 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
 
 
 def summarize(values: Floats, groups: Sequence[object] | None = None, *, confidence: float = 0.95) -> Estimate:
-    """The interval that fits: Wilson for independent 0/1 values, otherwise t, clustered where prompts share a group."""
+    """The interval that fits: Wilson for independent 0/1 values, otherwise t, clustered where prompts share a group.
+
+    Clusters that are all 0 or all 1 have no spread, which is no certainty: Wilson over the number of clusters then.
+    """
     x = np.asarray(values, dtype=np.float64)
-    independent = len(np.unique(clusters(groups, len(x)))) == len(x)
+    count = len(np.unique(clusters(groups, len(x))))
+    independent = count == len(x)
+    if len(x) and not independent and (bool((x == 0).all()) or bool((x == 1).all())):
+        return wilson(count if x[0] else 0, count, confidence=confidence)._replace(n=len(x))
     if len(x) and independent and bool(np.isin(x, (0.0, 1.0)).all()):
         return wilson(int(x.sum()), len(x), confidence=confidence)
     return mean_interval(x, groups, confidence=confidence)
