@@ -78,7 +78,7 @@ def test_nearly_every_test_message_has_a_word_that_training_never_has() -> None:
     frames = content_frames("test")
     examples = generate(600, seed=5, split="test")
     new_in_frame = [bool(words(frames[example.group]) - known) for example in examples]
-    assert sum(new_in_frame) / len(examples) > 0.85  # in the request itself, not only in a name or a greeting
+    assert sum(new_in_frame) / len(examples) > 0.8  # in the request itself, not only in a name or a greeting
     seen = set().union(*(words(example.message) for example in generate(20_000, seed=6)))
     assert sum(bool(words(example.message) - seen) for example in examples) / len(examples) > 0.95
 

@@ -10,26 +10,7 @@ import string
 
 from distil.bundled.skills.documents import Document, either, plain
 from distil.bundled.triage.chatter import BRANDS, NAMES
-
-# Common English words: what random texts are made of.
-_WORDS = tuple(
-    """
-    time year people way day man thing woman life child world school state family student group country problem hand
-    part place case week company system program question work government number night point home water room mother
-    area money story fact month lot right study book eye job word business issue side kind head house service friend
-    father power hour game line end member law car city community name president team minute idea body information
-    back parent face others level office door health person art war history party result change morning reason
-    research girl guy moment air teacher force education foot boy age policy music market sense nation plan college
-    interest death experience effect use class control care field development role effort rate heart drug show
-    leader light voice wife police mind price report decision son view relationship town road arm difference value
-    building action season society tax director position player record paper space ground form event official matter
-    center couple site project activity star table need court oil situation cost industry figure street image phone
-    data picture practice piece land product doctor wall patient worker news test movie north love support
-    technology step baby computer type attention film tree source hair look truth tone ship sea bird fish apple
-    lemon bread milk sugar salt stone river hill cloud rain snow wind fire gold iron glass paint chair lamp shelf
-    coat shirt shoe ring coin card letter stamp
-    """.split()  # noqa: SIM905 - a list literal of 250 words would fill the file
-)
+from distil.bundled.triage.words import COMMON
 
 
 def digit_string(rng: random.Random, low: int = 2, high: int = 9) -> str:
@@ -53,7 +34,7 @@ def item(rng: random.Random) -> str:
     if way < 0.7:
         return rng.choice(string.ascii_uppercase) + digit_string(rng, 2, 4)
     if way < 0.85:
-        return rng.choice(_WORDS)
+        return rng.choice(COMMON)
     return rng.choice(NAMES["train"] + BRANDS["train"])
 
 
@@ -88,7 +69,7 @@ def echo(rng: random.Random) -> Document:
 def lookup(rng: random.Random) -> Document:
     """A table of random keys and values, then several of its keys asked for."""
     names = (
-        rng.sample(_WORDS, rng.randrange(2, 8))
+        rng.sample(COMMON, rng.randrange(2, 8))
         if rng.random() < 0.7
         else [letter_string(rng) for _ in range(rng.randrange(2, 8))]
     )
@@ -107,14 +88,14 @@ def lookup(rng: random.Random) -> Document:
 
 def needle(rng: random.Random) -> Document:
     """Words with one number among them (or several of different lengths): give the number."""
-    words = [rng.choice(_WORDS) for _ in range(rng.randrange(3, 20))]
+    words = [rng.choice(COMMON) for _ in range(rng.randrange(3, 20))]
     number = digit_string(rng, 4, 7)
     words.insert(rng.randrange(len(words) + 1), number)
     question = rng.choice(
         ("Which number is in the text?", "What number is mentioned?", "Give the number.", "Number?", "Find the digits.")
     )
     if rng.random() < 0.3:
-        marker = rng.choice(_WORDS)
+        marker = rng.choice(COMMON)
         other = digit_string(rng, 4, 7)
         at = words.index(number)
         words = [word for word in words if word != marker]

@@ -65,7 +65,7 @@ _ASK_MOOD = ("How does the writer feel?", "What is the mood?", "Are they happy?"
 
 
 def _message(rng: random.Random, meaning: Meaning) -> str:
-    return Composer(rng, "train").message(meaning)[0]
+    return Composer(rng, "train", noise=True).message(meaning)[0]
 
 
 def _thing(rng: random.Random, product: str | None) -> str:
@@ -131,6 +131,8 @@ def questions(rng: random.Random) -> Document:
     meaning = draw_meaning(rng)
     parts = _note_parts(rng, meaning)
     name = rng.choice(tuple(NOTES))
+    if rng.random() < 0.4:
+        name = rng.choice(("what", "mood"))  # the two that are learned last
     return either(rng, rng.choice(NOTES[name]), _message(rng, meaning), parts[name], prompt_weight=_PROMPT_WEIGHT)
 
 
@@ -163,6 +165,53 @@ def number_as_json(rng: random.Random) -> Document:
     return either(
         rng, f"{rng.choice(_ASK_NUMBER)} JSON with {key}.", _message(rng, meaning), answer, prompt_weight=_PROMPT_WEIGHT
     )
+
+
+_FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
+    "what": ("wish", "goal", "wants", "about", "topic", "reason", "request", "matter"),
+    "thing": ("thing", "item", "object", "article", "goods", "what"),
+    "when": ("hurry", "time", "speed", "when", "pace", "rush"),
+    "mood": ("mood", "feeling", "tone", "temper", "voice", "attitude"),
+    "number": ("number", "no", "ref", "code", "num", "digits"),
+}
+_SHORT_VALUES: dict[str, tuple[str, ...]] = {
+    "high": ("fast", "quick", "soon", "hot", "big"),
+    "normal": ("medium", "usual", "standard", "plain", "open"),
+    "low": ("slow", "later", "relaxed", "small", "none"),
+    "positive": ("glad", "good", "warm", "nice", "up"),
+    "neutral": ("even", "flat", "cool", "plain", "so so"),
+    "negative": ("sad", "bad", "cold", "sour", "down"),
+}
+_NOTE = (
+    "Write a note as JSON.",
+    "Note this as JSON.",
+    "JSON note.",
+    "Turn the message into JSON.",
+    "Make a JSON note of it.",
+)
+
+
+def foreign_note(rng: random.Random) -> Document:
+    """A message and a JSON note of it: foreign keys, plain or short foreign words as values; mostly all five parts."""
+    meaning = draw_meaning(rng)
+    parts: dict[str, str | None] = dict(_note_parts(rng, meaning))
+    parts["number"] = meaning.order_id
+    if meaning.product is None:
+        parts["thing"] = None
+    for name, value in (("when", meaning.urgency), ("mood", meaning.sentiment)):
+        if rng.random() < 0.6:
+            parts[name] = rng.choice(_SHORT_VALUES[value])
+    names = list(parts)
+    if rng.random() < 0.3:
+        names = rng.sample(names, rng.randrange(2, 6))
+    keys = {name: rng.choice(_FOREIGN_KEYS[name]) for name in names}
+    answer = json.dumps({keys[name]: parts[name] for name in names}, separators=(",", ":"))
+    instruction = rng.choice(_NOTE)
+    if rng.random() < 0.4:
+        instruction = f"{instruction} Keys: {', '.join(keys.values())}."
+    if rng.random() < 0.7:
+        return chat(_message(rng, meaning), answer, system=instruction, prompt_weight=_PROMPT_WEIGHT)
+    return either(rng, instruction, _message(rng, meaning), answer, prompt_weight=_PROMPT_WEIGHT)
 
 
 def reply(rng: random.Random) -> Document:

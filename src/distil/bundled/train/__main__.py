@@ -34,9 +34,9 @@ def plan_for(name: str, minutes: float | None, steps: int | None, seed: int) -> 
         minutes = DEFAULT_MINUTES[name]
     if name == "teacher":
         return Plan(
-            name, minutes, steps, 4096, 0.012, 1.5e-3, task_share=(0.7, 0.9), random_share=0.03, decay=0.6, seed=seed
+            name, minutes, steps, 4096, 0.012, 1.5e-3, task_share=(0.7, 0.9), random_share=0.03, decay=0.35, seed=seed
         )
-    return Plan(name, minutes, steps, 4096, 0.01, 1e-3, task_share=(0.0, 0.0), random_share=0.05, decay=0.4, seed=seed)
+    return Plan(name, minutes, steps, 4096, 0.01, 1e-3, task_share=(0.0, 0.0), random_share=0.03, decay=0.2, seed=seed)
 
 
 def new_model(name: str, tokenizer: Any, seed: int) -> Any:

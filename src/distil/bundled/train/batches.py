@@ -35,7 +35,7 @@ class Batch:
 def task_document(rng: random.Random) -> Document:
     """A training message of the bundled task with its answer. Only the teacher sees these."""
     meaning = draw_meaning(rng)
-    message, _ = Composer(rng, "train").message(meaning)
+    message, _ = Composer(rng, "train", noise=True).message(meaning)
     return chat(message, answer_text(meaning.reference()), system=SYSTEM, prompt_weight=_TASK_PROMPT_WEIGHT)
 
 

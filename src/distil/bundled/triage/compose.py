@@ -11,12 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from distil.bundled.triage.grammar import FRAMES, KINDS, Split, draw, fill, pick
+from distil.bundled.triage.grammar import KINDS, Split, draw, fill, frames, pick
 from distil.bundled.triage.labels import INTENTS, PRODUCTS
 from distil.bundled.triage.noise import REGISTERS, mistype, speak
+from distil.bundled.triage.words import any_word, made_up
 
 _SUBJECT_IT = re.compile(r"\{it\}(?= (\{|broke|refuse|never))")
-_GAPS = re.compile(r" (?=[ .?!,])|(?<= ) ")  # what an empty choice leaves behind
+_GAPS = re.compile(r" (?=[ .?!,])")  # what an empty choice leaves behind
 _CHATTER = {
     "formal": 0.35,
     "casual": 0.5,
@@ -62,11 +63,16 @@ def draw_meaning(rng: random.Random) -> Meaning:
 
 
 class Composer:
-    """Says meanings in the words of one split. Holds the random stream, nothing else."""
+    """Says meanings in the words of one split. Holds the random stream, nothing else.
 
-    def __init__(self, rng: random.Random, split: Split) -> None:
+    With `noise`, words that mean nothing stand in names, in irrelevant sentences and now and then anywhere: the bundled
+    models learn from such messages to read past words that they do not know. Published examples have none.
+    """
+
+    def __init__(self, rng: random.Random, split: Split, *, noise: bool = False) -> None:
         self.rng = rng
         self.split: Split = split
+        self.noise = noise
 
     def message(self, meaning: Meaning) -> tuple[str, str]:
         """A message with this meaning, and the id of its content frame."""
@@ -83,7 +89,7 @@ class Composer:
             body.insert(0, self._said("opener", {}))
         if rng.random() < 0.5:
             body.append(self._said("closer", {}))
-        body = [_GAPS.sub("", sentence).strip() for sentence in body]
+        body = [self._padded(_GAPS.sub("", sentence).strip()) for sentence in body]
         text = speak(rng, body, register)
         if rng.random() < (0.25 if register == "formal" else 0.45):
             text = mistype(rng, text, 0.05)
@@ -93,9 +99,9 @@ class Composer:
         """The request sentence, its frame id, and what it left unsaid ("product", "order")."""
         rng = self.rng
         kind = rng.choices(KINDS, (0.34, 0.26, 0.4))[0]
-        phrases = FRAMES[meaning.intent][self.split][kind]
-        index = int(rng.random() * len(phrases))
-        phrase = draw(rng, phrases[index])
+        phrases = frames(meaning.intent, kind, self.split, self.noise)
+        index, phrase = phrases[int(rng.random() * len(phrases))]
+        phrase = draw(rng, phrase)
         if kind != "tell":
             phrase = self._pick(kind).replace("{" + kind + "}", phrase)
         open_points = []
@@ -110,7 +116,8 @@ class Composer:
             open_points.append("product")
         if meaning.order_id is not None and not with_order:
             open_points.append("order")
-        sentence = fill(_SUBJECT_IT.sub("{they}", phrase), values)
+        sentence = self._filled(_SUBJECT_IT.sub("{they}", phrase), values)
+        sentence = sentence[0].upper() + sentence[1:]
         return sentence, f"{meaning.intent}-{kind}-{self.split}{index:02d}", open_points
 
     def _object(self, meaning: Meaning, names_product: bool, with_order: bool) -> dict[str, str]:
@@ -120,8 +127,7 @@ class Composer:
         if names_product and meaning.product is not None:
             noun = self._noun(meaning.product)
             plural = noun.endswith("*")
-            brand = pick(rng, "brand", self.split)
-            text = fill(self._pick("object"), {"n": noun.rstrip("*"), "brand": brand})
+            text = self._filled(self._pick("object"), {"n": noun.rstrip("*")})
             if plural:
                 text = re.sub(r"^(this|that) ", "these ", text)
             if with_order:
@@ -165,9 +171,9 @@ class Composer:
     def _cues(self, meaning: Meaning) -> list[str]:
         cues = []
         if meaning.urgency != "normal":
-            cues.append(self._pick(meaning.urgency))
+            cues.append(self._filled(self._pick(meaning.urgency), {}))
         if meaning.sentiment != "neutral":
-            cues.append(self._pick(meaning.sentiment))
+            cues.append(self._filled(self._pick(meaning.sentiment), {}))
         return cues
 
     def _chatter(self, register: str, meaning: Meaning) -> list[str]:
@@ -177,7 +183,7 @@ class Composer:
         while rng.random() < chance:
             said.append(self._said("chatter", self._numbers()))
             chance /= 2
-        if meaning.product is not None and rng.random() < 0.08:
+        if meaning.product is not None and rng.random() < 0.1:
             other = rng.choice([name for name in PRODUCTS if name != meaning.product])
             noun = rng.choice([n for n in PRODUCTS[other][self.split] if not n.endswith("*")])
             said.append(self._said("other_product", {"other": noun}))
@@ -195,11 +201,32 @@ class Composer:
                 "count": str(rng.randrange(2, 90)), "zip": digits(rng, 5)}  # fmt: skip
 
     def _said(self, table: str, values: dict[str, str]) -> str:
-        return fill(pick(self.rng, table, self.split), {**values, "name": pick(self.rng, "name", self.split)})
+        return self._filled(pick(self.rng, table, self.split, self.noise), values)
+
+    def _filled(self, phrase: str, values: dict[str, str]) -> str:
+        """Fill a phrase; names, brands and the words of {any} are made up half of the time with noise."""
+        rng = self.rng
+        while "{any}" in phrase:
+            phrase = phrase.replace("{any}", any_word(rng), 1)
+        invented = self.noise and rng.random() < 0.5
+        for slot in ("name", "brand"):
+            values = {**values, slot: made_up(rng).capitalize() if invented else pick(rng, slot, self.split)}
+        return fill(phrase, values)
+
+    def _padded(self, sentence: str) -> str:
+        """With noise, now and then, a word more that means nothing; never next to a number."""
+        rng = self.rng
+        if not self.noise or rng.random() > 0.15:
+            return sentence
+        words = sentence.split(" ")
+        at = rng.randrange(1, len(words) + 1)
+        if any(char.isdigit() for word in words[at - 1 : at + 1] for char in word):
+            return sentence
+        return " ".join((*words[:at], any_word(rng), *words[at:]))
 
     def _pick(self, table: str) -> str:
         """An entry of a table; in the test split a held-out one as often as `_HELD_OUT` says."""
         split = self.split
         if split == "test" and self.rng.random() >= _HELD_OUT[table]:
             split = "train"
-        return pick(self.rng, table, split)
+        return pick(self.rng, table, split, self.noise)

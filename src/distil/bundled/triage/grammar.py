@@ -91,10 +91,23 @@ def fill(text: str, values: dict[str, str]) -> str:
     return _SLOT.sub(lambda match: values[match.group(1)], text)
 
 
-def pick(rng: random.Random, table: str, split: Split) -> str:
+@cache
+def entries(table: str, split: Split, noise: bool) -> tuple[str, ...]:
+    """The entries of a table of `surroundings`; those with meaningless words, {any}, only where noise is wanted."""
+    return tuple(entry for entry in TABLES[table][split] if noise or "{any}" not in entry)
+
+
+@cache
+def frames(intent: str, kind: str, split: Split, noise: bool) -> tuple[tuple[int, str], ...]:
+    """The content frames of an intent with their numbers; those with meaningless words only where noise is wanted."""
+    phrases = FRAMES[intent][split][kind]
+    return tuple((index, phrase) for index, phrase in enumerate(phrases) if noise or "{any}" not in phrase)
+
+
+def pick(rng: random.Random, table: str, split: Split, noise: bool = False) -> str:
     """One reading of one entry of a table of `surroundings`."""
-    entries = TABLES[table][split]
-    return draw(rng, entries[int(rng.random() * len(entries))])
+    chosen = entries(table, split, noise)
+    return draw(rng, chosen[int(rng.random() * len(chosen))])
 
 
 def content_frames(split: Split) -> dict[str, str]:

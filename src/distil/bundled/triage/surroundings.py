@@ -53,6 +53,8 @@ ASK: Table = {
 }
 OBJECTS: Table = {  # {n} is the product's noun, {own} a place where an order number may follow
     "train": (
+        "[the|my|this] {any} {n}",
+        "[the|my] {any} {n} [I bought|I ordered|from you]",
         "[the|my|this|your] {n}",
         "the {n}",
         "my {n}",
@@ -81,7 +83,12 @@ NO_PRODUCT: Table = {
         "my purchase",
         "what I [bought|ordered] [last week|from you|]",
     ),
-    "test": ("that article", "the merchandise", "my recent purchase", "the ordered goods"),
+    "test": (
+        "that bought item",
+        "the product ordered recently",
+        "my recent purchase",
+        "the entire order",
+    ),
 }
 ORDER_TAIL: Table = {  # right behind the product
     "train": (
