@@ -12,7 +12,7 @@ import torch
 from distil.errors import UserError, WorkFailed
 from distil.models.load import load
 from distil.runs.manifest import stage_state
-from distil.train import stage
+from distil.train import assemble, stage
 from distil.train.config import TeacherShare, TrainConfig
 from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_tokenizer
 from tests.train.conftest import Bench
@@ -224,6 +224,12 @@ def test_weights_that_are_no_numbers_are_found_before_the_first_step(bench: Benc
 def test_a_loss_that_stops_being_a_number_stops_the_training(bench: Bench) -> None:
     with pytest.raises(WorkFailed, match=r"Lower train\.learning_rate"):
         stage.run(bench.project, quick(learning_rate=1e30, epochs=3, max_grad_norm=0), bench.student, name="x")
+
+
+def test_a_reporter_that_is_not_installed_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
+    with pytest.raises(UserError, match="pip install wandb"):
+        assemble.arguments(quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, False)
 
 
 def test_a_name_must_be_a_folder_name(bench: Bench) -> None:

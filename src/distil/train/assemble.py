@@ -6,6 +6,8 @@ found here, before the first step. Called by work.py and selfcheck.py.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,7 @@ def arguments(section: TrainConfig, folder: Path, device: torch.device, max_step
     """transformers' TrainingArguments: everything that we do ourselves is switched off."""
     from transformers import TrainingArguments
 
+    _check_reporters(section, folder)
     fsdp: dict[str, Any] = {}
     if section.fsdp and section.processes > 1:
         config = {"version": 2, "activation_checkpointing": section.gradient_checkpointing}
@@ -242,6 +245,17 @@ def arguments(section: TrainConfig, folder: Path, device: torch.device, max_step
     )
 
 
+def _check_reporters(section: TrainConfig, folder: Path) -> None:
+    """The packages of train.report_to must be there; TensorBoard's files go beside metrics.jsonl."""
+    for package in section.report_to:
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"train.report_to names {package}, which is not installed. Run `pip install {package}`, or leave it out."
+            )
+    if "tensorboard" in section.report_to:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
+
+
 def micro_tokens(section: TrainConfig, device: torch.device) -> int:
     """Most tokens of one forward pass."""
     return section.micro_batch_tokens or (CPU_MICRO_TOKENS if device.type == "cpu" else GPU_MICRO_TOKENS)
@@ -249,7 +263,5 @@ def micro_tokens(section: TrainConfig, device: torch.device) -> int:
 
 def device_of_process() -> str | None:
     """`cuda:RANK` inside torchrun on a GPU machine; None lets `load` choose."""
-    import os
-
     rank = os.environ.get("LOCAL_RANK")
     return f"cuda:{rank}" if rank is not None and pick_device().type == "cuda" else None
