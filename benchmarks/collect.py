@@ -27,7 +27,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PEERS = {"curator": "bespokelabs-curator", "distilabel": "distilabel[openai]"}
+PEERS = {
+    "curator": ["bespokelabs-curator"],
+    "distilabel": ["distilabel[openai]", "requests"],  # it imports requests without asking for it
+}
 PROMPT = "Explain in a few words what number {} stands for, and why somebody would ask."
 
 
@@ -108,10 +111,11 @@ def environment(peer: str) -> Path | None:
     """The python of a peer's environment, made where it is missing; None with a message where that can't be done."""
     folder = Path(os.environ.get("DISTIL_PEERS", Path.home() / ".cache" / "distil-peers")) / peer
     python = folder / "bin" / "python"
-    check = [str(python), "-c", f"import {'bespokelabs.curator' if peer == 'curator' else 'distilabel'}"]
+    module = {"curator": "bespokelabs.curator", "distilabel": "distilabel.models"}[peer]
+    check = [str(python), "-c", f"import {module}"]
     if python.exists() and subprocess.run(check, capture_output=True).returncode == 0:
         return python
-    print(f"making an environment for {PEERS[peer]} in {folder} ...", file=sys.stderr)
+    print(f"making an environment for {PEERS[peer][0]} in {folder} ...", file=sys.stderr)
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
         [str(python), "-m", "pip", "install", "-q", PEERS[peer]],

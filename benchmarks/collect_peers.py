@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import resource
 import time
+from pathlib import Path
 
 PROMPT = "Explain in a few words what number {} stands for, and why somebody would ask."
 
@@ -23,10 +25,16 @@ def curator(url: str, requests: int, at_once: int):
         CURATOR_CACHE_DIR=os.path.join(os.getcwd(), "cache"),
     )
     os.environ.update(OPENAI_API_KEY="none", CURATOR_DISABLE_CACHE="true", HF_HUB_OFFLINE="1")
+    # It counts tokens with tiktoken, which would download its table; litellm, which it depends on, carries the same file.
+    litellm = importlib.util.find_spec("litellm")
+    if litellm is not None and litellm.origin is not None:
+        os.environ.setdefault(
+            "TIKTOKEN_CACHE_DIR", str(Path(litellm.origin).parent / "litellm_core_utils" / "tokenizers")
+        )
     from bespokelabs import curator
 
     llm = curator.LLM(
-        model_name="m",
+        model_name="gpt-4o-mini",  # it looks the name up in a table of models and breaks on an unknown one
         backend="openai",
         backend_params={
             "base_url": url,

@@ -37,6 +37,9 @@ class Loopback:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if not body.get("messages"):  # curator asks so to see the headers
+            error = {"message": "[] is too short - 'messages'", "type": "invalid_request_error", "code": None}
+            return web.json_response({"error": error}, status=400)
         prompt = body["messages"][-1]["content"]
         self.totals["requests"] += 1
         if self.options.log:
