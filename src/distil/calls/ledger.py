@@ -30,6 +30,8 @@ from distil.records import Call, Usage
 
 _CALL = """key, purpose, model, status, input_tokens, output_tokens, cached_tokens, reasoning_tokens, usd, price_input,
            price_output, price_source, tier, latency_s, attempts, created, error"""
+_FIND = f"""SELECT {", ".join(f"call.{name.strip()}" for name in _CALL.split(","))}, body.reply, pruned, open
+            FROM call LEFT JOIN body USING (key) WHERE key = ?"""
 
 
 class Uncertain(NamedTuple):
@@ -207,9 +209,7 @@ class Ledger:
 
     def find(self, key: str) -> Stored | None:
         """What is known of one key; None when it was never asked."""
-        row = self._one(
-            f"SELECT {_prefixed()}, body.reply, pruned, open FROM call LEFT JOIN body USING (key) WHERE key = ?", [key]
-        )
+        row = self._one(_FIND, [key])
         if row is None:
             return None
         reply = decompress(row[-3]) if row[-3] is not None else None
@@ -307,10 +307,6 @@ class Ledger:
 def _where(purpose: str | None, *conditions: str) -> tuple[str, list[Any]]:
     parts = [*conditions, *(["purpose = ?"] if purpose is not None else [])]
     return (f"WHERE {' AND '.join(parts)}" if parts else "", [purpose] if purpose is not None else [])
-
-
-def _prefixed() -> str:
-    return ", ".join(f"call.{name.strip()}" for name in _CALL.split(","))
 
 
 def _usage(values: Sequence[Any]) -> Usage:

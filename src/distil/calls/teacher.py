@@ -122,8 +122,10 @@ class Teacher:
         """
         quote = self.quote(request.tier)
         tokens = self.estimator.most_input(request, len(identity.body)), request.sampling.max_tokens
-        # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
-        most = max(quote.most(*tokens), self.quote("standard").most(*tokens))
+        most = quote.most(*tokens)
+        if request.tier != "standard":
+            # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
+            most = max(most, self.quote("standard").most(*tokens))
         failures = refusals = 0
         while True:
             await self._budget.reserve(most)
