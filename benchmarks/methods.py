@@ -34,7 +34,7 @@ def prepare(project: Project, prompts: int, test: int) -> Config:
                 "teachers": [{"model": "bundled/teacher", "sampling": {"temperature": 0.7, "max_tokens": 80}}],
                 "curate": {"test": test},
                 "student": {"model": "bundled/student"},
-                "train": {"epochs": 4, "learning_rate": 2.0e-3},
+                "train": {"epochs": 4, "learning_rate": 2.0e-3, "batch_size": 16},
                 "evaluate": {"latency_prompts": 0},
             },
             "methods",

@@ -88,7 +88,7 @@ def _triage() -> dict[str, Any]:
             {"model": "bundled/teacher", "sampling": {"max_tokens": 80}, "price": {"input": 0.25, "output": 2.0}}
         ],
         "student": {"model": "bundled/student"},
-        "train": {"learning_rate": 2.0e-3, "epochs": 4},
+        "train": {"learning_rate": 2.0e-3, "epochs": 4, "batch_size": 16},
         "cost": {"student_host": {"usd_per_hour": 0.08}},
     }
 
