@@ -18,7 +18,7 @@ from tests.calls.loopback import LoopbackProcess
     ("options", "prompts"),
     [
         (("--at-once", "37", "--latency", "0.05"), 500),
-        (("--per-minute", "1800", "--burst", "10", "--latency", "0.05"), 150),
+        (("--per-minute", "1800", "--burst", "10", "--latency", "0.05"), 300),
     ],
     ids=["37 at once", "1800 a minute"],
 )

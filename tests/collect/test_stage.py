@@ -189,7 +189,7 @@ def test_no_money_at_the_provider_stops_the_run_and_keeps_the_answers(
 def test_ctrl_c_keeps_everything_and_the_next_run_goes_on(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
-    server.delay_s = 0.03
+    server.delay_s = 0.2
 
     def press() -> None:
         while len(server.answered) < 4:

@@ -67,7 +67,8 @@ def test_nothing_in_train_repeats_a_held_out_row_even_when_all_sides_are_fixed(m
 def test_every_row_gets_a_side_or_a_reason_and_fixed_test_rows_stay(made: list[tuple[Item, str]]) -> None:
     assignment = split(made)
     reasons = {leak.row: leak.reason for leak in assignment.leaks}
-    has_validation = any(item.fixed == "validation" for item, _ in made)
+    kept = zip(made, assignment.sides, strict=True)
+    has_validation = any(item.fixed == "validation" and side is not None for (item, _), side in kept)
     for index, ((item, _), side) in enumerate(zip(made, assignment.sides, strict=True)):
         assert (side is None) == (index in reasons)
         if item.fixed == "test":

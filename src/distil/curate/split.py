@@ -2,7 +2,7 @@
 
 Rows are joined (union-find) by group, by equal text and by near-duplicate prompts; whole components are then assigned by a
 seeded hash. Rows that the user fixed as test or validation stay there, and others that are too close to one are dropped. A row
-fixed as train is never in test; validation is cut from the training side unless the user fixed one. Pure functions over
+fixed as train is never in test; validation is cut from the training side unless a fixed one is left. Pure functions over
 positions; called by stage.py.
 
 Stability: test takes the components with the smallest hashes, so a new independent row moves no other into test and at most
