@@ -9,7 +9,7 @@ bytes      every file of a cache over its answer tokens, at V = 128,256, for dra
 gradients  of forward KL over all weights of the student, against the gradient of the full divergence on the same batch: the angle
            and length of one draw, the angle of the mean over draws (bias) and the noise (variance).
 training   the student from the same start, on the same batches, at one learning rate: KL to the teacher, loss on sampled labels,
-           and calibration error on held-out text; seconds a step beside plain cross-entropy.
+           and calibration error on held-out text; CPU seconds beside plain cross-entropy.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Trained:
     ece: float
     """Expected calibration error of the most probable token, 15 bins, in percent."""
     seconds: float
-    """Of training alone, without building the cache."""
+    """CPU time of training alone, without building the cache."""
 
 
 def train_student(bench: Bench, arm: Arm, seed: int, epochs: int, rate: float) -> tuple[Any, float]:
@@ -102,8 +102,8 @@ def train_student(bench: Bench, arm: Arm, seed: int, epochs: int, rate: float) -
     model = copy.deepcopy(bench.student.model).train()
     store = None if arm.section is None else bench.store(arm)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
-    batches = [batch for epoch in range(epochs) for batch in shuffled(bench.items["train"], 32, seed * 1000 + epoch)]
-    start = time.perf_counter()
+    batches = [batch for epoch in range(epochs) for batch in shuffled(bench.items["train"], 16, seed * 1000 + epoch)]
+    start = time.process_time()
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 10) * (1 - 0.9 * step / len(batches))
@@ -115,7 +115,7 @@ def train_student(bench: Bench, arm: Arm, seed: int, epochs: int, rate: float) -
         loss_of(model, batch, targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    return model.eval(), time.perf_counter() - start
+    return model.eval(), time.process_time() - start
 
 
 def shuffled(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
@@ -201,7 +201,7 @@ def measure_students(bench: Bench, options: argparse.Namespace, out: Callable[[s
         model, _ = train_student(bench, CE, 0, options.epochs, options.rate)
         show("Gradient after training on labels", head, gradient_table(bench, model, options.sets), out)
     if "training" in options.parts:
-        head = ["signal", "bytes a token", "KL to the teacher", "loss on labels", "ECE %", "time / CE"]
+        head = ["signal", "bytes a token", "KL to the teacher", "loss on labels", "ECE %", "CPU time / CE"]
         show("Students", head, training_table(bench, options.sets, options.seeds, options.epochs, options.rate), out)
 
 
