@@ -24,13 +24,23 @@ SYSTEM = "Name the intent of the customer's question."
 DEFAULT_DATA = Path(os.environ.get("DISTIL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "banking77"
 
 
+def read(path: Path) -> dict[str, str]:
+    """Question -> its intent in words; a question that stands twice counts once."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["text"].strip(): row["category"].replace("_", " ").lower() for row in csv.DictReader(file)}
+
+
 def write_project(project: Project, data: Path, epochs: float, learning_rate: float, seed: int) -> Config:
     """prompts.jsonl, labels.jsonl (the recorded teacher) and distil.yaml."""
+    rows = {split: read(data / f"banking_{split}.csv") for split in ("train", "test")}
+    leaked = [text for text in rows["train"] if text in rows["test"]]
+    print(
+        f"{len(rows['test']):,} test questions; {len(leaked)} training questions stand in the test word for word and are left out"
+    )
     prompts, labels = [], []
     for split in ("train", "test"):
-        with (data / f"banking_{split}.csv").open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                text, label = row["text"].strip(), row["category"].replace("_", " ").lower()
+        for text, label in rows[split].items():
+            if split == "test" or text not in rows["test"]:
                 prompts.append(json.dumps({"prompt": text, "reference": label, "split": split}))
                 labels.append(json.dumps({"prompt": text, "output": label}))
     project.root.mkdir(parents=True, exist_ok=True)
