@@ -112,10 +112,6 @@ def _settings(config: Config, stage: str) -> dict[str, Any] | None:
         from distil.collect.stage import settings_of
 
         return settings_of(config.collect, config.teachers)
-    if stage == "collect":
-        from distil.collect.stage import settings_of
-
-        return settings_of(config.collect, config.teachers)
     section = getattr(config, stage, None)
     return section.model_dump(mode="json") if section is not None else None
 

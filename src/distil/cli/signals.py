@@ -12,15 +12,37 @@ def command() -> None:
     """Cache the teacher's distributions once, so that it need not be in memory while the student learns."""
 
 
-@distil_command("distil signals build --set signals.kind=stratified")
-def build(context: Context) -> None:
+@distil_command("distil signals build --set signals.kind=top_k")
+@click.option(
+    "--part", metavar="I/N", help="Only the I-th of N parts (0/2, 1/2, ...): several machines fill one folder."
+)
+def build(context: Context, part: str | None) -> None:
     """Run the teacher over the training examples and store what it would have said."""
-    from distil.pipeline import ensure, run_stage
+    from distil.pipeline import ensure
+    from distil.signals import stage
 
     config = context.config()
     ensure(context.project, config, "curate", before="signals build")
-    result = run_stage(context.project, config, "signals", None)
+    result = stage.build(
+        context.project,
+        config.signals,
+        teacher=config.teachers[0].model,
+        student=config.student,
+        temperature=config.train.temperature,
+        part=_part(part),
+    )
     context.emit(result, lambda: click.echo(str(result)))
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, slash, count = text.partition("/")
+    if not (slash and first.isdigit() and count.isdigit()):
+        raise click.BadParameter(
+            f"found {text!r}, expected I/N such as 0/2 for the first of two parts", param_hint="--part"
+        )
+    return int(first), int(count)
 
 
 @distil_command("distil signals verify")
