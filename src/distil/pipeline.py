@@ -93,6 +93,11 @@ def ensure(project: Project, config: Config, stage: str, *, before: str) -> None
         )
 
 
+def signal_teacher(config: Config) -> str:
+    """Whose distributions are cached: the local teacher that training names, else the first of the teachers section."""
+    return (config.train.teachers or config.teachers)[0].model
+
+
 def run_stage(project: Project, config: Config, stage: str, name: str | None) -> Any:
     """Runs one stage with the config's section and returns its result."""
     return RUNNERS[stage](project, config, name)
@@ -140,7 +145,7 @@ def _signals(project: Project, config: Config, name: str | None) -> Any:
     return stage.build(
         project,
         config.signals,
-        teacher=config.teachers[0].model,
+        teacher=signal_teacher(config),
         student=config.student,
         temperature=config.train.temperature,
     )

@@ -18,7 +18,7 @@ def command() -> None:
 )
 def build(context: Context, part: str | None) -> None:
     """Run the teacher over the training examples and store what it would have said."""
-    from distil.pipeline import ensure
+    from distil.pipeline import ensure, signal_teacher
     from distil.signals import stage
 
     config = context.config()
@@ -26,7 +26,7 @@ def build(context: Context, part: str | None) -> None:
     result = stage.build(
         context.project,
         config.signals,
-        teacher=config.teachers[0].model,
+        teacher=signal_teacher(config),
         student=config.student,
         temperature=config.train.temperature,
         part=_part(part),
