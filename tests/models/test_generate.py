@@ -73,3 +73,26 @@ def test_a_prompt_that_fills_the_context_is_refused(loaded: Loaded) -> None:
     with pytest.raises(UserError, match="reads at most 256"):
         generate(loaded, [[5] * 256], Sampling(max_tokens=4))
     assert len(generate(loaded, [[5] * 250], Sampling(temperature=0, max_tokens=50))[0].token_ids) <= 6
+
+
+def test_a_long_prompt_does_not_shorten_the_answers_beside_it(loaded: Loaded, prompts: list[list[int]]) -> None:
+    sampling, seen = Sampling(temperature=0, max_tokens=60), list[int]()
+    long = [5] * 250
+    alone = [generate(loaded, [prompt], sampling)[0] for prompt in (long, *prompts)]
+    together = generate(loaded, [long, *prompts], sampling, on_progress=seen.append)
+    assert [a.token_ids for a in together] == [a.token_ids for a in alone]
+    assert len(together[0].token_ids) <= 6 < max(len(a.token_ids) for a in together[1:])
+    assert sum(seen) == len(together)
+
+
+def test_tokens_are_drawn_as_often_as_the_model_says_and_never_without_mass() -> None:
+    import torch
+
+    from distil.models.generate import _draw
+
+    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0])
+    logits = probabilities.log().expand(20_000, -1)
+    drawn, _, _ = _draw(logits, Sampling(temperature=1.0), torch.Generator().manual_seed(0))
+    shares = torch.bincount(drawn, minlength=6) / len(drawn)
+    torch.testing.assert_close(shares, probabilities, atol=0.015, rtol=0)
+    assert not shares[probabilities == 0].any()

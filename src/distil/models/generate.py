@@ -96,19 +96,21 @@ class _Batch:
         limit: int | None,
     ) -> None:
         self.model, self.tokenizer, self.device = loaded.model, loaded.tokenizer, loaded.device
-        self.prompts, self.sampling, self.generator, self.limit = prompts, sampling, generator, limit
+        self.prompts, self.sampling, self.generator = prompts, sampling, generator
         self.stops = stop_ids(self.model, self.tokenizer)
         self.ids: list[list[int]] = [[] for _ in prompts]
         self.logprobs: list[list[float]] = [[] for _ in prompts]
         self.entropies: list[list[float]] = [[] for _ in prompts]
         self.reasons = ["length"] * len(prompts)
+        most = sampling.max_tokens
+        self.rooms = [most if limit is None else min(most, limit - len(prompt)) for prompt in prompts]
         self.takes_positions = "position_ids" in inspect.signature(_innermost(self.model).forward).parameters
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[Generation]:
         import torch
 
         longest = max(map(len, self.prompts))
-        room = self.sampling.max_tokens if self.limit is None else min(self.sampling.max_tokens, self.limit - longest)
+        room = max(self.rooms)
         pad = int(self.tokenizer.pad_token_id)
         tokens = torch.tensor([[pad] * (longest - len(p)) + p for p in self.prompts], device=self.device)  # (B, P)
         padded = any(len(p) < longest for p in self.prompts)
@@ -116,7 +118,7 @@ class _Batch:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = growing_cache(self.model, longest + room)
         alive = list(range(len(self.prompts)))
-        for step in range(room):
+        for _ in range(room):
             logits = self._forward(tokens, mask if padded else None, positions, cache)  # (B, V) float32
             drawn, logprob, entropy = _draw(logits, self.sampling, self.generator)
             rows = zip(alive, drawn.tolist(), logprob.tolist(), entropy.tolist(), strict=True)
@@ -132,11 +134,8 @@ class _Batch:
                 alive = [alive[i] for i in keep]
             tokens = drawn[:, None]
             positions = positions[:, -1:] + 1
-            if padded and step + 1 < room:
+            if padded:
                 mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        else:
-            if on_progress is not None and alive:
-                on_progress(len(alive))
         return [self._finish(row) for row in range(len(self.prompts))]
 
     def _forward(self, tokens: torch.Tensor, mask: Any, positions: torch.Tensor, cache: Any) -> torch.Tensor:
@@ -154,7 +153,7 @@ class _Batch:
         if token in self.stops or (self.sampling.stop and self._stop_at(row) is not None):
             self.reasons[row] = "stop"
             return True
-        return False
+        return len(self.ids[row]) >= self.rooms[row]
 
     def _text(self, row: int) -> str:
         return str(self.tokenizer.decode(self.ids[row], skip_special_tokens=True))
@@ -192,8 +191,22 @@ def _draw(
             ranked, index = probabilities.sort(dim=-1, descending=True)
             outside = ranked.cumsum(-1) - ranked > sampling.top_p  # the token that crosses the mass stays in
             probabilities = torch.zeros_like(ranked).scatter(1, index, ranked.masked_fill(outside, 0.0))
-        drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        drawn = _pick(probabilities, generator)
     return drawn, logprobs.gather(1, drawn[:, None])[:, 0], entropy
+
+
+def _pick(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """One index per row of (B, V): the inverse of the cumulative sum at one uniform number.
+
+    torch.multinomial draws a number for every id, which costs as much as a small model's own step.
+    """
+    import torch
+
+    wide = torch.float32 if probabilities.device.type == "mps" else torch.float64  # sums over 150,000 ids stay exact
+    mass = probabilities.cumsum(-1, dtype=wide)
+    point = torch.rand(mass.shape[0], 1, generator=generator, device=mass.device, dtype=wide) * mass[:, -1:]
+    drawn = torch.searchsorted(mass, point, right=True)  # the first id whose sum passes the point: never one of mass 0
+    return drawn[:, 0].clamp(max=mass.shape[1] - 1)
 
 
 def _innermost(model: Any) -> Any:
