@@ -19,7 +19,7 @@ from distil.records import Sampling
 from distil.train import stage
 from distil.train.assemble import same_tokenizer
 from distil.train.config import TeacherShare
-from distil.train.crosstokenizer import TokenBytes
+from distil.train.crosstokenizer import CrossTokenizerSource, TokenBytes, same_text_spans
 from distil.train.data import Tokenised
 from distil.train.rollouts import Rollouts
 from distil.train.server import Address, top_k_of_rows
@@ -252,7 +252,24 @@ def test_the_bytes_of_all_tokens_of_a_text_are_the_text() -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     spelled = TokenBytes(tokenizer)
     assert b"".join(spelled.of(token) for token in ids) == text.encode()
-    assert spelled.ends([*ids, tokenizer.eos_token_id])[-2:] == [len(text.encode())] * 2
+    assert spelled.of(tokenizer.eos_token_id) == b""
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "groups"),
+    [
+        ([b"an", b"swer", b""], [b"answ", b"er", b""], [(0, 2, 0, 2), (2, 3, 2, 3)]),
+        ([b"an", b"swer", b""], [b" ", b"answer", b""], [(0, 2, 0, 2), (2, 3, 2, 3)]),  # SentencePiece's first blank
+        ([b"an", b"swer", b""], [b" an", b"swer", b""], [(0, 1, 0, 1), (1, 2, 1, 2), (2, 3, 2, 3)]),
+        ([b"yes", b" <m>", b"no", b""], [b"yes", b" ", b"", b"no", b""], [(0, 1, 0, 1)]),  # a mark of one side alone
+        ([b"yes", b"\n", b""], [b"yes", b""], [(0, 1, 0, 1)]),  # a template that cut the last line end
+    ],
+)
+def test_only_tokens_that_say_the_same_bytes_are_compared(
+    ours: list[bytes], theirs: list[bytes], groups: list[tuple[int, ...]]
+) -> None:
+    spans = same_text_spans(ours, theirs)
+    assert [(*a, *b) for a, b in zip(spans.student.tolist(), spans.teacher.tolist(), strict=True)] == groups
 
 
 def test_a_padded_vocabulary_of_the_same_tokenizer_needs_no_setting(bench: Bench, tmp_path: Path) -> None:
@@ -263,21 +280,25 @@ def test_a_padded_vocabulary_of_the_same_tokenizer_needs_no_setting(bench: Bench
     assert any("320 shared ids (student 320, teacher 352)" in check for check in result.facts["checks"])
 
 
+@pytest.mark.parametrize("stranger_teaches", [False, True])
 def test_a_teacher_that_is_asked_once_teaches_the_same_as_one_asked_in_every_step(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, stranger: str, stranger_teaches: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from distil.train import work
     from distil.train.sources import OnlineSource
 
     asked: list[int] = []
-    original = OnlineSource._ask
+    source: Any = CrossTokenizerSource if stranger_teaches else OnlineSource
+    original = source._ask
 
-    def counting(self: OnlineSource, batch: Any, keep: Any) -> Any:
-        asked.append(len(batch.examples))
-        return original(self, batch, keep)
+    def counting(self: Any, texts: Any, *rest: Any) -> Any:
+        asked.append(len(texts if stranger_teaches else texts.examples))
+        return original(self, texts, *rest)
 
-    monkeypatch.setattr(OnlineSource, "_ask", counting)
+    monkeypatch.setattr(source, "_ask", counting)
     section = quick(method="logits", epochs=2)
+    if stranger_teaches:
+        section = section.model_copy(update={"cross_tokenizer": "spans", "teachers": [TeacherShare(model=stranger)]})
     stage.run(bench.project, section, bench.student, name="once", teacher=bench.teacher)
     assert sum(asked) == 12 + 4  # every training and validation example, once
     monkeypatch.setattr(work, "REMEMBERED_BYTES", {True: 0, False: 0})

@@ -7,8 +7,9 @@ Made by assemble.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ class CrossTokenizerSource:
         teacher.model.eval().requires_grad_(False)
         self.weights = Weights()
         self._sides: dict[str, tuple[Tokenised, Spans]] = {}
+        self._known: dict[str, Tensor] = {}
         self._match: VocabularyMatch | None = None
         self._bytes = {id(side.tokenizer): TokenBytes(side.tokenizer) for side in (teacher, student)}
 
@@ -72,12 +74,13 @@ class CrossTokenizerSource:
     def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
         """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
         sides = [self._align(example) for example in batch.examples]
-        theirs = pad([side for side, _ in sides], int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
-        with torch.no_grad():
-            inner = causal_model(self.teacher.model)
-            teacher_keep, teacher_labels = counted(theirs.labels, theirs.documents)
-            hidden = hidden_rows(inner, theirs)
-            targets = Head.of(inner).dense(hidden.reshape(-1, hidden.shape[-1])[teacher_keep])
+        if not batch.rollout and self._known and all(example.id in self._known for example in batch.examples):
+            hidden = torch.cat([self._known[example.id] for example in batch.examples])
+        else:
+            hidden = self._ask([side for side, _ in sides])
+        targets = Head.of(causal_model(self.teacher.model)).dense(hidden)
+        learned = [token for side, _ in sides for token in side.labels if token != IGNORED]
+        teacher_labels = torch.tensor(learned, device=self.teacher.device)
         parts, ours_at, theirs_at = [], 0, 0
         for example, (side, spans) in zip(batch.examples, sides, strict=True):
             parts.append(spans.moved(ours_at, theirs_at))
@@ -91,6 +94,27 @@ class CrossTokenizerSource:
             return {"loss": done.total, "distill": done.distill, "label": done.label}
 
         return Signal(loss=loss)
+
+    @torch.no_grad()
+    def _ask(self, sides: Sequence[Tokenised]) -> Tensor:
+        """The teacher's hidden rows (R, H) that predict the learned tokens of these texts."""
+        theirs = pad(list(sides), int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
+        keep, _ = counted(theirs.labels, theirs.documents)
+        hidden = hidden_rows(causal_model(self.teacher.model), theirs)
+        return hidden.reshape(-1, hidden.shape[-1])[keep]
+
+    def bytes_to_remember(self, examples: Sequence[Tokenised]) -> int:
+        """Memory for the teacher's hidden states of all learned positions."""
+        weight = causal_model(self.teacher.model).get_input_embeddings().weight
+        width = int(weight.shape[1] * weight.element_size())
+        return width * sum(self._align(example)[0].learned for example in examples)
+
+    def remember(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
+        """Asks about fixed texts once, in the order given, so that later epochs cost no teacher (as OnlineSource does)."""
+        for batch in batches:
+            sides = [self._align(example)[0] for example in batch.examples]
+            rows = self._ask(sides).split([side.learned for side in sides])
+            self._known.update({example.id: own for example, own in zip(batch.examples, rows, strict=True)})
 
     def _how(self, head: Head) -> CrossTokenizer:
         weights = self.weights
@@ -113,12 +137,33 @@ class CrossTokenizerSource:
             rendered = render(self.teacher.tokenizer, example.messages)
             labels = [IGNORED, *rendered.labels[1:]]
             theirs = Tokenised(example.id, rendered.input_ids, labels, 0)
-            ends = [
-                self._bytes[id(side.tokenizer)].ends([token for token in tokenised.labels if token != IGNORED])
+            spelled = [
+                [self._bytes[id(side.tokenizer)].of(token) for token in tokenised.labels if token != IGNORED]
                 for side, tokenised in ((self.student, example), (self.teacher, theirs))
             ]
-            self._sides[example.id] = (theirs, aligned_spans(*ends))
+            self._sides[example.id] = (theirs, same_text_spans(*spelled))
         return self._sides[example.id]
+
+
+def same_text_spans(ours: Sequence[bytes], theirs: Sequence[bytes]) -> Spans:
+    """Groups of tokens (as bytes; empty for a control token) of one answer in two tokenizers, as far as both say the same.
+
+    Blanks before the answer count for nothing: SentencePiece puts one before the first word, byte-level tokenizers none. Where a
+    template changes the text on one side (cut blanks, a mark that only one tokenizer has), groups behind the difference are left
+    out instead of being compared at the wrong place.
+    """
+    texts = [b"".join(side) for side in (ours, theirs)]
+    leads = [len(text) - len(text.lstrip()) for text in texts]
+    left, right = (text[lead:] for text, lead in zip(texts, leads, strict=True))
+    differing = (place for place, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    common = next(differing, min(len(left), len(right)))
+    student, teacher = (
+        [max(end - lead, 0) for end in accumulate(map(len, side))]
+        for side, lead in zip((ours, theirs), leads, strict=True)
+    )
+    spans = aligned_spans(student, teacher)
+    same = torch.tensor([student[stop - 1] <= common for stop in spans.student[:, 1].tolist()], dtype=torch.bool)
+    return Spans(spans.student[same], spans.teacher[same])
 
 
 class TokenBytes:
@@ -146,14 +191,6 @@ class TokenBytes:
         if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):  # sentencepiece's byte fallback
             return bytes([int(text[3:5], 16)])
         return text.replace("▁", " ").encode()
-
-    def ends(self, ids: Sequence[int]) -> list[int]:
-        """For each token the byte offset at which it ends."""
-        total, ends = 0, []
-        for token in ids:
-            total += len(self.of(token))
-            ends.append(total)
-        return ends
 
     def vocabulary(self) -> dict[Any, int]:
         """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""

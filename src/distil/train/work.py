@@ -105,11 +105,12 @@ def _remember(job: Job, source: Any, recipe: Any, student: Any, examples: list[T
     """Asks an online teacher once about all fixed texts, where several epochs will need them and memory allows.
     Returns seconds."""
     from distil.train.batches import micro_batches
+    from distil.train.crosstokenizer import CrossTokenizerSource
     from distil.train.sources import OnlineSource
 
     section, budget = job.section, REMEMBERED_BYTES[student.device.type == "cpu"]
     if (
-        not isinstance(source, OnlineSource)
+        not isinstance(source, (OnlineSource, CrossTokenizerSource))
         or (job.max_steps is not None and job.max_steps * section.batch_size <= len(examples))
         or section.method != "logits"
         or section.epochs <= 1
