@@ -1,10 +1,12 @@
 """Progress with time left for everything longer than two seconds; always on stderr, so that stdout stays machine-readable.
 
-On a terminal a live bar; elsewhere (CI, a log file) one plain line every ten seconds. Not a logger. Every floor above may use it.
+On a terminal a live bar; elsewhere (CI, a log file) one plain line every ten seconds. Also how dollars are written, in these
+lines and everywhere. Not a logger. Every floor above may use it.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -13,6 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PLAIN_INTERVAL_S = 10.0
+BAR_WIDTH = 24
 
 
 class Bar:
@@ -24,15 +27,18 @@ class Bar:
         self.unit = unit
         self.done = 0
         self.note = ""
+        self.left_s: float | None = None
         self._start = time.monotonic()
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """`count` more units are done; `note` is shown behind the bar (loss, $ spent, ...)."""
         self.update(self.done + count, note)
 
-    def update(self, done: int, note: str | None = None) -> None:
-        """`done` units are done in all."""
+    def update(self, done: int, note: str | None = None, left_s: float | None = None) -> None:
+        """`done` units are done in all. left_s: seconds that are left, for who knows better than the mean speed so far; the
+        note then tells the speed, too."""
         self.done = done
+        self.left_s = left_s
         if note is not None:
             self.note = note
         self._draw()
@@ -41,18 +47,23 @@ class Bar:
 
     def _close(self) -> None: ...
 
+    def count(self) -> str:
+        """`10/100 docs`."""
+        return f"{self.done:,}" + (f"/{self.total:,}" if self.total else "") + f" {self.unit}"
+
+    def left(self) -> str:
+        """`0:30 left`, or nothing while nobody knows."""
+        seconds = self.left_s
+        if seconds is None and self.total and self.done:
+            seconds = (self.total - self.done) * (time.monotonic() - self._start) / self.done
+        unfinished = self.total is not None and self.done < self.total
+        return f"{_clock(seconds)} left" if seconds is not None and unfinished else ""
+
     def line(self) -> str:
         """`label 10/100 docs, 3 docs/s, 0:30 left, note`."""
         elapsed = time.monotonic() - self._start
-        rate = self.done / elapsed if elapsed > 0 else 0.0
-        parts = [f"{self.done:,}" + (f"/{self.total:,}" if self.total else "") + f" {self.unit}"]
-        if rate > 0:
-            parts.append(f"{rate:,.1f} {self.unit}/s")
-            if self.total and self.done < self.total:
-                parts.append(f"{_clock((self.total - self.done) / rate)} left")
-        if self.note:
-            parts.append(self.note)
-        return f"{self.label}: " + ", ".join(parts)
+        speed = f"{self.done / elapsed:,.1f} {self.unit}/s" if self.left_s is None and self.done and elapsed > 0 else ""
+        return f"{self.label}: " + ", ".join(part for part in (self.count(), speed, self.left(), self.note) if part)
 
 
 class _PlainBar(Bar):
@@ -71,26 +82,37 @@ class _PlainBar(Bar):
 
 
 class _LiveBar(Bar):
+    """The note stands behind the bar while there is room, else on lines of its own below: no number is ever cut off."""
+
     def __init__(self, label: str, total: int | None, unit: str) -> None:
         super().__init__(label, total, unit)
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.console import Console, RenderableType
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.text import Text
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=Console(stderr=True),
-            refresh_per_second=8,
-        )
-        self._task = self._progress.add_task(label, total=total, count="", note="")
+        bar = self
+
+        class WithNote(Progress):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                if bar.below and bar.note:
+                    yield Text(f"  {bar.note}", style="dim", overflow="fold")
+
+        self.below = False
+        self._column = BarColumn(bar_width=BAR_WIDTH)
+        self._console = Console(stderr=True)
+        columns = [TextColumn("{task.description}"), self._column, TextColumn("{task.fields[text]}", markup=False)]
+        self._progress = WithNote(*columns, console=self._console, refresh_per_second=8)
+        self._task = self._progress.add_task(label, total=total, text="")
         self._progress.start()
 
     def _draw(self) -> None:
-        count = f"{self.done:,}/{self.total:,}" if self.total else f"{self.done:,} {self.unit}"
-        self._progress.update(self._task, completed=self.done, count=count, note=self.note)
+        text = ", ".join(part for part in (self.count(), self.left()) if part)
+        room = self._console.width - len(self.label) - len(text) - 2
+        self.below = self.below or len(self.note) + 2 > room - BAR_WIDTH
+        self._column.bar_width = max(4, min(BAR_WIDTH, room))
+        beside = f", {self.note}" if self.note and not self.below else ""
+        self._progress.update(self._task, completed=self.done, total=self.total, text=text + beside)
 
     def _close(self) -> None:
         self._progress.stop()
@@ -112,6 +134,17 @@ def track(items: Iterable[T], label: str, total: int | None = None, unit: str = 
         for item in items:
             yield item
             running.advance()
+
+
+def dollars(value: float) -> str:
+    """$1,234 | $12.30 | $0.0042 | $0.0000051: as many digits as tell something."""
+    if value == 0:
+        return "$0"
+    if abs(value) >= 1000:
+        return f"${value:,.0f}"
+    if abs(value) >= 0.1:
+        return f"${value:,.2f}"
+    return f"${value:.4f}" if abs(value) >= 0.001 else f"${value:.{1 - math.floor(math.log10(abs(value)))}f}"
 
 
 def _clock(seconds: float) -> str:

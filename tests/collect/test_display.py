@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distil.calls.stats import Stats
-from distil.collect.display import Display, money
+from distil.collect.display import Display
 from distil.progress import Bar
 
 
@@ -23,12 +23,18 @@ def test_the_note_grows_with_what_is_known() -> None:
     for _ in range(4):
         stats.note_answer(100, 25, 0.5)
     stats.limit, stats.in_flight = 200, 3
-    assert display.note(stats) == "$2.00 of about $5.00, 2.0/s (3 of 200 at once), 500 tokens"
+    assert display.note(stats) == "500 tokens, $2.00 of about $5.00, 2.0/s, 3 at once (limit 200)"
     display.advance(stats, failed=True)
     stats.cached, stats.rate_limit = 5, 8.25
-    noted = display.note(stats)
-    assert noted.startswith("1 failed, $2.00") and "limit 8.2/s" in noted and noted.endswith("5 from the ledger")
+    assert display.note(stats).startswith("1 failed, 5 from the ledger, 500 tokens, $2.00")
+    assert display.note(stats).endswith("at once (limit 200, 8.2/s)")
 
 
-def test_small_sums_keep_their_digits() -> None:
-    assert [money(value) for value in (0.00042, 1.234, 1234.5)] == ["$0.0004", "$1.23", "$1,234.50"]
+def test_the_time_left_is_that_of_the_answers_that_are_still_to_come() -> None:
+    clock = Clock()
+    stats, bar = Stats(clock), Bar("Asking", 100, "answers")
+    display = Display(bar, 100)
+    stats.cached, clock.now = 60, 2.0
+    stats.note_answer(100, 25, 0.5)
+    display.advance(stats, failed=False)
+    assert bar.left_s == 78.0  # 39 are open at one in two seconds; what the ledger had went by in no time

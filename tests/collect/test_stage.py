@@ -277,7 +277,7 @@ def test_a_wrong_key_and_an_unknown_model_stop_at_once(
 def test_a_server_that_is_not_there_is_told_in_seconds_and_answers_in_hand_need_none(
     project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.teacher.UNREACHABLE_S", 0.3)
+    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.3)
     gone = teacher("http://127.0.0.1:9/v1#m", base_urls=[])
     with pytest.raises(UserError, match="can't be reached"):
         stage.run(project, FREE, [gone])

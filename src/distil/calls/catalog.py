@@ -57,6 +57,7 @@ HOSTS: dict[str, Host] = {
     "x-ai": Host("https://api.x.ai/v1", "XAI_API_KEY"),
 }
 LOCAL_PREFIXES = ("recorded", "local", "bundled")
+NO_KEY = "not-needed-offline"
 
 
 class ModelRef(NamedTuple):
@@ -122,10 +123,21 @@ def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = Non
     return Opened(ref, endpoint, [provider(ref.name, url, key) for url in urls], None)
 
 
+def open_keyless(teacher: TeacherConfig, root: Path | None = None) -> Opened:
+    """The same without its key: its wire format can be read and written, but it can't be asked."""
+    variable = key_variable(teacher)
+    return open_teacher(teacher, environ={variable: NO_KEY} if variable else {}, root=root)
+
+
+def key_variable(teacher: TeacherConfig) -> str | None:
+    """Name of the environment variable with its key; None for a self-hosted server without one."""
+    ref = parse_model(teacher.model)
+    return teacher.api_key_env or (HOSTS[ref.prefix].api_key_env if ref.prefix in HOSTS else None)
+
+
 def api_key(teacher: TeacherConfig, environ: Mapping[str, str]) -> str | None:
     """The key from the environment; None for a self-hosted server without one. Raises UserError when it is missing."""
-    ref = parse_model(teacher.model)
-    variable = teacher.api_key_env or (HOSTS[ref.prefix].api_key_env if ref.prefix in HOSTS else None)
+    variable = key_variable(teacher)
     if variable is None:
         return None
     key = environ.get(variable, "").strip()

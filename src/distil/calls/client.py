@@ -19,17 +19,18 @@ from typing import Self
 
 from distil.calls.breaker import GIVE_UP_S
 from distil.calls.budget import Budget
-from distil.calls.config import TeacherConfig
-from distil.calls.faults import CallFailed, Fault, GarbledReply
+from distil.calls.config import TeacherConfig, by_model
+from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
 from distil.calls.flow import Result, run_all
 from distil.calls.identify import Identity
-from distil.calls.ledger import Ledger, Recorded, Stored
-from distil.calls.provider import Parsed
+from distil.calls.interrupt import patient
+from distil.calls.ledger import Ledger, Stored
 from distil.calls.request import Reply, Request
 from distil.calls.stats import Stats
 from distil.calls.teacher import Answer, Teacher
 from distil.calls.transport import Transport
-from distil.errors import UserError, did_you_mean
+from distil.errors import DistilError, Interrupted, UserError, did_you_mean
+from distil.records import Call
 
 
 class Client:
@@ -50,7 +51,7 @@ class Client:
     ) -> None:
         self._own_ledger = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
-        self._configs = {teacher.model: teacher for teacher in teachers}
+        self._configs = by_model(teachers)
         self._give_up_s = give_up_s
         self._root = root if root is not None else self.ledger.path.parent
         self._teachers: dict[str, Teacher] = {}
@@ -59,10 +60,13 @@ class Client:
         self._budget = Budget(budget_usd)
         self._transport = Transport()
         self._stats: Stats | None = None
+        self._ending: asyncio.Future[None] | None = None
+        self._ended: DistilError | None = None
 
     async def __aenter__(self) -> Self:
         """Opens the ledger for writing. Raises UserError or WorkFailed."""
         self._stats = Stats(asyncio.get_running_loop().time)
+        self._ending = asyncio.get_running_loop().create_future()
         self.ledger.start()
         return self
 
@@ -95,6 +99,8 @@ class Client:
         Raises CallFailed when this request has no answer; BudgetReached, QuotaExhausted, ProviderDown, UserError or WorkFailed
         when there will be no more answers at all.
         """
+        if self._ended is not None:
+            raise self._ended
         teacher = self._teacher(request.model)
         identity = teacher.identify(request)
         stored = self.ledger.find(identity.key)
@@ -102,6 +108,7 @@ class Client:
             reply = self._from_ledger(teacher, request, identity, stored)
             if reply is not None:
                 self.stats.cached += 1
+                teacher.reaction.worked()
                 return reply
         under_way = self._asking.get(identity.key)
         if under_way is not None:
@@ -109,6 +116,7 @@ class Client:
             reply = _reply(request, identity, await asyncio.shield(under_way), cached=True)
             self.stats.cached += 1
             return reply
+        identity = teacher.ready(request, identity)
         self._count_earlier(request.purpose)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asking[identity.key] = future
@@ -137,11 +145,24 @@ class Client:
         """
         if concurrency is None:
             concurrency = 2 * sum(config.limits.concurrency for config in self._configs.values()) + 32
-        async with contextlib.aclosing(run_all(self.complete, requests, concurrency)) as results:
-            async for pair in results:
-                yield pair
+        with patient(self._interrupted):
+            async with contextlib.aclosing(run_all(self.complete, requests, concurrency)) as results:
+                async for pair in results:
+                    yield pair
+
+    def stop(self, error: DistilError) -> None:
+        """Nothing more is sent; what is on the wire comes to its end and is kept. `map` and `complete` then raise `error`."""
+        self._ended = self._ended or error
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(None)
+        for teacher in self._teachers.values():
+            teacher.gate.close(self._ended)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _interrupted(self) -> int:
+        self.stop(Interrupted("Stopped. Every answer that came is kept; the same command goes on from here."))
+        return self.stats.in_flight
 
     def _teacher(self, model: str) -> Teacher:
         teacher = self._teachers.get(model)
@@ -153,6 +174,7 @@ class Client:
                 f"No teacher is called {model!r}.{did_you_mean(model, self._configs)} "
                 f"Known here: {', '.join(self._configs) or 'none'}; add it under `teachers` in distil.yaml."
             )
+        assert self._ending is not None, "the client is used outside `async with`"
         teacher = Teacher(
             config,
             ledger=self.ledger,
@@ -161,6 +183,7 @@ class Client:
             transport=self._transport,
             give_up_s=self._give_up_s,
             root=self._root,
+            ending=self._ending,
         )
         self._teachers[model] = teacher
         return teacher
@@ -175,12 +198,7 @@ class Client:
     def _from_ledger(self, teacher: Teacher, request: Request, identity: Identity, stored: Stored) -> Reply | None:
         if stored.call.status == "answered":
             if stored.reply is None:
-                raise _failed(
-                    request,
-                    identity,
-                    f"{identity.key} was answered and paid for on {stored.call.created[:10]}, and its text was pruned from the "
-                    "ledger; it is not asked again.",
-                )
+                raise _failed(request, identity, f"{pruned_words(stored.call)}.", "pruned")
             try:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
@@ -195,33 +213,11 @@ class Client:
                 parsed = teacher.parse(body)
             except (GarbledReply, ValueError):
                 continue
-            return self._read_at_last(teacher, request, identity, parsed, body)
+            # It came long ago, and only a newer parser can read it.
+            made = teacher.recorded(request, identity, parsed, body)
+            self.ledger.record([made])
+            return _reply(request, identity, Answer(parsed, made.usd, 0.0), cached=True)
         return None
-
-    def _read_at_last(
-        self, teacher: Teacher, request: Request, identity: Identity, parsed: Parsed, body: bytes
-    ) -> Reply:
-        """A body that came long ago and that only a newer parser can read."""
-        quote = teacher.quote(request.tier)
-        answer = Answer(parsed, quote.cost(parsed.usage), 0.0)
-        self.ledger.record(
-            [
-                Recorded(
-                    key=identity.key,
-                    purpose=request.purpose,
-                    model=request.model,
-                    request=identity.body,
-                    reply=body,
-                    usage=parsed.usage,
-                    usd=answer.usd,
-                    endpoint=teacher.endpoint,
-                    tier=request.tier,
-                    sample=request.sample,
-                    price=(quote.input, quote.output, quote.source),
-                )
-            ]
-        )
-        return _reply(request, identity, answer, cached=True)
 
 
 def _reply(request: Request, identity: Identity, answer: Answer, *, cached: bool) -> Reply:
@@ -241,6 +237,11 @@ def _reply(request: Request, identity: Identity, answer: Answer, *, cached: bool
     )
 
 
-def _failed(request: Request, identity: Identity, message: str) -> CallFailed:
-    fault = Fault("bad_request", message, None, retryable=False)
+def pruned_words(call: Call) -> str:
+    """Why a call that is answered has no text."""
+    return f"its text was pruned from the ledger; it was paid for on {call.created[:10]} and is not asked again"
+
+
+def _failed(request: Request, identity: Identity, message: str, kind: FaultKind = "bad_request") -> CallFailed:
+    fault = Fault(kind, message, None, retryable=False)
     return CallFailed(message, request=request, fault=fault, call_id=identity.key)

@@ -5,8 +5,11 @@ Read by distil/config.py and the commands; `Client` takes these entries and unpa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import Field
 
+from distil.errors import UserError
 from distil.records import Sampling
 from distil.runs.section import Section
 
@@ -62,3 +65,25 @@ class TeacherConfig(Section):
     """Seconds that one request may take once it is sent; waiting in a queue does not count."""
     attempts: int = Field(default=8, ge=1)
     """How often a request is tried before it ends in the list of failures."""
+
+
+def by_model(teachers: Iterable[TeacherConfig]) -> dict[str, TeacherConfig]:
+    """The teachers by their names. One model may stand twice, to be asked with two samplings: then both share its limits.
+
+    Raises UserError when two entries of one model differ in anything but their sampling.
+    """
+    found: dict[str, TeacherConfig] = {}
+    for teacher in teachers:
+        first = found.setdefault(teacher.model, teacher)
+        differ = [
+            name
+            for name in TeacherConfig.model_fields
+            if name != "sampling" and getattr(first, name) != getattr(teacher, name)
+        ]
+        if differ:
+            raise UserError(
+                f"The teacher {teacher.model} stands twice in distil.yaml with different {' and '.join(differ)}. Both entries "
+                "are one model at one provider and share its limits, price and key; only their sampling may differ. "
+                "Write the same in both."
+            )
+    return found

@@ -4,6 +4,7 @@ rate_limit   slow down, ask again          shed        a cheap tier has no room 
 overload     the provider is full: as well quota       no money at the provider: the run stops
 server       5xx: ask again                auth, bad_request, not_found   never works: fail at once
 garbled      a reply that is not one       connection, timeout            nothing or half of a reply came
+pruned       answered and paid for long ago, and its text was deleted from the ledger: never asked again
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FaultKind = Literal[
     "garbled",
     "connection",
     "timeout",
+    "pruned",
 ]
 
 

@@ -230,6 +230,11 @@ class Ledger:
         where, values = _where(purpose, "status = 'answered'")
         return {row[0] for row in self._query(f"SELECT key FROM call {where}", values)}
 
+    def knows(self, model: str) -> bool:
+        """True when the model has answered here before (what was imported from logs does not count)."""
+        sql = "SELECT 1 FROM call WHERE model = ? AND status = 'answered' AND purpose != 'import' LIMIT 1"
+        return self._one(sql, [model]) is not None
+
     def garbled(self, key: str) -> list[bytes]:
         """Whole bodies that no parser could read so far: a better parser need not pay again."""
         rows = self._query("SELECT reply FROM attempt WHERE key = ? AND kind = 'garbled' AND reply IS NOT NULL", [key])

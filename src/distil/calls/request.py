@@ -10,6 +10,7 @@ from typing import Any, Literal
 from distil.records import Message, Record, Sampling, Usage
 
 Tier = Literal["standard", "flex", "batch"]
+WhenFull = Literal["wait", "standard"]
 
 
 class Request(Record):
@@ -31,6 +32,8 @@ class Request(Record):
     """A JSON schema in OpenAI's shape."""
     tier: Tier = "standard"
     """What kind of service is paid for: standard, flex (slower, about half price, synchronous) or batch."""
+    flex_full: WhenFull = "wait"
+    """What a flex request does that finds no room: wait and try again, or go as a standard one at the standard price."""
 
     @property
     def seed(self) -> int | None:

@@ -2,8 +2,8 @@
 
     reserve dollars -> wait for the gate -> commit the intent -> send -> commit the raw reply -> settle, count, return
 
-Retries, what each kind of fault means, and what may have been paid for are decided here; translation is the provider's, speed
-the gate's. Made and called by client.py only.
+Retries and what may have been paid for are decided here; translation is the provider's, speed the gate's, and what a fault
+means for everybody else reaction.py's. Made and called by client.py only.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from distil.calls.breaker import Breaker
 from distil.calls.budget import Budget
-from distil.calls.catalog import open_teacher
+from distil.calls.catalog import open_keyless, open_teacher
 from distil.calls.config import TeacherConfig
 from distil.calls.estimate import Estimator
-from distil.calls.faults import CallFailed, Fault, GarbledReply, ProviderDown, QuotaExhausted
-from distil.calls.gate import Gate, Pass
+from distil.calls.faults import CallFailed, Fault
+from distil.calls.gate import Gate
 from distil.calls.identify import Identity, endpoint_of, identify
 from distil.calls.keys import compress, timestamp
 from distil.calls.ledger import Ledger, Recorded
 from distil.calls.prices import PriceQuote, price_of
 from distil.calls.provider import Parsed
-from distil.calls.replicas import Replica, Replicas
+from distil.calls.reaction import REFUSALS, Reaction
 from distil.calls.request import Request, Tier
 from distil.calls.rows import Attempt, Body, Failed, Intent
+from distil.calls.sender import Outcome, Sender
 from distil.calls.stats import Stats
-from distil.calls.transport import Broken, HttpReply, Transport, redact, secrets
-from distil.errors import DistilError, UserError
+from distil.calls.transport import Transport
+from distil.errors import DistilError
 from distil.records import Usage
 
-REFUSALS = ("rate_limit", "overload", "shed")
 # Refused this often although others get through: something about the request itself.
 MOST_REFUSALS = 30
-UNREACHABLE_S = 10.0
+# A flex request that may go as a standard one does so after so many refusals, and the others then for so long.
+SHED_TRIES = 3
+FLEX_FULL_S = 60.0
 BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 60.0
 NEVER_SENT = Fault("connection", "never sent: the run stopped")
-REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id")
 
 
 class Answer(NamedTuple):
@@ -52,19 +52,11 @@ class Answer(NamedTuple):
     latency_s: float
 
 
-class _Outcome(NamedTuple):
-    """How one attempt ended: an answer with its raw body, or a fault."""
-
-    parsed: Parsed | None
-    body: bytes | None
-    fault: Fault | None
-    latency_s: float
-    maybe_paid: bool = False
-    request_id: str | None = None
-
-
 class Teacher:
-    """Opened once per client. Raises UserError when the model, its key or its price is not known."""
+    """Made once per client. Reads without its key and its price what the ledger has; `ready` asks for both.
+
+    ending: done when the run stops, so that nobody sleeps on. Raises UserError when the model or its file is not known.
+    """
 
     def __init__(
         self,
@@ -76,10 +68,10 @@ class Teacher:
         transport: Transport,
         give_up_s: float,
         root: Path,
+        ending: asyncio.Future[None],
     ) -> None:
-        loop = asyncio.get_running_loop()
         self.config = config
-        self.opened = open_teacher(config, root=root)
+        self.opened = open_keyless(config, root)
         self.endpoint = endpoint_of(self.opened)
         self.gate = Gate(config.limits, adaptive=self.opened.local is None)
         self.estimator = Estimator()
@@ -88,15 +80,32 @@ class Teacher:
         self._budget = budget
         self._stats = stats
         self._transport = transport
-        self._clock: Callable[[], float] = loop.time
-        self._replicas = Replicas(self.opened.replicas, loop.time)
-        self._breaker = Breaker(loop.time, give_up_s)
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        self._root = root
+        self._ending = ending
+        self._sender: Sender | None = None
         self._quotes: dict[str, PriceQuote] = {}
-        self._refused_in_a_row = 0
-        self._worked = False
-        self._reached = self.opened.local is not None
-        self._unreached_since: float | None = None
+        self._flex_full_until = 0.0
+        self.reaction = Reaction(
+            config,
+            self.gate,
+            self._clock,
+            give_up_s,
+            known=ledger.knows(config.model),
+            local=self.opened.local is not None,
+        )
+
+    def ready(self, request: Request, identity: Identity) -> Identity:
+        """Before anything is sent: looks up key and price, once. Raises UserError when one of them is missing."""
+        if self._sender is not None:
+            return identity
+        if self.opened.local is None:
+            self.opened = open_teacher(self.config, root=self._root)
         self.quote("standard")
+        self._sender = Sender(
+            self.opened, self.config.timeout_s, self._transport, self.gate, self._clock, self.reaction.reached
+        )
+        return self.identify(request)  # again: the wire request now carries the key
 
     def quote(self, tier: Tier) -> PriceQuote:
         """The price at a tier, looked up once."""
@@ -115,25 +124,23 @@ class Teacher:
         return self.opened.replicas[0].parse(200, {}, body)
 
     async def ask(self, request: Request, identity: Identity) -> Answer:
-        """Asks until there is an answer.
+        """Asks until there is an answer. `identity` as `ready` gave it.
 
         Raises CallFailed (this request only), or what ends the run: BudgetReached, QuotaExhausted, ProviderDown, UserError
         (no such model, wrong key), WorkFailed (the ledger can't be written).
         """
-        quote = self.quote(request.tier)
-        tokens = self.estimator.most_input(request, len(identity.body)), request.sampling.max_tokens
-        most = quote.most(*tokens)
-        if request.tier != "standard":
-            # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
-            most = max(most, self.quote("standard").most(*tokens))
+        most = self._most(request, len(identity.body))
         failures = refusals = 0
         while True:
+            if request.tier == "flex" and request.flex_full == "standard" and self._flex_is_full(refusals):
+                request = request.model_copy(update={"tier": "standard"})
+                identity = self.identify(request)  # the same key: the tier is not part of it
             await self._budget.reserve(most)
             paid = 0.0
             try:
                 outcome = await self._attempt(request, identity, most, retry=failures + refusals > 0)
                 if outcome.parsed is not None:
-                    answer = await self._keep(request, identity, outcome, quote)
+                    answer = await self._keep(request, identity, outcome)
                     paid = answer.usd
                     self._count(identity, outcome.parsed.usage, answer)
                     return answer
@@ -142,16 +149,29 @@ class Teacher:
             assert outcome.fault is not None
             if outcome.fault.kind in REFUSALS:
                 refusals += 1
-            elif not self._breaker.open:
+            elif not self.reaction.breaker.open:
                 failures += 1
             if not outcome.fault.retryable or failures >= self.config.attempts or refusals >= MOST_REFUSALS:
                 self._give_up(request, identity, outcome.fault, failures + refusals)
             self._stats.retries += 1
-            await asyncio.sleep(self._pause(outcome.fault, failures, refusals))
+            await asyncio.wait({self._ending}, timeout=_pause(outcome.fault, failures, refusals))
+
+    def _most(self, request: Request, size: int) -> float:
+        """The most dollars that one attempt can cost."""
+        tokens = self.estimator.most_input(request, size), request.sampling.max_tokens
+        # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
+        return max(self.quote(tier).most(*tokens) for tier in {request.tier, "standard"})
+
+    def _flex_is_full(self, refusals: int) -> bool:
+        """Refused often enough, or others were just before."""
+        now = self._clock()
+        if refusals >= SHED_TRIES:
+            self._flex_full_until = now + FLEX_FULL_S
+        return now < self._flex_full_until
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, request: Request, identity: Identity, most: float, *, retry: bool) -> _Outcome:
+    async def _attempt(self, request: Request, identity: Identity, most: float, *, retry: bool) -> Outcome:
         size = len(identity.body)
         entry = await self.gate.enter(
             self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
@@ -170,10 +190,8 @@ class Teacher:
             raise
         self._stats.in_flight += 1
         try:
-            if self.opened.local is not None:
-                outcome = await self._answer_here(request, entry)
-            else:
-                outcome = await self._send(request, identity, entry)
+            assert self._sender is not None, "ready() comes first"
+            outcome = await self._sender.send(request, identity, entry)
         except BaseException:
             self.gate.abandon(entry)
             self._maybe_paid(most)
@@ -189,7 +207,10 @@ class Teacher:
             self._note(identity, outcome.fault, outcome, most if outcome.maybe_paid else None)
             if outcome.maybe_paid:
                 self._maybe_paid(most)
-            self._react(request, identity, outcome.fault, self._clock() - outcome.latency_s)
+            self._stats.refused += outcome.fault.kind in REFUSALS
+            ended = self.reaction.fault(outcome.fault, self._clock() - outcome.latency_s)
+            if ended is not None:
+                self._stop(identity, outcome.fault, ended)
         return outcome
 
     def _maybe_paid(self, most: float) -> None:
@@ -197,98 +218,39 @@ class Teacher:
         self._budget.settle(0.0, 0.0, uncertain_usd=most)
         self._stats.uncertain_usd += most
 
-    async def _answer_here(self, request: Request, entry: Pass) -> _Outcome:
-        assert self.opened.local is not None
-        started = self._clock()
-        try:
-            parsed = await self.opened.local.answer(request)
-        except CallFailed as error:
-            self.gate.leave(entry, None)
-            return _Outcome(None, None, error.fault, self._clock() - started)
-        self.gate.leave(entry, None)
-        return _Outcome(parsed, parsed.model_dump_json().encode(), None, self._clock() - started)
-
-    async def _send(self, request: Request, identity: Identity, entry: Pass) -> _Outcome:
-        replica = self._replicas.take()
-        wire = identity.wire if replica.provider is self.opened.replicas[0] else replica.provider.wire(request)
-        assert wire is not None
-        started = self._clock()
-        try:
-            reply = await self._transport.post(wire.url, wire.headers, identity.body, self.config.timeout_s)
-        except Broken as broken:
-            latency = self._clock() - started
-            self._replicas.broke(replica) if broken.kind == "connection" else self._replicas.gave_up(replica)
-            self.gate.leave(entry, None)
-            return _Outcome(None, None, Fault(broken.kind, str(broken), None), latency, maybe_paid=broken.sent)
-        except BaseException:
-            self._replicas.gave_up(replica)
-            raise
-        self._reached = True
-        outcome = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
-        self._replicas.done(replica)
-        fault = outcome.fault
-        self.gate.leave(
-            entry,
-            fault.kind if fault is not None and fault.kind in REFUSALS else None,
-            replica.provider.limits(reply.headers),
-            fault.retry_after_s if fault is not None else None,
-        )
-        return outcome
-
-    def _read(self, replica: Replica, reply: HttpReply, latency: float, hidden: list[str]) -> _Outcome:
-        body = reply.body
-        for secret in hidden:
-            body = body.replace(secret.encode(), b"[key]")
-        request_id = next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), None)
-        good = 200 <= reply.status < 300
-        if good:
-            try:
-                parsed = replica.provider.parse(reply.status, reply.headers, body)
-                return _Outcome(parsed, body, None, latency, request_id=request_id)
-            except GarbledReply as error:
-                garbled = Fault("garbled", str(error), None)
-            fault = replica.provider.fault(reply.status, reply.headers, body)
-            fault = garbled if fault.kind in ("server", "bad_request", "garbled") else fault
-        else:
-            fault = replica.provider.fault(reply.status, reply.headers, body)
-        fault = fault._replace(message=redact(fault.message, hidden))
-        return _Outcome(None, body, fault, latency, maybe_paid=good and fault.kind == "garbled", request_id=request_id)
-
     # -- what follows ------------------------------------------------------------------------------------------------
 
-    async def _keep(self, request: Request, identity: Identity, outcome: _Outcome, quote: PriceQuote) -> Answer:
+    async def _keep(self, request: Request, identity: Identity, outcome: Outcome) -> Answer:
         assert outcome.parsed is not None and outcome.body is not None
-        parsed = outcome.parsed
-        tier: Tier = request.tier
-        if parsed.served_tier in ("standard", "flex", "batch") and parsed.served_tier != tier:
-            tier = parsed.served_tier  # type: ignore[assignment]
-            quote = self.quote(tier)
-        usd = quote.cost(parsed.usage)
-        row = self._ledger.answered_row(
-            Recorded(
-                key=identity.key,
-                purpose=request.purpose,
-                model=request.model,
-                request=identity.body,
-                reply=outcome.body,
-                usage=parsed.usage,
-                usd=usd,
-                endpoint=self.endpoint,
-                tier=tier,
-                sample=request.sample,
-                price=(quote.input, quote.output, quote.source),
-                request_id=outcome.request_id,
-            ),
-            outcome.latency_s,
-        )
+        made = self.recorded(request, identity, outcome.parsed, outcome.body, outcome.request_id)
+        row = self._ledger.answered_row(made, outcome.latency_s)
         await self._writer.write([row, Body(identity.key, compress(identity.body), compress(outcome.body))])
-        return Answer(parsed, usd, outcome.latency_s)
+        return Answer(outcome.parsed, made.usd, outcome.latency_s)
+
+    def recorded(
+        self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
+    ) -> Recorded:
+        """What the ledger keeps of a whole reply: priced at the tier that was served, where the provider says which."""
+        served = parsed.served_tier if parsed.served_tier in ("standard", "flex", "batch") else None
+        tier: Tier = served or request.tier  # type: ignore[assignment]
+        quote = self.quote(tier)
+        return Recorded(
+            key=identity.key,
+            purpose=request.purpose,
+            model=request.model,
+            request=identity.body,
+            reply=body,
+            usage=parsed.usage,
+            usd=quote.cost(parsed.usage),
+            endpoint=self.endpoint,
+            tier=tier,
+            sample=request.sample,
+            price=(quote.input, quote.output, quote.source),
+            request_id=request_id,
+        )
 
     def _count(self, identity: Identity, usage: Usage, answer: Answer) -> None:
-        self._breaker.success()
-        self.gate.try_all()
-        self._worked = True
-        self._refused_in_a_row = 0
+        self.reaction.answered()
         self.estimator.learn(len(identity.body), usage)
         self._stats.note_answer(usage.input_tokens, usage.output_tokens, answer.usd)
 
@@ -305,59 +267,12 @@ class Teacher:
             created=timestamp(),
         )
 
-    def _note(self, identity: Identity, fault: Fault, outcome: _Outcome | None, maybe_usd: float | None) -> None:
+    def _note(self, identity: Identity, fault: Fault, outcome: Outcome | None, maybe_usd: float | None) -> None:
         body = outcome.body if outcome is not None else None
         latency = outcome.latency_s if outcome is not None else None
         kept = compress(body) if body else None
         row = Attempt(identity.key, timestamp(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
         self._writer.put([row])
-
-    def _react(self, request: Request, identity: Identity, fault: Fault, sent_at: float) -> None:
-        """What a fault means for everybody else: stop the run, pause it, or nothing."""
-        model = request.model
-        if fault.kind == "quota":
-            self._stop(identity, fault, QuotaExhausted(f"{model}: {fault.message} Everything answered so far is kept."))
-        if fault.kind in ("auth", "not_found"):
-            self._stop(identity, fault, UserError(f"{model}: {fault.message}"))
-        if fault.kind == "bad_request":
-            self._breaker.success()
-            self._refused_in_a_row += 1
-            if not self._worked and self._refused_in_a_row >= 20 and self.opened.local is None:
-                self._stop(identity, fault, UserError(f"{model} refuses every request: {fault.message}"))
-            return
-        if fault.kind == "connection" and not self._reached:
-            self._unreachable(identity, fault)
-        if fault.kind in REFUSALS:
-            self._stats.refused += 1
-        pause = self._breaker.failure(sent_at, refused=fault.kind in REFUSALS)
-        if pause is not None:
-            self.gate.try_one(pause)
-        too_long = fault.retry_after_s is not None and fault.retry_after_s > self._breaker.give_up_s
-        if self._breaker.given_up or too_long:
-            why = f"asks to wait {fault.retry_after_s:,.0f} s" if too_long else "has not answered for minutes"
-            self._stop(
-                identity,
-                fault,
-                ProviderDown(
-                    f"{model} {why}: {fault.message} The run stops here; everything that was answered is kept, "
-                    "and running the same command again goes on from here."
-                ),
-            )
-
-    def _unreachable(self, identity: Identity, fault: Fault) -> None:
-        """A server that never answered anything is no outage to wait for: a wrong address, no network, not started."""
-        now = self._clock()
-        if self._unreached_since is None:
-            self._unreached_since = now
-        if now - self._unreached_since >= UNREACHABLE_S:
-            self._stop(
-                identity,
-                fault,
-                UserError(
-                    f"{self.config.model} can't be reached: {fault.message}. Check the network (and HTTPS_PROXY), the "
-                    "address in distil.yaml, and that a server of your own is running; then run again, nothing is lost."
-                ),
-            )
 
     def _stop(self, identity: Identity, fault: Fault, error: DistilError) -> NoReturn:
         self._writer.put([Failed(identity.key, fault.message[:2000])])
@@ -370,8 +285,9 @@ class Teacher:
         times = f" (tried {attempts} times)" if attempts > 1 else ""
         raise CallFailed(f"{fault.message}{times}", request=request, fault=fault, call_id=identity.key)
 
-    def _pause(self, fault: Fault, failures: int, refusals: int) -> float:
-        """Full jitter over an exponentially growing span; never earlier than the provider asked for."""
-        base = BACKOFF_S / 2 if fault.kind in REFUSALS else BACKOFF_S
-        span = min(LONGEST_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
-        return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret
+
+def _pause(fault: Fault, failures: int, refusals: int) -> float:
+    """Full jitter over an exponentially growing span; never earlier than the provider asked for."""
+    base = BACKOFF_S / 2 if fault.kind in REFUSALS else BACKOFF_S
+    span = min(LONGEST_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
+    return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distil.progress import dollars
+
 if TYPE_CHECKING:
     from distil.config import Config
     from distil.runs.artifacts import Project
 
 
+__all__ = ["Context", "distil_command", "dollars", "jsonable", "say", "show_rows", "table"]
 PLAIN_WIDTH = 120  # where there is no terminal
 UNBROKEN = 18  # characters: a cell this short is never broken over two lines
 
@@ -128,12 +131,3 @@ def show_rows(title: str, rows: Iterable[Sequence[Any]]) -> None:
 def say(text: str) -> None:
     """One line for a person on stderr (stdout carries results)."""
     click.echo(text, err=True)
-
-
-def dollars(value: float) -> str:
-    """$1,234 | $12.30 | $0.0042: as many digits as tell something."""
-    if value == 0:
-        return "$0"
-    if abs(value) >= 1000:
-        return f"${value:,.0f}"
-    return f"${value:,.2f}" if abs(value) >= 0.1 else f"${value:.2g}" if abs(value) < 0.001 else f"${value:.4f}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.calls.catalog import HOSTS, Opened, open_teacher, parse_model
+from distil.calls.catalog import Opened, open_keyless
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import GarbledReply
 from distil.calls.identify import Identity, endpoint_of, identify
@@ -17,8 +17,6 @@ from distil.calls.ledger import Ledger
 from distil.calls.provider import Parsed
 from distil.calls.request import Reply, Request
 from distil.records import Call
-
-NO_KEY = "not-needed-offline"
 
 
 class Entry(NamedTuple):
@@ -29,6 +27,8 @@ class Entry(NamedTuple):
     """None: not answered, pruned, or unreadable."""
     in_batch: bool
     """It lies in a batch that is not finished."""
+    pruned: bool = False
+    """It was answered, and its text was deleted from the ledger."""
 
     def reply(self) -> Reply | None:
         """As the client would give it."""
@@ -72,7 +72,7 @@ class Book:
             return None
         waiting = stored.open and stored.call.tier == "batch"
         if stored.call.status != "answered" or stored.reply is None:
-            return Entry(stored.call, None, waiting)
+            return Entry(stored.call, None, waiting, stored.pruned)
         return Entry(stored.call, self._parse(request.model, stored.reply), waiting)
 
     def _parse(self, model: str, body: bytes) -> Parsed | None:
@@ -83,10 +83,3 @@ class Book:
             return opened.replicas[0].parse(200, {}, body)
         except (GarbledReply, ValueError):
             return None
-
-
-def open_keyless(teacher: TeacherConfig, root: Path) -> Opened:
-    """A teacher whose wire format can be used but that can't be asked."""
-    ref = parse_model(teacher.model)
-    variable = teacher.api_key_env or (HOSTS[ref.prefix].api_key_env if ref.prefix in HOSTS else None)
-    return open_teacher(teacher, environ={variable: NO_KEY} if variable else {}, root=root)

@@ -1,6 +1,7 @@
-"""The line that shows how collecting goes: answered, failed, tokens, dollars spent and to come, rate and limit.
+"""The line that shows how collecting goes: failed, tokens, dollars spent and to come, speed and limits.
 
-Time left and the bar itself are distil.progress's: live on a terminal, a plain line every ten seconds elsewhere.
+How many are answered, the time left and the bar itself are distil.progress's: live on a terminal, a plain line every ten
+seconds elsewhere.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 
 from distil.calls.stats import Stats
-from distil.progress import Bar
+from distil.progress import Bar, dollars
 
 REDRAW_S = 0.1
 
@@ -30,23 +31,19 @@ class Display:
         now = time.monotonic()
         if now - self._drawn >= REDRAW_S or self._done == self._total:
             self._drawn = now
-            self._bar.update(self._done, self.note(stats))
+            # Not by the mean speed so far: what the ledger had went by in no time and will not come again.
+            self._bar.update(self._done, self.note(stats), stats.time_left_s(self._total))
 
     def note(self, stats: Stats) -> str:
-        """`3 failed, $0.12 of about $1.90, 85.0/s (180 of 200 at once), 12,345 tokens`."""
+        """`3 failed, 12,345 tokens, $0.12 of about $1.90, 85.0/s, 180 at once (limit 200, 90.0/s)`."""
         parts = [f"{self._failed:,} failed"] if self._failed else []
-        if stats.usd > 0:
-            parts.append(f"{money(stats.usd)} of about {money(stats.forecast_usd(self._total) or stats.usd)}")
-        if stats.answered:
-            limit = f", limit {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
-            parts.append(f"{stats.rate:,.1f}/s ({stats.in_flight} of {stats.limit:,.0f} at once{limit})")
-        if stats.tokens:
-            parts.append(f"{stats.tokens:,} tokens")
         if stats.cached:
             parts.append(f"{stats.cached:,} from the ledger")
+        if stats.tokens:
+            parts.append(f"{stats.tokens:,} tokens")
+        if stats.usd > 0:
+            parts.append(f"{dollars(stats.usd)} of about {dollars(stats.forecast_usd(self._total) or stats.usd)}")
+        if stats.answered:
+            rate = f", {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
+            parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {stats.limit:,}{rate})")
         return ", ".join(parts)
-
-
-def money(usd: float) -> str:
-    """$0.0042 | $1.23 | $1,234."""
-    return f"${usd:,.4f}" if usd < 0.1 else f"${usd:,.2f}"

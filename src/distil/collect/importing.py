@@ -12,13 +12,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from distil.calls.catalog import open_keyless
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import GarbledReply
 from distil.calls.keys import wire_bytes
 from distil.calls.ledger import Ledger, Recorded
 from distil.calls.providers.chat import ChatProvider
 from distil.calls.request import Request
-from distil.collect.book import Book, open_keyless
+from distil.collect.book import Book
 from distil.collect.logs import Logged, Unusable, read_logs
 from distil.errors import UserError
 from distil.progress import track

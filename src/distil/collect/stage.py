@@ -11,20 +11,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from distil.calls.catalog import parse_model
+from distil.calls.catalog import open_keyless, parse_model
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger import Ledger
 from distil.calls.request import Tier
 from distil.collect.asking import Asking
 from distil.collect.asks import Ask, Failure, check_teachers, plan_asks, tier_of
-from distil.collect.book import Book, open_keyless
+from distil.collect.book import Book
 from distil.collect.buying import Buyer
 from distil.collect.config import CollectConfig
 from distil.collect.display import Display
 from distil.collect.forecast import forecast
 from distil.collect.rebuild import carry_over, from_ledger
-from distil.collect.result import CollectResult
+from distil.collect.result import CollectResult, reasons
 from distil.collect.spool import Spool
 from distil.collect.terms import terms_of_all
 from distil.errors import DistilError, Interrupted, UserError, WorkFailed
@@ -34,7 +34,6 @@ from distil.runs.jsonl import read_records
 from distil.runs.manifest import StageRun, stage_run
 
 POLL_S = 5.0
-SHOWN_FAILURES = 3
 FREE_TO_CHANGE = ("budget_usd", "batch", "tier")
 """Settings that say how answers are bought, not which: changing them makes nothing stale."""
 
@@ -135,7 +134,7 @@ class _Work:
                 self._stopped.args = (f"{self._stopped} {kept}",)
             raise self._stopped
         if result.answers == 0:
-            why = result.failures[0].why if result.failures else "no teacher answered"
+            why = result.reasons[0].why if result.reasons else "no teacher answered"
             raise WorkFailed(f"None of {result.wanted:,} requests was answered: {why}")
         return result
 
@@ -216,7 +215,6 @@ class _Work:
         count, failed = answers.finish(), failures.finish()
         with Ledger(self._project.ledger) as ledger:
             uncertain, spent = ledger.uncertain("collect"), ledger.spent("collect")
-        shown = [one for one, _ in zip(read_records(failures.path, Failure), range(SHOWN_FAILURES), strict=False)]
         return CollectResult(
             wanted=self._wanted(),
             answers=count,
@@ -226,7 +224,7 @@ class _Work:
             usd_total=spent,
             uncertain_requests=uncertain.requests,
             uncertain_usd=uncertain.usd,
-            failures=tuple(shown),
+            reasons=reasons(read_records(failures.path, Failure)),
             terms=tuple(terms),
         )
 

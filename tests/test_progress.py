@@ -1,0 +1,39 @@
+"""What is drawn while something runs, on a wide and on a narrow terminal, and how dollars are written."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from distil.progress import Bar, _LiveBar, dollars
+
+NOTE = "3 failed, 5,124 tokens, $0.0016 of about $0.0037, 137.2/s, 49 at once (limit 50)"
+
+
+def test_sums_keep_as_many_digits_as_tell_something() -> None:
+    written = [dollars(value) for value in (0, 0.0000052, 0.00042, 0.0123, 1.234, 1234.5)]
+    assert written == ["$0", "$0.0000052", "$0.00042", "$0.0123", "$1.23", "$1,234"]
+
+
+def test_a_line_tells_the_time_left_of_whoever_knows_it_and_then_no_second_speed() -> None:
+    bar = Bar("Asking", 100, "answers")
+    bar.update(40, "2.0/s", left_s=30.0)
+    assert bar.line() == "Asking: 40/100 answers, 0:30 left, 2.0/s"
+    bar.update(100, "2.0/s", left_s=0.0)
+    assert bar.line() == "Asking: 100/100 answers, 2.0/s"
+
+
+@pytest.mark.parametrize("columns", [120, 80, 50])
+def test_no_number_is_cut_off_on_a_narrow_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    bar = _LiveBar("Asking", 1500, "answers")
+    bar.update(294, NOTE, left_s=3.0)
+    bar._close()
+    drawn = "".join(re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", capsys.readouterr().err).split())
+    for part in ("294/1,500answers,0:03left", *("".join(word.split()) for word in NOTE.split(", "))):
+        assert part in drawn, drawn
