@@ -119,3 +119,37 @@ def test_a_log_that_holds_nothing_for_this_teacher_says_what_it_found(project: P
         import_logs(project, TeacherConfig(model="anthropic/claude-haiku-4-5"), [others])
     with pytest.raises(UserError, match="is not there"):
         import_logs(project, teacher(), [project.root / "none.jsonl"])
+
+
+def test_what_was_left_out_is_said_and_how_much_of_the_project_is_answered(project: Project, teacher: Make) -> None:
+    path = log(
+        project.root,
+        {"request": asked(0), "response": replied(0)},
+        {"request": asked(1), "response": {"error": {"message": "overloaded"}}},
+        {"request": asked(2), "response": replied(2, "gpt-3.5-turbo")},
+    )
+    first, others, unusable = import_logs(project, teacher(), [path]).lines()
+    assert "1 replies taken in at no cost" in first and "they answer 1 of 12 prompts" in first
+    assert "1 replies of other models" in others and "--any-model" in others
+    assert "line 2: the reply is an error" in unusable
+
+
+def test_a_log_that_answers_no_prompt_of_the_project_stops_before_everything_is_paid_for(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    path = log(project.root, {"request": asked(99), "response": replied(99)})
+    with pytest.raises(UserError, match=r"None of the 1 replies .* 12 prompts .*--set\s+prompts\.path="):
+        import_logs(project, teacher(), [path])
+
+
+def test_keys_in_a_log_stay_out_of_the_ledger(project: Project, teacher: Make) -> None:
+    secret = "sk-somebody-logged-this-0123456789"
+    headers = {"Authorization": f"Bearer {secret}"}
+    path = log(
+        project.root,
+        {"request": {**asked(0), "headers": headers}, "response": {**replied(0), "headers": headers}},
+        {**replied(1), "messages": asked(1)["messages"], "request_headers": headers},
+    )
+    assert import_logs(project, teacher(), [path]).imported == 2
+    for file in project.root.glob("ledger.sqlite*"):
+        assert secret.encode() not in file.read_bytes()

@@ -35,13 +35,19 @@ def command(
     """Ask the teacher(s) for what is not in the ledger yet. Resumes; never pays twice for the same answer."""
     from distil.collect import stage
     from distil.collect.importing import import_logs
+    from distil.errors import UserError
     from distil.pipeline import ensure
 
+    if any_model and not logs:
+        raise UserError("--any-model goes with --from-log: distil collect --from-log requests.jsonl --any-model")
+    if rebuild and (only or limit or dry_run):
+        raise UserError("--rebuild makes answers.jsonl anew and asks nothing: leave out --only, --limit and --dry-run.")
     config = context.config()
     ensure(context.project, config, "prompts", before="collect")
     if logs:
         taken = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
-        say(f"From logs: {taken.imported:,} replies taken in at no cost, {taken.known:,} were there already.")
+        for line in taken.lines():
+            say(line)
     result = stage.run(
         context.project,
         config.collect,

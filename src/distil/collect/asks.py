@@ -12,7 +12,7 @@ from typing import NamedTuple
 from distil.calls.catalog import parse_model
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.prices import price_of
-from distil.calls.request import Reply, Request, Tier
+from distil.calls.request import Reply, Request, Tier, WhenFull
 from distil.collect.config import Service
 from distil.errors import UserError
 from distil.ids import content_id
@@ -39,7 +39,7 @@ class Ask(NamedTuple):
         """Known before paying."""
         return answer_id(self.prompt.id, self.teacher.model, self.teacher.sampling, self.sample)
 
-    def request(self, tier: Tier = "standard", again: int = 0) -> Request:
+    def request(self, tier: Tier = "standard", again: int = 0, flex_full: WhenFull = "wait") -> Request:
         """The request; `again` counts the times that an empty answer came."""
         return Request(
             model=self.teacher.model,
@@ -50,6 +50,7 @@ class Ask(NamedTuple):
             tools=self.prompt.tools,
             response_format=self.prompt.response_format,
             tier=tier,
+            flex_full=flex_full,
         )
 
     def answer(self, reply: Reply) -> Answer:
@@ -65,6 +66,17 @@ class Ask(NamedTuple):
             tool_calls=reply.tool_calls,
             finish_reason=reply.finish_reason,
             call_id=reply.call_id,
+        )
+
+    def failure(self, kind: str, why: str) -> Failure:
+        """The record of an answer that could not be had."""
+        return Failure(
+            answer_id=self.answer_id,
+            prompt_id=self.prompt.id,
+            teacher=self.teacher.model,
+            sample=self.sample,
+            kind=kind,
+            why=why,
         )
 
 

@@ -27,8 +27,6 @@ class Entry(NamedTuple):
     """None: not answered, pruned, or unreadable."""
     in_batch: bool
     """It lies in a batch that is not finished."""
-    pruned: bool = False
-    """It was answered, and its text was deleted from the ledger."""
 
     def reply(self) -> Reply | None:
         """As the client would give it."""
@@ -50,6 +48,8 @@ class Book:
 
     def __init__(self, ledger: Ledger, teachers: Sequence[TeacherConfig], root: Path) -> None:
         self.ledger = ledger
+        self.saw_pruned = False
+        """`find` met an answer whose text was deleted from the ledger."""
         self._opened: dict[str, tuple[Opened, str]] = {}
         for teacher in teachers:
             if teacher.model not in self._opened:
@@ -70,9 +70,10 @@ class Book:
         stored = self.ledger.find(key or self.identify(request).key)
         if stored is None:
             return None
+        self.saw_pruned = self.saw_pruned or stored.pruned
         waiting = stored.open and stored.call.tier == "batch"
         if stored.call.status != "answered" or stored.reply is None:
-            return Entry(stored.call, None, waiting, stored.pruned)
+            return Entry(stored.call, None, waiting)
         return Entry(stored.call, self._parse(request.model, stored.reply), waiting)
 
     def _parse(self, model: str, body: bytes) -> Parsed | None:

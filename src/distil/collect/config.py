@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from distil.calls.request import WhenFull
 from distil.runs.section import Section
 
 Service = Literal["standard", "flex", "batch", "cheapest"]
@@ -23,6 +24,10 @@ class CollectConfig(Section):
     tier: Service = "standard"
     """standard; flex (about half price, slower, not sold for all models); batch (half price, up to 24 hours); or cheapest: flex
     where it is sold at the batch price, else batch, else standard."""
+
+    flex_full: WhenFull = "wait"
+    """What to do while the flex tier has no room: wait (and stop after five minutes without any answer), or standard: ask for
+    what finds no room at the standard price."""
 
     @property
     def service(self) -> Service:

@@ -7,8 +7,9 @@ shapes of lines are read by logs.py. Called by `distil collect --from-log`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from distil.calls.keys import wire_bytes
 from distil.calls.ledger import Ledger, Recorded
 from distil.calls.providers.chat import ChatProvider
 from distil.calls.request import Request
+from distil.collect.asks import Ask, plan_asks
 from distil.collect.book import Book
 from distil.collect.logs import Logged, Unusable, read_logs
 from distil.errors import UserError
@@ -28,6 +30,29 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe
 
 TOGETHER = 500
+REQUEST_KEPT = frozenset(
+    [
+        "model",
+        "messages",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "stop",
+        "seed",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "reasoning_effort",
+        "presence_penalty",
+        "frequency_penalty",
+        "service_tier",
+    ]
+)
+REPLY_KEPT = frozenset(["id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"])
 SHOWN = 3
 
 
@@ -47,19 +72,21 @@ class ImportResult(Record):
     input_tokens: int
     """Of the imported ones, where the log says."""
     output_tokens: int
+    prompts: int
+    """Prompts of the project."""
+    answered: int
+    """Prompts of the project that the log has an answer to."""
 
-    def rows(self) -> list[tuple[str, str]]:
-        """(name, value) pairs for a table."""
+    def lines(self) -> list[str]:
+        """What a person should know of it."""
         found = [
-            ("imported", f"{self.imported:,} replies at no cost"),
-            ("already there", f"{self.known:,}"),
-            ("tokens", f"{self.input_tokens:,} in, {self.output_tokens:,} out"),
+            f"From logs: {self.imported:,} replies taken in at no cost, {self.known:,} were there already; "
+            f"they answer {self.answered:,} of {self.prompts:,} prompts."
         ]
         if self.other_models:
-            found.append(("other models", f"{self.other_models:,} left out"))
+            found.append(f"{self.other_models:,} replies of other models were left out; take them with --any-model.")
         if self.unusable:
-            found.append(("without an answer", f"{self.unusable:,} lines"))
-            found += [("", example) for example in self.examples]
+            found.append(f"{self.unusable:,} lines without an answer were left out: {'; '.join(self.examples)}.")
         return found
 
 
@@ -69,7 +96,7 @@ def import_logs(
     """Takes logs in as answers of `teacher`. Several answers to one question become its samples 0, 1, 2, ...
 
     any_model: also take replies whose model has another name than the teacher. Raises UserError on a broken line, a log without
-    any usable reply, or a teacher whose replies have another wire format.
+    any usable reply or none to a prompt of the project, or a teacher whose replies have another wire format.
     """
     opened = open_keyless(teacher, project.root)
     if not opened.replicas or not isinstance(opened.replicas[0], ChatProvider):
@@ -82,9 +109,16 @@ def import_logs(
         for line in track(read_logs(paths), "Importing", None, "lines"):
             intake.take(line)
         intake.flush()
-    result = intake.result()
+        result = intake.result(plan_asks(project, [teacher], samples=1))
     if result.imported + result.known == 0:
         raise UserError(_nothing(teacher, paths, intake, result))
+    if result.answered == 0:
+        names = ", ".join(str(path) for path in paths)
+        raise UserError(
+            f"None of the {result.imported + result.known:,} replies in {names} is to one of the {result.prompts:,} prompts of "
+            "this project, so all prompts would be asked and paid for. Load the same log as prompts (--set "
+            f"prompts.path={paths[0]}), system prompt included; or run without --from-log."
+        )
     return result
 
 
@@ -113,7 +147,7 @@ class _Intake:
             self._counts["other"] += 1
             return
         request = self._request(line)
-        reply = wire_bytes(line.reply)
+        reply = wire_bytes(_only(line.reply, REPLY_KEPT))
         try:
             parsed = self._provider.parse(200, {}, reply)
         except GarbledReply as error:
@@ -135,7 +169,7 @@ class _Intake:
                 key=key,
                 purpose="import",
                 model=self._teacher.model,
-                request=wire_bytes(line.request),
+                request=wire_bytes(_only(line.request, REQUEST_KEPT)),
                 reply=reply,
                 usage=parsed.usage,
                 endpoint=self._book.endpoint(self._teacher.model),
@@ -152,9 +186,15 @@ class _Intake:
             self._book.ledger.record(self._waiting)
             self._waiting = []
 
-    def result(self) -> ImportResult:
-        """The counts."""
+    def result(self, asks: Iterator[Ask]) -> ImportResult:
+        """The counts, and how many of the asks the logs have answered."""
+        prompts = answered = 0
+        for ask in asks:
+            prompts += 1
+            answered += self._book.identify(ask.request()).key in self._samples
         return ImportResult(
+            prompts=prompts,
+            answered=answered,
             imported=self._counts["imported"],
             known=self._counts["known"],
             other_models=self._counts["other"],
@@ -187,6 +227,11 @@ class _Intake:
         self._counts["unusable"] += 1
         if len(self.examples) < SHOWN:
             self.examples.append(f"{where}: {why}")
+
+
+def _only(body: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    """Without what logs add around a body: headers may hold a key, and the ledger never does."""
+    return {name: value for name, value in body.items() if name in kept}
 
 
 def _known_fields(turn: object) -> object:

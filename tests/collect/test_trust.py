@@ -1,0 +1,186 @@
+"""What must never happen to somebody's money: paid answers lost, a run that can't go on, dollars spent on nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.calls.ledger import Ledger
+from distil.collect import stage
+from distil.collect.asks import Failure
+from distil.collect.config import CollectConfig
+from distil.errors import Interrupted, UserError, WorkFailed
+from distil.records import Answer, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+from tests.collect.conftest import write_prompts
+from tests.wire import openai as wire
+from tests.wire.openai import OpenAIServer
+from tests.wire.server import Seen, Trouble
+
+Make = Callable[..., TeacherConfig]
+FREE = CollectConfig(budget_usd=None)
+FLEX = CollectConfig(budget_usd=None, tier="flex")
+
+
+def texts(project: Project) -> list[str]:
+    return [answer.text for answer in read_records(project.answers, Answer)]
+
+
+def failures(project: Project) -> list[Failure]:
+    return list(read_records(project.failures, Failure))
+
+
+def when_it_answered(server: OpenAIServer, count: int, *signals: int) -> None:
+    def press() -> None:
+        while len(server.answered) < count:
+            threading.Event().wait(0.005)
+        for number in signals:
+            os.kill(os.getpid(), number)
+            threading.Event().wait(0.1)
+
+    threading.Thread(target=press, daemon=True).start()
+
+
+def test_pruning_the_ledger_loses_no_answer_whatever_runs_next(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    stage.run(project, FREE, [teacher()])
+    before = project.answers.read_bytes()
+    with Ledger(project.ledger) as ledger:
+        assert ledger.prune() == 12
+    again = stage.run(project, FREE, [teacher()])
+    assert (again.answers, again.failed, again.new) == (12, 0, 0) and project.answers.read_bytes() == before
+    assert stage.run(project, FREE, [teacher()], rebuild=True).answers == 12
+    assert stage.run(project, FREE, [teacher()], limit=2).answers == 12
+    assert project.answers.read_bytes() == before and len(server.answered) == 12
+
+
+def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    stage.run(project, FREE, [teacher()], limit=5)
+    with Ledger(project.ledger) as ledger:
+        ledger.prune()
+    project.answers.unlink()
+    result = stage.run(project, FREE, [teacher()])
+    assert (result.answers, result.failed, result.new) == (7, 5, 7) and len(server.answered) == 12
+    assert {one.kind for one in failures(project)} == {"pruned"} and "restore" in failures(project)[0].why
+
+
+def test_many_prompts_that_failed_before_do_not_keep_a_run_from_going_on(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    write_prompts(project, 60)
+    bad = {f'"question {n}"'.encode() for n in range(30)}
+    server.trouble_for = lambda seen: wire.TOO_LONG if any(word in seen.raw for word in bad) else None
+    server.answer = lambda body: "yes"
+    with pytest.raises(UserError, match="refuses every request"):  # nothing ever worked: it may be the settings
+        stage.run(project, FREE, [teacher()])
+    write_prompts(project, 61)
+    project.prompts.write_text("".join(reversed(project.prompts.read_text().splitlines(keepends=True))))
+    stage.run(project, FREE, [teacher()], limit=5)
+    write_prompts(project, 61)
+    result = stage.run(project, FREE, [teacher()])
+    assert (result.answers, result.failed) == (31, 30)
+    (reason,) = result.reasons
+    assert reason.count == 30 and "30 x Prompt and max_tokens" in dict(result.rows())["  bad_request"]
+    assert stage.run(project, FREE, [teacher()], only="failed").failed == 30
+
+
+def test_reasoning_that_leaves_no_room_for_the_answer_stops_after_twenty(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    write_prompts(project, 200)
+    server.answer, server.finish_reason, server.reasoning_tokens = (lambda body: ""), "length", 50
+    with pytest.raises(
+        UserError, match=r"first 20 answers of openai/gpt-4o-mini are all empty.*raise sampling\.max_tok"
+    ):
+        stage.run(project, FREE, [teacher()])
+    assert len(server.answered) < 40
+    server.answer, server.finish_reason = (lambda body: "yes"), "stop"
+    assert stage.run(project, FREE, [teacher(sampling=Sampling(max_tokens=500))]).answers == 200
+
+
+def test_what_the_ledger_has_needs_neither_key_nor_price(
+    project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.run(project, FREE, [teacher()])
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert stage.run(project, FREE, [teacher(price=None)]).answers == 12
+    with pytest.raises(UserError, match="export OPENAI_API_KEY="):
+        stage.run(project, FREE, [teacher(sampling=Sampling(temperature=0))])
+
+
+def test_the_first_ctrl_c_lets_paid_answers_come_home(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    server.delay_s = 0.3
+    when_it_answered(server, 1, signal.SIGINT)
+    with pytest.raises(Interrupted, match="same command goes on"):
+        stage.run(project, FREE, [teacher()])
+    assert 0 < len(texts(project)) == len(server.answered) < 12
+    result = stage.run(project, FREE, [teacher()])
+    assert result.uncertain_requests == 0 and len(server.answered) == 12
+
+
+def test_the_second_ctrl_c_stops_at_once_and_says_what_may_be_paid_twice(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    server.delay_s = 0.2
+    server.trouble_for = lambda seen: Trouble(delay_s=20, after=True) if b"question 5" in seen.raw else None
+    when_it_answered(server, 4, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(Interrupted, match="same command goes on"):
+        stage.run(project, FREE, [teacher()])
+    with Ledger(project.ledger) as ledger:
+        assert ledger.uncertain("collect").requests >= 1
+    server.trouble_for = None
+    assert stage.run(project, FREE, [teacher()]).answers == 12
+
+
+def test_a_full_flex_tier_is_paid_at_the_standard_price_where_that_is_wanted(
+    project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(seen: Seen) -> Trouble | None:
+        return wire.SHED if b'"service_tier":"flex"' in seen.raw else None
+
+    server.trouble_for = full
+    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
+    result = stage.run(project, FLEX.model_copy(update={"flex_full": "standard"}), [teacher()])
+    assert (result.answers, result.failed) == (12, 0)
+    with Ledger(project.ledger) as ledger:
+        assert {(call.tier, call.price_input) for call in ledger.calls()} == {("standard", 1.0)}
+    server.trouble_for = None
+    assert stage.run(project, FLEX, [teacher()]).new == 0  # the same question, whatever was paid for it
+
+
+def test_a_flex_tier_that_stays_full_says_so_and_what_to_set(
+    project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.trouble_for = lambda seen: wire.SHED
+    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
+    monkeypatch.setattr("distil.calls.reaction.Breaker.given_up", property(lambda self: len(server.posts()) > 30))
+    with pytest.raises(WorkFailed, match=r"flex tier of .* has had no room .*--set collect\.flex_full=standard"):
+        stage.run(project, FLEX, [teacher()])
+
+
+def test_a_forecast_over_the_cap_says_what_to_set(project: Project, teacher: Make) -> None:
+    low = stage.run(project, CollectConfig(budget_usd=0.0001), [teacher()], dry_run=True)
+    assert "--set collect.budget_usd=" in dict(low.rows())["over the cap"]
+    pair = stage.run(project, CollectConfig(budget_usd=9), [teacher(), teacher("openai/gpt-5-mini")], dry_run=True)
+    rows = dict(pair.rows())
+    assert rows["in all"].startswith("about $") and rows["spent so far"] == "$0; the cap is $9.00"
+    assert "over the cap" not in rows
+
+
+def test_one_model_with_two_samplings_shares_its_limits_and_nothing_else_may_differ(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold, warm = teacher(sampling=Sampling(temperature=0)), teacher(sampling=Sampling(temperature=1))
+    assert stage.run(project, CollectConfig(samples=2, budget_usd=None), [cold, warm]).answers == 48
+    assert "at temperature 0" in capsys.readouterr().err
+    with pytest.raises(UserError, match="stands twice in distil.yaml with different limits and attempts"):
+        stage.run(project, FREE, [cold, teacher(limits={"concurrency": 9}, attempts=7)])
