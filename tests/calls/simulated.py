@@ -22,6 +22,7 @@ class Provider:
         latency: float = 0.2,
         jitter: float = 0.3,
         noise: float = 0.0,
+        seed: int = 1,
     ) -> None:
         self.at_once, self.rate, self.burst, self.latency, self.jitter, self.noise = (
             at_once,
@@ -34,7 +35,7 @@ class Provider:
         self.level, self.level_at = burst, 0.0
         self.in_flight = 0
         self.log: list[tuple[float, bool]] = []
-        self.random = random.Random(1)
+        self.random = random.Random(seed)
 
     async def ask(self) -> bool:
         now = asyncio.get_running_loop().time()

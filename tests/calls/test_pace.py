@@ -95,6 +95,26 @@ def test_refusals_that_have_nothing_to_do_with_speed_do_not_stop_the_run() -> No
     assert provider.taken(20, 60) > 0.6 * 200
 
 
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_refusals_do_not_slow_a_quick_provider_down(noise: float, seed: int) -> None:
+    provider = Provider(noise=noise, seed=seed)
+    crowd(provider, 30)
+    assert provider.taken(20, 30) > 0.9 * 1000
+
+
+def test_even_one_refusal_in_seven_does_not_stop_the_run_for_good() -> None:
+    provider = Provider(noise=0.15, latency=1.0, seed=1)  # it refuses the very first request, too
+    crowd(provider, 150)
+    assert provider.taken(120, 150) > 0.5 * 200
+
+
+def test_over_a_thousand_requests_fewer_than_one_in_fifty_is_refused() -> None:
+    provider = Provider(rate=10, burst=10)
+    crowd(provider, 100)
+    assert provider.refused_share(0, 100) < 0.02
+
+
 def test_the_configured_requests_a_minute_hold_from_the_first_second() -> None:
     provider = Provider(rate=10, burst=15)
     crowd(provider, 30, Limits(requests_per_minute=600))

@@ -1,7 +1,7 @@
 """How fast a provider may be asked when it does not say: finds a hidden limit on requests at once, or on requests a second.
 
 The law, from what a refusal (429) shows. Each request remembers how many were in flight when it was sent.
-- No refusal yet: one more at once per answer (doubling per round trip), up to the configured ceiling.
+- No refusal yet: GROWTH more at once per answer (four times as many per round trip), up to the configured ceiling.
 - Refused with n in flight: take it for a limit on concurrency, run at n - 1, and spread the sendings over the round trip.
 - Refused again and again below a level that was accepted (or with nothing else in flight): a limit on concurrency can't do
   that, so it is the rate. At each
@@ -10,7 +10,7 @@ The law, from what a refusal (429) shows. Each request remembers how many were i
 - One cut per burst: refusals of requests that were sent before the last cut say nothing new.
 - Above a level that was refused, probe rarely: after a second, and twice as long after each probe that fails (60 s at most);
   a probe that works is followed by a larger one at once.
-- Refusals that go on below the measured rate, however often it is cut, are noise and not a limit: ignored for a while.
+- Refusals that go on however slowly we ask are noise and not a limit: ignored for as long as their share stays what it was.
 Additive increase and multiplicative decrease would pay a refusal for each round of steps; remembering the failing level does
 not. Pure arithmetic on times that gate.py passes in: no clock, no sleeping.
 """
@@ -19,23 +19,27 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-START = 8
-START_RATE = 50.0
+START = 12
+START_RATE = 60.0
+# More at once for each answer while no refusal has come yet: four times as many per round trip.
+GROWTH = 3
 FIRST_HOLD_S = 1.0
 LONGEST_HOLD_S = 60.0
 OVERLOAD_FACTOR = 0.75
 MARGIN = 0.98
+# Back from a rate that was refused: near one that was measured, and where there is only a guess.
+FINE_CUT = 0.9
+COARSE_CUT = 0.7
 SPREAD = 1.1
 # Contradictions within MEMORY_S after which a limit is taken to be on the rate.
 CONTRADICTIONS = 3
 MEMORY_S = 30.0
 # A measurement over fewer accepted requests is too coarse.
 MEASURED_OVER = 10
-# So many cuts below the measured rate, and so far down, that did not help.
-NOISE_CUTS = 5
-NOISE_DEPTH = 0.75
-NOISE_S = 15.0
-DEAF_SHARE = 0.3
+# So many refusals that no limit on the rate explains are noise.
+STRANGE = 4.0
+# Refusals sooner after a cut than this belong to the burst before it.
+SETTLED_S = 0.5
 
 
 class Mark(NamedTuple):
@@ -64,7 +68,8 @@ class Pace:
         self._contradictions: list[float] = []
         self._first_sent_at: float | None = None
         self._sent = self._refused = 0
-        self._guessed = False
+        self._guessed = self._raised = False
+        self._last_cut_at = 0.0
         self._meter = _Meter()
         self._noise = _Noise()
 
@@ -95,7 +100,7 @@ class Pace:
         if not busy or self.limit >= self.ceiling:
             return
         if not self._found or self.rate is not None:
-            self.limit = min(self.limit + 1, float(self.ceiling))
+            self.limit = min(self.limit + (1 if self._found else GROWTH), float(self.ceiling))
         elif self._probing_since is None:
             if now >= self._probe_at:
                 self._probing_since = now
@@ -109,7 +114,7 @@ class Pace:
     def refused(self, mark: Mark, now: float, overload: bool = False) -> bool:
         """429 or overload. Returns True when the limit seems to be on the rate (then Retry-After holds for everybody)."""
         self._refused += 1
-        if self._noise.ignores(now, self._sent, self._refused):
+        if self._noise.ignores(self._sent, self._refused):
             return False
         fresh = mark.sent_at >= self._cut_at
         if fresh:
@@ -154,30 +159,38 @@ class Pace:
         self.rate = self._meter.rate(now, accepted) or guess
         self._hold_s = FIRST_HOLD_S
         self._step = 0.25
-        self._guessed = True
+        self._guessed = self._raised = True
+        self._last_cut_at = now
+        self._noise.begin(self._sent, self._refused)
         self._probe_at = now + self._hold_s
 
     def _cut_rate(self, now: float) -> None:
         assert self.rate is not None
         accepted = self._sent - self._refused
         measured = self._meter.rate(now, accepted)
-        if self._noise.cut(now, self.rate, self._sent, self._refused):
+        raised, self._raised = self._raised, False
+        known = self._noise.best
+        settled = now - self._last_cut_at >= SETTLED_S
+        self._last_cut_at = now
+        if settled and self._noise.cut(self.rate, measured, raised, self._sent, self._refused):
             self.rate = None
             self._found = False
             self._contradictions = []
             self._meter = _Meter()
             return
-        if measured is None:
-            # Not enough seen yet: a small cut, and back up soon.
-            self.rate = max(self.rate * (0.8 if self._guessed else 0.9), 0.05)
-            self._hold_s = FIRST_HOLD_S
-        else:
+        coarse = self._guessed and (measured is None or self.rate > 1.2 * measured)
+        if measured is not None:
             self._meter.restart(now, accepted)
-            self._noise.measured = measured
-            self.rate = max(min(max(measured, self.rate * 0.9), self.rate) * MARGIN, 0.05)
-            self._hold_s = min(self._hold_s * 2, LONGEST_HOLD_S)
-        self._guessed = False
-        self._step = 0.02
+            deepest = self.rate * (COARSE_CUT if coarse else FINE_CUT)
+            self.rate = min(max(measured, deepest), self.rate) * MARGIN
+            self._hold_s = FIRST_HOLD_S if measured > 1.1 * known else min(self._hold_s * 2, LONGEST_HOLD_S)
+        else:
+            # Not enough seen yet: a cut, and back up soon, unless a probe only went a little too far.
+            self.rate *= COARSE_CUT if coarse else FINE_CUT
+            self._hold_s = self._hold_s if self.rate < 1.2 * known else FIRST_HOLD_S
+        self.rate = max(self.rate, 0.05)
+        self._guessed = coarse
+        self._step = 0.25 if self._guessed and self._noise.best == 0 else 0.02
         self._probe_at = now + self._hold_s
 
     def _raise_rate(self, mark: Mark, now: float) -> None:
@@ -186,8 +199,7 @@ class Pace:
             return
         # Some time at the new rate without a refusal, then a step that is larger.
         self.rate *= 1 + self._step
-        if self._step > 0.1:
-            self._hold_s = FIRST_HOLD_S
+        self._raised = True
         self._step = min(self._step * 1.5, 1.0 if self._guessed else 0.3)
         self._probe_at = now + min(max(0.3, (3.0 if self._guessed else 10.0) / self.rate), 5.0)
 
@@ -216,39 +228,48 @@ class _Meter:
 
 
 class _Noise:
-    """Tells refusals that depend on how fast we ask from those that come whatever we do."""
+    """Tells refusals that depend on how fast we ask from those that come whatever we do.
+
+    A limit on the rate refuses nobody who stays below what it took before. So a refusal without a raise since the last cut, or
+    well below a measured rate, is strange; several of them mean that slowing down does not help. From then on refusals are
+    ignored for as long as their share stays what it was.
+    """
 
     def __init__(self) -> None:
-        self.measured: float | None = None
-        """The provider's rate at the last measurement."""
-        self._cuts = 0
-        self._rate = 0.0
-        self._deaf_until = -1.0
-        self._deaf_s = NOISE_S
-        self._sent = self._refused = 0
+        self.best = 0.0
+        """The highest rate measured since `begin`, requests a second."""
+        self._strange = 0.0
+        self._needed = STRANGE
+        self._share: float | None = None
+        self._base = (0, 0)
 
-    def cut(self, now: float, rate: float, sent: int, refused: int) -> bool:
-        """A refusal at `rate`. True: several below what was measured did not help, so refusals are ignored for a while."""
-        if self.measured is None or rate > self.measured:
-            self._cuts = 0
+    def begin(self, sent: int, refused: int) -> None:
+        """From here on the rate is taken for the limit."""
+        self.best = self._strange = 0.0
+        self._base = (sent, refused)
+
+    def cut(self, rate: float, measured: float | None, raised: bool, sent: int, refused: int) -> bool:
+        """A refusal at `rate`. True: slowing down does not help, so refusals are ignored for a while."""
+        if not raised or rate < 0.9 * self.best:
+            self._strange += 1
+        else:
+            self._strange = max(self._strange - 0.5, 0.0)
+        self.best = max(self.best, measured or 0.0)
+        if self._strange < self._needed:
             return False
-        if self._cuts == 0:
-            self._rate = rate
-        self._cuts += 1
-        if self._cuts < NOISE_CUTS or rate > NOISE_DEPTH * self._rate:
-            return False
-        self._cuts = 0
-        self.measured = None
-        self._deaf_until = now + self._deaf_s
-        self._deaf_s = min(self._deaf_s * 2, 240.0)
-        self._sent, self._refused = sent, refused
+        self._share = min((refused - self._base[1]) / max(sent - self._base[0], 1), 0.2)
+        self._base = (sent, refused)
         return True
 
-    def ignores(self, now: float, sent: int, refused: int) -> bool:
-        """Whether this refusal says nothing; ends when too many are refused for noise."""
-        if now >= self._deaf_until:
+    def ignores(self, sent: int, refused: int) -> bool:
+        """Whether this refusal says nothing; ends when more are refused than the noise explains."""
+        if self._share is None:
             return False
-        if refused - self._refused > 10 + DEAF_SHARE * (sent - self._sent):
-            self._deaf_until = now
+        more_sent, more_refused = sent - self._base[0], refused - self._base[1]
+        if more_refused > 8 + 2 * self._share * more_sent:
+            self._share = None
+            self._needed = min(self._needed * 2, 64 * STRANGE)
             return False
+        if more_sent > 500:
+            self._base = (sent - 250, refused - more_refused // 2)
         return True
