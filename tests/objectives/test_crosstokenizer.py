@@ -14,6 +14,7 @@ from distil.errors import UserError
 from distil.objectives import (
     CrossTokenizer,
     DenseTargets,
+    FirstBytes,
     LogitTargets,
     Spans,
     aligned_spans,
@@ -27,6 +28,7 @@ from tests.objectives.builders import normal
 
 WORDS = {token: number for number, token in enumerate(["a", "b", "ab", "c", "d"])}
 OTHERS = {token: number for number, token in enumerate(["c", "b", "a", "bc", "e", "f"])}
+BYTES = FirstBytes(*(torch.tensor([ord(token[0]) for token in words]) for words in (WORDS, OTHERS)))
 
 
 def test_groups_close_at_common_byte_boundaries() -> None:
@@ -100,6 +102,41 @@ def test_sorted_l1_is_blind_to_order_and_to_padding() -> None:
     assert (sorted_l1_rows(p, p.flip(-1)) == 0).all()
 
 
+def test_few_ranks_differ_from_all_by_no_more_than_what_is_left_over() -> None:
+    p, q = (torch.softmax(4 * normal(5, 60, seed=seed), -1) for seed in (1, 2))
+    whole, few = sorted_l1_rows(p, q), sorted_l1_rows(p, q, 20)
+    left = [side.sort(-1, descending=True).values[:, 20:].sum(-1) for side in (p, q)]
+    assert (few <= whole + 1e-12).all() and (whole - few <= 2 * torch.minimum(*left) + 1e-12).all()
+    torch.testing.assert_close(sorted_l1_rows(p, q, 60), whole)
+
+
+def test_bytes_compares_the_next_byte_and_the_whole_text_and_is_below_the_divergence_of_the_texts() -> None:
+    student, teacher = torch.log_softmax(normal(2, 5, seed=1), -1), torch.log_softmax(normal(2, 6, seed=2), -1)
+    spans = Spans(torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0, 1], [1, 2]]))
+    how = CrossTokenizer("bytes", first_bytes=BYTES)
+    got = group_losses(student, teacher, torch.tensor([2, 3]), torch.tensor([2, 0]), spans, how)  # ab|c against a|c
+    q, p = student[0].exp(), teacher[0].exp()
+    outcomes = [
+        (q[2], p[2]),  # the text
+        (q[0], torch.tensor(0.0, dtype=q.dtype)),  # an a, but another text
+        (q[1], p[1] + p[3]),
+        (q[3], p[0]),
+        (q[4], torch.tensor(0.0, dtype=q.dtype)),
+        (torch.tensor(0.0, dtype=q.dtype), p[4]),
+        (torch.tensor(0.0, dtype=q.dtype), p[5]),
+    ]
+    q_row, p_row = (torch.stack([pair[side] for pair in outcomes]).clamp(min=1e-7) for side in (0, 1))
+    expected = divergence_rows("forward_kl", p_row.log(), q_row.log())
+    torch.testing.assert_close(got[0], expected, rtol=1e-3, atol=1e-3)
+    same = FirstBytes(BYTES.student, BYTES.student)
+    other = torch.log_softmax(normal(2, 5, seed=3), -1)
+    one = aligned_spans([1, 2], [1, 2])
+    below = group_losses(
+        student, other, torch.tensor([0, 1]), torch.tensor([0, 1]), one, CrossTokenizer("bytes", first_bytes=same)
+    )
+    assert (below <= divergence_rows("forward_kl", other, student) + 1e-6).all()
+
+
 def problem() -> tuple[Tensor, Tensor, DenseTargets, Tensor, Tensor, Spans]:
     hidden, weight = normal(7, 3, seed=1).requires_grad_(), normal(5, 3, seed=2).requires_grad_()
     targets = DenseTargets(normal(8, 4, seed=3), normal(6, 4, seed=4))
@@ -108,11 +145,11 @@ def problem() -> tuple[Tensor, Tensor, DenseTargets, Tensor, Tensor, Spans]:
     return hidden, weight, targets, labels, teacher_labels, spans
 
 
-@pytest.mark.parametrize("method", ["spans", "uld"])
+@pytest.mark.parametrize("method", ["spans", "uld", "bytes"])
 @pytest.mark.parametrize("chunk", [1, 3, 50])
 def test_chunks_give_the_loss_and_gradient_of_the_whole(method: str, chunk: int) -> None:
     hidden, weight, targets, labels, teacher_labels, spans = problem()
-    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), temperature=1.5, chunk_groups=chunk)
+    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), BYTES, temperature=1.5, chunk_groups=chunk)
     loss = cross_tokenizer_distillation(hidden, weight, targets, labels, teacher_labels, spans, how)
     groups = group_losses(
         hidden @ weight.t(),
@@ -133,10 +170,10 @@ def test_chunks_give_the_loss_and_gradient_of_the_whole(method: str, chunk: int)
         torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.parametrize("method", ["spans", "uld"])
+@pytest.mark.parametrize("method", ["spans", "uld", "bytes"])
 def test_gradients_across_tokenizers_match_finite_differences(method: str) -> None:
     hidden, weight, targets, labels, teacher_labels, spans = problem()
-    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), divergence="jsd", temperature=2.0)
+    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), BYTES, divergence="jsd", temperature=2.0)
 
     def loss(hidden: Tensor, weight: Tensor) -> Tensor:
         return cross_tokenizer_distillation(hidden, weight, targets, labels, teacher_labels, spans, how).total
@@ -144,12 +181,12 @@ def test_gradients_across_tokenizers_match_finite_differences(method: str) -> No
     assert torch.autograd.gradcheck(loss, (hidden, weight))
 
 
-@pytest.mark.parametrize("method", ["spans", "uld"])
+@pytest.mark.parametrize("method", ["spans", "uld", "bytes"])
 def test_two_equal_models_with_one_tokenizer_have_no_loss(method: str) -> None:
     hidden, weight = normal(4, 3, seed=1), normal(5, 3, seed=2)
     labels = torch.tensor([0, 1, 2, 3])
     spans = aligned_spans([1, 2, 4, 5], [1, 2, 4, 5])
-    how = CrossTokenizer(method, matched_vocabulary(WORDS, WORDS))
+    how = CrossTokenizer(method, matched_vocabulary(WORDS, WORDS), FirstBytes(BYTES.student, BYTES.student))
     loss = cross_tokenizer_distillation(hidden, weight, DenseTargets(hidden, weight), labels, labels, spans, how)
     assert abs(float(loss.distill)) < 1e-9
 
@@ -193,7 +230,9 @@ def test_groups_with_an_uncounted_row_are_left_out_and_none_left_is_a_connected_
 
 
 def test_an_unknown_method_or_a_missing_match_is_refused() -> None:
-    with pytest.raises(UserError, match="spans, uld"):
+    with pytest.raises(UserError, match="spans, uld, bytes"):
         CrossTokenizer("gold")
     with pytest.raises(UserError, match="matched_vocabulary"):
         CrossTokenizer("spans")
+    with pytest.raises(UserError, match="FirstBytes"):
+        CrossTokenizer("bytes")

@@ -234,7 +234,7 @@ def stranger(tmp_path: Path) -> str:
     return str(tmp_path / "stranger")
 
 
-@pytest.mark.parametrize("method", ["spans", "uld"])
+@pytest.mark.parametrize("method", ["bytes", "spans", "uld"])
 def test_a_teacher_with_another_tokenizer_teaches(bench: Bench, stranger: str, method: str) -> None:
     assert not same_tokenizer(load_tokenizer(bench.student.model), load_tokenizer(stranger))
     section = quick(

@@ -105,6 +105,23 @@ class VocabularyMatch:
         return unmatched.nonzero().squeeze(1)
 
 
+END_OUTCOME, OTHER_OUTCOME, OUTCOMES = 256, 257, 258
+"""Places of the end token, and of ids without text, behind the 256 bytes."""
+
+
+@dataclass(frozen=True)
+class FirstBytes:
+    """For every id of both sides what its choice says at once about the text: its first byte, the end, or nothing."""
+
+    student: Tensor
+    """(V_s,) int64 below OUTCOMES."""
+    teacher: Tensor
+    """(V_t,) int64"""
+
+    def to(self, device: torch.device | str) -> FirstBytes:
+        return FirstBytes(self.student.to(device), self.teacher.to(device))
+
+
 def matched_vocabulary(
     student_tokens: Mapping[Hashable, int],
     teacher_tokens: Mapping[Hashable, int],

@@ -50,8 +50,9 @@ class TrainConfig(Section):
     """signal: server: http://HOST:PORT/v1#NAME (vLLM) or sglang+http://HOST:PORT; null = the teacher's own address."""
     server_top_k: int = Field(default=20, ge=1)
     """signal: server: how many log-probabilities a position; vLLM allows 20 unless started with --max-logprobs."""
-    cross_tokenizer: Literal["spans", "uld"] | None = None
-    """For a teacher with another tokenizer: spans merges tokens that cover the same text, uld compares sorted probabilities."""
+    cross_tokenizer: Literal["bytes", "spans", "uld"] | None = None
+    """For a teacher with another tokenizer: bytes compares the next byte of the text and whole spans, spans the ids that both
+    spell alike, uld sorted probabilities."""
     packing: bool = True
     """Several examples in one row without padding (each sees only itself); false: padded batches of similar length."""
     batch_size: int = Field(default=32, ge=1)

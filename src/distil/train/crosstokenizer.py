@@ -19,7 +19,16 @@ from distil.errors import UserError
 from distil.models.load import Loaded, context_length
 from distil.models.render import render, special_ids
 from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
-from distil.objectives.spans import Spans, VocabularyMatch, aligned_spans, joined_spans, matched_vocabulary
+from distil.objectives.spans import (
+    END_OUTCOME,
+    OTHER_OUTCOME,
+    FirstBytes,
+    Spans,
+    VocabularyMatch,
+    aligned_spans,
+    joined_spans,
+    matched_vocabulary,
+)
 from distil.train.batches import MicroBatch, pad
 from distil.train.data import IGNORED, Tokenised
 from distil.train.sources import Signal
@@ -38,6 +47,7 @@ class CrossTokenizerSource:
         self._sides: dict[str, tuple[Tokenised, Spans]] = {}
         self._known: dict[str, Tensor] = {}
         self._match: VocabularyMatch | None = None
+        self._first_bytes: FirstBytes | None = None
         self._bytes = {id(side.tokenizer): TokenBytes(side.tokenizer) for side in (teacher, student)}
 
     def check(self, examples: Sequence[Tokenised], weights: Weights) -> None:
@@ -56,10 +66,12 @@ class CrossTokenizerSource:
             raise UserError(
                 "Not one group of tokens of teacher and student covers the same text: nothing can be compared."
             )
-        if self.method == "spans":
-            sizes = [
-                causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)
-            ]
+        sizes = [causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)]
+        if self.method == "bytes":
+            sides = zip((self.student, self.teacher), sizes, strict=True)
+            firsts = [self._bytes[id(side.tokenizer)].first_bytes(size) for side, size in sides]
+            self._first_bytes = FirstBytes(*(torch.tensor(first) for first in firsts)).to(self.student.device)
+        elif self.method == "spans":
             self._match = matched_vocabulary(
                 self._bytes[id(self.student.tokenizer)].vocabulary(),
                 self._bytes[id(self.teacher.tokenizer)].vocabulary(),
@@ -121,6 +133,7 @@ class CrossTokenizerSource:
         return CrossTokenizer(
             method=self.method,
             match=self._match,
+            first_bytes=self._first_bytes,
             divergence=weights.divergence,
             beta=weights.beta,
             alpha=weights.alpha,
@@ -191,6 +204,15 @@ class TokenBytes:
         if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):  # sentencepiece's byte fallback
             return bytes([int(text[3:5], 16)])
         return text.replace("▁", " ").encode()
+
+    def first_bytes(self, size: int) -> list[int]:
+        """For each id of logits of this size: its first byte, END_OUTCOME, or OTHER_OUTCOME for controls and padding."""
+        found = [OTHER_OUTCOME] * size
+        for token in self._tokens:
+            if token < size and (spelled := self.of(token)):
+                found[token] = spelled[0]
+        found[int(self.tokenizer.eos_token_id)] = END_OUTCOME
+        return found
 
     def vocabulary(self) -> dict[Any, int]:
         """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
