@@ -9,8 +9,8 @@ differences: the matched part is a distribution with a bucket for the rest, so i
 where they predict the token; longer groups compare one exact number, because a last token's string is not the span's.
 `bytes`: at the start of each group both models have a distribution over the next byte of the text (the summed mass of all tokens
 that begin with it) and a probability of the group's whole text. The divergence is over these outcomes: the text; each other first
-byte; the same byte but another text; the end. It compares events and never ids: an id that both vocabularies spell alike is not the
-same event where only one of them has longer tokens with that beginning. Needs no common id and no sort.
+byte; the same byte but another text; the end. It compares events and never ids: an id that both vocabularies spell alike is no
+common event where only one of them has longer tokens with that beginning. Needs no common id and no sort.
 
 Not for equal tokenizers (`fused.py` is exact and faster) and not a tokenizer. Chunks are recomputed in the backward pass. Called
 by `train/`.
