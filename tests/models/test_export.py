@@ -53,14 +53,16 @@ def test_a_folder_export_in_another_dtype_is_compared_and_kept(student: Path, tm
         export(student, tmp_path / "out", prompts=PROMPTS)
 
 
-def test_an_adapter_alone_and_gguf_say_what_they_need(student: Path, tmp_path: Path) -> None:
+def test_an_adapter_alone_says_what_it_needs(student: Path, tmp_path: Path) -> None:
     adapter = adapter_of(student, tmp_path / "adapter")
     assert export(student, tmp_path / "alone", prompts=PROMPTS, kind="adapter", adapter=adapter) == {}
     assert (tmp_path / "alone" / "adapter_config.json").exists()
     with pytest.raises(UserError, match="has no adapter"):
         export(student, tmp_path / "none", prompts=PROMPTS, kind="adapter")
-    with pytest.raises(UserError, match=r"convert_hf_to_gguf\.py"):
-        export(student, tmp_path / "gguf", prompts=PROMPTS, kind="gguf")
+    with pytest.raises(UserError, match="leave --dtype out"):
+        export(student, tmp_path / "none", prompts=PROMPTS, kind="adapter", adapter=adapter, dtype="q8_0")
+    with pytest.raises(UserError, match="expected one of float32, bfloat16, float16"):
+        export(student, tmp_path / "none", prompts=PROMPTS, dtype="f16")
 
 
 def test_other_weights_another_template_or_another_end_token_are_refused(student: Path, tmp_path: Path) -> None:

@@ -22,15 +22,23 @@ DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
     help="Which form.",
 )
 @click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16", "f32", "f16", "q8_0"]),
+    help="Type of the numbers: float32, bfloat16 or float16 for safetensors (default: as trained); f32, f16 or q8_0 for gguf "
+    "(default: f16).",
+)
+@click.option(
     "--data", "data_format", type=click.Choice(DATA_FORMATS), help="Export the curated examples instead of a student."
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where to (default: work/train/NAME/export or work/curate/export).",
+    metavar="PATH",
+    help="A folder, for gguf also a file (default: work/train/NAME/export or gguf, or work/curate/export).",
 )
-def command(context: Context, name: str | None, kind: str, data_format: str | None, out: Path | None) -> None:
+def command(
+    context: Context, name: str | None, kind: str, dtype: str | None, data_format: str | None, out: Path | None
+) -> None:
     """Export a student (checked against the trained one before it is let go) or the data in another trainer's format."""
     context.config()
     if data_format:
@@ -42,5 +50,5 @@ def command(context: Context, name: str | None, kind: str, data_format: str | No
     from distil.cli.students import pick_student
     from distil.train import exporting
 
-    exported = exporting.run(context.project, pick_student(context.project, name), kind=kind, out=out)
+    exported = exporting.run(context.project, pick_student(context.project, name), kind=kind, out=out, dtype=dtype)
     context.emit(exported, lambda: show_rows("Exported", exported.rows()))

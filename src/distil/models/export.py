@@ -1,8 +1,8 @@
 """A trained student as files that others load: a merged safetensors folder, an adapter alone, GGUF.
 
 The folder is plain Hugging Face format (config, safetensors, tokenizer, chat template): transformers, vLLM, SGLang and TGI
-load it as it is. Every export is compared with the trained student (parity.py) and refused where it differs. Called by
-train/ and by `distil export`.
+load it as it is. A GGUF file (gguf_write.py) is for llama.cpp, Ollama and LM Studio. Every export is compared with the trained
+student (parity.py) and refused where it differs. Called by train/ and by `distil export`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from distil.models import parity
 from distil.models.load import Loaded, load, quiet
 
 FORMATS = ("folder", "adapter", "gguf")
+DTYPES = ("float32", "bfloat16", "float16")
 LEFT_OUT = ("training_args.bin", "optimizer.pt", "rng_state*", "README.md", ".lock")
 
 
@@ -71,19 +72,17 @@ def export(
 ) -> dict[str, Any]:
     """Exports a trained student to `target` and returns the parity figures.
 
-    kind: folder (merged safetensors; `dtype` float32 | bfloat16 | float16 casts it), adapter (needs `adapter`), or gguf. Raises
-    UserError for what can't be done here, WorkFailed when the result isn't the trained student.
+    kind: folder (merged safetensors; `dtype` float32 | bfloat16 | float16 casts it), adapter (needs `adapter`), or gguf (`target`
+    is the file; `dtype` f32 | f16 | q8_0, default f16). Raises UserError for what can't be done here, WorkFailed when the result
+    isn't the trained student, and then nothing is left at `target`.
     """
     if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
         raise UserError(f"{target} is there already and is not empty. Give another place, or remove it.")
     if kind == "gguf":
-        raise UserError(
-            "There is no maintained Python package that converts to GGUF; llama.cpp's own script does. Run `distil "
-            "export` as a "
-            f"folder, then `python convert_hf_to_gguf.py {target} --outfile student.gguf` from a llama.cpp checkout of "
-            "your version."
-        )
+        return _gguf(model, target, prompts, dtype or "f16")
     if kind == "adapter":
+        if dtype is not None:
+            raise UserError("An adapter is copied as it was trained; leave --dtype out.")
         if adapter is None or not adapter.is_dir():
             raise UserError(
                 "This student has no adapter (it was not trained with student.adapter: lora). Export it as a folder."
@@ -92,6 +91,14 @@ def export(
         return {}
     if kind != "folder":
         raise UserError(f"The export format {kind!r} is not known; expected one of {', '.join(FORMATS)}.")
+    return _folder(model, target, prompts, dtype)
+
+
+def _folder(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str | None) -> dict[str, Any]:
+    if dtype not in (None, *DTYPES):
+        raise UserError(
+            f"A safetensors folder of type {dtype!r} can't be written; expected one of {', '.join(DTYPES)}."
+        )
     quiet()
     trained = load(str(model))
     building = target.with_name(f".{target.name}.exporting")
@@ -108,6 +115,24 @@ def export(
         building.rename(target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    return found.as_dict()
+
+
+def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -> dict[str, Any]:
+    from distil.models.gguf_check import compare_gguf
+    from distil.models.gguf_write import write_gguf
+
+    quiet()
+    trained = load(str(model), dtype="float32", device="cpu")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.with_name(f".{target.stem}.exporting.gguf")
+    try:
+        write_gguf(trained, building, dtype=dtype, name=target.stem)
+        found = compare_gguf(trained, building, prompts)
+        parity.require(found, quantised=dtype == "q8_0")
+        building.rename(target)
+    finally:
+        building.unlink(missing_ok=True)
     return found.as_dict()
 
 

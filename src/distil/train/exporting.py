@@ -49,10 +49,11 @@ class Exported:
 def run(
     project: Project, name: str, *, kind: str = "safetensors", out: Path | None = None, dtype: str | None = None
 ) -> Exported:
-    """Exports the student `name` as safetensors (a Hugging Face folder), adapter or gguf, to `out`.
+    """Exports the student `name` as safetensors (a Hugging Face folder), adapter or gguf (one file), to `out`.
 
-    Raises UserError when the student isn't trained or the format can't be made; WorkFailed when the export isn't the trained
-    student, and then nothing is left at `out`.
+    dtype: float32 | bfloat16 | float16 of a folder (default: as trained), f32 | f16 | q8_0 of a GGUF file (default f16). `out` is
+    a folder; for gguf also a file's name. Raises UserError when the student isn't trained or the format can't be made;
+    WorkFailed when the export isn't the trained student, and then nothing is left at `out`.
     """
     if kind not in KINDS:
         raise UserError(f"The export format {kind!r} is not known; expected one of {', '.join(KINDS)}.")
@@ -62,7 +63,9 @@ def run(
             f"There is no trained student {name!r} here (trained: {known}). Run `distil train --as {name}` first."
         )
     model = project.model(name)
-    target = out or project.stage("train", name) / "export"
+    target = out or project.stage("train", name) / ("gguf" if kind == "gguf" else "export")
+    if kind == "gguf" and target.suffix != ".gguf":
+        target = target / f"{name}-{dtype or 'f16'}.gguf"
     adapter = project.stage("train", name) / "adapter"
     figures = export(
         model,
