@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows
-from distil.objectives.gradients import Divergence, add_logit_gradient, divergence_and_pull, log_softmax_
+from distil.objectives.gradients import Distribution, Divergence, add_divergence, distribution
 from distil.objectives.heads import Head
 from distil.objectives.targets import DenseTargets, LogitTargets, MixtureTargets
 
@@ -51,36 +51,34 @@ class DenseObjective:
             teacher.load(rows, start, stop, buffers)
 
     def add(
-        self, block: slice, log_q: Tensor, q: Tensor, gradient: Tensor | None, weight: float, buffers: Buffers
+        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
     ) -> Tensor:
         """Losses (R,) of the chunk's rows in `block`; adds weight * dL/ds to `gradient` (R, V_s) if it is given.
 
-        log_q, q: (R, V_s) the student's tempered distribution over its whole vocabulary; both are overwritten.
+        student: (R, V_s) its tempered distribution over its whole vocabulary; the probabilities may be overwritten.
         """
+        logits, q, log_normaliser = student
         shared = self.vocabulary
         if shared < q.shape[1]:  # the common prefix of ids, as a distribution of its own
-            log_q, q = log_q[:, :shared], q[:, :shared]
+            logits, q = logits[:, :shared], q[:, :shared]
             mass = q.sum(-1, keepdim=True)
             q.div_(mass)
-            log_q.sub_(mass.log_())
+            log_normaliser = log_normaliser + mass.log_()
             gradient = None if gradient is None else gradient[:, :shared]
-        log_p, p = self._teacher_block(block, buffers)
-        difference = log_p.sub_(log_q)
-        loss, pull = divergence_and_pull(self.divergence, difference, p, q)
-        if gradient is not None:
-            add_logit_gradient(gradient, pull, q, weight)
-        return loss
+        teacher = self._teacher_block(block, buffers)
+        difference = teacher.logits.sub_(logits).sub_(teacher.log_normaliser - log_normaliser)
+        return add_divergence(self.divergence, difference, teacher.probabilities, q, gradient, weight)
 
-    def _teacher_block(self, block: slice, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """(log p, p) of the mixture, each (R, V)."""
-        log_p, p = self._teachers[0].block(block, buffers)
+    def _teacher_block(self, block: slice, buffers: Buffers) -> Distribution:
+        """The mixture's rows, (R, V)."""
+        first = self._teachers[0].block(block, buffers)
         if len(self._teachers) == 1:
-            return log_p, p
-        log_p.add_(self._log_shares[0])
+            return first
+        log_p = first.logits.sub_(first.log_normaliser - self._log_shares[0])
         for teacher, log_share in zip(self._teachers[1:], self._log_shares[1:], strict=True):
-            other, _ = teacher.block(block, buffers)
-            torch.logaddexp(log_p, other.add_(log_share), out=log_p)
-        return log_p, torch.exp(log_p, out=p)
+            other = teacher.block(block, buffers)
+            torch.logaddexp(log_p, other.logits.sub_(other.log_normaliser - log_share), out=log_p)
+        return Distribution(log_p, torch.exp(log_p, out=first.probabilities), torch.zeros_like(first.log_normaliser))
 
 
 class _Teacher:
@@ -108,13 +106,12 @@ class _Teacher:
         if self._temperature != 1.0:
             self._logits.div_(self._temperature)
 
-    def block(self, block: slice, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """(log p, p) of the rows in `block`; log p takes the place of the logits."""
+    def block(self, block: slice, buffers: Buffers) -> Distribution:
+        """The rows in `block`; the logits are this object's own and may be overwritten."""
         logits = self._logits[block]
         if self._head is not None:
             self._head.cap_(logits, self._temperature)
         else:
             logits.clamp_(min=logits.amax(-1, keepdim=True) + LOWEST_LOGIT)
         p = buffers.get("p", logits.shape[0], logits.shape[1])
-        log_softmax_(logits, p)
-        return logits, p
+        return distribution(logits, p)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows, block_rows, chunk_rows
-from distil.objectives.gradients import log_softmax_
+from distil.objectives.gradients import Distribution, distribution
 from distil.objectives.heads import Head, HeadGradients, work_dtype
 
 
@@ -27,7 +27,7 @@ class Objective(Protocol):
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None: ...
 
     def add(
-        self, block: slice, log_q: Tensor, q: Tensor, gradient: Tensor | None, weight: float, buffers: Buffers
+        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
     ) -> Tensor: ...
 
 
@@ -119,28 +119,39 @@ class _Chunk:
             if self.head.softcap is not None:
                 slope = buffers.get("slope", rows, vocabulary)
         self.head.cap_(logits, terms.temperature, slope)
-        log_q, q = logits, buffers.get("q", rows, vocabulary)
-        log_softmax_(log_q, q)
-        label_loss = self._label_term(log_q, q, labels, gradient)
+        student = distribution(logits, buffers.get("q", rows, vocabulary))
+        label_loss = self._label_term(student, labels, gradient)
         distill_loss: Tensor | float = 0.0
         if self.objective is not None:
             weight = terms.distill_weight * terms.temperature**2
-            distill_loss = self.objective.add(block, log_q, q, gradient, weight, buffers)
+            distill_loss = self.objective.add(block, student, gradient, weight, buffers)
         if gradient is not None and slope is not None:
             torch.mul(gradient, slope, out=logits)
         elif gradient is not None:
             logits.copy_(gradient)
         return distill_loss, label_loss
 
-    def _label_term(self, log_q: Tensor, q: Tensor, labels: Tensor, gradient: Tensor | None) -> Tensor:
-        """Cross-entropy at temperature 1 of each row (R,); sets `gradient` to its part of dL/ds, s the tempered logits."""
+    def _label_term(self, student: Distribution, labels: Tensor, gradient: Tensor | None) -> Tensor:
+        """Cross-entropy at temperature 1 of each row (R,); sets `gradient` to its part of dL/ds, s the tempered logits.
+
+        The logits are z = T s, so the probabilities at temperature 1 are q^T over their sum.
+        """
         temperature = self.terms.temperature
-        if temperature != 1.0:  # z = T s, and log q differs from s by a constant a row
-            log_q = torch.mul(log_q, temperature, out=self.buffers.get("log_q1", *q.shape))
-            q = log_softmax_(log_q, self.buffers.get("q1", *q.shape))
-        loss = -log_q.gather(1, labels).squeeze(1)
+        scale = self.terms.label_weight * temperature
+        logits, q, log_normaliser = student
+        if temperature == 1.0:
+            if gradient is not None:
+                torch.mul(q, scale, out=gradient)
+        elif temperature == 2.0:  # the usual one: a product instead of an exponential
+            power_sum = torch.linalg.vecdot(q, q)[:, None]
+            log_normaliser = 2 * log_normaliser + power_sum.log()
+            if gradient is not None:
+                torch.mul(q, scale / power_sum, out=gradient).mul_(q)
+        else:
+            plain = torch.mul(logits, temperature, out=self.buffers.get("plain", *q.shape))
+            _, q, log_normaliser = distribution(plain, self.buffers.get("q1", *q.shape))
+            if gradient is not None:
+                torch.mul(q, scale, out=gradient)
         if gradient is not None:
-            scale = self.terms.label_weight * temperature
-            torch.mul(q, scale, out=gradient)
             gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, -scale))
-        return loss
+        return (log_normaliser - temperature * logits.gather(1, labels)).squeeze(1)

@@ -89,8 +89,10 @@ class HeadGradients:
         dtype, device = work_dtype(head.weight.dtype), head.weight.device
         self.head = head
         self.hidden = torch.empty(rows, hidden_size, dtype=dtype, device=device) if wanted[0] else None
-        self.weight = torch.zeros(head.weight.shape, dtype=dtype, device=device) if wanted[1] else None
+        self.weight = torch.empty(head.weight.shape, dtype=dtype, device=device) if wanted[1] else None
         self.bias = torch.zeros(head.weight.shape[0], dtype=dtype, device=device) if wanted[2] else None
+        if self.weight is not None and not rows:
+            self.weight.zero_()
 
     def add(self, gradient: Tensor, hidden: Tensor, span: tuple[int, int], temperature: float) -> None:
         """gradient (C, V) with respect to the projected logits of the rows [span), whose hidden states are (C, H)."""
@@ -103,14 +105,18 @@ class HeadGradients:
             if self.hidden is not None:
                 out = self.hidden[span[0] : span[1]]
                 torch.addmm(out, gradient, self.head.weight, beta=0, alpha=multiplier, out=out)
-            if self.weight is not None:
-                self.weight.addmm_(gradient.t(), hidden, alpha=multiplier)
+            if self.weight is not None:  # the first chunk sets it, the others add
+                self.weight.addmm_(gradient.t(), hidden, beta=min(span[0], 1), alpha=multiplier)
             return
         rounded = gradient.to(narrow)
         if self.hidden is not None:
             torch.mul(wide_product(rounded, self.head.weight), multiplier, out=self.hidden[span[0] : span[1]])
         if self.weight is not None:
-            self.weight.add_(wide_product(rounded.t(), hidden), alpha=multiplier)
+            product = wide_product(rounded.t(), hidden)
+            if span[0] == 0:
+                torch.mul(product, multiplier, out=self.weight)
+            else:
+                self.weight.add_(product, alpha=multiplier)
 
 
 def wide_product(left: Tensor, right: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows
-from distil.objectives.gradients import Divergence, divergence_and_pull
+from distil.objectives.gradients import Distribution, Divergence, distribution, divergence_and_pull
 from distil.objectives.targets import SampledTargets, TopKTargets
 
 LOWEST_LOG_MASS = -30.0  # e^-30 = 1e-13: stands for a stored mass of 0, whose logarithm no divergence can use
@@ -39,16 +39,15 @@ class TopKObjective:
         self._absent = torch.cat([absent, absent.new_zeros(len(ids), 1)], -1)
 
     def add(
-        self, block: slice, log_q: Tensor, q: Tensor, gradient: Tensor | None, weight: float, buffers: Buffers
+        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
     ) -> Tensor:
         """As `DenseObjective.add`."""
         ids, absent, log_p = self._ids[block], self._absent[block], self._log_p[block]
-        kept = log_q.gather(1, ids)  # (R, K)
+        kept = student.logits.gather(1, ids) - student.log_normaliser  # (R, K)
         # The tail's mass as a sum over the tail: 1 - sum of the kept has no digits left where the tail is small.
-        log_q.scatter_(1, ids, -torch.inf)
-        largest = log_q.amax(-1, keepdim=True)
-        within_tail = torch.softmax(log_q, -1, out=q)  # each tail id's share of the tail, 0 on the kept ids
-        tail = largest - within_tail.amax(-1, keepdim=True).log()
+        # Each tail id's share of the tail, 0 on the kept ids:
+        rest = distribution(student.logits.scatter_(1, ids, -torch.inf), student.probabilities)
+        within_tail, tail = rest.probabilities, rest.log_normaliser - student.log_normaliser
         coarse = torch.log_softmax(torch.cat([kept, tail], -1).masked_fill(absent, -torch.inf), -1)  # (R, K + 1)
         outcome_p, outcome_q = log_p.exp(), coarse.exp()
         difference = (log_p - coarse).masked_fill_(absent, 0.0)
@@ -79,12 +78,13 @@ class SampledObjective:
         )
 
     def add(
-        self, block: slice, log_q: Tensor, q: Tensor, gradient: Tensor | None, weight: float, buffers: Buffers
+        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
     ) -> Tensor:
         """As `DenseObjective.add`; the gradient is (sum of w) q - w."""
         ids, weights = self._ids[block], self._weights[block]
-        loss = -(weights * log_q.gather(1, ids)).sum(-1) - self._entropy[block]
+        log_q = student.logits.gather(1, ids) - student.log_normaliser
+        loss = -(weights * log_q).sum(-1) - self._entropy[block]
         if gradient is not None:
-            gradient.addcmul_(q, weights.sum(-1, keepdim=True), value=weight)
+            gradient.addcmul_(student.probabilities, weights.sum(-1, keepdim=True), value=weight)
             gradient.scatter_add_(1, ids, weights * -weight)
         return loss
