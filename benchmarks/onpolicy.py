@@ -33,15 +33,15 @@ from distil.runs.jsonl import read_json, write_json
 
 LOGITS = ["train.method=logits", "train.temperature=1.0"]
 HALF = ["train.method=on_policy", "train.temperature=1.0", "train.on_policy_share=0.5", "train.divergence=jsd"]
-WHOLE = ["train.method=on_policy", "train.temperature=1.0", "train.on_policy_share=1.0", "train.divergence=reverse_kl"]
+WHOLE = ["train.method=on_policy", "train.temperature=1.0", "train.on_policy_share=1.0"]
 ARMS: dict[str, tuple[str, list[str]]] = {
     "sft": ("equal", []),
     "logits": ("equal", LOGITS),
     "on-policy half jsd": ("equal", HALF),
-    "on-policy all rkl": ("equal", WHOLE),
+    "on-policy all rkl": ("equal", [*WHOLE, "train.divergence=reverse_kl"]),
     "sft, more": ("more", []),
     "logits, more": ("more", LOGITS),
-    "on-policy all rkl, more": ("more", WHOLE),
+    "on-policy all jsd, more": ("more", [*WHOLE, "train.divergence=jsd"]),
 }
 """name -> (which prompts, settings)."""
 SHOWN = {
