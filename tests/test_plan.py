@@ -73,3 +73,20 @@ def test_an_unknown_price_is_asked_for_in_the_plan(tmp_path: Path) -> None:
     unpriced = parse_config({"prompts": {"path": "p"}, "teachers": [{"model": "http://127.0.0.1:9/v1#m"}]}, "test")
     forecast = make(project_with(tmp_path, 10), unpriced, LAPTOP)
     assert forecast.collect_usd is None and any("price" in line for line in forecast.advice)
+
+
+def test_each_vendor_s_terms_stand_once_and_a_hosted_teacher_is_asked(tmp_path: Path) -> None:
+    pair = [{"model": "openai/gpt-4o"}, {"model": "openai/gpt-4o-mini"}]
+    forecast = make(project_with(tmp_path, 10), config(teachers=pair), LAPTOP)
+    assert len(forecast.terms) == 1
+    method, reasons = choose_method(TeacherConfig(model="groq/openai/gpt-oss-120b"), 2000, LAPTOP)
+    assert method == "api" and "behind an API" in reasons[0]
+
+
+def test_the_price_is_that_of_the_tier_that_will_be_asked(tmp_path: Path) -> None:
+    project = project_with(tmp_path, 100)
+    standard, flex, cheapest = (
+        make(project, config(teachers=[{"model": "openai/gpt-5-mini"}], collect={"tier": tier}), LAPTOP).collect_usd
+        for tier in ("standard", "flex", "cheapest")
+    )
+    assert standard is not None and flex == cheapest == pytest.approx(standard / 2, rel=0.01)

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from distil.calls.catalog import parse_model
 from distil.calls.config import TeacherConfig
+from distil.calls.ledger import Ledger
 from distil.calls.prices import price_of
-from distil.calls.request import Tier
-from distil.collect.terms import terms_of
+from distil.collect.asks import plan_asks, tier_of
+from distil.collect.book import Book
+from distil.collect.forecast import forecast
+from distil.collect.terms import terms_of_all
 from distil.config import Config
 from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
 from distil.errors import DistilError
 from distil.models.memory import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
+from distil.progress import dollars
 from distil.records import Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
@@ -26,7 +31,6 @@ ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anyt
 MICRO_TOKENS = 4096
 LEAST, ADVISED = 1_000, 10_000  # the article's range of examples
 ROOM = 0.9  # of the memory may be used
-API_PREFIXES = ("openai/", "anthropic/", "google/", "http://", "https://", "recorded/")
 
 
 class Forecast(NamedTuple):
@@ -39,7 +43,9 @@ class Forecast(NamedTuple):
     prompts: int
     teacher_calls: int
     collect_usd: float | None
-    """None = the price is unknown."""
+    """All of it, what is spent already included. None = the price is unknown."""
+    spent_usd: float
+    """What was spent on collecting so far."""
     training_tokens: int
     training_hours: float | None
     """None = the student's size is unknown."""
@@ -59,11 +65,9 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     machine = machine or this_machine()
     prompts = list(read_records(project.prompts, Prompt))
     advice: list[str] = []
-    tokens_in = sum(_tokens(p) for p in prompts) / max(1, len(prompts))
-    tokens_out = config.teachers[0].sampling.max_tokens * ANSWER_SHARE
+    usd, spent, tokens_in, tokens_out = _collecting(project, config, prompts, advice)
     method, reasons = choose_method(config.teachers[0], len(prompts), machine)
     calls = len(prompts) * len(config.teachers) * config.collect.samples
-    usd = _collect_usd(config, len(prompts), tokens_in, tokens_out, advice)
     shape = model_shape(config.student.model)
     tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
     hours, memory = _training(config, shape, tokens, machine, advice)
@@ -76,6 +80,7 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
         prompts=len(prompts),
         teacher_calls=calls,
         collect_usd=usd,
+        spent_usd=spent,
         training_tokens=tokens,
         training_hours=hours,
         memory_gib=memory,
@@ -84,13 +89,14 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
         month_after_usd=after,
         payback="unknown" if saving is None else describe_payback(payback_days(usd or 0.0, saving)),
         advice=advice,
-        terms=[line for teacher in config.teachers if (line := terms_of(teacher.model))],
+        terms=terms_of_all(teacher.model for teacher in config.teachers),
     )
 
 
 def choose_method(teacher: TeacherConfig, prompts: int, machine: Machine) -> tuple[str, list[str]]:
     """api or logits, with the reasons (the article's section "Choosing Between API-Based and Logit-Based Distillation")."""
-    if teacher.model.startswith(API_PREFIXES):
+    ref = parse_model(teacher.model)
+    if ref.prefix not in ("local", "bundled"):
         reasons = [f"{teacher.model} is behind an API: its full distributions are out of reach, its answers are not"]
         if prompts < ADVISED:
             reasons.append(f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED:,})")
@@ -116,22 +122,35 @@ def _tokens(prompt: Prompt) -> float:
     return sum(len(m.text.encode()) for m in prompt.messages) / BYTES_PER_TOKEN + 4 * len(prompt.messages)
 
 
-def _collect_usd(config: Config, prompts: int, tokens_in: float, tokens_out: float, advice: list[str]) -> float | None:
-    total = 0.0
-    tier: Tier = "batch" if config.collect.service == "batch" else "standard"
-    for teacher in config.teachers:
+def _collecting(
+    project: Project, config: Config, prompts: list[Prompt], advice: list[str]
+) -> tuple[float | None, float, float, float]:
+    """(dollars in all, dollars spent, tokens of a request, tokens of an answer), measured where the ledger has answers."""
+    section, teachers = config.collect, config.teachers
+    guess = sum(_tokens(p) for p in prompts) / max(1, len(prompts)), teachers[0].sampling.max_tokens * ANSWER_SHARE
+    tiers = [tier_of(teacher, section.service) for teacher in teachers]
+    with Ledger(project.ledger) as ledger:
+        spent = ledger.spent("collect")
         try:
-            price = price_of(teacher.model, teacher.price, tier)
+            for teacher, tier in zip(teachers, tiers, strict=True):
+                price_of(teacher.model, teacher.price, tier)
         except DistilError as error:
-            advice.append(str(error))
-            return None
-        total += tokens_month(prompts * config.collect.samples, tokens_in, tokens_out, price.input, price.output)
-    budget = config.collect.budget_usd
-    if budget is not None and total > budget:
+            advice.append(str(error).strip())
+            return None, spent, *guess
+        book = Book(ledger, teachers, project.root)
+        found = [
+            forecast(
+                teacher, tier, (a for a in plan_asks(project, teachers, section.samples) if a.teacher is teacher), book
+            )
+            for teacher, tier in zip(teachers, tiers, strict=True)
+        ]
+    usd = spent + sum(one.usd for one in found)
+    if section.budget_usd is not None and usd > section.budget_usd:
         advice.append(
-            f"Collecting may cost ${total:,.2f}, over the cap of ${budget:,.2f}: --set collect.budget_usd={total * 1.2:.0f}"
+            f"Collecting may cost {dollars(usd)}, over the cap of {dollars(section.budget_usd)}: "
+            f"--set collect.budget_usd={usd * 1.2:.2g}"
         )
-    return total
+    return usd, spent, found[0].mean_input, found[0].mean_output
 
 
 def _training(
@@ -185,7 +204,7 @@ def what_fits(shape: Shape, room: float, need: int, half: bool, teacher: Shape |
 def _judge_data(prompts: int, config: Config, usd: float | None, advice: list[str]) -> None:
     usable = prompts - config.curate.test
     if usable < LEAST:
-        price = f" At this price 1,000 cost about ${usd / prompts * LEAST:,.2f}." if usd and prompts else ""
+        price = f" At this price 1,000 cost about {dollars(usd / prompts * LEAST)}." if usd and prompts else ""
         advice.append(
             f"{prompts:,} prompts, {config.curate.test} of them held out: the article advises {LEAST:,} to {ADVISED:,}."
             f"{price} `distil prompts expand --count {max(LEAST - usable, 100)}` writes more like them."

@@ -84,8 +84,10 @@ def test_the_error_says_what_was_spent_and_what_to_type() -> None:
     budget = Budget(2.0, spent_usd=1.5, uncertain_usd=0.5)
     error = budget.reached(0.01)
     assert error.exit_code == 3
-    assert "$2.00" in str(error) and "$1.5000" in str(error) and "$0.5000" in str(error)
+    assert "$2.00" in str(error) and "$1.50 was" in str(error) and "$0.50 more" in str(error)
     assert "--set collect.budget_usd=4.00" in str(error)
+    assert "collect.budget_usd=3.00`" in str(Budget(0.5, spent_usd=1.5).reached(0.01)), "a cap below what is spent"
+    assert "$0.00060 is" in str(Budget(0.0006).reached(0.0001)) and "usd=0.0016`" in str(Budget(0.0006).reached(0.0001))
 
 
 def test_without_a_cap_it_only_counts() -> None:

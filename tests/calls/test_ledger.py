@@ -109,7 +109,7 @@ def test_what_a_dead_process_left_open_may_have_been_paid_and_is_said_once(tmp_p
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
     with Ledger(path) as ledger:
         assert ledger.uncertain() == (2, pytest.approx(0.75)), "a batch outlives the process and is not among them"
-        assert str(ledger.uncertain()) == "at most 2 requests / $0.7500 may have been paid twice"
+        assert str(ledger.uncertain()) == "at most 2 requests / $0.75 may have been paid twice"
         ledger.start()
         assert ledger.uncertain() == (2, pytest.approx(0.75))
         assert [kind for _, _, kind, _, _ in ledger.attempts()] == ["crashed", "crashed"]

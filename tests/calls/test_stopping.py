@@ -14,7 +14,7 @@ from distil.calls.config import Limits
 from distil.calls.faults import ProviderDown, QuotaExhausted
 from distil.calls.ledger import Ledger
 from distil.calls.request import Reply
-from distil.errors import BudgetReached
+from distil.errors import BudgetReached, UserError
 from tests.calls.asking import all_of, ask, teacher, with_client
 from tests.wire import openai as wire
 
@@ -142,3 +142,23 @@ def test_replicas_are_balanced_and_a_dead_one_is_left_out_until_it_is_back(
             refused = sum(kind == "connection" for _, _, kind, _, _ in ledger.attempts())
         assert 1 <= refused < 40
         assert len(server.answered) + len(second.answered) == 200
+
+
+def test_a_teacher_of_ones_own_that_wants_a_key_says_which_setting_is_missing(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    own = teacher(server, model=f"{server.url}#gpt-4o-mini", base_urls=[])
+    request = ask().model_copy(update={"model": own.model})
+    with pytest.raises(UserError, match=r"No key was sent.*`api_key_env`"):
+        with_client(tmp_path, [own], lambda client: client.complete(request))
+    named = own.model_copy(update={"api_key_env": "OPENAI_API_KEY"})
+    assert with_client(tmp_path, [named], lambda client: client.complete(request)).text == "An answer to: hello"
+
+
+def test_no_connection_is_told_in_plain_words(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    gone = teacher(server, base_urls=["http://127.0.0.1:9/v1"])
+    with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1:9: connection refused\. Check the network"):
+        with_client(tmp_path, [gone], lambda client: client.complete(ask()))

@@ -182,5 +182,5 @@ def test_one_model_with_two_samplings_shares_its_limits_and_nothing_else_may_dif
     cold, warm = teacher(sampling=Sampling(temperature=0)), teacher(sampling=Sampling(temperature=1))
     assert stage.run(project, CollectConfig(samples=2, budget_usd=None), [cold, warm]).answers == 48
     assert "at temperature 0" in capsys.readouterr().err
-    with pytest.raises(UserError, match="stands twice in distil.yaml with different limits and attempts"):
+    with pytest.raises(UserError, match=r"stands twice in distil\.yaml with different limits and attempts"):
         stage.run(project, FREE, [cold, teacher(limits={"concurrency": 9}, attempts=7)])

@@ -149,7 +149,7 @@ def test_nothing_is_written_after_test_prompts_and_a_fixed_side_is_inherited(
 
 
 def test_the_budget_stops_it_and_keeps_what_was_written(project: Project, teacher: TeacherConfig) -> None:
-    with pytest.raises(BudgetReached, match="were written and added"):
+    with pytest.raises(BudgetReached, match=r"go on with `--budget \d.* were written and added"):
         go(project, teacher, 200, budget_usd=0.012)
     assert 0 < len(read_expanded(project)) < 200
     assert len(prompts(project)) == 28 + len(read_expanded(project))

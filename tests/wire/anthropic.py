@@ -47,7 +47,6 @@ class AnthropicServer(WireServer):
         self.answer = answer or (lambda body: f"An answer to: {_last_words(body)}")
         """body -> text, or a whole list of content blocks."""
         self.stop_reason = "end_turn"
-        self.reply_headers: dict[str, str] = {}
         self.answered: list[dict[str, Any]] = []
         self.batches: dict[str, dict[str, Any]] = {}
         self.looks_until_done = 2
@@ -62,7 +61,7 @@ class AnthropicServer(WireServer):
     def routes(self) -> list[web.RouteDef]:
         """Messages and batches."""
         return [
-            web.post("/v1/messages", self._messages),
+            web.post("/v1/messages", self.refuse_or_complete),
             web.post("/v1/messages/batches", self._create),
             web.get("/v1/messages/batches", self._list),
             web.get("/v1/messages/batches/{id}", self._get),
@@ -76,13 +75,6 @@ class AnthropicServer(WireServer):
         if request.headers.get("anthropic-version") != "2023-06-01":
             return _response(error(400, "invalid_request_error", "anthropic-version: header is required"))
         return None
-
-    async def _messages(self, request: web.Request) -> web.Response:
-        refused = self.refused(request)
-        if refused is not None:
-            return refused
-        status, reply = self.complete(await request.json())
-        return web.json_response(reply, status=status, headers=self.reply_headers)
 
     def complete(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """(status, body): the checks of the real API, then an answer."""

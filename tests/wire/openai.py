@@ -71,7 +71,6 @@ class OpenAIServer(WireServer):
         self.key = key
         self.answer = answer or (lambda body: f"An answer to: {last_words(body)}")
         """body -> text, or a whole `message` object."""
-        self.reply_headers: dict[str, str] = {}
         self.reasoning_field: str | None = None
         """`reasoning` (vLLM since 2026, OpenRouter) or `reasoning_content` (DeepSeek, older vLLM)."""
         self.reasoning_tokens = 0
@@ -89,7 +88,7 @@ class OpenAIServer(WireServer):
     def routes(self) -> list[web.RouteDef]:
         """Chat, models, files and batches."""
         return [
-            web.post("/v1/chat/completions", self._chat),
+            web.post("/v1/chat/completions", self.refuse_or_complete),
             web.get("/v1/models", self._models),
             *self.desk.routes(),
         ]
@@ -105,13 +104,6 @@ class OpenAIServer(WireServer):
     async def _models(self, request: web.Request) -> web.Response:
         listed = [{"id": name, "object": "model", "owned_by": "openai"} for name in self.models]
         return self.refused(request) or web.json_response({"object": "list", "data": listed})
-
-    async def _chat(self, request: web.Request) -> web.Response:
-        refused = self.refused(request)
-        if refused is not None:
-            return refused
-        status, reply = self.complete(await request.json())
-        return web.json_response(reply, status=status, headers=self.reply_headers)
 
     def complete(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """(status, body): the checks of the real API, then an answer."""

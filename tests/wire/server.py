@@ -58,6 +58,8 @@ class WireServer:
         """Taken by the coming POSTs in order; None = answer properly."""
         self.trouble_for: Callable[[Seen], Trouble | None] | None = None
         """Asked for every request when `troubles` is empty."""
+        self.reply_headers: dict[str, str] = {}
+        """Sent with every answer."""
         self.seen: list[Seen] = []
         self.in_flight = 0
         self.most_in_flight = 0
@@ -70,6 +72,22 @@ class WireServer:
     def routes(self) -> list[web.RouteDef]:
         """What this server answers."""
         raise AssertionError("a subclass says what it answers")
+
+    def refused(self, request: web.Request) -> web.Response | None:
+        """The refusal of a request without the right headers; None: it is let in."""
+        return None
+
+    def complete(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """(status, body) that the real API answers a request body with."""
+        raise AssertionError("a subclass says what it answers")
+
+    async def refuse_or_complete(self, request: web.Request) -> web.Response:
+        """The handler of the one route that is paid for."""
+        refused = self.refused(request)
+        if refused is not None:
+            return refused
+        status, reply = self.complete(await request.json())
+        return web.json_response(reply, status=status, headers=self.reply_headers)
 
     @property
     def origin(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 
 from distil.errors import BudgetReached
+from distil.progress import dollars
 
 
 class Budget:
@@ -63,17 +64,7 @@ class Budget:
 
     def reached(self, usd: float) -> BudgetReached:
         """The error that says how far it went and what to type next."""
-        cap = self.cap_usd or 0.0
-        unsure = (
-            f" and at most ${self.uncertain_usd:,.4f} for requests that got no whole answer"
-            if self.uncertain_usd > 0
-            else ""
-        )
-        more = cap + max(usd * 10, cap)
-        return BudgetReached(
-            f"The budget of ${cap:,.2f} is reached: ${self.spent_usd:,.4f} was paid{unsure}, and the next request may cost "
-            f"${usd:,.4f}. Everything that was paid for is kept; go on with `--set collect.budget_usd={more:.2f}`."
-        )
+        return budget_reached(self.cap_usd or 0.0, self.spent_usd, self.uncertain_usd, usd)
 
     def _fits(self, usd: float) -> bool:
         return usd <= self.left_usd + 1e-12
@@ -92,3 +83,14 @@ class Budget:
                 waiter.set_exception(self.reached(usd))
             else:
                 return
+
+
+def budget_reached(cap_usd: float, spent_usd: float, uncertain_usd: float, next_usd: float) -> BudgetReached:
+    """The error that says how far it went and what to type next: twice of what is used up, or room for ten more requests."""
+    unsure = f", at most {dollars(uncertain_usd)} more for requests without a whole answer" if uncertain_usd > 0 else ""
+    used = max(cap_usd, spent_usd + uncertain_usd)
+    return BudgetReached(
+        f"The budget of {dollars(cap_usd)} is reached: {dollars(spent_usd)} was paid{unsure}, and the next request may cost "
+        f"{dollars(next_usd)}. Everything that was paid for is kept; go on with `--set "
+        f"collect.budget_usd={dollars(used + max(next_usd * 10, used)).lstrip('$').replace(',', '')}`."
+    )

@@ -26,6 +26,7 @@ from distil.calls.schema import connect, explain
 from distil.calls.writer import Writer, recover_rescued
 from distil.errors import UserError
 from distil.ids import content_id
+from distil.progress import dollars
 from distil.records import Call, Usage
 
 _CALL = """key, purpose, model, status, input_tokens, output_tokens, cached_tokens, reasoning_tokens, usd, price_input,
@@ -44,7 +45,7 @@ class Uncertain(NamedTuple):
 
     def __str__(self) -> str:
         plural = "request" if self.requests == 1 else "requests"
-        return f"at most {self.requests:,} {plural} / ${self.usd:,.4f} may have been paid twice"
+        return f"at most {self.requests:,} {plural} / {dollars(self.usd)} may have been paid twice"
 
 
 class Stored(NamedTuple):

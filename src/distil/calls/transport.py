@@ -6,6 +6,8 @@ providers, money or retries. Driven by teacher.py; aiohttp is imported when the 
 
 from __future__ import annotations
 
+import os
+import socket
 import urllib.request
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -123,4 +125,8 @@ def _host(url: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    system = getattr(error, "os_error", None)  # aiohttp's own words name its TLS setting and the host once more
+    if isinstance(system, OSError) and system.errno and system.errno > 0 and not isinstance(system, socket.gaierror):
+        return os.strerror(system.errno).lower()
+    text = str(system or error) or type(error).__name__
+    return "there is no such host" if isinstance(system, socket.gaierror) else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,18 @@ from distil.cli.options import Context, distil_command, dollars, table
 if TYPE_CHECKING:
     from distil.calls.ledger import Ledger
 
+PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import")
+
 
 @distil_command("distil ledger --purpose collect --last 20")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Only calls of one purpose.")
 @click.option(
-    "--purpose", metavar="WORD", help="Only calls of one purpose: collect, evaluate, judge, expand, serve, import."
-)
-@click.option(
-    "--last", type=int, default=5, show_default=True, metavar="N", help="How many of the newest calls to list."
+    "--last",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many of the newest calls to list.",
 )
 @click.option("--show", "call_id", metavar="CALL_ID", help="One call whole: what was asked and the raw reply.")
 @click.option(
@@ -28,10 +34,14 @@ if TYPE_CHECKING:
 @click.option(
     "--prune",
     is_flag=True,
-    help="Delete the stored bodies (prices and tokens stay); answers.jsonl can't be rebuilt from them.",
+    help="Delete the stored bodies for good (prices and tokens stay, nothing is paid again); answers.jsonl is then the only "
+    "copy of the answers.",
 )
 @click.option(
-    "--before", metavar="DATE", help="With --prune: only bodies from before this ISO date, such as 2026-01-31."
+    "--before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="With --prune: only bodies from before this day, such as 2026-01-31.",
 )
 def command(
     context: Context,
@@ -40,7 +50,7 @@ def command(
     call_id: str | None,
     export: Path | None,
     prune: bool,
-    before: str | None,
+    before: datetime | None,
 ) -> None:
     """Show, export or prune the paid calls. The ledger never holds a key."""
     from distil.calls.ledger import Ledger
@@ -58,13 +68,25 @@ def command(
         elif export:
             _export(context, ledger, export, purpose)
         elif prune:
-            count = ledger.prune(before=before, purpose=purpose)
-            context.emit(
-                {"pruned": count},
-                lambda: click.echo(f"Deleted the bodies of {count:,} calls; their prices and tokens stay."),
-            )
+            _prune(context, ledger, before, purpose)
         else:
             _show(context, ledger, purpose, last)
+
+
+def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: str | None) -> None:
+    from distil.errors import UserError
+
+    answers = context.project.answers
+    if purpose in (None, "collect", "import") and not answers.exists():
+        raise UserError(
+            f"{answers} is not there, and the bodies in the ledger are the only copy of the answers. Write it first "
+            "(`distil collect --rebuild`), or prune another purpose (--purpose expand)."
+        )
+    count = ledger.prune(before=before.date().isoformat() if before else None, purpose=purpose)
+    words = (
+        f"Deleted the bodies of {count:,} calls; their prices and tokens stay. Keep {answers}: it can't be made again."
+    )
+    context.emit({"pruned": count}, lambda: click.echo(words))
 
 
 def _body(context: Context, body: tuple[dict[str, object], bytes]) -> None:
@@ -115,8 +137,18 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
         columns = ("purpose", "model", "tier", "answered", "tokens in", "tokens out", "$")
         table(f"{count:,} answered calls, {dollars(usd)}", columns, rows, left=3)
         if newest:
-            lines = [(c.id, c.created, c.status, f"{c.latency_s or 0:.2f} s", dollars(c.usd)) for c in newest]
-            table(f"The newest {len(newest)}", ("call", "time", "status", "took", "$"), lines, left=3)
+            lines = [
+                (
+                    c.id,
+                    c.created[:19],
+                    c.model,
+                    c.status,
+                    "" if c.latency_s is None else f"{c.latency_s:.2f} s",
+                    dollars(c.usd),
+                )
+                for c in newest
+            ]
+            table(f"The newest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:
             click.secho(f"! {uncertain}", fg="yellow")
 

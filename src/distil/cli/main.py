@@ -53,7 +53,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry(
         "distil.cli.export:command", "The student as a folder that others load, or the data in their formats."
     ),
-    "ledger": Entry("distil.cli.ledger:command", "Every paid call: show, export, import logs, prune bodies."),
+    "ledger": Entry("distil.cli.ledger:command", "Every paid call: show, export, prune bodies."),
     "selfcheck": Entry("distil.cli.selfcheck:command", "Prove in seconds that the losses and the masks are right."),
 }
 

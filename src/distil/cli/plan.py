@@ -27,11 +27,12 @@ def command(context: Context) -> None:
 def show(forecast: Forecast) -> None:
     """The forecast as one table, then what to do."""
     hours = "?" if forecast.training_hours is None else _duration(forecast.training_hours)
+    spent = f", {dollars(forecast.spent_usd)} of it spent" if forecast.spent_usd else ""
     rows = [
         ("way", f"{forecast.method}-based"),
         ("prompts", f"{forecast.prompts:,}"),
         ("teacher calls", f"{forecast.teacher_calls:,}"),
-        ("collecting", "?" if forecast.collect_usd is None else f"about {dollars(forecast.collect_usd)}"),
+        ("collecting", "?" if forecast.collect_usd is None else f"about {dollars(forecast.collect_usd)}{spent}"),
         ("training", f"{forecast.training_tokens:,} tokens, about {hours}"),
         (
             "memory",

@@ -30,7 +30,7 @@ def load(context: Context) -> None:
     type=click.FloatRange(min=0),
     default=None,
     metavar="USD",
-    help="Dollar cap (default: collect.budget_usd).",
+    help="Most dollars for expanding this project, all runs together (default: collect.budget_usd).",
 )
 @click.option(
     "--similarity",

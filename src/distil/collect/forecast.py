@@ -14,6 +14,7 @@ from distil.calls.prices import price_of
 from distil.calls.request import Tier
 from distil.collect.asks import Ask
 from distil.collect.book import Book
+from distil.progress import dollars
 from distil.records import Record, Usage
 
 ENOUGH = 5
@@ -44,6 +45,10 @@ class Forecast(Record):
     """Half of the 95% interval around it, from the spread of the measured answers; None where too few are measured."""
     most_usd: float
     """More it can't cost: every byte a token, every answer max_tokens long."""
+    mean_input: float
+    """Tokens of one request, expected or measured."""
+    mean_output: float
+    """Tokens of one answer, expected or measured."""
     basis: str
     """What the estimate rests on."""
 
@@ -106,6 +111,8 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
         usd=quote.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens)),
         usd_margin=margin,
         most_usd=seen.most_usd,
+        mean_input=seen.input / seen.count if seen.enough else input_tokens / max(seen.open, 1),
+        mean_output=seen.output / seen.count if seen.enough else output_tokens / max(seen.open, 1),
         basis=_basis(seen),
     )
 
@@ -128,10 +135,10 @@ def rows(forecasts: Sequence[Forecast]) -> list[tuple[str, str]]:
     """(name, value) pairs for a table."""
     found = []
     for one in forecasts:
-        margin = f" ± ${one.usd_margin:,.4f}" if one.usd_margin is not None else ""
+        margin = f" ± {dollars(one.usd_margin)}" if one.usd_margin else ""
         found += [
             (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier})"),
             ("  tokens", f"{one.input_tokens:,} in, {one.output_tokens:,} out ({one.basis})"),
-            ("  cost", f"about ${one.usd:,.4f}{margin}, at most ${one.most_usd:,.2f}"),
+            ("  cost", f"about {dollars(one.usd)}{margin}, at most {dollars(one.most_usd)}"),
         ]
     return found

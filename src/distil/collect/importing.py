@@ -31,7 +31,7 @@ from distil.runs.jsonl import describe
 
 TOGETHER = 500
 REQUEST_KEPT = frozenset(
-    [
+    {
         "model",
         "messages",
         "tools",
@@ -40,20 +40,13 @@ REQUEST_KEPT = frozenset(
         "temperature",
         "top_p",
         "max_tokens",
-        "max_completion_tokens",
         "stop",
         "seed",
-        "n",
-        "logprobs",
-        "top_logprobs",
-        "reasoning_effort",
-        "presence_penalty",
-        "frequency_penalty",
-        "service_tier",
-    ]
+    }
+    | {"max_completion_tokens", "n", "logprobs", "top_logprobs", "reasoning_effort", "service_tier"}
 )
-REPLY_KEPT = frozenset(["id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"])
 SHOWN = 3
+REPLY_KEPT = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"})
 
 
 class ImportResult(Record):

@@ -31,6 +31,8 @@ class Spool:
 
     def __enter__(self) -> Spool:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for left in self.path.parent.glob(f".{self.path.name}.*.part"):
+            left.unlink(missing_ok=True)  # of a process that was killed: the stage's lock lets only one run at a time
         self._file = self._part.open("w+b")
         return self
 

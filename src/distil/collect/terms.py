@@ -22,7 +22,8 @@ class Terms(NamedTuple):
 
     def line(self) -> str:
         """One line for a person."""
-        return f"{self.vendor}: {self.says} Read the current text: {self.url} (copy read {READ})."
+        read = f" (copy read {READ})" if self.url.startswith("https://") else ""
+        return f"{self.vendor}: {self.says} Read the current text: {self.url}{read}."
 
 
 TERMS: dict[str, Terms] = {
@@ -50,12 +51,25 @@ HOSTED = Terms(
     "clauses on derived models), and the host's own terms come on top.",
     "the model's card and the host's terms",
 )
+LOCAL = Terms(
+    "Models of your own machine",
+    "the licence of the model decides (Apache-2.0 and MIT allow training on outputs; Llama and Gemma licences have "
+    "clauses on derived models).",
+    "the model's card",
+)
+RECORDED = Terms(
+    "Recorded answers",
+    "the terms of the model that gave them hold for what is trained on them.",
+    "those of its vendor, or the model's card",
+)
 
 
 def terms_of(model: str) -> str | None:
-    """The line for a model as the config names it; None for what is recorded, local or bundled."""
-    ref = parse_model(model)
-    return None if ref.local else TERMS.get(ref.prefix, HOSTED).line()
+    """The line for a model as the config names it; None for the bundled teacher, whose outputs are free."""
+    prefix = parse_model(model).prefix
+    if prefix == "bundled":
+        return None
+    return {**TERMS, "local": LOCAL, "recorded": RECORDED}.get(prefix, HOSTED).line()
 
 
 def terms_of_all(models: Iterable[str]) -> list[str]:

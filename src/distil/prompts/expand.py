@@ -17,7 +17,7 @@ from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed
 from distil.calls.request import Reply
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError, WorkFailed
-from distil.progress import bar
+from distil.progress import bar, dollars
 from distil.prompts import writing
 from distil.prompts.coverage import Cluster, Space, describe
 from distil.prompts.expanded import Expanded, expanded_path, group_of, read_expanded, with_expanded
@@ -61,7 +61,7 @@ class ExpandResult(Record):
             ("new prompts", f"{self.added:,} (work/prompts/expanded.jsonl{early})"),
             ("prompts in all", f"{self.prompts:,}"),
             ("dropped", f"{self.duplicates:,} near-duplicates, {self.unusable:,} unusable"),
-            ("spent", f"${self.usd:,.4f} for {self.requests:,} replies"),
+            ("spent", f"{dollars(self.usd)} for {self.requests:,} replies"),
             ("coverage", f"{len(self.clusters)} kinds of prompts, {gaps} of them rare"),
         ]
         for cluster in self.clusters:
@@ -108,7 +108,7 @@ def run(
             stopped = error
         merged = expansion.save(project)
         if stopped is not None:
-            words = str(stopped).replace("--set collect.budget_usd", "--budget or --set collect.budget_usd")
+            words = str(stopped).replace("--set collect.budget_usd=", "--budget ")
             raise BudgetReached(f"{words} {len(expansion.made):,} of {count:,} prompts were written and added.")
         if not expansion.made:
             raise WorkFailed(
@@ -162,7 +162,9 @@ class _Expansion:
                         before, missing = len(self.made), count - len(self.made)
                         asked = max(1, min(LARGEST_WAVE, -(-missing // writing.PER_REQUEST)))
                         await self._wave(client, asked, count)
-                        running.update(len(self.made), f"{self.duplicates:,} near-duplicates, ${client.stats.usd:,.4f}")
+                        running.update(
+                            len(self.made), f"{self.duplicates:,} near-duplicates, {dollars(client.stats.usd)}"
+                        )
                         fresh = (len(self.made) - before) / (asked * writing.PER_REQUEST)
                         dry = dry + 1 if fresh < DRY else 0
                     self.dry = len(self.made) < count

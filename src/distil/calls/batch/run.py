@@ -18,6 +18,7 @@ from distil.calls.batch.api import BatchApi, Http, Lost, Result
 from distil.calls.batch.job import Job, Row, Shelf, key_of
 from distil.calls.batch.openai_api import OpenAIBatches
 from distil.calls.batch.queue import RowQueue
+from distil.calls.budget import budget_reached
 from distil.calls.catalog import Opened
 from distil.calls.faults import GarbledReply
 from distil.calls.identify import endpoint_of
@@ -28,6 +29,7 @@ from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.openai import OpenAIProvider
 from distil.calls.rows import Intent
 from distil.errors import BudgetReached, WorkFailed
+from distil.progress import dollars
 
 ROUNDS = 3
 FIRST_POLL_S, LONGEST_POLL_S = 5.0, 60.0
@@ -147,7 +149,7 @@ class BatchRun:
                     again += await self._refused(job, progress.message, progress.too_much)
                     ended_rows += job.rows
             waiting = still
-            self.show(ended_rows + done, total, f"{len(still)} batches open, ${self.usd:,.4f} spent")
+            self.show(ended_rows + done, total, f"{len(still)} batches open, {dollars(self.usd)} spent")
             if waiting:
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_POLL_S, pause * 1.5)
@@ -262,12 +264,9 @@ class BatchRun:
         return self._purse.cap_usd - self._ledger.spent(purpose) - self._ledger.uncertain(purpose).usd - open_usd
 
     def _reached(self, row: Row) -> BudgetReached:
-        cap, spent = self._purse.cap_usd or 0.0, self._ledger.spent(self._purse.purpose)
-        return BudgetReached(
-            f"The budget of ${cap:,.2f} is reached: ${spent:,.4f} was paid, and the next request may "
-            f"cost ${row.most_usd:,.4f}. Everything that was paid for is kept; go on with "
-            f"`--set collect.budget_usd={cap + max(10 * row.most_usd, cap):.2f}`."
-        )
+        purpose = self._purse.purpose
+        spent, unsure = self._ledger.spent(purpose), self._ledger.uncertain(purpose).usd
+        return budget_reached(self._purse.cap_usd or 0.0, spent, unsure, row.most_usd)
 
 
 @asynccontextmanager

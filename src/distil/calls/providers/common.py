@@ -17,7 +17,7 @@ from distil.calls.faults import FaultKind, GarbledReply
 LONGEST_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_SECRET = re.compile(r"\b(?:sk|key|gsk|xai|csk|fw|AIza)[-_A-Za-z0-9*.]{6,}")
+_SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
 
 
 def read_object(body: bytes) -> dict[str, Any]:
