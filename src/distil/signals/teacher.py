@@ -15,6 +15,7 @@ import numpy as np
 
 from distil.errors import UserError
 from distil.ids import content_id, file_sha256
+from distil.models.head import output_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,8 @@ class Teacher:
         model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.model = model
         self.device = next(model.parameters()).device
-        self.head = head_of(model)
+        weight, bias, scale, softcap = output_head(model)
+        self.head = Head(weight.detach(), None if bias is None else bias.detach(), scale, softcap)
         self.body = getattr(model, model.base_model_prefix)
 
     @property
@@ -117,24 +119,6 @@ class Teacher:
                 f"The teacher's architecture ({type(self.model).__name__}) computes its logits in a way that Distil does not "
                 f"know: they differ by {worst:.3g} from head times hidden states. Use train.signal: online with this teacher."
             )
-
-
-def head_of(model: Any) -> Head:
-    """The head and what the config does to its logits: Cohere's logit_scale, Granite's logits_scaling, Gemma's soft cap."""
-    layer = model.get_output_embeddings()
-    if layer is None or not hasattr(layer, "weight"):
-        raise UserError(f"The teacher ({type(model).__name__}) has no output head. Use a causal language model.")
-    config = getattr(model.config, "get_text_config", lambda: model.config)()
-    scale = getattr(config, "logit_scale", None)
-    if scale is None:
-        divisor = getattr(config, "logits_scaling", None)
-        scale = 1.0 if divisor is None else 1.0 / divisor
-    return Head(
-        layer.weight.detach(),
-        None if layer.bias is None else layer.bias.detach(),
-        float(scale),
-        getattr(config, "final_logit_softcapping", None),
-    )
 
 
 def revision_of(ref_folder: str, model: Any) -> str:

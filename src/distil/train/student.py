@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distil.models.head import output_head
 from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.reference import head_logits
 from distil.objectives.shift import next_token_rows
@@ -65,14 +66,7 @@ class Head:
     @classmethod
     def of(cls, model: Any) -> Head:
         """The head of a causal language model, with the scale and cap that its family applies."""
-        layer = model.get_output_embeddings()
-        config = model.config.get_text_config()
-        scale = float(getattr(config, "logit_scale", None) or 1.0)
-        divisor = getattr(config, "logits_scaling", None)  # Granite
-        cap = getattr(config, "final_logit_softcapping", None)
-        return cls(
-            layer.weight, getattr(layer, "bias", None), scale / float(divisor or 1.0), float(cap) if cap else None
-        )
+        return cls(*output_head(model))
 
     def dense(self, hidden: Tensor) -> DenseTargets:
         """These hidden rows as a teacher's targets."""

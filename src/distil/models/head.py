@@ -1,0 +1,39 @@
+"""The output layer of a causal language model as plain tensors, with what its family does to the logits.
+
+Read in one place, because a scale or cap that one reader forgets is a silent wrong loss. Called by train/ and signals/, which
+do the arithmetic with objectives/; generation goes through the model itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from distil.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class OutputHead(NamedTuple):
+    """logits = softcap(scale * (h W^T + b)), with softcap(z) = c tanh(z / c) or the identity."""
+
+    weight: Tensor
+    """(V, H), attached: it may be trained."""
+    bias: Tensor | None
+    """(V,)"""
+    scale: float
+    softcap: float | None
+
+
+def output_head(model: Any) -> OutputHead:
+    """The head of a transformers causal language model: Cohere's logit_scale, Granite's logits_scaling, Gemma's soft cap.
+
+    Raises UserError for a model without an output head.
+    """
+    layer = model.get_output_embeddings()
+    if layer is None or not hasattr(layer, "weight"):
+        raise UserError(f"The model ({type(model).__name__}) has no output head. Use a causal language model.")
+    config = model.config.get_text_config()
+    scale = float(getattr(config, "logit_scale", None) or 1.0) / float(getattr(config, "logits_scaling", None) or 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+    return OutputHead(layer.weight, getattr(layer, "bias", None), scale, float(cap) if cap else None)
