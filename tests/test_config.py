@@ -51,6 +51,7 @@ def test_every_key_of_every_section_has_a_docstring() -> None:
         ),
         ("prompts: {path: p}\nteachers: [{model: a, smapling: {}}]\n", "Did you mean 'sampling'?"),
         ("prompts: {path: p}\nteachers: [{model: a}]\ntrain: {epochs: many}\n", "train.epochs"),
+        ("prompts: p.jsonl\nteachers: [{model: a}]\n", "prompts: found 'p.jsonl', expected a section with keys: path"),
         ("prompts: {path: p}\n", "'teachers' is missing"),
         ("prompts: {path: p\n", "line 2"),
         ("- a\n- b\n", "expected sections"),

@@ -139,6 +139,8 @@ def _faults(error: ValidationError) -> Iterator[str]:
             yield f"unknown key {path[-1]!r} {place}.{hint}"
         elif fault["type"] == "missing":
             yield f"key {'.'.join(path)!r} is missing and has no default"
+        elif fault["type"] == "model_type":
+            yield f"{'.'.join(path)}: found {fault['input']!r}, expected a section with keys: {', '.join(_known_keys(path))}"
         else:
             message = fault["msg"][:1].lower() + fault["msg"][1:]
             yield f"{'.'.join(path)}: {message} (found {fault['input']!r})"
