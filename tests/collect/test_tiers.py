@@ -144,3 +144,20 @@ def test_anthropic_is_collected_live_too(project: Project, claude: AnthropicServ
     other = teacher("anthropic/claude-haiku-4-5", base_urls=[claude.url], sampling=Sampling(max_tokens=20))
     result = stage.run(project, LIVE, [other])
     assert result.answers == 12 and "Anthropic" in result.terms[0]
+
+
+def test_a_cap_that_cuts_batches_is_said_before_anybody_waits_a_day(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.run(project, BATCH.model_copy(update={"budget_usd": 0.0008}), [teacher()], poll_s=0.01)
+    said = capsys.readouterr().err
+    assert said.count("requests fit into a batch now") == 1 and "A higher collect.budget_usd" in said
+    assert len(server.desk.batches) > 1
+
+
+def test_a_forecast_tells_what_lies_in_a_batch_already(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
+    with pytest.raises(UserError):  # the batch was created, and then the run died
+        stage.run(project, BATCH, [teacher()], poll_s=0.01, limit=8)
+    result = stage.run(project, BATCH, [teacher()], dry_run=True)
+    assert "12 of 12 to ask (batch; 8 of them lie in a batch already)" in dict(result.rows())["openai/gpt-4o-mini"]

@@ -6,6 +6,7 @@ The batches themselves are distil/calls/batch. Called by stage.py before anythin
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -75,6 +76,7 @@ class Buyer:
         opened = open_teacher(teacher, root=self._root)
         purse = Purse(model, price_of(model, teacher.price, "batch"), self._cap_usd)
         async with open_batches(opened, self._ledger, self._shelf, purse, self._poll_s) as batches:
+            batches.tell = _say
             with nullcontext() if quiet else _shown(batches, model):
                 try:
                     await batches.buy(rows)
@@ -97,6 +99,11 @@ class Buyer:
             assert identity.wire is not None, "only HTTP teachers have batches"
             most = quote.most(estimator.most_input(request, len(identity.body)), request.sampling.max_tokens)
             yield Row(identity.key, request.sample, identity.wire.body, most)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 @contextmanager

@@ -35,6 +35,8 @@ class Forecast(Record):
     """Already in the ledger."""
     to_ask: int
     """Requests that would be sent."""
+    in_batch: int
+    """Of those, how many lie in a batch that is not finished: they are fetched and not asked again."""
     input_tokens: int
     """Expected, of those."""
     output_tokens: int
@@ -59,7 +61,7 @@ class _Measured:
     def __init__(self) -> None:
         self.count = self.bytes = self.input = self.output = 0
         self.output_squares = 0.0
-        self.open = self.open_bytes = 0
+        self.open = self.open_bytes = self.in_batch = 0
         self.most_usd = 0.0
 
     def learn(self, size: int, usage: Usage) -> None:
@@ -92,6 +94,7 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
             seen.learn(len(identity.body), entry.call.usage)
             continue
         seen.open += 1
+        seen.in_batch += entry is not None and entry.in_batch
         seen.open_bytes += len(identity.body)
         most_input = estimator.most_input(request, len(identity.body))
         seen.most_usd += quote.most(most_input, request.sampling.max_tokens)
@@ -106,6 +109,7 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
         wanted=wanted,
         answered=seen.count,
         to_ask=seen.open,
+        in_batch=seen.in_batch,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         usd=quote.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens)),
@@ -136,8 +140,9 @@ def rows(forecasts: Sequence[Forecast]) -> list[tuple[str, str]]:
     found = []
     for one in forecasts:
         margin = f" ± {dollars(one.usd_margin)}" if one.usd_margin else ""
+        waiting = f"; {one.in_batch:,} of them lie in a batch already" if one.in_batch else ""
         found += [
-            (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier})"),
+            (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier}{waiting})"),
             ("  tokens", f"{one.input_tokens:,} in, {one.output_tokens:,} out ({one.basis})"),
             ("  cost", f"about {dollars(one.usd)}{margin}, at most {dollars(one.most_usd)}"),
         ]

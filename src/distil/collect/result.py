@@ -71,7 +71,9 @@ class CollectResult(Record):
         ]
         if self.failed:
             found.append(("failed", f"{self.failed:,} (work/collect/failures.jsonl; distil collect --only failed)"))
-            found += [(f"  {one.kind}", f"{one.count:,} x {one.why}") for one in self.reasons]
+            found += [
+                (f"  {one.kind}", one.why if one.count == 1 else f"{one.count:,} x {one.why}") for one in self.reasons
+            ]
         return found
 
     def _forecast(self) -> list[tuple[str, str]]:

@@ -19,6 +19,8 @@ class RowQueue:
         self._back: deque[Row] = deque()
         self.blocked: Row | None = None
         """The row that did not fit into the rest of the budget, when the last `take` was empty for that reason."""
+        self.cut = False
+        """The last `take` ended because of the budget, with more rows to come."""
 
     def put_back(self, rows: Iterable[Row]) -> None:
         """They will be taken before the others."""
@@ -27,7 +29,7 @@ class RowQueue:
     def take(self, most_rows: int, most_bytes: int, left_usd: float) -> list[Row]:
         """The next rows within the limits; empty when there are none, or the first does not fit the budget."""
         taken, size, usd = list[Row](), 0, 0.0
-        self.blocked = None
+        self.blocked, self.cut = None, False
         while len(taken) < most_rows:
             row = self._back.popleft() if self._back else next(self._rows, None)
             if row is None:
@@ -36,6 +38,7 @@ class RowQueue:
             usd += row.most_usd
             if (taken and size > most_bytes) or usd > left_usd:
                 self._back.appendleft(row)
+                self.cut = usd > left_usd
                 self.blocked = None if taken else row
                 break
             taken.append(row)

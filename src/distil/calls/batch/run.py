@@ -57,7 +57,10 @@ class Purse(NamedTuple):
 
 
 class BatchRun:
-    """All batches of one teacher in one project. Make it with `open_batches`. `show(done, total, note)` is called often."""
+    """All batches of one teacher in one project. Make it with `open_batches`.
+
+    `show(done, total, note)` is called often; `tell(line)` when a person should know something.
+    """
 
     def __init__(
         self, api: BatchApi, provider: BatchProvider, endpoint: str, ledger: Ledger, shelf: Shelf, purse: Purse
@@ -73,6 +76,7 @@ class BatchRun:
         self._lost = 0
         self.poll_s = FIRST_POLL_S
         self.show: Callable[[int, int, str], None] = lambda done, total, note: None
+        self.tell: Callable[[str], None] = lambda line: None
         self.answered = 0
         self.usd = 0.0
         self.problems: dict[str, Problem] = {}
@@ -89,6 +93,8 @@ class BatchRun:
         while True:
             jobs = []
             while chunk := queue.take(self._most_rows, self._api.most_bytes, self._left_usd()):
+                if queue.cut:
+                    self._tell_of_cut(len(chunk))
                 job = await self._submit(chunk)
                 if job is None:
                     queue.put_back(chunk)
@@ -99,6 +105,16 @@ class BatchRun:
                     raise self._reached(queue.blocked)
                 return
             queue.put_back(await self._wait(jobs))
+
+    def _tell_of_cut(self, rows: int) -> None:
+        """Once: one batch after the other, each of which may take a day, is not what anybody wants to find out by waiting."""
+        cap, tell = dollars(self._purse.cap_usd or 0.0), self.tell
+        tell(
+            f"{self._purse.model}: only {rows:,} requests fit into a batch now, because together they may cost all that is left "
+            f"under the cap of {cap}; the others wait for it to end. A higher collect.budget_usd sends all at once (they mostly cost "
+            "far less than the most that they may)."
+        )
+        self.tell = lambda line: None
 
     async def _submit(self, rows: Sequence[Row]) -> Job | None:
         """None: it did not come to be, ask again."""
