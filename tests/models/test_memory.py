@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from distil.models.memory import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
+from distil.models.memory import (
+    GIB,
+    LOGIT_BYTES_ACCELERATOR,
+    LOGIT_BYTES_CPU,
+    Machine,
+    Shape,
+    model_shape,
+    this_machine,
+    training_memory,
+    training_seconds,
+)
+from distil.objectives import chunks
 
 
 @pytest.mark.parametrize(
@@ -43,6 +54,10 @@ def test_full_training_of_8b_needs_16_bytes_a_parameter_and_qlora_fits_a_24_gib_
     assert full.weights + full.optimizer == pytest.approx(16 * 8e9, rel=0.01)
     qlora = training_memory(shape, micro_tokens=2048, adapter=True, four_bit=True, checkpointing=True)
     assert qlora.total < 24 * GIB < full.total
+
+
+def test_the_logits_counted_are_those_that_the_fused_loss_may_hold() -> None:
+    assert (LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU) == (chunks.ACCELERATOR_BYTES, chunks.CHUNK_BYTES)
 
 
 def test_checkpointing_keeps_less_and_a_teacher_adds_its_weights() -> None:

@@ -23,7 +23,8 @@ GPU_PEAK_FLOPS = {  # dense bf16 from the vendors' data sheets
     "A10": 125e12, "4090": 165e12, "3090": 71e12, "T4": 65e12,
 }  # fmt: skip
 UNKNOWN_GPU_FLOPS = 70e12
-CHUNK_BYTES = 256 << 20  # the fused losses keep at most this much of the logits
+# What the fused loss holds of the logits at most: the budgets of objectives/chunks.py, on an accelerator and on a CPU.
+LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU = 2 << 30, 640 << 20
 
 
 class Shape(NamedTuple):
@@ -45,10 +46,12 @@ class Memory(NamedTuple):
     activations: int
     teacher: int
     """The teacher's weights, when it is in memory too."""
+    logits: int
+    """What the fused loss holds at most; less where the vocabulary is small."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.optimizer + self.activations + self.teacher + CHUNK_BYTES
+        return sum(self)
 
 
 class Machine(NamedTuple):
@@ -161,7 +164,9 @@ def training_memory(
     weights = int(shape.parameters * (0.6 if four_bit else size))
     trained = 0.01 if adapter else 1.0
     optimizer = int(shape.parameters * trained * (16 if adapter else 16 - size))
-    return Memory(weights, optimizer, activations, int(teacher.parameters * size) if teacher else 0)
+    teacher_weights = int(teacher.parameters * size) if teacher else 0
+    logits = LOGIT_BYTES_ACCELERATOR if half else LOGIT_BYTES_CPU
+    return Memory(weights, optimizer, activations, teacher_weights, logits)
 
 
 def training_seconds(shape: Shape, tokens: int, machine: Machine, *, teacher: Shape | None = None) -> float:
