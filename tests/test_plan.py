@@ -90,3 +90,13 @@ def test_the_price_is_that_of_the_tier_that_will_be_asked(tmp_path: Path) -> Non
         for tier in ("standard", "flex", "cheapest")
     )
     assert standard is not None and flex == cheapest == pytest.approx(standard / 2, rel=0.01)
+
+
+def test_a_local_teacher_s_folder_starts_at_the_project(tmp_path: Path) -> None:
+    project = project_with(tmp_path, 10)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text(
+        '{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128, "vocab_size": 100}'
+    )
+    forecast = make(project, config(teachers=[{"model": "local/mine"}]), LAPTOP)
+    assert forecast.method == "logits" and "licence" in forecast.terms[0]

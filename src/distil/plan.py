@@ -7,6 +7,7 @@ open and the teacher can run here.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from distil.calls.catalog import parse_model
@@ -66,11 +67,11 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     prompts = list(read_records(project.prompts, Prompt))
     advice: list[str] = []
     usd, spent, tokens_in, tokens_out = _collecting(project, config, prompts, advice)
-    method, reasons = choose_method(config.teachers[0], len(prompts), machine)
+    method, reasons = choose_method(config.teachers[0], len(prompts), machine, project.root)
     calls = len(prompts) * len(config.teachers) * config.collect.samples
     shape = model_shape(config.student.model)
     tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
-    hours, memory = _training(config, shape, tokens, machine, advice)
+    hours, memory = _training(config, shape, tokens, machine, advice, project.root)
     _judge_data(len(prompts), config, usd, advice)
     before, after = _months(config, tokens_in, tokens_out)
     saving = None if before is None or after is None or usd is None else before - after
@@ -93,7 +94,9 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     )
 
 
-def choose_method(teacher: TeacherConfig, prompts: int, machine: Machine) -> tuple[str, list[str]]:
+def choose_method(
+    teacher: TeacherConfig, prompts: int, machine: Machine, root: Path | None = None
+) -> tuple[str, list[str]]:
     """api or logits, with the reasons (the article's section "Choosing Between API-Based and Logit-Based Distillation")."""
     ref = parse_model(teacher.model)
     if ref.prefix not in ("local", "bundled"):
@@ -101,7 +104,7 @@ def choose_method(teacher: TeacherConfig, prompts: int, machine: Machine) -> tup
         if prompts < ADVISED:
             reasons.append(f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED:,})")
         return "api", reasons
-    shape = model_shape(teacher.model)
+    shape = _shape(teacher.model, root)
     if shape is None:
         return "api", [
             f"the size of {teacher.model} is unknown, so it can't be said that it fits here; its answers always do"
@@ -116,6 +119,12 @@ def choose_method(teacher: TeacherConfig, prompts: int, machine: Machine) -> tup
         f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its whole distribution, not only its words",
         "no paid calls: `distil signals build` can cache it once",
     ]
+
+
+def _shape(model: str, root: Path | None) -> Shape | None:
+    """Of local/PATH, too, where PATH starts at the project."""
+    folder = root / model.removeprefix("local/") if root is not None and model.startswith("local/") else None
+    return model_shape(str(folder) if folder is not None and folder.is_dir() else model)
 
 
 def _tokens(prompt: Prompt) -> float:
@@ -154,13 +163,13 @@ def _collecting(
 
 
 def _training(
-    config: Config, shape: Shape | None, tokens: int, machine: Machine, advice: list[str]
+    config: Config, shape: Shape | None, tokens: int, machine: Machine, advice: list[str], root: Path
 ) -> tuple[float | None, float | None]:
     if shape is None:
         advice.append(f"The size of student {config.student.model} is unknown, so time and memory are too.")
         return None, None
     online = config.train.method == "logits" and config.train.signal == "online"
-    teacher = model_shape(config.teachers[0].model) if online else None
+    teacher = _shape(config.teachers[0].model, root) if online else None
     lora, four_bit = config.student.adapter == "lora", config.student.quantization == "4bit"
     half = machine.gpu_name is not None
     need = training_memory(

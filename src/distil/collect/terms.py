@@ -60,7 +60,7 @@ LOCAL = Terms(
 RECORDED = Terms(
     "Recorded answers",
     "the terms of the model that gave them hold for what is trained on them.",
-    "those of its vendor, or the model's card",
+    "its vendor's terms, or the model's card",
 )
 
 

@@ -111,8 +111,8 @@ class BatchRun:
         cap, tell = dollars(self._purse.cap_usd or 0.0), self.tell
         tell(
             f"{self._purse.model}: only {rows:,} requests fit into a batch now, because together they may cost all that is left "
-            f"under the cap of {cap}; the others wait for it to end. A higher collect.budget_usd sends all at once (they mostly cost "
-            "far less than the most that they may)."
+            f"under the cap of {cap}; the others wait for it to end. A higher collect.budget_usd sends all at once (they mostly "
+            "cost far less than the most that they may)."
         )
         self.tell = lambda line: None
 
