@@ -16,6 +16,7 @@ import torch
 from distil.errors import UserError
 from distil.models.load import load, load_tokenizer
 from distil.records import Sampling
+from distil.runs.jsonl import read_examples
 from distil.train import stage
 from distil.train.assemble import same_tokenizer
 from distil.train.config import TeacherShare
@@ -244,6 +245,26 @@ def test_a_teacher_with_another_tokenizer_teaches(bench: Bench, stranger: str, m
     stage.run(bench.project, section, bench.student, name=method)
     held_out = [line["eval_distill"] for line in lines(bench, method) if "eval_distill" in line]
     assert held_out[-1] < held_out[0]
+
+
+def test_a_teacher_with_another_tokenizer_corrects_the_students_own_texts(
+    bench: Bench, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = CrossTokenizerSource._ask
+
+    def noting(self: CrossTokenizerSource, sides: Any) -> Any:
+        read.extend(self.teacher.tokenizer.decode(side.input_ids) for side in sides)
+        return original(self, sides)
+
+    monkeypatch.setattr(CrossTokenizerSource, "_ask", noting)
+    section = quick(method="on_policy", on_policy_share=1.0, cross_tokenizer="bytes", epochs=2, temperature=1.0)
+    section = section.model_copy(update={"teachers": [TeacherShare(model=stranger)], "validation_examples": 0})
+    stage.run(bench.project, section, bench.student, name="own", teacher=bench.teacher)
+    answers = {example.answer for example in read_examples(bench.project.split("train"))}
+    assert len(read) >= 24  # before the first step the self-check looks at fixed answers
+    assert not any(answer in text for text in read[-24:] for answer in answers)
+    assert all(loss > 0 for loss in losses(bench, "own"))
 
 
 def test_the_bytes_of_all_tokens_of_a_text_are_the_text() -> None:

@@ -115,5 +115,5 @@ def _refuse_other_tokens(ours: Any, theirs: Any, student: str, teacher: str) -> 
         raise UserError(
             f"The student {student} and the teacher {teacher} have different tokenizers (their first {shared:,} of {size:,} ids "
             "agree), so the teacher's distributions over its tokens say nothing about the student's. Use a teacher of the "
-            "student's family, or train without a cache: train.cross_tokenizer: spans with train.signal: online."
+            "student's family, or train without a cache: train.cross_tokenizer: bytes with train.signal: online."
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +163,12 @@ def _cross_source(section: TrainConfig, shares: Sequence[TeacherShare], student:
         raise UserError(
             f"The teacher {shares[0].model} and the student {student.ref} have different tokenizers, so their "
             "distributions can't be "
-            "compared token by token. Set train.cross_tokenizer: spans (or uld), choose models of one family, or use "
+            "compared token by token. Set train.cross_tokenizer: bytes (or spans, uld), choose models of one family, or use "
             "method: sft."
         )
     if len(shares) > 1:
         raise UserError(
             "A mixture of teachers needs one tokenizer for all; with train.cross_tokenizer name a single teacher."
-        )
-    if section.method == "on_policy":
-        raise UserError(
-            "on_policy with train.cross_tokenizer is not offered; use method: logits, or a teacher of the same family."
         )
     from distil.train.crosstokenizer import CrossTokenizerSource
 
@@ -198,8 +195,14 @@ def rollouts_of(section: TrainConfig, student: Loaded, train: Sequence[Tokenised
     sampling = Sampling(
         temperature=section.rollout_temperature, max_tokens=room(inner, longest, section.rollout_tokens)
     )
+    decode = partial(student.tokenizer.decode, skip_special_tokens=True) if section.cross_tokenizer else None
     return Rollouts(
-        write, share=section.on_policy_share, sampling=sampling, context=context_length(inner), seed=section.seed
+        write,
+        share=section.on_policy_share,
+        sampling=sampling,
+        context=context_length(inner),
+        seed=section.seed,
+        decode=decode,
     )
 
 

@@ -85,7 +85,7 @@ class CrossTokenizerSource:
 
     def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
         """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
-        sides = [self._align(example) for example in batch.examples]
+        sides = [self._align(example, keep=not batch.rollout) for example in batch.examples]
         if not batch.rollout and self._known and all(example.id in self._known for example in batch.examples):
             hidden = torch.cat([self._known[example.id] for example in batch.examples])
         else:
@@ -144,9 +144,10 @@ class CrossTokenizerSource:
             logit_softcap=head.softcap,
         )
 
-    def _align(self, example: Tokenised) -> tuple[Tokenised, Spans]:
-        """The teacher's rendering of an example and the groups of its learned tokens. Done once an example."""
-        if example.id not in self._sides:
+    def _align(self, example: Tokenised, *, keep: bool = True) -> tuple[Tokenised, Spans]:
+        """The teacher's rendering of an example and the groups of its learned tokens. Kept, but for rollouts: their texts
+        change under one id."""
+        if not keep or example.id not in self._sides:
             rendered = render(self.teacher.tokenizer, example.messages)
             labels = [IGNORED, *rendered.labels[1:]]
             theirs = Tokenised(example.id, rendered.input_ids, labels, 0)
@@ -154,7 +155,10 @@ class CrossTokenizerSource:
                 [self._bytes[id(side.tokenizer)].of(token) for token in tokenised.labels if token != IGNORED]
                 for side, tokenised in ((self.student, example), (self.teacher, theirs))
             ]
-            self._sides[example.id] = (theirs, same_text_spans(*spelled))
+            found = theirs, same_text_spans(*spelled)
+            if not keep:
+                return found
+            self._sides[example.id] = found
         return self._sides[example.id]
 
 

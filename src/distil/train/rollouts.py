@@ -13,19 +13,31 @@ from typing import Any
 
 from distil.models.generate import generate
 from distil.models.load import Loaded, context_length
-from distil.records import Sampling
+from distil.records import Message, Sampling
 from distil.train.data import IGNORED, Tokenised
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
 """(prompts, sampling, seed) -> token ids that continue each prompt."""
+Decoder = Callable[[list[int]], str]
+"""Token ids of an answer -> its text without control tokens."""
 
 
 class Rollouts:
     """Splits the examples of a step into fixed ones and ones whose answer the student writes now."""
 
-    def __init__(self, write: Writer, *, share: float, sampling: Sampling, context: int | None, seed: int) -> None:
+    def __init__(
+        self,
+        write: Writer,
+        *,
+        share: float,
+        sampling: Sampling,
+        context: int | None,
+        seed: int,
+        decode: Decoder | None = None,
+    ) -> None:
+        """decode: puts what was written into the conversation, for a teacher that reads with another tokenizer."""
         self.write, self.share, self.sampling = write, share, sampling
-        self.context, self.seed = context, seed
+        self.context, self.seed, self.decode = context, seed, decode
 
     def __call__(self, examples: Sequence[Tokenised], step: int) -> tuple[list[Tokenised], list[Tokenised]]:
         """(fixed, written by the student); an empty text leaves its example fixed."""
@@ -34,7 +46,7 @@ class Rollouts:
             return list(examples), []
         prompts = [e.input_ids[: e.prompt_length] for e in chosen]
         texts = self.write(prompts, self.sampling, self._seed(step, chosen[0].id))
-        written = [_rollout(e, text) for e, text in zip(chosen, texts, strict=True) if text]
+        written = [_rollout(e, text, self.decode) for e, text in zip(chosen, texts, strict=True) if text]
         done = {example.id for example in written}
         return [e for e in examples if e.id not in done], written
 
@@ -49,9 +61,13 @@ class Rollouts:
         return self._seed(step, example_id) / (1 << 56)
 
 
-def _rollout(example: Tokenised, text: list[int]) -> Tokenised:
+def _rollout(example: Tokenised, text: list[int], decode: Decoder | None) -> Tokenised:
     prompt = example.input_ids[: example.prompt_length]
-    return Tokenised(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), example.messages[:-1])
+    messages = example.messages[:-1]
+    if decode is not None:  # earlier answers are context: nothing of them is learned from a rollout
+        before = [m.model_copy(update={"weight": 0}) if m.role == "assistant" else m for m in messages]
+        messages = (*before, Message(role="assistant", content=decode(text)))
+    return Tokenised(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), messages)
 
 
 def in_process(model: Any, tokenizer: Any, device: Any, batch_size: int = 64) -> Writer:
