@@ -252,3 +252,20 @@ def test_nothing_heavy_loads_before_something_is_sent() -> None:
         "print([m for m in ('aiohttp', 'genai_prices', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_reply_that_names_no_tokens_is_priced_by_the_most_that_it_can_have(
+    server: wire.OpenAIServer, tmp_path: Path
+) -> None:
+    complete = server.complete
+
+    def without_usage(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, reply = complete(body)
+        reply.pop("usage", None)
+        return status, reply
+
+    server.complete = without_usage  # type: ignore[method-assign]
+    reply = with_client(tmp_path, [teacher(server)], lambda client: client.complete(ask()))
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        call = next(iter(ledger.calls()))
+    assert reply.usd == call.usd > len("hello") / 1e6 and "names no tokens" in str(call.price_source)

@@ -33,6 +33,7 @@ _CALL = """key, purpose, model, status, input_tokens, output_tokens, cached_toke
            price_output, price_source, tier, latency_s, attempts, created, error"""
 _FIND = f"""SELECT {", ".join(f"call.{name.strip()}" for name in _CALL.split(","))}, body.reply, pruned, open
             FROM call LEFT JOIN body USING (key) WHERE key = ?"""
+_FIND_BRIEF = f"SELECT {_CALL}, NULL, pruned, open FROM call WHERE key = ?"
 
 
 class Uncertain(NamedTuple):
@@ -208,9 +209,9 @@ class Ledger:
         for row in self._query(f"SELECT {_CALL} FROM call {where} ORDER BY created, key", values):
             yield _call(row)
 
-    def find(self, key: str) -> Stored | None:
-        """What is known of one key; None when it was never asked."""
-        row = self._one(_FIND, [key])
+    def find(self, key: str, *, text: bool = True) -> Stored | None:
+        """What is known of one key; None when it was never asked. text: False leaves the reply out, which is quicker."""
+        row = self._one(_FIND if text else _FIND_BRIEF, [key])
         if row is None:
             return None
         reply = decompress(row[-3]) if row[-3] is not None else None

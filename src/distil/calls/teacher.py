@@ -230,22 +230,29 @@ class Teacher:
     def recorded(
         self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
     ) -> Recorded:
-        """What the ledger keeps of a whole reply: priced at the tier that was served, where the provider says which."""
+        """What the ledger keeps of a whole reply: priced at the tier that was served, where the provider says which.
+
+        A reply that names no tokens is priced by the most that it can have: taken as nothing, the cap would cap nothing.
+        """
         served = parsed.served_tier if parsed.served_tier in ("standard", "flex", "batch") else None
         tier: Tier = served or request.tier  # type: ignore[assignment]
-        quote = self.quote(tier)
+        quote, usage, source = self.quote(tier), parsed.usage, self.quote(tier).source
+        if usage.input_tokens == usage.output_tokens == 0 and self.opened.local is None:
+            size = len(parsed.text.encode()) + len(parsed.reasoning or "") + len(str(parsed.tool_calls or ""))
+            usage = Usage(input_tokens=self.estimator.most_input(request, len(identity.body)), output_tokens=size)
+            source += ", at most: the reply names no tokens"
         return Recorded(
             key=identity.key,
             purpose=request.purpose,
             model=request.model,
             request=identity.body,
             reply=body,
-            usage=parsed.usage,
-            usd=quote.cost(parsed.usage),
+            usage=usage,
+            usd=quote.cost(usage),
             endpoint=self.endpoint,
             tier=tier,
             sample=request.sample,
-            price=(quote.input, quote.output, quote.source),
+            price=(quote.input, quote.output, source),
             request_id=request_id,
         )
 

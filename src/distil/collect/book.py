@@ -25,8 +25,6 @@ class Entry(NamedTuple):
     call: Call
     parsed: Parsed | None
     """None: not answered, pruned, or unreadable."""
-    in_batch: bool
-    """It lies in a batch that is not finished."""
 
     def reply(self) -> Reply | None:
         """As the client would give it."""
@@ -71,10 +69,14 @@ class Book:
         if stored is None:
             return None
         self.saw_pruned = self.saw_pruned or stored.pruned
-        waiting = stored.open and stored.call.tier == "batch"
         if stored.call.status != "answered" or stored.reply is None:
-            return Entry(stored.call, None, waiting)
-        return Entry(stored.call, self._parse(request.model, stored.reply), waiting)
+            return Entry(stored.call, None)
+        return Entry(stored.call, self._parse(request.model, stored.reply))
+
+    def state(self, key: str) -> tuple[Call, bool] | None:
+        """(the call, it lies in a batch that is not finished) of a key, without its reply; None when it was never asked."""
+        stored = self.ledger.find(key, text=False)
+        return None if stored is None else (stored.call, stored.open and stored.call.tier == "batch")
 
     def _parse(self, model: str, body: bytes) -> Parsed | None:
         opened = self._opened[model][0]

@@ -65,8 +65,8 @@ class Buyer:
     def missing(self, request: Request) -> str | None:
         """Why a request of the batch tier has no answer in the ledger; None when it has one. It is never asked live."""
         identity = self._book.identify(request)
-        stored = self._ledger.find(identity.key)
-        if stored is not None and stored.call.status == "answered":
+        call, _ = self._book.state(identity.key) or (None, False)
+        if call is not None and call.status == "answered":
             return None
         problem = self.problems.get(identity.key)
         return problem.why if problem is not None else "it was not answered in a batch"
@@ -92,8 +92,8 @@ class Buyer:
         for ask, again in tries:
             request = ask.request("batch", again)
             identity = self._book.identify(request)
-            entry = self._book.find(request, identity.key)
-            if identity.key in taken or (entry is not None and (entry.call.status == "answered" or entry.in_batch)):
+            call, in_batch = self._book.state(identity.key) or (None, False)
+            if identity.key in taken or in_batch or (call is not None and call.status == "answered"):
                 continue
             taken.add(identity.key)
             assert identity.wire is not None, "only HTTP teachers have batches"

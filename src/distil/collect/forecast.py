@@ -14,7 +14,7 @@ from distil.calls.prices import price_of
 from distil.calls.request import Tier
 from distil.collect.asks import Ask
 from distil.collect.book import Book
-from distil.progress import dollars
+from distil.progress import dollars, track
 from distil.records import Record, Usage
 
 ENOUGH = 5
@@ -85,16 +85,16 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
     """Reads every ask of one teacher against the ledger. Raises UserError when the teacher's price is unknown."""
     quote, estimator, seen = price_of(teacher.model, teacher.price, tier), Estimator(), _Measured()
     wanted = 0
-    for ask in asks:
+    for ask in track(asks, f"Reckoning {teacher.model}", None, "requests"):
         wanted += 1
         request = ask.request(tier)
         identity = book.identify(request)
-        entry = book.find(request, identity.key)
-        if entry is not None and entry.call.status == "answered":
-            seen.learn(len(identity.body), entry.call.usage)
+        call, in_batch = book.state(identity.key) or (None, False)
+        if call is not None and call.status == "answered":
+            seen.learn(len(identity.body), call.usage)
             continue
         seen.open += 1
-        seen.in_batch += entry is not None and entry.in_batch
+        seen.in_batch += in_batch
         seen.open_bytes += len(identity.body)
         most_input = estimator.most_input(request, len(identity.body))
         seen.most_usd += quote.most(most_input, request.sampling.max_tokens)
