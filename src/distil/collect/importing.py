@@ -73,13 +73,13 @@ class ImportResult(Record):
     def lines(self) -> list[str]:
         """What a person should know of it."""
         found = [
-            f"From logs: {self.imported:,} replies taken in at no cost, {self.known:,} were there already; "
+            f"Replies from logs: {self.imported:,} taken in at no cost, {self.known:,} there already; "
             f"they answer {self.answered:,} of {self.prompts:,} prompts."
         ]
         if self.other_models:
-            found.append(f"{self.other_models:,} replies of other models were left out; take them with --any-model.")
+            found.append(f"Left out, of other models: {self.other_models:,} (take them with --any-model).")
         if self.unusable:
-            found.append(f"{self.unusable:,} lines without an answer were left out: {'; '.join(self.examples)}.")
+            found.append(f"Left out, without an answer: {self.unusable:,} ({'; '.join(self.examples)}).")
         return found
 
 
