@@ -68,6 +68,8 @@ def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
     with Ledger(project.ledger) as ledger:
         ledger.prune()
     project.answers.unlink()
+    with pytest.raises(WorkFailed, match="none to 12 more.*pruned from the ledger"):
+        stage.run(project, FREE, [teacher()], rebuild=True)
     result = stage.run(project, FREE, [teacher()])
     assert (result.answers, result.failed, result.new) == (7, 5, 7) and len(server.answered) == 12
     assert {one.kind for one in failures(project)} == {"pruned"} and "restore" in failures(project)[0].why

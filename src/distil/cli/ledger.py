@@ -83,9 +83,9 @@ def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: s
             "(`distil collect --rebuild`), or prune another purpose (--purpose expand)."
         )
     count = ledger.prune(before=before.date().isoformat() if before else None, purpose=purpose)
-    words = (
-        f"Deleted the bodies of {count:,} calls; their prices and tokens stay. Keep {answers}: it can't be made again."
-    )
+    words = f"Deleted the bodies of {count:,} calls; their prices and tokens stay."
+    if count and answers.exists():
+        words += f" Keep {answers}: it can't be made again."
     context.emit({"pruned": count}, lambda: click.echo(words))
 
 

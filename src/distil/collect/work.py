@@ -153,9 +153,12 @@ class Work:
             result = self._result(answers, failures, terms)
         if result.answers + result.failed < result.wanted:
             missing = result.wanted - result.answers - result.failed
-            raise WorkFailed(
-                f"Rebuilt {result.answers:,} answers; the ledger has none to {missing:,} more. Run `distil collect`."
-            )
+            what = "Run `distil collect`."
+            if book.saw_pruned:
+                what += (
+                    f" Of those whose text was pruned from the ledger, only {self._project.answers} in a copy has it."
+                )
+            raise WorkFailed(f"Rebuilt {result.answers:,} answers; the ledger has none to {missing:,} more. {what}")
         return result
 
     def forecast(self, terms: list[str]) -> CollectResult:
