@@ -68,7 +68,7 @@ def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
     with Ledger(project.ledger) as ledger:
         ledger.prune()
     project.answers.unlink()
-    with pytest.raises(WorkFailed, match="none to 12 more.*pruned from the ledger"):
+    with pytest.raises(WorkFailed, match=r"none to 12 more.*pruned from the ledger"):
         stage.run(project, FREE, [teacher()], rebuild=True)
     result = stage.run(project, FREE, [teacher()])
     assert (result.answers, result.failed, result.new) == (7, 5, 7) and len(server.answered) == 12
@@ -119,9 +119,12 @@ def test_what_the_ledger_has_needs_neither_key_nor_price(
         stage.run(project, FREE, [teacher(sampling=Sampling(temperature=0))])
 
 
-def test_the_first_ctrl_c_lets_paid_answers_come_home(project: Project, server: OpenAIServer, teacher: Make) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_ctrl_c_lets_paid_answers_come_home(
+    project: Project, server: OpenAIServer, teacher: Make, number: int
+) -> None:
     server.delay_s = 0.3
-    when_it_answered(server, 1, signal.SIGINT)
+    when_it_answered(server, 1, number)
     with pytest.raises(Interrupted, match="same command goes on"):
         stage.run(project, FREE, [teacher()])
     assert 0 < len(texts(project)) == len(server.answered) < 12
@@ -186,3 +189,20 @@ def test_one_model_with_two_samplings_shares_its_limits_and_nothing_else_may_dif
     assert "at temperature 0" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"stands twice in distil\.yaml with different limits and attempts"):
         stage.run(project, FREE, [cold, teacher(limits={"concurrency": 9}, attempts=7)])
+
+
+@pytest.mark.parametrize("pasted", ["sk-proj-0123456789abcdef", "AIzaSyAbcdefghij0123456789"])
+def test_a_key_in_the_config_is_refused_and_not_repeated(project: Project, teacher: Make, pasted: str) -> None:
+    with pytest.raises(UserError, match="no name of an environment variable") as caught:
+        stage.run(project, FREE, [teacher(api_key_env=pasted)])
+    assert pasted not in str(caught.value)
+
+
+def test_an_address_with_a_password_is_refused_and_not_repeated(project: Project, teacher: Make) -> None:
+    for fields in (
+        {"model": "http://me:hunter2@127.0.0.1:9/v1#m"},
+        {"base_urls": ["http://127.0.0.1:9/v1?key=hunter2"]},
+    ):
+        with pytest.raises(UserError, match="no secret may stand in them") as caught:
+            stage.run(project, FREE, [teacher(**fields)])
+        assert "hunter2" not in str(caught.value)

@@ -26,6 +26,11 @@ class Budget:
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
 
     @property
+    def waiting(self) -> int:
+        """Requests that wait for others to settle, because the most that they may cost does not fit under the cap now."""
+        return len(self._waiting)
+
+    @property
     def left_usd(self) -> float:
         """What can still be reserved; infinite without a cap."""
         if self.cap_usd is None:

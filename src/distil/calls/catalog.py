@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from distil.calls.config import TeacherConfig
 from distil.calls.provider import HttpProvider, LocalProvider
@@ -95,6 +97,7 @@ def parse_model(model: str) -> ModelRef:
                 f"The model {model!r} has no name behind '#'. Expected http://HOST:PORT/v1#NAME, "
                 f"where NAME is what the server calls its model (see {base_url.rstrip('/')}/models)."
             )
+        _refuse_secrets(base_url)
         return ModelRef(model.split(":", 1)[0], name, base_url.rstrip("/"))
     prefix, mark, name = model.partition("/")
     known = [p for p in PROVIDERS if p not in ("http", "https")]
@@ -104,6 +107,16 @@ def parse_model(model: str) -> ModelRef:
             f"Expected PROVIDER/NAME with one of {', '.join(known)}, or http://HOST:PORT/v1#NAME."
         )
     return ModelRef(prefix, name, HOSTS[prefix].base_url if prefix in HOSTS else None)
+
+
+def _refuse_secrets(url: str) -> None:
+    """An address is written into the ledger and every answer; a password or key in it would be, too."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
+        raise UserError(
+            f"The address of a teacher at {parts.hostname} holds a user name, a password or a query. Addresses are written into "
+            "the ledger, so no secret may stand in them: give the bare http://HOST:PORT/v1, and the key with `api_key_env`."
+        )
 
 
 def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = None, root: Path | None = None) -> Opened:
@@ -117,6 +130,8 @@ def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = Non
         return Opened(ref, ref.prefix, [], provider(ref.name, root))
     key = api_key(teacher, os.environ if environ is None else environ)
     own = [ref.base_url] if ref.base_url and (ref.prefix in ("http", "https") or not teacher.base_urls) else []
+    for url in teacher.base_urls:
+        _refuse_secrets(url)
     urls = list(dict.fromkeys([*own, *(url.rstrip("/") for url in teacher.base_urls)]))
     # Google names the model in the URL and not in the body, and the ledger's key is made of endpoint and body.
     endpoint = f"{urls[0]}#{ref.name}" if ref.prefix == "google" else urls[0]
@@ -130,9 +145,23 @@ def open_keyless(teacher: TeacherConfig, root: Path | None = None) -> Opened:
 
 
 def key_variable(teacher: TeacherConfig) -> str | None:
-    """Name of the environment variable with its key; None for a self-hosted server without one."""
+    """Name of the environment variable with its key; None for a self-hosted server without one.
+
+    Raises UserError, without repeating it, when the config holds a key where its variable's name should stand.
+    """
     ref = parse_model(teacher.model)
+    if teacher.api_key_env is not None and _no_name(teacher.api_key_env):
+        raise UserError(
+            f"`api_key_env` of {teacher.model} is no name of an environment variable, such as OPENAI_API_KEY. If it is the key "
+            "itself: take it out of distil.yaml, type `export OPENAI_API_KEY=...` and write api_key_env: OPENAI_API_KEY."
+        )
     return teacher.api_key_env or (HOSTS[ref.prefix].api_key_env if ref.prefix in HOSTS else None)
+
+
+def _no_name(text: str) -> bool:
+    """No name at all, or a long one that mixes small letters and digits as keys do."""
+    mixed = any(sign.islower() for sign in text) and any(sign.isdigit() for sign in text)
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is None or (len(text) >= 20 and mixed)
 
 
 def api_key(teacher: TeacherConfig, environ: Mapping[str, str]) -> str | None:

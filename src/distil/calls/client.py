@@ -83,6 +83,7 @@ class Client:
         if self._stats is None:
             raise RuntimeError("the client is used outside `async with`")
         stats = self._stats
+        stats.held_by_cap = self._budget.waiting
         stats.limit = sum(teacher.gate.limit for teacher in self._teachers.values())
         rates = [teacher.gate.rate_limit for teacher in self._teachers.values()]
         known = [rate for rate in rates if rate is not None]

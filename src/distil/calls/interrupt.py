@@ -1,6 +1,7 @@
 """Ctrl-C while requests are on the wire: the first stops the asking and lets them finish, for they are paid; the second cuts.
 
-Without it every request in flight is cut off, may be billed all the same, and counts against the cap. Used by `Client.map`.
+Without it every request in flight is cut off, may be billed all the same, and counts against the cap. SIGTERM, with which
+clusters and containers end a job, is taken in the same way. Used by `Client.map`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ from types import FrameType
 
 @contextmanager
 def patient(stop: Callable[[], int]) -> Iterator[None]:
-    """Inside, the first SIGINT calls `stop` in the event loop; it returns how many requests are still on the wire.
+    """Inside, the first SIGINT or SIGTERM calls `stop` in the event loop; it returns how many requests are on the wire.
 
-    Does nothing outside the main thread, or where SIGINT is ignored.
+    Does nothing outside the main thread, or where a signal is ignored.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is first:
+                signal.signal(number, handler)
 
     def ask_to_stop() -> None:
         waiting = stop()
@@ -34,12 +41,12 @@ def patient(stop: Callable[[], int]) -> Iterator[None]:
             sys.stderr.flush()
 
     def first(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
+        restore()
         loop.call_soon_threadsafe(ask_to_stop)
 
-    signal.signal(signal.SIGINT, first)
+    for number in before:
+        signal.signal(number, first)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is first:
-            signal.signal(signal.SIGINT, before)
+        restore()

@@ -36,6 +36,8 @@ class Stats:
         """Dollars that attempts without an answer may have cost."""
         self.limit = 0
         """Requests at once that are allowed now, over all teachers."""
+        self.held_by_cap = 0
+        """Requests that wait until the most that they may cost fits under the dollar cap."""
         self.rate_limit: float | None = None
         """Requests a second that are allowed now, over all teachers; None: no limit is known."""
         self._recent: deque[tuple[int, int]] = deque()

@@ -46,4 +46,6 @@ class Display:
         if stats.answered:
             rate = f", {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
             parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {stats.limit:,}{rate})")
+        if stats.held_by_cap:
+            parts.append(f"{stats.held_by_cap:,} wait for the dollar cap")
         return ", ".join(parts)
