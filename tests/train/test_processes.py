@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from distil.errors import Interrupted, UserError
+from distil.errors import Interrupted, UserError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
 from distil.runs.manifest import stage_state
-from distil.train import stage
+from distil.train import launch, stage
 from distil.train.launch import known_error
 from distil.train.work import Job
 from distil.train.worker import job_to_json, main
@@ -42,11 +43,59 @@ def test_two_processes_learn_what_one_learns(bench: Bench, changes: dict[str, An
         torch.testing.assert_close(two_model[key], value, atol=5e-4, rtol=1e-3, msg=key)
 
 
+TIGHT = """
+import os, sys, torch
+from distil.train import student, worker
+original = student.objective
+def tight(model, task, batch):
+    if os.environ["RANK"] == "1" and batch.input_ids.numel() > int(os.environ["TIGHT"]):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return original(model, task, batch)
+student.objective = tight
+sys.exit(worker.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def tight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """tight(200): the second process runs out of memory with more than 200 tokens a pass."""
+
+    def limit(tokens: int) -> None:
+        (tmp_path / "tight_worker.py").write_text(TIGHT)
+        monkeypatch.setattr(launch, "WORKER", "tight_worker")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("TIGHT", str(tokens))
+
+    return limit
+
+
+def test_memory_that_runs_out_in_one_process_makes_the_passes_of_all_smaller(
+    bench: Bench, tight: Callable[[int], None]
+) -> None:
+    section = quick(epochs=1, batch_size=12, micro_batch_tokens=1000, validation_examples=0)
+    stage.run(bench.project, section, bench.student, name="roomy")
+    tight(200)
+    two = section.model_copy(update={"processes": 2})
+    result = stage.run(bench.project, two, bench.student, name="tight")
+    assert result.facts["micro_batch_tokens"] == 250
+    roomy, tighter = (weights(bench.project.model(name)) for name in ("roomy", "tight"))
+    for key, value in roomy.items():
+        torch.testing.assert_close(tighter[key], value, atol=5e-4, rtol=1e-3, msg=key)
+
+
+def test_memory_that_is_too_small_in_one_process_ends_all_with_what_to_change(
+    bench: Bench, tight: Callable[[int], None]
+) -> None:
+    tight(8)
+    with pytest.raises(WorkFailed, match=r"Memory ran out .*train\.micro_batch_tokens"):
+        stage.run(bench.project, quick(epochs=1, processes=2, validation_examples=0), bench.student, name="never")
+
+
 def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     write_json(path, job_to_json(Job(bench.project.root, "x", quick(max_length=40), bench.student)))
     assert main([str(path)]) == UserError.exit_code
-    error = known_error(read_json(path.with_suffix(".error.json")))
+    error = known_error(read_json(path.with_suffix(".error.0.json")))
     assert isinstance(error, UserError) and "longer than 40 tokens" in str(error)
     assert isinstance(known_error({"kind": "Interrupted", "message": "stopped"}), Interrupted)
 

@@ -40,6 +40,7 @@ def test_sft_lowers_the_loss_and_leaves_a_plain_folder_with_a_manifest(bench: Be
     found = lines(bench, "sft")
     losses = [line["loss"] for line in found if "loss" in line]
     assert len(losses) == 6 and losses[-1] < losses[0] and result.loss == losses[-1]
+    assert "kl" not in found[0]  # there is no teacher
     assert {"label", "agreement", "entropy", "tokens_per_second", "learning_rate", "grad_norm"} <= set(found[0])
     assert sum("eval_loss" in line for line in found) == 2
     folder = bench.project.stage("train", "sft")
@@ -65,7 +66,7 @@ def test_a_student_that_is_its_own_teacher_has_nothing_to_learn(bench: Bench) ->
     shares = [TeacherShare(model=bench.student.model)]
     stage.run(bench.project, section.model_copy(update={"teachers": shares}), bench.student, name="self")
     first = next(line for line in lines(bench, "self") if "loss" in line)
-    assert abs(first["loss"]) < 1e-5 and first["agreement"] == 1.0
+    assert abs(first["loss"]) < 1e-5 and first["agreement"] == 1.0 and abs(first["kl"]) < 1e-6
 
 
 def test_a_mixture_of_one_teacher_twice_is_that_teacher(bench: Bench) -> None:
@@ -164,6 +165,14 @@ def test_memory_that_is_too_small_for_one_example_says_what_to_change(
     monkeypatch.setattr(selfcheck, "check_training", lambda ready, thorough: [])
     with pytest.raises(WorkFailed, match=r"train\.micro_batch_tokens"):
         stage.run(bench.project, quick(validation_examples=0), bench.student, name="never")
+
+
+def test_a_student_named_relative_to_the_project_is_found_from_anywhere(bench: Bench) -> None:
+    stage.run(bench.project, quick(epochs=1), bench.student, name="first")
+    second = bench.student.model_copy(update={"model": "work/train/first/model"})
+    shares = [TeacherShare(model="local/work/train/first/model"), TeacherShare(model=bench.student.model)]
+    section = quick(epochs=1, method="logits", teachers=shares)
+    assert stage.run(bench.project, section, second, name="second").steps == 3
 
 
 # ---- wrong input, before the first step

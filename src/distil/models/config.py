@@ -13,7 +13,7 @@ class StudentConfig(Section):
     """Which small model learns, and how much of it."""
 
     model: str = "Qwen/Qwen3-0.6B"
-    """bundled/student, a folder in Hugging Face format, or a hub id."""
+    """bundled/student, a folder in Hugging Face format (also relative to the project), or a hub id."""
     adapter: Literal["lora"] | None = None
     """null trains all weights; lora trains small matrices beside them (less memory, a small file)."""
     quantization: Literal["4bit"] | None = None

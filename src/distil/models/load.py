@@ -51,7 +51,12 @@ class Lora:
 
 def quiet() -> None:
     """Silences transformers' own progress bars and advice: Distil shows one bar of its own."""
+    import warnings
+
     from transformers.utils import logging
+
+    libraries = r"(transformers|peft|accelerate)\."  # what they will rename is news for their developers, not for a user
+    warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()

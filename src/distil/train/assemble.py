@@ -244,6 +244,7 @@ def arguments(section: TrainConfig, folder: Path, device: torch.device, max_step
         dataloader_pin_memory=False,
         dataloader_num_workers=0,
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,  # constants; a pass that ran out of memory would leave the processes out of step
         **fsdp,
     )
 

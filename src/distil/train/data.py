@@ -90,11 +90,11 @@ def tokenise(
         labels = [IGNORED, *rendered.labels[1:]]  # nothing comes before the first token that could predict it
         kept.append(Tokenised(example.id, rendered.input_ids, labels, _prompt_length(labels), tuple(example.messages)))
     if lengths and (too_long == "error" or not kept):
+        rest = " (dropping them leaves none)" if too_long == "drop" else ", or set train.too_long: drop"
         raise UserError(
             f"{len(lengths):,} of {total:,} {label} are longer than {max_length:,} tokens (the longest: "
-            f"{max(lengths):,}), and an "
-            "answer is never cut. Raise train.max_length (up to the model's context), shorten the prompts, or set "
-            "train.too_long: drop."
+            f"{max(lengths):,}), and an answer is never cut. Raise train.max_length (up to the model's context), "
+            f"shorten the prompts{rest}."
         )
     return kept, len(lengths)
 

@@ -1,6 +1,8 @@
 """Several training processes on this machine through torch's own launcher, and their outcome brought back.
 
-Several machines: run torchrun or accelerate there yourself with worker.py (docs/training.md). Called by stage.py.
+As a module (`python -m distil.train.launch`) it is torchrun without the traceback of the launcher itself, because a child that
+makes a known mistake writes it down. Several machines: run torchrun or accelerate there yourself with worker.py
+(docs/training.md). Called by stage.py.
 """
 
 from __future__ import annotations
@@ -9,51 +11,56 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from distil import errors
 from distil.errors import DistilError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
 from distil.train.work import Job
-from distil.train.worker import LAUNCHED, job_to_json
+from distil.train.worker import LAUNCHED, fault_of, job_to_json
+
+WORKER = "distil.train.worker"
 
 
 def torchrun(job: Job) -> dict[str, Any]:
     """Runs the job in `section.processes` processes; returns the first one's facts or raises its error."""
     path = job.folder / "job.json"
     write_json(path, job_to_json(job))
-    result, fault = path.with_suffix(".result.json"), path.with_suffix(".error.json")
-    for old in (result, fault):
+    result = path.with_suffix(".result.json")
+    faults = [fault_of(path, rank) for rank in range(job.section.processes)]
+    for old in (result, *faults):
         old.unlink(missing_ok=True)
     command = [
         sys.executable,
         "-m",
-        "torch.distributed.run",
+        "distil.train.launch",
         "--standalone",
         f"--nproc-per-node={job.section.processes}",
         "-m",
-        "distil.train.worker",
+        WORKER,
         str(path),
     ]
     environment = {
         **os.environ,
         LAUNCHED: "1",
+        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torch's launcher tells of a child's end in forty lines
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(job.section.processes))),
     }
     child = subprocess.Popen(command, env=environment, stdout=sys.stderr)
     code = _wait(child)
     try:
-        if fault.exists():
-            raise known_error(read_json(fault))
+        for fault in faults:
+            if fault.exists():
+                raise known_error(read_json(fault))
         if code != 0 or not result.exists():
             raise WorkFailed(
                 f"A training process ended with code {code}; its own words are above. The last whole checkpoint is kept, "
-                "and the "
-                "next run goes on from it."
+                "and the next run goes on from it."
             )
         return dict(read_json(result))
     finally:
-        for used in (path, result, fault):
+        for used in (path, result, *faults):
             used.unlink(missing_ok=True)
 
 
@@ -75,3 +82,21 @@ def known_error(fault: dict[str, Any]) -> DistilError:
     kind = getattr(errors, fault["kind"], WorkFailed)
     error: DistilError = kind(fault["message"])
     return error
+
+
+def main(arguments: list[str]) -> int:
+    """torchrun's own entry; a child that failed without writing down why is told of on stderr."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    try:
+        run(parse_args(arguments))
+    except ChildFailedError as error:
+        if not any(fault_of(Path(arguments[-1]), rank).exists() for rank in error.failures):
+            sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

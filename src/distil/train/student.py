@@ -8,7 +8,7 @@ generation works in between. Used by trainer.py and selfcheck.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,17 @@ from torch import Tensor
 
 from distil.models.head import output_head
 from distil.objectives.fused import fused_linear_distillation
-from distil.objectives.reference import head_logits
+from distil.objectives.reference import head_logits, teacher_log_probs
 from distil.objectives.shift import next_token_rows
-from distil.objectives.targets import IGNORED, DenseTargets, LogitTargets, Targets
+from distil.objectives.targets import (
+    IGNORED,
+    DenseTargets,
+    LogitTargets,
+    MixtureTargets,
+    SampledTargets,
+    Targets,
+    TopKTargets,
+)
 from distil.train.batches import MicroBatch
 
 DIAGNOSED_ROWS = 256
@@ -162,23 +170,42 @@ def objective(model: Any, task: Task, batch: MicroBatch) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def diagnose(rows: Tensor, head: Head, labels: Tensor, targets: Targets | None) -> dict[str, Tensor]:
-    """Sums over an even sample of rows: `agreement` (student's top token = the teacher's, or the label), `entropy`,
-    `sampled`."""
+    """Sums over an even sample of rows: `agreement` (the student's top token is the teacher's, or the label where there is no
+    teacher), `entropy`, `sampled`; and where every teacher logit is known `kl` (KL(teacher || student) at temperature 1, in nats)
+    and `compared`, its rows."""
     count = rows.shape[0]
     chosen = torch.linspace(0, max(count - 1, 0), min(count, DIAGNOSED_ROWS), device=rows.device).long()
     logits = head.logits(rows[chosen].to(head.weight.dtype)).float()
     logprobs = torch.log_softmax(logits, -1)
     top = logits.argmax(-1)
-    expected = labels[chosen]
-    if isinstance(targets, DenseTargets):
-        teacher = head_logits(
-            targets.hidden[chosen], targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap
-        )
-        expected = teacher.argmax(-1)
-    elif isinstance(targets, LogitTargets):
-        expected = targets.logits[chosen].argmax(-1)
-    return {
-        "agreement": (top == expected).sum().float(),
+    found = {
         "entropy": -(logprobs.exp() * logprobs).sum(),
         "sampled": torch.tensor(float(len(chosen)), device=rows.device),
     }
+    expected = labels[chosen]
+    if isinstance(targets, TopKTargets | SampledTargets):
+        best = (targets.log_probs if isinstance(targets, TopKTargets) else targets.weights)[chosen]
+        ids = targets.ids[chosen]
+        expected = ids.gather(-1, best.masked_fill(ids < 0, -torch.inf).argmax(-1, keepdim=True))[:, 0]
+    elif targets is not None and len(chosen):
+        teacher = _teacher_log_probs(targets, chosen, logits.shape[-1])
+        expected = teacher.argmax(-1)
+        ours = torch.log_softmax(logits[:, : teacher.shape[-1]], -1)
+        found["kl"] = torch.nn.functional.kl_div(ours, teacher, reduction="sum", log_target=True)
+        found["compared"] = found["sampled"]
+    return found | {"agreement": (top == expected).sum().float()}
+
+
+def _teacher_log_probs(targets: Any, chosen: Tensor, size: int) -> Tensor:
+    """(n, V) at temperature 1 over the ids that teachers and student share."""
+    if isinstance(targets, MixtureTargets):
+        targets = replace(targets, teachers=tuple(_rows(teacher, chosen) for teacher in targets.teachers))
+    else:
+        targets = _rows(targets, chosen)
+    return teacher_log_probs(targets, min(size, targets.vocabulary), 1.0).float()
+
+
+def _rows(targets: DenseTargets | LogitTargets, chosen: Tensor) -> DenseTargets | LogitTargets:
+    if isinstance(targets, DenseTargets):
+        return replace(targets, hidden=targets.hidden[chosen].to(targets.weight.dtype))
+    return LogitTargets(targets.logits[chosen])

@@ -22,11 +22,15 @@ from transformers import Trainer, TrainingArguments
 from distil.errors import WorkFailed
 from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder
 from distil.train.data import Tokenised
+from distil.train.memory import ADVICE, Shortage, ran_out
 from distil.train.sources import NoSource, Source
 from distil.train.student import Task, Weights, counted, teach
 
 Rollouts = Callable[[Sequence[Tokenised], int], tuple[list[Tokenised], list[Tokenised]]]
-SUMS = ("loss", "distill", "label", "count", "tokens", "agreement", "entropy", "sampled")
+CAREFUL_STEPS = 3
+"""Steps after a start or a smaller micro-batch in which processes synchronise gradients apart from the real passes: by then the
+optimiser's moments and the longest passes have been in memory."""
+SUMS = ("loss", "distill", "label", "count", "tokens", "agreement", "entropy", "sampled", "kl", "compared")
 
 
 @dataclass
@@ -73,7 +77,7 @@ class DistilTrainer(Trainer):
         self.wishes, self.agreed = Wishes(), Wishes()
         self.micro_tokens = recipe.micro_tokens
         self.sums: dict[str, Tensor | float] = {}
-        self.seen_tokens = 0
+        self.seen_tokens = self.calm_steps = 0
         self._since = time.perf_counter()
 
     # ---- data
@@ -114,38 +118,53 @@ class DistilTrainer(Trainer):
         while True:
             try:
                 return self._whole_step(model, self._cut(fixed, rollouts))
-            except RuntimeError as error:
-                if not self._shrink(error, max(len(e.input_ids) for e in [*fixed, *rollouts])):
-                    raise
+            except Shortage:
                 model.zero_grad(set_to_none=True)
+            self._shrink(max(len(e.input_ids) for e in [*fixed, *rollouts]))
 
     def _whole_step(self, model: Any, passes: list[MicroBatch]) -> Tensor:
         model.train()
         count, most = self._agree(sum(p.learned for p in passes), len(passes))
-        while len(passes) < most:
+        several, silent = self.args.world_size > 1 and not self.is_fsdp_enabled, 0
+        if several and self.calm_steps < CAREFUL_STEPS:
+            silent = 1  # gradients are then synchronised by a pass of its own that needs next to no memory
+        while len(passes) < most + silent:
             passes.append(placeholder(self.examples[0], packing=self.recipe.packing, pad_id=self.pad_id))
         scale = self.args.world_size / max(count, 1)  # wrappers average gradients over processes
         diagnose = (self.state.global_step + 1) % max(int(self.args.logging_steps), 1) == 0
         total = torch.zeros((), device=self.args.device)
         sums: dict[str, Tensor | float] = {}
+        short = False
         for number, batch in enumerate(passes):
             last = number == len(passes) - 1
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                out = self._forward(model, batch, diagnose and number == 0)
-                self.accelerator.backward(out["loss"] * scale)
+            if last and number and several:
+                self._any_short(short)
+            if short:
+                continue  # the others go on until they are asked
+            try:
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                    out = self._forward(model, batch, diagnose and number == 0)
+                    self.accelerator.backward(out["loss"] * scale)
+            except RuntimeError as error:
+                short = self._short(error, in_a_collective=self.is_fsdp_enabled or (several and last))
+                continue
             total += out["loss"].detach() * scale
             for name, part in out.items():
                 sums[name] = sums.get(name, 0.0) + part.detach()
             sums["count"] = sums.get("count", 0.0) + batch.learned
-            sums["tokens"] = sums.get("tokens", 0.0) + batch.tokens
+            sums["tokens"] = sums.get("tokens", 0.0) + (batch.tokens if batch.learned else 0)
+        self._finish(total, sums)
+        return total
+
+    def _finish(self, total: Tensor, sums: dict[str, Tensor | float]) -> None:
         if not torch.isfinite(total):
             raise WorkFailed(
                 f"The loss became {float(total)} at step {self.state.global_step + 1}. Lower train.learning_rate, raise "
-                "train.warmup, or set train.bf16: false; the last checkpoint is whole, and the next run goes on from it."
+                "train.warmup, or set train.bf16: false, and run again (with other settings a training starts anew)."
             )
+        self.calm_steps += 1
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        return total
 
     def _forward(self, model: Any, batch: MicroBatch, diagnose: bool) -> dict[str, Tensor]:
         batch = batch.to(self.args.device)
@@ -170,21 +189,39 @@ class DistilTrainer(Trainer):
         self.agreed = Wishes(bool(rows[:, 2].any()), bool(rows[0, 3]))  # the first process holds the clock
         return int(rows[:, 0].sum()), int(rows[:, 1].max())
 
-    def _shrink(self, error: RuntimeError, longest: int) -> bool:
-        """After out-of-memory: half the tokens a pass for the same step. False for another error; WorkFailed when none
-        is left."""
-        memory = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-        if not memory:
-            return False
-        if self.args.world_size > 1 or self.micro_tokens <= longest:
+    # ---- when memory runs out
+
+    def _short(self, error: RuntimeError, *, in_a_collective: bool) -> bool:
+        """True: this process waits for the others to hear of it. Raises Shortage when it is alone, WorkFailed when the others
+        already wait for it inside a collective, and any other error as it is."""
+        if not ran_out(error):
+            raise error
+        if in_a_collective:
             raise WorkFailed(
-                f"Memory ran out with {self.micro_tokens:,} tokens a pass (the longest text has {longest:,}). Lower "
-                "train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, and run again."
+                f"Memory ran out with {self.micro_tokens:,} tokens a pass, while the other processes waited for this one's "
+                f"share. {ADVICE}"
             ) from error
-        self.micro_tokens = max(self.micro_tokens // 2, longest)
+        if self.args.world_size == 1:
+            raise Shortage
+        return True
+
+    def _any_short(self, short: bool) -> None:
+        """Raises Shortage in every process when memory ran out in any. One small collective."""
+        mine = torch.tensor([[int(short)]], device=self.args.device)
+        if bool(self.accelerator.gather(mine).any()):
+            raise Shortage
+
+    def _shrink(self, longest: int) -> None:
+        """Half the tokens a pass for the same step, in all processes. WorkFailed when no smaller pass is left."""
+        if self.args.world_size > 1:
+            longest = int(self.accelerator.gather(torch.tensor([longest], device=self.args.device)).max())
+        if self.micro_tokens <= longest:
+            raise WorkFailed(
+                f"Memory ran out with {self.micro_tokens:,} tokens a pass (the longest text has {longest:,}). {ADVICE}"
+            )
+        self.micro_tokens, self.calm_steps = max(self.micro_tokens // 2, longest), 0
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return True
 
     # ---- what is measured
 
@@ -239,9 +276,11 @@ class DistilTrainer(Trainer):
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """Sums -> loss, distill (with T^2) and label a learned token; agreement and entropy a diagnosed token."""
+    """Sums -> loss, distill (with T^2) and label a learned token; agreement, entropy and kl (T = 1) a diagnosed token."""
     count, sampled = max(sums["count"], 1.0), sums["sampled"]
     found = {name: sums[name] / count for name in ("loss", "distill", "label")}
     if sampled:
         found |= {"agreement": sums["agreement"] / sampled, "entropy": sums["entropy"] / sampled}
+    if sums["compared"]:
+        found["kl"] = sums["kl"] / sums["compared"]
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,21 @@ class Job:
     def folder(self) -> Path:
         return Project(self.root).stage("train", self.name)
 
+    def placed(self) -> Job:
+        """The same with models that are named relative to the project as whole paths; other folders and hub ids as they are."""
+        section, student, teacher = self.section, self.student, self.teacher
+        shares = [share.model_copy(update={"model": self._place(share.model)}) for share in section.teachers]
+        return replace(
+            self,
+            section=section.model_copy(update={"teachers": shares}),
+            student=student.model_copy(update={"model": self._place(student.model)}),
+            teacher=teacher and teacher.model_copy(update={"model": self._place(teacher.model)}),
+        )
+
+    def _place(self, ref: str) -> str:
+        folder = self.root / ref.removeprefix("local/")
+        return str(folder.resolve()) if folder.is_dir() else ref
+
     def fingerprint(self, train: list[Tokenised]) -> str:
         """Hash of all that a checkpoint depends on; a checkpoint of another hash is not resumed."""
         settings = self.section.model_dump(
@@ -74,6 +89,7 @@ def prepare(job: Job) -> Prepared:
     from distil.train.sources import CachedSource
     from distil.train.trainer import DistilTrainer, Recipe
 
+    job = job.placed()
     project, section = Project(job.root), job.section
     _seed_everything(section.seed)  # before the student is loaded: a fresh adapter is drawn
     student = assemble.load_student(job.student, section, assemble.device_of_process())
@@ -154,14 +170,17 @@ def train_student(job: Job) -> dict[str, Any]:
     """Trains, saves model/ (and adapter/), and returns facts for the manifest. Raises Interrupted after Ctrl-C,
     with a checkpoint."""
     from distil.models.load import quiet
+    from distil.train.memory import memory_told
     from distil.train.recorder import Recorder, whole_checkpoints
     from distil.train.selfcheck import before_training
 
     started = time.perf_counter()
     quiet()
-    ready = prepare(job)
-    trainer = ready.trainer
-    checks = before_training(ready)
+    job = job.placed()
+    with memory_told("the models were loaded and checked"):
+        ready = prepare(job)
+        trainer = ready.trainer
+        checks = before_training(ready)
     first = trainer.is_world_process_zero()
     resume = _resume_from(job, ready.train, first, trainer.accelerator.wait_for_everyone)
     if first:
@@ -181,7 +200,7 @@ def train_student(job: Job) -> dict[str, Any]:
         )
         recorder.trainer = trainer
         trainer.add_callback(recorder)
-        with recorder.catching_interrupts():
+        with recorder.catching_interrupts(), memory_told("the student learned"):
             outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if recorder.interrupted:
         kept = whole_checkpoints(job.folder / "checkpoints")

@@ -46,19 +46,23 @@ def job_from_json(value: dict[str, Any]) -> Job:
     )
 
 
+def fault_of(path: Path, rank: int) -> Path:
+    """Where process `rank` writes why it ended."""
+    return path.with_suffix(f".error.{rank}.json")
+
+
 def main(arguments: list[str]) -> int:
-    """Trains and writes JOB.result.json; a known error goes to JOB.error.json and its exit code back to the launcher."""
+    """Trains and writes JOB.result.json; a known error goes to JOB.error.RANK.json and its exit code back to the launcher."""
     path = Path(arguments[0])
-    first = int(os.environ.get("RANK", "0")) == 0
+    rank = int(os.environ.get("RANK", "0"))
     try:
         facts = train_student(job_from_json(read_json(path)))
     except DistilError as error:
-        if first:
-            write_json(path.with_suffix(".error.json"), {"kind": type(error).__name__, "message": str(error)})
+        write_json(fault_of(path, rank), {"kind": type(error).__name__, "message": str(error)})
         return error.exit_code
     finally:
         _leave()
-    if first:
+    if rank == 0:
         write_json(path.with_suffix(".result.json"), facts)
         if LAUNCHED not in os.environ:  # nobody else is there to write the stage's manifest
             from distil.train.stage import adopt

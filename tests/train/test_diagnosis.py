@@ -1,0 +1,29 @@
+"""What metrics.jsonl says about student and teacher."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from distil.objectives import LogitTargets, MixtureTargets, SampledTargets, TopKTargets
+from distil.train.student import Head, diagnose
+
+
+def test_agreement_is_with_the_teacher_whatever_form_its_word_has() -> None:
+    weight = torch.eye(5) * 9.0
+    head = Head(weight, None, 1.0, None)
+    rows, labels = torch.eye(5)[[2, 3]], torch.tensor([0, 0])  # the student says 2, then 3
+    teacher = torch.zeros(2, 5).index_fill(1, torch.tensor([2]), 6.0)  # the teacher says 2 twice
+    ids, scores = torch.tensor([[4, 2, -1], [2, 1, -1]]), torch.tensor([[0.1, 0.9, 9.0], [0.7, 0.3, 9.0]])
+    forms = [
+        LogitTargets(teacher),
+        MixtureTargets((LogitTargets(teacher), LogitTargets(torch.zeros(2, 5))), (2.0, 1.0)),
+        TopKTargets(ids, scores.log(), torch.tensor([-9.0, -9.0])),
+        SampledTargets(ids, scores),
+    ]
+    found = [diagnose(rows, head, labels, form) for form in forms]
+    assert [float(one["agreement"]) for one in found] == [1.0] * 4 and float(found[0]["sampled"]) == 2
+    p, q = torch.log_softmax(teacher, -1), torch.log_softmax(rows @ weight.T, -1)
+    assert float(found[0]["kl"]) == pytest.approx(float((p.exp() * (p - q)).sum()), rel=1e-5)
+    assert "kl" in found[1] and "kl" not in found[2] and "kl" not in found[3]
+    assert float(diagnose(rows, head, labels, None)["agreement"]) == 0
