@@ -94,6 +94,11 @@ class Client:
         """The request's key in the ledger: known before anything is sent. Raises UserError."""
         return self._teacher(request.model).identify(request).key
 
+    def check(self, request: Request) -> None:
+        """Whether it could be sent, before any work is done: raises UserError without its key, its price, or a known model."""
+        teacher = self._teacher(request.model)
+        teacher.ready(request, teacher.identify(request))
+
     async def complete(self, request: Request) -> Reply:
         """The answer to one request, from the ledger or paid for; durable before it is returned.
 

@@ -72,7 +72,7 @@ def check(ledger: Path, model: TeacherConfig) -> None:
         from distil.calls.client import Client
 
         async with Client(ledger=ledger, teachers=[model]) as client:
-            client.key(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
+            client.check(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
 
     asyncio.run(identify())
 
