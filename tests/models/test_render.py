@@ -82,6 +82,18 @@ def test_an_answer_that_cannot_be_located_is_a_loud_error() -> None:
         render(tokenizer, messages)
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_template_that_changes_the_answer_is_a_loud_error(marked: bool) -> None:
+    def changing(how: str) -> Any:
+        template = CHATML if marked else CHATML_WITHOUT_MARKERS
+        return tiny_tokenizer(template=template.replace("(message['content'] or '')", f"(message['content'] | {how})"))
+
+    trims = changing("trim")
+    assert learned(trims, render(trims, chat(("user", "a"), ("assistant", " [1,  2]\n")))) == "[1,  2]<|im_end|>"
+    with pytest.raises(UserError, match=r"changes the answer: it shows 'YES.*, and the answer is 'Yes'"):
+        render(changing("upper"), chat(("user", "a"), ("assistant", "Yes")))
+
+
 def test_a_conversation_must_end_with_an_answer_and_fit() -> None:
     tokenizer = tiny_tokenizer()
     with pytest.raises(UserError, match="must end with an assistant turn"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,30 @@ def test_memory_that_is_too_small_in_one_process_ends_all_with_what_to_change(
     tight(8)
     with pytest.raises(WorkFailed, match=r"Memory ran out .*train\.micro_batch_tokens"):
         stage.run(bench.project, quick(epochs=1, processes=2, validation_examples=0), bench.student, name="never")
+
+
+def test_the_first_interrupt_asks_two_processes_to_save_and_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = quick(epochs=200, processes=2, validation_examples=0)
+    metrics = bench.project.stage("train", "long") / "metrics.jsonl"
+
+    class Pressed(subprocess.Popen):  # type: ignore[type-arg]
+        """Somebody presses Ctrl-C once, after the first steps."""
+
+        pressed = False
+
+        def wait(self, timeout: float | None = None) -> int:
+            while not self.pressed and self.poll() is None:
+                time.sleep(0.05)
+                if metrics.exists() and metrics.stat().st_size:
+                    Pressed.pressed = True
+                    raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(launch.subprocess, "Popen", Pressed)
+    with pytest.raises(Interrupted, match=r"1 checkpoint kept"):
+        stage.run(bench.project, section, bench.student, name="long")
+    left = {path.name for path in bench.project.stage("train", "long").iterdir()}
+    assert not {name for name in left if name.startswith("job")}
 
 
 def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, tmp_path: Path) -> None:

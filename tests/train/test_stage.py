@@ -14,7 +14,7 @@ from distil.models.load import load
 from distil.runs.manifest import stage_state
 from distil.train import assemble, stage
 from distil.train.config import TeacherShare, TrainConfig
-from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_tokenizer
+from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_model, tiny_tokenizer
 from tests.train.conftest import Bench
 
 QUICK: dict[str, Any] = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 4, "log_steps": 1, "warmup": 0.0}
@@ -187,6 +187,15 @@ def test_answers_longer_than_the_context_are_an_error_with_counts(bench: Bench) 
         stage.run(bench.project, quick(max_length=4000), bench.student, name="x")
     result = stage.run(bench.project, quick(max_length=84, too_long="drop", epochs=1), bench.student, name="short")
     assert 0 < result.facts["dropped_for_length"] < 12
+
+
+def test_a_tokenizer_with_more_ids_than_the_student_has_rows_is_an_error(bench: Bench, own_student: Path) -> None:
+    tiny_model(vocab_size=270).save_pretrained(own_student)
+    student = bench.student.model_copy(update={"model": str(own_student)})
+    with pytest.raises(
+        UserError, match=r"ids up to \d+ \(it has 320 tokens\), but the student's embedding has only 270 rows"
+    ):
+        stage.run(bench.project, quick(), student, name="x")
 
 
 def test_no_examples_and_no_references_are_errors(bench: Bench) -> None:

@@ -58,10 +58,26 @@ def render(
             f"The chat template shows {len(spans)} assistant turns where the conversation has {len(weights)}: the answers "
             "can't be located. Give the tokenizer a template with {% generation %} markers around the assistant's text."
         )
+    _check_kept(text[slice(*spans[-1])], chat[-1].get("content"))
     rendered = _tokens(tokenizer, text, [s for s, weight in zip(spans, weights, strict=True) if weight])
     if max_length is not None and len(rendered.input_ids) > max_length:
         raise UserError(f"A conversation has {len(rendered.input_ids)} tokens, more than the {max_length} allowed.")
     return rendered
+
+
+def _check_kept(shown: str, answer: Any) -> None:
+    """The last answer must stand in the text as it was given, but for spaces and line breaks, which templates trim."""
+    wanted = str(answer or "")
+    if "".join(wanted.split()) not in "".join(shown.split()):
+        raise UserError(
+            f"The chat template changes the answer: it shows {_short(shown)}, and the answer is {_short(wanted)}. The student "
+            "would learn other words than the teacher's. Give the tokenizer a template that shows the assistant's content as it is "
+            "(some drop reasoning in <think> tags: leave that out of the answers, or use a template that keeps it)."
+        )
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:50]} ... {text[-25:]}")
 
 
 def render_prompt(tokenizer: Any, messages: Chat, *, tools: list[dict[str, Any]] | None = None) -> list[int]:

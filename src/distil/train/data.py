@@ -99,6 +99,17 @@ def tokenise(
     return kept, len(lengths)
 
 
+def require_known_ids(examples: Iterable[Tokenised], rows: int, tokens: int) -> None:
+    """rows: of the model's embedding; tokens: of its tokenizer. Raises UserError when an example has an id without a row."""
+    highest = max((max(example.input_ids) for example in examples), default=0)
+    if highest >= rows:
+        raise UserError(
+            f"The tokenizer gives the examples ids up to {highest:,} (it has {tokens:,} tokens), but the student's embedding has "
+            f"only {rows:,} rows: the two do not belong together. Use the tokenizer that came with the model, or enlarge the "
+            "model with resize_token_embeddings and save both in one folder."
+        )
+
+
 def _prompt_length(labels: Sequence[int]) -> int:
     """Where the last run of learned tokens starts."""
     end = len(labels)

@@ -11,6 +11,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +43,17 @@ def torchrun(job: Job) -> dict[str, Any]:
         WORKER,
         str(path),
     ]
+    stop = path.with_suffix(".stop")
     environment = {
         **os.environ,
-        LAUNCHED: "1",
+        LAUNCHED: str(stop),
         "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torch's launcher tells of a child's end in forty lines
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(job.section.processes))),
     }
-    child = subprocess.Popen(command, env=environment, stdout=sys.stderr)
-    code = _wait(child)
+    stop.unlink(missing_ok=True)
+    # Its own session: a terminal's Ctrl-C must not reach torch's launcher, which would kill the processes in mid-step.
+    child = subprocess.Popen(command, env=environment, stdout=sys.stderr, start_new_session=True)
+    code = _wait(child, stop)
     try:
         for fault in faults:
             if fault.exists():
@@ -60,17 +65,19 @@ def torchrun(job: Job) -> dict[str, Any]:
             )
         return dict(read_json(result))
     finally:
-        for used in (path, result, *faults):
+        for used in (path, result, stop, *faults):
             used.unlink(missing_ok=True)
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Waits; Ctrl-C goes to the children (once each), which save and end by themselves."""
+def _wait(child: subprocess.Popen[bytes], stop: Path) -> int:
+    """Waits. The first Ctrl-C asks all processes to save and end after the running step, the second one ends them at once."""
     while True:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
+            if stop.exists():
+                child.send_signal(signal.SIGINT)
+            stop.touch()
 
 
 def _threads(processes: int) -> int:
@@ -86,16 +93,27 @@ def known_error(fault: dict[str, Any]) -> DistilError:
 
 def main(arguments: list[str]) -> int:
     """torchrun's own entry; a child that failed without writing down why is told of on stderr."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         run(parse_args(arguments))
     except ChildFailedError as error:
         if not any(fault_of(Path(arguments[-1]), rank).exists() for rank in error.failures):
             sys.stderr.write(f"{error}\n")
         return 1
+    except SignalException:
+        return 1
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """Ends this launcher and its processes when `distil train` itself has been killed: nobody would wait for them."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,12 @@ class Recorder(TrainerCallback):
         checkpoint_minutes: float,
         checkpoint_steps: int | None,
         patience: int | None,
+        stop: Path | None = None,
     ) -> None:
         self.folder, self.bar = folder, bar
         self.every_s, self.every_steps, self.patience = checkpoint_minutes * 60, checkpoint_steps, patience
         self.trainer: DistilTrainer | None = None
+        self.stop = stop
         self.interrupted = False
         self._saved_at = self._started = time.monotonic()
 
@@ -58,7 +60,7 @@ class Recorder(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Says what this process wishes; the step agrees on it with the others."""
         wishes = self._trainer.wishes
-        wishes.stop = wishes.stop or self.interrupted
+        wishes.stop = wishes.stop or self.interrupted or (self.stop is not None and self.stop.exists())
         wishes.save = time.monotonic() - self._saved_at >= self.every_s
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

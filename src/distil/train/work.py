@@ -23,7 +23,7 @@ from distil.runs.jsonl import read_json, write_json
 from distil.train import assemble
 from distil.train.attention import can_pack
 from distil.train.config import TrainConfig
-from distil.train.data import Tokenised, load_examples, marked_text, tokenise
+from distil.train.data import Tokenised, load_examples, marked_text, require_known_ids, tokenise
 from distil.train.student import causal_model, untaught
 
 REMEMBERED_BYTES = {True: 512 << 20, False: 4 << 30}
@@ -159,6 +159,8 @@ def _data(project: Project, section: TrainConfig, student: Any) -> tuple[list[To
         validation, _ = tokenise(
             student.tokenizer, held_out, max_length=limit, too_long=section.too_long, label="validation examples"
         )
+    rows = causal_model(student.model).get_input_embeddings().weight.shape[0]
+    require_known_ids([*train, *validation], rows, len(student.tokenizer))
     if section.early_stopping is not None and not validation:
         raise UserError(
             "train.early_stopping needs validation examples, and there are none. Set curate.validation above 0."
@@ -166,9 +168,9 @@ def _data(project: Project, section: TrainConfig, student: Any) -> tuple[list[To
     return train, validation, dropped
 
 
-def train_student(job: Job) -> dict[str, Any]:
-    """Trains, saves model/ (and adapter/), and returns facts for the manifest. Raises Interrupted after Ctrl-C,
-    with a checkpoint."""
+def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
+    """Trains, saves model/ (and adapter/), and returns facts for the manifest. Raises Interrupted with a checkpoint after Ctrl-C,
+    or after the step at which the file `stop` appears."""
     from distil.models.load import quiet
     from distil.train.memory import memory_told
     from distil.train.recorder import Recorder, whole_checkpoints
@@ -197,6 +199,7 @@ def train_student(job: Job) -> dict[str, Any]:
             checkpoint_minutes=job.section.checkpoint_minutes,
             checkpoint_steps=job.section.checkpoint_steps,
             patience=job.section.early_stopping,
+            stop=stop,
         )
         recorder.trainer = trainer
         trainer.add_callback(recorder)

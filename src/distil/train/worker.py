@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from distil.calls.config import TeacherConfig
-from distil.errors import DistilError
+from distil.errors import DistilError, Interrupted
 from distil.models.config import StudentConfig
 from distil.runs.jsonl import read_json, write_json
 from distil.train.config import TrainConfig
 from distil.train.work import Job, train_student
 
 LAUNCHED = "DISTIL_LAUNCHED"
-"""Set by launch.py, which waits for the result itself."""
+"""Set by launch.py, which waits for the result itself, to the file that asks the training to save and end."""
 
 
 def job_to_json(job: Job) -> dict[str, Any]:
@@ -54,17 +54,19 @@ def fault_of(path: Path, rank: int) -> Path:
 def main(arguments: list[str]) -> int:
     """Trains and writes JOB.result.json; a known error goes to JOB.error.RANK.json and its exit code back to the launcher."""
     path = Path(arguments[0])
-    rank = int(os.environ.get("RANK", "0"))
+    rank, launched = int(os.environ.get("RANK", "0")), os.environ.get(LAUNCHED)
     try:
-        facts = train_student(job_from_json(read_json(path)))
+        facts = train_student(job_from_json(read_json(path)), stop=Path(launched) if launched else None)
     except DistilError as error:
         write_json(fault_of(path, rank), {"kind": type(error).__name__, "message": str(error)})
+        if launched and isinstance(error, Interrupted):
+            return 0  # all end by themselves; a code would make torch's launcher kill the one that still saves
         return error.exit_code
     finally:
         _leave()
     if rank == 0:
         write_json(path.with_suffix(".result.json"), facts)
-        if LAUNCHED not in os.environ:  # nobody else is there to write the stage's manifest
+        if not launched:  # nobody else is there to write the stage's manifest
             from distil.train.stage import adopt
 
             adopt(job_from_json(read_json(path)), facts)
