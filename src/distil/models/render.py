@@ -71,8 +71,8 @@ def _check_kept(shown: str, answer: Any) -> None:
     if "".join(wanted.split()) not in "".join(shown.split()):
         raise UserError(
             f"The chat template changes the answer: it shows {_short(shown)}, and the answer is {_short(wanted)}. The student "
-            "would learn other words than the teacher's. Give the tokenizer a template that shows the assistant's content as it is "
-            "(some drop reasoning in <think> tags: leave that out of the answers, or use a template that keeps it)."
+            "would learn other words than the teacher's. Give the tokenizer a template that shows the assistant's content as it "
+            "is (some drop reasoning in <think> tags: leave that out of the answers, or use a template that keeps it)."
         )
 
 
