@@ -55,7 +55,9 @@ def quiet() -> None:
 
     from transformers.utils import logging
 
-    libraries = r"(transformers|peft|accelerate)\."  # what they will rename is news for their developers, not for a user
+    libraries = (
+        r"(transformers|peft|accelerate)\."  # what they will rename is news for their developers, not for a user
+    )
     warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
 
     logging.disable_progress_bar()
