@@ -15,14 +15,14 @@ import torch
 
 from distil.errors import UserError
 from distil.models.load import load, load_tokenizer
-from distil.records import Sampling
-from distil.runs.jsonl import read_examples
+from distil.records import Answer, Message, Prompt, Sampling
+from distil.runs.jsonl import read_examples, write_records
 from distil.train import stage
 from distil.train.assemble import same_tokenizer
 from distil.train.config import TeacherShare
 from distil.train.crosstokenizer import CrossTokenizerSource, TokenBytes, same_text_spans
 from distil.train.data import Tokenised
-from distil.train.rollouts import Rollouts
+from distil.train.rollouts import Rollouts, unanswered
 from distil.train.server import Address, top_k_of_rows
 from tests.tiny import CORPUS, tiny_model, tiny_tokenizer, write_tiny_splits
 from tests.train.conftest import Bench
@@ -214,6 +214,27 @@ def test_rollouts_are_drawn_by_seed_and_step_and_hold_no_labels_of_the_old_answe
     assert 10 < len(written) < 30 and len(fixed) + len(written) == 40
     assert all(e.input_ids == [1, 2, 3, 50, 51, 52] and e.labels == [-100] * 3 + [50, 51, 52] for e in written)
     assert rollouts(examples, step=4) == (fixed, written) != rollouts(examples, step=5)
+
+
+def test_prompts_without_an_answer_are_written_by_the_student_and_none_of_the_test_side_is(bench: Bench) -> None:
+    asked = [Message(role="user", content=f"My order {number} is late") for number in range(6)]
+    held_out = next(read_examples(bench.project.split("test")))
+    prompts = [Prompt.make([message]) for message in asked]
+    prompts[1] = prompts[1].model_copy(update={"split": "test"})
+    prompts[2] = Prompt.make(held_out.prompt_messages)
+    said = {"teacher": "t", "sampling": Sampling(), "text": "", "finish_reason": "stop", "call_id": "c"}
+    answer = Answer(id="a", prompt_id=prompts[3].id, **said)
+    write_records(bench.project.prompts, prompts)
+    write_records(bench.project.answers, [answer])
+    tokenizer = load_tokenizer(bench.student.model)
+    found = unanswered(bench.project, tokenizer, 256)
+    assert [e.id for e in found] == [prompts[number].id for number in (0, 4, 5)]
+    rollouts = Rollouts(lambda p, s, n: [[7]] * len(p), share=0.0, sampling=Sampling(), context=256, seed=0)
+    fixed, written = rollouts(found, step=0)
+    assert not fixed and len(written) == 3 and all(e.learned == 1 and e.messages for e in written)
+    section = quick(method="on_policy", epochs=1, rollout_unanswered=True)
+    result = stage.run(bench.project, section, bench.student, name="more", teacher=bench.teacher)
+    assert result.examples == 12 + 3
 
 
 def test_a_served_student_writes_the_rollouts(bench: Bench) -> None:

@@ -13,7 +13,8 @@ class TeacherShare(Section):
     """One teacher of a mixture."""
 
     model: str
-    """A local model: bundled/teacher, a folder, local/PATH or a hub id. Same tokenizer as the student."""
+    """A local model: bundled/teacher, a folder (also relative to the project), local/PATH or a hub id. Same tokenizer as the
+    student."""
     weight: float = Field(default=1.0, gt=0)
     """Its share of the mixture; shares are scaled to sum to 1."""
 
@@ -87,6 +88,8 @@ class TrainConfig(Section):
     """Shard weights, gradients and optimiser over the processes (FSDP2); false: each holds all of them (DDP)."""
     on_policy_share: float = Field(default=0.5, ge=0, le=1)
     """on_policy: share of examples whose text the student writes itself (GKD's lambda); the others keep the fixed answer."""
+    rollout_unanswered: bool = False
+    """on_policy: the student also writes to the project's prompts that have no answer yet (new ones, or what the budget left)."""
     rollout_temperature: float = Field(default=1.0, ge=0, le=2)
     """on_policy: how the student samples."""
     rollout_tokens: int | None = Field(default=None, ge=1)

@@ -56,6 +56,8 @@ class CrossTokenizerSource:
         limit = context_length(causal_model(self.teacher.model))
         groups = 0
         for example in examples:
+            if not example.learned:
+                continue  # a prompt that the student will answer
             theirs, spans = self._align(example)
             groups += len(spans)
             if limit is not None and len(theirs.input_ids) > limit:

@@ -13,7 +13,10 @@ from typing import Any
 
 from distil.models.generate import generate
 from distil.models.load import Loaded, context_length
-from distil.records import Message, Sampling
+from distil.models.render import render_prompt
+from distil.records import Answer, Message, Prompt, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records
 from distil.train.data import IGNORED, Tokenised
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
@@ -40,15 +43,18 @@ class Rollouts:
         self.context, self.seed, self.decode = context, seed, decode
 
     def __call__(self, examples: Sequence[Tokenised], step: int) -> tuple[list[Tokenised], list[Tokenised]]:
-        """(fixed, written by the student); an empty text leaves its example fixed."""
-        chosen = [e for e in examples if self._draw(step, e.id) < self.share and self._has_room(e)]
+        """(fixed, written by the student); an empty text leaves its example fixed, or out where it has no answer."""
+        chosen = [e for e in examples if self._writes(e, step) and self._has_room(e)]
         if not chosen:
-            return list(examples), []
+            return [e for e in examples if e.learned], []
         prompts = [e.input_ids[: e.prompt_length] for e in chosen]
         texts = self.write(prompts, self.sampling, self._seed(step, chosen[0].id))
         written = [_rollout(e, text, self.decode) for e, text in zip(chosen, texts, strict=True) if text]
         done = {example.id for example in written}
-        return [e for e in examples if e.id not in done], written
+        return [e for e in examples if e.learned and e.id not in done], written
+
+    def _writes(self, example: Tokenised, step: int) -> bool:
+        return not example.learned or self._draw(step, example.id) < self.share
 
     def _has_room(self, example: Tokenised) -> bool:
         return self.context is None or example.prompt_length < self.context
@@ -61,9 +67,37 @@ class Rollouts:
         return self._seed(step, example_id) / (1 << 56)
 
 
+def unanswered(project: Project, tokenizer: Any, max_length: int | None) -> list[Tokenised]:
+    """Prompts of the project without an answer, as examples that teach nothing until the student has written theirs.
+
+    Left out: what a teacher has answered (also what curate dropped), prompts of the user's own test and validation side, those
+    of a group or with a text that lies there after curate, and those that leave no room for an answer. Not compared by
+    similarity as curate does: a prompt that is only nearly a test prompt stays in.
+    """
+    answered = {row.prompt_id for row in read_records(project.answers, Answer)} if project.answers.exists() else set()
+    held_out = [
+        e for side in ("test", "validation") if project.split(side).exists() for e in read_examples(project.split(side))
+    ]
+    groups = {e.group for e in held_out if e.group is not None}
+    texts = {_said(e.prompt_messages) for e in held_out}
+    found = []
+    for prompt in read_records(project.prompts, Prompt):
+        own = prompt.split in (None, "train") and prompt.group not in groups and _said(prompt.messages) not in texts
+        if prompt.id in answered or not own:
+            continue
+        ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
+        if max_length is None or len(ids) < max_length:
+            found.append(Tokenised(prompt.id, ids, [IGNORED] * len(ids), len(ids), tuple(prompt.messages)))
+    return found
+
+
+def _said(messages: Sequence[Message]) -> str:
+    return " ".join(" ".join(m.text for m in messages if m.role != "system").split()).casefold()
+
+
 def _rollout(example: Tokenised, text: list[int], decode: Decoder | None) -> Tokenised:
     prompt = example.input_ids[: example.prompt_length]
-    messages = example.messages[:-1]
+    messages = example.messages[:-1] if example.learned else example.messages
     if decode is not None:  # earlier answers are context: nothing of them is learned from a rollout
         before = [m.model_copy(update={"weight": 0}) if m.role == "assistant" else m for m in messages]
         messages = (*before, Message(role="assistant", content=decode(text)))

@@ -115,6 +115,8 @@ def _note_inputs(stage: StageRun, job: Job) -> None:
     stage.reads(project.split("train"))
     if project.split("validation").exists():
         stage.reads(project.split("validation"))
+    if job.section.method == "on_policy" and job.section.rollout_unanswered:
+        stage.reads(project.prompts)
     cached = job.section.method != "sft" and job.section.signal == "cached"
     if cached and (project.signals / "manifest.json").exists():
         stage.reads(project.signals / "manifest.json")

@@ -24,6 +24,7 @@ from distil.train import assemble
 from distil.train.attention import can_pack
 from distil.train.config import TrainConfig
 from distil.train.data import Tokenised, load_examples, marked_text, require_known_ids, tokenise
+from distil.train.rollouts import unanswered
 from distil.train.student import causal_model, untaught
 
 REMEMBERED_BYTES = {True: 512 << 20, False: 4 << 30}
@@ -113,7 +114,9 @@ def prepare(job: Job) -> Prepared:
     )
     remembered = _remember(job, source, recipe, student, [*train, *validation])
     arguments = assemble.arguments(section, job.folder, student.device, job.max_steps, bool(validation))
-    trainer = DistilTrainer(student.model, arguments, recipe, train, validation, student.tokenizer)
+    wanted = section.method == "on_policy" and section.rollout_unanswered
+    alone = unanswered(project, student.tokenizer, assemble.max_length(section, student.model)) if wanted else []
+    trainer = DistilTrainer(student.model, arguments, recipe, [*train, *alone], validation, student.tokenizer)
     return Prepared(student, trainer, recipe, train, validation, dropped, remembered)
 
 
@@ -184,7 +187,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
         trainer = ready.trainer
         checks = before_training(ready)
     first = trainer.is_world_process_zero()
-    resume = _resume_from(job, ready.train, first, trainer.accelerator.wait_for_everyone)
+    resume = _resume_from(job, trainer.examples, first, trainer.accelerator.wait_for_everyone)
     if first:
         job.folder.mkdir(parents=True, exist_ok=True)
         marked = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
@@ -217,7 +220,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
         "steps": int(outcome.global_step),
         "seconds": round(time.perf_counter() - started, 2),
         "training_seconds": round(float(outcome.metrics.get("train_runtime", 0.0)) + ready.remembered_seconds, 2),
-        "examples": len(ready.train),
+        "examples": len(trainer.examples),
         "dropped_for_length": ready.dropped,
         "tokens_seen": int(trainer.seen_tokens),
         "final": _last(history, "loss"),
