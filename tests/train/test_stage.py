@@ -151,6 +151,33 @@ def test_memory_that_runs_out_halves_the_pass_and_changes_nothing_else(
         torch.testing.assert_close(tighter[key], value, atol=2e-4, rtol=1e-3, msg=key)
 
 
+def test_gradients_are_complete_with_the_last_pass_of_a_step_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import Accelerator
+
+    complete: list[bool] = []
+    original = Accelerator.backward
+
+    def backward(self: Any, loss: Any, **kwargs: Any) -> None:
+        complete.append(self.sync_gradients)  # DeepSpeed's engine steps the optimiser where this is true
+        original(self, loss, **kwargs)
+
+    monkeypatch.setattr(Accelerator, "backward", backward)
+    stage.run(bench.project, quick(epochs=1, micro_batch_tokens=1, validation_examples=0), bench.student, name="cut")
+    assert complete == ([False] * 3 + [True]) * 3
+
+
+def test_zero_stage_three_is_refused() -> None:
+    from types import SimpleNamespace
+
+    from distil.train.trainer import require_whole_head
+
+    require_whole_head(SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
+    with pytest.raises(UserError, match="stage 3 shards the output layer"):
+        require_whole_head(SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
+
+
 def test_memory_that_is_too_small_for_one_example_says_what_to_change(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

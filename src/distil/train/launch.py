@@ -7,6 +7,7 @@ makes a known mistake writes it down. Several machines: run torchrun or accelera
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -47,7 +48,6 @@ def torchrun(job: Job) -> dict[str, Any]:
     environment = {
         **os.environ,
         LAUNCHED: str(stop),
-        "LOGLEVEL": os.environ.get("LOGLEVEL", "CRITICAL"),  # torch's launcher tells of a child's end in forty lines
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(job.section.processes))),
     }
     stop.unlink(missing_ok=True)
@@ -97,6 +97,7 @@ def main(arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    logging.disable(logging.ERROR)  # this launcher's own lines about children that end; theirs are not touched
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         run(parse_args(arguments))

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 
-from distil.errors import WorkFailed
+from distil.errors import UserError, WorkFailed
 from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder
 from distil.train.data import Tokenised
 from distil.train.memory import ADVICE, Shortage, ran_out
@@ -71,6 +71,7 @@ class DistilTrainer(Trainer):
         super().__init__(
             model=model, args=args, train_dataset=list(train), eval_dataset=list(validation), processing_class=tokenizer
         )
+        require_whole_head(self.accelerator.state)
         self.examples, self.held_out = list(train), list(validation)
         self.recipe = recipe
         self.pad_id = int(tokenizer.pad_token_id)
@@ -125,7 +126,8 @@ class DistilTrainer(Trainer):
     def _whole_step(self, model: Any, passes: list[MicroBatch]) -> Tensor:
         model.train()
         count, most = self._agree(sum(p.learned for p in passes), len(passes))
-        several, silent = self.args.world_size > 1 and not self.is_fsdp_enabled, 0
+        sharded, silent = self.is_fsdp_enabled or self.is_deepspeed_enabled, 0
+        several = self.args.world_size > 1 and not sharded
         if several and self.calm_steps < CAREFUL_STEPS:
             silent = 1  # gradients are then synchronised by a pass of its own that needs next to no memory
         while len(passes) < most + silent:
@@ -141,12 +143,13 @@ class DistilTrainer(Trainer):
                 self._any_short(short)
             if short:
                 continue  # the others go on until they are asked
+            self.accelerator.sync_gradients = last  # DeepSpeed's engine would step the optimiser after every pass
             try:
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     out = self._forward(model, batch, diagnose and number == 0)
                     self.accelerator.backward(out["loss"] * scale)
             except RuntimeError as error:
-                short = self._short(error, in_a_collective=self.is_fsdp_enabled or (several and last))
+                short = self._short(error, in_a_collective=sharded or (several and last))
                 continue
             total += out["loss"].detach() * scale
             for name, part in out.items():
@@ -193,13 +196,12 @@ class DistilTrainer(Trainer):
 
     def _short(self, error: RuntimeError, *, in_a_collective: bool) -> bool:
         """True: this process waits for the others to hear of it. Raises Shortage when it is alone, WorkFailed when the others
-        already wait for it inside a collective, and any other error as it is."""
+        already wait for it inside a collective (so always with FSDP and DeepSpeed), and any other error as it is."""
         if not ran_out(error):
             raise error
         if in_a_collective:
             raise WorkFailed(
-                f"Memory ran out with {self.micro_tokens:,} tokens a pass, while the other processes waited for this one's "
-                f"share. {ADVICE}"
+                f"Memory ran out with {self.micro_tokens:,} tokens a pass, where a step can't be begun again. {ADVICE}"
             ) from error
         if self.args.world_size == 1:
             raise Shortage
@@ -273,6 +275,16 @@ class DistilTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def require_whole_head(state: Any) -> None:
+    """state: accelerate's. Raises UserError for DeepSpeed's ZeRO stage 3."""
+    plugin = getattr(state, "deepspeed_plugin", None)
+    if plugin is not None and plugin.zero_stage == 3:
+        raise UserError(
+            "DeepSpeed's ZeRO stage 3 shards the output layer that the loss reads, which is not offered. Set zero_stage: 2, "
+            "or shard the weights with FSDP2 (train.fsdp: true, or accelerate's FSDP config)."
+        )
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
