@@ -162,3 +162,18 @@ def test_no_connection_is_told_in_plain_words(
     gone = teacher(server, base_urls=["http://127.0.0.1:9/v1"])
     with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1:9: connection refused\. Check the network"):
         with_client(tmp_path, [gone], lambda client: client.complete(ask()))
+
+
+def test_a_full_flex_tier_does_not_slow_down_what_goes_on_at_the_standard_price(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
+    server.delay_s = 0.02
+    server.trouble_for = lambda seen: wire.SHED if b'"service_tier":"flex"' in seen.raw else None
+
+    async def work(client: Client) -> None:
+        asked = (ask(f"question {number}", tier="flex", flex_full="standard") for number in range(120))
+        assert all(isinstance(result, Reply) for _, result in await all_of(client, asked))
+        assert client.stats.limit >= 8
+
+    with_client(tmp_path, [teacher(server, limits=Limits(concurrency=16))], work)

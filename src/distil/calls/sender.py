@@ -88,9 +88,12 @@ class Sender:
         outcome = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
         self._replicas.done(replica)
         fault = outcome.fault
+        refused = fault.kind if fault is not None and fault.kind in REFUSALS else None
+        if refused == "shed" and request.flex_full == "standard":
+            refused = None  # goes on at the standard price: a full flex tier is no reason to slow that down
         self.gate.leave(
             entry,
-            fault.kind if fault is not None and fault.kind in REFUSALS else None,
+            refused,
             replica.provider.limits(reply.headers),
             fault.retry_after_s if fault is not None else None,
         )

@@ -197,6 +197,7 @@ class Work:
             usd_total=spent,
             uncertain_requests=uncertain.requests,
             uncertain_usd=uncertain.usd,
+            cap_usd=self._budget_usd,
             reasons=reasons(read_records(failures.path, Failure)),
             terms=tuple(terms),
         )
