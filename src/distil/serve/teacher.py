@@ -12,7 +12,7 @@ from typing import Any
 
 from distil.calls.config import TeacherConfig
 from distil.errors import BudgetReached, DistilError, UserError
-from distil.records import Sampling
+from distil.records import Message, Sampling
 from distil.serve.wire import Answered, Asked, BadRequest, EngineFailed
 
 
@@ -29,9 +29,17 @@ class Teacher:
     async def start(self) -> None:
         """Opens the client. Raises UserError for an unknown model, a missing key or an unknown price."""
         from distil.calls.client import Client
+        from distil.calls.request import Request
 
         client = Client(ledger=self._ledger, teachers=[self._config], budget_usd=self._budget)
         self._client = await self._stack.enter_async_context(client)
+        try:
+            client.check(
+                Request(model=self.name, messages=[Message(role="user", content="?")], sampling=self._config.sampling)
+            )
+        except DistilError:
+            await self._stack.aclose()
+            raise
 
     async def stop(self) -> None:
         """Closes the client once the calls under way are done."""
