@@ -7,6 +7,7 @@ vocabulary. Not the tests: these run with the user's own models and data where t
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from distil.objectives.reference import reference_distillation
 from distil.objectives.targets import DIVERGENCES, DenseTargets, LogitTargets, MixtureTargets
 from distil.objectives.vocabulary import teacher_mass_outside
 from distil.runs.artifacts import Project
-from distil.train.batches import MicroBatch, micro_batches
+from distil.train.batches import MicroBatch, StepSampler, micro_batches
 from distil.train.data import Tokenised, marked_text
 from distil.train.student import causal_model, counted
 
@@ -42,8 +43,12 @@ def run(project: Project, config: Any | None = None) -> list[Check]:
         return checks
     from distil.train.work import Job, prepare
 
-    ready = prepare(Job(project.root, "selfcheck", config.train, config.student, config.teachers[0]))
-    return [*checks, *check_training(ready, thorough=True)]
+    # One step: a teacher is then asked about the checked examples alone, not once about all.
+    job = Job(project.root, ".selfcheck", config.train, config.student, config.teachers[0], max_steps=1)
+    try:
+        return [*checks, *check_training(prepare(job), thorough=True)]
+    finally:
+        shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def before_training(ready: Any) -> list[Check]:
@@ -133,7 +138,7 @@ def check_training(ready: Any, *, thorough: bool) -> list[Check]:
     if outside is not None:
         checks.append(outside)
     if thorough:
-        checks.append(_cut_differently(trainer, examples))
+        checks += [_cut_differently(trainer, examples), _two_processes(trainer, examples)]
     return checks
 
 
@@ -203,3 +208,18 @@ def _cut_differently(trainer: Any, examples: list[Tokenised]) -> Check:
     spread = (max(losses) - min(losses)) / max(abs(losses[0]), 1e-6)
     tolerance = 1e-4 if next(trainer.model.parameters()).dtype == torch.float32 else 3e-2
     return Check("cutting a step differently changes nothing", spread < tolerance, f"relative spread {spread:.1e}")
+
+
+def _two_processes(trainer: Any, examples: list[Tokenised]) -> Check:
+    """The shares of two processes of a step hold every example once, and their losses add up to the loss of one process."""
+    options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
+    lengths = [len(example.input_ids) for example in examples]
+    shares = [next(iter(StepSampler(lengths, len(examples), 0, rank, 2))) for rank in range(2)]
+    whole, count = _loss(trainer, micro_batches(examples, 10**9, **options))
+    parts = [_loss(trainer, micro_batches([examples[i] for i in share], 10**9, **options)) for share in shares if share]
+    off = abs(sum(total for total, _ in parts) - whole) / max(abs(whole), 1e-6)
+    tolerance = 1e-4 if next(trainer.model.parameters()).dtype == torch.float32 else 3e-2
+    same_tokens = sum(n for _, n in parts) == count
+    return Check(
+        "two processes learn what one learns", same_tokens and off < tolerance, f"relative difference {off:.1e}"
+    )
