@@ -20,6 +20,9 @@ def remarks(first: Ask, teachers: Sequence[TeacherConfig], samples: int, root: P
         if left_out:
             # Settings that a model refuses are not sent; silence about that would be a lie about how it was asked.
             yield f"{teacher.model} takes no {', '.join(left_out)}: left out of the requests."
+        ref = parse_model(teacher.model)
+        if ref.prefix == "local" and not (root / ref.name).exists():
+            yield f"{teacher.model}: there is no folder {root / ref.name}, so it is looked for on the Hugging Face hub."
         if samples > 1 and teacher.sampling.temperature == 0 and "temperature" not in left_out:
             yield (
                 f"{teacher.model} is asked {samples} times for each prompt at temperature 0: the answers will hardly differ, and "
