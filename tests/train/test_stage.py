@@ -292,3 +292,10 @@ def test_a_trained_student_is_exported_and_compared_on_held_out_prompts(bench: B
     assert done.parity["prompts"] == 2 and done.parity["greedy_equal"] == 1.0
     assert dict(done.rows())["same greedy answers"] == "100%"
     assert (tmp_path / "out" / "chat_template.jinja").exists()
+    file = exporting.run(bench.project, "sft", kind="gguf", dtype="f32")
+    assert file.path == bench.project.stage("train", "sft") / "gguf" / "sft-f32.gguf" and file.path.stat().st_size
+    assert file.parity["greedy_equal"] == 1.0 and file.parity["shape_equal"]
+    named = exporting.run(bench.project, "sft", kind="gguf", out=tmp_path / "mine.gguf")
+    assert named.path == tmp_path / "mine.gguf" and named.path.is_file()
+    with pytest.raises(UserError, match="is there already"):
+        exporting.run(bench.project, "sft", kind="gguf", out=tmp_path / "mine.gguf")

@@ -239,6 +239,8 @@ def arguments(section: TrainConfig, folder: Path, device: torch.device, max_step
         save_strategy="no",
         save_total_limit=2,
         disable_tqdm=True,
+        log_level="error",  # or the Trainer talks again, of tied weights that a checkpoint holds once
+        log_level_replica="error",
         report_to=list(section.report_to) or "none",
         remove_unused_columns=False,
         dataloader_pin_memory=False,
