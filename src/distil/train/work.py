@@ -189,9 +189,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
     first = trainer.is_world_process_zero()
     resume = _resume_from(job, trainer.examples, first, trainer.accelerator.wait_for_everyone)
     if first:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        marked = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
-        (job.folder / "first_batch.txt").write_text("\n\n".join(marked) + "\n", encoding="utf-8")
+        _show_first(job.folder, ready)
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -232,6 +230,12 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
         "checks": [f"{check.name}: {check.detail}" for check in checks],
         **saved,
     }
+
+
+def _show_first(folder: Path, ready: Prepared) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    marked = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
+    (folder / "first_batch.txt").write_text("\n\n".join(marked) + "\n", encoding="utf-8")
 
 
 def _resume_from(job: Job, train: list[Tokenised], first: bool, wait: Callable[[], None]) -> Path | None:
