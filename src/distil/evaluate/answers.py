@@ -45,7 +45,7 @@ def gather(
     sampling = sampling_for(teacher.sampling, section.sampling)
     sources = [Source(name, str(project.model(name)), student.dtype)]
     if section.baseline:
-        sources.append(Source("base", student.model, student.dtype))
+        sources.append(Source("base", project.placed(student.model), student.dtype))
     answers = Answers({"teacher": _given(examples)}, {}, {}, {}, 0.0, [])
     usd = _second_answers(project, section, examples, teachers, answers) if section.ceiling else 0.0
     if not section.ceiling:
@@ -128,7 +128,7 @@ def _teacher_speed(
 ) -> None:
     ref = section.local_teacher
     if ref is None and teacher.model.startswith(("bundled/", "local/")):
-        ref = teacher.model.removeprefix("local/")
+        ref = project.placed(teacher.model).removeprefix("local/")
     if ref is None:
         return
     source = Source("teacher", ref, "auto")

@@ -118,6 +118,11 @@ class Project:
         manifests = self.stage("train").glob("*/manifest.json")
         return [m.parent.name for m in sorted(manifests, key=lambda m: m.stat().st_mtime)]
 
+    def placed(self, ref: str) -> str:
+        """A local model that is named relative to the project, as a whole path; other names as they are."""
+        folder = self.root / ref.removeprefix("local/")
+        return str(folder.resolve()) if folder.is_dir() else ref
+
     def relative(self, path: Path) -> str:
         """A path as the manifest names it: relative to the project where it lies inside, absolute otherwise."""
         resolved = path.resolve()

@@ -88,6 +88,7 @@ def build(
         raise UserError(
             f"{project.split(missing[0])} is not there. Run `distil curate` first, or leave {missing[0]} out of signals.splits."
         )
+    student = student and student.model_copy(update={"model": project.placed(student.model)})
     with _run(project, section, part) as run:
         if run is not None:
             for split in section.splits:
@@ -97,7 +98,7 @@ def build(
             from distil.signals.api import build_from_answers
 
             return _finish(project, build_from_answers(project, section, teacher, student), run)
-        ref = teacher.removeprefix("local/")
+        ref = project.placed(teacher).removeprefix("local/")
         source = Source(ref, teacher, section, student, temperature=temperature, seed=seed)
         rendered = render_all(source.tokenizer, curated(project, section.splits), source.limit)
         spec = source.spec

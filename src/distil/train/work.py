@@ -48,18 +48,14 @@ class Job:
 
     def placed(self) -> Job:
         """The same with models that are named relative to the project as whole paths; other folders and hub ids as they are."""
-        section, student, teacher = self.section, self.student, self.teacher
-        shares = [share.model_copy(update={"model": self._place(share.model)}) for share in section.teachers]
+        section, student, teacher, placed = self.section, self.student, self.teacher, Project(self.root).placed
+        shares = [share.model_copy(update={"model": placed(share.model)}) for share in section.teachers]
         return replace(
             self,
             section=section.model_copy(update={"teachers": shares}),
-            student=student.model_copy(update={"model": self._place(student.model)}),
-            teacher=teacher and teacher.model_copy(update={"model": self._place(teacher.model)}),
+            student=student.model_copy(update={"model": placed(student.model)}),
+            teacher=teacher and teacher.model_copy(update={"model": placed(teacher.model)}),
         )
-
-    def _place(self, ref: str) -> str:
-        folder = self.root / ref.removeprefix("local/")
-        return str(folder.resolve()) if folder.is_dir() else ref
 
     def fingerprint(self, train: list[Tokenised]) -> str:
         """Hash of all that a checkpoint depends on; a checkpoint of another hash is not resumed."""
