@@ -191,7 +191,8 @@ def main() -> None:
     parser.add_argument("--teacher", default="bundled/teacher")
     parser.add_argument("--peer-python", help="python of a venv with trl")
     parser.add_argument("--examples", type=int, default=960)
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), choices=list(CONTESTANTS), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -216,7 +217,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     times: dict[str, list[tuple[float, float]]] = {}
     for _ in range(options.repeats):
         for name, (_, extra, peer) in CONTESTANTS.items():
-            if peer and not options.peer_python:
+            if name not in options.only or (peer and not options.peer_python):
                 continue
             python = options.peer_python if peer else sys.executable
             command = [python, __file__, "--contestant", name, "--job", json.dumps({**common, **extra})]
@@ -245,7 +246,7 @@ def report(times: dict[str, list[tuple[float, float]]], tokens: int, examples: i
         ("distil sft", "TRL SFTTrainer, padding"),
         ("distil logits", "the article's loop"),
     ):
-        if peer in wall:
+        if peer in wall and ours in wall:
             print(
                 f"{ours}: {wall[peer] / wall[ours]:.2f} times {peer} by wall, {cpu[peer] / cpu[ours]:.2f} by CPU seconds"
             )
