@@ -17,7 +17,7 @@ from distil.calls.providers.compatible import CompatibleProvider
 from tests.calls.loopback import LoopbackProcess
 
 KILLS = 20
-PROMPTS = 1600  # enough that no process is done before it is killed, also on a quick machine
+PROMPTS = 5000
 
 
 def test_twenty_kills_under_faults_lose_nothing_and_ask_nothing_again_that_is_kept(tmp_path: Path) -> None:
