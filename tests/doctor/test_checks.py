@@ -59,6 +59,15 @@ def test_every_warning_has_a_reason_and_something_to_type(tmp_path: Path) -> Non
             assert finding.why and finding.fix, finding
 
 
+def test_a_note_on_several_students_is_one_finding(tmp_path: Path) -> None:
+    project = project_with(tmp_path)
+    for student in ("baseline", "sft"):
+        summary = project.stage("evaluate", student) / "summary.json"
+        write_json(summary, read_json(summary) | {"notes": ["There is no ceiling."]})
+    found = only(checks.run(project, BIG), "not measured")
+    assert sorted(found.seen.removesuffix(": There is no ceiling.").split(", ")) == ["baseline", "sft"]
+
+
 def test_few_examples_and_few_test_prompts_are_counted(tmp_path: Path) -> None:
     evidence = Evidence(project_with(tmp_path, train=60, test=40))
     few = data.enough_examples(evidence)

@@ -61,20 +61,23 @@ def readable_config(evidence: Evidence) -> Finding:
 
 
 def missing_evidence(evidence: Evidence) -> list[Finding]:
-    """What an evaluation could not measure, in its own words."""
+    """What an evaluation could not measure or what its figures can't carry, in its own words; once for all students."""
     name = "not measured"
-    notes = [f"{student}: {note}" for student, summary in evidence.summaries.items() for note in summary.notes]
     if not evidence.summaries:
         return [Finding(check=name, level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")]
-    if not notes:
+    students: dict[str, list[str]] = {}
+    for student, summary in evidence.summaries.items():
+        for note in summary.notes:
+            students.setdefault(note, []).append(student)
+    if not students:
         return [Finding(check=name, level="ok", seen="Ceiling, base and every metric were measured.")]
     return [
         Finding(
             check=name,
             level="warn",
-            seen=note,
-            why="Without the teacher's agreement with itself, a similarity can't be read.",
-            fix="distil evaluate",
+            seen=f"{', '.join(dict.fromkeys(names))}: {note}",
+            why="A figure that was not measured, or that any answer reaches, can't carry a decision.",
+            fix="distil report",
         )
-        for note in dict.fromkeys(notes)
+        for note, names in students.items()
     ]
