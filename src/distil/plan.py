@@ -16,7 +16,7 @@ from distil.calls.ledger import Ledger
 from distil.calls.prices import price_of
 from distil.collect.asks import plan_asks, tier_of
 from distil.collect.book import Book
-from distil.collect.forecast import forecast
+from distil.collect.forecast import forecasts
 from distil.collect.terms import terms_of_all
 from distil.config import Config
 from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
@@ -123,8 +123,7 @@ def choose_method(
 
 def _shape(model: str, root: Path | None) -> Shape | None:
     """Of local/PATH, too, where PATH starts at the project."""
-    folder = root / model.removeprefix("local/") if root is not None and model.startswith("local/") else None
-    return model_shape(str(folder) if folder is not None and folder.is_dir() else model)
+    return model_shape(Project(root).placed(model) if root is not None else model)
 
 
 def _tokens(prompt: Prompt) -> float:
@@ -147,12 +146,7 @@ def _collecting(
             advice.append(str(error).strip())
             return None, spent, *guess
         book = Book(ledger, teachers, project.root)
-        found = [
-            forecast(
-                teacher, tier, (a for a in plan_asks(project, teachers, section.samples) if a.teacher is teacher), book
-            )
-            for teacher, tier in zip(teachers, tiers, strict=True)
-        ]
+        found = forecasts(teachers, tiers, lambda: plan_asks(project, teachers, section.samples), book)
     usd = spent + sum(one.usd for one in found)
     if section.budget_usd is not None and usd > section.budget_usd:
         advice.append(

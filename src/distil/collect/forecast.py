@@ -6,7 +6,7 @@ Estimates, and says on how many answers they rest. Nothing is asked and no key i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from distil.calls.config import TeacherConfig
 from distil.calls.estimate import FIRST_BYTES_PER_TOKEN, Estimator
@@ -119,6 +119,16 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
         mean_output=seen.output / seen.count if seen.enough else output_tokens / max(seen.open, 1),
         basis=_basis(seen),
     )
+
+
+def forecasts(
+    teachers: Sequence[TeacherConfig], tiers: Sequence[Tier], asks: Callable[[], Iterator[Ask]], book: Book
+) -> list[Forecast]:
+    """One a teacher, in order. asks: makes the asks of all of them anew for each. Raises UserError for an unknown price."""
+    return [
+        forecast(teacher, tier, (ask for ask in asks() if ask.teacher is teacher), book)
+        for teacher, tier in zip(teachers, tiers, strict=True)
+    ]
 
 
 def _expected(seen: _Measured, teacher: TeacherConfig) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from distil.collect.book import Book
 from distil.collect.buying import Buyer
 from distil.collect.config import CollectConfig
 from distil.collect.display import Display
-from distil.collect.forecast import forecast
+from distil.collect.forecast import forecasts
 from distil.collect.rebuild import carry_over, from_ledger
 from distil.collect.remarks import remarks
 from distil.collect.result import CollectResult, reasons
@@ -165,10 +165,7 @@ class Work:
         """What is left to ask and what it will cost."""
         with Ledger(self._project.ledger) as ledger:
             book = Book(ledger, self._teachers, self._project.root)
-            found = [
-                forecast(teacher, tier, self._source(number), book)
-                for number, (teacher, tier) in enumerate(zip(self._teachers, self._tiers, strict=True))
-            ]
+            found = forecasts(self._teachers, self._tiers, self._asks, book)
             uncertain, spent = ledger.uncertain("collect"), ledger.spent("collect")
         return CollectResult(
             wanted=sum(one.wanted for one in found),
