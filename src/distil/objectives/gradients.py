@@ -61,11 +61,6 @@ class Distribution(NamedTuple):
     log_normaliser: Tensor
     """(R, 1)"""
 
-    @property
-    def log_probabilities(self) -> Tensor:
-        """(R, V), a new tensor."""
-        return self.logits - self.log_normaliser
-
 
 def distribution(logits: Tensor, probabilities: Tensor) -> Distribution:
     """softmax of (R, V) logits into `probabilities`; the logits are kept.

@@ -31,7 +31,7 @@ from distil.objectives.spans import (
 )
 from distil.train.batches import MicroBatch, pad
 from distil.train.data import IGNORED, Tokenised
-from distil.train.sources import Signal
+from distil.train.sources import Signal, recalled
 from distil.train.student import Head, Weights, causal_model, counted, hidden_rows
 
 
@@ -88,8 +88,9 @@ class CrossTokenizerSource:
     def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
         """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
         sides = [self._align(example, keep=not batch.rollout) for example in batch.examples]
-        if not batch.rollout and self._known and all(example.id in self._known for example in batch.examples):
-            hidden = torch.cat([self._known[example.id] for example in batch.examples])
+        known = recalled(self._known, batch)
+        if known is not None:
+            hidden = torch.cat(known)
         else:
             hidden = self._ask([side for side, _ in sides])
         targets = Head.of(causal_model(self.teacher.model)).dense(hidden)

@@ -7,7 +7,7 @@ loss of its own (crosstokenizer.py). It is not part of the student's graph. Made
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -57,6 +57,17 @@ class NoSource:
         return Signal()
 
 
+T = TypeVar("T")
+
+
+def recalled(known: dict[str, T], batch: MicroBatch) -> list[T] | None:
+    """What was remembered of each of a batch's examples, in order. None where one is unknown, and for rollouts: their texts
+    change under one id."""
+    if batch.rollout or not all(example.id in known for example in batch.examples):
+        return None
+    return [known[example.id] for example in batch.examples]
+
+
 class OnlineSource:
     """Teachers in this process. Their logits never exist as a whole: hidden states and head go to the fused loss."""
 
@@ -89,9 +100,9 @@ class OnlineSource:
 
     def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
         """Dense targets of one teacher, or the mixture of several."""
-        if not batch.rollout and self._known and all(example.id in self._known for example in batch.examples):
-            sides = zip(*(self._known[example.id] for example in batch.examples), strict=True)
-            rows = [torch.cat(side) for side in sides]
+        known = recalled(self._known, batch)
+        if known is not None:
+            rows = [torch.cat(side) for side in zip(*known, strict=True)]
         else:
             rows = self._ask(batch, keep)
         parts = [Head.of(teacher).dense(hidden) for teacher, hidden in zip(self.teachers, rows, strict=True)]
