@@ -24,7 +24,7 @@ GPU_PEAK_FLOPS = {  # dense bf16 from the vendors' data sheets
 }  # fmt: skip
 UNKNOWN_GPU_FLOPS = 70e12
 # What the fused loss holds of the logits at most: the budgets of objectives/chunks.py, on an accelerator and on a CPU.
-LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU = 2 << 30, 640 << 20
+LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU = 2 << 30, 448 << 20
 
 
 class Shape(NamedTuple):

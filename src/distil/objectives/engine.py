@@ -1,8 +1,8 @@
 """The one loop over chunks and blocks: losses, and gradients at once, so that nothing is projected twice.
 
 For each chunk of counted rows: project the student, read the teacher, overwrite the student's logits block by block with the
-gradient of both loss terms, and carry that back through the head. It is plain tensor code without autograd; `fused.py` gives it
-the face of a differentiable function, `dense.py` and `sparse.py` give it the teacher's side.
+gradient of both loss terms, and carry that back through the head. There is no autograd in it; `fused.py` gives it the face of a
+differentiable function, `dense.py` and `sparse.py` give it the teacher's side, `rows.py` does the elementwise work.
 """
 
 from __future__ import annotations
@@ -14,21 +14,8 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows, block_rows, chunk_rows
-from distil.objectives.gradients import Distribution, distribution
 from distil.objectives.heads import Head, HeadGradients, work_dtype
-
-
-class Objective(Protocol):
-    """The teacher's side of the distillation term (see `DenseObjective.load` and `.add` for the arguments)."""
-
-    @property
-    def chunk_buffers(self) -> int: ...
-
-    def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None: ...
-
-    def add(
-        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
-    ) -> Tensor: ...
+from distil.objectives.rows import RowKernel, row_kernel
 
 
 @dataclass(frozen=True)
@@ -38,6 +25,54 @@ class Terms:
     temperature: float
     distill_weight: float
     label_weight: float
+
+    @property
+    def pulls(self) -> tuple[float, float]:
+        """What dD/ds and softmax(T s) count in the gradient with respect to the tempered logits s; the label's own id
+        counts minus the second."""
+        return self.distill_weight * self.temperature**2, self.label_weight * self.temperature
+
+
+class Objective(Protocol):
+    """The teacher's side of the distillation term."""
+
+    @property
+    def chunk_buffers(self) -> int:
+        """Buffers of the size of a chunk's logits that this objective holds."""
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the logits are seen by the row kernel alone, once."""
+
+    def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
+        """Makes ready what the teacher says about the counted rows [start, stop)."""
+
+    def rows(
+        self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Divergences (R,) of the loaded rows in `block`, and the log-sum-exp (R, 1) of the logits at temperature 1.
+
+        logits: (R, V) of the student, tempered. With `differentiate` they become the gradient of both terms with respect to
+        them, but for the label's own id; else their content is lost.
+        """
+
+
+class LabelsAlone:
+    """No teacher."""
+
+    chunk_buffers = 0
+    one_pass = True
+
+    def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
+        """There is nothing to make ready."""
+
+    def rows(
+        self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
+    ) -> tuple[Tensor, Tensor]:
+        """As `Objective.rows`; the divergence is 0."""
+        by_row = logits.new_tensor([[0.0, terms.pulls[1]]]).expand(len(logits), 2) if differentiate else None
+        _, normaliser = kernel.student(logits, terms.temperature, by_row)
+        return logits.new_zeros(len(logits)), normaliser
 
 
 @dataclass(frozen=True)
@@ -59,7 +94,7 @@ class Pass:
 def run_pass(
     hidden: Tensor,
     head: Head,
-    objective: Objective | None,
+    objective: Objective,
     labels: Tensor,
     counted: Tensor,
     terms: Terms,
@@ -68,21 +103,20 @@ def run_pass(
 ) -> Pass:
     """One forward over the rows where `counted` (N,) is true; `wanted` says which of hidden, weight, bias need a gradient."""
     vocabulary = head.weight.shape[0]
-    buffers = Buffers(work_dtype(head.weight.dtype), hidden.device)
-    held = 1 + (objective.chunk_buffers if objective else 0)
-    rows = Rows(counted, chunk_rows(vocabulary, held, buffers.dtype, hidden.device, chunk_tokens))
+    dtype, device = work_dtype(head.weight.dtype), hidden.device
+    rows = Rows(counted, chunk_rows(vocabulary, 1 + objective.chunk_buffers, dtype, device, chunk_tokens))
     gradients = HeadGradients(head, rows.count, hidden.shape[1], wanted)
-    losses = torch.zeros(2, rows.count, dtype=buffers.dtype, device=hidden.device)  # distill, label
-    chunk = _Chunk(head, objective, terms, buffers, any(wanted))
-    for start, stop in rows.spans():
-        chunk_hidden = rows.take(hidden, start, stop)
-        logits = buffers.get("student", stop - start, vocabulary)
-        head.project(chunk_hidden, terms.temperature, logits)
-        if objective is not None:
+    losses = torch.zeros(2, rows.count, dtype=dtype, device=device)  # distill, label
+    with Buffers.kept(dtype, device) as buffers:
+        chunk = _Chunk(head, objective, terms, buffers, any(wanted))
+        for start, stop in rows.spans():
+            chunk_hidden = rows.take(hidden, start, stop)
+            logits = buffers.get("student", stop - start, vocabulary)
+            head.project(chunk_hidden, terms.temperature, logits)
             objective.load(rows, start, stop, buffers)
-        chunk.blocks(logits, rows.take(labels, start, stop), losses[:, start:stop])
-        if any(wanted):
-            gradients.add(logits, chunk_hidden, (start, stop), terms.temperature)
+            chunk.blocks(logits, rows.take(labels, start, stop), losses[:, start:stop])
+            if any(wanted):
+                gradients.add(logits, chunk_hidden, (start, stop), terms.temperature)
     distill = losses[0].sum() * terms.temperature**2
     label = losses[1].sum()
     total = terms.distill_weight * distill + terms.label_weight * label
@@ -93,65 +127,32 @@ def run_pass(
 class _Chunk:
     """What happens to a chunk of projected rows between the two pairs of matrix products."""
 
-    def __init__(
-        self, head: Head, objective: Objective | None, terms: Terms, buffers: Buffers, differentiate: bool
-    ) -> None:
+    def __init__(self, head: Head, objective: Objective, terms: Terms, buffers: Buffers, differentiate: bool) -> None:
         self.head = head
         self.objective = objective
         self.terms = terms
         self.buffers = buffers
         self.differentiate = differentiate
+        self.kernel = row_kernel(buffers)
+        self._whole = self.kernel.one_pass and objective.one_pass and head.softcap is None
 
     def blocks(self, logits: Tensor, labels: Tensor, losses: Tensor) -> None:
         """logits (C, V) as projected become their gradient (if wanted); losses (2, C) are filled in."""
         count, vocabulary = logits.shape
-        step = block_rows(vocabulary, logits.dtype, logits.device, count)
+        step = count if self._whole else block_rows(vocabulary, logits.dtype, logits.device, count)
         for start in range(0, count, step):
             block = slice(start, min(start + step, count))
             losses[0, block], losses[1, block] = self._block(block, logits[block], labels[block, None])
 
-    def _block(self, block: slice, logits: Tensor, labels: Tensor) -> tuple[Tensor | float, Tensor]:
-        rows, vocabulary = logits.shape
-        terms, buffers = self.terms, self.buffers
-        slope = gradient = None
+    def _block(self, block: slice, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        temperature, slope = self.terms.temperature, None
+        if self.differentiate and self.head.softcap is not None:
+            slope = self.buffers.get("slope", *logits.shape)
+        self.head.cap_(logits, temperature, slope)
+        answers = logits.gather(1, labels)
+        divergence, normaliser = self.objective.rows(block, logits, self.terms, self.kernel, self.differentiate)
         if self.differentiate:
-            gradient = buffers.get("gradient", rows, vocabulary)
-            if self.head.softcap is not None:
-                slope = buffers.get("slope", rows, vocabulary)
-        self.head.cap_(logits, terms.temperature, slope)
-        student = distribution(logits, buffers.get("q", rows, vocabulary))
-        label_loss = self._label_term(student, labels, gradient)
-        distill_loss: Tensor | float = 0.0
-        if self.objective is not None:
-            weight = terms.distill_weight * terms.temperature**2
-            distill_loss = self.objective.add(block, student, gradient, weight, buffers)
-        if gradient is not None and slope is not None:
-            torch.mul(gradient, slope, out=logits)
-        elif gradient is not None:
-            logits.copy_(gradient)
-        return distill_loss, label_loss
-
-    def _label_term(self, student: Distribution, labels: Tensor, gradient: Tensor | None) -> Tensor:
-        """Cross-entropy at temperature 1 of each row (R,); sets `gradient` to its part of dL/ds, s the tempered logits.
-
-        The logits are z = T s, so the probabilities at temperature 1 are q^T over their sum.
-        """
-        temperature = self.terms.temperature
-        scale = self.terms.label_weight * temperature
-        logits, q, log_normaliser = student
-        if temperature == 1.0:
-            if gradient is not None:
-                torch.mul(q, scale, out=gradient)
-        elif temperature == 2.0:  # the usual one: a product instead of an exponential
-            power_sum = torch.linalg.vecdot(q, q)[:, None]
-            log_normaliser = 2 * log_normaliser + power_sum.log()
-            if gradient is not None:
-                torch.mul(q, scale / power_sum, out=gradient).mul_(q)
-        else:
-            plain = torch.mul(logits, temperature, out=self.buffers.get("plain", *q.shape))
-            _, q, log_normaliser = distribution(plain, self.buffers.get("q1", *q.shape))
-            if gradient is not None:
-                torch.mul(q, scale, out=gradient)
-        if gradient is not None:
-            gradient.scatter_add_(1, labels, gradient.new_full(labels.shape, -scale))
-        return (log_normaliser - temperature * logits.gather(1, labels)).squeeze(1)
+            logits.scatter_add_(1, labels, logits.new_full(labels.shape, -self.terms.pulls[1]))
+        if slope is not None:
+            logits.mul_(slope)
+        return divergence, (normaliser - temperature * answers).squeeze(1)

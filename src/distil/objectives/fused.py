@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from distil.errors import UserError
 from distil.objectives.dense import DenseObjective
-from distil.objectives.engine import Objective, Pass, Terms, run_pass
+from distil.objectives.engine import LabelsAlone, Objective, Pass, Terms, run_pass
 from distil.objectives.gradients import Divergence, chosen_divergence
 from distil.objectives.heads import Head
 from distil.objectives.sparse import SampledObjective, TopKObjective
@@ -109,10 +109,10 @@ class _Job:
         self.count = done.count
         return done
 
-    def _objective(self, vocabulary: int) -> Objective | None:
+    def _objective(self, vocabulary: int) -> Objective:
         targets = self.targets
         if targets is None:
-            return None
+            return LabelsAlone()
         if isinstance(targets, TopKTargets):
             return TopKObjective(targets, self.divergence)
         if isinstance(targets, SampledTargets):

@@ -8,14 +8,13 @@ q = softmax(s) and g = dL/dq, the gradient with respect to the tempered logits i
 so one function that returns (L, q g) serves full rows of a vocabulary and the few outcomes of a top-k target alike. Working with
 d keeps probabilities that underflow out of every logarithm: log M is never log(probability sum). The formulas follow Agarwal et
 al. 2024 (GKD: jsd), Ko et al. 2024 (DistiLLM: skew), Wen et al. 2023 (tvd); `reference.py` has them in plain autograd form, and
-the tests compare both. Called by `dense.py` and `sparse.py`; it knows nothing of chunks, heads or temperature.
+the tests compare both. Called by `rows.py` and `sparse.py`; it knows nothing of chunks, heads or temperature.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,27 +48,6 @@ def chosen_divergence(name: str, beta: float = 0.5, alpha: float = 0.1) -> Diver
     if name.startswith("skew") and not 0.0 <= alpha < 1.0:
         raise UserError(f"{name} has alpha = {alpha:g}; expected 0 <= alpha < 1. The paper's value is alpha: 0.1.")
     return Divergence(name, beta, alpha)
-
-
-class Distribution(NamedTuple):
-    """Rows of a softmax: log probability = logits - log_normaliser."""
-
-    logits: Tensor
-    """(R, V)"""
-    probabilities: Tensor
-    """(R, V)"""
-    log_normaliser: Tensor
-    """(R, 1)"""
-
-
-def distribution(logits: Tensor, probabilities: Tensor) -> Distribution:
-    """softmax of (R, V) logits into `probabilities`; the logits are kept.
-
-    The normaliser is read off the result, without another exponential: the largest probability is exp(largest logit) / Z.
-    """
-    torch.softmax(logits, -1, out=probabilities)
-    largest, share = logits.amax(-1, keepdim=True), probabilities.amax(-1, keepdim=True)
-    return Distribution(logits, probabilities, largest - share.log_())
 
 
 def divergence_and_pull(divergence: Divergence, difference: Tensor, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows
-from distil.objectives.gradients import Distribution, Divergence, distribution, divergence_and_pull
+from distil.objectives.engine import Terms
+from distil.objectives.gradients import Divergence, divergence_and_pull
+from distil.objectives.rows import RowKernel
 from distil.objectives.targets import SampledTargets, TopKTargets
 
 LOWEST_LOG_MASS = -30.0  # e^-30 = 1e-13: stands for a stored mass of 0, whose logarithm no divergence can use
@@ -20,6 +22,7 @@ class TopKObjective:
     """Divergence between the distributions over k ids and "any other id"."""
 
     chunk_buffers = 0
+    one_pass = False
 
     def __init__(self, targets: TopKTargets, divergence: Divergence) -> None:
         self.targets = targets
@@ -38,31 +41,36 @@ class TopKObjective:
         )  # padding repeats the first id: taking it out twice is harmless
         self._absent = torch.cat([absent, absent.new_zeros(len(ids), 1)], -1)
 
-    def add(
-        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
-    ) -> Tensor:
-        """As `DenseObjective.add`."""
+    def rows(
+        self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
+    ) -> tuple[Tensor, Tensor]:
+        """As `Objective.rows`."""
         ids, absent, log_p = self._ids[block], self._absent[block], self._log_p[block]
-        kept = student.logits.gather(1, ids) - student.log_normaliser  # (R, K)
+        temperature = terms.temperature
+        kept = logits.gather(1, ids)  # (R, K)
         # The tail's mass as a sum over the tail: 1 - sum of the kept has no digits left where the tail is small.
-        # Each tail id's share of the tail, 0 on the kept ids:
-        rest = distribution(student.logits.scatter_(1, ids, -torch.inf), student.probabilities)
-        within_tail, tail = rest.probabilities, rest.log_normaliser - student.log_normaliser
-        coarse = torch.log_softmax(torch.cat([kept, tail], -1).masked_fill(absent, -torch.inf), -1)  # (R, K + 1)
+        tail, plain_tail = kernel.student(logits.scatter_(1, ids, -torch.inf), temperature, None)
+        outcomes = torch.cat([kept, tail], -1).masked_fill_(absent, -torch.inf)  # (R, K + 1)
+        coarse = torch.log_softmax(outcomes, -1)
+        plain = torch.cat([outcomes[:, :-1] * temperature, plain_tail], -1).logsumexp(-1, keepdim=True)
         outcome_p, outcome_q = log_p.exp(), coarse.exp()
         difference = (log_p - coarse).masked_fill_(absent, 0.0)
         loss, pull = divergence_and_pull(self.divergence, difference, outcome_p, outcome_q)
-        if gradient is not None:
+        if differentiate:
+            weight, label_scale = terms.pulls
             slope = (pull - outcome_q * pull.sum(-1, keepdim=True)).mul_(weight)
-            gradient.addcmul_(within_tail, slope[:, -1:])
-            gradient.scatter_add_(1, ids, slope[:, :-1])
-        return loss
+            of_tail = torch.cat([slope[:, -1:], (plain_tail - plain).exp_().mul_(label_scale)], -1)
+            kernel.student(logits, temperature, of_tail)
+            logits.scatter_(1, ids, (kept * temperature - plain).exp_().mul_(label_scale))
+            logits.scatter_add_(1, ids, slope[:, :-1])
+        return loss, plain
 
 
 class SampledObjective:
     """-sum_k w_k log q(id_k), whose expectation over the draws is the cross-entropy to p; minus the entropy where known."""
 
     chunk_buffers = 0
+    one_pass = True
 
     def __init__(self, targets: SampledTargets) -> None:
         self.targets = targets
@@ -77,14 +85,17 @@ class SampledObjective:
             weights.new_zeros(len(ids)) if entropy is None else rows.take(entropy, start, stop).to(weights.dtype)
         )
 
-    def add(
-        self, block: slice, student: Distribution, gradient: Tensor | None, weight: float, buffers: Buffers
-    ) -> Tensor:
-        """As `DenseObjective.add`; the gradient is (sum of w) q - w."""
+    def rows(
+        self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
+    ) -> tuple[Tensor, Tensor]:
+        """As `Objective.rows`; the gradient of the divergence is (sum of w) q - w."""
         ids, weights = self._ids[block], self._weights[block]
-        log_q = student.logits.gather(1, ids) - student.log_normaliser
-        loss = -(weights * log_q).sum(-1) - self._entropy[block]
-        if gradient is not None:
-            gradient.addcmul_(student.probabilities, weights.sum(-1, keepdim=True), value=weight)
-            gradient.scatter_add_(1, ids, weights * -weight)
-        return loss
+        weight, label_scale = terms.pulls
+        chosen, by_row = logits.gather(1, ids), None
+        if differentiate:
+            mass = weights.sum(-1, keepdim=True) * weight
+            by_row = torch.cat([mass, torch.full_like(mass, label_scale)], -1)
+        normaliser, plain = kernel.student(logits, terms.temperature, by_row)
+        if differentiate:
+            logits.scatter_add_(1, ids, weights * -weight)
+        return -(weights * (chosen - normaliser)).sum(-1) - self._entropy[block], plain
