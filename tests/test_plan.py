@@ -92,11 +92,22 @@ def test_the_price_is_that_of_the_tier_that_will_be_asked(tmp_path: Path) -> Non
     assert standard is not None and flex == cheapest == pytest.approx(standard / 2, rel=0.01)
 
 
-def test_a_local_teacher_s_folder_starts_at_the_project(tmp_path: Path) -> None:
-    project = project_with(tmp_path, 10)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").write_text(
+def folder_in(project: Path, name: str) -> None:
+    (project / name).mkdir()
+    (project / name / "config.json").write_text(
         '{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128, "vocab_size": 100}'
     )
+
+
+def test_a_local_teacher_s_folder_starts_at_the_project(tmp_path: Path) -> None:
+    project = project_with(tmp_path, 10)
+    folder_in(tmp_path, "mine")
     forecast = make(project, config(teachers=[{"model": "local/mine"}]), LAPTOP)
     assert forecast.method == "logits" and "licence" in forecast.terms[0]
+
+
+def test_a_student_s_folder_starts_at_the_project(tmp_path: Path) -> None:
+    project = project_with(tmp_path, 10)
+    folder_in(tmp_path, "mine")
+    forecast = make(project, config(student={"model": "mine"}), LAPTOP)
+    assert forecast.memory_gib is not None and forecast.training_hours is not None

@@ -69,7 +69,7 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     usd, spent, tokens_in, tokens_out = _collecting(project, config, prompts, advice)
     method, reasons = choose_method(config.teachers[0], len(prompts), machine, project.root)
     calls = len(prompts) * len(config.teachers) * config.collect.samples
-    shape = model_shape(config.student.model)
+    shape = _shape(config.student.model, project.root)
     tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
     hours, memory = _training(config, shape, tokens, machine, advice, project.root)
     _judge_data(len(prompts), config, usd, advice)
@@ -122,7 +122,7 @@ def choose_method(
 
 
 def _shape(model: str, root: Path | None) -> Shape | None:
-    """Of local/PATH, too, where PATH starts at the project."""
+    """Also of a folder, a student's or local/PATH, that is named relative to the project."""
     return model_shape(Project(root).placed(model) if root is not None else model)
 
 

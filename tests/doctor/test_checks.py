@@ -136,6 +136,20 @@ def test_too_little_memory_is_estimated_with_the_setting_that_fits(healthy: Proj
     assert "--set student.adapter=lora" in tight.fix and "GiB" in tight.seen
 
 
+def test_the_memory_of_folders_that_are_named_relative_to_the_project_is_estimated(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    text = (
+        "prompts: {path: x.jsonl}\nteachers: [{model: local/large}]\nstudent: {model: small}\ntrain: {method: logits}\n"
+    )
+    project.config.write_text(text, encoding="utf-8")
+    for name, hidden in (("large", 512), ("small", 64)):
+        (tmp_path / name).mkdir()
+        sizes = {"hidden_size": hidden, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 100}
+        write_json(tmp_path / name / "config.json", sizes)
+    found = training.out_of_memory(Evidence(project, BIG._replace(ram=GIB // 64)))
+    assert found.level == "problem" and "teacher" in found.seen
+
+
 def test_overfitting_is_seen_in_the_validation_curve_and_the_best_epoch_is_named(tmp_path: Path) -> None:
     project = Project(tmp_path)
     write_records(project.split("train"), [example(0, "q", "a", "train")])

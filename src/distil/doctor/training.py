@@ -17,14 +17,15 @@ def out_of_memory(evidence: Evidence) -> Finding:
     """The article: fine-tuning fails with OOM errors. An estimate for this machine, and the first fix that fits."""
     name = "out of memory"
     config = evidence.config
-    shape = model_shape(config.student.model) if config else None
+    placed = evidence.project.placed
+    shape = model_shape(placed(config.student.model)) if config else None
     if config is None or shape is None:
         what = "distil.yaml can't be read" if config is None else f"The size of {config.student.model} is unknown"
         return Finding(check=name, level="unknown", seen=f"{what}, so the memory can't be estimated.")
     half = evidence.machine.gpu_name is not None
     online = config.train.method != "sft" and config.train.signal == "online"
     teacher_ref = config.train.teachers[0].model if config.train.teachers else config.teachers[0].model
-    teacher = model_shape(teacher_ref) if online else None
+    teacher = model_shape(placed(teacher_ref)) if online else None
     need = training_memory(
         shape,
         micro_tokens=config.train.micro_batch_tokens or MICRO_TOKENS,
