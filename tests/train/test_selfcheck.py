@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,13 @@ def test_all_checks_pass_on_tensors_and_on_a_project(bench: Bench) -> None:
     assert not bench.project.stage("train", ".selfcheck").exists() and not bench.project.students()
     assert "two processes learn what one learns" in checks
     assert "cutting a step differently changes nothing" in checks and "the vocabularies fit" in checks
+
+
+def test_a_student_named_relative_to_the_project_is_checked(bench: Bench) -> None:
+    shutil.copytree(bench.student.model, bench.project.root / "mine")
+    student = bench.student.model_copy(update={"model": "mine"})
+    config = SimpleNamespace(train=quick(), student=student, teachers=[bench.teacher])
+    assert all(check.ok for check in selfcheck.run(bench.project, config))
 
 
 def test_a_loss_without_its_factor_of_temperature_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def run(project: Project, config: Any | None = None) -> list[Check]:
     # One step: a teacher is then asked about the checked examples alone, not once about all.
     job = Job(project.root, ".selfcheck", config.train, config.student, config.teachers[0], max_steps=1)
     try:
-        return [*checks, *check_training(prepare(job), thorough=True)]
+        return [*checks, *check_training(prepare(job.placed()), thorough=True)]
     finally:
         shutil.rmtree(job.folder, ignore_errors=True)
 

@@ -82,11 +82,10 @@ class Prepared:
 
 
 def prepare(job: Job) -> Prepared:
-    """Loads, renders and checks everything. Raises UserError before anything is trained."""
+    """Loads, renders and checks everything; `job` as `placed` gave it. Raises UserError before anything is trained."""
     from distil.train.sources import CachedSource
     from distil.train.trainer import DistilTrainer, Recipe
 
-    job = job.placed()
     project, section = Project(job.root), job.section
     _seed_everything(section.seed)  # before the student is loaded: a fresh adapter is drawn
     student = assemble.load_student(job.student, section, assemble.device_of_process())
