@@ -89,7 +89,9 @@ class TrainConfig(Section):
     on_policy_share: float = Field(default=0.5, ge=0, le=1)
     """on_policy: share of examples whose text the student writes itself (GKD's lambda); the others keep the fixed answer."""
     rollout_unanswered: bool = False
-    """on_policy: the student also writes to the project's prompts that have no answer yet (new ones, or what the budget left)."""
+    """on_policy: the student also writes to the project's prompts that have no answer yet (new ones, or what the budget left).
+    Those with the group or the very text of a test or validation prompt are left out; near-duplicates are not: curate, which
+    finds them, looks at answered prompts only. Give such prompts a group, or `split: test`."""
     rollout_temperature: float = Field(default=1.0, ge=0, le=2)
     """on_policy: how the student samples."""
     rollout_tokens: int | None = Field(default=None, ge=1)
