@@ -69,7 +69,6 @@ class Pace:
         self._first_sent_at: float | None = None
         self._sent = self._refused = 0
         self._guessed = self._raised = False
-        self._last_cut_at = 0.0
         self._meter = _Meter()
         self._noise = _Noise()
 
@@ -116,7 +115,7 @@ class Pace:
         self._refused += 1
         if self._noise.ignores(self._sent, self._refused):
             return False
-        fresh = mark.sent_at >= self._cut_at
+        fresh, since_cut = mark.sent_at >= self._cut_at, now - self._cut_at
         if fresh:
             self._cut_at = now
         if overload:
@@ -126,7 +125,7 @@ class Pace:
             return False
         if self.rate is not None:
             if fresh:
-                self._cut_rate(now)
+                self._cut_rate(now, since_cut)
             return True
         settled = self.limit if self._probing_since is None else 0
         below = self._found and mark.in_flight <= max(settled, self._accepted_at_once)
@@ -160,19 +159,17 @@ class Pace:
         self._hold_s = FIRST_HOLD_S
         self._step = 0.25
         self._guessed = self._raised = True
-        self._last_cut_at = now
         self._noise.begin(self._sent, self._refused)
         self._probe_at = now + self._hold_s
 
-    def _cut_rate(self, now: float) -> None:
+    def _cut_rate(self, now: float, since_cut: float) -> None:
+        """since_cut: seconds since the cut before this one."""
         assert self.rate is not None
         accepted = self._sent - self._refused
         measured = self._meter.rate(now, accepted)
         raised, self._raised = self._raised, False
         known = self._noise.best
-        settled = now - self._last_cut_at >= SETTLED_S
-        self._last_cut_at = now
-        if settled and self._noise.cut(self.rate, measured, raised, self._sent, self._refused):
+        if since_cut >= SETTLED_S and self._noise.cut(self.rate, measured, raised, self._sent, self._refused):
             self.rate = None
             self._found = False
             self._contradictions = []
