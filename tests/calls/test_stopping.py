@@ -164,6 +164,45 @@ def test_no_connection_is_told_in_plain_words(
         with_client(tmp_path, [gone], lambda client: client.complete(ask()))
 
 
+def test_a_wrong_address_is_told_after_a_few_tries(server: wire.OpenAIServer, tmp_path: Path) -> None:
+    async def work(client: Client) -> None:
+        await all_of(client, (ask(f"question {number}") for number in range(300)))
+
+    with pytest.raises(UserError, match="can't be reached"):
+        with_client(tmp_path, [teacher(server, base_urls=["http://127.0.0.1:9/v1"])], work)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert sum(kind == "connection" for _, _, kind, _, _ in ledger.attempts()) < 40
+
+
+def test_one_replica_that_is_not_there_does_not_end_a_run_before_the_first_answer(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    server.delay_s = 0.3
+
+    async def work(client: Client) -> None:
+        results = await all_of(client, (ask(f"question {number}") for number in range(30)))
+        assert all(isinstance(result, Reply) for _, result in results)
+
+    with_client(tmp_path, [teacher(server, base_urls=["http://127.0.0.1:9/v1", server.url])], work)
+
+
+def test_a_server_that_vanishes_after_its_first_answer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
+    own = wire.OpenAIServer().__enter__()
+
+    async def work(client: Client) -> None:
+        await client.complete(ask())
+        own.__exit__(None, None, None)
+        await all_of(client, (ask(f"question {number}") for number in range(30)))
+
+    with pytest.raises(ProviderDown, match="has not answered"):
+        with_client(tmp_path, [teacher(own)], work, give_up_s=1.5)
+
+
 def test_a_full_flex_tier_does_not_slow_down_what_goes_on_at_the_standard_price(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

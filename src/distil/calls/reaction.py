@@ -15,7 +15,10 @@ from distil.calls.gate import Gate
 from distil.errors import DistilError, UserError
 
 REFUSALS = ("rate_limit", "overload", "shed")
-UNREACHABLE_S = 10.0
+UNREACHABLE_S = 1.0
+"""No address has ever taken a connection: a wrong address, no network, a server that is not started."""
+CUT_S = 10.0
+"""Connections are taken and cut before any reply: a server that is starting, or something that speaks no HTTP."""
 MOST_ALIKE = 20
 """Refused with the same words so often, and nothing was ever answered: it is the settings that are refused."""
 MOST_ALIKE_KNOWN = 500
@@ -65,8 +68,8 @@ class Reaction:
         self.breaker.success()
         self._gate.try_all()
 
-    def fault(self, fault: Fault, sent_at: float) -> DistilError | None:
-        """Pauses the gate where that helps."""
+    def fault(self, fault: Fault, sent_at: float, *, silent: bool = False, taken: bool = False) -> DistilError | None:
+        """Pauses the gate where that helps. silent: no replica is there; taken: there was a connection, and it was cut."""
         model = self._config.model
         if fault.kind == "quota":
             return QuotaExhausted(f"{model}: {fault.message} Everything answered so far is kept.")
@@ -76,8 +79,8 @@ class Reaction:
             return UserError(f"{model}: {fault.message}")
         if fault.kind == "bad_request":
             return self._refused(fault)
-        if fault.kind == "connection" and not self._reached:
-            error = self._unreachable(fault)
+        if fault.kind == "connection" and silent and not self._reached:
+            error = self._unreachable(fault, sent_at, CUT_S if taken else UNREACHABLE_S)
             if error is not None:
                 return error
         pause = self.breaker.failure(sent_at, refused=fault.kind in REFUSALS)
@@ -104,12 +107,11 @@ class Reaction:
             )
         return f"The key was read from {variable}."
 
-    def _unreachable(self, fault: Fault) -> UserError | None:
-        """A server that never answered anything is no outage to wait for: a wrong address, no network, not started."""
-        now = self._clock()
+    def _unreachable(self, fault: Fault, sent_at: float, patience_s: float) -> UserError | None:
+        """A server that never answered anything is no outage to wait for; one that did is waited for by the breaker."""
         if self._unreached_since is None:
-            self._unreached_since = now
-        if now - self._unreached_since < UNREACHABLE_S:
+            self._unreached_since = sent_at
+        if self._clock() - self._unreached_since < patience_s:
             return None
         return UserError(
             f"{self._config.model} can't be reached: {fault.message}. Check the network (and HTTPS_PROXY), the "

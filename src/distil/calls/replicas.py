@@ -44,6 +44,11 @@ class Replicas:
         live = [replica for replica in self.all if not replica.dead] or self.all
         return self._use(min(live, key=lambda replica: replica.outstanding))
 
+    @property
+    def silent(self) -> bool:
+        """No address takes a connection now, and none that took one is still at work on a request."""
+        return all(replica.dead and not replica.outstanding for replica in self.all)
+
     def done(self, replica: Replica) -> None:
         """It answered, whatever it said."""
         replica.outstanding -= 1

@@ -30,6 +30,8 @@ class Outcome(NamedTuple):
     latency_s: float
     maybe_paid: bool = False
     request_id: str | None = None
+    silent: bool = False
+    """The connection broke, and no replica is there either."""
 
 
 class Sender:
@@ -80,7 +82,8 @@ class Sender:
             latency = self._clock() - started
             self._replicas.broke(replica) if broken.kind == "connection" else self._replicas.gave_up(replica)
             self.gate.leave(entry, None)
-            return Outcome(None, None, Fault(broken.kind, str(broken), None), latency, maybe_paid=broken.sent)
+            words, silent = str(broken), self._replicas.silent
+            return Outcome(None, None, Fault(broken.kind, words, None), latency, maybe_paid=broken.sent, silent=silent)
         except BaseException:
             self._replicas.gave_up(replica)
             raise

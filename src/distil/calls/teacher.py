@@ -208,7 +208,9 @@ class Teacher:
             if outcome.maybe_paid:
                 self._maybe_paid(most)
             self._stats.refused += outcome.fault.kind in REFUSALS
-            ended = self.reaction.fault(outcome.fault, self._clock() - outcome.latency_s)
+            ended = self.reaction.fault(
+                outcome.fault, self._clock() - outcome.latency_s, silent=outcome.silent, taken=outcome.maybe_paid
+            )
             if ended is not None:
                 self._stop(identity, outcome.fault, ended)
         return outcome
