@@ -228,6 +228,20 @@ def test_a_wrong_key_stops_at_once_and_leaves_nothing_behind(desk: Desk) -> None
     assert desk.shelf.open_jobs() == [] and desk.server.answered == []
 
 
+def test_an_address_where_nobody_is_is_told_after_two_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenAIServer() as server:
+        desk = Desk(server, tmp_path)
+    pauses: list[float] = []
+
+    async def no_wait(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(api.asyncio, "sleep", no_wait)
+    with pytest.raises(WorkFailed, match="can't be reached"):
+        desk.go(lambda run: run.buy([desk.row("hello")]))
+    assert len(pauses) == 1 and desk.shelf.open_jobs() == []
+
+
 def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "LONGEST_WAIT_S", 0.01)
     looks = iter([Trouble(500, {}), Trouble(503, b""), Trouble(200, b"<html>")])

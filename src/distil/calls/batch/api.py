@@ -95,6 +95,7 @@ class Http:
         self._headers = {name: value for name, value in headers.items() if name != "Content-Type"}
         self._base_url = base_url
         self._session: aiohttp.ClientSession | None = None
+        self._reached = False
 
     async def __aenter__(self) -> Self:
         import aiohttp
@@ -193,6 +194,7 @@ class Http:
                 async with self._session.request(
                     method, self._base_url + path, params=params, data=form() if form else None
                 ) as reply:
+                    self._reached = True
                     body = await reply.read()
                     status, headers = reply.status, dict(reply.headers)
                 if status < 300:
@@ -201,8 +203,10 @@ class Http:
                 if not fault.retryable or last:
                     raise self._refused(status, headers, body)
                 asked_to_wait = fault.retry_after_s
-            except (aiohttp.ClientError, TimeoutError, GarbledReply):
-                if last:
+            except (aiohttp.ClientError, TimeoutError, GarbledReply) as error:
+                # Never there so far: a wrong address or no network, and no outage to sit out.
+                absent = not self._reached and attempt > 0 and isinstance(error, aiohttp.ClientConnectorError)
+                if last or absent:
                     raise self._unreachable() from None
             await asyncio.sleep(min(LONGEST_WAIT_S, asked_to_wait or random.uniform(0.5, 1.0) * wait))
             wait *= 2
