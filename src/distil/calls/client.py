@@ -164,6 +164,10 @@ class Client:
         for teacher in self._teachers.values():
             teacher.gate.close(self._ended)
 
+    def reopen(self, model: str) -> None:
+        """Asks a teacher anew that an error has ended (down, unreachable, no money): for a gateway, which has no next run."""
+        self._teachers.pop(model, None)
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _interrupted(self) -> int:

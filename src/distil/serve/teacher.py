@@ -6,14 +6,18 @@ Called by gateway.py.
 
 from __future__ import annotations
 
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from distil.calls.config import TeacherConfig
-from distil.errors import BudgetReached, DistilError, UserError
+from distil.errors import BudgetReached, DistilError
 from distil.records import Message, Sampling
 from distil.serve.wire import Answered, Asked, BadRequest, EngineFailed
+
+AGAIN_S = 5.0
+"""After an outage that would have ended a run, nobody is asked for so long; then it is tried anew."""
 
 
 class Teacher:
@@ -24,6 +28,7 @@ class Teacher:
         self._ledger, self._config, self._budget = ledger, teacher, budget_usd
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._ended_at: float | None = None
         self.usd = 0.0
 
     async def start(self) -> None:
@@ -58,16 +63,21 @@ class Teacher:
             tools=asked.tools,
             response_format=asked.response_format,
         )
+        if self._ended_at is not None and time.monotonic() - self._ended_at >= AGAIN_S:
+            self._ended_at = None
+            self._client.reopen(self.name)
         try:
             reply = await self._client.complete(request)
         except CallFailed as error:
             if error.fault.kind == "bad_request":
                 raise BadRequest(f"The teacher refused the request: {error}") from None
             raise EngineFailed(f"The teacher could not answer: {error}") from None
-        except (BudgetReached, QuotaExhausted) as error:
+        except BudgetReached as error:
             raise EngineFailed(f"The teacher may not be asked any more: {error}", status=503) from None
-        except (DistilError, UserError) as error:
-            raise EngineFailed(f"The teacher could not be asked: {error}") from None
+        except DistilError as error:
+            self._ended_at = self._ended_at or time.monotonic()
+            status = 503 if isinstance(error, QuotaExhausted) else 502
+            raise EngineFailed(f"The teacher could not be asked: {error}", status=status) from None
         self.usd += 0.0 if reply.cached else reply.usd
         return Answered(
             text=reply.text,
