@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from distil.cli.options import Context, distil_command, dollars, table
+
+if TYPE_CHECKING:
+    from distil.calls.batch.job import Job
 
 
 @distil_command("distil status --project mytask")
 @click.option("--as", "name", metavar="NAME", help="Which student to look at (default: the training method).")
 def command(context: Context, name: str | None) -> None:
     """Show what is there, what is stale, and what to type next."""
+    from distil.calls.batch.job import Shelf
     from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
 
     rows = steps(context.project, context.config(), name)
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
     following = next((s for s in rows if s.state != "done"), None)
+    batches = Shelf(context.project.batches).open_jobs()
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],
+        "open_batches": [{"model": b.model, "requests": b.rows, "since": b.created} for b in batches],
         "students": context.project.students(),
         "next": following.command if following else None,
     }
@@ -35,6 +44,20 @@ def command(context: Context, name: str | None) -> None:
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
             click.echo(f"Other students: {', '.join(others)}")
+        if batches:
+            click.echo(waiting_words(batches))
         click.echo(f"Next: {following.command}" if following else f"All is done. The report: {context.project.report}")
 
     context.emit(value, show)
+
+
+def waiting_words(batches: Sequence[Job]) -> str:
+    """One line on the batches that are not finished; oldest first."""
+    count, rows = len(batches), sum(job.rows for job in batches)
+    since = batches[0].created[:16].replace("T", " ")
+    models = ", ".join(dict.fromkeys(job.model for job in batches))
+    return (
+        f"Open at the provider: {count} batch{'es' if count > 1 else ''} of {models}, {rows:,} "
+        f"request{'s' if rows > 1 else ''}, since {since} UTC. `distil collect` waits for "
+        f"{'them' if count > 1 else 'it'} and fetches the answers; nothing is bought twice."
+    )

@@ -37,7 +37,7 @@ class Buyer:
         self._teachers = {teacher.model: teacher for teacher in teachers}
         self._cap_usd = cap_usd
         self._poll_s = poll_s
-        self._shelf = Shelf(project.stage("collect") / "batches")
+        self._shelf = Shelf(project.batches)
         self._book = Book(ledger, teachers, project.root)
         self.usd = 0.0
         self.answered = 0

@@ -84,6 +84,11 @@ class Project:
     def failures(self) -> Path:
         return self.stage("collect") / "failures.jsonl"
 
+    @property
+    def batches(self) -> Path:
+        """What is remembered of batch jobs at a provider."""
+        return self.stage("collect") / "batches"
+
     def split(self, name: str) -> Path:
         """train, validation or test -> the file of that split."""
         return self.stage("curate") / f"{name}.jsonl"
