@@ -1,23 +1,22 @@
-"""The compiled rows against the tensor operations, and every way in which they can't be had."""
+"""The compiled rows against the tensor operations, and the ways in which a program may call them."""
 
 from __future__ import annotations
 
-import os
-import stat
+import math
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from torch import Tensor
 
-from distil.objectives import DIVERGENCES, native
+from distil.objectives import DIVERGENCES, DenseTargets, LossSum, divergence_rows, fused_linear_distillation
 from distil.objectives.chunks import Buffers
 from distil.objectives.gradients import Divergence
-from distil.objectives.native import native_library
-from distil.objectives.rows import NativeRows, TensorRows, row_kernel
-from tests.objectives.builders import normal
+from distil.objectives.native import NativeRows, native_rows
+from distil.objectives.rows import TensorRows
+from tests.objectives.builders import make_labels, normal
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -25,37 +24,35 @@ def rows() -> None:
     """These tests choose for themselves."""
 
 
-@pytest.fixture(autouse=True)
-def fresh_library() -> Iterator[None]:
-    """Nothing found before or in a test is remembered after it."""
-    native._compiled.cache_clear()
-    yield
-    native._compiled.cache_clear()
-
-
-def both(dtype: torch.dtype) -> tuple[NativeRows, TensorRows]:
-    library = native_library(dtype)
-    if library is None:
+def both(
+    temperature: float, divergence: Divergence | None, dtype: torch.dtype = torch.float32
+) -> tuple[NativeRows, TensorRows]:
+    native = native_rows(dtype, temperature, divergence)
+    if native is None:
         pytest.skip("compiled rows are not to be had")
-    return NativeRows(library), TensorRows(Buffers(dtype, torch.device("cpu")))
+    return native, TensorRows(Buffers(dtype, torch.device("cpu")), temperature, divergence)
+
+
+def compare_dense(
+    divergence: str, temperature: float, vocabulary: int, shared: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    results = []
+    for kernel in both(temperature, Divergence(divergence, 0.3, 0.2), dtype):
+        logits = normal(70, vocabulary, seed=1, scale=4.0, dtype=dtype)
+        teacher = normal(70, shared, seed=2, scale=4.0, dtype=dtype)
+        results.append((*kernel.dense(logits, teacher, (2.8, 0.6)), logits))
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=10 * tolerance)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 3.0])
-@pytest.mark.parametrize(("vocabulary", "shared"), [(1, 1), (37, 37), (1031, 900)])
+@pytest.mark.parametrize(("vocabulary", "shared"), [(1, 1), (37, 37), (1031, 900), (4097, 4096)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-6), (torch.float64, 1e-13)])
 def test_dense_rows_are_what_tensor_operations_say(
     divergence: str, temperature: float, vocabulary: int, shared: int, dtype: torch.dtype, tolerance: float
 ) -> None:
-    chosen, pulls = Divergence(divergence, 0.3, 0.2), (2.8, 0.6)
-    results = []
-    for kernel in both(dtype):
-        logits = normal(70, vocabulary, seed=1, scale=4.0, dtype=dtype)
-        teacher = normal(70, shared, seed=2, scale=4.0, dtype=dtype)
-        loss, normaliser = kernel.dense(logits, teacher, chosen, temperature, pulls)
-        results.append((loss, normaliser, logits))
-    for mine, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=10 * tolerance, atol=10 * tolerance)
+    compare_dense(divergence, temperature, vocabulary, shared, dtype, tolerance)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 3.0])
@@ -63,97 +60,117 @@ def test_dense_rows_are_what_tensor_operations_say(
 def test_student_rows_are_what_tensor_operations_say(temperature: float, differentiate: bool) -> None:
     by_row = normal(70, 2, seed=3, dtype=torch.float32) if differentiate else None
     results = []
-    for kernel in both(torch.float32):
+    for kernel in both(temperature, None):
         logits = normal(70, 1031, seed=1, scale=4.0, dtype=torch.float32)
-        sums = kernel.student(logits, temperature, by_row)
-        results.append((*sums, logits) if differentiate else sums)
+        results.append((*kernel.student(logits, by_row), logits))
     for mine, theirs in zip(*results, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_nothing(threads: int) -> None:
-    kernel, _ = both(torch.float32)
-    before, results = torch.get_num_threads(), []
-    for count in (1, threads):
-        torch.set_num_threads(count)
-        logits = normal(64, 2000, seed=1, dtype=torch.float32)
-        loss, _ = kernel.dense(
-            logits, normal(64, 2000, seed=2, dtype=torch.float32), Divergence("jsd", 0.5, 0.1), 3.0, (1.0, 1.0)
-        )
-        results.append((loss, logits))
-    torch.set_num_threads(before)
-    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+@pytest.mark.parametrize("rest", [-2.3, -7.0])
+def test_a_large_vocabulary_costs_no_digits(rest: float) -> None:
+    """128,000 equal terms in one float32 sum would be 1e-4 off."""
+    logits = torch.full((2, 128_000), rest)
+    logits[:, 5] = 0.0
+    lse, lse1 = both(2.0, None)[0].student(logits, None)
+    for got, right in ((lse, logits.double().logsumexp(-1, True)), (lse1, (2 * logits.double()).logsumexp(-1, True))):
+        torch.testing.assert_close(got.double(), right, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_a_nan_on_either_side_is_seen_in_the_loss(divergence: str) -> None:
-    kernel, _ = both(torch.float32)
-    for broken in (0, 1):
-        sides = [normal(2, 300, seed=1, dtype=torch.float32), normal(2, 300, seed=2, dtype=torch.float32)]
-        sides[broken][1, 123] = torch.nan
-        loss, _ = kernel.dense(sides[0], sides[1], Divergence(divergence, 0.5, 0.1), 2.0, (1.0, 1.0))
-        assert torch.isfinite(loss[0]) and torch.isnan(loss[1])
+def test_loss_and_gradient_over_a_large_vocabulary_are_those_of_float64(divergence: str) -> None:
+    student, teacher = (normal(2, 128_000, seed=n, scale=3.0, dtype=torch.float32) for n in (1, 2))
+    leaf = student.double().requires_grad_()
+    right = divergence_rows(divergence, teacher.double().log_softmax(-1), leaf.log_softmax(-1), beta=0.3, alpha=0.2)
+    right.sum().backward()
+    loss, _ = both(2.0, Divergence(divergence, 0.3, 0.2))[0].dense(student, teacher, (1.0, 0.0))
+    torch.testing.assert_close(loss.double(), right.detach(), rtol=1e-6, atol=0)
+    assert leaf.grad is not None
+    assert float((student - leaf.grad).norm() / leaf.grad.norm()) < 1e-6
 
 
-def test_it_is_compiled_once_for_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both(torch.float32)
-    native._compiled.cache_clear()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native_library(torch.float32) is not None
-    (made,) = (tmp_path / "distil").iterdir()
-    first = made.stat().st_mtime_ns
-    native._compiled.cache_clear()
-    assert native_library(torch.float32) is not None
-    assert made.stat().st_mtime_ns == first
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_nothing(threads: int) -> None:
+    kernel = both(3.0, Divergence("jsd"))[0]
+    before, results = torch.get_num_threads(), []
+    try:
+        for count in (1, threads):
+            torch.set_num_threads(count)
+            logits = normal(64, 2000, seed=1, dtype=torch.float32)
+            loss, _ = kernel.dense(logits, normal(64, 2000, seed=2, dtype=torch.float32), (1.0, 1.0))
+            results.append((loss, logits))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
-def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(native.SWITCH, "0")
-    assert isinstance(row_kernel(Buffers(torch.float32, torch.device("cpu"))), TensorRows)
+def test_what_compiled_code_would_take_for_something_else_is_refused() -> None:
+    dense, student = both(2.0, Divergence("jsd"))[0], both(2.0, None)[0]
+    logits = torch.zeros(4, 9)
+    for wrong in (torch.zeros(4, 9).double(), torch.zeros(9, 4).t()):
+        with pytest.raises(ValueError, match="contiguous"):
+            dense.dense(logits, wrong, (1.0, 1.0))
+        with pytest.raises(ValueError, match="contiguous"):
+            student.student(wrong, None)
+    for wrong in (torch.zeros(4, 10), torch.zeros(3, 9)):
+        with pytest.raises(ValueError, match="does not match"):
+            dense.dense(logits, wrong, (1.0, 1.0))
+    with pytest.raises(ValueError, match="made for"):
+        dense.student(logits, None)
+    with pytest.raises(ValueError, match="made for"):
+        student.dense(logits, logits, None)
 
 
-@pytest.mark.parametrize("compiler", ["", "no-such-compiler", "false", "false --with-an-argument"])
-def test_without_a_working_compiler_tensor_operations_are_used(
-    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CC", compiler)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert isinstance(row_kernel(Buffers(torch.float32, torch.device("cpu"))), TensorRows)
-    assert not list(tmp_path.rglob("*.so"))
+# ---- the whole loss, as programs call it
 
 
-def test_a_compiler_without_openmp_makes_do_with_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both(torch.float32)
-    picky = tmp_path / "picky"
-    picky.write_text('#!/bin/sh\nfor word; do test "$word" = -fopenmp && exit 1; done\nexec cc "$@"\n')
-    picky.chmod(0o755)
-    monkeypatch.setenv("CC", str(picky))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native._compiled.cache_clear()
-    test_dense_rows_are_what_tensor_operations_say("jsd", 3.0, 1031, 900, torch.float32, 3e-6)
-    assert len(list((tmp_path / "distil").glob("*.so"))) == 2
+def parts(seed: int = 0) -> tuple[Tensor, Tensor, DenseTargets, Tensor]:
+    shapes = ((64, 8), (2000, 8), (64, 4), (1900, 4))
+    hidden, weight, *teacher = (normal(*shape, seed=seed + n, dtype=torch.float32) for n, shape in enumerate(shapes))
+    return hidden.requires_grad_(), weight.requires_grad_(), DenseTargets(*teacher), make_labels(64, 2000, seed=seed)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_cache_folder_that_is_read_only_costs_a_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both(torch.float32)
-    native._compiled.cache_clear()
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native_library(torch.float32) is not None
+def whole(seed: int = 0) -> tuple[LossSum, Tensor]:
+    hidden, weight, teacher, labels = parts(seed)
+    loss = fused_linear_distillation(
+        hidden, weight, teacher, labels, divergence="jsd", temperature=2.0, chunk_tokens=10
+    )
+    return loss, torch.autograd.grad(loss.total, weight)[0]
 
 
-def test_a_cache_folder_that_is_a_file_costs_a_compilation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both(torch.float32)
-    native._compiled.cache_clear()
-    (tmp_path / "cache").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert native_library(torch.float32) is not None
+def test_an_evaluation_in_inference_mode_leaves_a_training_alone() -> None:
+    before = whole()
+    hidden, weight, teacher, labels = parts()
+    with torch.inference_mode():
+        wide = torch.zeros(3000, 8)  # needs larger buffers than the training
+        fused_linear_distillation(hidden.detach(), wide, teacher, labels, divergence="jsd", temperature=2.0)
+        evaluated = fused_linear_distillation(hidden, weight, teacher, labels, divergence="jsd", temperature=2.0)
+    assert math.isclose(float(evaluated.total), float(before[0].total.detach()), rel_tol=1e-6)
+    after = whole()
+    assert torch.equal(before[0].total, after[0].total) and torch.equal(before[1], after[1])
+
+
+def test_deterministic_algorithms_change_nothing() -> None:
+    before = whole()
+    torch.use_deterministic_algorithms(True)
+    try:
+        after = whole()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(before[0].total, after[0].total) and torch.equal(before[1], after[1])
+
+
+def test_python_threads_may_call_it_at_once() -> None:
+    alone = [whole(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(whole, [seed for _ in range(8) for seed in range(4)]))
+    for number, (loss, gradient) in enumerate(together):
+        right, right_gradient = alone[number % 4]
+        assert torch.equal(loss.total, right.total) and torch.equal(gradient, right_gradient)
 
 
 def test_a_child_after_a_fork_can_use_it() -> None:
-    both(torch.float32)
+    both(1.0, None)
     script = """
 import os, torch
 from distil.objectives import LogitTargets, fused_linear_distillation

@@ -53,29 +53,33 @@ class Buffers:
         self.dtype = dtype
         self.device = device
         self._held: dict[str, Tensor] = {}
+        self._used: set[str] = set()
 
     def get(self, name: str, rows: int, columns: int) -> Tensor:
         """An uninitialised, contiguous (rows, columns) buffer; its content lasts until the same name is asked for again."""
+        self._used.add(name)
         held = self._held.get(name)
         if held is None or held.numel() < rows * columns:
             held = None
             self._held.pop(name, None)  # what was there is freed first
-            self._held[name] = held = torch.empty(rows * columns, dtype=self.dtype, device=self.device)
+            with torch.inference_mode(False):  # a tensor made in that mode can't be written to outside of it
+                self._held[name] = held = torch.empty(rows * columns, dtype=self.dtype, device=self.device)
         return held[: rows * columns].view(rows, columns)
 
     @classmethod
     @contextmanager
     def kept(cls, dtype: torch.dtype, device: torch.device) -> Iterator[Buffers]:
-        """Buffers that the next call finds again. On a CPU fresh memory costs a page fault every 4 KiB, 5% of the whole loss;
-        an accelerator's allocator keeps memory by itself."""
+        """Buffers of which the next call finds those that this one used. On a CPU fresh memory costs a page fault every 4 KiB, 5%
+        of the whole loss; an accelerator's allocator keeps memory by itself."""
         buffers = cls(dtype, device)
         if device.type != "cpu":
             yield buffers
             return
         buffers._held = _KEPT.pop(dtype, {})  # a second thread finds none and makes its own
         yield buffers
-        if sum(held.nbytes for held in buffers._held.values()) <= CHUNK_BYTES:
-            _KEPT[dtype] = buffers._held
+        used = {name: held for name, held in buffers._held.items() if name in buffers._used}
+        if sum(held.nbytes for held in used.values()) <= CHUNK_BYTES:
+            _KEPT[dtype] = used
 
 
 _KEPT: dict[torch.dtype, dict[str, Tensor]] = {}

@@ -19,9 +19,6 @@ from distil.objectives.heads import Head
 from distil.objectives.rows import RowKernel
 from distil.objectives.targets import DenseTargets, LogitTargets, MixtureTargets
 
-# Stands for -inf below a row's maximum: its probability is 0, and 0 * -1e4 is 0 where 0 * -inf is not.
-LOWEST_LOGIT = -1e4
-
 
 class DenseObjective:
     """D(p_T, q_T) over the first `vocabulary` ids, for DenseTargets, LogitTargets and MixtureTargets."""
@@ -33,7 +30,7 @@ class DenseObjective:
         temperature: float,
         student_vocabulary: int,
     ) -> None:
-        self.divergence = divergence
+        self.dense_divergence = divergence
         self.vocabulary = min(targets.vocabulary, student_vocabulary)
         mixture = targets if isinstance(targets, MixtureTargets) else MixtureTargets((targets,), (1.0,))
         self._log_shares = [math.log(share) for share in mixture.shares]
@@ -49,7 +46,7 @@ class DenseObjective:
 
     @property
     def one_pass(self) -> bool:
-        """As `Objective.one_pass`: a teacher that is a pair of hidden states and an uncapped head needs nothing else."""
+        """As `Objective.one_pass`: one teacher whose logits need no cap asks for nothing else."""
         return len(self._teachers) == 1 and self._teachers[0].final
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
@@ -62,7 +59,7 @@ class DenseObjective:
     ) -> tuple[Tensor, Tensor]:
         """As `Objective.rows`."""
         pulls = terms.pulls if differentiate else None
-        return kernel.dense(logits, self._teacher_block(block), self.divergence, terms.temperature, pulls)
+        return kernel.dense(logits, self._teacher_block(block), pulls)
 
     def _teacher_block(self, block: slice) -> Tensor:
         """The rows of the teacher or of the mixture, (R, V'), tempered and up to a constant; they may be overwritten."""
@@ -93,7 +90,7 @@ class _Teacher:
     @property
     def final(self) -> bool:
         """Whether the logits are as they should be when they are loaded."""
-        return self._head is not None and self._head.softcap is None
+        return self._head is None or self._head.softcap is None
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
         self._logits = buffers.get(self._name, stop - start, self._vocabulary)
@@ -110,6 +107,4 @@ class _Teacher:
         logits = self._logits[block]
         if self._head is not None:
             self._head.cap_(logits, self._temperature)
-        else:
-            logits.clamp_(min=logits.amax(-1, keepdim=True) + LOWEST_LOGIT)
         return logits

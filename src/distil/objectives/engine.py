@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows, block_rows, chunk_rows
+from distil.objectives.gradients import Divergence
 from distil.objectives.heads import Head, HeadGradients, work_dtype
 from distil.objectives.rows import RowKernel, row_kernel
 
@@ -41,6 +42,10 @@ class Objective(Protocol):
         """Buffers of the size of a chunk's logits that this objective holds."""
 
     @property
+    def dense_divergence(self) -> Divergence | None:
+        """What the row kernel's `dense` is to compute; None if `rows` calls its `student` alone."""
+
+    @property
     def one_pass(self) -> bool:
         """Whether the logits are seen by the row kernel alone, once."""
 
@@ -61,6 +66,7 @@ class LabelsAlone:
     """No teacher."""
 
     chunk_buffers = 0
+    dense_divergence = None
     one_pass = True
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
@@ -71,7 +77,7 @@ class LabelsAlone:
     ) -> tuple[Tensor, Tensor]:
         """As `Objective.rows`; the divergence is 0."""
         by_row = logits.new_tensor([[0.0, terms.pulls[1]]]).expand(len(logits), 2) if differentiate else None
-        _, normaliser = kernel.student(logits, terms.temperature, by_row)
+        _, normaliser = kernel.student(logits, by_row)
         return logits.new_zeros(len(logits)), normaliser
 
 
@@ -133,7 +139,7 @@ class _Chunk:
         self.terms = terms
         self.buffers = buffers
         self.differentiate = differentiate
-        self.kernel = row_kernel(buffers)
+        self.kernel = row_kernel(buffers, terms.temperature, objective.dense_divergence)
         self._whole = self.kernel.one_pass and objective.one_pass and head.softcap is None
 
     def blocks(self, logits: Tensor, labels: Tensor, losses: Tensor) -> None:

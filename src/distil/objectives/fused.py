@@ -114,7 +114,7 @@ class _Job:
         if targets is None:
             return LabelsAlone()
         if isinstance(targets, TopKTargets):
-            return TopKObjective(targets, self.divergence)
+            return TopKObjective(targets, self.divergence, vocabulary)
         if isinstance(targets, SampledTargets):
             return SampledObjective(targets)
         if isinstance(targets, DenseTargets | LogitTargets | MixtureTargets):

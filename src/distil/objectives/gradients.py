@@ -33,9 +33,15 @@ class Divergence:
     alpha: float = 0.1
     """skew_kl: KL(p || alpha p + (1 - alpha) q); skew_reverse_kl: KL(q || (1 - alpha) p + alpha q)."""
 
+    @property
+    def parameter(self) -> float:
+        """The one of the two that counts."""
+        return self.beta if self.name == "jsd" else self.alpha
+
 
 def chosen_divergence(name: str, beta: float = 0.5, alpha: float = 0.1) -> Divergence:
-    """The checked divergence. Raises UserError for an unknown name, beta outside (0, 1), alpha outside [0, 1)."""
+    """The checked divergence; a skewed one with alpha = 0 is the plain one. Raises UserError for an unknown name, beta outside
+    (0, 1), alpha outside [0, 1)."""
     if name not in DIVERGENCES:
         raise UserError(
             f"Unknown divergence {name!r}; expected one of {', '.join(DIVERGENCES)}.{did_you_mean(name, DIVERGENCES)}"
@@ -47,6 +53,8 @@ def chosen_divergence(name: str, beta: float = 0.5, alpha: float = 0.1) -> Diver
         )
     if name.startswith("skew") and not 0.0 <= alpha < 1.0:
         raise UserError(f"{name} has alpha = {alpha:g}; expected 0 <= alpha < 1. The paper's value is alpha: 0.1.")
+    if alpha == 0.0:  # the ratio p / q has no bound then, and the limit in `divergence_and_pull` would cut it
+        name = {"skew_kl": "forward_kl", "skew_reverse_kl": "reverse_kl"}.get(name, name)
     return Divergence(name, beta, alpha)
 
 

@@ -1,181 +1,102 @@
-"""Compiles `rows.c` with the machine's own C compiler at first use, and calls it.
+"""Row kernels in compiled C: what tensors `rows.c` is called with.
 
-What was compiled is kept in the user's cache folder under a name made of the source, the compiler and the processor, so it costs
-a tenth of a second once. Where there is no compiler, or it fails, or DISTIL_NATIVE=0 is set, `native_library` returns None and
-the callers in `rows.py` use tensor operations.
+`compiling.py` compiles it at first use. Where that can't be, or DISTIL_NATIVE=0 is set, `native_rows` returns None and `rows.py`
+uses tensor operations.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import hashlib
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
+from ctypes import c_double, c_float, c_int, c_int64, c_void_p
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from distil.objectives.compiling import compiled
+from distil.objectives.gradients import Divergence
+
 SOURCE = Path(__file__).with_name("rows.c")
 SWITCH = "DISTIL_NATIVE"  # 0: never compile
-FLAGS = (
-    "-std=c11",
-    "-O3",
-    "-ffp-contract=off",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-shared",
-    "-fPIC",
-)
-# What not every compiler takes, best first. torch brings libgomp.so.1 and has loaded it: its threads are shared.
-TUNINGS = (("-fopenmp", "-march=native"), ("-fopenmp",), ("-fopenmp-simd", "-march=native"), ())
-COMPILE_SECONDS = 60
 ELEMENTS_A_THREAD = 2**14  # fewer are done before another thread has begun
 
 
-class NativeLibrary:
-    """The compiled functions for one dtype; each (divergence, temperature) is compiled when it is first asked for."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._double = dtype == torch.float64
-        self._real = ctypes.c_double if self._double else ctypes.c_float
-
-    def student_rows(
-        self, logits: Tensor, temperature: float, by_row: Tensor | None, lse: Tensor, plain: Tensor
-    ) -> None:
-        """See `student_row` in rows.c. logits (R, V), by_row (R, 2) or None, results (R,); all contiguous."""
-        rows, vocabulary = logits.shape
-        function = self._function("NONE", temperature).student_rows
-        by_row = None if by_row is None else by_row.contiguous()
-
-        threads = _threads(rows, vocabulary)
-        room = logits.new_empty(threads, vocabulary)
-        function(
-            _start(logits), _long(rows), _long(vocabulary), self._real(temperature), _start(by_row), _start(lse), _start(plain),
-            _start(room), ctypes.c_int(by_row is not None), ctypes.c_int(threads),
-        )  # fmt: skip
-
-    def dense_rows(
-        self,
-        logits: Tensor,
-        teacher: Tensor,
-        divergence: tuple[str, float],
-        temperature: float,
-        pulls: tuple[float, float] | None,
-        loss: Tensor,
-        plain: Tensor,
-    ) -> None:
-        """See `dense_row` in rows.c. logits (R, V), teacher (R, V'), results (R,); all contiguous."""
-        (rows, vocabulary), shared = logits.shape, teacher.shape[1]
-        name, parameter = divergence
-        function = self._function(name.upper(), temperature).dense_rows
-        weight, label_scale = pulls or (0.0, 0.0)
-
-        threads = _threads(rows, vocabulary)
-        room = logits.new_empty(2 * threads, vocabulary)
-        function(
-            _start(logits), _start(teacher), _long(rows), _long(vocabulary), _long(shared),
-            self._real(parameter), self._real(temperature), self._real(weight), self._real(label_scale),
-            _start(loss), _start(plain), _start(room),
-            ctypes.c_int(pulls is not None), ctypes.c_int(threads),
-        )  # fmt: skip
-
-    def _function(self, kind: str, temperature: float) -> ctypes.CDLL:
-        library = _compiled(kind, int(temperature) if temperature in (1.0, 2.0) else 0, self._double)
-        if library is None:
-            raise RuntimeError(
-                f"rows.c compiled for other settings, but not for {kind}; set {SWITCH}=0 to do without it"
-            )
-        return library
-
-
-def native_library(dtype: torch.dtype) -> NativeLibrary | None:
-    """The compiled rows for float32 or float64; None where they can't be had."""
+def native_rows(dtype: torch.dtype, temperature: float, divergence: Divergence | None) -> NativeRows | None:
+    """Compiled rows for float32 or float64 on a CPU; None where they can't be had."""
     if os.environ.get(SWITCH, "1") == "0" or dtype not in (torch.float32, torch.float64):
         return None
-    return None if _compiled("NONE", 1, dtype == torch.float64) is None else NativeLibrary(dtype)
+    settings = (
+        f"-DKIND={'NONE' if divergence is None else divergence.name.upper()}",
+        f"-DTEMPERATURE={int(temperature) if temperature in (1.0, 2.0) else 0}",
+        f"-DDOUBLE={int(dtype == torch.float64)}",
+    )
+    function = compiled(SOURCE, settings, "student_rows" if divergence is None else "dense_rows")
+    return None if function is None else NativeRows(function, dtype, temperature, divergence)
 
 
-def _long(value: int) -> ctypes.c_int64:
-    return ctypes.c_int64(value)
+class NativeRows:
+    """`RowKernel` in compiled code; a row stays in the second-level cache from its first reading to its last writing.
 
+    Has `dense` if it is made with a divergence, else `student`: an objective needs one of them.
+    """
 
-def _start(tensor: Tensor | None) -> ctypes.c_void_p:
-    if tensor is None:
-        return ctypes.c_void_p(None)
-    assert tensor.is_contiguous()
-    return ctypes.c_void_p(tensor.data_ptr())
+    one_pass = True
+
+    def __init__(self, function: Any, dtype: torch.dtype, temperature: float, divergence: Divergence | None) -> None:
+        self._function = function
+        self._dtype = dtype
+        self._temperature = temperature
+        self._divergence = divergence
+        number = c_double if dtype == torch.float64 else c_float
+        numbers, pointers = [number], [c_void_p]
+        function.restype = None
+        if divergence is None:
+            function.argtypes = pointers + 2 * [c_int64] + numbers + 4 * pointers + [c_int]
+        else:
+            function.argtypes = 2 * pointers + 3 * [c_int64] + 4 * numbers + 3 * pointers + 2 * [c_int]
+
+    def student(self, logits: Tensor, by_row: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `RowKernel.student`."""
+        if self._divergence is not None:
+            raise ValueError("these rows were made for `dense`")
+        rows, vocabulary = logits.shape
+        by_row = None if by_row is None else by_row.expand(rows, 2).contiguous()
+        threads = _threads(rows, vocabulary)
+        sums, room = logits.new_empty(2, rows), logits.new_empty(threads, 2, vocabulary)
+        self._function(
+            self._start(logits), rows, vocabulary, self._temperature, None if by_row is None else self._start(by_row),
+            self._start(sums[0]), self._start(sums[1]), self._start(room), threads,
+        )  # fmt: skip
+        return sums[0, :, None], sums[1, :, None]
+
+    def dense(self, logits: Tensor, teacher: Tensor, pulls: tuple[float, float] | None) -> tuple[Tensor, Tensor]:
+        """As `RowKernel.dense`."""
+        if self._divergence is None:
+            raise ValueError("these rows were made for `student`")
+        (rows, vocabulary), shared = logits.shape, teacher.shape[1]
+        if teacher.shape[0] != rows or shared > vocabulary:
+            raise ValueError(f"teacher {tuple(teacher.shape)} does not match logits {tuple(logits.shape)}")
+        weight, label_scale = pulls or (0.0, 0.0)
+        threads = _threads(rows, vocabulary)
+        results, room = logits.new_empty(2, rows), logits.new_empty(threads, 2, vocabulary)
+        self._function(
+            self._start(logits), self._start(teacher), rows, vocabulary, shared,
+            self._divergence.parameter, self._temperature, weight, label_scale,
+            self._start(results[0]), self._start(results[1]), self._start(room), pulls is not None, threads,
+        )  # fmt: skip
+        return results[0], results[1, :, None]
+
+    def _start(self, tensor: Tensor) -> int:
+        """Where its numbers lie. Refuses what the compiled code would take for something else."""
+        if tensor.dtype != self._dtype or tensor.device.type != "cpu" or not tensor.is_contiguous():
+            raise ValueError(
+                f"a {tensor.dtype} tensor on {tensor.device} with strides {tensor.stride()}; expected {self._dtype} on a CPU, "
+                "contiguous"
+            )
+        return tensor.data_ptr()
 
 
 def _threads(rows: int, vocabulary: int) -> int:
     """As many as torch uses, but no more than there is work for."""
     return max(1, min(torch.get_num_threads(), rows, rows * vocabulary // ELEMENTS_A_THREAD))
-
-
-@functools.cache
-def _compiled(kind: str, temperature: int, double: bool) -> ctypes.CDLL | None:
-    """The library for one set of definitions in rows.c, from the cache folder or compiled now."""
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    found = shutil.which(compiler[0]) if compiler else None
-    if found is None:
-        return None
-    settings = (f"-DKIND={kind}", f"-DTEMPERATURE={temperature}", f"-DDOUBLE={int(double)}")
-    command = [found, *compiler[1:], *FLAGS, *settings]
-    made_of = (SOURCE.read_text(), command, os.stat(found).st_mtime_ns, _processor())
-    name = f"rows-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:24]}.so"
-    for folder in _folders():
-        try:
-            target = folder / name
-            if not target.exists() and not _compile(command, target):
-                return None
-            return ctypes.CDLL(str(target))
-        except OSError:  # not writable, or mounted without leave to execute
-            continue
-    return None
-
-
-def _folders() -> Iterator[Path]:
-    """The user's cache folder, then a private one of this process for where that can't be used."""
-    yield Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "distil"
-    yield Path(_private().name)
-
-
-@functools.cache
-def _private() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="distil-rows-")
-
-
-def _compile(command: list[str], target: Path) -> bool:
-    """Whether `target` could be made; it appears whole or not at all, so several processes may try at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(suffix=".so", dir=target.parent)
-    os.close(handle)
-    try:
-        for tuning in TUNINGS:
-            whole = [*command, *tuning, "-o", draft, str(SOURCE), "-lm"]
-            try:
-                done = subprocess.run(whole, capture_output=True, timeout=COMPILE_SECONDS, check=False)
-            except subprocess.TimeoutExpired:
-                return False
-            if done.returncode == 0:
-                os.replace(draft, target)
-                return True
-        return False
-    finally:
-        Path(draft).unlink(missing_ok=True)
-
-
-def _processor() -> str:
-    """What -march=native depends on: a home folder may be shared by machines of several kinds."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine() + platform.processor()
-    return platform.machine() + next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -6,6 +6,8 @@ training at a real vocabulary. Give float64 tensors and everything stays float64
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,19 +36,18 @@ def divergence_rows(
     tvd 1/2 sum |p - q|. Raises UserError for an unknown name or a parameter out of range.
     """
     chosen_divergence(name, beta, alpha)
-    p, q = teacher_log_probs.exp(), student_log_probs.exp()
     if name == "forward_kl":
         return _kl(teacher_log_probs, student_log_probs)
     if name == "reverse_kl":
         return _kl(student_log_probs, teacher_log_probs)
     if name == "jsd":
-        mixture = (beta * p + (1 - beta) * q).log()
+        mixture = _log_mixture(beta, teacher_log_probs, student_log_probs)
         return beta * _kl(teacher_log_probs, mixture) + (1 - beta) * _kl(student_log_probs, mixture)
     if name == "skew_kl":
-        return _kl(teacher_log_probs, (alpha * p + (1 - alpha) * q).log())
+        return _kl(teacher_log_probs, _log_mixture(alpha, teacher_log_probs, student_log_probs))
     if name == "skew_reverse_kl":
-        return _kl(student_log_probs, ((1 - alpha) * p + alpha * q).log())
-    return 0.5 * (p - q).abs().sum(-1)
+        return _kl(student_log_probs, _log_mixture(1 - alpha, teacher_log_probs, student_log_probs))
+    return 0.5 * (teacher_log_probs.exp() - student_log_probs.exp()).abs().sum(-1)
 
 
 def head_logits(
@@ -123,8 +124,17 @@ def _sparse_rows(targets: SparseTargets, tempered: Tensor, divergence: str, beta
         outside = torch.ones_like(student[row], dtype=torch.bool).index_fill(0, ids, False)
         q = torch.cat([student[row][ids], torch.logsumexp(student[row][outside], 0)[None]])
         p = torch.cat([targets.log_probs[row][present[row]], targets.log_tail[row][None]]).to(q.dtype).clamp(min=-30.0)
+        if not outside.any():
+            q, p = q[:-1], p[:-1]
         rows.append(divergence_rows(divergence, torch.log_softmax(p, -1)[None], q[None], beta=beta, alpha=alpha))
     return torch.cat(rows)
+
+
+def _log_mixture(share: float, log_p: Tensor, log_q: Tensor) -> Tensor:
+    """log(share p + (1 - share) q), also where both underflow."""
+    if share in (0.0, 1.0):
+        return log_p if share else log_q
+    return torch.logaddexp(log_p + math.log(share), log_q + math.log1p(-share))
 
 
 def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:

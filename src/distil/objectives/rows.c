@@ -1,12 +1,13 @@
 /* Losses and logit gradients of rows of a vocabulary, each row worked on while it lies in the second-level cache.
  *
- * The formulas are those of gradients.py; rows.py has the same work in tensor operations, and native.py compiles and calls this
- * file. A row is read from memory once and written once: exponentials are computed once and kept in place of the logits, and the
- * forward KL needs no normalised value, because  sum p (log p - log q) = sum e^b (b - a) / sum e^b + log sum e^a - log sum e^b
+ * The formulas are those of gradients.py; rows.py has the same work in tensor operations, and native.py calls this file, compiled
+ * by compiling.py. A row is read from memory once and written once: exponentials are computed once and kept in place of the
+ * logits, and the forward KL needs no normalised value, because
+ *     sum p (log p - log q) = sum e^b (b - a) / sum e^b + log sum e^a - log sum e^b
  * for a and b, the student's and the teacher's logits less their largest.
  *
  * Compiled once for each of: KIND, the divergence (NONE: the student's side alone); TEMPERATURE, 1 or 2 or 0 for any other;
- * DOUBLE, 0 or 1.
+ * DOUBLE, 0 or 1. A NaN anywhere in a row comes out as a loss that is NaN.
  */
 #include <math.h>
 #include <stdint.h>
@@ -20,6 +21,11 @@
 
 #define SIMD(clause) _Pragma(#clause)
 
+/* Sums run over a piece in `real` and go on in double: 128,000 terms in one float32 sum cost 1e-4 of it. */
+#define PIECE 2048
+#define PIECES(count) \
+    for (int64_t from = 0, to; to = from + PIECE < (count) ? from + PIECE : (count), from < (count); from = to)
+
 #define NONE 0
 #define FORWARD_KL 1
 #define REVERSE_KL 2
@@ -28,9 +34,13 @@
 #define SKEW_REVERSE_KL 5
 #define TVD 6
 
+#define FLOOR -10000 /* LOWEST_LOGIT in rows.py */
+
+/* LIMIT: e^LIMIT fits the type; beyond it the weight of the term, p or q, is below e^-LIMIT.
+ * LOWEST: stands for everything below it in an exponential; e^LOWEST is still a normal number. */
 #if DOUBLE
 typedef double real;
-#define LIMIT 638.0 /* e^LIMIT fits the type; beyond it the weight of the term, p or q, is below e^-LIMIT */
+#define LIMIT 638.0
 #define LOWEST -700.0
 static inline real exponential(real x) { return exp(x < LOWEST ? LOWEST : x); }
 static inline real logarithm(real x) { return log(x); }
@@ -38,11 +48,12 @@ static inline real logarithm(real x) { return log(x); }
 typedef float real;
 #define LIMIT 79.8f
 #define LOWEST -87.0f
+#define ROUNDER 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded, and stands in its last bits */
 
-/* e^x = 2^n e^r with |r| <= ln 2 / 2, where the Taylor series to r^7 leaves 5e-9. NaN stays NaN. */
+/* e^x = 2^n e^r with |r| <= ln 2 / 2, where the Taylor series to r^7 leaves 5e-9; for x up to 88. NaN stays NaN. */
 static inline real exponential(real x) {
     x = x < LOWEST ? LOWEST : x;
-    real n = rintf(x * 1.44269504f);
+    real rounded = x * 1.44269504f + ROUNDER, n = rounded - ROUNDER;
     real r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts, the first exact in few bits */
     real series = 1.0f / 5040;
     series = series * r + 1.0f / 720;
@@ -52,7 +63,9 @@ static inline real exponential(real x) {
     series = series * r + 0.5f;
     series = series * r + 1.0f;
     series = series * r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
+    uint32_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    bits = (bits + 127) << 23;
     real power;
     memcpy(&power, &bits, sizeof power);
     return series * power;
@@ -60,10 +73,10 @@ static inline real exponential(real x) {
 
 /* log x = n ln 2 + 2 atanh((m - 1) / (m + 1)) with x = 2^n m and m around 1, for positive normal x. */
 static inline real logarithm(real x) {
-    int32_t bits, n;
+    uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    n = (bits - 0x3f3504f3) >> 23; /* m from sqrt(1/2) to sqrt(2) */
-    bits -= n << 23;
+    int32_t n = (int32_t)(bits - 0x3f3504f3u) >> 23; /* m from sqrt(1/2) to sqrt(2) */
+    bits -= (uint32_t)n << 23;
     real m;
     memcpy(&m, &bits, sizeof m);
     real z = (m - 1) / (m + 1), square = z * z;
@@ -77,60 +90,68 @@ static inline real logarithm(real x) {
 }
 #endif
 
-/* e^(T a) where e = e^a is at hand; `kept` is where it lies if it is neither e nor e^2. */
+/* Of a row; -inf if it is empty. NaN are passed over: they show in all that is computed after. */
+static real largest_of(const real *row, int64_t count) {
+    real largest = -INFINITY;
+    SIMD(omp simd reduction(max : largest))
+    for (int64_t j = 0; j < count; j++) largest = row[j] > largest ? row[j] : largest;
+    return largest;
+}
+
+/* e^(T a) where e = e^a is at hand; `place` is where it is kept if it is neither e nor e^2. */
 #if TEMPERATURE == 1
-#define SHARP(e, a, kept) (e)
-#define AGAIN(e, kept) (e)
+#define SHARP(e, a, place) (e)
+#define AGAIN(e, place) (e)
 #elif TEMPERATURE == 2
-#define SHARP(e, a, kept) ((e) * (e))
-#define AGAIN(e, kept) ((e) * (e))
+#define SHARP(e, a, place) ((e) * (e))
+#define AGAIN(e, place) ((e) * (e))
 #else
-#define SHARP(e, a, kept) ((kept) = exponential(temperature * (a)))
-#define AGAIN(e, kept) (kept)
+#define SHARP(e, a, place) ((place) = exponential(temperature * (a)))
+#define AGAIN(e, place) (place)
 #endif
 
-#if KIND == NONE
-/* lse, lse1: log-sum-exp of the logits s and of T s. With `write`, s becomes by_row[0] softmax(s) + by_row[1] softmax(T s).
- * sharp: room for a row. */
-static void student_row(real *s, int64_t vocabulary, real temperature, const real *by_row, real *lse, real *lse1, real *sharp,
-                        int write) {
-    real largest = s[0], sum = 0, sharp_sum = 0;
-    SIMD(omp simd reduction(max : largest))
-    for (int64_t j = 0; j < vocabulary; j++) largest = s[j] > largest ? s[j] : largest;
-    if (write) {
-        SIMD(omp simd reduction(+ : sum, sharp_sum))
-        for (int64_t j = 0; j < vocabulary; j++) {
+/* lse, lse1: log-sum-exp of the logits s and of T s. If by_row is given, s becomes by_row[0] softmax(s) + by_row[1] softmax(T s);
+ * else s is kept. unwritten, sharp: room for a row. */
+static void student_row(real *s, int64_t vocabulary, real temperature, const real *by_row, real *lse, real *lse1,
+                        real *unwritten, real *sharp) {
+    (void)sharp;
+    real largest = largest_of(s, vocabulary), *exponentials = by_row ? s : unwritten;
+    double sum = 0, sharp_sum = 0;
+    PIECES(vocabulary) {
+        real of_piece = 0, sharp_of_piece = 0;
+        SIMD(omp simd reduction(+ : of_piece, sharp_of_piece))
+        for (int64_t j = from; j < to; j++) {
             real a = s[j] - largest, e = exponential(a);
-            sum += e;
-            sharp_sum += SHARP(e, a, sharp[j]);
-            s[j] = e;
+            of_piece += e;
+            sharp_of_piece += SHARP(e, a, sharp[j]);
+            exponentials[j] = e;
         }
-    } else {
-        SIMD(omp simd reduction(+ : sum, sharp_sum))
-        for (int64_t j = 0; j < vocabulary; j++) {
-            real a = s[j] - largest, e = exponential(a);
-            sum += e;
-            sharp_sum += SHARP(e, a, sharp[j]);
-        }
+        sum += of_piece;
+        sharp_sum += sharp_of_piece;
     }
-    *lse = largest + (real)log(sum);
-    *lse1 = temperature * largest + (real)log(sharp_sum);
-    if (!write) return;
-    real of_tempered = by_row[0] / sum, of_sharp = by_row[1] / sharp_sum;
+    *lse = (real)(largest + log(sum));
+    *lse1 = (real)((double)temperature * largest + log(sharp_sum));
+    if (!by_row) return;
+    real of_tempered = (real)(by_row[0] / sum), of_sharp = (real)(by_row[1] / sharp_sum);
     SIMD(omp simd)
     for (int64_t j = 0; j < vocabulary; j++) s[j] = of_tempered * s[j] + of_sharp * AGAIN(s[j], sharp[j]);
 }
 
-/* s: rows x vocabulary; by_row: rows x 2; lse, lse1: rows; room: threads x vocabulary. */
+/* s: rows x vocabulary; by_row: rows x 2 or NULL; lse, lse1: rows; room: threads x 2 x vocabulary. */
 void student_rows(real *s, int64_t rows, int64_t vocabulary, real temperature, const real *by_row, real *lse, real *lse1,
-                  real *room, int write, int threads) {
+                  real *room, int threads) {
+    (void)threads;
+#ifdef _OPENMP
 #pragma omp parallel for num_threads(threads)
-    for (int64_t r = 0; r < rows; r++)
-        student_row(s + r * vocabulary, vocabulary, temperature, by_row + 2 * r, lse + r, lse1 + r, room + THREAD * vocabulary,
-                    write);
+#endif
+    for (int64_t r = 0; r < rows; r++) {
+        real *own = room + 2 * THREAD * vocabulary;
+        student_row(s + r * vocabulary, vocabulary, temperature, by_row ? by_row + 2 * r : by_row, lse + r, lse1 + r, own,
+                    own + vocabulary);
+    }
 }
 
-#else
+#if KIND != NONE
 /* Of one outcome, from p, q and d = log p - log q: the divergence, and the pull q dL/dq. */
 static inline real outcome(real p, real q, real d, real parameter, real *pull) {
     (void)parameter;
@@ -155,69 +176,97 @@ static inline real outcome(real p, real q, real d, real parameter, real *pull) {
     return parameter * p * (d - log_mix) - (1 - parameter) * q * log_mix;
 }
 
+/* What a logit lies below the largest, for the logarithm of a ratio: -inf counts as FLOOR, because 0 * FLOOR is 0. */
+static inline real floored(real below) { return below < FLOOR ? FLOOR : below; }
+
 /* D(softmax(t) || softmax(s over the first `shared` ids)) into *loss; the teacher's row t is overwritten. With `write`, s becomes
  * weight dD/ds + label_scale softmax(T s). parameter: beta of jsd, alpha of the skewed ones. gap, sharp: room for a row. */
 static void dense_row(real *s, real *t, int64_t vocabulary, int64_t shared, real parameter, real temperature, real weight,
                       real label_scale, real *loss, real *lse1, real *gap, real *sharp, int write) {
-    real largest = s[0], teacher_largest = t[0];
-    SIMD(omp simd reduction(max : largest, teacher_largest))
-    for (int64_t j = 0; j < shared; j++) {
-        largest = s[j] > largest ? s[j] : largest;
-        teacher_largest = t[j] > teacher_largest ? t[j] : teacher_largest;
+    (void)gap, (void)sharp, (void)parameter;
+    real largest = largest_of(s, shared), teacher_largest = largest_of(t, shared);
+    double sum = 0, teacher_sum = 0, sharp_sum = 0, product = 0;
+    PIECES(shared) {
+        real of_piece = 0, teacher_of_piece = 0, sharp_of_piece = 0, product_of_piece = 0;
+        SIMD(omp simd reduction(+ : of_piece, teacher_of_piece, sharp_of_piece, product_of_piece))
+        for (int64_t j = from; j < to; j++) {
+            real a = s[j] - largest, b = t[j] - teacher_largest, e = exponential(a), f = exponential(b);
+            real difference = floored(b) - floored(a);
+            of_piece += e;
+            teacher_of_piece += f;
+            sharp_of_piece += SHARP(e, a, sharp[j]);
+            s[j] = e;
+            t[j] = f;
+            if (KIND == FORWARD_KL)
+                product_of_piece += f * difference;
+            else
+                gap[j] = difference;
+        }
+        sum += of_piece;
+        teacher_sum += teacher_of_piece;
+        sharp_sum += sharp_of_piece;
+        product += product_of_piece;
     }
-    SIMD(omp simd reduction(max : largest))
-    for (int64_t j = shared; j < vocabulary; j++) largest = s[j] > largest ? s[j] : largest;
+    /* The ids that the teacher doesn't know count in softmax(T s) alone. They have a scale of their own: were it one with the
+     * shared ids', a large logit among them would push all the shared ids below LOWEST. */
+    real beyond = largest_of(s + shared, vocabulary - shared), top = beyond > largest ? beyond : largest;
+    double lowered = top == largest ? 1 : exp((double)temperature * (largest - top));
+    sharp_sum *= lowered;
+    PIECES(vocabulary - shared) {
+        real sharp_of_piece = 0;
+        SIMD(omp simd reduction(+ : sharp_of_piece))
+        for (int64_t j = shared + from; j < shared + to; j++) {
+            real a = s[j] - top, e = exponential(a);
+            sharp_of_piece += SHARP(e, a, sharp[j]);
+            s[j] = e;
+        }
+        sharp_sum += sharp_of_piece;
+    }
+    *lse1 = (real)((double)temperature * top + log(sharp_sum));
 
-    real sum = 0, teacher_sum = 0, sharp_sum = 0, product = 0;
-    SIMD(omp simd reduction(+ : sum, teacher_sum, sharp_sum, product))
-    for (int64_t j = 0; j < shared; j++) {
-        real a = s[j] - largest, b = t[j] - teacher_largest, e = exponential(a), f = exponential(b);
-        sum += e;
-        teacher_sum += f;
-        sharp_sum += SHARP(e, a, sharp[j]);
-        product += f * (b - a);
-        s[j] = e;
-        t[j] = f;
-        if (KIND != FORWARD_KL) gap[j] = b - a;
-    }
-    SIMD(omp simd reduction(+ : sharp_sum))
-    for (int64_t j = shared; j < vocabulary; j++) {
-        real a = s[j] - largest, e = exponential(a);
-        sharp_sum += SHARP(e, a, sharp[j]);
-        s[j] = e;
-    }
-    *lse1 = temperature * largest + (real)log(sharp_sum);
-
-    real student_scale = 1 / sum, teacher_scale = 1 / teacher_sum, shift = (real)log(sum) - (real)log(teacher_sum);
-    real total = 0, pulls = 0, of_sharp = label_scale / sharp_sum;
+    double shift = log(sum) - log(teacher_sum), total = product / teacher_sum + shift;
+    real student_scale = (real)(1 / sum), teacher_scale = (real)(1 / teacher_sum);
+    real of_beyond = (real)(label_scale / sharp_sum), of_sharp = (real)(label_scale / sharp_sum * lowered);
     if (KIND == FORWARD_KL) {
-        *loss = product * teacher_scale + shift;
+        *loss = (real)total;
         if (!write) return;
         SIMD(omp simd)
         for (int64_t j = 0; j < shared; j++)
             s[j] = weight * (student_scale * s[j] - teacher_scale * t[j]) + of_sharp * AGAIN(s[j], sharp[j]);
     } else {
-        SIMD(omp simd reduction(+ : total, pulls))
-        for (int64_t j = 0; j < shared; j++) {
-            real pull;
-            total += outcome(t[j] * teacher_scale, s[j] * student_scale, gap[j] + shift, parameter, &pull);
-            pulls += pull;
-            gap[j] = pull;
+        real constant = (real)shift;
+        double pulls = 0;
+        total = 0;
+        PIECES(shared) {
+            real of_piece = 0, pulls_of_piece = 0;
+            SIMD(omp simd reduction(+ : of_piece, pulls_of_piece))
+            for (int64_t j = from; j < to; j++) {
+                real pull;
+                of_piece += outcome(t[j] * teacher_scale, s[j] * student_scale, gap[j] + constant, parameter, &pull);
+                pulls_of_piece += pull;
+                gap[j] = pull;
+            }
+            total += of_piece;
+            pulls += pulls_of_piece;
         }
-        *loss = total;
+        *loss = (real)total;
         if (!write) return;
+        real pull_of_all = (real)pulls;
         SIMD(omp simd)
         for (int64_t j = 0; j < shared; j++)
-            s[j] = weight * (gap[j] - s[j] * student_scale * pulls) + of_sharp * AGAIN(s[j], sharp[j]);
+            s[j] = weight * (gap[j] - s[j] * student_scale * pull_of_all) + of_sharp * AGAIN(s[j], sharp[j]);
     }
     SIMD(omp simd)
-    for (int64_t j = shared; j < vocabulary; j++) s[j] = of_sharp * AGAIN(s[j], sharp[j]);
+    for (int64_t j = shared; j < vocabulary; j++) s[j] = of_beyond * AGAIN(s[j], sharp[j]);
 }
 
-/* s: rows x vocabulary; t: rows x shared; loss, lse1: rows; room: 2 threads x vocabulary. */
+/* s: rows x vocabulary; t: rows x shared; loss, lse1: rows; room: threads x 2 x vocabulary. */
 void dense_rows(real *s, real *t, int64_t rows, int64_t vocabulary, int64_t shared, real parameter, real temperature,
                 real weight, real label_scale, real *loss, real *lse1, real *room, int write, int threads) {
+    (void)threads;
+#ifdef _OPENMP
 #pragma omp parallel for num_threads(threads)
+#endif
     for (int64_t r = 0; r < rows; r++) {
         real *own = room + 2 * THREAD * vocabulary;
         dense_row(s + r * vocabulary, t + r * shared, vocabulary, shared, parameter, temperature, weight, label_scale, loss + r,

@@ -22,11 +22,13 @@ class TopKObjective:
     """Divergence between the distributions over k ids and "any other id"."""
 
     chunk_buffers = 0
+    dense_divergence = None
     one_pass = False
 
-    def __init__(self, targets: TopKTargets, divergence: Divergence) -> None:
+    def __init__(self, targets: TopKTargets, divergence: Divergence, student_vocabulary: int) -> None:
         self.targets = targets
         self.divergence = divergence
+        self.vocabulary = student_vocabulary
         self._ids = self._log_p = self._absent = torch.empty(0)
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
@@ -34,12 +36,12 @@ class TopKObjective:
         absent = ids < 0
         kept = rows.take(self.targets.log_probs, start, stop).to(buffers.dtype).clamp(min=LOWEST_LOG_MASS)
         tail = rows.take(self.targets.log_tail, start, stop).to(buffers.dtype).clamp(min=LOWEST_LOG_MASS)
-        log_p = torch.cat([kept.masked_fill(absent, -torch.inf), tail[:, None]], -1)  # (C, K + 1)
+        # Padding repeats the first id: taking it out twice is harmless.
+        self._ids = torch.where(absent, ids[:, :1], ids)
+        no_tail = (ids >= 0).sum(-1, keepdim=True) == self.vocabulary
+        self._absent = torch.cat([absent, no_tail], -1)
+        log_p = torch.cat([kept, tail[:, None]], -1).masked_fill_(self._absent, -torch.inf)  # (C, K + 1)
         self._log_p = torch.log_softmax(log_p, -1)
-        self._ids = torch.where(
-            absent, ids[:, :1], ids
-        )  # padding repeats the first id: taking it out twice is harmless
-        self._absent = torch.cat([absent, absent.new_zeros(len(ids), 1)], -1)
 
     def rows(
         self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
@@ -49,9 +51,10 @@ class TopKObjective:
         temperature = terms.temperature
         kept = logits.gather(1, ids)  # (R, K)
         # The tail's mass as a sum over the tail: 1 - sum of the kept has no digits left where the tail is small.
-        tail, plain_tail = kernel.student(logits.scatter_(1, ids, -torch.inf), temperature, None)
+        tail, plain_tail = kernel.student(logits.scatter_(1, ids, -torch.inf), None)
         outcomes = torch.cat([kept, tail], -1).masked_fill_(absent, -torch.inf)  # (R, K + 1)
         coarse = torch.log_softmax(outcomes, -1)
+        plain_tail = plain_tail.masked_fill(absent[:, -1:], -torch.inf)
         plain = torch.cat([outcomes[:, :-1] * temperature, plain_tail], -1).logsumexp(-1, keepdim=True)
         outcome_p, outcome_q = log_p.exp(), coarse.exp()
         difference = (log_p - coarse).masked_fill_(absent, 0.0)
@@ -60,7 +63,7 @@ class TopKObjective:
             weight, label_scale = terms.pulls
             slope = (pull - outcome_q * pull.sum(-1, keepdim=True)).mul_(weight)
             of_tail = torch.cat([slope[:, -1:], (plain_tail - plain).exp_().mul_(label_scale)], -1)
-            kernel.student(logits, temperature, of_tail)
+            kernel.student(logits, of_tail)
             logits.scatter_(1, ids, (kept * temperature - plain).exp_().mul_(label_scale))
             logits.scatter_add_(1, ids, slope[:, :-1])
         return loss, plain
@@ -70,6 +73,7 @@ class SampledObjective:
     """-sum_k w_k log q(id_k), whose expectation over the draws is the cross-entropy to p; minus the entropy where known."""
 
     chunk_buffers = 0
+    dense_divergence = None
     one_pass = True
 
     def __init__(self, targets: SampledTargets) -> None:
@@ -95,7 +99,7 @@ class SampledObjective:
         if differentiate:
             mass = weights.sum(-1, keepdim=True) * weight
             by_row = torch.cat([mass, torch.full_like(mass, label_scale)], -1)
-        normaliser, plain = kernel.student(logits, terms.temperature, by_row)
+        normaliser, plain = kernel.student(logits, by_row)
         if differentiate:
             logits.scatter_add_(1, ids, weights * -weight)
         return -(weights * (chosen - normaliser)).sum(-1) - self._entropy[block], plain
