@@ -199,11 +199,22 @@ def stop_ids(model: Any, tokenizer: Any) -> set[int]:
 
 
 def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any:
+    from distil.models import hub
+
+    at_hub = not Path(source).is_dir()
+    if at_hub and not hub.reachable(hub.endpoint()):
+        options["local_files_only"] = True  # what was downloaded before is found at once, without asking for news
     try:
         return factory.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
-        if Path(source).is_dir():
+        if not at_hub:
             raise UserError(f"{ref} could not be loaded as a language model: {_first_line(error)}") from error
+        if "local_files_only" in options:
+            raise UserError(
+                f"{ref} could not be loaded: it is no folder here, it was not downloaded before, and the Hugging Face hub "
+                f"({hub.endpoint()}) can't be reached. Check the name and the network (and HTTPS_PROXY), or give a local "
+                "folder or bundled/student."
+            ) from error
         raise UserError(
             f"{ref} could not be loaded: it is no folder here, and the Hugging Face hub could not give it "
             f"({_first_line(error)}). "

@@ -1,0 +1,56 @@
+"""Whether the Hugging Face hub can be reached, found out in seconds: its own library retries for most of a minute per file.
+
+Only a connection to its address (or to the proxy that leads there) is tried: nothing is downloaded, and no setting of the
+library is changed, so a slow download stays as patient as it is. Called by load.py.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.request
+from urllib.parse import urlsplit
+
+ADDRESS_S = 3.0
+"""For one of its addresses: long enough for a second try of the handshake's first packet."""
+LONGEST_S = 6.0
+"""For all of them."""
+
+
+def endpoint() -> str:
+    """The hub's URL; `HF_ENDPOINT` names another one."""
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def reachable(url: str) -> bool:
+    """Whether something takes a connection at the host of `url`, or at the proxy that the environment names for it."""
+    host, port = _first_stop(url)
+    end = time.monotonic() + LONGEST_S
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    for family, kind, protocol, _, address in found:
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            with socket.socket(family, kind, protocol) as connection:
+                connection.settimeout(min(ADDRESS_S, left))
+                connection.connect(address)
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _first_stop(url: str) -> tuple[str, int]:
+    """(host, port) that the first packet goes to."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies_environment()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(parts.scheme, 80)
