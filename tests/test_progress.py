@@ -12,8 +12,8 @@ NOTE = "3 failed, 5,124 tokens, $0.0016 of about $0.0037, 137.2/s, 49 at once (l
 
 
 def test_sums_keep_as_many_digits_as_tell_something() -> None:
-    written = [dollars(value) for value in (0, 0.0000052, 0.00042, 0.0123, 1.234, 1234.5)]
-    assert written == ["$0", "$0.0000052", "$0.00042", "$0.0123", "$1.23", "$1,234"]
+    written = [dollars(value) for value in (0, 0.0000052, 0.00042, 0.0123, 1.234, 1234.5, -2)]
+    assert written == ["$0", "$0.0000052", "$0.00042", "$0.0123", "$1.23", "$1,234", "-$2.00"]
 
 
 def test_a_line_tells_the_time_left_of_whoever_knows_it_and_then_no_second_speed() -> None:

@@ -137,14 +137,15 @@ def track(items: Iterable[T], label: str, total: int | None = None, unit: str = 
 
 
 def dollars(value: float) -> str:
-    """$1,234 | $12.30 | $0.0042 | $0.0000051: as many digits as tell something."""
-    if value == 0:
+    """$1,234 | $12.30 | $0.0042 | $0.0000051 | -$2.00: as many digits as tell something."""
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    if size == 0:
         return "$0"
-    if abs(value) >= 1000:
-        return f"${value:,.0f}"
-    if abs(value) >= 0.1:
-        return f"${value:,.2f}"
-    return f"${value:.4f}" if abs(value) >= 0.001 else f"${value:.{1 - math.floor(math.log10(abs(value)))}f}"
+    if size >= 1000:
+        return f"{sign}${size:,.0f}"
+    if size >= 0.1:
+        return f"{sign}${size:,.2f}"
+    return f"{sign}${size:.4f}" if size >= 0.001 else f"{sign}${size:.{1 - math.floor(math.log10(size))}f}"
 
 
 def _clock(seconds: float) -> str:

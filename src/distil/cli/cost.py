@@ -48,7 +48,7 @@ def show(summary: CostSummary) -> None:
     table(title, ("", "coverage", "student", "teacher", "total", "saves", "payback"), rows)
     error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""
     click.echo(
-        f"Teacher {summary.teacher}: ${summary.price_input:g} / ${summary.price_output:g} per million tokens "
+        f"Teacher {summary.teacher}: {dollars(summary.price_input)} / {dollars(summary.price_output)} per million tokens "
         f"({summary.price_source}); {dollars(summary.teacher_month_usd)}{error} a month, from {t.measured_calls:,} calls."
     )
     if summary.break_even_coverage is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from distil import progress
 from distil.evaluate.summary import Interval
 
 SHARES = {"field_accuracy", "accuracy", "field_agreement", "exact_match", "similar_share", "number_mismatch"}
@@ -48,13 +49,8 @@ def span(metric: str, interval: Interval) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Cents below $100, whole dollars above, four digits below a cent."""
-    if value is None:
-        return NOTHING
-    sign, size = (MINUS if value < 0 else ""), abs(value)
-    if size and size < 0.01:
-        return f"{sign}${size:.4f}"
-    return f"{sign}${size:,.0f}" if size >= 100 else f"{sign}${size:,.2f}"
+    """As on the command line, with a real minus sign; a dash for None."""
+    return NOTHING if value is None else progress.dollars(value).replace("-", MINUS)
 
 
 def count(value: float | None) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
+from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.serve.capture import Capture
@@ -39,7 +40,7 @@ class ServeResult(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        return [(name, f"${value:.4f}" if name == "usd" else f"{value:,}") for name, value in self.model_dump().items()]
+        return [(name, dollars(value) if name == "usd" else f"{value:,}") for name, value in self.model_dump().items()]
 
 
 def run(
