@@ -66,3 +66,16 @@ def test_unreadable_and_failed_replies_leave_their_pair_out() -> None:
     assert summary is not None
     assert (summary.unreadable, len(scores), summary.win_rate.n) == (2, 1, 1)
     assert judge.settle(PAIRS[:1], [None, None], "judge", student="me", confidence=0.95) == (None, [])
+
+
+def test_what_length_does_to_the_judge_is_told_beside_the_win_rate() -> None:
+    examples = tiny_examples(40, "test")
+    pairs = [
+        judge.Pair(e, e.answer + " and more words" * (i % 4), e.answer + " words" * 2) for i, e in enumerate(examples)
+    ]
+    slots = [("A", "B") if (i % 4 > 1) != (i % 10 == 0) else ("B", "A") for i in range(40)]
+    replies = [reply(f'{{"reason": "longer", "better": "{slot}"}}') for both in slots for slot in both]
+    summary, _ = judge.settle(pairs, replies, "judge", student="me", confidence=0.95)
+    assert summary is not None and summary.longer_wins == 0.65
+    assert summary.length_controlled is not None and summary.length_controlled.n == 40
+    assert settled("A", "B")[0].length_controlled is None

@@ -14,7 +14,7 @@ from distil.cost.stage import CostSummary
 from distil.errors import UserError
 from distil.report import page
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import write_json
+from distil.runs.jsonl import read_json, write_json
 from distil.runs.manifest import stage_state
 from distil.serve.promise import Calibration, HeldOutCheck
 from tests.report.sample import COST, make_project, write_cost, write_data
@@ -54,6 +54,22 @@ def read(path: Path) -> tuple[str, Tags, str]:
     tags.feed(html)
     assert tags.open == []
     return html, tags, " ".join(" ".join(tags.text).split())
+
+
+def test_a_judge_s_words_say_what_length_did(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=60, test=60, students=("sft",))
+    path = project.stage("evaluate", "sft") / "summary.json"
+    rate = {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 60}
+    judge = {"model": "openai/gpt-5", "win_rate": rate, "consistency": 0.9, "first_slot": 0.5, "unreadable": 0}
+    for more, words in (
+        ({}, "50.0% of its decisions. "),
+        (
+            {"longer_wins": 0.8, "length_controlled": {**rate, "mean": 0.55}},
+            "At equal length it would be 55.0% (60.0 to 80.0%;",
+        ),
+    ):
+        write_json(path, {**read_json(path), "judge": {**judge, **more}})
+        assert words in read(page.build(project))[2] + " "
 
 
 def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A judge for answers that have no right and wrong: student against teacher, each pair in both orders.
 
 Judges like what they see first and what is longer (Zheng et al. 2023, MT-Bench), so a pair counts as won only when the judge says
-the same in both orders; everything else is a tie. The asking itself is ask.py. Called by stage.py.
+the same in both orders; everything else is a tie. What length does is told apart (length.py). The asking itself is ask.py.
+Called by stage.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
-from distil.evaluate import stats
+from distil.evaluate import length, stats
 from distil.evaluate.cases import parse_object
 from distil.evaluate.summary import Interval, JudgeSummary
 from distil.ids import content_id
@@ -80,7 +81,7 @@ def settle(
     confidence: float,
 ) -> tuple[JudgeSummary | None, list[Score]]:
     """The judgement over all readable pairs and one score per pair (1 student, 0 teacher, 0.5 tie or conflict)."""
-    scores, values, groups = [], [], []
+    scores, values, groups, longer = [], [], [], []
     consistent = unreadable = first = decided = 0
     for index, pair in enumerate(pairs):
         both = [read(reply.text) if reply is not None else None for reply in replies[2 * index : 2 * index + 2]]
@@ -95,6 +96,7 @@ def settle(
         value = STUDENT_FIRST[forward[0]] if agreed else 0.5
         values.append(value)
         groups.append(pair.example.group)
+        longer.append(len(pair.student) - len(pair.teacher))
         scores.append(
             Score(
                 prediction_id=content_id("prediction", [pair.example.prompt_id, student, 0]),
@@ -107,12 +109,15 @@ def settle(
         )
     if not values:
         return None, []
+    controlled = length.length_controlled(values, longer, groups, confidence=confidence)
     summary = JudgeSummary(
         model=judge,
         win_rate=Interval.of(stats.mean_interval(values, groups, confidence=confidence)),
         consistency=consistent / len(values),
         first_slot=first / decided if decided else 0.5,
         unreadable=unreadable,
+        longer_wins=length.longer_wins(values, longer),
+        length_controlled=Interval.of(controlled) if controlled is not None else None,
     )
     return summary, scores
 

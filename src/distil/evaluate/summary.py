@@ -143,6 +143,10 @@ class JudgeSummary(Record):
     """Share of single judgements that prefer the answer shown first: 0.5 is unbiased (ties left out)."""
     unreadable: int
     """Replies without a readable judgement (their pair is left out)."""
+    longer_wins: float | None = None
+    """Share of the decided pairs of unequal length that the longer answer won: 0.5 is unbiased."""
+    length_controlled: Interval | None = None
+    """The win rate at equal length (AlpacaEval 2); None below 30 pairs, or where one side is always the longer one."""
 
 
 class ShipVerdict(Record):
