@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from distil.errors import WorkFailed
+from distil.objectives import native, rows
 from distil.train import selfcheck, stage
 from distil.train import student as student_module
 from tests.train.conftest import Bench
@@ -46,6 +47,29 @@ def test_a_loss_without_its_factor_of_temperature_is_found(bench: Bench, monkeyp
     assert failed == ["fused loss equals its formula", "gradients equal finite differences"]
     with pytest.raises(WorkFailed, match="Nothing was trained"):
         stage.run(bench.project, quick(), bench.student, name="x")
+
+
+@pytest.mark.parametrize(("switch", "kind"), [("0", "tensor operations"), ("1", "compiled")])
+def test_the_rows_that_train_are_checked_and_named(switch: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(native.SWITCH, switch)
+    if native.native_rows(torch.float32, 2.0, None) is None:
+        kind = "tensor operations"
+    check = {check.name: check for check in selfcheck.check_objectives()}["rows of logits are right in float32"]
+    assert check.ok and check.detail.startswith(kind)
+
+
+def test_rows_that_are_wrong_in_float32_alone_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = rows.TensorRows.dense
+
+    def wrong(self: Any, logits: Any, *args: Any) -> Any:
+        result = original(self, logits, *args)
+        return result if logits.dtype == torch.float64 else (result[0] * 1.001, result[1])
+
+    monkeypatch.setenv(native.SWITCH, "0")
+    monkeypatch.setattr(rows.TensorRows, "dense", wrong)
+    assert [check.name for check in selfcheck.check_objectives() if not check.ok] == [
+        "rows of logits are right in float32"
+    ]
 
 
 def test_a_loss_that_depends_on_how_a_step_is_cut_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

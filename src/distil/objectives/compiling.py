@@ -34,6 +34,8 @@ FLAGS = (
 # What not every compiler takes, best first. torch brings libgomp.so.1 and has loaded it: its threads are shared.
 TUNINGS = (("-fopenmp", "-march=native"), ("-fopenmp",), ("-march=native",), ())
 COMPILE_SECONDS = 20
+# OpenMP runtimes, LLVM's and Intel's, that end the process when they meet another of their kind; torch may have brought one.
+QUARRELSOME = (b"libomp", b"libiomp")
 
 
 @functools.cache
@@ -86,7 +88,7 @@ def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
     """What an earlier process left. The file's name ends in its checksum: one that a full disk or a lost connection cut short
     would kill every process that loads it."""
     for path in folder.glob(f"{name}-*.so"):
-        if path.stem == f"{name}-{_checksum(path)}":
+        if path.stem == f"{name}-{_checksum(path.read_bytes())}":
             return ctypes.CDLL(str(path))
         path.unlink(missing_ok=True)
     return None
@@ -101,11 +103,14 @@ def _made(folder: Path, name: str, command: list[str], source: Path) -> ctypes.C
         for tuning in TUNINGS:
             if not _succeeds([*command, *tuning, "-o", draft, str(source), "-lm"]):
                 continue
+            content = Path(draft).read_bytes()
+            if any(runtime in content for runtime in QUARRELSOME):
+                continue
             try:
                 library = ctypes.CDLL(draft)
             except OSError:  # made for another machine, or needs what isn't here
                 continue
-            os.replace(draft, folder / f"{name}-{_checksum(Path(draft))}.so")
+            os.replace(draft, folder / f"{name}-{_checksum(content)}.so")
             return library
         return None
     finally:
@@ -124,8 +129,8 @@ def _succeeds(command: list[str]) -> bool:
         raise
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _processor() -> str:

@@ -41,6 +41,7 @@ class NativeRows:
     Has `dense` if it is made with a divergence, else `student`: an objective needs one of them.
     """
 
+    kind = "compiled"
     one_pass = True
 
     def __init__(self, function: Any, dtype: torch.dtype, temperature: float, divergence: Divergence | None) -> None:

@@ -50,19 +50,27 @@ typedef float real;
 #define LOWEST -87.0f
 #define ROUNDER 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded, and stands in its last bits */
 
+/* a * b + c, with one rounding where the processor has that. Nowhere else: there what a student and its teacher have in common
+ * is to cancel to 0. */
+#if defined FP_FAST_FMAF || defined __FMA__ || defined __ARM_FEATURE_FMA
+#define STEP(a, b, c) fmaf(a, b, c)
+#else
+#define STEP(a, b, c) ((a) * (b) + (c))
+#endif
+
 /* e^x = 2^n e^r with |r| <= ln 2 / 2, where the Taylor series to r^7 leaves 5e-9; for x up to 88. NaN stays NaN. */
 static inline real exponential(real x) {
     x = x < LOWEST ? LOWEST : x;
-    real rounded = x * 1.44269504f + ROUNDER, n = rounded - ROUNDER;
-    real r = (x - n * 0.693359375f) + n * 2.12194440e-4f; /* ln 2 in two parts, the first exact in few bits */
+    real rounded = STEP(x, 1.44269504f, ROUNDER), n = rounded - ROUNDER;
+    real r = STEP(n, 2.12194440e-4f, STEP(n, -0.693359375f, x)); /* ln 2 in two parts, the first exact in few bits */
     real series = 1.0f / 5040;
-    series = series * r + 1.0f / 720;
-    series = series * r + 1.0f / 120;
-    series = series * r + 1.0f / 24;
-    series = series * r + 1.0f / 6;
-    series = series * r + 0.5f;
-    series = series * r + 1.0f;
-    series = series * r + 1.0f;
+    series = STEP(series, r, 1.0f / 720);
+    series = STEP(series, r, 1.0f / 120);
+    series = STEP(series, r, 1.0f / 24);
+    series = STEP(series, r, 1.0f / 6);
+    series = STEP(series, r, 0.5f);
+    series = STEP(series, r, 1.0f);
+    series = STEP(series, r, 1.0f);
     uint32_t bits;
     memcpy(&bits, &rounded, sizeof bits);
     bits = (bits + 127) << 23;
@@ -81,11 +89,11 @@ static inline real logarithm(real x) {
     memcpy(&m, &bits, sizeof m);
     real z = (m - 1) / (m + 1), square = z * z;
     real series = 2.0f / 9;
-    series = series * square + 2.0f / 7;
-    series = series * square + 2.0f / 5;
-    series = series * square + 2.0f / 3;
-    series = series * square + 2.0f;
-    real result = series * z + (real)n * 0.693147181f;
+    series = STEP(series, square, 2.0f / 7);
+    series = STEP(series, square, 2.0f / 5);
+    series = STEP(series, square, 2.0f / 3);
+    series = STEP(series, square, 2.0f);
+    real result = STEP((real)n, 0.693147181f, series * z);
     return x == x ? result : x; /* NaN has an exponent and a mantissa, too */
 }
 #endif

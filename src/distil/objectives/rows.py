@@ -26,6 +26,8 @@ class RowKernel(Protocol):
     """Made for one temperature T and one divergence. Logits s = z / T are tempered; "plain" means at temperature 1,
     softmax(T s)."""
 
+    kind: str
+    """For people: "compiled" or "tensor operations"."""
     one_pass: bool
     """Whether rows are read from memory once, however many are handed over."""
 
@@ -55,6 +57,7 @@ def row_kernel(buffers: Buffers, temperature: float, divergence: Divergence | No
 class TensorRows:
     """Tensor operations on buffers that are used again."""
 
+    kind = "tensor operations"
     one_pass = False
 
     def __init__(self, buffers: Buffers, temperature: float, divergence: Divergence | None) -> None:
