@@ -7,8 +7,25 @@ from typing import Any
 import pytest
 import torch
 
-from distil.objectives import DIVERGENCES, DenseTargets, LogitTargets, fused_linear_distillation
-from tests.objectives.builders import Student, fused, gradients, make_labels, make_student, make_targets, normal, plain
+from distil.objectives import (
+    DIVERGENCES,
+    DenseTargets,
+    LogitTargets,
+    SampledTargets,
+    TopKTargets,
+    fused_linear_distillation,
+)
+from tests.objectives.builders import (
+    Student,
+    fused,
+    gradients,
+    make_labels,
+    make_student,
+    make_targets,
+    normal,
+    plain,
+    same,
+)
 
 
 def rounded_problem(dtype: torch.dtype) -> tuple[Student, DenseTargets, Student, DenseTargets]:
@@ -110,3 +127,41 @@ def test_autocast_runs_the_products_in_its_dtype_and_keeps_float32_gradients() -
     got, expected = gradients(loss, student), gradients(truth, exact)
     assert got[1].dtype == torch.float32
     assert float((got[1].double() - expected[1]).norm() / expected[1].norm()) < 0.02
+
+
+@pytest.mark.parametrize(("skewed", "unskewed"), [("skew_kl", "forward_kl"), ("skew_reverse_kl", "reverse_kl")])
+@pytest.mark.parametrize("apart", [1.0, 200.0])
+def test_a_skew_of_0_is_the_divergence_without_it(skewed: str, unskewed: str, apart: float) -> None:
+    """However far apart: the ratio of the two has no bound then."""
+    student, labels = make_student(), make_labels()
+    targets = LogitTargets(normal(5, 9, seed=4, scale=apart))
+    for temperature in (1.0, 2.0):
+        same(
+            fused(student, targets, labels, divergence=skewed, alpha=0.0, temperature=temperature),
+            plain(student, targets, labels, divergence=unskewed, temperature=temperature),
+            student,
+        )
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 3.0])
+def test_a_top_k_of_the_whole_vocabulary_has_no_tail(divergence: str, temperature: float) -> None:
+    student, labels = make_student(), make_labels()
+    ids = torch.arange(9).repeat(5, 1)
+    ids[1, 8] = -1  # one row has a tail of one id
+    log_p = torch.log_softmax(normal(5, 9, seed=4) / temperature, -1)
+    tail = torch.full((5,), -torch.inf, dtype=torch.float64)
+    tail[1] = log_p[1, 8]
+    targets = TopKTargets(ids, log_p, tail, temperature)
+    common: dict[str, Any] = {"divergence": divergence, "temperature": temperature}
+    same(fused(student, targets, labels, **common), plain(student, targets, labels, **common), student)
+    whole = plain(student, LogitTargets(normal(5, 9, seed=4)), labels, **common)
+    same(fused(student, targets, labels, **common), whole, student)
+
+
+def test_an_id_that_was_drawn_twice_counts_twice() -> None:
+    student, labels = make_student(), make_labels()
+    ids = torch.tensor([[3, 3, 5, -1], [0, 1, 0, 0], [2, -1, -1, -1], [8, 8, 8, 8], [4, 5, 4, -1]])
+    targets = SampledTargets(ids, normal(5, 4, seed=4).abs() * (ids >= 0))
+    for chunk in (1, 5):
+        same(fused(student, targets, labels, chunk_tokens=chunk), plain(student, targets, labels), student)

@@ -170,6 +170,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
     """Trains, saves model/ (and adapter/), and returns facts for the manifest. Raises Interrupted with a checkpoint after Ctrl-C,
     or after the step at which the file `stop` appears."""
     from distil.models.load import quiet
+    from distil.objectives.chunks import release_buffers
     from distil.train.memory import memory_told
     from distil.train.recorder import Recorder, whole_checkpoints
     from distil.train.selfcheck import before_training
@@ -201,6 +202,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
         trainer.add_callback(recorder)
         with recorder.catching_interrupts(), memory_told("the student learned"):
             outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    release_buffers()  # of the loss: an evaluation in this process has no use for them
     if recorder.interrupted:
         kept = whole_checkpoints(job.folder / "checkpoints")
         raise Interrupted(
