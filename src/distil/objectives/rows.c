@@ -50,8 +50,8 @@ typedef float real;
 #define LOWEST -87.0f
 #define ROUNDER 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded, and stands in its last bits */
 
-/* a * b + c, with one rounding where the processor has that. Nowhere else: there what a student and its teacher have in common
- * is to cancel to 0. */
+/* a * b + c, with one rounding where the processor has that. In these two functions alone: everywhere else each product is
+ * rounded, so that what a student and its teacher have in common cancels to 0. */
 #if defined FP_FAST_FMAF || defined __FMA__ || defined __ARM_FEATURE_FMA
 #define STEP(a, b, c) fmaf(a, b, c)
 #else
@@ -166,7 +166,7 @@ static inline real outcome(real p, real q, real d, real parameter, real *pull) {
     if (KIND == REVERSE_KL) return *pull = -d * q;
     if (KIND == TVD) {
         real over = q - p;
-        *pull = over < 0 ? -q / 2 : over > 0 ? q / 2 : 0;
+        *pull = over < 0 ? -q / 2 : over > 0 ? q / 2 : over; /* 0 or NaN */
         return over < 0 ? -over / 2 : over / 2;
     }
     d = d > LIMIT ? LIMIT : d < -LIMIT ? -LIMIT : d;
@@ -232,19 +232,18 @@ static void dense_row(real *s, real *t, int64_t vocabulary, int64_t shared, real
     }
     *lse1 = (real)((double)temperature * top + log(sharp_sum));
 
-    double shift = log(sum) - log(teacher_sum), total = product / teacher_sum + shift;
+    double shift = log(sum) - log(teacher_sum);
     real student_scale = (real)(1 / sum), teacher_scale = (real)(1 / teacher_sum);
     real of_beyond = (real)(label_scale / sharp_sum), of_sharp = (real)(label_scale / sharp_sum * lowered);
     if (KIND == FORWARD_KL) {
-        *loss = (real)total;
+        *loss = (real)(product / teacher_sum + shift);
         if (!write) return;
         SIMD(omp simd)
         for (int64_t j = 0; j < shared; j++)
             s[j] = weight * (student_scale * s[j] - teacher_scale * t[j]) + of_sharp * AGAIN(s[j], sharp[j]);
     } else {
         real constant = (real)shift;
-        double pulls = 0;
-        total = 0;
+        double total = 0, pulls = 0;
         PIECES(shared) {
             real of_piece = 0, pulls_of_piece = 0;
             SIMD(omp simd reduction(+ : of_piece, pulls_of_piece))
