@@ -100,3 +100,9 @@ def test_set_overrides_values_lists_and_keys_below_null(tmp_path: Path) -> None:
 def test_a_wrong_set_says_what_was_expected(tmp_path: Path, override: str, found: str) -> None:
     with pytest.raises(UserError, match=found):
         load_config(project_with(tmp_path, yaml.safe_dump({**LEAST, "task": "t"})), [override])
+
+
+def test_an_unknown_key_from_the_command_line_is_said_to_come_from_there(tmp_path: Path) -> None:
+    (tmp_path / "distil.yaml").write_text("prompts: {path: p.jsonl}\nteachers: [{model: bundled/teacher}]\n")
+    with pytest.raises(UserError, match=r"distil\.yaml with --set train\.learningrate: unknown key 'learningrate'"):
+        load_config(Project(tmp_path), ["train.learningrate=1"])

@@ -81,7 +81,9 @@ def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
         )
     for override in overrides:
         _apply(data, override)
-    return parse_config(data, str(project.config))
+    return parse_config(
+        data, " with ".join([str(project.config), *(f"--set {o.partition('=')[0]}" for o in overrides)])
+    )
 
 
 def parse_config(data: dict[str, Any], source: str) -> Config:
