@@ -156,3 +156,12 @@ def test_validation_has_its_share_also_when_the_rows_come_in_groups() -> None:
     assert 110 <= sides.count("validation") <= 250
     for start in range(0, 1000, 5):
         assert len(set(sides[start : start + 5])) == 1
+
+
+def test_a_small_or_empty_test_side_is_told_as_it_is() -> None:
+    free = [(Item(f"p{n}", str(n), None, None), distinct_text(n)) for n in range(12)]
+    assert any("test holds 4 of 12 prompts, not 5" in note for note in split(free).notes)
+    bound = [(item._replace(fixed="train"), text) for item, text in free]
+    notes = split(bound).notes
+    assert any("test is empty" in note for note in notes) and not any("test holds" in note for note in notes)
+    assert not any("test" in note for note in split(free, test=0).notes)

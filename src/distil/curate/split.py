@@ -173,11 +173,7 @@ def _fill(
     notes = []
     total = sum(map(len, members))
     open_test = test if not any(side == "test" for side in sides) else 0
-    if open_test > total * LARGEST_TEST_SHARE:
-        open_test = int(total * LARGEST_TEST_SHARE)
-        notes.append(
-            f"test holds {open_test} of {total} prompts, not {test}: a third at most, so that some are left to train on"
-        )
+    open_test = min(open_test, int(total * LARGEST_TEST_SHARE))
     open_validation = validation if not any(side == "validation" for side in sides) else 0.0
     left, rest = open_test, []
     for component in sorted(members, key=lambda c: _order(items, c, seed, "test")):
@@ -186,6 +182,7 @@ def _fill(
             left -= len(component)
         else:
             rest.append(component)
+    notes += _about_test(test, open_test, open_test - left, total)
     budget = open_validation * sum(map(len, rest)) * 2  # one huge component must not take all training data with it
     fitting = [c for c in rest if len(c) <= budget]
     chosen = [c for c in fitting if _order(items, c, seed, "validation") < open_validation]
@@ -203,6 +200,20 @@ def _fill(
     if open_validation and not chosen:
         notes.append("validation is empty: too few independent prompts")
     return notes
+
+
+def _about_test(wanted: int, possible: int, taken: int, total: int) -> list[str]:
+    """What to know of a test side that was cut from the free rows and holds fewer than wanted."""
+    if possible and not taken:
+        return [
+            "test is empty: nothing that was answered is free to be held out (the prompts file marks the rows as train, or they "
+            "all hang together)"
+        ]
+    if taken and possible < wanted:
+        return [
+            f"test holds {taken} of {total} prompts, not {wanted}: a third at most, so that some are left to train on"
+        ]
+    return []
 
 
 def _smallest(items: Sequence[Item], rest: list[list[int]], validation: float, seed: int) -> list[list[int]]:
