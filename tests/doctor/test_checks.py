@@ -15,6 +15,7 @@ from distil.models.memory import GIB, Machine
 from distil.records import Answer, Example, Message, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, write_json, write_lines, write_records
+from distil.runs.manifest import stage_run
 from tests.report.sample import make_project, write_evaluation, write_training
 
 BIG = Machine(cores=16, ram=64 * GIB, gpu_name=None, gpus=0, gpu_memory=0)
@@ -148,6 +149,16 @@ def test_the_memory_of_folders_that_are_named_relative_to_the_project_is_estimat
         write_json(tmp_path / name / "config.json", sizes)
     found = training.out_of_memory(Evidence(project, BIG._replace(ram=GIB // 64)))
     assert found.level == "problem" and "teacher" in found.seen
+
+
+def test_a_test_side_that_can_t_be_larger_needs_more_prompts(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    write_records(project.split("train"), [example(0, "q", "a", "train")])
+    write_records(project.split("test"), [example(n, f"t{n}", "a", "test") for n in range(1, 100)])
+    for asked, fix in ((100, "distil curate --set curate.test=200"), (200, "distil prompts expand --count 303\n")):
+        with stage_run(project, "curate", {"test": asked}):
+            pass
+        assert fix in data.enough_test_prompts(Evidence(project)).fix
 
 
 def test_overfitting_is_seen_in_the_validation_curve_and_the_best_epoch_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import click
 
 from distil.cli.options import Context, distil_command
@@ -34,7 +36,7 @@ def command(context: Context, everything: bool) -> None:
                 finding.fix if finding.level != "ok" else "",
             ):
                 if text:
-                    click.echo(f"        {text}")
+                    click.echo(textwrap.indent(text, " " * 8))
         passed = sum(f.level == "ok" for f in findings)
         unknown = sum(f.level == "unknown" for f in findings)
         click.echo(

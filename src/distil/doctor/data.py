@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.records import Example
+from distil.runs.manifest import read_manifest
 
 LEAST_EXAMPLES = 1_000
 LEAST_TEST = 200
@@ -51,12 +52,17 @@ def enough_test_prompts(evidence: Evidence) -> Finding:
         if count
         else ""
     )
+    fix = f"distil curate --set curate.test={LEAST_TEST}"
+    manifest = read_manifest(evidence.project, "curate")
+    if manifest is not None and manifest.config.get("test", 0) >= LEAST_TEST:  # asked for, and there are not so many
+        fix = "mark more prompts with `split: test` in their file, or write more of them:\n"
+        fix += f"distil prompts expand --count {3 * max(LEAST_TEST - count, 50)}\ndistil collect\ndistil curate"
     return Finding(
         check=name,
         level="warn" if count >= 50 else "problem",
         seen=seen,
         why=f"Below {LEAST_TEST} prompts the error bars are too wide to decide anything{half}.",
-        fix=f"distil curate --set curate.test={LEAST_TEST}",
+        fix=fix,
     )
 
 
@@ -200,8 +206,6 @@ def _words(texts: Iterable[str]) -> list[str]:
 
 
 def _curate_note(evidence: Evidence, name: str) -> float | None:
-    from distil.runs.manifest import read_manifest
-
     manifest = read_manifest(evidence.project, "curate")
     value = manifest.notes.get(name) if manifest else None
     return float(value) if value is not None else None
