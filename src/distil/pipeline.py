@@ -44,6 +44,10 @@ def steps(project: Project, config: Config, name: str | None = None) -> list[Ste
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
     """The state of one stage under the config as it is now."""
     state, why = stage_state(project, stage, name, _settings(config, stage))
+    if stage == "collect" and state == "stale":
+        manifest = read_manifest(project, stage)
+        if manifest is not None and (limit := manifest.config.get("limit")) is not None:
+            why = f"only the first {limit:,} prompts were asked (--limit)"
     if stage == "train" and state == "done":
         state, why = _training_state(project, config, name, why)
     return Step(stage, name, state, why)

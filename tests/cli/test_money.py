@@ -139,3 +139,12 @@ def test_status_says_which_batch_is_still_open_at_the_provider(folder: Path) -> 
     assert "1 batch of openai/gpt-4o-mini, 12 requests, since 20" in line and "`distil collect`" in line
     told = json.loads(distil(folder, "status", "--json").stdout)["open_batches"]
     assert told == [{"model": "openai/gpt-4o-mini", "requests": 12, "since": job.created}]
+
+
+def test_a_collection_with_a_limit_is_called_what_it_was(folder: Path) -> None:
+    done = distil(folder, "collect", "--from-log", log(folder, *range(30)), "--limit", "5")
+    assert done.exit_code == 0, done.output
+    stages = json.loads(distil(folder, "status", "--json").stdout)["stages"]
+    why = {stage["stage"]: stage["why"] for stage in stages}
+    assert why["collect"] == "only the first 5 prompts were asked (--limit)"
+    assert why["prompts"].startswith("finished 20") and why["prompts"].endswith(" UTC")

@@ -152,7 +152,7 @@ def stage_state(
     if config is not None and dict(config) != manifest.config:
         keys = sorted(k for k in {*config, *manifest.config} if config.get(k) != manifest.config.get(k))
         return "stale", f"settings have changed: {', '.join(keys)}"
-    return "done", f"finished {manifest.finished}"
+    return "done", f"finished {manifest.finished[:16].replace('T', ' ')} UTC"
 
 
 def package_versions() -> dict[str, str]:
