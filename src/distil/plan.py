@@ -117,7 +117,7 @@ def choose_method(
         ]
     return "logits", [
         f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its whole distribution, not only its words",
-        "no paid calls: `distil signals build` can cache it once",
+        "`--set train.method=logits` does so without a paid call; `distil signals build` can cache it once",
     ]
 
 
