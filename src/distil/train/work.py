@@ -204,11 +204,7 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
             outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     release_buffers()  # of the loss: an evaluation in this process has no use for them
     if recorder.interrupted:
-        kept = whole_checkpoints(job.folder / "checkpoints")
-        raise Interrupted(
-            f"Stopped after step {trainer.state.global_step} of {trainer.state.max_steps}. "
-            f"`distil train --as {job.name}` goes on from there ({len(kept)} checkpoint{'s' if len(kept) != 1 else ''} kept)."
-        )
+        raise _stopped(job, trainer.state, len(whole_checkpoints(job.folder / "checkpoints")))
     saved = _save(job, ready, first)
     history = trainer.state.log_history
     return {
@@ -227,6 +223,13 @@ def train_student(job: Job, stop: Path | None = None) -> dict[str, Any]:
         "checks": [f"{check.name}: {check.detail}" for check in checks],
         **saved,
     }
+
+
+def _stopped(job: Job, state: Any, kept: int) -> Interrupted:
+    return Interrupted(
+        f"Stopped after step {state.global_step} of {state.max_steps}. "
+        f"`distil train --as {job.name}` goes on from there ({kept} checkpoint{'s' if kept != 1 else ''} kept)."
+    )
 
 
 def _show_first(folder: Path, ready: Prepared) -> None:
