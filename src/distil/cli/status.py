@@ -43,7 +43,7 @@ def command(context: Context, name: str | None) -> None:
         table("", ("stage", "state", "why", "spent"), lines, left=3)
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
-            click.echo(f"Other students: {', '.join(others)}")
+            click.echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
         if batches:
             click.echo(waiting_words(batches))
         click.echo(f"Next: {following.command}" if following else f"All is done. The report: {context.project.report}")
