@@ -15,8 +15,10 @@
 #ifdef _OPENMP
 #include <omp.h>
 #define THREAD omp_get_thread_num()
+#define SHARED_OUT _Pragma("omp parallel for num_threads(threads)")
 #else
 #define THREAD 0
+#define SHARED_OUT (void)threads;
 #endif
 
 #define SIMD(clause) _Pragma(#clause)
@@ -148,10 +150,7 @@ static void student_row(real *s, int64_t vocabulary, real temperature, const rea
 /* s: rows x vocabulary; by_row: rows x 2 or NULL; lse, lse1: rows; room: threads x 2 x vocabulary. */
 void student_rows(real *s, int64_t rows, int64_t vocabulary, real temperature, const real *by_row, real *lse, real *lse1,
                   real *room, int threads) {
-    (void)threads;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads)
-#endif
+    SHARED_OUT
     for (int64_t r = 0; r < rows; r++) {
         real *own = room + 2 * THREAD * vocabulary;
         student_row(s + r * vocabulary, vocabulary, temperature, by_row ? by_row + 2 * r : by_row, lse + r, lse1 + r, own,
@@ -270,10 +269,7 @@ static void dense_row(real *s, real *t, int64_t vocabulary, int64_t shared, real
 /* s: rows x vocabulary; t: rows x shared; loss, lse1: rows; room: threads x 2 x vocabulary. */
 void dense_rows(real *s, real *t, int64_t rows, int64_t vocabulary, int64_t shared, real parameter, real temperature,
                 real weight, real label_scale, real *loss, real *lse1, real *room, int write, int threads) {
-    (void)threads;
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads)
-#endif
+    SHARED_OUT
     for (int64_t r = 0; r < rows; r++) {
         real *own = room + 2 * THREAD * vocabulary;
         dense_row(s + r * vocabulary, t + r * shared, vocabulary, shared, parameter, temperature, weight, label_scale, loss + r,
