@@ -83,7 +83,7 @@ class Work:
                     say(f"From earlier runs: {before}.")
                 try:
                     asyncio.run(self._ask(ledger, answers, failures, total, poll_s))
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio forgets a Ctrl-C that comes as it starts
                     self._stopped = Interrupted(
                         "Stopped. Every answer that came is kept; the same command goes on from here."
                     )
