@@ -31,7 +31,7 @@ from distil.models.load import load_tokenizer
 from distil.objectives.spans import matched_vocabulary
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json
-from distil.train.crosstokenizer import TokenBytes
+from distil.train.signal.crosstokenizer import TokenBytes
 
 METHODS = {
     "sft": [],

@@ -17,13 +17,13 @@ from distil.bundled.triage import generate as draw_messages
 from distil.models.load import Loaded, load
 from distil.objectives import DenseTargets, SampledTargets, Targets, TopKTargets, fused_linear_distillation
 from distil.records import Message, Sampling
-from distil.runs.signal_shards import ShardWriter, merge_index
-from distil.runs.signal_spec import SignalSpec, write_spec
-from distil.runs.signal_store import SignalRows, SignalStore
+from distil.runs.signals.shards import ShardWriter, merge_index
+from distil.runs.signals.spec import SignalSpec, write_spec
+from distil.runs.signals.store import SignalRows, SignalStore
+from distil.signals.build import write_items
 from distil.signals.config import SignalsConfig
-from distil.signals.source import kept
-from distil.signals.teacher import Item, Teacher
-from distil.signals.writing import write_items
+from distil.signals.plan import kept
+from distil.signals.teacher import Item, LocalTeacher
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Arm:
     name: str
     section: SignalsConfig | None
     """None = labels alone."""
-    renormalised: bool = False
+    renormalized: bool = False
     """Treat the kept ids as the whole distribution, as most other libraries do."""
 
 
-def _arm(name: str, kind: str, renormalised: bool = False, **settings: Any) -> Arm:
-    return Arm(name, SignalsConfig.model_validate({"kind": kind, "temperatures": [1.0], **settings}), renormalised)
+def _arm(name: str, kind: str, renormalized: bool = False, **settings: Any) -> Arm:
+    return Arm(name, SignalsConfig.model_validate({"kind": kind, "temperatures": [1.0], **settings}), renormalized)
 
 
 FULL = _arm("full (hidden states)", "hidden", dtype="float32")
@@ -49,9 +49,9 @@ def arms(sets: int) -> list[Arm]:
     """Every arm; sampled ones with `sets` independent sets of draws."""
     return [
         CE,
-        _arm("top-3, renormalised", "top_k", True, k=3),
+        _arm("top-3, renormalized", "top_k", True, k=3),
         _arm("top-3 + tail", "top_k", k=3),
-        _arm("top-12, renormalised", "top_k", True, k=12),
+        _arm("top-12, renormalized", "top_k", True, k=12),
         _arm("top-12 + tail", "top_k", k=12),
         _arm("top-50 + tail", "top_k", k=50),
         _arm("RS, N=50, independent", "sampled", draws=50, draw="independent", draw_sets=sets),
@@ -91,7 +91,7 @@ class Bench:
         if key not in self._stores:
             folder = self.root / f"cache{len(self._stores)}"
             assert arm.section is not None
-            teacher = Teacher(self.teacher.model)
+            teacher = LocalTeacher(self.teacher.model)
             spec = SignalSpec.model_validate(
                 FOR_BENCH
                 | {"vocab_size": teacher.vocab_size, "hidden_size": teacher.hidden_size, "dtype": "float32"}
@@ -131,14 +131,14 @@ def conversations(teacher: Loaded, count: int, learn: str) -> list[Item]:
     return items[:count]
 
 
-def targets_of(rows: SignalRows, store: SignalStore, renormalised: bool = False) -> Targets:
+def targets_of(rows: SignalRows, store: SignalStore, renormalized: bool = False) -> Targets:
     """As train/ does it."""
     if rows.hidden is not None:
         weight, _ = store.head()
         return DenseTargets(torch.from_numpy(rows.hidden.copy()), torch.from_numpy(weight.copy()))
     ids = torch.from_numpy(rows.ids)
     if rows.log_probs is not None:
-        log_tail = np.full_like(rows.log_tail, -np.inf) if renormalised else rows.log_tail
+        log_tail = np.full_like(rows.log_tail, -np.inf) if renormalized else rows.log_tail
         return TopKTargets(ids, torch.from_numpy(rows.log_probs), torch.from_numpy(log_tail))
     return SampledTargets(ids, torch.from_numpy(rows.weights), torch.from_numpy(rows.entropy))
 

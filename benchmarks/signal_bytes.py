@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distil.runs.signal_codec import SparseRows, encode
-from distil.runs.signal_shards import ShardWriter, merge_index
-from distil.runs.signal_spec import SignalSpec, write_spec
-from distil.runs.signal_store import SignalStore
+from distil.runs.signals.codec import SparseRows, encode
+from distil.runs.signals.shards import ShardWriter, merge_index
+from distil.runs.signals.spec import SignalSpec, write_spec
+from distil.runs.signals.store import SignalStore
 from distil.signals.draws import sampled_rows, stratified_rows, top_k_rows, uniforms
-from distil.signals.inspecting import measure
+from distil.signals.inspect import measure
 
 FOR_BENCH: dict[str, Any] = {"teacher": "bench", "revision": "-", "tokenizer": "-", "template": "-"}
 

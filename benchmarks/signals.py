@@ -32,7 +32,7 @@ from signal_bytes import bytes_table
 from torch import Tensor
 
 from distil.objectives import Targets
-from distil.signals.inspecting import measure
+from distil.signals.inspect import measure
 from distil.signals.teacher import Item
 
 # ---- gradients --------------------------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def gradient_table(bench: Bench, model: Any, sets: int, batch: int = 48) -> Iter
             store = bench.store(arm)
             found = [
                 gradient(
-                    model, items, targets_of(store.read(ids, temperature=1.0, epoch=number), store, arm.renormalised)
+                    model, items, targets_of(store.read(ids, temperature=1.0, epoch=number), store, arm.renormalized)
                 )
                 for number in range(store.spec.sets)
             ]
@@ -110,7 +110,7 @@ def train_student(bench: Bench, arm: Arm, seed: int, epochs: int, rate: float) -
         targets = None
         if store is not None:
             rows = store.read([item.example_id for item in batch], temperature=1.0, epoch=seed)
-            targets = targets_of(rows, store, arm.renormalised)
+            targets = targets_of(rows, store, arm.renormalized)
         optimizer.zero_grad(set_to_none=True)
         loss_of(model, batch, targets).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -22,9 +22,9 @@ from distil.models.render import render_prompt
 from distil.objectives.crosstokenizer import CrossTokenizer
 from distil.records import Message, Sampling
 from distil.train.batches import pad
-from distil.train.crosstokenizer import CrossTokenizerSource
-from distil.train.data import IGNORED, Tokenised
-from distil.train.student import Head, Weights, counted, hidden_rows
+from distil.train.examples import IGNORED, Tokenized
+from distil.train.objective import Head, Weights, counted, hidden_rows
+from distil.train.signal.crosstokenizer import CrossTokenizerSource
 
 LONGEST = 80
 SAMPLED = 150  # messages whose samples are compared token by token
@@ -107,7 +107,7 @@ class Judge:
         total = same = count = 0.0
         for start in range(0, len(samples), batch):
             rows = list(zip(self.prompts[start:], samples[start : start + batch], strict=False))
-            texts = [_tokenised(str(i), prompt, sample) for i, (prompt, sample) in enumerate(rows)]
+            texts = [_tokenized(str(i), prompt, sample) for i, (prompt, sample) in enumerate(rows)]
             q, p = (_log_probs(side, texts)[0] for side in (student, self.teacher))
             total += float((q.exp() * (q - p)).sum())
             same += float((q.argmax(-1) == p.argmax(-1)).sum())
@@ -118,12 +118,12 @@ class Judge:
         drawn = generate(self.teacher, self.prompts[:SAMPLED], FREE, seed=0)
         ended = [i for i, answer in enumerate(drawn) if answer.finish_reason == "stop"]
         texts = {i: (*self.chats[i], Message(role="assistant", content=drawn[i].text)) for i in ended}
-        theirs = [_tokenised(str(i), self.prompts[i], drawn[i].token_ids) for i in ended]
+        theirs = [_tokenized(str(i), self.prompts[i], drawn[i].token_ids) for i in ended]
         encode, end = student.tokenizer, int(student.tokenizer.eos_token_id)
         prompts = self._prompts(student)
         answers = [[*encode(drawn[i].text, add_special_tokens=False)["input_ids"], end] for i in ended]
         ours = [
-            replace(_tokenised(str(i), prompts[i], answer), messages=texts[i])
+            replace(_tokenized(str(i), prompts[i], answer), messages=texts[i])
             for i, answer in zip(ended, answers, strict=True)
         ]
         source = _Shared(self.teacher, student, "spans")
@@ -146,12 +146,12 @@ class _Shared(CrossTokenizerSource):
         return replace(super()._how(head), rest_weight=0.0)
 
 
-def _tokenised(name: str, prompt: list[int], answer: list[int]) -> Tokenised:
-    return Tokenised(name, prompt + answer, [IGNORED] * len(prompt) + answer, len(prompt))
+def _tokenized(name: str, prompt: list[int], answer: list[int]) -> Tokenized:
+    return Tokenized(name, prompt + answer, [IGNORED] * len(prompt) + answer, len(prompt))
 
 
 @torch.no_grad()
-def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Tokenised]) -> float:
+def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Tokenized]) -> float:
     batch = pad(texts, 0)
     keep, labels = counted(batch.labels, batch.documents)
     hidden = hidden_rows(student.model, batch)
@@ -161,7 +161,7 @@ def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Token
 
 
 @torch.no_grad()
-def _log_probs(side: Loaded, texts: list[Tokenised]) -> tuple[Any, Any]:
+def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
     """(R, V) log-probabilities at the learned places of these texts, and (R,) those of the tokens that stand there."""
     batch = pad(texts, 0)
     keep, labels = counted(batch.labels, batch.documents)

@@ -8,7 +8,7 @@ import pytest
 
 from distil.calls.config import TeacherConfig
 from distil.config import Config, parse_config
-from distil.models.memory import GIB, Machine
+from distil.models.sizing import GIB, Machine
 from distil.plan import choose_method, make
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project

@@ -10,18 +10,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.calls.catalog import parse_model
 from distil.calls.config import TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
-from distil.collect.asks import plan_asks, tier_of
-from distil.collect.book import Book
+from distil.calls.providers.catalog import parse_model
 from distil.collect.forecast import forecasts
+from distil.collect.ledger_view import LedgerView
+from distil.collect.questions import plan_asks, tier_of
 from distil.collect.terms import terms_of_all
 from distil.config import Config
 from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
 from distil.errors import DistilError
-from distil.models.memory import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
+from distil.models.sizing import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
 from distil.progress import dollars
 from distil.records import Prompt
 from distil.runs.artifacts import Project
@@ -145,7 +145,7 @@ def _collecting(
         except DistilError as error:
             advice.append(str(error).strip())
             return None, spent, *guess
-        book = Book(ledger, teachers, project.root)
+        book = LedgerView(ledger, teachers, project.root)
         found = forecasts(teachers, tiers, lambda: plan_asks(project, teachers, section.samples), book)
     usd = spent + sum(one.usd for one in found)
     if section.budget_usd is not None and usd > section.budget_usd:

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from distil.calls.config import Limits
-from distil.calls.gate import Gate
+from distil.calls.limits.gate import AdmissionGate
 from tests.calls.virtual import run_virtually
 
 
@@ -71,12 +71,12 @@ class Provider:
         return 1 - sum(during) / len(during) if during else 0.0
 
 
-def crowd(provider: Provider, seconds: float, limits: Limits | None = None) -> Gate:
+def crowd(provider: Provider, seconds: float, limits: Limits | None = None) -> AdmissionGate:
     """More requests than the provider can take, for so long in virtual time, each retried with jitter until it is taken."""
 
-    async def main() -> Gate:
+    async def main() -> AdmissionGate:
         loop = asyncio.get_running_loop()
-        gate = Gate(limits or Limits())
+        gate = AdmissionGate(limits or Limits())
         chance = random.Random(2)
 
         async def worker() -> None:

@@ -14,7 +14,7 @@ import pytest
 from distil.calls.client import Client
 from distil.calls.config import Limits, TeacherConfig
 from distil.calls.faults import CallFailed
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.request import Reply, Request
 from distil.errors import UserError
 from distil.records import Sampling
@@ -153,7 +153,7 @@ def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_a
 def test_a_better_parser_reads_an_unreadable_reply_without_paying(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.calls.provider import GarbledReply
+    from distil.calls.providers.base import GarbledReply
     from distil.calls.providers.chat import ChatProvider
 
     parse = ChatProvider.parse
@@ -248,7 +248,8 @@ def test_nothing_heavy_loads_before_something_is_sent() -> None:
     import sys
 
     code = (
-        "import sys, distil.calls.request, distil.calls.ledger, distil.calls.config, distil.calls.client, distil.calls.prices;"
+        "import sys, distil.calls.request, distil.calls.ledger.store, distil.calls.config;"
+        "import distil.calls.client, distil.calls.prices;"
         "print([m for m in ('aiohttp', 'genai_prices', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.providers.compatible import CompatibleProvider
 from tests.calls.loopback import LoopbackProcess
 

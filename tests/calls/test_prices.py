@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.calls.config import Price
-from distil.calls.estimate import Estimator
+from distil.calls.limits.estimate import Estimator
 from distil.calls.prices import price_of, table_version
 from distil.calls.request import Request
 from distil.errors import UserError

@@ -12,7 +12,7 @@ import pytest
 from distil.calls.client import Client
 from distil.calls.config import Limits
 from distil.calls.faults import ProviderDown, QuotaExhausted
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.request import Reply
 from distil.errors import BudgetReached, UserError
 from tests.calls.asking import all_of, ask, teacher, with_client
@@ -158,7 +158,7 @@ def test_a_teacher_of_ones_own_that_wants_a_key_says_which_setting_is_missing(
 def test_no_connection_is_told_in_plain_words(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.0)
     gone = teacher(server, base_urls=["http://127.0.0.1:9/v1"])
     with pytest.raises(UserError, match=r"no connection to 127\.0\.0\.1:9: connection refused\. Check the network"):
         with_client(tmp_path, [gone], lambda client: client.complete(ask()))
@@ -177,7 +177,7 @@ def test_a_wrong_address_is_told_after_a_few_tries(server: wire.OpenAIServer, tm
 def test_one_replica_that_is_not_there_does_not_end_a_run_before_the_first_answer(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.0)
     server.delay_s = 0.3
 
     async def work(client: Client) -> None:
@@ -190,7 +190,7 @@ def test_one_replica_that_is_not_there_does_not_end_a_run_before_the_first_answe
 def test_a_server_that_vanishes_after_its_first_answer_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.0)
+    monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.0)
     monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
     own = wire.OpenAIServer().__enter__()
 
@@ -206,7 +206,7 @@ def test_a_server_that_vanishes_after_its_first_answer_is_waited_for(
 def test_a_full_flex_tier_does_not_slow_down_what_goes_on_at_the_standard_price(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
+    monkeypatch.setattr("distil.calls.session.BACKOFF_S", 0.01)
     server.delay_s = 0.02
     server.trouble_for = lambda seen: wire.SHED if b'"service_tier":"flex"' in seen.raw else None
 

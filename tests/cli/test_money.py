@@ -9,8 +9,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from distil.calls.batch.job import Row, Shelf
-from distil.calls.ledger import Ledger
+from distil.calls.batch.job import BatchFolder, BatchRow
+from distil.calls.ledger.store import Ledger
 from distil.cli.main import cli
 from distil.errors import UserError
 from distil.runs.artifacts import Project
@@ -131,9 +131,9 @@ def test_the_ledger_shows_sums_calls_and_bodies(folder: Path) -> None:
 
 def test_status_says_which_batch_is_still_open_at_the_provider(folder: Path) -> None:
     assert "Open at the provider" not in distil(folder, "status").stdout
-    shelf = Shelf(Project(folder).batches)
-    shelf.finish(shelf.new("openai/gpt-4o-mini", "chat", [Row("call_0", 0, {}, 0.01)]))
-    job = shelf.new("openai/gpt-4o-mini", "chat", [Row(f"call_{n}", 0, {}, 0.01) for n in range(12)])
+    shelf = BatchFolder(Project(folder).batches)
+    shelf.finish(shelf.new("openai/gpt-4o-mini", "chat", [BatchRow("call_0", 0, {}, 0.01)]))
+    job = shelf.new("openai/gpt-4o-mini", "chat", [BatchRow(f"call_{n}", 0, {}, 0.01) for n in range(12)])
     shelf.save(job, state="created", batch_id="batch_1")
     line = next(line for line in distil(folder, "status").stdout.splitlines() if line.startswith("Open at"))
     assert "1 batch of openai/gpt-4o-mini, 12 requests, since 20" in line and "`distil collect`" in line

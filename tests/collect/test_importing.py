@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distil.calls.config import TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.collect import stage
 from distil.collect.config import CollectConfig
 from distil.collect.importing import import_logs

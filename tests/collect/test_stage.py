@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from distil.calls.config import TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.collect import stage
-from distil.collect.asks import Failure
 from distil.collect.config import CollectConfig
+from distil.collect.questions import Failure
 from distil.errors import BudgetReached, Interrupted, UserError, WorkFailed
 from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project
@@ -277,13 +277,13 @@ def test_a_wrong_key_and_an_unknown_model_stop_at_once(
 def test_a_server_that_is_not_there_is_told_in_seconds_and_answers_in_hand_need_none(
     project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distil.calls.reaction.UNREACHABLE_S", 0.3)
+    monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.3)
     gone = teacher("http://127.0.0.1:9/v1#m", base_urls=[])
     with pytest.raises(UserError, match="can't be reached"):
         stage.run(project, FREE, [gone])
     had = teacher()
     stage.run(project, FREE, [had])
-    monkeypatch.setattr("distil.calls.transport.Transport.post", None)  # whoever sends now fails
+    monkeypatch.setattr("distil.calls.http.transport.Transport.post", None)  # whoever sends now fails
     assert stage.run(project, FREE, [had]).new == 0
 
 

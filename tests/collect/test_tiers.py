@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from distil.calls.config import Price, TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.collect import stage
-from distil.collect.asks import Failure, tier_of
 from distil.collect.config import CollectConfig
+from distil.collect.questions import Failure, tier_of
 from distil.errors import BudgetReached, UserError
 from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from distil.calls.config import TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.collect import stage
-from distil.collect.asks import Failure
 from distil.collect.config import CollectConfig
+from distil.collect.questions import Failure
 from distil.errors import Interrupted, UserError, WorkFailed
 from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project
@@ -153,7 +153,7 @@ def test_a_full_flex_tier_is_paid_at_the_standard_price_where_that_is_wanted(
         return wire.SHED if b'"service_tier":"flex"' in seen.raw else None
 
     server.trouble_for = full
-    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
+    monkeypatch.setattr("distil.calls.session.BACKOFF_S", 0.01)
     result = stage.run(project, FLEX.model_copy(update={"flex_full": "standard"}), [teacher()])
     assert (result.answers, result.failed) == (12, 0)
     with Ledger(project.ledger) as ledger:
@@ -166,8 +166,8 @@ def test_a_flex_tier_that_stays_full_says_so_and_what_to_set(
     project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.trouble_for = lambda seen: wire.SHED
-    monkeypatch.setattr("distil.calls.teacher.BACKOFF_S", 0.01)
-    monkeypatch.setattr("distil.calls.reaction.Breaker.given_up", property(lambda self: len(server.posts()) > 30))
+    monkeypatch.setattr("distil.calls.session.BACKOFF_S", 0.01)
+    monkeypatch.setattr("distil.calls.limits.outage.Breaker.given_up", property(lambda self: len(server.posts()) > 30))
     with pytest.raises(WorkFailed, match=r"flex tier of .* has had no room .*--set collect\.flex_full=standard"):
         stage.run(project, FLEX, [teacher()])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distil.calls.config import Price, TeacherConfig
-from distil.calls.ledger import Ledger, Recorded
+from distil.calls.ledger.store import Ledger, Recorded
 from distil.cost.config import CostConfig, StudentHost
 from distil.cost.stage import run
 from distil.errors import UserError

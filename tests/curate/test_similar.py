@@ -7,20 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.curate.similar import band_width, near_pairs, nearest, shingle_sets
-from distil.curate.text import canonical_answer, jaccard, normalise, parse_json, shingles
+from distil.curate.text import canonical_answer, jaccard, normalize, parse_json, shingles
 from tests.curate.material import distinct_text
 
 
 def plain_jaccard(a: str, b: str) -> float:
     """The definition, on strings."""
-    first, second = ({t[i : i + 5] for i in range(max(1, len(t) - 4))} for t in (normalise(a), normalise(b)))
+    first, second = ({t[i : i + 5] for i in range(max(1, len(t) - 4))} for t in (normalize(a), normalize(b)))
     return len(first & second) / len(first | second)
 
 
 @given(st.text(min_size=5, max_size=60), st.text(min_size=5, max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_hashed_shingles_give_the_jaccard_of_the_strings(a: str, b: str) -> None:
-    if len(normalise(a)) >= 5 and len(normalise(b)) >= 5:
+    if len(normalize(a)) >= 5 and len(normalize(b)) >= 5:
         assert jaccard(shingles(a), shingles(b)) == plain_jaccard(a, b)
 
 

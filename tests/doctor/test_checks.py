@@ -11,7 +11,7 @@ import pytest
 from distil.doctor import checks, data, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
-from distil.models.memory import GIB, Machine
+from distil.models.sizing import GIB, Machine
 from distil.records import Answer, Example, Message, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, write_json, write_lines, write_records

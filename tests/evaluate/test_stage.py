@@ -9,7 +9,7 @@ import pytest
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
-from distil.evaluate import compare, predict, stage
+from distil.evaluate import compare, local, stage
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.summary import Summary, read_summary
 from distil.models.config import StudentConfig
@@ -73,8 +73,8 @@ def test_students_answer_greedily_within_the_teachers_limit_and_can_be_told_to_s
     evaluate(project)
     rows = list(read_records(project.stage("evaluate", "one") / "predictions.jsonl", Prediction))
     assert max(p.output_tokens for p in rows if p.model == "one") <= 6
-    greedy = predict.prediction_key(predict.Source("x", "hub/name", "auto"), [], Sampling(temperature=0.0), 0)
-    assert greedy != predict.prediction_key(predict.Source("x", "hub/name", "auto"), [], Sampling(temperature=0.7), 0)
+    greedy = local.prediction_key(local.Candidate("x", "hub/name", "auto"), [], Sampling(temperature=0.0), 0)
+    assert greedy != local.prediction_key(local.Candidate("x", "hub/name", "auto"), [], Sampling(temperature=0.7), 0)
 
 
 def test_the_base_answers_once_for_all_students_and_a_new_metric_asks_no_model(
@@ -82,8 +82,8 @@ def test_the_base_answers_once_for_all_students_and_a_new_metric_asks_no_model(
 ) -> None:
     first = evaluate(project)
     asked: list[str] = []
-    real = predict.answer
-    monkeypatch.setattr(predict, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
+    real = local.answer
+    monkeypatch.setattr(local, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
     second = evaluate(project, "two")
     assert asked == ["two"]
     assert second.models["base"] == first.models["base"]
@@ -97,8 +97,8 @@ def test_new_weights_are_asked_anew(project: Project, monkeypatch: pytest.Monkey
     evaluate(project, baseline=False)
     save_tiny(project.model("one"), seed=9)
     asked: list[str] = []
-    real = predict.answer
-    monkeypatch.setattr(predict, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
+    real = local.answer
+    monkeypatch.setattr(local, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
     summary = evaluate(project, baseline=False)
     assert asked == ["one"]
     assert "base" not in summary.models

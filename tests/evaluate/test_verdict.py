@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distil.evaluate import summarise
+from distil.evaluate import aggregate
 from distil.evaluate.scoring import Table
 from distil.evaluate.summary import ShipVerdict
 from distil.evaluate.verdict import Goals, decide
@@ -39,8 +39,8 @@ def decision(
         "field_accuracy",
         groups,
         GOALS,
-        found_differences=summarise.differences(table, "me", others, groups, 0.95),
-        retention=summarise.retentions(table, "me", groups, 0.95, 0),
+        found_differences=aggregate.differences(table, "me", others, groups, 0.95),
+        retention=aggregate.retentions(table, "me", groups, 0.95, 0),
     )
 
 
@@ -104,11 +104,11 @@ def test_the_curve_serves_the_surest_first_and_the_teacher_takes_the_rest() -> N
     ]
     right = {f"p{i}": float(i < 10) for i in range(20)}
     table: Table = {"me": {"accuracy": right}, "teacher": {"accuracy": dict.fromkeys(right, 1.0)}}
-    curve = summarise.confidence_curve(table, "me", "accuracy", rows)
+    curve = aggregate.confidence_curve(table, "me", "accuracy", rows)
     assert [p.served for p in curve][:10] == [1.0] * 10
     assert (curve[-1].served, curve[-1].together) == (0.5, 0.5)
     assert max(p.together or 0 for p in curve) == 1.0
-    assert summarise.confidence_curve(table, "me", "accuracy", rows[:5]) == []
+    assert aggregate.confidence_curve(table, "me", "accuracy", rows[:5]) == []
 
 
 def test_without_a_base_and_a_ceiling_the_rest_still_decides() -> None:

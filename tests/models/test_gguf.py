@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from distil.errors import UserError, WorkFailed
-from distil.models import gguf_write
 from distil.models.export import export
-from distil.models.gguf_check import compare_gguf, metadata, vocabulary_in
-from distil.models.gguf_tokenizer import SPLITTINGS, plain_template, splitting_name, tokenizer_from, vocabulary_of
+from distil.models.gguf import write
+from distil.models.gguf.check import compare_gguf, metadata, vocabulary_in
+from distil.models.gguf.tokenizer import SPLITTINGS, plain_template, splitting_name, tokenizer_from, vocabulary_of
 from distil.models.load import load, load_tokenizer
 from distil.models.render import render_prompt
 from tests.tiny import CHATML, CORPUS, save_tiny, tiny_tokenizer
@@ -131,7 +131,7 @@ def test_half_precision_and_eight_bits_stay_near(tmp_path: Path) -> None:
 
 def test_rows_in_the_order_of_transformers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student = save_small(tmp_path / "student")
-    monkeypatch.setattr(gguf_write, "permuted", lambda array, name, config: array)  # the bug that such converters had
+    monkeypatch.setattr(write, "permuted", lambda array, name, config: array)  # the bug that such converters had
     with pytest.raises(WorkFailed, match="not the one that was trained"):
         export(student, tmp_path / "s.gguf", prompts=prompts_of(student), kind="gguf", dtype="f32")
     assert not list(tmp_path.glob("*.gguf")) and not list(tmp_path.glob(".*.gguf"))
@@ -140,13 +140,13 @@ def test_rows_in_the_order_of_transformers_are_refused(tmp_path: Path, monkeypat
 def test_metadata_of_another_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     student = save_small(tmp_path / "student", rope_parameters=LLAMA3_ROPE)
     prompts = prompts_of(student)
-    monkeypatch.setattr(gguf_write, "rope_factors", lambda model: gguf_write.plain_frequencies(1.0, 16))
+    monkeypatch.setattr(write, "rope_factors", lambda model: write.plain_frequencies(1.0, 16))
     with pytest.raises(WorkFailed, match="metadata describe another model"):
         export(student, tmp_path / "s.gguf", prompts=prompts, kind="gguf", dtype="f32")
 
 
 @pytest.mark.parametrize("name", list(SPLITTINGS))
-def test_the_splitting_is_recognised_and_gives_the_same_ids(name: str) -> None:
+def test_the_splitting_is_recognized_and_gives_the_same_ids(name: str) -> None:
     tokenizer = split_like(name)
     assert splitting_name(tokenizer, name == "llama-bpe") == name
     again = tokenizer_from(vocabulary_of(tokenizer, 330, {2}))
@@ -171,7 +171,7 @@ def test_markers_leave_their_whitespace_control_behind() -> None:
 def test_lost_end_tokens_show(tmp_path: Path) -> None:
     folder = save_small(tmp_path / "student")
     student = load(str(folder))
-    gguf_write.write_gguf(student, tmp_path / "s.gguf", dtype="f32")
+    write.write_gguf(student, tmp_path / "s.gguf", dtype="f32")
     student.model.generation_config.eos_token_id = [1, 2]
     found = compare_gguf(student, tmp_path / "s.gguf", prompts_of(folder))
     assert not found.eos_equal and found.template_equal and found.shape_equal

@@ -29,10 +29,10 @@ def exact(student: Tensor, teacher: Tensor, divergence: str, temperature: float)
     leaf = floored(student).requires_grad_()
     log_p = floored(teacher).log_softmax(-1)
     loss = divergence_rows(divergence, log_p, leaf[:, : teacher.shape[1]].log_softmax(-1), beta=0.3, alpha=0.2)
-    normaliser = (temperature * leaf).logsumexp(-1, keepdim=True)
-    (PULLS[0] * loss.sum() + PULLS[1] / temperature * normaliser.sum()).backward()
+    normalizer = (temperature * leaf).logsumexp(-1, keepdim=True)
+    (PULLS[0] * loss.sum() + PULLS[1] / temperature * normalizer.sum()).backward()
     assert leaf.grad is not None
-    return loss.detach(), normaliser.detach(), leaf.grad
+    return loss.detach(), normalizer.detach(), leaf.grad
 
 
 def floored(logits: Tensor) -> Tensor:
@@ -126,9 +126,9 @@ def test_extreme_rows_are_what_float64_says(
             torch.cat([side.double().nan_to_num(neginf=0.0).abs().flatten() for side in (student, teacher)]).max()
         )
         absolute = tolerance + torch.finfo(dtype).eps * widest  # a logit's own last digit
-        loss, normaliser = kernel_for(temperature, divergence, dtype).dense(student, teacher, PULLS)
+        loss, normalizer = kernel_for(temperature, divergence, dtype).dense(student, teacher, PULLS)
         for name, got, right in zip(
-            ("loss", "normaliser", "gradient"), (loss, normaliser, student), expected, strict=True
+            ("loss", "normalizer", "gradient"), (loss, normalizer, student), expected, strict=True
         ):
             torch.testing.assert_close(
                 got.double(),
@@ -157,8 +157,8 @@ def test_what_is_no_number_on_either_side_reaches_the_loss(divergence: str, temp
 def test_what_is_no_number_beyond_the_shared_ids_reaches_the_label_loss(temperature: float, broken: float) -> None:
     student, teacher = (part.float() for part in ordinary())
     student[1, SHARED + 1] = broken
-    _, normaliser = kernel_for(temperature, "forward_kl").dense(student, teacher, PULLS)
-    assert torch.isnan(normaliser.squeeze(1)).tolist() == [False, True, False, False, False, False]
+    _, normalizer = kernel_for(temperature, "forward_kl").dense(student, teacher, PULLS)
+    assert torch.isnan(normalizer.squeeze(1)).tolist() == [False, True, False, False, False, False]
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)

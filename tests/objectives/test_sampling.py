@@ -120,7 +120,7 @@ def test_top_k_but_one_has_the_gradient_of_the_full_distribution() -> None:
         )
 
 
-def test_a_cache_with_its_normalisers_is_exact_at_another_temperature() -> None:
+def test_a_cache_with_its_normalizers_is_exact_at_another_temperature() -> None:
     logits = normal(5, 40, seed=2, scale=3.0).float()
     exact = top_k_targets(logits, 6, 2.0)
     again = retempered_top_k(exact.ids, logits.gather(1, exact.ids), torch.logsumexp(logits / 2.0, -1), temperature=2.0)

@@ -32,7 +32,7 @@ TOPICS = {"kettle": 12, "invoice": 12, "parcel": 4}
 WORDS = {
     "kettle": ["leaks water", "boils slowly", "lid is broken", "switch is hot", "smells of plastic"],
     "invoice": ["shows a wrong amount", "lacks the tax number", "has an old address", "came twice", "is overdue"],
-    "parcel": ["never arrived", "went to a neighbour", "is damaged", "was opened", "is late"],
+    "parcel": ["never arrived", "went to a neighbor", "is damaged", "was opened", "is late"],
 }
 
 
@@ -217,7 +217,7 @@ def test_pairs_at_the_threshold_are_found(similarity: float) -> None:
     assert 128 % count == 0 and 1 - (1 - similarity ** (128 // count)) ** count >= 0.99
 
 
-def test_known_texts_are_recognised_by_words_not_by_signs() -> None:
+def test_known_texts_are_recognized_by_words_not_by_signs() -> None:
     known = Known(0.7)
     known.seed("The blue kettle leaks water after two days")
     assert not known.add("the BLUE kettle leaks water, after two days!!!")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distil.config import parse_config, write_config
-from distil.evaluate import summarise
+from distil.evaluate import aggregate
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import primary_metric, score_all
 from distil.evaluate.summary import MetricInfo, Size, Speed, Summary
@@ -161,7 +161,7 @@ def write_training(project: Project, name: str, target: str = "teacher", losses:
 def write_evaluation(
     project: Project, name: str, examples: list[Example], right: dict[str, float], evil: str = ""
 ) -> Summary:
-    """Predictions with the given shares of right fields, scored and summarised by the product's own functions."""
+    """Predictions with the given shares of right fields, scored and summarized by the product's own functions."""
     first = {e.prompt_id: int(e.prompt_messages[-1].text.split("message ")[1].split()[0]) for e in examples}
     predictions = {
         model: [_prediction(e, model, name, first[e.prompt_id], right, evil) for e in examples]
@@ -170,9 +170,9 @@ def write_evaluation(
     scored = score_all(examples, predictions, METRIC_NAMES)
     groups = {example.prompt_id: example.group for example in examples}
     primary = primary_metric(scored.table, name, examples)
-    models = summarise.intervals(scored.table, groups, 0.95)
-    differences = summarise.differences(scored.table, name, ["teacher", "ceiling", "base"], groups, 0.95)
-    retention = summarise.retentions(scored.table, name, groups, 0.95, 0)
+    models = aggregate.intervals(scored.table, groups, 0.95)
+    differences = aggregate.differences(scored.table, name, ["teacher", "ceiling", "base"], groups, 0.95)
+    retention = aggregate.retentions(scored.table, name, groups, 0.95, 0)
     goals = Goals(0.85, 0.05, 0.8)
     summary = Summary(
         name=name,
@@ -188,18 +188,18 @@ def write_evaluation(
             if m in METRIC_NAMES
         },
         models=models,
-        fields=summarise.intervals(scored.fields, groups, 0.95),
+        fields=aggregate.intervals(scored.fields, groups, 0.95),
         fields_against=scored.fields_against,
         floor=None,
-        normalised_similarity=None,
+        normalized_similarity=None,
         long_texts=None,
         differences=differences,
         retention=retention,
         verdict=decide(scored.table, name, primary, groups, goals, found_differences=differences, retention=retention),
         goals={"goal_similarity": 0.85, "margin": 0.05, "least_retention": 0.8},
-        confidence_curve=summarise.confidence_curve(scored.table, name, primary, predictions[name]),
-        slices=summarise.slices(scored.table, name, examples, groups, 0.95),
-        worst=summarise.worst(scored.table, name, primary, examples, predictions[name]),
+        confidence_curve=aggregate.confidence_curve(scored.table, name, primary, predictions[name]),
+        slices=aggregate.slices(scored.table, name, examples, groups, 0.95),
+        worst=aggregate.worst(scored.table, name, primary, examples, predictions[name]),
         judge=None,
         size={
             name: Size(parameters=1_050_000, bytes=4_200_000),

@@ -16,7 +16,7 @@ from distil.report import page
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json
 from distil.runs.manifest import stage_state
-from distil.serve.promise import Calibration, HeldOutCheck
+from distil.serve.calibration.record import Calibration, HeldOutCheck
 from tests.report.sample import COST, make_project, write_cost, write_data
 
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distil.report import charts, words
+from distil.report import charts, formatting
 from distil.report.diff import MOST_TOKENS, word_diff
 
 texts = st.text(alphabet="ab <&\n", max_size=60)
@@ -62,16 +62,16 @@ def test_many_points_are_thinned_and_the_ends_stay() -> None:
 
 
 def test_numbers_read_well() -> None:
-    assert words.number(-0.5, 1) == "−0.5"
-    assert words.figure("field_accuracy", 0.9123) == "91.2%"
-    assert words.figure("similarity", 0.9123) == "0.912"
-    assert [words.dollars(v) for v in (0.0012, 0.5, 12_345.6, -2.0, None)] == [
+    assert formatting.number(-0.5, 1) == "−0.5"
+    assert formatting.figure("field_accuracy", 0.9123) == "91.2%"
+    assert formatting.figure("similarity", 0.9123) == "0.912"
+    assert [formatting.dollars(v) for v in (0.0012, 0.5, 12_345.6, -2.0, None)] == [
         "$0.0012",
         "$0.50",
         "$12,346",
         "−$2.00",
         "–",
     ]
-    assert [words.count(v) for v in (950, 12_340, 1_050_000, 7.1e9, None)] == ["950", "12.3k", "1.1M", "7.1B", "–"]
-    assert words.seconds(0.0312) == "31 ms"
-    assert words.p_value(0.0002) == "< 0.001"
+    assert [formatting.count(v) for v in (950, 12_340, 1_050_000, 7.1e9, None)] == ["950", "12.3k", "1.1M", "7.1B", "–"]
+    assert formatting.seconds(0.0312) == "31 ms"
+    assert formatting.p_value(0.0002) == "< 0.001"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.errors import UserError
 from distil.prompts.config import PromptsConfig
 from distil.prompts.stage import run as read_prompts

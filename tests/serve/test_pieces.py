@@ -14,17 +14,17 @@ import pytest
 
 from distil.errors import UserError, WorkFailed
 from distil.records import Usage
-from distil.serve.acceptance import bad_answers, choose_rule, field_share
-from distil.serve.batching import Batcher
+from distil.serve.calibration.acceptance import bad_answers, choose_rule, field_share
+from distil.serve.calibration.confidence import confidence, features
 from distil.serve.capture import Capture
-from distil.serve.confidence import confidence, features
+from distil.serve.engines.batching import Batcher
 from distil.serve.metrics import Metrics
 from distil.serve.policy import Policy
-from distil.serve.wire import Answered, EngineFailed, Overloaded
+from distil.serve.wire import ChatReply, EngineFailed, Overloaded
 
 
-def said(logprobs: list[float], finish: str = "stop", entropies: list[float] | None = None) -> Answered:
-    return Answered("x", finish, Usage(), token_logprobs=logprobs, token_entropies=entropies or [])
+def said(logprobs: list[float], finish: str = "stop", entropies: list[float] | None = None) -> ChatReply:
+    return ChatReply("x", finish, Usage(), token_logprobs=logprobs, token_entropies=entropies or [])
 
 
 def test_the_features_are_those_of_the_definition() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from distil.calls.keys import call_key
-from distil.calls.ledger import Ledger, Recorded
+from distil.calls.identity import call_key
+from distil.calls.ledger.store import Ledger, Recorded
 from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.load import load
@@ -19,7 +19,7 @@ from distil.models.render import render
 from distil.records import Answer, Sampling, Usage
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_records
-from distil.runs.signal_store import SignalStore
+from distil.runs.signals.store import SignalStore
 from distil.signals import stage
 from distil.signals.config import SignalsConfig
 from distil.signals.token_bytes import bytes_of_ids, ids_of_bytes

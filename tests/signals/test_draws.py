@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from distil.runs.signal_codec import SparseRows, decode, encode
-from distil.runs.signal_spec import SignalSpec
-from distil.runs.signal_store import SignalRows, to_signal_rows
+from distil.runs.signals.codec import SparseRows, decode, encode
+from distil.runs.signals.spec import SignalSpec
+from distil.runs.signals.store import SignalRows, to_signal_rows
 from distil.signals.draws import Draw, join_rows, sampled_rows, slice_rows, stratified_rows, top_k_rows, uniforms
 
 V = 40
@@ -76,7 +76,7 @@ def test_top_k_of_the_whole_vocabulary_has_no_tail() -> None:
 @pytest.mark.parametrize("draw", ["independent", "systematic"])
 @pytest.mark.parametrize("kind", ["sampled", "stratified"])
 def test_stored_draws_are_unbiased(kind: str, draw: Draw) -> None:
-    """The mean over many rows lies within 5 standard errors of p for each token, packing and quantisation included."""
+    """The mean over many rows lies within 5 standard errors of p for each token, packing and quantization included."""
     temperature, repeats = 1.5, 3000
     logits = logits_like_a_teacher(4, seed=1)
     p = torch.softmax(logits.double() / temperature, -1).numpy()

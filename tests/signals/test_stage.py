@@ -21,7 +21,7 @@ from distil.models.render import render
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.runs.manifest import stage_state
-from distil.runs.signal_store import SignalStore
+from distil.runs.signals.store import SignalStore
 from distil.signals import stage
 from distil.signals.config import SignalsConfig
 from tests.tiny import CHATML_WITHOUT_MARKERS, save_tiny, tiny_model, tiny_tokenizer, write_tiny_splits
@@ -152,7 +152,8 @@ def test_two_processes_write_one_cache(project: Project, teacher: str) -> None:
 BUILD = """
 import sys, time
 from distil.runs.artifacts import Project
-from distil.signals import stage, writing
+from distil.signals import build
+from distil.signals import stage
 from distil.signals.config import SignalsConfig
 def slow(write):
     def items(*a, **k):
@@ -284,10 +285,10 @@ def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: 
 
 
 def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_path: Path) -> None:
-    from distil.signals.teacher import Head, Item, Teacher
+    from distil.signals.teacher import Head, Item, LocalTeacher
 
     model = tiny_model(seed=4)
-    teacher = Teacher(model)
+    teacher = LocalTeacher(model)
     item = Item("e", [5, 6, 7, 8, 9], [False, False, True, True, True])
     teacher.check_head(item)
     teacher.head = Head(teacher.head.weight, None, 2.0, 30.0)
@@ -301,22 +302,22 @@ def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_pa
 def test_a_batch_that_does_not_fit_into_memory_is_halved(
     project: Project, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.signals.teacher import Item, Teacher
+    from distil.signals.teacher import Item, LocalTeacher
 
     sizes: list[int] = []
-    whole = Teacher.hidden_rows
+    whole = LocalTeacher.hidden_rows
 
-    def crowded(self: Teacher, items: list[Item]) -> list[torch.Tensor]:
+    def crowded(self: LocalTeacher, items: list[Item]) -> list[torch.Tensor]:
         sizes.append(len(items))
         if len(items) > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, items)
 
-    monkeypatch.setattr(Teacher, "hidden_rows", crowded)
+    monkeypatch.setattr(LocalTeacher, "hidden_rows", crowded)
     limit = 2
     stage.build(project, section("top_k", batch_tokens=4000), teacher=teacher, student=None)
     assert max(sizes) == 11 and stage.verify(project).ok
-    monkeypatch.setattr(Teacher, "check_head", lambda self, item: None)
+    monkeypatch.setattr(LocalTeacher, "check_head", lambda self, item: None)
     limit = 0
     other = Project(tmp_path / "other")
     write_tiny_splits(other, train=2, validation=1)

@@ -9,17 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distil.train.attention import PackedLayout, can_pack, no_mask, use_packed
 from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder
-from distil.train.data import Tokenised
-from distil.train.student import Task, Weights, counted, hidden_rows, teach, untaught
+from distil.train.examples import Tokenized
+from distil.train.objective import Task, Weights, counted, hidden_rows, teach, untaught
+from distil.train.packing import PackedLayout, can_pack, no_mask, use_packed
 from tests.tiny import tiny_model
 
 
-def example(number: int, length: int, prompt: int) -> Tokenised:
+def example(number: int, length: int, prompt: int) -> Tokenized:
     generator = torch.Generator().manual_seed(number)
     ids = torch.randint(3, 300, (length,), generator=generator).tolist()
-    return Tokenised(f"e{number}", ids, [-100] * prompt + ids[prompt:], prompt)
+    return Tokenized(f"e{number}", ids, [-100] * prompt + ids[prompt:], prompt)
 
 
 EXAMPLES = [example(i, n, p) for i, (n, p) in enumerate([(9, 4), (17, 11), (5, 2), (30, 20), (12, 1)])]
@@ -98,7 +98,7 @@ def test_a_model_that_caps_its_attention_is_not_packed() -> None:
 
 
 def test_no_position_predicts_the_next_documents_first_token() -> None:
-    learning = [Tokenised(f"x{i}", [5, 6, 7], [5, 6, 7], 0) for i in range(3)]
+    learning = [Tokenized(f"x{i}", [5, 6, 7], [5, 6, 7], 0) for i in range(3)]
     batch = pack(learning)
     keep, labels = counted(batch.labels, batch.documents)
     assert labels.tolist() == [6, 7] * 3
@@ -156,7 +156,7 @@ def test_every_example_is_seen_once_an_epoch_over_all_processes(
 def test_a_pass_holds_at_most_so_many_tokens_unless_one_example_is_longer(
     lengths: list[int], size: int, packing: bool
 ) -> None:
-    examples = [Tokenised(str(i), [3] * n, [-100] * n, n) for i, n in enumerate(lengths)]
+    examples = [Tokenized(str(i), [3] * n, [-100] * n, n) for i, n in enumerate(lengths)]
     batches = micro_batches(examples, size, packing=packing, pad_id=0)
     assert sorted(e.id for b in batches for e in b.examples) == sorted(e.id for e in examples)
     for batch in batches:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil.objectives import LogitTargets, MixtureTargets, SampledTargets, TopKTargets
-from distil.train.student import Head, diagnose
+from distil.train.objective import Head, diagnose
 
 
 def test_agreement_is_with_the_teacher_whatever_form_its_word_has() -> None:

@@ -16,9 +16,9 @@ import torch
 
 from distil.errors import Interrupted
 from distil.train import stage
+from distil.train.callback import MARK, Recorder, whole_checkpoints
 from distil.train.config import TrainConfig
-from distil.train.recorder import MARK, Recorder, whole_checkpoints
-from distil.train.work import Job
+from distil.train.run import TrainJob
 from distil.train.worker import job_from_json, job_to_json
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick, weights
@@ -36,7 +36,8 @@ def lora(bench: Bench) -> Any:
 KILLED = """
 import os, signal, sys
 from distil.runs.jsonl import read_json
-from distil.train import recorder, work
+from distil.train import run
+from distil.train import callback
 from distil.train.worker import job_from_json
 
 on_step_end = recorder.Recorder.on_step_end
@@ -55,7 +56,7 @@ def test_a_training_that_was_killed_ends_with_exactly_the_weights_of_one_that_wa
 ) -> None:
     section = dropout_section()
     stage.run(bench.project, section, lora(bench), name="whole")
-    job = Job(bench.project.root, "killed", section, lora(bench))
+    job = TrainJob(bench.project.root, "killed", section, lora(bench))
     path = tmp_path / "job.json"
     path.write_text(json.dumps(job_to_json(job)))
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -128,7 +129,7 @@ def test_the_clock_makes_checkpoints_too(bench: Bench) -> None:
             super().on_save(args, state, control, **kwargs)
             time.sleep(0.05)
 
-    import distil.train.recorder as module
+    import distil.train.callback as module
 
     original = module.Recorder
     module.Recorder = Spy  # type: ignore[misc]
@@ -140,5 +141,5 @@ def test_the_clock_makes_checkpoints_too(bench: Bench) -> None:
 
 
 def test_a_job_survives_its_way_to_a_worker_process(bench: Bench) -> None:
-    job = Job(bench.project.root, "x", quick(method="logits"), bench.student, bench.teacher, 7)
+    job = TrainJob(bench.project.root, "x", quick(method="logits"), bench.student, bench.teacher, 7)
     assert job_from_json(json.loads(json.dumps(job_to_json(job)))) == job

@@ -11,8 +11,8 @@ import torch
 
 from distil.errors import WorkFailed
 from distil.objectives import native, rows
+from distil.train import objective as objective_module
 from distil.train import selfcheck, stage
-from distil.train import student as student_module
 from tests.train.conftest import Bench
 from tests.train.test_stage import quick
 
@@ -73,23 +73,23 @@ def test_rows_that_are_wrong_in_float32_alone_are_found(monkeypatch: pytest.Monk
 
 
 def test_a_loss_that_depends_on_how_a_step_is_cut_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = student_module.objective
+    original = objective_module.objective
 
     def mean(model: Any, task: Any, batch: Any) -> Any:
         out = original(model, task, batch)
         return {name: value / len(batch.examples) for name, value in out.items()}
 
-    monkeypatch.setattr(student_module, "objective", mean)
+    monkeypatch.setattr(objective_module, "objective", mean)
     config = SimpleNamespace(train=quick(), student=bench.student, teachers=[bench.teacher])
     failed = [check.name for check in selfcheck.run(bench.project, config) if not check.ok]
     assert failed == ["cutting a step differently changes nothing", "two processes learn what one learns"]
 
 
 def test_an_answer_that_does_not_end_is_found(bench: Bench) -> None:
-    from distil.train.data import Tokenised
+    from distil.train.examples import Tokenized
     from tests.tiny import tiny_tokenizer
 
-    endless = Tokenised("x", [5, 6, 7], [-100, 6, 7], 1)
+    endless = Tokenized("x", [5, 6, 7], [-100, 6, 7], 1)
     assert not selfcheck._what_trains(tiny_tokenizer(), endless).ok
-    assert selfcheck._what_trains(tiny_tokenizer(), Tokenised("x", [5, 6, 2], [-100, 6, 2], 1)).ok
+    assert selfcheck._what_trains(tiny_tokenizer(), Tokenized("x", [5, 6, 2], [-100, 6, 2], 1)).ok
     assert torch.is_grad_enabled()

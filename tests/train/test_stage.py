@@ -12,7 +12,7 @@ import torch
 from distil.errors import UserError, WorkFailed
 from distil.models.load import load
 from distil.runs.manifest import stage_state
-from distil.train import assemble, stage
+from distil.train import setup, stage
 from distil.train.config import TeacherShare, TrainConfig
 from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_model, tiny_tokenizer
 from tests.train.conftest import Bench
@@ -119,9 +119,9 @@ def test_early_stopping_keeps_the_best_weights(bench: Bench) -> None:
     assert len(losses) < 30 and losses[-1] > min(losses)
     best = load(str(result.model), device="cpu").model
     from distil.train.batches import pad
-    from distil.train.data import load_examples, tokenise
+    from distil.train.examples import load_examples, tokenize
 
-    held_out, _ = tokenise(tiny_tokenizer(), load_examples(bench.project.split("validation")), max_length=None)
+    held_out, _ = tokenize(tiny_tokenizer(), load_examples(bench.project.split("validation")), max_length=None)
     batch = pad(held_out, 0)
     logits = best(batch.input_ids).logits[:, :-1].flatten(0, 1)
     loss = torch.nn.functional.cross_entropy(logits, batch.labels[:, 1:].flatten(), ignore_index=-100)
@@ -131,17 +131,17 @@ def test_early_stopping_keeps_the_best_weights(bench: Bench) -> None:
 def test_memory_that_runs_out_halves_the_pass_and_changes_nothing_else(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.train import student as student_module
+    from distil.train import objective as objective_module
 
     stage.run(bench.project, quick(epochs=1), bench.student, name="roomy")
-    original = student_module.objective
+    original = objective_module.objective
 
     def tight(model: Any, task: Any, batch: Any) -> Any:
         if batch.input_ids.numel() > 200:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return original(model, task, batch)
 
-    monkeypatch.setattr(student_module, "objective", tight)
+    monkeypatch.setattr(objective_module, "objective", tight)
     result = stage.run(
         bench.project, quick(epochs=1, micro_batch_tokens=1000, validation_examples=0), bench.student, name="tight"
     )
@@ -160,7 +160,7 @@ def test_gradients_are_complete_with_the_last_pass_of_a_step_alone(
     original = Accelerator.backward
 
     def backward(self: Any, loss: Any, **kwargs: Any) -> None:
-        complete.append(self.sync_gradients)  # DeepSpeed's engine steps the optimiser where this is true
+        complete.append(self.sync_gradients)  # DeepSpeed's engine steps the optimizer where this is true
         original(self, loss, **kwargs)
 
     monkeypatch.setattr(Accelerator, "backward", backward)
@@ -181,14 +181,14 @@ def test_zero_stage_three_is_refused() -> None:
 def test_memory_that_is_too_small_for_one_example_says_what_to_change(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.train import student as student_module
+    from distil.train import objective as objective_module
 
     def never(model: Any, task: Any, batch: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     from distil.train import selfcheck
 
-    monkeypatch.setattr(student_module, "objective", never)
+    monkeypatch.setattr(objective_module, "objective", never)
     monkeypatch.setattr(selfcheck, "check_training", lambda ready, thorough: [])
     with pytest.raises(WorkFailed, match=r"train\.micro_batch_tokens"):
         stage.run(bench.project, quick(validation_examples=0), bench.student, name="never")
@@ -274,7 +274,7 @@ def test_a_loss_that_stops_being_a_number_stops_the_training(bench: Bench) -> No
 def test_a_reporter_that_is_not_installed_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(UserError, match="pip install wandb"):
-        assemble.arguments(quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, False)
+        setup.arguments(quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, False)
 
 
 def test_a_name_must_be_a_folder_name(bench: Bench) -> None:

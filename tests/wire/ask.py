@@ -8,7 +8,7 @@ import json
 import aiohttp
 
 from distil.calls.faults import Fault
-from distil.calls.provider import HttpProvider, LimitHint, Parsed
+from distil.calls.providers.base import HttpProvider, LimitHint, Parsed
 from distil.calls.request import Request
 from distil.records import Message
 

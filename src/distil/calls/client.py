@@ -17,18 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from distil.calls.breaker import GIVE_UP_S
-from distil.calls.budget import Budget
 from distil.calls.config import TeacherConfig, by_model
 from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
 from distil.calls.flow import Result, run_all
-from distil.calls.identify import Identity
+from distil.calls.http.transport import Transport
+from distil.calls.identity import Identity
 from distil.calls.interrupt import patient
-from distil.calls.ledger import Ledger, Stored
+from distil.calls.ledger.store import Ledger, Stored
+from distil.calls.limits.breaker import GIVE_UP_S
+from distil.calls.limits.budget import Budget
 from distil.calls.request import Reply, Request
+from distil.calls.session import KeptReply, ModelSession
 from distil.calls.stats import Stats
-from distil.calls.teacher import Answer, Teacher
-from distil.calls.transport import Transport
 from distil.errors import DistilError, Interrupted, UserError, did_you_mean
 from distil.records import Call
 
@@ -54,8 +54,8 @@ class Client:
         self._configs = by_model(teachers)
         self._give_up_s = give_up_s
         self._root = root if root is not None else self.ledger.path.parent
-        self._teachers: dict[str, Teacher] = {}
-        self._asking: dict[str, asyncio.Future[Answer]] = {}
+        self._teachers: dict[str, ModelSession] = {}
+        self._asking: dict[str, asyncio.Future[KeptReply]] = {}
         self._purposes: set[str] = set()
         self._budget = Budget(budget_usd)
         self._transport = Transport()
@@ -124,7 +124,7 @@ class Client:
             return reply
         identity = teacher.ready(request, identity)
         self._count_earlier(request.purpose)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[KeptReply] = asyncio.get_running_loop().create_future()
         self._asking[identity.key] = future
         try:
             answer = await teacher.ask(request, identity)
@@ -174,7 +174,7 @@ class Client:
         self.stop(Interrupted("Stopped. Every answer that came is kept; the same command goes on from here."))
         return self.stats.in_flight
 
-    def _teacher(self, model: str) -> Teacher:
+    def _teacher(self, model: str) -> ModelSession:
         teacher = self._teachers.get(model)
         if teacher is not None:
             return teacher
@@ -185,7 +185,7 @@ class Client:
                 f"Known here: {', '.join(self._configs) or 'none'}; add it under `teachers` in distil.yaml."
             )
         assert self._ending is not None, "the client is used outside `async with`"
-        teacher = Teacher(
+        teacher = ModelSession(
             config,
             ledger=self.ledger,
             budget=self._budget,
@@ -205,7 +205,7 @@ class Client:
             if self._budget.cap_usd is not None:
                 self._budget.settle(0.0, self.ledger.spent(purpose), self.ledger.uncertain(purpose).usd)
 
-    def _from_ledger(self, teacher: Teacher, request: Request, identity: Identity, stored: Stored) -> Reply | None:
+    def _from_ledger(self, teacher: ModelSession, request: Request, identity: Identity, stored: Stored) -> Reply | None:
         if stored.call.status == "answered":
             if stored.reply is None:
                 raise _failed(request, identity, f"{pruned_words(stored.call)}.", "pruned")
@@ -213,7 +213,9 @@ class Client:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
                 raise _failed(request, identity, f"the reply in the ledger can't be read: {error}") from None
-            return _reply(request, identity, Answer(parsed, stored.call.usd, stored.call.latency_s or 0.0), cached=True)
+            return _reply(
+                request, identity, KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0), cached=True
+            )
         if stored.open and stored.call.tier == "batch":
             raise _failed(
                 request, identity, "it lies in a batch job that is not finished; `distil collect` fetches it."
@@ -226,11 +228,11 @@ class Client:
             # It came long ago, and only a newer parser can read it.
             made = teacher.recorded(request, identity, parsed, body)
             self.ledger.record([made])
-            return _reply(request, identity, Answer(parsed, made.usd, 0.0), cached=True)
+            return _reply(request, identity, KeptReply(parsed, made.usd, 0.0), cached=True)
         return None
 
 
-def _reply(request: Request, identity: Identity, answer: Answer, *, cached: bool) -> Reply:
+def _reply(request: Request, identity: Identity, answer: KeptReply, *, cached: bool) -> Reply:
     parsed = answer.parsed
     return Reply(
         text=parsed.text,

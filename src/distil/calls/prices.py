@@ -11,8 +11,8 @@ import importlib.metadata
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from distil.calls.catalog import parse_model
 from distil.calls.config import Price
+from distil.calls.providers.catalog import parse_model
 from distil.calls.request import Tier
 from distil.errors import UserError
 from distil.records import Usage

@@ -13,7 +13,7 @@ def command(context: Context, name: str | None) -> None:
     """Find from which confidence on the student NAME may answer itself, and state the promise (default: the last one trained)."""
     from distil.cli.students import pick_student
     from distil.evaluate.similarity import cosines
-    from distil.serve import calibrate
+    from distil.serve.calibration import calibrate
 
     config = context.config()
     result = calibrate.run(

@@ -90,9 +90,9 @@ def _prepare(project: Project, prompts: int, port: int) -> None:
 
 
 def _run(project: Project, config: Config, overrides: list[str], port: int) -> None:
+    from distil.bundled.server import teacher_server
     from distil.config import load_config
     from distil.pipeline import run_stage, step_state
-    from distil.serve.process import teacher_server
 
     def step(stage: str, config: Config, name: str | None = None, note: str = "") -> None:
         state = step_state(project, config, stage, name)

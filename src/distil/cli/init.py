@@ -12,7 +12,7 @@ from distil.cli.options import Context, distil_command
 
 STARTER_PROMPTS = (
     "Explain what a message queue is to a new colleague.",
-    "Summarise this complaint in one sentence: the parcel came two weeks late and the box was open.",
+    "Summarize this complaint in one sentence: the parcel came two weeks late and the box was open.",
     "Write a Python function that tells whether a word is a palindrome.",
 )
 TEMPLATES = ("triage",)

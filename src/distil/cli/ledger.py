@@ -12,7 +12,7 @@ import click
 from distil.cli.options import Context, distil_command, dollars, table
 
 if TYPE_CHECKING:
-    from distil.calls.ledger import Ledger
+    from distil.calls.ledger.store import Ledger
 
 PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import")
 
@@ -53,7 +53,7 @@ def command(
     before: datetime | None,
 ) -> None:
     """Show, export or prune the paid calls. The ledger never holds a key."""
-    from distil.calls.ledger import Ledger
+    from distil.calls.ledger.store import Ledger
     from distil.errors import UserError
 
     if not context.project.ledger.exists():

@@ -10,21 +10,21 @@ import click
 from distil.cli.options import Context, distil_command, dollars, table
 
 if TYPE_CHECKING:
-    from distil.calls.batch.job import Job
+    from distil.calls.batch.job import BatchJob
 
 
 @distil_command("distil status --project mytask")
 @click.option("--as", "name", metavar="NAME", help="Which student to look at (default: the training method).")
 def command(context: Context, name: str | None) -> None:
     """Show what is there, what is stale, and what to type next."""
-    from distil.calls.batch.job import Shelf
+    from distil.calls.batch.job import BatchFolder
     from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
 
     rows = steps(context.project, context.config(), name)
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
     following = next((s for s in rows if s.state != "done"), None)
-    batches = Shelf(context.project.batches).open_jobs()
+    batches = BatchFolder(context.project.batches).open_jobs()
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],
         "open_batches": [{"model": b.model, "requests": b.rows, "since": b.created} for b in batches],
@@ -51,7 +51,7 @@ def command(context: Context, name: str | None) -> None:
     context.emit(value, show)
 
 
-def waiting_words(batches: Sequence[Job]) -> str:
+def waiting_words(batches: Sequence[BatchJob]) -> str:
     """One line on the batches that are not finished; oldest first."""
     count, rows = len(batches), sum(job.rows for job in batches)
     since = batches[0].created[:16].replace("T", " ")

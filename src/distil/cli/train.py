@@ -13,7 +13,7 @@ from distil.cli.options import Context, distil_command, show_rows
     "--processes", type=int, default=None, metavar="N", help="Processes on this machine (torchrun); default 1."
 )
 @click.option(
-    "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimiser steps (to try things out)."
+    "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimizer steps (to try things out)."
 )
 def command(context: Context, name: str | None, processes: int | None, max_steps: int | None) -> None:
     """Train a student on the curated answers: sft, logits or on_policy. Interrupted work goes on where it was."""

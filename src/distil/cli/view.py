@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Item(NamedTuple):
-    """One thing to look at: an id and labelled texts."""
+    """One thing to look at: an id and labeled texts."""
 
     id: str
     parts: list[tuple[str, str]]

@@ -9,11 +9,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from distil.calls.config import TeacherConfig
-from distil.calls.estimate import FIRST_BYTES_PER_TOKEN, Estimator
+from distil.calls.limits.estimate import FIRST_BYTES_PER_TOKEN, Estimator
 from distil.calls.prices import price_of
 from distil.calls.request import Tier
-from distil.collect.asks import Ask
-from distil.collect.book import Book
+from distil.collect.ledger_view import LedgerView
+from distil.collect.questions import Question
 from distil.progress import dollars, track
 from distil.records import Record, Usage
 
@@ -22,7 +22,7 @@ ENOUGH = 5
 Z95 = 1.96
 
 
-class Forecast(Record):
+class CollectForecast(Record):
     """What one teacher still has to be asked."""
 
     teacher: str
@@ -81,7 +81,7 @@ class _Measured:
         return math.sqrt(max(self.output_squares / self.count - mean**2, 0.0) * self.count / max(self.count - 1, 1))
 
 
-def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book) -> Forecast:
+def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Question], book: LedgerView) -> CollectForecast:
     """Reads every ask of one teacher against the ledger. Raises UserError when the teacher's price is unknown."""
     quote, estimator, seen = price_of(teacher.model, teacher.price, tier), Estimator(), _Measured()
     wanted = 0
@@ -103,7 +103,7 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
     if seen.enough:
         spread = Z95 * seen.output_deviation * math.sqrt(seen.open * (1 + seen.open / seen.count))
         margin = spread * quote.output / 1e6
-    return Forecast(
+    return CollectForecast(
         teacher=teacher.model,
         tier=tier,
         wanted=wanted,
@@ -122,8 +122,8 @@ def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Ask], book: Book
 
 
 def forecasts(
-    teachers: Sequence[TeacherConfig], tiers: Sequence[Tier], asks: Callable[[], Iterator[Ask]], book: Book
-) -> list[Forecast]:
+    teachers: Sequence[TeacherConfig], tiers: Sequence[Tier], asks: Callable[[], Iterator[Question]], book: LedgerView
+) -> list[CollectForecast]:
     """One a teacher, in order. asks: makes the asks of all of them anew for each. Raises UserError for an unknown price."""
     return [
         forecast(teacher, tier, (ask for ask in asks() if ask.teacher is teacher), book)
@@ -145,7 +145,7 @@ def _basis(seen: _Measured) -> str:
     )
 
 
-def rows(forecasts: Sequence[Forecast]) -> list[tuple[str, str]]:
+def rows(forecasts: Sequence[CollectForecast]) -> list[tuple[str, str]]:
     """(name, value) pairs for a table."""
     found = []
     for one in forecasts:

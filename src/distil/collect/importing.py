@@ -13,16 +13,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from distil.calls.catalog import open_keyless
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import GarbledReply
-from distil.calls.keys import wire_bytes
-from distil.calls.ledger import Ledger, Recorded
+from distil.calls.identity import wire_bytes
+from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.providers.catalog import open_keyless
 from distil.calls.providers.chat import ChatProvider
 from distil.calls.request import Request
-from distil.collect.asks import Ask, plan_asks
-from distil.collect.book import Book
+from distil.collect.ledger_view import LedgerView
 from distil.collect.logs import Logged, Unusable, read_logs
+from distil.collect.questions import Question, plan_asks
 from distil.errors import UserError
 from distil.progress import track
 from distil.records import Message, Record
@@ -98,7 +98,9 @@ def import_logs(
             "(openai/NAME, or http://HOST/v1#NAME); or use the log itself as teacher: recorded/FILE.jsonl."
         )
     with Ledger(project.ledger) as ledger:
-        intake = _Intake(Book(ledger, [teacher], project.root), teacher, opened.replicas[0], opened.ref.name, any_model)
+        intake = _Intake(
+            LedgerView(ledger, [teacher], project.root), teacher, opened.replicas[0], opened.ref.name, any_model
+        )
         for line in track(read_logs(paths), "Importing", None, "lines"):
             intake.take(line)
         intake.flush()
@@ -118,7 +120,9 @@ def import_logs(
 class _Intake:
     """Collects lines into groups for the ledger, and counts."""
 
-    def __init__(self, book: Book, teacher: TeacherConfig, provider: ChatProvider, name: str, any_model: bool) -> None:
+    def __init__(
+        self, book: LedgerView, teacher: TeacherConfig, provider: ChatProvider, name: str, any_model: bool
+    ) -> None:
         self._book = book
         self._teacher = teacher
         self._provider = provider
@@ -179,7 +183,7 @@ class _Intake:
             self._book.ledger.record(self._waiting)
             self._waiting = []
 
-    def result(self, asks: Iterator[Ask]) -> ImportResult:
+    def result(self, asks: Iterator[Question]) -> ImportResult:
         """The counts, and how many of the asks the logs have answered."""
         prompts = answered = 0
         for ask in asks:

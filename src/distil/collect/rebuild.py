@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from distil.collect.asking import MOST_TRIES_OF_EMPTY, is_empty
-from distil.collect.asks import Ask
-from distil.collect.book import Book
-from distil.collect.spool import Spool
+from distil.collect.ledger_view import LedgerView
+from distil.collect.live import MOST_TRIES_OF_EMPTY, is_empty
+from distil.collect.ordered_writer import OrderedWriter
+from distil.collect.questions import Question
 from distil.records import Answer
 from distil.runs.jsonl import read_lines
 
 
-def from_ledger(book: Book, ask: Ask) -> Answer | None:
+def from_ledger(book: LedgerView, ask: Question) -> Answer | None:
     """The answer to one ask as the ledger has it: the first reply that is not empty."""
     for again in range(MOST_TRIES_OF_EMPTY):
         entry = book.find(ask.request(again=again))
@@ -27,7 +27,9 @@ def from_ledger(book: Book, ask: Ask) -> Answer | None:
     return None
 
 
-def carry_over(asks: Iterator[Ask], answers: Spool, failures: Spool, only: Spool | None = None) -> None:
+def carry_over(
+    asks: Iterator[Question], answers: OrderedWriter, failures: OrderedWriter, only: OrderedWriter | None = None
+) -> None:
     """Keeps the lines of earlier runs for what this run did not settle (--limit, --only failed, stopped half-way)."""
     old = {spool: _offsets(spool) if only in (None, spool) else {} for spool in (answers, failures)}
     if not any(old.values()):
@@ -42,7 +44,7 @@ def carry_over(asks: Iterator[Ask], answers: Spool, failures: Spool, only: Spool
                 break
 
 
-def _offsets(spool: Spool) -> Mapping[str, int]:
+def _offsets(spool: OrderedWriter) -> Mapping[str, int]:
     """Answer id -> byte offset of its line in the file as it was."""
     if not spool.path.exists():
         return {}

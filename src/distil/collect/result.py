@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from distil.calls.ledger import Uncertain
-from distil.collect.asks import Failure
-from distil.collect.forecast import Forecast
+from distil.calls.ledger.store import Uncertain
+from distil.collect.forecast import CollectForecast
 from distil.collect.forecast import rows as forecast_rows
+from distil.collect.questions import Failure
 from distil.progress import dollars
 from distil.records import Record
 
@@ -49,7 +49,7 @@ class CollectResult(Record):
     """The most that those can have cost."""
     reasons: tuple[Reason, ...] = ()
     """The most frequent of the failures' reasons."""
-    forecast: tuple[Forecast, ...] = ()
+    forecast: tuple[CollectForecast, ...] = ()
     """Only of --dry-run."""
     cap_usd: float | None = None
     """collect.budget_usd."""

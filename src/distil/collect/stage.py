@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from distil.calls.config import TeacherConfig
-from distil.collect.asks import Failure, check_teachers
 from distil.collect.config import CollectConfig
+from distil.collect.questions import Failure, check_teachers
 from distil.collect.result import CollectResult
+from distil.collect.run import CollectRun, say
 from distil.collect.terms import terms_of_all
-from distil.collect.work import Work, say
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
@@ -51,7 +51,7 @@ def run(
     terms = terms_of_all(teacher.model for teacher in teachers)
     for line in terms:
         say(line)
-    work = Work(project, section, teachers, _failed_ids(project) if only == "failed" else None, limit)
+    work = CollectRun(project, section, teachers, _failed_ids(project) if only == "failed" else None, limit)
     if dry_run:
         return work.forecast(terms)
     settings = settings_of(section, teachers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from distil.calls.catalog import parse_model
+from distil.calls.providers.catalog import parse_model
 
 READ = "2026-11-24"
 

@@ -42,4 +42,4 @@ class CostConfig(Section):
     audit_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the student's answers that the teacher answers too, to keep watch."""
     training_usd: float = Field(default=0.0, ge=0)
-    """One-time cost that the ledger can't see: GPU hours, labelling, people."""
+    """One-time cost that the ledger can't see: GPU hours, labeling, people."""

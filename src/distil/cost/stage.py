@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distil.calls.config import TeacherConfig
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
 from distil.cost.arithmetic import (
     break_even_coverage,
@@ -110,7 +110,7 @@ def run(
         student = name or next(reversed(project.students()), None)
         for path in _evidence(project, student):
             stage.reads(path)
-        summary = _summarise(project, section, teachers, student)
+        summary = _summarize(project, section, teachers, student)
         path = stage.folder / "summary.json"
         write_json(path, summary.model_dump(mode="json"))
         stage.wrote(path)
@@ -129,7 +129,7 @@ def _evidence(project: Project, student: str | None) -> list[Path]:
     return [path for path in files if path.exists()]
 
 
-def _summarise(
+def _summarize(
     project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], student: str | None
 ) -> CostSummary:
     if not teachers:

@@ -140,7 +140,7 @@ def _longest_loop(items: np.ndarray, least: int) -> tuple[int, int] | None:
             break
         differs = np.flatnonzero(items[period:] != items[:-period])
         edges = np.concatenate(([-1], differs, [items.size - period]))
-        runs = np.diff(edges) - 1  # equal neighbours at distance `period`, in a row
+        runs = np.diff(edges) - 1  # equal neighbors at distance `period`, in a row
         longest = int(runs.argmax())
         if runs[longest] + period >= max(least, _LOOP_REPEATS * period):
             return period, int(edges[longest]) + 1

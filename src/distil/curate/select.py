@@ -111,12 +111,12 @@ def drop_redundant(pairs: Sequence[Kept], near: float | None, verdicts: list[Ver
 def _nearly(pairs: Sequence[Kept], rows: Sequence[int], near: float) -> dict[int, tuple[str, str]]:
     """Row -> (filter, reason) for those whose question with answer and answer alone both nearly repeat a kept row."""
     texts = [f"{conversation_text(pairs[i].prompt)}\n{pairs[i].answer.text}" for i in rows]
-    neighbours: dict[int, list[tuple[int, float]]] = {}
+    neighbors: dict[int, list[tuple[int, float]]] = {}
     for pair in near_pairs(shingle_sets(texts), near):
-        neighbours.setdefault(pair.second, []).append((pair.first, pair.similarity))
+        neighbors.setdefault(pair.second, []).append((pair.first, pair.similarity))
     gone: dict[int, tuple[str, str]] = {}
     for position, index in enumerate(rows):
-        for other, similarity in neighbours.get(position, ()):
+        for other, similarity in neighbors.get(position, ()):
             kept = rows[other]
             if kept not in gone and _same_answer(pairs[kept].answer, pairs[index].answer, near):
                 gone[index] = ("near_duplicate", f"near-duplicate ({similarity:.2f}) of {pairs[kept].prompt.id}")

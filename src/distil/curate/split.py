@@ -240,7 +240,7 @@ def _missed(items: Sequence[Item], sets: Sequence[Shingles], sides: list[Split |
 
 
 def _order(items: Sequence[Item], component: Sequence[int], seed: int, purpose: str) -> float:
-    """The component's hash: that of its smallest key, since the smallest hash would favour large components."""
+    """The component's hash: that of its smallest key, since the smallest hash would favor large components."""
     return stable_hash(seed, purpose, min(items[i].key for i in component))
 
 

@@ -1,4 +1,4 @@
-"""Text as sets: normalised text, character shingles as 64-bit hashes, Jaccard similarity.
+"""Text as sets: normalized text, character shingles as 64-bit hashes, Jaccard similarity.
 
 Only numpy; called by similar.py, select.py and choose.py.
 """
@@ -26,20 +26,20 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Compatibility characters folded, lower case, runs of white space as one blank."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def text_key(text: str) -> str:
     """Equal for texts that differ only in case and white space."""
-    return hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return hashlib.blake2b(normalize(text).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def canonical_answer(text: str) -> str:
-    """An answer as it is compared for agreement: canonical JSON where it is JSON, normalised text otherwise."""
+    """An answer as it is compared for agreement: canonical JSON where it is JSON, normalized text otherwise."""
     value = parse_json(text)
-    return normalise(text) if value is None else canonical_json(value)
+    return normalize(text) if value is None else canonical_json(value)
 
 
 def parse_json(text: str) -> dict[str, Any] | list[Any] | None:
@@ -59,8 +59,8 @@ def _refuse(name: str) -> Any:
 
 
 def shingles(text: str) -> Shingles:
-    """Hashes of the character 5-grams of the normalised text; a shorter text is one shingle, an empty one none."""
-    raw = normalise(text).encode("utf-32-le", "surrogatepass")
+    """Hashes of the character 5-grams of the normalized text; a shorter text is one shingle, an empty one none."""
+    raw = normalize(text).encode("utf-32-le", "surrogatepass")
     codes = np.frombuffer(raw, dtype=np.uint32).astype(np.uint64)  # (characters,)
     if codes.size == 0:
         return codes
@@ -70,7 +70,7 @@ def shingles(text: str) -> Shingles:
     hashes = np.zeros(count, dtype=np.uint64)
     for offset in range(SHINGLE_LENGTH):
         hashes = hashes * _BASE + codes[offset : offset + count]  # wraps modulo 2^64
-    hashes ^= hashes >> np.uint64(30)  # splitmix64's finaliser spreads the bits
+    hashes ^= hashes >> np.uint64(30)  # splitmix64's finalizer spreads the bits
     hashes *= _MIX_1
     hashes ^= hashes >> np.uint64(27)
     hashes *= _MIX_2

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distil.doctor import data, quality, training, upkeep
+from distil.doctor import data, project, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
-from distil.models.memory import Machine
+from distil.models.sizing import Machine
 from distil.runs.artifacts import Project
 
 Check = Callable[[Evidence], Finding | list[Finding]]
 
 CHECKS: tuple[Check, ...] = (
-    upkeep.readable_config,
-    upkeep.stale_stages,
+    project.readable_config,
+    project.stale_stages,
     data.enough_examples,
     data.enough_test_prompts,
     data.failed_calls,
@@ -38,7 +38,7 @@ CHECKS: tuple[Check, ...] = (
     quality.too_generic,
     quality.hallucinates,
     quality.cut_off,
-    upkeep.missing_evidence,
+    project.missing_evidence,
 )
 """In the order in which a person would mend things: data before training, training before quality."""
 

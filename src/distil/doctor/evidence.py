@@ -13,7 +13,7 @@ from distil.errors import UserError
 from distil.evaluate.compare import Comparison
 from distil.evaluate.compare import run as compare
 from distil.evaluate.summary import Summary, read_summary
-from distil.models.memory import Machine, this_machine
+from distil.models.sizing import Machine, this_machine
 from distil.records import Answer, Example, Manifest, Prediction, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_lines, read_records

@@ -126,7 +126,7 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
                 check=name,
                 level="problem" if surely_worse else "warn",
                 seen=comparison.sentence,
-                why="Distillation needs 5 to 10 times more examples than labelled data, a teacher that is really better on this "
+                why="Distillation needs 5 to 10 times more examples than labeled data, a teacher that is really better on this "
                 "task, or several teachers.",
                 fix=f"distil prompts expand --count {5 * max(200, len(evidence.split('train')))}\ndistil collect\n"
                 "or a second entry under `teachers:` and --set curate.choose=agreement",

@@ -6,7 +6,7 @@ import math
 
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
-from distil.models.memory import GIB, Memory, Shape, model_shape, training_memory
+from distil.models.sizing import GIB, Memory, Shape, model_shape, training_memory
 from distil.plan import what_fits
 
 MICRO_TOKENS = 4096

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from distil.errors import UserError, did_you_mean
-from distil.evaluate import summarise
+from distil.evaluate import aggregate
 from distil.evaluate.scoring import Table
 from distil.evaluate.summary import Difference, Interval, MetricInfo, Summary, read_summary
 from distil.records import Record, Score
@@ -66,12 +66,12 @@ def run(project: Project, a: str, b: str) -> Comparison:
             metric: {p: v for p, v in values.items() if p in groups} for metric, values in table[name].items()
         }
     confidence = summaries[a].confidence
-    differences = summarise.differences(table, a, [b], groups, confidence)
+    differences = aggregate.differences(table, a, [b], groups, confidence)
     return Comparison(
         a=a,
         b=b,
         shared_prompts=len(shared),
-        means=summarise.intervals(table, groups, confidence),
+        means=aggregate.intervals(table, groups, confidence),
         metrics=summaries[a].metrics,
         differences=differences,
         sentence=_sentence(summaries[a], differences, a, b),

@@ -66,7 +66,7 @@ def _separated(won: np.ndarray, lost: np.ndarray) -> bool:
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Newton's method on the penalised likelihood: (2,) coefficients and the (2, 2) negative Hessian there."""
+    """Newton's method on the penalized likelihood: (2,) coefficients and the (2, 2) negative Hessian there."""
     coefficients = np.zeros(2)
     for _ in range(STEPS):
         p = _sigmoid(x @ coefficients)

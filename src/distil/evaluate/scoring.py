@@ -1,6 +1,6 @@
 """From predictions to values: every metric on every answer of every model, and the fields of JSON answers.
 
-Not the statistics (summarise.py). Called by stage.py.
+Not the statistics (summarize.py). Called by stage.py.
 """
 
 from __future__ import annotations

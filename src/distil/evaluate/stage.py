@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError, did_you_mean
-from distil.evaluate import ask, judge, stats, summarise
-from distil.evaluate.answers import Answers, gather
+from distil.evaluate import aggregate, judge, remote, stats
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS, chosen
+from distil.evaluate.predictions import Answers, gather
 from distil.evaluate.scoring import Scored, primary_metric, score_all
 from distil.evaluate.summary import Interval, JudgeSummary, MetricInfo, Summary
 from distil.evaluate.verdict import Goals, decide
@@ -41,7 +41,7 @@ def run(
     """
     _check_name(project, name)
     if section.judge is not None:
-        ask.check(project.ledger, section.judge)
+        remote.check(project.ledger, section.judge)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         examples = _test_examples(project, stage, section.limit)
         stage.reads(project.model(name))
@@ -49,7 +49,7 @@ def run(
         answers = gather(project, section, examples, name=name, teachers=teachers, student=student)
         scored = score_all(examples, answers.predictions, metrics)
         judged, judge_scores, judge_usd = _judge(project, section, examples, name, answers)
-        summary = _summarise(section, examples, name, student, answers, scored, judged)
+        summary = _summarize(section, examples, name, student, answers, scored, judged)
         summary = summary.model_copy(update={"usd": answers.usd + judge_usd})
         _write(stage, answers, [*scored.scores, *judge_scores], summary)
         stage.usd = summary.usd
@@ -94,7 +94,7 @@ def _judge(
         return None, [], 0.0
     said = {prediction.prompt_id: prediction for prediction in answers.predictions[name]}
     pairs = judge.pairs_of(examples, said, {e.prompt_id: e.answer for e in examples})
-    asked = ask.ask_all(
+    asked = remote.ask_all(
         project.ledger,
         [section.judge],
         judge.requests(pairs, section.judge),
@@ -109,7 +109,7 @@ def _judge(
     return summary, scores, asked.usd
 
 
-def _summarise(
+def _summarize(
     section: EvaluateConfig,
     examples: list[Example],
     name: str,
@@ -122,10 +122,10 @@ def _summarise(
     goals = Goals(section.goal_similarity, section.margin, section.least_retention, section.confidence)
     others = [model for model in ("teacher", "ceiling", "base") if model in scored.table]
     table, primary = scored.table, primary_metric(scored.table, name, examples)
-    models = summarise.intervals(table, groups, section.confidence)
-    differences = summarise.differences(table, name, others, groups, section.confidence)
-    retention = summarise.retentions(table, name, groups, section.confidence, section.seed)
-    floor, normalised, long_texts = _anchors(section, examples, models, answers, name)
+    models = aggregate.intervals(table, groups, section.confidence)
+    differences = aggregate.differences(table, name, others, groups, section.confidence)
+    retention = aggregate.retentions(table, name, groups, section.confidence, section.seed)
+    floor, normalized, long_texts = _anchors(section, examples, models, answers, name)
     return Summary(
         name=name,
         base_model=student.model,
@@ -140,18 +140,18 @@ def _summarise(
             if any(metric in found for found in models.values())
         },
         models=models,
-        fields=summarise.intervals(scored.fields, groups, section.confidence),
+        fields=aggregate.intervals(scored.fields, groups, section.confidence),
         fields_against=scored.fields_against,
         floor=floor,
-        normalised_similarity=normalised,
+        normalized_similarity=normalized,
         long_texts=long_texts,
         differences=differences,
         retention=retention,
         verdict=decide(table, name, primary, groups, goals, found_differences=differences, retention=retention),
         goals={"goal_similarity": goals.similarity, "margin": goals.margin, "least_retention": goals.least_retention},
-        slices=summarise.slices(table, name, examples, groups, section.confidence),
-        confidence_curve=summarise.confidence_curve(table, name, primary, answers.predictions[name]),
-        worst=summarise.worst(table, name, primary, examples, answers.predictions[name]),
+        slices=aggregate.slices(table, name, examples, groups, section.confidence),
+        confidence_curve=aggregate.confidence_curve(table, name, primary, answers.predictions[name]),
+        worst=aggregate.worst(table, name, primary, examples, answers.predictions[name]),
         judge=judged,
         size=answers.size,
         speed=answers.speed,
@@ -167,7 +167,7 @@ def _anchors(
     answers: Answers,
     name: str,
 ) -> tuple[Interval | None, float | None, float | None]:
-    """(floor, normalised similarity, share of long texts); all None when similarity was not measured."""
+    """(floor, normalized similarity, share of long texts); all None when similarity was not measured."""
     mine = models.get(name, {}).get("similarity")
     if mine is None:
         return None, None, None
@@ -181,11 +181,11 @@ def _anchors(
             f"{section.goal_similarity:.2f} proves nothing; read the fields and exact answers instead."
         )
     ceiling = models.get("ceiling", {}).get("similarity")
-    normalised = None
+    normalized = None
     if floor is not None and ceiling is not None and ceiling.mean > floor.mean:
-        normalised = (mine.mean - floor.mean) / (ceiling.mean - floor.mean)
+        normalized = (mine.mean - floor.mean) / (ceiling.mean - floor.mean)
     texts = [prediction.text for rows in answers.predictions.values() for prediction in rows]
-    return floor, normalised, long_share(texts)
+    return floor, normalized, long_share(texts)
 
 
 def _write(stage: StageRun, answers: Answers, scores: list[Score], summary: Summary) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from distil.evaluate import stats
+from distil.evaluate.aggregate import Groups, intervals, paired
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table
-from distil.evaluate.summarise import Groups, intervals, paired
 from distil.evaluate.summary import Difference, Interval, ShipVerdict
 
 LEAST_PROMPTS = 30
@@ -33,7 +33,7 @@ class Goals(NamedTuple):
     confidence: float = 0.95
 
 
-class Finding(NamedTuple):
+class Reason(NamedTuple):
     """One rule's outcome: +1 speaks for SHIP, 0 against SHIP, -1 for DO NOT SHIP."""
 
     vote: int
@@ -78,23 +78,23 @@ def decide(
     )
 
 
-def _enough(n: int) -> list[Finding]:
+def _enough(n: int) -> list[Reason]:
     if n >= LEAST_PROMPTS:
         return []
-    return [Finding(-1, f"{n} test prompts are too few to decide anything ({LEAST_PROMPTS} at least)")]
+    return [Reason(-1, f"{n} test prompts are too few to decide anything ({LEAST_PROMPTS} at least)")]
 
 
-def _better_than_base(primary: str, found: list[Difference]) -> list[Finding]:
+def _better_than_base(primary: str, found: list[Difference]) -> list[Reason]:
     row = next((d for d in found if d.versus == "base" and d.metric == primary), None)
     if row is None or row.difference.low is None:
         return []
     said = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
     if row.difference.low > 0:
-        return [Finding(1, f"better than the base model before distillation: {said}")]
-    return [Finding(-1, f"no better than the base model before distillation: {said}")]
+        return [Reason(1, f"better than the base model before distillation: {said}")]
+    return [Reason(-1, f"no better than the base model before distillation: {said}")]
 
 
-def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Finding]:
+def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Reason]:
     have = [model for model in (student, "ceiling") if "similarity" in table.get(model, {})]
     only = {model: {"similarity": table[model]["similarity"]} for model in have}
     seen = intervals(only, groups, goals.confidence)
@@ -107,13 +107,13 @@ def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[F
     mine = seen[student]["similarity"]
     said = f"similarity {mine.mean:.3f} {_range(mine)}"
     if mine.high is not None and mine.high < goal:
-        return [Finding(-1, f"{said} is below the goal of {goal:.2f}{note}")]
+        return [Reason(-1, f"{said} is below the goal of {goal:.2f}{note}")]
     if mine.low is not None and mine.low >= goal:
-        return [Finding(1, f"{said} reaches the goal of {goal:.2f}{note}")]
-    return [Finding(0, f"{said} is not surely at the goal of {goal:.2f}{note}")]
+        return [Reason(1, f"{said} reaches the goal of {goal:.2f}{note}")]
+    return [Reason(0, f"{said} is not surely at the goal of {goal:.2f}{note}")]
 
 
-def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> list[Finding]:
+def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> list[Reason]:
     other = "ceiling" if METRICS[primary].against == "teacher" else "teacher"
     if primary == "similarity" or primary not in table.get(other, {}):
         return []
@@ -123,17 +123,17 @@ def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goal
     label = METRICS[primary].label
     said = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
     if result.passed:
-        return [Finding(1, f"{said}, proven less than {_points(goals.margin)} worse")]
+        return [Reason(1, f"{said}, proven less than {_points(goals.margin)} worse")]
     worst_case = "unknown" if math.isnan(result.shortfall.high) else f"{100 * result.shortfall.high:.1f}"
-    return [Finding(0, f"{said}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")]
+    return [Reason(0, f"{said}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")]
 
 
-def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Finding]:
+def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Reason]:
     kept = retention.get(primary)
     if kept is None or kept.high is None or kept.high >= goals.least_retention:
         return []
     return [
-        Finding(
+        Reason(
             -1,
             f"keeps {_percent(kept.mean)} of the teacher's {METRICS[primary].label} {_range(kept, percent=True)}, "
             f"surely less than the least of {_percent(goals.least_retention)}",

@@ -119,8 +119,8 @@ def _folder(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str 
 
 
 def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -> dict[str, Any]:
-    from distil.models.gguf_check import compare_gguf
-    from distil.models.gguf_write import write_gguf
+    from distil.models.gguf.check import compare_gguf
+    from distil.models.gguf.write import write_gguf
 
     quiet()
     trained = load(str(model), dtype="float32", device="cpu")
@@ -129,7 +129,7 @@ def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -
     try:
         write_gguf(trained, building, dtype=dtype, name=target.stem)
         found = compare_gguf(trained, building, prompts)
-        parity.require(found, quantised=dtype == "q8_0")
+        parity.require(found, quantized=dtype == "q8_0")
         building.rename(target)
     finally:
         building.unlink(missing_ok=True)

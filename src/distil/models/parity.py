@@ -87,15 +87,15 @@ def compare(trained: Loaded, exported: Loaded, prompts: Sequence[list[int]], *, 
     )
 
 
-def require(parity: Parity, *, max_kl: float = 0.01, quantised: bool = False) -> None:
+def require(parity: Parity, *, max_kl: float = 0.01, quantized: bool = False) -> None:
     """Raises WorkFailed when the exported student is another one. The limits leave room for a change of dtype, not
     for a bug.
 
-    quantised: rounding may flip near-ties, after which two greedy answers go apart, so that the distributions and the likeliest
+    quantized: rounding may flip near-ties, after which two greedy answers go apart, so that the distributions and the likeliest
     token at each position of the trained student's answers decide, and the greedy answers don't.
     """
     shares = [
-        ("greedy tokens", parity.greedy_prefix, 0.0 if quantised else 0.9),
+        ("greedy tokens", parity.greedy_prefix, 0.0 if quantized else 0.9),
         ("likeliest next tokens", parity.top_token_equal, 0.9),
         ("ten likeliest tokens", parity.top_k_overlap, 0.9),
     ]
@@ -114,7 +114,7 @@ def require(parity: Parity, *, max_kl: float = 0.01, quantised: bool = False) ->
     if faults:
         raise WorkFailed(
             f"The exported student is not the one that was trained: {'; '.join(faults)}, on {parity.prompts} prompts. "
-            "Nothing was exported. Export in the dtype of the training, or without quantising."
+            "Nothing was exported. Export in the dtype of the training, or without quantizing."
         )
 
 

@@ -227,7 +227,7 @@ def _borders(text: str, offsets: list[tuple[int, int]], spans: Spans) -> list[tu
 
 
 def _piecewise(tokenizer: Any, text: str, spans: Spans) -> tuple[list[int], list[tuple[int, int]]]:
-    """Context and answers tokenised apart, as they are when a model is asked and answers."""
+    """Context and answers tokenized apart, as they are when a model is asked and answers."""
     ids: list[int] = []
     borders = []
     position = 0

@@ -56,7 +56,7 @@ class Buffers:
         self._used: set[str] = set()
 
     def get(self, name: str, rows: int, columns: int) -> Tensor:
-        """An uninitialised, contiguous (rows, columns) buffer; its content lasts until the same name is asked for again."""
+        """An uninitialized, contiguous (rows, columns) buffer; its content lasts until the same name is asked for again."""
         self._used.add(name)
         held = self._held.get(name)
         if held is None or held.numel() < rows * columns:

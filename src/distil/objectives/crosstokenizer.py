@@ -289,6 +289,6 @@ def _log_mass(log_probs: Tensor) -> Tensor:
 
 
 def _two_outcomes(log_prob: Tensor) -> Tensor:
-    """(G,) log-probability of a span -> (G, 2) normalised log-probabilities of the span and of any other text."""
+    """(G,) log-probability of a span -> (G, 2) normalized log-probabilities of the span and of any other text."""
     log_prob = log_prob.clamp(min=LOWEST_LOG_MASS, max=-1e-6)
     return torch.stack([log_prob, torch.log(-torch.expm1(log_prob))], -1).log_softmax(-1)

@@ -77,8 +77,8 @@ class LabelsAlone:
     ) -> tuple[Tensor, Tensor]:
         """As `Objective.rows`; the divergence is 0."""
         by_row = logits.new_tensor([[0.0, terms.pulls[1]]]).expand(len(logits), 2) if differentiate else None
-        _, normaliser = kernel.student(logits, by_row)
-        return logits.new_zeros(len(logits)), normaliser
+        _, normalizer = kernel.student(logits, by_row)
+        return logits.new_zeros(len(logits)), normalizer
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,9 @@ class _Chunk:
             slope = self.buffers.get("slope", *logits.shape)
         self.head.cap_(logits, temperature, slope)
         answers = logits.gather(1, labels)
-        divergence, normaliser = self.objective.rows(block, logits, self.terms, self.kernel, self.differentiate)
+        divergence, normalizer = self.objective.rows(block, logits, self.terms, self.kernel, self.differentiate)
         if self.differentiate:
             logits.scatter_add_(1, labels, logits.new_full(labels.shape, -self.terms.pulls[1]))
         if slope is not None:
             logits.mul_(slope)
-        return divergence, (normaliser - temperature * answers).squeeze(1)
+        return divergence, (normalizer - temperature * answers).squeeze(1)

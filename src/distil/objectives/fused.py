@@ -60,7 +60,7 @@ def fused_linear_distillation(
 
     Rows that are not counted are never projected. Gradients are computed in the same pass, only for the inputs that require
     them (a frozen head costs nothing), and not at all under `torch.no_grad()`. With a smaller vocabulary on one side the
-    divergence compares the common prefix of ids, each side normalised over it; cross-entropy is over the student's whole
+    divergence compares the common prefix of ids, each side normalized over it; cross-entropy is over the student's whole
     vocabulary. float64 stays float64; bfloat16 and float16 heads have float32 logits and accumulators. If no row counts, the
     loss is a zero that is still connected to the graph. Teachers get no gradient.
 

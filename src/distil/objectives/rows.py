@@ -67,43 +67,43 @@ class TensorRows:
 
     def student(self, logits: Tensor, by_row: Tensor | None) -> tuple[Tensor, Tensor]:
         """As `RowKernel.student`."""
-        q, normaliser, _ = self._softmax(logits, "q")
+        q, normalizer, _ = self._softmax(logits, "q")
         if self._temperature == 1.0:
             if by_row is not None:
                 torch.mul(q, by_row.sum(-1, keepdim=True), out=logits)
-            return normaliser, normaliser
+            return normalizer, normalizer
         if self._temperature == 2.0:  # the usual one: a product instead of an exponential
             squares = torch.linalg.vecdot(q, q)[:, None]
             if by_row is not None:
                 torch.mul(q, by_row[:, 1:] / squares, out=logits).add_(by_row[:, :1]).mul_(q)
-            return normaliser, 2 * normaliser + squares.log()
-        plain, plain_normaliser = self._plain(logits)
+            return normalizer, 2 * normalizer + squares.log()
+        plain, plain_normalizer = self._plain(logits)
         if by_row is not None:
             torch.mul(q, by_row[:, :1], out=logits).addcmul_(plain, by_row[:, 1:])
-        return normaliser, plain_normaliser
+        return normalizer, plain_normalizer
 
     def dense(self, logits: Tensor, teacher: Tensor, pulls: tuple[float, float] | None) -> tuple[Tensor, Tensor]:
         """As `RowKernel.dense`."""
         assert self._divergence is not None
         shared, vocabulary = teacher.shape[1], logits.shape[1]
-        q, normaliser, largest = self._softmax(logits, "q")
+        q, normalizer, largest = self._softmax(logits, "q")
         gradient = None if pulls is None else self._buffers.get("gradient", *logits.shape)
-        plain_normaliser = self._label_pull(logits, q, normaliser, gradient, pulls)
+        plain_normalizer = self._label_pull(logits, q, normalizer, gradient, pulls)
         kept = gradient
         if shared < vocabulary:  # the common prefix of ids, as a distribution of its own
             kept = None if gradient is None else gradient[:, :shared]
-            q, normaliser, largest = self._softmax(logits[:, :shared], "q")
-        p, teacher_normaliser, teacher_largest = self._softmax(teacher, "p")
+            q, normalizer, largest = self._softmax(logits[:, :shared], "q")
+        p, teacher_normalizer, teacher_largest = self._softmax(teacher, "p")
         student = logits[:, :shared].clamp_(min=largest + LOWEST_LOGIT)
         difference = teacher.clamp_(min=teacher_largest + LOWEST_LOGIT).sub_(student)
-        difference.sub_(teacher_normaliser - normaliser)
+        difference.sub_(teacher_normalizer - normalizer)
         loss = add_divergence(self._divergence, difference, p, q, kept, 0.0 if pulls is None else pulls[0])
         if gradient is not None:
             logits.copy_(gradient)
-        return loss, plain_normaliser
+        return loss, plain_normalizer
 
     def _label_pull(
-        self, logits: Tensor, q: Tensor, normaliser: Tensor, gradient: Tensor | None, pulls: tuple[float, float] | None
+        self, logits: Tensor, q: Tensor, normalizer: Tensor, gradient: Tensor | None, pulls: tuple[float, float] | None
     ) -> Tensor:
         """log-sum-exp of T s; sets `gradient` to pulls[1] softmax(T s)."""
         scale = 0.0 if pulls is None else pulls[1]
@@ -111,22 +111,22 @@ class TensorRows:
             squares = torch.linalg.vecdot(q, q)[:, None]
             if gradient is not None:
                 torch.mul(q, scale / squares, out=gradient).mul_(q)
-            return 2 * normaliser + squares.log()
+            return 2 * normalizer + squares.log()
         if self._temperature != 1.0:
-            q, normaliser = self._plain(logits)
+            q, normalizer = self._plain(logits)
         if gradient is not None:
             torch.mul(q, scale, out=gradient)
-        return normaliser
+        return normalizer
 
     def _plain(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         scaled = torch.mul(logits, self._temperature, out=self._buffers.get("scaled", *logits.shape))
-        probabilities, normaliser, _ = self._softmax(scaled, "plain")
-        return probabilities, normaliser
+        probabilities, normalizer, _ = self._softmax(scaled, "plain")
+        return probabilities, normalizer
 
     def _softmax(self, logits: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
         """Probabilities (R, V), in the buffer `name`, the log-sum-exp (R, 1) and the largest logit (R, 1); the logits are kept.
 
-        The normaliser is read off the result, without another exponential: the largest probability is exp(largest logit) / Z.
+        The normalizer is read off the result, without another exponential: the largest probability is exp(largest logit) / Z.
         """
         probabilities = torch.softmax(logits, -1, out=self._buffers.get(name, *logits.shape))
         largest, share = logits.amax(-1, keepdim=True), probabilities.amax(-1, keepdim=True)

@@ -1,6 +1,6 @@
 """The divergence to a teacher of whom a few ids of each row are known: the top k with a tail, or unbiased samples.
 
-The student's side stays exact: its full vocabulary is projected and normalised, only the teacher is sparse. Called by
+The student's side stays exact: its full vocabulary is projected and normalized, only the teacher is sparse. Called by
 `engine.py`; the formulas of the top-k form are those of `gradients.py` on k + 1 outcomes.
 """
 
@@ -99,7 +99,7 @@ class SampledObjective:
         if differentiate:
             mass = weights.sum(-1, keepdim=True) * weight
             by_row = torch.cat([mass, torch.full_like(mass, label_scale)], -1)
-        normaliser, plain = kernel.student(logits, by_row)
+        normalizer, plain = kernel.student(logits, by_row)
         if differentiate:
             logits.scatter_add_(1, ids, weights * -weight)
-        return -(weights * (chosen - normaliser)).sum(-1) - self._entropy[block], plain
+        return -(weights * (chosen - normalizer)).sum(-1) - self._entropy[block], plain

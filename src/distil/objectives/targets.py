@@ -128,7 +128,7 @@ class TopKTargets(SparseTargets):
     """The teacher's k best ids and, as one more outcome, the mass of all others.
 
     Any divergence between the two distributions over these k + 1 outcomes is a lower bound of the full one (data processing),
-    is never negative, and is 0 where the student agrees on the k and on their sum. Nothing is renormalised over the kept
+    is never negative, and is 0 where the student agrees on the k and on their sum. Nothing is renormalized over the kept
     ids: that teaches the student to be over-confident. The stored numbers are rounded, so the k + 1 are scaled to sum to 1.
     """
 
@@ -137,7 +137,7 @@ class TopKTargets(SparseTargets):
     log_tail: Tensor
     """(N,) log of the mass outside the k, at `temperature`; -inf is taken as the floor e^-30."""
     temperature: float = 1.0
-    """The temperature of these probabilities. They cannot be re-tempered without the normaliser: see `retempered_top_k`."""
+    """The temperature of these probabilities. They cannot be re-tempered without the normalizer: see `retempered_top_k`."""
 
     def __post_init__(self) -> None:
         if self.log_probs.shape != self.ids.shape or self.log_tail.shape != self.ids.shape[:1]:
@@ -171,7 +171,7 @@ Targets = DenseTargets | LogitTargets | MixtureTargets | SparseTargets
 
 
 def retempered_top_k(ids: Tensor, logits: Tensor, log_normalizer: Tensor, temperature: float) -> TopKTargets:
-    """Exact top-k targets at another temperature, from logits that were stored with their normaliser at that temperature.
+    """Exact top-k targets at another temperature, from logits that were stored with their normalizer at that temperature.
 
     ids: (N, K); logits: (N, K) up to a constant a row; log_normalizer: (N,) log sum_v exp(logit_v / T) with the same constant,
     over the whole vocabulary. A cache that keeps log Z_T for a small grid of T is exact at each T of the grid; raising the

@@ -52,7 +52,7 @@ class Known:
 
 
 def features(text: str) -> frozenset[str]:
-    """Lower-case words and pairs of neighbours."""
+    """Lower-case words and pairs of neighbors."""
     words = _WORD.findall(text.lower())
     return frozenset(words) | {f"{first} {second}" for first, second in itertools.pairwise(words)}
 

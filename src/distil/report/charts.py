@@ -128,7 +128,7 @@ def plot(lines: Sequence[Line], *, percent: bool = False, from_zero: bool = Fals
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
-    """At most about `most` points: neighbours are averaged, the first and the last stay."""
+    """At most about `most` points: neighbors are averaged, the first and the last stay."""
     if len(points) <= most:
         return list(points)
     size = math.ceil(len(points) / most)

@@ -17,7 +17,7 @@ import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
 from distil.evaluate.summary import Interval
-from distil.report import view, words
+from distil.report import formatting, view
 from distil.report.charts import Row
 from distil.report.facts import Facts, gather
 from distil.runs.artifacts import Project
@@ -48,7 +48,7 @@ def render(facts: Facts) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= words.FILTERS | {"figure_of": _figure_of, "half_of": _half_of, "signed": _signed}
+    environment.filters |= formatting.FILTERS | {"figure_of": _figure_of, "half_of": _half_of, "signed": _signed}
     return environment.get_template("page.html.j2").render(
         facts=facts,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -135,16 +135,16 @@ def _rest(facts: Facts) -> dict[str, Any]:
 
 def _figure_of(value: float, metric: str, digits: int | None = None) -> str:
     if digits is None:
-        return words.figure(metric, value)
-    return words.percent(value, digits) if metric in words.SHARES else words.number(value, digits)
+        return formatting.figure(metric, value)
+    return formatting.percent(value, digits) if metric in formatting.SHARES else formatting.number(value, digits)
 
 
 def _half_of(metric: str, row: Row) -> str:
-    return words.half(metric, Interval(mean=row.mean, low=row.low, high=row.high, n=0))
+    return formatting.half(metric, Interval(mean=row.mean, low=row.low, high=row.high, n=0))
 
 
 def _signed(interval: Interval, metric: str) -> str:
-    share = metric in words.SHARES
+    share = metric in formatting.SHARES
     value = 100 * interval.mean if share else interval.mean
-    text = words.number(value, 1 if share else 3)
+    text = formatting.number(value, 1 if share else 3)
     return f"+{text}" if value > 0 else text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from distil.evaluate.summary import Difference, Interval, Summary
-from distil.report import charts, words
+from distil.report import charts, formatting
 from distil.report.diff import Part, word_diff
 from distil.report.facts import Facts
 
@@ -57,15 +57,17 @@ def tiles(facts: Facts) -> list[Tile]:
             key=lambda o: o["total_usd"],
             default=None,
         )
-        note = f"teacher {words.dollars(before)}" + (f", pays back in {best['payback']}" if best else "")
+        note = f"teacher {formatting.dollars(before)}" + (f", pays back in {best['payback']}" if best else "")
         if after is None:
-            found.append(Tile("teacher, per million requests", words.dollars(before), "student's host not priced yet"))
+            found.append(
+                Tile("teacher, per million requests", formatting.dollars(before), "student's host not priced yet")
+            )
         else:
-            found.append(Tile("per million requests", words.dollars(after), note))
+            found.append(Tile("per million requests", formatting.dollars(after), note))
     if not facts.headline and facts.funnel:
         found = [Tile(name, f"{n:,}", "") for name, n in facts.funnel.steps] + found
         if facts.cost:
-            found.append(Tile("spent so far", words.dollars(facts.cost.get("one_time_usd")), "from the ledger"))
+            found.append(Tile("spent so far", formatting.dollars(facts.cost.get("one_time_usd")), "from the ledger"))
     return found[:5]
 
 
@@ -75,7 +77,7 @@ def _quality_tiles(summary: Summary) -> list[Tile]:
         ceiling = summary.models.get("ceiling", {}).get("similarity")
         goal = f"goal {summary.goals['goal_similarity']:.2f}"
         note = f"teacher with itself {ceiling.mean:.3f}, {goal}" if ceiling else goal
-        found.append(Tile("similarity to the teacher", words.number(mine["similarity"].mean), note))
+        found.append(Tile("similarity to the teacher", formatting.number(mine["similarity"].mean), note))
     if summary.primary != "similarity":
         other = summary.models.get(
             "ceiling" if summary.metrics[summary.primary].against == "teacher" else "teacher", {}
@@ -84,8 +86,8 @@ def _quality_tiles(summary: Summary) -> list[Tile]:
         found.append(
             Tile(
                 summary.metrics[summary.primary].label,
-                words.figure(summary.primary, mine[summary.primary].mean),
-                f"teacher {words.figure(summary.primary, rival.mean)}" if rival else "",
+                formatting.figure(summary.primary, mine[summary.primary].mean),
+                f"teacher {formatting.figure(summary.primary, rival.mean)}" if rival else "",
             )
         )
     return found
@@ -96,15 +98,15 @@ def _size_tiles(summary: Summary) -> list[Tile]:
     size, teacher_size = summary.size.get(summary.name), summary.size.get("teacher")
     if size:
         smaller = f"{teacher_size.parameters / size.parameters:.1f}× smaller than the teacher" if teacher_size else ""
-        found.append(Tile("parameters", words.count(size.parameters), smaller or words.size(size.bytes)))
+        found.append(Tile("parameters", formatting.count(size.parameters), smaller or formatting.size(size.bytes)))
     speed, teacher_speed = summary.speed.get(summary.name), summary.speed.get("teacher")
     if speed and speed.tokens_per_second:
         note = (
-            f"teacher {words.count(teacher_speed.tokens_per_second)}"
+            f"teacher {formatting.count(teacher_speed.tokens_per_second)}"
             if teacher_speed and teacher_speed.tokens_per_second
             else speed.where
         )
-        found.append(Tile("tokens per second", words.count(speed.tokens_per_second), note))
+        found.append(Tile("tokens per second", formatting.count(speed.tokens_per_second), note))
     return found
 
 
@@ -189,7 +191,7 @@ def worst_table(summary: Summary) -> list[WorstView]:
         teacher, student = word_diff(case.teacher, case.student)
         names = [n for n in (summary.primary, "similarity", "rouge_l") if n in case.scores]
         scores = [
-            (summary.metrics[n].label, words.figure(n, case.scores[n]))
+            (summary.metrics[n].label, formatting.figure(n, case.scores[n]))
             for n in dict.fromkeys(names)
             if n in summary.metrics
         ]

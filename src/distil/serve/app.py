@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from distil.errors import UserError
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import CONTENT_TYPE
-from distil.serve.wire import Asked, BadRequest, completion, parse_request, sse, stream
+from distil.serve.wire import BadRequest, ChatRequest, completion, parse_request, sse, stream
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -107,7 +107,7 @@ async def _body(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-async def _through(gateway: Gateway, asked: Asked) -> Response:
+async def _through(gateway: Gateway, asked: ChatRequest) -> Response:
     """Passes a stream on. The first chunk is awaited here, so that a refusal still has its own HTTP status."""
     from starlette.responses import StreamingResponse
 

@@ -13,20 +13,20 @@ from typing import Any
 from distil.ids import content_id
 from distil.records import Message
 from distil.runs.manifest import now
+from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
-from distil.serve.confidence import confidence
-from distil.serve.engines import Engine
+from distil.serve.engines.base import Engine
+from distil.serve.fallback import Fallback
 from distil.serve.metrics import SECONDS, SHARES, Metrics
 from distil.serve.policy import Decision, Policy
-from distil.serve.teacher import Teacher
-from distil.serve.wire import Answered, Asked, BadRequest, EngineFailed
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
 
 
 @dataclass(frozen=True)
 class Outcome:
     """An answer, who gave it and why."""
 
-    answered: Answered
+    answered: ChatReply
     decision: Decision
     confidence: float | None
 
@@ -45,7 +45,7 @@ class Gateway:
         student: Engine,
         policy: Policy,
         *,
-        teacher: Teacher | None = None,
+        teacher: Fallback | None = None,
         capture: Capture | None = None,
         student_on_failure: bool = False,
         temperature: float = 0.0,
@@ -78,7 +78,7 @@ class Gateway:
         if self.capture is not None:
             self.capture.stop()
 
-    async def answer(self, asked: Asked) -> Outcome:
+    async def answer(self, asked: ChatRequest) -> Outcome:
         """One request. Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
         started = time.monotonic()
         self.metrics.add("distil_in_flight")
@@ -92,8 +92,8 @@ class Gateway:
         self._count(outcome, time.monotonic() - started)
         return outcome
 
-    async def _answer(self, asked: Asked) -> Outcome:
-        said: Answered | None = None
+    async def _answer(self, asked: ChatRequest) -> Outcome:
+        said: ChatReply | None = None
         sure: float | None = None
         decision = self.policy.before(asked.sampling.temperature)
         if decision is None:
@@ -123,7 +123,7 @@ class Gateway:
         """Whether a stream can pass as it comes: the gate needs the whole answer, so only without fallback."""
         return self.policy.mode == "off" and hasattr(self.student, "stream")
 
-    async def stream(self, asked: Asked) -> AsyncIterator[bytes]:
+    async def stream(self, asked: ChatRequest) -> AsyncIterator[bytes]:
         """The student's own stream. Only when `streams_through`."""
         self.metrics.add("distil_requests_total", answered_by="student", reason="fallback_off")
         self.metrics.add("distil_in_flight")
@@ -165,7 +165,7 @@ def _declare(metrics: Metrics) -> Metrics:
     return metrics
 
 
-def _captured(asked: Asked, said: Answered | None, outcome: Outcome) -> dict[str, Any]:
+def _captured(asked: ChatRequest, said: ChatReply | None, outcome: Outcome) -> dict[str, Any]:
     messages: list[Message] = asked.messages
     line: dict[str, Any] = {"messages": [m.to_wire() for m in messages]}
     if asked.tools:

@@ -14,14 +14,14 @@ from distil.errors import UserError
 from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
+from distil.serve.calibration.record import check, read_calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
-from distil.serve.engines import make_engine
+from distil.serve.engines.base import make_engine
+from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.policy import Policy
-from distil.serve.promise import check, read_calibration
 from distil.serve.server import serve
-from distil.serve.teacher import Teacher
 
 
 class ServeResult(Record):
@@ -88,7 +88,7 @@ def make_gateway(
                 f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
                 "or type --set serve.fallback=off."
             )
-        teacher = Teacher(project.ledger, teachers[0], section.budget_usd)
+        teacher = Fallback(project.ledger, teachers[0], section.budget_usd)
     capture = Capture(project.stage("serve") / "captured.jsonl") if section.capture and teacher is not None else None
     return Gateway(
         name,

@@ -54,7 +54,7 @@ class EngineFailed(BadRequest):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ChatRequest:
     """One chat request, checked."""
 
     model: str
@@ -74,7 +74,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answered:
+class ChatReply:
     """What an engine said."""
 
     text: str
@@ -89,7 +89,7 @@ class Answered:
     """OpenAI's `logprobs.content`, where the client asked for it."""
 
 
-def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: float, max_tokens: int) -> Asked:
+def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: float, max_tokens: int) -> ChatRequest:
     """Reads and checks a request body. Raises BadRequest that names the parameter."""
     try:
         body = json.loads(raw)
@@ -111,7 +111,7 @@ def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: flo
     for name, only in _UNSUPPORTED.items():
         if body.get(name) not in (None, only, False if only == 0 else only):
             raise BadRequest(f"{name} = {body[name]!r} is not supported, only {only!r}.", param=name)
-    return Asked(
+    return ChatRequest(
         model=model,
         messages=_messages(body.get("messages")),
         sampling=_sampling(body, temperature, max_tokens),
@@ -172,7 +172,7 @@ def new_id() -> str:
     return f"chatcmpl-{uuid.uuid4().hex}"
 
 
-def completion(asked: Asked, answered: Answered, fingerprint: str) -> dict[str, Any]:
+def completion(asked: ChatRequest, answered: ChatReply, fingerprint: str) -> dict[str, Any]:
     """The body of a reply that is not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": answered.text or None, "refusal": None}
     if answered.tool_calls:
@@ -189,7 +189,7 @@ def completion(asked: Asked, answered: Answered, fingerprint: str) -> dict[str, 
     return head | {"choices": [choice], "usage": usage_body(answered.usage)}
 
 
-def stream(asked: Asked, answered: Answered, fingerprint: str) -> Iterator[bytes]:
+def stream(asked: ChatRequest, answered: ChatReply, fingerprint: str) -> Iterator[bytes]:
     """A finished answer as server-sent events, word by word, with `[DONE]` at the end."""
     head = _head(new_id(), "chat.completion.chunk", asked, fingerprint)
 
@@ -225,7 +225,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _head(id_: str, kind: str, asked: Asked, fingerprint: str) -> dict[str, Any]:
+def _head(id_: str, kind: str, asked: ChatRequest, fingerprint: str) -> dict[str, Any]:
     return {
         "id": id_,
         "object": kind,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.calls.providers.chat import ChatProvider
 from distil.errors import UserError
 from distil.models.config import StudentConfig
@@ -22,9 +22,9 @@ from distil.progress import track
 from distil.records import Answer
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
-from distil.runs.signal_codec import SparseRows, encode
-from distil.runs.signal_shards import ShardWriter
-from distil.runs.signal_spec import SignalSpec
+from distil.runs.signals.codec import SparseRows, encode
+from distil.runs.signals.shards import ShardWriter
+from distil.runs.signals.spec import SignalSpec
 from distil.signals.config import SignalsConfig
 from distil.signals.examples import curated, render_all
 from distil.signals.resuming import Done, hash_of, prepare

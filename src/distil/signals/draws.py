@@ -1,6 +1,6 @@
 """From the teacher's logits to what is stored of them: the exact top k, random draws, or both. torch in, numpy rows out.
 
-Only the choice of what to keep; bytes are made in distil.runs.signal_codec. Called by teacher.py for each chunk of rows.
+Only the choice of what to keep; bytes are made in distil.runs.signals.codec. Called by teacher.py for each chunk of rows.
 
 Draws use one stream of random numbers an example (seed, example id, set), so neither batching, nor the order, nor the number of
 processes, nor a restart changes what is drawn.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distil.runs.signal_codec import SparseRows
+from distil.runs.signals.codec import SparseRows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ def uniforms(example_id: str, rows: int, draws: int, *, draw: Draw, seed: int, n
 def top_k_rows(logits: Tensor, k: int, temperatures: tuple[float, ...]) -> SparseRows:
     """Exact top k of (C, V) logits with, for each temperature, the log-odds of the tail and the entropy.
 
-    Stored: logit minus the row's largest. With o_T = log(tail_T / kept_T) the normaliser is
+    Stored: logit minus the row's largest. With o_T = log(tail_T / kept_T) the normalizer is
     log Z_T = logsumexp over the kept of logit/T + log(1 + e^o_T), so the cache is exact at each temperature of the grid; the mass
     that a T = 1 cache left over, raised to the power 1/T, is not (4.3 of the field notes: (sum p)^a != sum p^a).
     """

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distil.errors import UserError
-from distil.runs.signal_shards import recover, stored_examples
-from distil.runs.signal_spec import SignalSpec, read_spec, token_hash, write_spec
+from distil.runs.signals.shards import recover, stored_examples
+from distil.runs.signals.spec import SignalSpec, read_spec, token_hash, write_spec
 from distil.signals.teacher import Item
 
 

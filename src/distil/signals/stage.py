@@ -3,7 +3,7 @@
     examples -> token ids (examples.py) -> what is not stored yet -> the teacher's pass (teacher.py, draws.py, writing.py), or an
     API's top_logprobs out of the ledger (api.py) -> shards -> merged index -> manifest
 
-`train/` reads the result through distil.runs.signal_store. Whether a row is right for a token is checked there again.
+`train/` reads the result through distil.runs.signals.store. Whether a row is right for a token is checked there again.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from distil.models.config import StudentConfig
 from distil.progress import bar
 from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
-from distil.runs.signal_shards import ShardWriter, merge_index
-from distil.runs.signal_store import SignalStore
+from distil.runs.signals.shards import ShardWriter, merge_index
+from distil.runs.signals.store import SignalStore
+from distil.signals.build import write_in_processes, write_items
 from distil.signals.config import SignalsConfig
 from distil.signals.examples import curated, render_all
-from distil.signals.inspecting import InspectResult, VerifyResult, aligned, check_cache, measure, table
+from distil.signals.inspect import InspectResult, VerifyResult, aligned, check_cache, measure, table
+from distil.signals.plan import SignalPlan
 from distil.signals.resuming import Done, prepare
-from distil.signals.source import Source
 from distil.signals.teacher import Item
-from distil.signals.writing import write_in_processes, write_items
 
 IN_PROCESS = ("bundled", "local")
 
@@ -99,7 +99,7 @@ def build(
 
             return _finish(project, build_from_answers(project, section, teacher, student), run)
         ref = project.placed(teacher).removeprefix("local/")
-        source = Source(ref, teacher, section, student, temperature=temperature, seed=seed)
+        source = SignalPlan(ref, teacher, section, student, temperature=temperature, seed=seed)
         rendered = render_all(source.tokenizer, curated(project, section.splits), source.limit)
         spec = source.spec
         left, reused = prepare(project.signals, spec, rendered.items)
@@ -135,7 +135,7 @@ def _run(project: Project, section: SignalsConfig, part: tuple[int, int] | None)
 
 
 def _from_api(teacher: str) -> bool:
-    from distil.calls.catalog import PROVIDERS
+    from distil.calls.providers.catalog import PROVIDERS
 
     prefix = teacher.split("://", 1)[0] if "://" in teacher else teacher.split("/", 1)[0]
     return prefix in PROVIDERS and prefix not in IN_PROCESS and not Path(teacher).is_dir()
@@ -143,7 +143,7 @@ def _from_api(teacher: str) -> bool:
 
 def _write(
     folder: Path,
-    source: Source,
+    source: SignalPlan,
     ref: str,
     items: list[Item],
     section: SignalsConfig,

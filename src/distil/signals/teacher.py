@@ -59,7 +59,7 @@ class Head:
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
-class Teacher:
+class LocalTeacher:
     """A loaded causal language model that is only asked for distributions."""
 
     def __init__(self, model: Any) -> None:

@@ -1,7 +1,7 @@
 """Which examples make a step, and how a step becomes forward passes.
 
 The order of examples is a function of (seed, epoch), nothing else, so that a resumed training sees the same data. One element
-of the loader is this process's part of a whole optimiser step; `micro_batches` cuts it by tokens. Cutting differently never
+of the loader is this process's part of a whole optimizer step; `micro_batches` cuts it by tokens. Cutting differently never
 changes the result: losses are sums, divided once by the tokens of the whole step.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distil.train.attention import PackedLayout, no_mask
-from distil.train.data import IGNORED, Tokenised
+from distil.train.examples import IGNORED, Tokenized
+from distil.train.packing import PackedLayout, no_mask
 
 
 class StepSampler:
-    """Yields the dataset indices of each optimiser step that belong to this process. A batch sampler for DataLoader."""
+    """Yields the dataset indices of each optimizer step that belong to this process. A batch sampler for DataLoader."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
@@ -59,7 +59,7 @@ class MicroBatch:
     """(B, T), by position, -100 where nothing is learned."""
     documents: Tensor
     """(B, T): which document a token belongs to, so that none predicts the next one's first token."""
-    examples: list[Tokenised]
+    examples: list[Tokenized]
     """The documents in order."""
     layout: PackedLayout | None
     rollout: bool = False
@@ -95,11 +95,11 @@ class MicroBatch:
 
 
 def micro_batches(
-    examples: Sequence[Tokenised], max_tokens: int, *, packing: bool, pad_id: int, rollout: bool = False
+    examples: Sequence[Tokenized], max_tokens: int, *, packing: bool, pad_id: int, rollout: bool = False
 ) -> list[MicroBatch]:
     """Cuts examples (any order) into forward passes of at most `max_tokens` tokens, padding included; a longer
     example is alone."""
-    groups: list[list[Tokenised]] = []
+    groups: list[list[Tokenized]] = []
     size = 0
     for example in sorted(examples, key=lambda e: (-len(e.input_ids), e.id)):
         length = len(example.input_ids) if packing or not groups or not groups[-1] else len(groups[-1][0].input_ids)
@@ -111,7 +111,7 @@ def micro_batches(
     return [pack(group, rollout) if packing else pad(group, pad_id, rollout) for group in groups]
 
 
-def pack(examples: list[Tokenised], rollout: bool = False) -> MicroBatch:
+def pack(examples: list[Tokenized], rollout: bool = False) -> MicroBatch:
     """One flat row: (1, sum of lengths)."""
     lengths = [len(example.input_ids) for example in examples]
     return MicroBatch(
@@ -125,7 +125,7 @@ def pack(examples: list[Tokenised], rollout: bool = False) -> MicroBatch:
     )
 
 
-def pad(examples: list[Tokenised], pad_id: int, rollout: bool = False) -> MicroBatch:
+def pad(examples: list[Tokenized], pad_id: int, rollout: bool = False) -> MicroBatch:
     """Right-padded rows: (B, longest)."""
     longest = max(len(example.input_ids) for example in examples)
     fill = [longest - len(example.input_ids) for example in examples]
@@ -141,8 +141,8 @@ def pad(examples: list[Tokenised], pad_id: int, rollout: bool = False) -> MicroB
     )
 
 
-def placeholder(example: Tokenised, *, packing: bool, pad_id: int) -> MicroBatch:
+def placeholder(example: Tokenized, *, packing: bool, pad_id: int) -> MicroBatch:
     """A pass that teaches nothing, for a process that has fewer passes than the others (sharded weights need equal counts)."""
     length = min(len(example.input_ids), 8)
-    silent = Tokenised(example.id, example.input_ids[:length], [IGNORED] * length, length)
+    silent = Tokenized(example.id, example.input_ids[:length], [IGNORED] * length, length)
     return pack([silent]) if packing else pad([silent], pad_id)

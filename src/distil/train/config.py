@@ -57,7 +57,7 @@ class TrainConfig(Section):
     packing: bool = True
     """Several examples in one row without padding (each sees only itself); false: padded batches of similar length."""
     batch_size: int = Field(default=32, ge=1)
-    """Examples of one optimiser step, over all processes."""
+    """Examples of one optimizer step, over all processes."""
     micro_batch_tokens: int | None = Field(default=None, ge=1)
     """Most tokens in one forward pass; null = by device. Halved by itself when memory runs out; the result stays the same."""
     max_length: int | None = Field(default=None, ge=8)
@@ -85,7 +85,7 @@ class TrainConfig(Section):
     processes: int = Field(default=1, ge=1)
     """Processes on this machine (one per GPU), started through torchrun."""
     fsdp: bool = False
-    """Shard weights, gradients and optimiser over the processes (FSDP2); false: each holds all of them (DDP)."""
+    """Shard weights, gradients and optimizer over the processes (FSDP2); false: each holds all of them (DDP)."""
     on_policy_share: float = Field(default=0.5, ge=0, le=1)
     """on_policy: share of examples whose text the student writes itself (GKD's lambda); the others keep the fixed answer."""
     rollout_unanswered: bool = False

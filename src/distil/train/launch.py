@@ -20,13 +20,13 @@ from typing import Any
 from distil import errors
 from distil.errors import DistilError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
-from distil.train.work import Job
+from distil.train.run import TrainJob
 from distil.train.worker import LAUNCHED, fault_of, job_to_json
 
 WORKER = "distil.train.worker"
 
 
-def torchrun(job: Job) -> dict[str, Any]:
+def torchrun(job: TrainJob) -> dict[str, Any]:
     """Runs the job in `section.processes` processes; returns the first one's facts or raises its error."""
     path = job.folder / "job.json"
     write_json(path, job_to_json(job))

@@ -17,7 +17,7 @@ from distil.models.render import render_prompt
 from distil.records import Answer, Message, Prompt, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
-from distil.train.data import IGNORED, Tokenised
+from distil.train.examples import IGNORED, Tokenized
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
 """(prompts, sampling, seed) -> token ids that continue each prompt."""
@@ -42,7 +42,7 @@ class Rollouts:
         self.write, self.share, self.sampling = write, share, sampling
         self.context, self.seed, self.decode = context, seed, decode
 
-    def __call__(self, examples: Sequence[Tokenised], step: int) -> tuple[list[Tokenised], list[Tokenised]]:
+    def __call__(self, examples: Sequence[Tokenized], step: int) -> tuple[list[Tokenized], list[Tokenized]]:
         """(fixed, written by the student); an empty text leaves its example fixed, or out where it has no answer."""
         chosen = [e for e in examples if self._writes(e, step) and self._has_room(e)]
         if not chosen:
@@ -53,10 +53,10 @@ class Rollouts:
         done = {example.id for example in written}
         return [e for e in examples if e.learned and e.id not in done], written
 
-    def _writes(self, example: Tokenised, step: int) -> bool:
+    def _writes(self, example: Tokenized, step: int) -> bool:
         return not example.learned or self._draw(step, example.id) < self.share
 
-    def _has_room(self, example: Tokenised) -> bool:
+    def _has_room(self, example: Tokenized) -> bool:
         return self.context is None or example.prompt_length < self.context
 
     def _seed(self, step: int, example_id: str) -> int:
@@ -67,7 +67,7 @@ class Rollouts:
         return self._seed(step, example_id) / (1 << 56)
 
 
-def unanswered(project: Project, tokenizer: Any, max_length: int | None) -> list[Tokenised]:
+def unanswered(project: Project, tokenizer: Any, max_length: int | None) -> list[Tokenized]:
     """Prompts of the project without an answer, as examples that teach nothing until the student has written theirs.
 
     Left out: what a teacher has answered (also what curate dropped), prompts of the user's own test and validation side, those
@@ -87,7 +87,7 @@ def unanswered(project: Project, tokenizer: Any, max_length: int | None) -> list
             continue
         ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
         if max_length is None or len(ids) < max_length:
-            found.append(Tokenised(prompt.id, ids, [IGNORED] * len(ids), len(ids), tuple(prompt.messages)))
+            found.append(Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), tuple(prompt.messages)))
     return found
 
 
@@ -95,13 +95,13 @@ def _said(messages: Sequence[Message]) -> str:
     return " ".join(" ".join(m.text for m in messages if m.role != "system").split()).casefold()
 
 
-def _rollout(example: Tokenised, text: list[int], decode: Decoder | None) -> Tokenised:
+def _rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tokenized:
     prompt = example.input_ids[: example.prompt_length]
     messages = example.messages[:-1] if example.learned else example.messages
     if decode is not None:  # earlier answers are context: nothing of them is learned from a rollout
         before = [m.model_copy(update={"weight": 0}) if m.role == "assistant" else m for m in messages]
         messages = (*before, Message(role="assistant", content=decode(text)))
-    return Tokenised(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), messages)
+    return Tokenized(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), messages)
 
 
 def in_process(model: Any, tokenizer: Any, device: Any, batch_size: int = 64) -> Writer:

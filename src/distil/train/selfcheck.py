@@ -23,8 +23,8 @@ from distil.objectives.targets import DIVERGENCES, DenseTargets, LogitTargets, M
 from distil.objectives.vocabulary import teacher_mass_outside
 from distil.runs.artifacts import Project
 from distil.train.batches import MicroBatch, StepSampler, micro_batches
-from distil.train.data import Tokenised, marked_text
-from distil.train.student import causal_model, counted
+from distil.train.examples import Tokenized, marked_text
+from distil.train.objective import causal_model, counted
 
 OUTSIDE_WARNING = 1e-4
 
@@ -44,10 +44,10 @@ def run(project: Project, config: Any | None = None) -> list[Check]:
     checks = check_objectives()
     if config is None or not project.split("train").exists():
         return checks
-    from distil.train.work import Job, prepare
+    from distil.train.run import TrainJob, prepare
 
     # One step: a teacher is then asked about the checked examples alone, not once about all.
-    job = Job(project.root, ".selfcheck", config.train, config.student, config.teachers[0], max_steps=1)
+    job = TrainJob(project.root, ".selfcheck", config.train, config.student, config.teachers[0], max_steps=1)
     try:
         return [*checks, *check_training(prepare(job.placed()), thorough=True)]
     finally:
@@ -153,7 +153,7 @@ def check_training(ready: Any, *, thorough: bool) -> list[Check]:
     """First loss, which tokens train, and the teacher's mass outside; `thorough` adds one batch against four and
     packed against alone."""
     trainer, recipe, student = ready.trainer, ready.recipe, ready.student
-    examples: list[Tokenised] = sorted(ready.train, key=lambda e: (len(e.input_ids), e.id))[: 8 if thorough else 4]
+    examples: list[Tokenized] = sorted(ready.train, key=lambda e: (len(e.input_ids), e.id))[: 8 if thorough else 4]
     checks = [_first_loss(trainer, examples), _what_trains(student.tokenizer, examples[0])]
     outside = _mass_outside(trainer, recipe, student, examples)
     if outside is not None:
@@ -179,7 +179,7 @@ def _loss(trainer: Any, batches: list[MicroBatch]) -> tuple[float, float]:
     return total, float(count)
 
 
-def _first_loss(trainer: Any, examples: list[Tokenised]) -> Check:
+def _first_loss(trainer: Any, examples: list[Tokenized]) -> Check:
     options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
     total, count = _loss(trainer, micro_batches(examples, 1, **options))  # one example a pass: needs the least memory
     if not torch.isfinite(torch.tensor(total)):
@@ -191,7 +191,7 @@ def _first_loss(trainer: Any, examples: list[Tokenised]) -> Check:
     return Check("the first loss is a number", True, f"{total / max(count, 1):.4f} a token over {int(count)} tokens")
 
 
-def _what_trains(tokenizer: Any, example: Tokenised) -> Check:
+def _what_trains(tokenizer: Any, example: Tokenized) -> Check:
     learned = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label != -100]
     stops = bool(learned) and learned[-1] in {tokenizer.eos_token_id, *tokenizer.all_special_ids}
     text = marked_text(tokenizer, example).replace("\n", "⏎")
@@ -203,7 +203,7 @@ def _what_trains(tokenizer: Any, example: Tokenised) -> Check:
     )
 
 
-def _mass_outside(trainer: Any, recipe: Any, student: Any, examples: list[Tokenised]) -> Check | None:
+def _mass_outside(trainer: Any, recipe: Any, student: Any, examples: list[Tokenized]) -> Check | None:
     batch = trainer._cut(examples, [])[0].to(student.device)
     keep, _ = counted(batch.labels, batch.documents)
     with torch.no_grad():
@@ -220,7 +220,7 @@ def _mass_outside(trainer: Any, recipe: Any, student: Any, examples: list[Tokeni
     return Check("the vocabularies fit", mass < 0.5, detail)
 
 
-def _cut_differently(trainer: Any, examples: list[Tokenised]) -> Check:
+def _cut_differently(trainer: Any, examples: list[Tokenized]) -> Check:
     """One pass, passes of one example each (which is also packed against alone), and passes of about two: the same sum."""
     options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
     sizes = (10**9, 1, max(len(e.input_ids) for e in examples) * 2)
@@ -231,7 +231,7 @@ def _cut_differently(trainer: Any, examples: list[Tokenised]) -> Check:
     return Check("cutting a step differently changes nothing", spread < tolerance, f"relative spread {spread:.1e}")
 
 
-def _two_processes(trainer: Any, examples: list[Tokenised]) -> Check:
+def _two_processes(trainer: Any, examples: list[Tokenized]) -> Check:
     """The shares of two processes of a step hold every example once, and their losses add up to the loss of one process."""
     options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
     lengths = [len(example.input_ids) for example in examples]

@@ -18,7 +18,7 @@ from distil.runs.manifest import StageRun, stage_run
 from distil.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from distil.train.work import Job
+    from distil.train.run import TrainJob
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainResult:
     model: Path
     """Its Hugging Face folder."""
     steps: int
-    """Optimiser steps."""
+    """Optimizer steps."""
     examples: int
     """Training examples."""
     seconds: float
@@ -77,9 +77,9 @@ def run(
     """
     if not name or "/" in name or name.startswith("."):
         raise UserError(f"A student can't be called {name!r}: the name becomes a folder. Use letters, digits, - and _.")
-    from distil.train.work import Job, train_student
+    from distil.train.run import TrainJob, train_student
 
-    job = Job(project.root, name, section, student, teacher, max_steps)
+    job = TrainJob(project.root, name, section, student, teacher, max_steps)
     with stage_run(project, "train", section.model_dump(mode="json"), name) as stage:
         _note_inputs(stage, job)
         if section.processes > 1:
@@ -102,7 +102,7 @@ def run(
     )
 
 
-def adopt(job: Job, facts: dict[str, Any]) -> None:
+def adopt(job: TrainJob, facts: dict[str, Any]) -> None:
     """Writes the manifest of a training that a cluster's own launcher has run through worker.py."""
     project = Project(job.root)
     with stage_run(project, "train", job.section.model_dump(mode="json"), job.name) as stage:
@@ -110,7 +110,7 @@ def adopt(job: Job, facts: dict[str, Any]) -> None:
         _note_outputs(stage, job, facts)
 
 
-def _note_inputs(stage: StageRun, job: Job) -> None:
+def _note_inputs(stage: StageRun, job: TrainJob) -> None:
     project = stage.project
     stage.reads(project.split("train"))
     if project.split("validation").exists():
@@ -122,7 +122,7 @@ def _note_inputs(stage: StageRun, job: Job) -> None:
         stage.reads(project.signals / "manifest.json")
 
 
-def _note_outputs(stage: StageRun, job: Job, facts: dict[str, Any]) -> None:
+def _note_outputs(stage: StageRun, job: TrainJob, facts: dict[str, Any]) -> None:
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
     stage.notes["student"] = job.student.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""One optimiser step: a subclass of transformers.Trainer, which brings optimiser, schedule, DDP, FSDP2, checkpoints and resume.
+"""One optimizer step: a subclass of transformers.Trainer, which brings optimizer, schedule, DDP, FSDP2, checkpoints and resume.
 
 What differs from its parent: a loader element is this process's part of a whole step; it is cut into forward passes here, the
 losses come back as sums from inside the model's own forward (student.py), and are divided once, by the learned tokens of all
@@ -21,15 +21,15 @@ from transformers import Trainer, TrainingArguments
 
 from distil.errors import UserError, WorkFailed
 from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder
-from distil.train.data import Tokenised
+from distil.train.examples import Tokenized
 from distil.train.memory import ADVICE, Shortage, ran_out
-from distil.train.sources import NoSource, Source
-from distil.train.student import Task, Weights, counted, teach
+from distil.train.objective import Task, Weights, counted, teach
+from distil.train.signal.sources import NoSource, SignalSource
 
-Rollouts = Callable[[Sequence[Tokenised], int], tuple[list[Tokenised], list[Tokenised]]]
+Rollouts = Callable[[Sequence[Tokenized], int], tuple[list[Tokenized], list[Tokenized]]]
 CAREFUL_STEPS = 3
-"""Steps after a start or a smaller micro-batch in which processes synchronise gradients apart from the real passes: by then the
-optimiser's moments and the longest passes have been in memory."""
+"""Steps after a start or a smaller micro-batch in which processes synchronize gradients apart from the real passes: by then the
+optimizer's moments and the longest passes have been in memory."""
 SUMS = ("loss", "distill", "label", "count", "tokens", "agreement", "entropy", "sampled", "kl", "compared")
 
 
@@ -38,7 +38,7 @@ class Recipe:
     """Everything that decides what is learned, apart from model and data."""
 
     weights: Weights = field(default_factory=Weights)
-    source: Source = field(default_factory=NoSource)
+    source: SignalSource = field(default_factory=NoSource)
     packing: bool = True
     batch_size: int = 32
     micro_tokens: int = 4096
@@ -56,15 +56,15 @@ class Wishes:
 
 
 class DistilTrainer(Trainer):
-    """See the file's docstring. `recipe` and the tokenised examples in, checkpoints and metrics out."""
+    """See the file's docstring. `recipe` and the tokenized examples in, checkpoints and metrics out."""
 
     def __init__(
         self,
         model: Any,
         args: TrainingArguments,
         recipe: Recipe,
-        train: Sequence[Tokenised],
-        validation: Sequence[Tokenised],
+        train: Sequence[Tokenized],
+        validation: Sequence[Tokenized],
         tokenizer: Any,
     ) -> None:
         teach(model)
@@ -84,7 +84,7 @@ class DistilTrainer(Trainer):
     # ---- data
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """One element = this process's examples of one optimiser step. Already sharded, so accelerate must not touch it."""
+        """One element = this process's examples of one optimizer step. Already sharded, so accelerate must not touch it."""
         sampler = StepSampler(
             [len(e.input_ids) for e in self.examples],
             self.recipe.batch_size,
@@ -101,7 +101,7 @@ class DistilTrainer(Trainer):
         """Not estimated: it costs time in every step."""
         return 0
 
-    def _cut(self, fixed: Sequence[Tokenised], rollouts: Sequence[Tokenised]) -> list[MicroBatch]:
+    def _cut(self, fixed: Sequence[Tokenized], rollouts: Sequence[Tokenized]) -> list[MicroBatch]:
         options: dict[str, Any] = {"packing": self.recipe.packing, "pad_id": self.pad_id}
         return [
             *micro_batches(fixed, self.micro_tokens, **options),
@@ -111,9 +111,9 @@ class DistilTrainer(Trainer):
     # ---- one step
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Forward and backward of a whole optimiser step; returns its mean loss (times the number of processes' share)."""
-        fixed: list[Tokenised] = list(inputs)
-        rollouts: list[Tokenised] = []
+        """Forward and backward of a whole optimizer step; returns its mean loss (times the number of processes' share)."""
+        fixed: list[Tokenized] = list(inputs)
+        rollouts: list[Tokenized] = []
         if self.recipe.rollouts is not None:
             fixed, rollouts = self.recipe.rollouts(inputs, self.state.global_step)
         while True:
@@ -129,7 +129,7 @@ class DistilTrainer(Trainer):
         sharded, silent = self.is_fsdp_enabled or self.is_deepspeed_enabled, 0
         several = self.args.world_size > 1 and not sharded
         if several and self.calm_steps < CAREFUL_STEPS:
-            silent = 1  # gradients are then synchronised by a pass of its own that needs next to no memory
+            silent = 1  # gradients are then synchronized by a pass of its own that needs next to no memory
         while len(passes) < most + silent:
             passes.append(placeholder(self.examples[0], packing=self.recipe.packing, pad_id=self.pad_id))
         scale = self.args.world_size / max(count, 1)  # wrappers average gradients over processes
@@ -143,7 +143,7 @@ class DistilTrainer(Trainer):
                 self._any_short(short)
             if short:
                 continue  # the others go on until they are asked
-            self.accelerator.sync_gradients = last  # DeepSpeed's engine would step the optimiser after every pass
+            self.accelerator.sync_gradients = last  # DeepSpeed's engine would step the optimizer after every pass
             try:
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     out = self._forward(model, batch, diagnose and number == 0)
@@ -250,7 +250,7 @@ class DistilTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Means of the objective over the validation examples: eval_loss, eval_distill, eval_label, eval_agreement, ..."""
-        examples: list[Tokenised] = list(self.held_out if eval_dataset is None else eval_dataset)
+        examples: list[Tokenized] = list(self.held_out if eval_dataset is None else eval_dataset)
         mine = examples[self.args.process_index :: self.args.world_size] or examples[:1]
         model = self.model_wrapped
         was_training = model.training

@@ -16,13 +16,13 @@ from distil.errors import DistilError, Interrupted
 from distil.models.config import StudentConfig
 from distil.runs.jsonl import read_json, write_json
 from distil.train.config import TrainConfig
-from distil.train.work import Job, train_student
+from distil.train.run import TrainJob, train_student
 
 LAUNCHED = "DISTIL_LAUNCHED"
 """Set by launch.py, which waits for the result itself, to the file that asks the training to save and end."""
 
 
-def job_to_json(job: Job) -> dict[str, Any]:
+def job_to_json(job: TrainJob) -> dict[str, Any]:
     """A job as a JSON object."""
     return {
         "root": str(job.root),
@@ -34,9 +34,9 @@ def job_to_json(job: Job) -> dict[str, Any]:
     }
 
 
-def job_from_json(value: dict[str, Any]) -> Job:
+def job_from_json(value: dict[str, Any]) -> TrainJob:
     """The inverse of `job_to_json`."""
-    return Job(
+    return TrainJob(
         Path(value["root"]),
         value["name"],
         TrainConfig.model_validate(value["section"]),

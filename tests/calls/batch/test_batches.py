@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from distil.calls.batch import anthropic_api, api, openai_api
-from distil.calls.batch.job import Row, Shelf, custom_id, intent_of, key_of
-from distil.calls.batch.run import BatchRun, Purse, open_batches
-from distil.calls.catalog import Opened, open_teacher
+from distil.calls.batch.job import BatchFolder, BatchRow, custom_id, intent_of, key_of
+from distil.calls.batch.run import BatchBudget, BatchRun, open_batches
 from distil.calls.config import Price, TeacherConfig
-from distil.calls.identify import endpoint_of, identify
-from distil.calls.ledger import Ledger
+from distil.calls.identity import endpoint_of, identify
+from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
+from distil.calls.providers.catalog import Opened, open_teacher
 from distil.errors import BudgetReached, UserError, WorkFailed
 from tests.wire import anthropic, openai
 from tests.wire.anthropic import AnthropicServer
@@ -44,16 +44,16 @@ class Desk:
         self.opened: Opened = open_teacher(teacher, environ={variable: key})
         self.model = model
         self.folder = folder
-        self.shelf = Shelf(folder / "batches")
+        self.shelf = BatchFolder(folder / "batches")
 
-    def row(self, text: str, most_usd: float = 0.01) -> Row:
+    def row(self, text: str, most_usd: float = 0.01) -> BatchRow:
         identity = identify(self.opened, question(text, self.model), endpoint_of(self.opened))
         assert identity.wire is not None
-        return Row(identity.key, 0, identity.wire.body, most_usd)
+        return BatchRow(identity.key, 0, identity.wire.body, most_usd)
 
     def go(self, do: Callable[[BatchRun], Any], cap_usd: float | None = None) -> tuple[BatchRun, Ledger]:
         ledger = Ledger(self.folder / "ledger.sqlite")
-        purse = Purse(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
+        purse = BatchBudget(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
 
         async def run() -> BatchRun:
             async with open_batches(self.opened, ledger, self.shelf, purse, poll_s=0.01) as batches:
@@ -69,7 +69,7 @@ class Desk:
     def created(self) -> int:
         return len(self.server.posts("/batches"))
 
-    def text(self, ledger: Ledger, row: Row) -> str:
+    def text(self, ledger: Ledger, row: BatchRow) -> str:
         stored = ledger.find(row.key)
         assert stored is not None and stored.reply is not None
         return self.opened.replicas[0].parse(200, {}, stored.reply).text

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from tests.wire import anthropic, openai
 from tests.wire.anthropic import AnthropicServer
 from tests.wire.openai import OpenAIServer
@@ -25,10 +25,10 @@ import asyncio, sys
 from pathlib import Path
 from distil.calls.batch.job import Row, Shelf
 from distil.calls.batch.run import Purse, open_batches
-from distil.calls.catalog import open_teacher
+from distil.calls.providers.catalog import open_teacher
 from distil.calls.config import Price, TeacherConfig
-from distil.calls.identify import endpoint_of, identify
-from distil.calls.ledger import Ledger
+from distil.calls.identity import endpoint_of, identify
+from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
 from distil.calls.request import Request
 from distil.records import Message

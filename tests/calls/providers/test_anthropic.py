@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from distil.calls.faults import GarbledReply
-from distil.calls.provider import HttpProvider
 from distil.calls.providers.anthropic import AnthropicProvider, model_version
+from distil.calls.providers.base import HttpProvider
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Message, Sampling

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from distil.calls.catalog import open_teacher
 from distil.calls.config import TeacherConfig
-from distil.calls.provider import HttpProvider, LimitHint
+from distil.calls.providers.base import HttpProvider, LimitHint
+from distil.calls.providers.catalog import open_teacher
 from distil.calls.providers.compatible import CompatibleProvider
 from distil.records import Sampling
 from tests.wire.ask import ask, fault, question

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distil.calls.faults import GarbledReply
-from distil.calls.provider import HttpProvider
+from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.google import GoogleProvider
 from distil.calls.request import Request
 from distil.records import Message, Sampling

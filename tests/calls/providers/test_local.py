@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from distil.calls.provider import LocalProvider, Parsed
+from distil.calls.providers.base import LocalProvider, Parsed
 from distil.calls.providers.bundled import BundledProvider
 from distil.calls.providers.local import LocalModelProvider, folder_identity
 from distil.calls.request import Request

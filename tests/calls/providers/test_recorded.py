@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from distil.calls.faults import CallFailed
-from distil.calls.provider import LocalProvider, Parsed
+from distil.calls.providers.base import LocalProvider, Parsed
 from distil.calls.providers.recorded import RecordedProvider
 from distil.calls.request import Request
 from distil.errors import UserError

@@ -1,7 +1,7 @@
 """Anthropic's message batches: one POST with all requests, results as one JSONL stream.
 
 At most 100,000 requests or 256 MB, answered within 24 hours at half price. There is no metadata field, so a batch of ours is
-recognised by the intent in its custom_ids, which show only in its results. Found by run.py.
+recognized by the intent in its custom_ids, which show only in its results. Found by run.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from distil.calls.batch.api import Http, Progress, Result
-from distil.calls.batch.job import Job, Row, custom_id, intent_of
-from distil.calls.keys import wire_bytes
+from distil.calls.batch.job import BatchJob, BatchRow, custom_id, intent_of
+from distil.calls.identity import wire_bytes
 from distil.calls.providers.anthropic import AnthropicProvider
 from distil.errors import WorkFailed
 
@@ -42,7 +42,7 @@ class AnthropicBatches:
         """One entry of `requests`."""
         return {"custom_id": name, "params": body}
 
-    async def submit(self, job: Job, rows: Iterator[Row], path: Path) -> str:
+    async def submit(self, job: BatchJob, rows: Iterator[BatchRow], path: Path) -> str:
         """Creates the batch; the body is streamed from a file."""
         try:
             with path.open("wb") as file:
@@ -60,7 +60,7 @@ class AnthropicBatches:
             path.unlink(missing_ok=True)
         return str(made["id"])
 
-    async def find(self, job: Job) -> str | None:
+    async def find(self, job: BatchJob) -> str | None:
         """Batches of the right time and size are waited for until they end, because only results show custom_ids."""
         oldest = datetime.fromisoformat(job.created) - SLACK
         query = {"limit": "100"}
@@ -74,7 +74,7 @@ class AnthropicBatches:
                 return None
             query["after_id"] = page["last_id"]
 
-    async def _is_ours(self, job: Job, batch: dict[str, Any]) -> bool:
+    async def _is_ours(self, job: BatchJob, batch: dict[str, Any]) -> bool:
         if batch["id"] in self._known() or sum((batch.get("request_counts") or {}).values()) != job.rows:
             return False
         while (await self.look(batch["id"])).state == "running":

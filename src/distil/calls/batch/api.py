@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
-from distil.calls.batch.job import Job, Row
+from distil.calls.batch.job import BatchJob, BatchRow
 from distil.calls.faults import GarbledReply
-from distil.calls.provider import HttpProvider
+from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.common import loads, read_object
 from distil.errors import UserError, WorkFailed
 
@@ -66,11 +66,11 @@ class BatchApi(Protocol):
         """One row as the vendor wants it."""
         ...
 
-    async def submit(self, job: Job, rows: Iterator[Row], path: Path) -> str:
+    async def submit(self, job: BatchJob, rows: Iterator[BatchRow], path: Path) -> str:
         """Creates the batch (by way of a file at `path`) and returns its id. Raises Lost when it may or may not exist now."""
         ...
 
-    async def find(self, job: Job) -> str | None:
+    async def find(self, job: BatchJob) -> str | None:
         """The id of the batch that carries the job's intent, or None when there is none at the provider."""
         ...
 

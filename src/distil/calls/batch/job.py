@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from distil.calls.keys import wire_bytes
+from distil.calls.identity import wire_bytes
 from distil.errors import UserError, WorkFailed
 from distil.records import Record
 from distil.runs.jsonl import describe, read_json, write_json
@@ -27,7 +27,7 @@ LONGEST_CUSTOM_ID = 64  # Anthropic's limit
 _KEY_PREFIX = "call_"
 
 
-class Row(NamedTuple):
+class BatchRow(NamedTuple):
     """One request of a batch."""
 
     key: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     """The most it can cost at the batch price."""
 
 
-class Job(Record):
+class BatchJob(Record):
     """One batch, from the intent to buy it until its results are in the ledger."""
 
     intent: str
@@ -62,15 +62,15 @@ class Job(Record):
     """The provider's id of the uploaded file, where it takes files."""
 
 
-class Shelf:
+class BatchFolder:
     """The folder with a project's batches."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def new(self, model: str, endpoint: str, rows: Sequence[Row]) -> Job:
+    def new(self, model: str, endpoint: str, rows: Sequence[BatchRow]) -> BatchJob:
         """Writes the rows and the intent, durably, before anything is sent. Raises WorkFailed when the disk is full."""
-        job = Job(
+        job = BatchJob(
             intent=os.urandom(6).hex(),
             model=model,
             endpoint=endpoint,
@@ -93,53 +93,53 @@ class Shelf:
             ) from error
         return self.save(job)
 
-    def save(self, job: Job, **changes: Any) -> Job:
+    def save(self, job: BatchJob, **changes: Any) -> BatchJob:
         """Notes what has changed, atomically."""
         job = job.model_copy(update=changes)
         write_json(self.folder / f"{job.intent}.job.json", job.model_dump(mode="json"))
         return job
 
-    def finish(self, job: Job) -> None:
+    def finish(self, job: BatchJob) -> None:
         """Its results are in the ledger: the rows are not needed any more."""
         self.save(job, state="done")
         self._clear(job)
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: BatchJob) -> None:
         """It never came to be: nothing to remember."""
         (self.folder / f"{job.intent}.job.json").unlink(missing_ok=True)
         self._clear(job)
 
-    def open_jobs(self, model: str | None = None) -> list[Job]:
+    def open_jobs(self, model: str | None = None) -> list[BatchJob]:
         """Batches that are not done, oldest first. Raises UserError that names an unreadable file."""
         jobs = []
         for path in self.folder.glob("*.job.json"):
             try:
-                job = Job.model_validate(read_json(path))
+                job = BatchJob.model_validate(read_json(path))
             except ValidationError as error:
                 raise UserError(f"{path}: {describe(error)}. It remembers a batch; restore it from a copy.") from None
             if job.state != "done" and model in (None, job.model):
                 jobs.append(job)
         return sorted(jobs, key=lambda job: job.created)
 
-    def upload_path(self, job: Job) -> Path:
+    def upload_path(self, job: BatchJob) -> Path:
         """Where the vendor's form of the rows lies while it is sent."""
         return self.folder / f"{job.intent}.upload"
 
-    def _clear(self, job: Job) -> None:
+    def _clear(self, job: BatchJob) -> None:
         self.rows_path(job).unlink(missing_ok=True)
         self.upload_path(job).unlink(missing_ok=True)
 
-    def rows_path(self, job: Job) -> Path:
+    def rows_path(self, job: BatchJob) -> Path:
         """Where the rows lie."""
         return self.folder / f"{job.intent}.rows.jsonl"
 
-    def rows(self, job: Job) -> Iterator[Row]:
+    def rows(self, job: BatchJob) -> Iterator[BatchRow]:
         """The rows of a job that is not done, as they were written."""
         with self.rows_path(job).open("rb") as file:
             for line in file:
-                yield Row(**json.loads(line))
+                yield BatchRow(**json.loads(line))
 
-    def offsets(self, job: Job) -> dict[str, int]:
+    def offsets(self, job: BatchJob) -> dict[str, int]:
         """Ledger key -> byte offset of its row, so that a batch of 100,000 bodies need not lie in memory."""
         found, offset = {}, 0
         with self.rows_path(job).open("rb") as file:
@@ -148,10 +148,10 @@ class Shelf:
                 offset += len(line)
         return found
 
-    def row_at(self, file: BinaryIO, offset: int) -> Row:
+    def row_at(self, file: BinaryIO, offset: int) -> BatchRow:
         """One row of an opened rows file."""
         file.seek(offset)
-        return Row(**json.loads(file.readline()))
+        return BatchRow(**json.loads(file.readline()))
 
     def keys_in_flight(self) -> set[str]:
         """Ledger keys of the rows of all batches that are not done: they must not be asked live meanwhile."""

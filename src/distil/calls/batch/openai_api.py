@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distil.calls.batch.api import Http, Progress, Result
-from distil.calls.batch.job import Job, Row, custom_id
-from distil.calls.keys import wire_bytes
+from distil.calls.batch.job import BatchJob, BatchRow, custom_id
+from distil.calls.identity import wire_bytes
 from distil.calls.providers.openai import OpenAIProvider
 from distil.errors import WorkFailed
 
@@ -41,7 +41,7 @@ class OpenAIBatches:
         """One line of the input file."""
         return {"custom_id": name, "method": "POST", "url": URL, "body": body}
 
-    async def submit(self, job: Job, rows: Iterator[Row], path: Path) -> str:
+    async def submit(self, job: BatchJob, rows: Iterator[BatchRow], path: Path) -> str:
         """Uploads the file, then creates the batch with the intent in its metadata."""
         try:
             with path.open("wb") as file:
@@ -60,7 +60,7 @@ class OpenAIBatches:
         }
         return str((await self._http.create("/batches", json=asked))["id"])
 
-    async def find(self, job: Job) -> str | None:
+    async def find(self, job: BatchJob) -> str | None:
         """Looks through the account's batches, newest first, back to when the intent was written."""
         oldest = (datetime.fromisoformat(job.created) - SLACK).timestamp()
         query = {"limit": "100"}

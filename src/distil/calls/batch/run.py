@@ -15,19 +15,18 @@ from typing import NamedTuple
 
 from distil.calls.batch.anthropic_api import AnthropicBatches
 from distil.calls.batch.api import BatchApi, Http, Lost, Result
-from distil.calls.batch.job import Job, Row, Shelf, key_of
+from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow, key_of
 from distil.calls.batch.openai_api import OpenAIBatches
 from distil.calls.batch.queue import RowQueue
-from distil.calls.budget import budget_reached
-from distil.calls.catalog import Opened
 from distil.calls.faults import GarbledReply
-from distil.calls.identify import endpoint_of
-from distil.calls.keys import timestamp, wire_bytes
-from distil.calls.ledger import Ledger, Recorded
+from distil.calls.identity import endpoint_of, timestamp, wire_bytes
+from distil.calls.ledger.rows import IntentRow
+from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.limits.budget import budget_reached
 from distil.calls.prices import PriceQuote
 from distil.calls.providers.anthropic import AnthropicProvider
+from distil.calls.providers.catalog import Opened
 from distil.calls.providers.openai import OpenAIProvider
-from distil.calls.rows import Intent
 from distil.errors import BudgetReached, WorkFailed
 from distil.progress import dollars
 
@@ -44,7 +43,7 @@ class Problem(NamedTuple):
     retryable: bool
 
 
-class Purse(NamedTuple):
+class BatchBudget(NamedTuple):
     """What the answers cost and how much may be spent."""
 
     model: str
@@ -63,7 +62,13 @@ class BatchRun:
     """
 
     def __init__(
-        self, api: BatchApi, provider: BatchProvider, endpoint: str, ledger: Ledger, shelf: Shelf, purse: Purse
+        self,
+        api: BatchApi,
+        provider: BatchProvider,
+        endpoint: str,
+        ledger: Ledger,
+        shelf: BatchFolder,
+        purse: BatchBudget,
     ) -> None:
         self._api = api
         self._provider = provider
@@ -86,7 +91,7 @@ class BatchRun:
         """Waits for the batches that an earlier run left open, and takes their results in."""
         await self._wait(self._shelf.open_jobs(self._purse.model))
 
-    async def buy(self, rows: Iterable[Row]) -> None:
+    async def buy(self, rows: Iterable[BatchRow]) -> None:
         """Resumes, then buys. Raises BudgetReached when the next row may not fit (what was bought is kept), WorkFailed."""
         await self.resume()
         queue = RowQueue(rows)
@@ -116,7 +121,7 @@ class BatchRun:
         )
         self.tell = lambda line: None
 
-    async def _submit(self, rows: Sequence[Row]) -> Job | None:
+    async def _submit(self, rows: Sequence[BatchRow]) -> BatchJob | None:
         """None: it did not come to be, ask again."""
         job = self._shelf.new(self._purse.model, self._endpoint, rows)
         await asyncio.to_thread(self._ledger.intend, [self._intent(row) for row in rows])
@@ -137,7 +142,7 @@ class BatchRun:
             )
         return None
 
-    async def _search(self, job: Job) -> str | None:
+    async def _search(self, job: BatchJob) -> str | None:
         """Asks more than once: a new batch shows up late in lists, and a killed run's request may still be on its way."""
         for attempt in range(ROUNDS):
             found = await self._api.find(job)
@@ -146,10 +151,10 @@ class BatchRun:
             await asyncio.sleep(self.poll_s * attempt)
         return None
 
-    async def _wait(self, jobs: Sequence[Job]) -> list[Row]:
+    async def _wait(self, jobs: Sequence[BatchJob]) -> list[BatchRow]:
         """Polls until all have ended; returns the rows that are to be asked again."""
         waiting = [job for job in [await self._identified(job) for job in jobs] if job is not None]
-        again: list[Row] = []
+        again: list[BatchRow] = []
         pause, ended_rows, total = self.poll_s, 0, sum(job.rows for job in waiting)
         while waiting:
             still, done = [], 0
@@ -171,7 +176,7 @@ class BatchRun:
                 pause = min(LONGEST_POLL_S, pause * 1.5)
         return again
 
-    async def _identified(self, job: Job) -> Job | None:
+    async def _identified(self, job: BatchJob) -> BatchJob | None:
         """A job whose id is known; None when it turns out that it was never created."""
         if job.batch_id is not None:
             return job
@@ -181,10 +186,10 @@ class BatchRun:
             return None
         return self._shelf.save(job, state="created", batch_id=found)
 
-    async def _take_in(self, job: Job) -> list[Row]:
+    async def _take_in(self, job: BatchJob) -> list[BatchRow]:
         """Results into the ledger, durably; then the rows are forgotten. Returns those to ask again."""
         offsets = self._shelf.offsets(job)
-        missing, replies, again = set(offsets), list[Recorded](), list[Row]()
+        missing, replies, again = set(offsets), list[Recorded](), list[BatchRow]()
         problems: dict[str, Problem] = {}
         with self._shelf.rows_path(job).open("rb") as file:
             async for result in self._api.results(str(job.batch_id)):
@@ -210,15 +215,15 @@ class BatchRun:
         self._shelf.finish(job)
         return again
 
-    async def _drop(self, job: Job) -> None:
+    async def _drop(self, job: BatchJob) -> None:
         """The batch never came to be: its rows may be asked again, also live."""
         keys = [(row.key, "its batch was never created") for row in self._shelf.rows(job)]
         await asyncio.to_thread(self._ledger.fail, keys)
         self._shelf.drop(job)
 
-    def _intent(self, row: Row) -> Intent:
+    def _intent(self, row: BatchRow) -> IntentRow:
         """Marks the row as being in a batch, so that no live request asks for it meanwhile."""
-        return Intent(
+        return IntentRow(
             key=row.key,
             purpose=self._purse.purpose,
             model=self._purse.model,
@@ -230,7 +235,7 @@ class BatchRun:
             created=timestamp(),
         )
 
-    def _recorded(self, row: Row, result: Result) -> Recorded | Problem:
+    def _recorded(self, row: BatchRow, result: Result) -> Recorded | Problem:
         if result.reply is None:
             return Problem(result.problem, result.retryable)
         try:
@@ -261,7 +266,7 @@ class BatchRun:
             self.usd += sum(reply.usd for reply in replies)
             replies.clear()
 
-    async def _refused(self, job: Job, message: str, too_much: bool) -> list[Row]:
+    async def _refused(self, job: BatchJob, message: str, too_much: bool) -> list[BatchRow]:
         rows = list(self._shelf.rows(job))
         await self._drop(job)
         if too_much and job.rows > 1:
@@ -279,7 +284,7 @@ class BatchRun:
         open_usd = sum(job.most_usd for job in self._shelf.open_jobs())
         return self._purse.cap_usd - self._ledger.spent(purpose) - self._ledger.uncertain(purpose).usd - open_usd
 
-    def _reached(self, row: Row) -> BudgetReached:
+    def _reached(self, row: BatchRow) -> BudgetReached:
         purpose = self._purse.purpose
         spent, unsure = self._ledger.spent(purpose), self._ledger.uncertain(purpose).usd
         return budget_reached(self._purse.cap_usd or 0.0, spent, unsure, row.most_usd)
@@ -287,7 +292,7 @@ class BatchRun:
 
 @asynccontextmanager
 async def open_batches(
-    opened: Opened, ledger: Ledger, shelf: Shelf, purse: Purse, poll_s: float = FIRST_POLL_S
+    opened: Opened, ledger: Ledger, shelf: BatchFolder, purse: BatchBudget, poll_s: float = FIRST_POLL_S
 ) -> AsyncIterator[BatchRun]:
     """A BatchRun with its HTTP session. Raises WorkFailed for a vendor without batches (the caller asks first)."""
     provider = opened.replicas[0]

@@ -1,1 +1,1 @@
-"""One file per wire format, and what they share. Found through calls/catalog.py only; nothing here sends, retries or pays."""
+"""One file per wire format, and what they share. Opened through catalog.py only; nothing here sends, retries or pays."""

@@ -1,7 +1,7 @@
 """anthropic/NAME: Anthropic's messages API. System prompt apart, content blocks, thinking kept apart from the answer.
 
 From Claude 4.7 on, models refuse temperature and top_p; from 4.1 on they take only one of the two; from 4.6 on thinking is
-adaptive with an effort, before that it has a token budget. Sends nothing. Found through calls/catalog.py.
+adaptive with an effort, before that it has a token budget. Sends nothing. Found through calls/providers/catalog.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.provider import LimitHint, Parsed, WireRequest
 from distil.calls.providers import blocks, common
+from distil.calls.providers.base import LimitHint, Parsed, WireRequest
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Usage

@@ -15,7 +15,7 @@ _DATA_URL = "data:"
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
-    """(system prompt, turns). Tool results become user turns; neighbours of one role are joined, as the API asks for."""
+    """(system prompt, turns). Tool results become user turns; neighbors of one role are joined, as the API asks for."""
     system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
     turns: list[dict[str, Any]] = []
     for message in messages:

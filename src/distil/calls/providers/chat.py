@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.provider import LimitHint, Parsed, WireRequest
 from distil.calls.providers import common
+from distil.calls.providers.base import LimitHint, Parsed, WireRequest
 from distil.calls.request import Request
 from distil.records import Message, Usage
 

@@ -1,7 +1,7 @@
 """http://HOST:PORT/v1#NAME and the vendors with an OpenAI-compatible API: vLLM, SGLang, Ollama, llama.cpp, Together, Groq, ...
 
 What they do differently from OpenAI: `max_tokens`, both spellings of the reasoning field, other error shapes, limits that
-are not per minute. Sends nothing. Found through calls/catalog.py.
+are not per minute. Sends nothing. Found through calls/providers/catalog.py.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from distil.calls.faults import FaultKind
-from distil.calls.provider import LimitHint
 from distil.calls.providers import common
+from distil.calls.providers.base import LimitHint
 from distil.calls.providers.chat import ChatProvider
 
 

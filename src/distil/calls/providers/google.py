@@ -1,6 +1,6 @@
 """google/NAME: the Gemini API's generateContent. System instruction apart, thoughts kept apart, safety blocks told apart.
 
-Not Vertex AI. Sends nothing. Found through calls/catalog.py; the shapes of turns and tools are in google_parts.py.
+Not Vertex AI. Sends nothing. Found through calls/providers/catalog.py; the shapes of turns and tools are in google_parts.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.provider import LimitHint, Parsed, WireRequest
 from distil.calls.providers import common, google_parts
+from distil.calls.providers.base import LimitHint, Parsed, WireRequest
 from distil.calls.request import Request
 from distil.records import Usage
 

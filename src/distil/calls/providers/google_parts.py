@@ -16,7 +16,7 @@ _DATA_URL = "data:"
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
-    """(system instruction, contents). Tool results name the function that they answer; neighbours of one role are joined."""
+    """(system instruction, contents). Tool results name the function that they answer; neighbors of one role are joined."""
     system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
     contents: list[dict[str, Any]] = []
     names: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """local/PATH: a Hugging Face model in this process as the teacher; and what bundled.py shares with it.
 
 Requests that wait at the same time are answered as one batch on a worker thread, so that 200 concurrent asks become a few
-forward passes. Not the model code: that is distil/models/. Found through calls/catalog.py.
+forward passes. Not the model code: that is distil/models/. Found through calls/providers/catalog.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distil.calls.faults import CallFailed, Fault
-from distil.calls.provider import Parsed
+from distil.calls.providers.base import Parsed
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.ids import canonical_json

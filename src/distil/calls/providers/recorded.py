@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from distil.calls.faults import CallFailed, Fault
-from distil.calls.provider import Parsed
+from distil.calls.providers.base import Parsed
 from distil.calls.providers.common import loads
 from distil.calls.request import Request
 from distil.errors import UserError

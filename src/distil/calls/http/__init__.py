@@ -1,0 +1,1 @@
+"""HTTP: one attempt of one request, the transport under it, and the choice among replicas."""

@@ -1,0 +1,63 @@
+"""Which processes write to a ledger, and what one that died left open. Called by ledger.py when writing begins."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+from distil.calls.identity import timestamp
+
+
+def begin_run(db: sqlite3.Connection, run: str) -> None:
+    """Notes this process as a writer, and turns what dead ones left open into attempts that may have been paid for.
+
+    Not what lies in a batch: a batch outlives the process that sent it, and calls/batch keeps its state.
+    """
+    runs = db.execute("SELECT id, pid, host, born FROM run").fetchall()
+    dead = [row[0] for row in runs if not alive_run(*row[1:])]
+    db.execute("BEGIN IMMEDIATE")
+    for gone in dead:
+        db.execute(
+            "INSERT INTO attempt (key, at, kind, message, maybe_usd) SELECT key, ?, 'crashed', "
+            "'the process ended while it waited for the reply', reserve_usd FROM call "
+            "WHERE open = 1 AND tier != 'batch' AND run = ?",
+            [timestamp(), gone],
+        )
+        db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [gone])
+        db.execute("DELETE FROM run WHERE id = ?", [gone])
+    db.execute(
+        "INSERT INTO run (id, pid, host, born, started) VALUES (?, ?, ?, ?, ?)",
+        [run, os.getpid(), socket.gethostname(), birth(os.getpid()), timestamp()],
+    )
+    db.execute("COMMIT")
+
+
+def end_run(db: sqlite3.Connection, run: str) -> None:
+    """Forgets a run that ended in order and left nothing open."""
+    db.execute(
+        "DELETE FROM run WHERE id = ? AND NOT EXISTS (SELECT 1 FROM call WHERE open = 1 AND tier != 'batch' AND run = ?)",
+        [run, run],
+    )
+
+
+def birth(pid: int) -> str:
+    """When a process started, in the system's own words; empty where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def alive_run(pid: int, host: str, born: str) -> bool:
+    """A writer on another host counts as dead: the host of a container that was restarted never comes back."""
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return birth(pid) == born

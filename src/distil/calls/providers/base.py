@@ -1,0 +1,106 @@
+"""What a provider is: pure translation between `Request` and a wire format. No sending, no retries, no money, no files.
+
+`HttpProvider` for everything behind HTTP, `LocalProvider` for answers made in this process. Written in calls/providers/,
+found through calls/providers/catalog.py, driven by calls/client.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from distil.calls.faults import Fault, FaultKind, GarbledReply
+from distil.calls.request import Request
+from distil.records import Record, Usage
+
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "GarbledReply",
+    "HttpProvider",
+    "LimitHint",
+    "LocalProvider",
+    "Parsed",
+    "WireRequest",
+]
+
+
+class WireRequest(NamedTuple):
+    """One HTTP POST with a JSON body."""
+
+    url: str
+    headers: dict[str, str]
+    """Carries the key: never stored, never logged."""
+    body: dict[str, Any]
+    """What is asked, the model's wire name included. It is part of the ledger's key, so nothing random or secret in it."""
+
+
+class Parsed(Record):
+    """What a raw reply says, in our words. Derived: it can be made again from the raw body at no cost."""
+
+    text: str
+    """The visible answer; empty when there are only tool calls."""
+    reasoning: str | None = None
+    """Thinking, kept apart."""
+    tool_calls: list[dict[str, Any]] | None = None
+    """In OpenAI's shape."""
+    finish_reason: str
+    """stop | length | tool_calls | content_filter | ..."""
+    usage: Usage
+    """Billed tokens."""
+    logprobs: list[dict[str, Any]] | None = None
+    """One object per token, as OpenAI's `logprobs.content`."""
+    served_tier: str | None = None
+    """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the one asked for."""
+
+
+class LimitHint(NamedTuple):
+    """What a reply's headers say about limits per minute; None where a provider says nothing (or nonsense such as -1)."""
+
+    requests_limit: int | None = None
+    requests_remaining: int | None = None
+    requests_reset_s: float | None = None
+    """Seconds until the bucket is full again."""
+    tokens_limit: int | None = None
+    tokens_remaining: int | None = None
+    tokens_reset_s: float | None = None
+    input_tokens_limit: int | None = None
+    input_tokens_remaining: int | None = None
+    input_tokens_reset_s: float | None = None
+    output_tokens_limit: int | None = None
+    output_tokens_remaining: int | None = None
+    output_tokens_reset_s: float | None = None
+
+
+@runtime_checkable
+class HttpProvider(Protocol):
+    """One model at one base URL. Constructed as `Class(name, base_url, api_key)`; name is the model's name on the wire."""
+
+    def wire(self, request: Request) -> WireRequest:
+        """The HTTP request. Raises UserError when this model can't be asked so."""
+        ...
+
+    def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
+        """Reads a whole 2xx body; `headers` may be empty (re-parsing from the ledger). Raises GarbledReply."""
+        ...
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """Classifies a non-2xx reply, or a 2xx body that is an error. Header names are case-insensitive."""
+        ...
+
+    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+        """What the headers of any reply say about limits."""
+        ...
+
+
+@runtime_checkable
+class LocalProvider(Protocol):
+    """Answers made in this process (recorded, local, bundled). Constructed as `Class(name, root)`: no HTTP, no key, no price."""
+
+    def identity(self) -> str:
+        """Joins the ledger's key: changes when the same question would be answered by something else (file hash, ...)."""
+        ...
+
+    async def answer(self, request: Request) -> Parsed:
+        """Raises CallFailed when there is no answer to this request."""
+        ...

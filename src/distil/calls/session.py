@@ -1,0 +1,303 @@
+"""One teacher of a client: asks a request until it is answered or given up, and has every step in the ledger first.
+
+    reserve dollars -> wait for the gate -> commit the intent -> send -> commit the raw reply -> settle, count, return
+
+Retries and what may have been paid for are decided here; translation is the provider's, speed the gate's, and what a fault
+means for everybody else reaction.py's. Made and called by client.py only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from distil.calls.config import TeacherConfig
+from distil.calls.faults import CallFailed, Fault
+from distil.calls.http.attempt import Attempt, Sender
+from distil.calls.http.transport import Transport
+from distil.calls.identity import Identity, compress, endpoint_of, identify, timestamp
+from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, IntentRow
+from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.limits.budget import Budget
+from distil.calls.limits.estimate import Estimator
+from distil.calls.limits.gate import AdmissionGate
+from distil.calls.limits.outage import REFUSALS, Reaction
+from distil.calls.prices import PriceQuote, price_of
+from distil.calls.providers.base import Parsed
+from distil.calls.providers.catalog import open_keyless, open_teacher
+from distil.calls.request import Request, Tier
+from distil.calls.stats import Stats
+from distil.errors import DistilError
+from distil.records import Usage
+
+# Refused this often although others get through: something about the request itself.
+MOST_REFUSALS = 30
+# A flex request that may go as a standard one does so after so many refusals, and the others then for so long.
+SHED_TRIES = 3
+FLEX_FULL_S = 60.0
+BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 60.0
+NEVER_SENT = Fault("connection", "never sent: the run stopped")
+
+
+class KeptReply(NamedTuple):
+    """A reply that is durable."""
+
+    parsed: Parsed
+    usd: float
+    latency_s: float
+
+
+class ModelSession:
+    """Made once per client. Reads without its key and its price what the ledger has; `ready` asks for both.
+
+    ending: done when the run stops, so that nobody sleeps on. Raises UserError when the model or its file is not known.
+    """
+
+    def __init__(
+        self,
+        config: TeacherConfig,
+        *,
+        ledger: Ledger,
+        budget: Budget,
+        stats: Stats,
+        transport: Transport,
+        give_up_s: float,
+        root: Path,
+        ending: asyncio.Future[None],
+    ) -> None:
+        self.config = config
+        self.opened = open_keyless(config, root)
+        self.endpoint = endpoint_of(self.opened)
+        self.gate = AdmissionGate(config.limits, adaptive=self.opened.local is None)
+        self.estimator = Estimator()
+        self._ledger = ledger
+        self._writer = ledger.start()
+        self._budget = budget
+        self._stats = stats
+        self._transport = transport
+        self._clock: Callable[[], float] = asyncio.get_running_loop().time
+        self._root = root
+        self._ending = ending
+        self._sender: Sender | None = None
+        self._quotes: dict[str, PriceQuote] = {}
+        self._flex_full_until = 0.0
+        self.reaction = Reaction(
+            config,
+            self.gate,
+            self._clock,
+            give_up_s,
+            known=ledger.knows(config.model),
+            local=self.opened.local is not None,
+        )
+
+    def ready(self, request: Request, identity: Identity) -> Identity:
+        """Before anything is sent: looks up key and price, once. Raises UserError when one of them is missing."""
+        if self._sender is not None:
+            return identity
+        if self.opened.local is None:
+            self.opened = open_teacher(self.config, root=self._root)
+        self.quote("standard")
+        self._sender = Sender(
+            self.opened, self.config.timeout_s, self._transport, self.gate, self._clock, self.reaction.reached
+        )
+        return self.identify(request)  # again: the wire request now carries the key
+
+    def quote(self, tier: Tier) -> PriceQuote:
+        """The price at a tier, looked up once."""
+        if tier not in self._quotes:
+            self._quotes[tier] = price_of(self.config.model, self.config.price, tier)
+        return self._quotes[tier]
+
+    def identify(self, request: Request) -> Identity:
+        """Key and wire body."""
+        return identify(self.opened, request, self.endpoint)
+
+    def parse(self, body: bytes) -> Parsed:
+        """A raw body from the ledger, read anew. Raises GarbledReply."""
+        if self.opened.local is not None:
+            return Parsed.model_validate_json(body)
+        return self.opened.replicas[0].parse(200, {}, body)
+
+    async def ask(self, request: Request, identity: Identity) -> KeptReply:
+        """Asks until there is an answer. `identity` as `ready` gave it.
+
+        Raises CallFailed (this request only), or what ends the run: BudgetReached, QuotaExhausted, ProviderDown, UserError
+        (no such model, wrong key), WorkFailed (the ledger can't be written).
+        """
+        most = self._most(request, len(identity.body))
+        failures = refusals = 0
+        while True:
+            if request.tier == "flex" and request.flex_full == "standard" and self._flex_is_full(refusals):
+                request = request.model_copy(update={"tier": "standard"})
+                identity = self.identify(request)  # the same key: the tier is not part of it
+            await self._budget.reserve(most)
+            paid = 0.0
+            try:
+                outcome = await self._attempt(request, identity, most, retry=failures + refusals > 0)
+                if outcome.parsed is not None:
+                    answer = await self._keep(request, identity, outcome)
+                    paid = answer.usd
+                    self._count(identity, outcome.parsed.usage, answer)
+                    return answer
+            finally:
+                self._budget.settle(most, paid)
+            assert outcome.fault is not None
+            if outcome.fault.kind in REFUSALS:
+                refusals += 1
+            elif not self.reaction.breaker.open:
+                failures += 1
+            if not outcome.fault.retryable or failures >= self.config.attempts or refusals >= MOST_REFUSALS:
+                self._give_up(request, identity, outcome.fault, failures + refusals)
+            self._stats.retries += 1
+            await asyncio.wait({self._ending}, timeout=_pause(outcome.fault, failures, refusals))
+
+    def _most(self, request: Request, size: int) -> float:
+        """The most dollars that one attempt can cost."""
+        tokens = self.estimator.most_input(request, size), request.sampling.max_tokens
+        # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
+        return max(self.quote(tier).most(*tokens) for tier in {request.tier, "standard"})
+
+    def _flex_is_full(self, refusals: int) -> bool:
+        """Refused often enough, or others were just before."""
+        now = self._clock()
+        if refusals >= SHED_TRIES:
+            self._flex_full_until = now + FLEX_FULL_S
+        return now < self._flex_full_until
+
+    # -- one attempt ------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, request: Request, identity: Identity, most: float, *, retry: bool) -> Attempt:
+        size = len(identity.body)
+        entry = await self.gate.enter(
+            self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
+        )
+        try:
+            await self._writer.write([self._intent(request, identity, most)])
+        except BaseException as error:
+            self.gate.abandon(entry)
+            if isinstance(error, asyncio.CancelledError):
+                self._note(identity, NEVER_SENT, None, None)
+            raise
+        try:
+            await self.gate.go(entry)
+        except BaseException:
+            self._note(identity, NEVER_SENT, None, None)
+            raise
+        self._stats.in_flight += 1
+        try:
+            assert self._sender is not None, "ready() comes first"
+            outcome = await self._sender.send(request, identity, entry)
+        except BaseException:
+            self.gate.abandon(entry)
+            self._maybe_paid(most)
+            self._writer.put(
+                [AttemptRow(identity.key, timestamp(), "cancelled", "the run was stopped", None, most, None)]
+            )
+            raise
+        finally:
+            self._stats.in_flight -= 1
+        if outcome.parsed is not None:
+            self.gate.settle(entry, outcome.parsed.usage.input_tokens, outcome.parsed.usage.output_tokens)
+        else:
+            self.gate.settle(entry, 0, 0)
+            assert outcome.fault is not None
+            self._note(identity, outcome.fault, outcome, most if outcome.maybe_paid else None)
+            if outcome.maybe_paid:
+                self._maybe_paid(most)
+            self._stats.refused += outcome.fault.kind in REFUSALS
+            ended = self.reaction.fault(
+                outcome.fault, self._clock() - outcome.latency_s, silent=outcome.silent, taken=outcome.maybe_paid
+            )
+            if ended is not None:
+                self._stop(identity, outcome.fault, ended)
+        return outcome
+
+    def _maybe_paid(self, most: float) -> None:
+        # Counts against the cap on top of the reservation, which the caller gives back.
+        self._budget.settle(0.0, 0.0, uncertain_usd=most)
+        self._stats.uncertain_usd += most
+
+    # -- what follows ------------------------------------------------------------------------------------------------
+
+    async def _keep(self, request: Request, identity: Identity, outcome: Attempt) -> KeptReply:
+        assert outcome.parsed is not None and outcome.body is not None
+        made = self.recorded(request, identity, outcome.parsed, outcome.body, outcome.request_id)
+        row = self._ledger.answered_row(made, outcome.latency_s)
+        await self._writer.write([row, BodyRow(identity.key, compress(identity.body), compress(outcome.body))])
+        return KeptReply(outcome.parsed, made.usd, outcome.latency_s)
+
+    def recorded(
+        self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
+    ) -> Recorded:
+        """What the ledger keeps of a whole reply: priced at the tier that was served, where the provider says which.
+
+        A reply that names no tokens is priced by the most that it can have: taken as nothing, the cap would cap nothing.
+        """
+        served = parsed.served_tier if parsed.served_tier in ("standard", "flex", "batch") else None
+        tier: Tier = served or request.tier  # type: ignore[assignment]
+        quote, usage, source = self.quote(tier), parsed.usage, self.quote(tier).source
+        if usage.input_tokens == usage.output_tokens == 0 and self.opened.local is None:
+            size = len(parsed.text.encode()) + len(parsed.reasoning or "") + len(str(parsed.tool_calls or ""))
+            usage = Usage(input_tokens=self.estimator.most_input(request, len(identity.body)), output_tokens=size)
+            source += ", at most: the reply names no tokens"
+        return Recorded(
+            key=identity.key,
+            purpose=request.purpose,
+            model=request.model,
+            request=identity.body,
+            reply=body,
+            usage=usage,
+            usd=quote.cost(usage),
+            endpoint=self.endpoint,
+            tier=tier,
+            sample=request.sample,
+            price=(quote.input, quote.output, source),
+            request_id=request_id,
+        )
+
+    def _count(self, identity: Identity, usage: Usage, answer: KeptReply) -> None:
+        self.reaction.answered()
+        self.estimator.learn(len(identity.body), usage)
+        self._stats.note_answer(usage.input_tokens, usage.output_tokens, answer.usd)
+
+    def _intent(self, request: Request, identity: Identity, most: float) -> IntentRow:
+        return IntentRow(
+            key=identity.key,
+            purpose=request.purpose,
+            model=request.model,
+            endpoint=self.endpoint,
+            tier=request.tier,
+            sample=request.sample,
+            run=self._ledger.run,
+            reserve_usd=most,
+            created=timestamp(),
+        )
+
+    def _note(self, identity: Identity, fault: Fault, outcome: Attempt | None, maybe_usd: float | None) -> None:
+        body = outcome.body if outcome is not None else None
+        latency = outcome.latency_s if outcome is not None else None
+        kept = compress(body) if body else None
+        row = AttemptRow(identity.key, timestamp(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
+        self._writer.put([row])
+
+    def _stop(self, identity: Identity, fault: Fault, error: DistilError) -> NoReturn:
+        self._writer.put([FailedRow(identity.key, fault.message[:2000])])
+        self.gate.close(error)
+        raise error
+
+    def _give_up(self, request: Request, identity: Identity, fault: Fault, attempts: int) -> NoReturn:
+        self._writer.put([FailedRow(identity.key, fault.message[:2000])])
+        self._stats.failed += 1
+        times = f" (tried {attempts} times)" if attempts > 1 else ""
+        raise CallFailed(f"{fault.message}{times}", request=request, fault=fault, call_id=identity.key)
+
+
+def _pause(fault: Fault, failures: int, refusals: int) -> float:
+    """Full jitter over an exponentially growing span; never earlier than the provider asked for."""
+    base = BACKOFF_S / 2 if fault.kind in REFUSALS else BACKOFF_S
+    span = min(LONGEST_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
+    return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret

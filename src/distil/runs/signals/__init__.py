@@ -1,0 +1,1 @@
+"""The format of cached teacher distributions. Start at store.py."""

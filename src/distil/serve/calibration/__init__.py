@@ -1,0 +1,1 @@
+"""The fallback threshold and its guarantee. Start at calibrate.py."""

@@ -1,0 +1,115 @@
+"""Learn then Test by fixed-sequence testing with exact binomial p-values (Angelopoulos, Bates, Candès, Jordan, Lei 2021,
+arXiv 2110.01052).
+
+The promise is about the *selective risk* R(t) = P(bad | score >= t): the share of bad answers among those that the student
+gives itself. Thresholds t_1 > t_2 > ... are fixed without looking at calibration labels and tested from strict to loose; the
+walk stops at the first that is not accepted, so no correction for many tests is needed and P(R(threshold) <= risk) >= 1 - delta.
+
+Taking the loosest threshold whose own bound is below the risk, as is often done, breaks that promise: with a score that says
+nothing and a true risk just above the limit it certifies falsely in about one run of five. Pure functions; called by
+calibrate.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+GRID_POINTS = 40
+START_MARGIN = (
+    2.0  # first test at twice the labels that zero failures would need, so that one failure does not end the walk
+)
+_MOST_LABELS = 1_000_000
+
+
+class Certified(NamedTuple):
+    """The outcome of the walk."""
+
+    threshold: float | None
+    """The loosest accepted threshold; None = not even the strictest one."""
+    served: int
+    """Calibration answers with at least that score (of the strictest one when none is accepted)."""
+    bad: int
+    """Bad ones among them."""
+    p_value: float
+    """Of the last accepted threshold, or of the strictest one."""
+    tested: int
+    """Thresholds that were tested."""
+
+
+@lru_cache(maxsize=100_000)
+def binomial_cdf(k: int, n: int, p: float) -> float:
+    """P(Bin(n, p) <= k), exact up to rounding: the sum of the terms, each from log-gamma."""
+    if k >= n:
+        return 1.0
+    if k < 0:
+        return 0.0
+    log_p, log_q = math.log(p), math.log1p(-p)
+    whole = math.lgamma(n + 1)
+    terms = (
+        math.exp(whole - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        for i in range(k + 1)
+    )
+    return min(1.0, math.fsum(terms))
+
+
+def zero_failure_labels(risk: float, delta: float) -> int:
+    """Fewest labels with which no failure at all proves the risk: (1 - risk)^n <= delta."""
+    return math.ceil(math.log(delta) / math.log1p(-risk) - 1e-9)
+
+
+def start_coverage(labels: int, risk: float, delta: float) -> float:
+    """Share of the answers that the strictest tested threshold lets through; depends on counts only, never on labels."""
+    return min(1.0, START_MARGIN * zero_failure_labels(risk, delta) / max(1, labels))
+
+
+def make_grid(scores: Sequence[float], start: float, points: int = GRID_POINTS) -> list[float]:
+    """Thresholds from strict to loose: those that let a share of `start` ... 1 of `scores` through.
+
+    `scores` must come from other prompts than the labeled ones (they need no labels themselves). The last one is 0: everything.
+    """
+    ordered = sorted(scores, reverse=True)
+    grid = []
+    for step in range(points):
+        share = start + (1.0 - start) * step / max(1, points - 1)
+        grid.append(ordered[min(len(ordered), max(1, round(share * len(ordered)))) - 1] if ordered else 0.0)
+    return sorted({*grid[:-1], 0.0}, reverse=True)
+
+
+def fixed_sequence(
+    scores: Sequence[float], bad: Sequence[bool], grid: Sequence[float], *, risk: float, delta: float
+) -> Certified:
+    """Walks the grid (strict to loose) and stops at the first threshold whose p-value is above `delta`.
+
+    `scores` and `bad` are those of labeled prompts, drawn like the requests to come. p = P(Bin(served, risk) <= failures).
+    """
+    if any(a <= b for a, b in pairwise(grid)):
+        raise ValueError("the grid must run from strict to loose")
+    accepted = Certified(None, 0, 0, 1.0, 0)
+    for tested, threshold in enumerate(grid, start=1):
+        served = [b for s, b in zip(scores, bad, strict=True) if s >= threshold]
+        p_value = binomial_cdf(sum(served), len(served), risk)
+        if p_value > delta:
+            return (
+                accepted._replace(tested=tested)
+                if accepted.threshold is not None
+                else Certified(None, len(served), sum(served), p_value, tested)
+            )
+        accepted = Certified(threshold, len(served), sum(served), p_value, tested)
+    return accepted
+
+
+def labels_needed(served: int, bad: int, *, risk: float, delta: float) -> int | None:
+    """Answers above the strictest threshold with which the failure rate seen there would prove the risk; None: none would."""
+    rate = bad / served if served else 0.0
+    if rate >= risk:
+        return None
+    count = max(served, zero_failure_labels(risk, delta))
+    while count <= _MOST_LABELS:
+        if binomial_cdf(math.floor(rate * count), count, risk) <= delta:
+            return count
+        count = math.ceil(count * 1.05)
+    return None

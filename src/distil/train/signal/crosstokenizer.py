@@ -1,0 +1,246 @@
+"""A teacher with another tokenizer: the same conversation in both tokenizers, aligned by the bytes of the answers.
+
+The mathematics is in distil.objectives (spans.py, crosstokenizer.py); here both sides are rendered with their own chat
+templates, run, and their answer rows are paired. Not for teachers of the student's family (sources.OnlineSource is exact).
+Made by assemble.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distil.errors import UserError
+from distil.models.load import Loaded, context_length
+from distil.models.render import render, special_ids
+from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
+from distil.objectives.spans import (
+    END_OUTCOME,
+    OTHER_OUTCOME,
+    FirstBytes,
+    Spans,
+    VocabularyMatch,
+    aligned_spans,
+    joined_spans,
+    matched_vocabulary,
+)
+from distil.train.batches import MicroBatch, pad
+from distil.train.examples import IGNORED, Tokenized
+from distil.train.objective import Head, Weights, causal_model, counted, hidden_rows
+from distil.train.signal.sources import Signal, recalled
+
+
+class CrossTokenizerSource:
+    """Gives the trainer a loss of its own for each micro-batch."""
+
+    packs = True  # the student packs as it likes; the teacher's side is padded
+
+    def __init__(self, teacher: Loaded, student: Loaded, method: str) -> None:
+        self.teacher, self.student, self.method = teacher, student, method
+        teacher.model.eval().requires_grad_(False)
+        self.weights = Weights()
+        self._sides: dict[str, tuple[Tokenized, Spans]] = {}
+        self._known: dict[str, Tensor] = {}
+        self._match: VocabularyMatch | None = None
+        self._first_bytes: FirstBytes | None = None
+        self._bytes = {id(side.tokenizer): TokenBytes(side.tokenizer) for side in (teacher, student)}
+
+    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
+        """Renders and aligns everything once. Raises UserError where the vocabularies share nothing or answers don't fit."""
+        self.weights = weights
+        limit = context_length(causal_model(self.teacher.model))
+        groups = 0
+        for example in examples:
+            if not example.learned:
+                continue  # a prompt that the student will answer
+            theirs, spans = self._align(example)
+            groups += len(spans)
+            if limit is not None and len(theirs.input_ids) > limit:
+                raise UserError(
+                    f"Example {example.id} has {len(theirs.input_ids):,} tokens for the teacher, which reads at most {limit:,}."
+                )
+        if not groups:
+            raise UserError(
+                "Not one group of tokens of teacher and student covers the same text: nothing can be compared."
+            )
+        sizes = [causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)]
+        if self.method == "bytes":
+            sides = zip((self.student, self.teacher), sizes, strict=True)
+            firsts = [self._bytes[id(side.tokenizer)].first_bytes(size) for side, size in sides]
+            self._first_bytes = FirstBytes(*(torch.tensor(first) for first in firsts)).to(self.student.device)
+        elif self.method == "spans":
+            self._match = matched_vocabulary(
+                self._bytes[id(self.student.tokenizer)].vocabulary(),
+                self._bytes[id(self.teacher.tokenizer)].vocabulary(),
+                *sizes,
+            )
+            if self.student.device.type != "cpu":
+                device = self.student.device
+                self._match = VocabularyMatch(
+                    self._match.student_ids.to(device), self._match.teacher_ids.to(device), *sizes
+                )
+
+    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
+        """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
+        sides = [self._align(example, keep=not batch.rollout) for example in batch.examples]
+        known = recalled(self._known, batch)
+        if known is not None:
+            hidden = torch.cat(known)
+        else:
+            hidden = self._ask([side for side, _ in sides])
+        targets = Head.of(causal_model(self.teacher.model)).dense(hidden)
+        learned = [token for side, _ in sides for token in side.labels if token != IGNORED]
+        teacher_labels = torch.tensor(learned, device=self.teacher.device)
+        parts, ours_at, theirs_at = [], 0, 0
+        for example, (side, spans) in zip(batch.examples, sides, strict=True):
+            parts.append(spans.moved(ours_at, theirs_at))
+            ours_at, theirs_at = ours_at + example.learned, theirs_at + side.learned
+        spans = joined_spans(parts).to(self.student.device)
+
+        def loss(rows: Tensor, head: Head, labels: Tensor) -> dict[str, Tensor]:
+            done = cross_tokenizer_distillation(
+                rows, head.weight, targets, labels, teacher_labels, spans, self._how(head), head.bias
+            )
+            return {"loss": done.total, "distill": done.distill, "label": done.label}
+
+        return Signal(loss=loss)
+
+    @torch.no_grad()
+    def _ask(self, sides: Sequence[Tokenized]) -> Tensor:
+        """The teacher's hidden rows (R, H) that predict the learned tokens of these texts."""
+        theirs = pad(list(sides), int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
+        keep, _ = counted(theirs.labels, theirs.documents)
+        hidden = hidden_rows(causal_model(self.teacher.model), theirs)
+        return hidden.reshape(-1, hidden.shape[-1])[keep]
+
+    def bytes_to_remember(self, examples: Sequence[Tokenized]) -> int:
+        """Memory for the teacher's hidden states of all learned positions."""
+        weight = causal_model(self.teacher.model).get_input_embeddings().weight
+        width = int(weight.shape[1] * weight.element_size())
+        return width * sum(self._align(example)[0].learned for example in examples)
+
+    def remember(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
+        """Asks about fixed texts once, in the order given, so that later epochs cost no teacher (as OnlineSource does)."""
+        for batch in batches:
+            sides = [self._align(example)[0] for example in batch.examples]
+            rows = self._ask(sides).split([side.learned for side in sides])
+            self._known.update({example.id: own for example, own in zip(batch.examples, rows, strict=True)})
+
+    def _how(self, head: Head) -> CrossTokenizer:
+        weights = self.weights
+        return CrossTokenizer(
+            method=self.method,
+            match=self._match,
+            first_bytes=self._first_bytes,
+            divergence=weights.divergence,
+            beta=weights.beta,
+            alpha=weights.alpha,
+            temperature=weights.temperature,
+            distill_weight=weights.distill_weight,
+            label_weight=weights.label_weight,
+            logit_scale=head.scale,
+            logit_softcap=head.softcap,
+        )
+
+    def _align(self, example: Tokenized, *, keep: bool = True) -> tuple[Tokenized, Spans]:
+        """The teacher's rendering of an example and the groups of its learned tokens. Kept, but for rollouts: their texts
+        change under one id."""
+        if not keep or example.id not in self._sides:
+            rendered = render(self.teacher.tokenizer, example.messages)
+            labels = [IGNORED, *rendered.labels[1:]]
+            theirs = Tokenized(example.id, rendered.input_ids, labels, 0)
+            spelled = [
+                [self._bytes[id(side.tokenizer)].of(token) for token in tokenized.labels if token != IGNORED]
+                for side, tokenized in ((self.student, example), (self.teacher, theirs))
+            ]
+            found = theirs, same_text_spans(*spelled)
+            if not keep:
+                return found
+            self._sides[example.id] = found
+        return self._sides[example.id]
+
+
+def same_text_spans(ours: Sequence[bytes], theirs: Sequence[bytes]) -> Spans:
+    """Groups of tokens (as bytes; empty for a control token) of one answer in two tokenizers, as far as both say the same.
+
+    Blanks before the answer count for nothing: SentencePiece puts one before the first word, byte-level tokenizers none. Where a
+    template changes the text on one side (cut blanks, a mark that only one tokenizer has), groups behind the difference are left
+    out instead of being compared at the wrong place.
+    """
+    texts = [b"".join(side) for side in (ours, theirs)]
+    leads = [len(text) - len(text.lstrip()) for text in texts]
+    left, right = (text[lead:] for text, lead in zip(texts, leads, strict=True))
+    differing = (place for place, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    common = next(differing, min(len(left), len(right)))
+    student, teacher = (
+        [max(end - lead, 0) for end in accumulate(map(len, side))]
+        for side, lead in zip((ours, theirs), leads, strict=True)
+    )
+    spans = aligned_spans(student, teacher)
+    same = torch.tensor([student[stop - 1] <= common for stop in spans.student[:, 1].tolist()], dtype=torch.bool)
+    return Spans(spans.student[same], spans.teacher[same])
+
+
+class TokenBytes:
+    """The bytes that each id of a tokenizer stands for: the one spelling in which two vocabularies can be compared."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.special = special_ids(tokenizer)
+        self._known: dict[int, bytes] = {}
+        self._tokens = {index: token for token, index in tokenizer.get_vocab().items()}
+        self._byte_level = _is_byte_level(tokenizer)
+
+    def of(self, token: int) -> bytes:
+        """Bytes of one id; a control token has none."""
+        if token not in self._known:
+            self._known[token] = b"" if token in self.special else self._spell(token)
+        return self._known[token]
+
+    def _spell(self, token: int) -> bytes:
+        text = self._tokens.get(token, "")
+        if self._byte_level:
+            table = _byte_of_character()
+            if all(character in table for character in text):
+                return bytes(table[character] for character in text)
+        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):  # sentencepiece's byte fallback
+            return bytes([int(text[3:5], 16)])
+        return text.replace("▁", " ").encode()
+
+    def first_bytes(self, size: int) -> list[int]:
+        """For each id of logits of this size: its first byte, END_OUTCOME, or OTHER_OUTCOME for controls and padding."""
+        found = [OTHER_OUTCOME] * size
+        for token in self._tokens:
+            if token < size and (spelled := self.of(token)):
+                found[token] = spelled[0]
+        found[int(self.tokenizer.eos_token_id)] = END_OUTCOME
+        return found
+
+    def vocabulary(self) -> dict[Any, int]:
+        """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
+        found: dict[Any, int] = {}
+        for token in sorted(self._tokens):
+            spelled = self.of(token)
+            if spelled:
+                found.setdefault(spelled, token)
+        found["<end of answer>"] = int(self.tokenizer.eos_token_id)
+        return found
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and "ByteLevel" in repr(backend.decoder)
+
+
+@cache
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's printable stand-ins for bytes (Radford et al. 2019): character -> byte."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(byte): byte for byte in printable}
+    rest = [byte for byte in range(256) if byte not in set(printable)]
+    return table | {chr(256 + place): byte for place, byte in enumerate(rest)}

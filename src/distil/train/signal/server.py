@@ -1,0 +1,194 @@
+"""A teacher behind vLLM or SGLang scores given tokens (`prompt_logprobs`), and a served student writes rollouts.
+
+Speaks token ids, never text, so nothing is tokenized again. A server gives the k best log-probabilities a position at
+temperature 1: top-k with the exact tail mass, and no other temperature, because the normalizer at T is unknown. Not for
+chat APIs (distil.calls). Made by assemble.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from distil.errors import UserError, WorkFailed
+from distil.objectives.targets import TopKTargets
+from distil.records import Sampling
+from distil.train.batches import MicroBatch
+from distil.train.examples import IGNORED, Tokenized
+from distil.train.objective import Weights
+from distil.train.signal.sources import Signal
+
+WORKERS = 16
+ATTEMPTS = 4
+FLOOR = 1e-12
+
+
+class Address(NamedTuple):
+    """Where a server is and what it speaks."""
+
+    base: str
+    name: str
+    sglang: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """http://HOST:PORT/v1#NAME for vLLM, sglang+http://HOST:PORT for SGLang. Raises UserError."""
+        sglang = text.startswith("sglang+")
+        base, _, name = text.removeprefix("sglang+").partition("#")
+        if not base.startswith(("http://", "https://")) or (not sglang and not name):
+            raise UserError(
+                f"train.server is {text!r}; expected http://HOST:PORT/v1#NAME of a vLLM server, or sglang+http://HOST:PORT."
+            )
+        return cls(base.rstrip("/"), name, sglang)
+
+
+def post(url: str, body: dict[str, Any], timeout_s: float = 600.0) -> dict[str, Any]:
+    """One JSON request. Overload and cut connections are tried again; a refusal is a UserError with the server's words."""
+    data = json.dumps(body).encode()
+    fault = ""
+    for attempt in range(ATTEMPTS):
+        request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+                parsed = json.loads(reply.read())
+                return dict(parsed)
+        except urllib.error.HTTPError as error:
+            fault = f"{error.code}: {error.read().decode(errors='replace')[:400]}"
+            if error.code not in (408, 429) and error.code < 500:
+                raise UserError(
+                    f"The server {url} refused the request ({fault}). Check its name, model and --max-logprobs."
+                ) from None
+        except (OSError, json.JSONDecodeError) as error:
+            fault = str(error)
+        time.sleep(0.2 * 2**attempt)
+    raise WorkFailed(
+        f"The server {url} did not answer after {ATTEMPTS} attempts ({fault}). Start it, and run again: training goes on."
+    )
+
+
+Row = dict[int, float]
+
+
+def vllm_rows(reply: dict[str, Any]) -> list[Row | None]:
+    """`prompt_logprobs` of a vLLM completion: a dict id -> log-probability a position, None at the first."""
+    choice = (reply.get("choices") or [{}])[0]
+    found = choice.get("prompt_logprobs")
+    if found is None:
+        raise UserError(
+            "The server's reply has no prompt_logprobs: expected a vLLM server (/v1/completions), or use sglang+http://."
+        )
+    return [None if row is None else {int(i): float(entry["logprob"]) for i, entry in row.items()} for row in found]
+
+
+def sglang_rows(reply: dict[str, Any]) -> list[Row | None]:
+    """`input_top_logprobs` of SGLang's /generate: [log-probability, id, text] triples a position, None at the first."""
+    found = (reply.get("meta_info") or {}).get("input_top_logprobs")
+    if found is None:
+        raise UserError("The server's reply has no input_top_logprobs: expected an SGLang server (/generate).")
+    return [None if not row else {int(entry[1]): float(entry[0]) for entry in row} for row in found]
+
+
+class ServerSource:
+    """Top-k targets with their tail from a running server."""
+
+    def __init__(self, address: Address, top_k: int, device: torch.device) -> None:
+        self.address, self.top_k, self.device = address, top_k, device
+
+    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
+        """Asks about one example. Raises UserError for another temperature than 1 or a server that can't score."""
+        if weights.temperature != 1.0:
+            raise UserError(
+                "train.signal: server gives probabilities at temperature 1, and train.temperature is "
+                f"{weights.temperature:g}. Set "
+                "train.temperature: 1.0, or use signal: cached (which stores normalizers) or online."
+            )
+        self._score(examples[0].input_ids)
+
+    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
+        """One request an example, many at once."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            scored = list(pool.map(self._score, [example.input_ids for example in batch.examples]))
+        rows: list[Row] = []
+        for example, positions in zip(batch.examples, scored, strict=True):
+            for at, label in enumerate(example.labels):
+                if at and label != IGNORED:
+                    rows.append(positions[at] or {})
+        return Signal(top_k_of_rows(rows, self.top_k, self.device))
+
+    def _score(self, ids: list[int]) -> list[Row | None]:
+        if self.address.sglang:
+            body: dict[str, Any] = {
+                "input_ids": ids,
+                "sampling_params": {"max_new_tokens": 1, "temperature": 0},
+                "return_logprob": True,
+                "logprob_start_len": 0,
+                "top_logprobs_num": self.top_k,
+            }
+            rows = sglang_rows(post(f"{self.address.base}/generate", body))
+        else:
+            body = {
+                "model": self.address.name,
+                "prompt": ids,
+                "max_tokens": 1,
+                "temperature": 0,
+                "prompt_logprobs": self.top_k,
+            }
+            rows = vllm_rows(post(f"{self.address.base}/completions", body))
+        if len(rows) != len(ids):
+            raise UserError(
+                f"The server scored {len(rows)} positions of {len(ids)}: it does not read these token ids as they are."
+            )
+        return rows
+
+
+def top_k_of_rows(rows: Sequence[Row], top_k: int, device: torch.device) -> TopKTargets:
+    """Dicts id -> log p to (R, K) targets. A server may add the actual token as entry k + 1; it is as exact as the others."""
+    width = max([len(row) for row in rows] + [1])
+    width = min(width, top_k + 1)
+    ids = torch.full((len(rows), width), -1, dtype=torch.int64)
+    log_probs = torch.full((len(rows), width), -math.inf)
+    tails = []
+    for number, row in enumerate(rows):
+        best = sorted(row.items(), key=lambda item: -item[1])[:width]
+        for place, (token, log_prob) in enumerate(best):
+            ids[number, place], log_probs[number, place] = token, log_prob
+        tails.append(math.log(max(1.0 - sum(math.exp(value) for _, value in best), FLOOR)))
+    return TopKTargets(ids.to(device), log_probs.to(device), torch.tensor(tails, device=device))
+
+
+def served_writer(address: Address) -> Any:
+    """Rollouts from a vLLM server that serves the student. Its weights are those it was started with: refresh it
+    now and then."""
+
+    def one(job: tuple[list[int], Sampling, int]) -> list[int]:
+        prompt, sampling, seed = job
+        body = {
+            "model": address.name,
+            "prompt": prompt,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": seed % (1 << 31),
+            "return_token_ids": True,
+        }
+        choice = (post(f"{address.base}/completions", body).get("choices") or [{}])[0]
+        ids = choice.get("token_ids")
+        if ids is None:
+            raise UserError(
+                "The rollout server returns no token_ids: expected vLLM 0.10.2 or newer (return_token_ids)."
+            )
+        return [int(token) for token in ids]
+
+    def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(one, [(prompt, sampling, seed + i) for i, prompt in enumerate(prompts)]))
+
+    return write

@@ -1,0 +1,36 @@
+"""What is said before the first dollar is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distil.calls.config import TeacherConfig
+from distil.collect.notices import remarks
+from distil.collect.questions import Question
+from distil.records import Message, Prompt, Sampling
+
+PROMPT = Prompt.make([Message(role="user", content="hello")])
+
+
+def lines(folder: Path, model: str, samples: int = 1, **sampling: object) -> list[str]:
+    teacher = TeacherConfig(model=model, sampling=Sampling.model_validate(sampling))
+    return list(remarks(Question(0, PROMPT, teacher, 0), [teacher], samples, folder))
+
+
+def test_what_a_model_does_not_take_is_named(tmp_path: Path) -> None:
+    (line,) = lines(tmp_path, "anthropic/claude-haiku-4-5", seed=1, top_logprobs=3)
+    assert "takes no seed, top_logprobs: left out" in line
+    assert lines(tmp_path, "openai/gpt-4o-mini", seed=1, top_logprobs=3) == []
+
+
+def test_several_samples_at_temperature_zero_are_advised_against(tmp_path: Path) -> None:
+    (line,) = lines(tmp_path, "openai/gpt-4o-mini", samples=3, temperature=0)
+    assert "asked 3 times" in line and "each is paid for" in line
+    assert lines(tmp_path, "openai/gpt-4o-mini", temperature=0) == []
+
+
+def test_a_local_folder_that_is_not_there_is_said_to_be_looked_for_elsewhere(tmp_path: Path) -> None:
+    (line,) = lines(tmp_path, "local/mine")
+    assert f"no folder {tmp_path / 'mine'}" in line and "hub" in line
+    (tmp_path / "mine").mkdir()
+    assert lines(tmp_path, "local/mine") == []

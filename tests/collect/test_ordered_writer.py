@@ -1,0 +1,53 @@
+"""Answers are kept as they come and written in the order of the prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distil.collect.ordered_writer import OrderedWriter
+from distil.collect.questions import Failure
+from distil.collect.terms import terms_of, terms_of_all
+from distil.errors import UserError
+from distil.runs.jsonl import read_records
+
+
+def failure(name: str) -> Failure:
+    return Failure(answer_id=name, prompt_id="p", teacher="t", sample=0, kind="empty", why="ümlaut 🫖 and\nline \u2028")
+
+
+@given(st.lists(st.integers(min_value=0, max_value=40), max_size=30))
+def test_whatever_the_order_of_arrival_the_last_of_each_place_stands_in_order(
+    tmp_path_factory: pytest.TempPathFactory, places: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("spool") / "failures.jsonl"
+    with OrderedWriter(path) as spool:
+        for arrival, place in enumerate(places):
+            spool.add(place, failure(f"{place}-{arrival}"))
+        assert spool.finish() == spool.count == len(set(places))
+        assert all(spool.has(place) for place in places) and not spool.has(99)
+    last = {place: f"{place}-{arrival}" for arrival, place in enumerate(places)}
+    if places:
+        assert [record.answer_id for record in _read(path)] == [last[place] for place in sorted(last)]
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def _read(path: Path) -> list[Failure]:
+    return list(read_records(path, Failure))
+
+
+def test_terms_are_named_once_per_vendor_and_not_for_what_is_bundled() -> None:
+    lines = terms_of_all(
+        ["openai/gpt-4o-mini", "openai/gpt-5", "together/llama", "http://127.0.0.1:1/v1#m", "bundled/teacher"]
+    )
+    assert len(lines) == 2 and lines[0].startswith("OpenAI:") and "licence" in lines[1]
+    assert "copy read" in lines[0] and "copy read" not in lines[1], (
+        "nobody has read the card of a model that is not known"
+    )
+    assert "the model that gave them" in str(terms_of("recorded/x.jsonl")) and "licence" in str(terms_of("local/Llama"))
+    assert terms_of("bundled/teacher") is None and "https://" in str(terms_of("anthropic/claude-haiku-4-5"))
+    with pytest.raises(UserError):
+        terms_of("nobody/knows")

@@ -1,0 +1,119 @@
+"""The teacher asked again and the judge, over a real wire on loopback: paid once, capped, and never in the way of the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distil.calls.config import Price, TeacherConfig
+from distil.errors import UserError
+from distil.evaluate import local, stage
+from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.summary import Summary
+from distil.models.config import StudentConfig
+from distil.records import Prediction, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+from tests.tiny import save_tiny, write_tiny_splits
+from tests.wire.openai import OpenAIServer
+from tests.wire.server import Trouble
+
+SECTION = EvaluateConfig(
+    metrics=["field_agreement", "exact_match", "rouge_l"], baseline=False, latency_prompts=1, limit=8
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "task")
+    write_tiny_splits(made, test=8)
+    save_tiny(made.model("one"), seed=1)
+    return made
+
+
+def teacher(server: OpenAIServer, **changes: Any) -> TeacherConfig:
+    settings: dict[str, Any] = {
+        "model": f"{server.url}#gpt-4o-mini",
+        "sampling": Sampling(temperature=0.7, max_tokens=6),
+        "price": Price(input=1.0, output=1.0),
+        "attempts": 1,
+    }
+    return TeacherConfig(**(settings | changes))
+
+
+def evaluate(project: Project, asked: TeacherConfig, **changes: Any) -> Summary:
+    section = SECTION.model_copy(update=changes)
+    return stage.run(project, section, name="one", teachers=[asked], student=StudentConfig(model="bundled/student"))
+
+
+def same_order(body: dict[str, Any]) -> str:
+    """The teacher's own answer to a tiny prompt (tests.tiny), so that the ceiling is 1."""
+    number = body["messages"][-1]["content"].split()[2]
+    return json.dumps({"intent": "refund", "order": int(number)})
+
+
+def test_the_teachers_second_answers_are_the_ceiling_and_are_paid_once(project: Project) -> None:
+    with OpenAIServer(key=None, answer=same_order) as server:
+        first = evaluate(project, teacher(server))
+        assert len(server.answered) == 8
+        again = evaluate(project, teacher(server))
+        assert len(server.answered) == 8
+    assert first.models["ceiling"]["exact_match"].mean == 1.0
+    assert first.usd > 0 and again.usd == 0
+    assert {d.versus for d in first.differences} == {"ceiling"}
+    assert first.speed["teacher"].where == "remote"
+    rows = read_records(project.stage("evaluate", "one") / "predictions.jsonl", Prediction)
+    assert sum(row.model == "ceiling" and row.sample == 1 for row in rows) == 8
+
+
+def test_one_failed_second_answer_is_left_out_and_said(project: Project) -> None:
+    with OpenAIServer(key=None, answer=same_order) as server:
+        server.troubles.append(Trouble(400, {"error": {"message": "no", "type": "invalid_request_error"}}))
+        summary = evaluate(project, teacher(server))
+    assert summary.models["ceiling"]["exact_match"].n == 7
+    assert any("1 of 8 were not answered" in note for note in summary.notes)
+
+
+def test_a_teacher_that_is_gone_costs_only_the_ceiling(project: Project) -> None:
+    with OpenAIServer(key=None) as server:
+        asked = teacher(server)
+    summary = evaluate(project, asked)
+    assert "ceiling" not in summary.models
+    assert "one" in summary.models
+    assert summary.notes
+
+
+def test_the_cap_holds_and_what_was_answered_counts(project: Project) -> None:
+    with OpenAIServer(key=None, answer=same_order) as server:
+        summary = evaluate(project, teacher(server), budget_usd=0.0)
+        assert server.answered == []
+    assert "ceiling" not in summary.models
+    assert any("not answered" in note or "missing" in note for note in summary.notes)
+
+
+def test_the_judge_is_asked_in_both_orders_over_the_same_wire(project: Project) -> None:
+    def first_slot(body: dict[str, Any]) -> str:
+        return json.dumps({"reason": "A came first", "better": "A"})
+
+    with OpenAIServer(key=None, answer=first_slot) as server:
+        summary = evaluate(project, teacher(server), ceiling=False, judge=teacher(server))
+        assert len(server.answered) == 16
+    assert summary.judge is not None
+    assert (summary.judge.win_rate.mean, summary.judge.consistency, summary.judge.first_slot) == (0.5, 0.0, 1.0)
+
+
+def test_a_judge_without_a_key_is_an_error_before_any_work_is_done(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(local, "answer", None)
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        evaluate(
+            project,
+            TeacherConfig(model="openai/gpt-4o-mini"),
+            ceiling=False,
+            judge=TeacherConfig(model="openai/gpt-4o-mini"),
+        )

@@ -1,0 +1,110 @@
+"""The promise holds: thresholds that are certified are safe, also when the score says nothing at all."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from distil.serve.calibration.learn_then_test import (
+    binomial_cdf,
+    fixed_sequence,
+    labels_needed,
+    make_grid,
+    start_coverage,
+    zero_failure_labels,
+)
+
+RISK, DELTA, LABELS = 0.10, 0.05, 500
+
+
+@given(st.integers(0, 400), st.integers(1, 400), st.floats(0.001, 0.5))
+@settings(max_examples=100, deadline=None)
+def test_the_binomial_tail_is_exact(k: int, n: int, p: float) -> None:
+    assert binomial_cdf(k, n, p) == pytest.approx(binom.cdf(k, n, p), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("risk", "labels", "failures"),
+    [(0.10, 200, 12), (0.10, 500, 38), (0.05, 200, 4), (0.05, 500, 16), (0.05, 1000, 38), (0.02, 500, 4)],
+)
+def test_the_allowed_failures_are_those_of_the_exact_test(risk: float, labels: int, failures: int) -> None:
+    assert binomial_cdf(failures, labels, risk) <= DELTA < binomial_cdf(failures + 1, labels, risk)
+
+
+@pytest.mark.parametrize(("risk", "labels"), [(0.2, 14), (0.1, 29), (0.05, 59), (0.02, 149), (0.01, 299)])
+def test_the_fewest_labels_without_a_failure(risk: float, labels: int) -> None:
+    assert zero_failure_labels(risk, DELTA) == labels
+    assert (1 - risk) ** labels <= DELTA < (1 - risk) ** (labels - 1)
+
+
+def simulate(runs: int, true_risk: float, *, pick_any: bool = False) -> float:
+    """Share of runs that certify although the score says nothing and the true risk is above the limit."""
+    rng = np.random.default_rng(7)
+    certified = 0
+    for _ in range(runs):
+        scores, bad = rng.random(LABELS), rng.random(LABELS) < true_risk
+        grid = make_grid(rng.random(200).tolist(), start_coverage(LABELS, RISK, DELTA))
+        if pick_any:
+            served = [(int((bad & (scores >= t)).sum()), int((scores >= t).sum())) for t in grid]
+            certified += any(n and binomial_cdf(k, n, RISK) <= DELTA for k, n in served)
+        else:
+            outcome = fixed_sequence(scores.tolist(), bad.tolist(), grid, risk=RISK, delta=DELTA)
+            certified += outcome.threshold is not None
+    return certified / runs
+
+
+def test_an_uninformative_score_is_falsely_certified_no_more_often_than_promised() -> None:
+    runs = 1500
+    noise = 3 * math.sqrt(DELTA * (1 - DELTA) / runs)
+    assert simulate(runs, RISK * 1.001) <= DELTA + noise
+
+
+def test_the_simulation_would_notice_a_method_that_picks_any_threshold_that_looks_good() -> None:
+    assert simulate(300, RISK * 1.001, pick_any=True) > 2 * DELTA
+
+
+def test_an_informative_score_is_certified_and_its_true_risk_is_below_the_limit() -> None:
+    rng = np.random.default_rng(3)
+    unsafe, coverage = 0, []
+    for _ in range(200):
+        scores = rng.random(LABELS)
+        bad = rng.random(LABELS) < 0.4 * (1 - scores) ** 2  # P(bad | score)
+        grid = make_grid(rng.random(200).tolist(), start_coverage(LABELS, 0.05, DELTA))
+        outcome = fixed_sequence(scores.tolist(), bad.tolist(), grid, risk=0.05, delta=DELTA)
+        if outcome.threshold is not None:
+            true_risk = 0.4 * (1 - outcome.threshold) ** 2 / 3  # its mean over scores above the threshold
+            unsafe += true_risk > 0.05
+            coverage.append(1 - outcome.threshold)
+    assert unsafe / 200 <= DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / 200)
+    assert len(coverage) > 150 and np.mean(coverage) > 0.4  # 0.61 of the requests is the most that is safe
+
+
+def test_the_walk_stops_at_the_first_threshold_that_fails_even_if_a_looser_one_would_pass() -> None:
+    scores = [0.9] * 100 + [0.5] * 40 + [0.1] * 400
+    bad = [False] * 100 + [True] * 40 + [False] * 400
+    outcome = fixed_sequence(scores, bad, [0.8, 0.4, 0.0], risk=0.1, delta=0.05)
+    assert binomial_cdf(40, 540, 0.1) <= 0.05
+    assert (outcome.threshold, outcome.served, outcome.bad, outcome.tested) == (0.8, 100, 0, 2)
+
+
+def test_a_grid_that_does_not_run_from_strict_to_loose_is_refused() -> None:
+    with pytest.raises(ValueError, match="strict to loose"):
+        fixed_sequence([0.5], [False], [0.1, 0.2], risk=0.1, delta=0.05)
+
+
+def test_the_grid_lets_the_asked_share_through_and_ends_with_everything() -> None:
+    grid = make_grid([i / 1000 for i in range(1000)], 0.4)
+    assert grid[0] == pytest.approx(0.6, abs=0.002) and grid[-1] == 0.0
+    assert make_grid([], 0.4) == [0.0]
+
+
+def test_how_many_labels_are_missing() -> None:
+    assert labels_needed(20, 0, risk=0.05, delta=0.05) == 59
+    needed = labels_needed(50, 1, risk=0.05, delta=0.05)
+    assert needed is not None and binomial_cdf(math.floor(needed / 50), needed, 0.05) <= 0.05
+    assert labels_needed(50, 5, risk=0.05, delta=0.05) is None

@@ -1,0 +1,50 @@
+"""The gateway's way to the teacher: whether it can be asked is known before anybody is served."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.errors import UserError
+from distil.records import Message, Sampling
+from distil.serve.fallback import Fallback
+from distil.serve.wire import ChatRequest, EngineFailed
+from tests.wire import openai as wire
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("openai/gpt-4o-mini", "export OPENAI_API_KEY="), ("http://127.0.0.1:9/v1#m", "Nobody knows what")],
+)
+def test_a_teacher_without_key_or_price_is_told_before_the_gateway_listens(
+    model: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match=said):
+        asyncio.run(Fallback(tmp_path / "ledger.sqlite", TeacherConfig(model=model), None).start())
+    assert not list(tmp_path.glob(".*reserve")), "the ledger was closed"
+
+
+def test_a_gateway_asks_anew_after_an_outage_that_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
+    asked = ChatRequest("m", [Message(role="user", content="hello")], Sampling(max_tokens=20))
+
+    async def go(server: wire.OpenAIServer) -> None:
+        teacher = Fallback(
+            tmp_path / "ledger.sqlite", TeacherConfig(model="openai/gpt-4o-mini", base_urls=[server.url]), None
+        )
+        await teacher.start()
+        server.troubles.append(wire.OUT_OF_MONEY)
+        for _ in range(2):
+            with pytest.raises(EngineFailed, match="exceeded your current quota"):
+                await teacher.answer(asked)
+        assert len(server.posts()) == 1, "nobody is asked for some seconds"
+        monkeypatch.setattr("distil.serve.fallback.AGAIN_S", 0.0)
+        assert (await teacher.answer(asked)).text == "An answer to: hello"
+        await teacher.stop()
+
+    with wire.OpenAIServer() as server:
+        asyncio.run(go(server))
