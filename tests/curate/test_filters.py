@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distil.curate.filters import Corpus, describe_corpus, load_filters
+from distil.curate.corpus import Corpus, describe_corpus
+from distil.curate.filters import load_filters
 from distil.errors import UserError
 from tests.curate.material import answer, prompt
 

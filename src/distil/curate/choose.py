@@ -1,6 +1,6 @@
-"""One answer per prompt: which of several teachers' or samples' answers is trained on. Called by stage.py.
+"""One answer per prompt: which teacher's or sample's answer is trained on.
 
-The others stay in answers.jsonl, and dropped.jsonl says that they lost, so that preference pairs can be exported.
+The others stay in answers.jsonl; dropped.jsonl records that they lost, so that preference pairs can be exported.
 """
 
 from __future__ import annotations
@@ -24,26 +24,23 @@ class Choice(NamedTuple):
     reason: str
 
 
-CHOICES: dict[str, Callable[[Prompt, Sequence[Answer], Judge | None], Choice]] = {
-    "first": lambda prompt, answers, judge: Choice(answers[0], "first teacher, first sample"),
-    "agreement": lambda prompt, answers, judge: by_agreement(answers),
-    "score": lambda prompt, answers, judge: by_score(prompt, answers, judge),
-}
-
-
-def choose(how: str, prompt: Prompt, answers: Sequence[Answer], judge: Judge | None = None) -> Choice:
-    """The answer that is trained on. `answers` come in order of preference, which decides ties. Raises UserError on `how`."""
-    if how not in CHOICES:
-        raise UserError(f"curate.choose: found {how!r}, expected one of {', '.join(CHOICES)}.")
-    if how == "score" and judge is None:
+def choose(method: str, prompt: Prompt, answers: Sequence[Answer], judge: Judge | None = None) -> Choice:
+    """The answer to train on. `answers` come in order of preference, which decides ties. Raises UserError on `method`."""
+    if method == "first":
+        return Choice(answers[0], "first teacher, first sample")
+    if method == "agreement":
+        return by_agreement(answers)
+    if method != "score":
+        raise UserError(f"curate.choose: found {method!r}, expected one of first, agreement, score.")
+    if judge is None:
         raise UserError(
             "curate.choose is 'score', but nothing scores the answers. Pass a judge, or set curate.choose to agreement or first."
         )
-    return CHOICES[how](prompt, answers, judge)
+    return by_score(prompt, answers, judge)
 
 
 def by_agreement(answers: Sequence[Answer]) -> Choice:
-    """Majority vote on the canonical answer (JSON compared as JSON); among equals, the one most similar to all others."""
+    """Majority vote on the canonical answer (JSON compared as JSON); ties go to the answer most similar to all others."""
     keys = [canonical_answer(a.text) for a in answers]
     votes = Counter(keys)
     sets = [shingles(a.text) for a in answers]
@@ -52,9 +49,8 @@ def by_agreement(answers: Sequence[Answer]) -> Choice:
     return Choice(answers[best], f"agreement {votes[keys[best]]} of {len(answers)}")
 
 
-def by_score(prompt: Prompt, answers: Sequence[Answer], judge: Judge | None) -> Choice:
-    """The best score; the earlier answer at a tie."""
-    assert judge is not None
+def by_score(prompt: Prompt, answers: Sequence[Answer], judge: Judge) -> Choice:
+    """The best score; ties go to the earlier answer."""
     scores = [judge(prompt, a) for a in answers]
     best = max(range(len(answers)), key=lambda i: (scores[i], -i))
     return Choice(answers[best], f"score {scores[best]:.3g}, best of {len(answers)}")

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib
 import re
 import zlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
+from distil.curate.corpus import Corpus, Filter
+from distil.curate.scripts import same_script, script_of
 from distil.curate.text import parse_json
 from distil.errors import UserError, did_you_mean
 from distil.records import Answer, Prompt
@@ -23,7 +24,7 @@ FILTERS: dict[str, str] = {
     "empty": "distil.curate.filters:empty",
     "refusal": "distil.curate.filters:refusal",
     "repetition": "distil.curate.filters:repetition",
-    "wrong_script": "distil.curate.scripts:wrong_script",
+    "wrong_script": "distil.curate.filters:wrong_script",
     "invalid_json": "distil.curate.filters:invalid_json",
     "secrets": "distil.curate.secrets:secrets",
     "personal_data": "distil.curate.secrets:personal_data",
@@ -31,8 +32,9 @@ FILTERS: dict[str, str] = {
 DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "secrets")
 """E-mail addresses and phone numbers are normal in many tasks, so personal_data must be asked for."""
 
+USUAL_SCRIPT_SHARE = 0.95  # from this share of answers in their prompt's script, another script is a fault
 JSON_MAJORITY = 0.8
-JSON_LEAST = 5
+JSON_MIN_ANSWERS = 5
 _REFUSAL_WINDOW = 240  # characters: a refusal stands at the start; later, the same words are usually quoted
 _LOOP_WORDS = 30
 _LOOP_CHARACTERS = 120
@@ -49,20 +51,6 @@ _REFUSAL = re.compile(
 )
 
 
-class Corpus(NamedTuple):
-    """Facts about all answers that a filter for one answer needs."""
-
-    json_share: float
-    """Share of the answers that are one JSON object or list."""
-    same_script_share: float
-    """Share of the answers in the script of their question, of those where both are clear."""
-    answers: int
-    """How many answers there are."""
-
-
-Filter = Callable[[Prompt, Answer, Corpus], str | None]
-
-
 def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
     """The chosen filters by name ("default" or a list of names). Raises UserError on an unknown name."""
     names = DEFAULT if chosen == "default" else tuple(chosen)
@@ -75,19 +63,6 @@ def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
         module, function = FILTERS[name].split(":")
         loaded[name] = getattr(importlib.import_module(module), function)
     return loaded
-
-
-def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
-    """The facts about all answers, taken once."""
-    from distil.curate.scripts import same_script
-
-    texts = [answer.text for _, answer in pairs if answer.text.strip()]
-    judged = [same for prompt, answer in pairs if (same := same_script(prompt, answer)) is not None]
-    return Corpus(
-        json_share=sum(parse_json(text) is not None for text in texts) / max(1, len(texts)),
-        same_script_share=sum(judged) / max(1, len(judged)),
-        answers=len(pairs),
-    )
 
 
 def truncated(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
@@ -147,12 +122,19 @@ def _longest_loop(items: np.ndarray, least: int) -> tuple[int, int] | None:
     return None
 
 
+def wrong_script(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+    """Another script than the prompt's. Silent in tasks where that is normal, such as translation."""
+    if corpus.same_script_share < USUAL_SCRIPT_SHARE or same_script(prompt, answer) is not False:
+        return None
+    return f"answered in {script_of(answer.text)} letters, asked in {script_of(prompt.messages[-1].text)}"
+
+
 def invalid_json(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The question asks for JSON, or nearly all answers are JSON, and this one is not."""
     if answer.tool_calls or parse_json(answer.text) is not None:
         return None
     if (prompt.response_format or {}).get("type") in ("json_object", "json_schema"):
         return "not JSON, though the prompt's response_format asks for it"
-    if corpus.answers >= JSON_LEAST and corpus.json_share >= JSON_MAJORITY:
+    if corpus.answers >= JSON_MIN_ANSWERS and corpus.json_share >= JSON_MAJORITY:
         return f"not JSON, while {corpus.json_share:.0%} of the answers are"
     return None

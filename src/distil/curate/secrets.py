@@ -7,12 +7,9 @@ where the kind has one; not a guarantee that nothing personal is left.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from distil.curate.corpus import Corpus
 from distil.records import Answer, Prompt
-
-if TYPE_CHECKING:
-    from distil.curate.filters import Corpus
 
 _SECRETS = {
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.curate.choose import Judge, choose
-from distil.curate.filters import Filter, describe_corpus
+from distil.curate.corpus import Filter, describe_corpus
 from distil.curate.similar import near_pairs, shingle_sets
 from distil.curate.text import canonical_answer, jaccard, shingles, text_key
 from distil.records import Answer, Prompt, Verdict
