@@ -1,13 +1,9 @@
-"""The gateway's parts on their own: confidence, policy, acceptance, capture, metrics, batching."""
+"""The gateway's parts on their own: confidence, policy, acceptance, capture, metrics."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import threading
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,10 +13,9 @@ from distil.records import Usage
 from distil.serve.calibration.acceptance import bad_answers, choose_rule, field_share
 from distil.serve.calibration.confidence import confidence, features
 from distil.serve.capture import Capture
-from distil.serve.engines.batching import Batcher
 from distil.serve.metrics import Metrics
 from distil.serve.policy import Policy
-from distil.serve.wire import ChatReply, EngineFailed, Overloaded
+from distil.serve.wire import ChatReply
 
 
 def said(logprobs: list[float], finish: str = "stop", entropies: list[float] | None = None) -> ChatReply:
@@ -110,74 +105,3 @@ def test_metrics_are_prometheus_text() -> None:
     assert 'a_total{who="x\\"\\n"} 1' in text
     assert 'b_bucket{le="1"} 2' in text and 'b_bucket{le="+Inf"} 3' in text and "b_sum 6.5" in text
     assert "# TYPE c gauge\nc 3\n" in text
-
-
-def test_items_that_come_together_share_a_batch_and_keys_never_mix() -> None:
-    sizes: list[list[int]] = []
-
-    def work(items: Sequence[int]) -> list[int | Exception]:
-        sizes.append(list(items))
-        return [item * 10 for item in items]
-
-    async def go() -> list[int]:
-        batcher: Batcher[int, int] = Batcher(work, size=8, queue=100, key=lambda item: item % 2)
-        batcher.start()
-        found = await asyncio.gather(*(batcher.submit(i) for i in range(20)))
-        await asyncio.to_thread(batcher.stop)
-        return list(found)
-
-    assert asyncio.run(go()) == [i * 10 for i in range(20)]
-    assert all(len({item % 2 for item in batch}) == 1 and len(batch) <= 8 for batch in sizes)
-    assert len(sizes) <= 6
-
-
-def test_one_failing_item_does_not_fail_its_neighbours_and_a_full_queue_refuses() -> None:
-    release = threading.Event()
-
-    def work(items: Sequence[int]) -> list[int | Exception]:
-        release.wait(5)
-        return [EngineFailed("bad") if item == 1 else item for item in items]
-
-    async def go() -> None:
-        batcher: Batcher[int, int] = Batcher(work, size=2, queue=2, key=lambda item: 0)
-        batcher.start()
-        first = [asyncio.create_task(batcher.submit(i)) for i in (0, 1)]
-        while batcher.waiting or not batcher._last_size:
-            await asyncio.sleep(0.005)
-        second = [asyncio.create_task(batcher.submit(i)) for i in (2, 3)]
-        await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await batcher.submit(4)
-        second[0].cancel()  # a client that went away is not generated for
-        release.set()
-        results = await asyncio.gather(*first, *second, return_exceptions=True)
-        assert results[0] == 0 and isinstance(results[1], EngineFailed) and results[3] == 3
-        assert isinstance(results[2], asyncio.CancelledError)
-        await asyncio.to_thread(batcher.stop)
-        with pytest.raises(EngineFailed, match="shutting down"):
-            await batcher.submit(5)
-
-    asyncio.run(go())
-
-
-def test_stopping_fails_what_still_waits() -> None:
-    started = threading.Event()
-
-    def work(items: Sequence[int]) -> list[int | Exception]:
-        started.set()
-        time.sleep(0.05)
-        return list(items)
-
-    async def go() -> None:
-        batcher: Batcher[int, int] = Batcher(work, size=1, queue=9, key=lambda item: 0)
-        batcher.start()
-        first = asyncio.create_task(batcher.submit(0))
-        await asyncio.to_thread(started.wait, 5)
-        second = asyncio.create_task(batcher.submit(1))
-        await asyncio.sleep(0)
-        await asyncio.to_thread(batcher.stop)
-        assert await first == 0
-        with pytest.raises(EngineFailed, match="shutting down"):
-            await second
-
-    asyncio.run(go())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,11 +37,11 @@ def test_concurrent_asks_become_batches_and_keep_their_order(folder: Path, monke
     sizes: list[int] = []
     plain = provider._generate
 
-    def counted(requests: list[Request]) -> list[Any]:
+    def counted(requests: Sequence[Request]) -> list[Parsed | Exception]:
         sizes.append(len(requests))
         return plain(requests)
 
-    monkeypatch.setattr(provider, "_generate", counted)
+    monkeypatch.setattr(provider._batcher, "_work", counted)
     requests = [question(f"order {n}", sampling=SHORT) for n in range(70)]
     together = ask_together(provider, requests)
     assert sizes == [64, 6]

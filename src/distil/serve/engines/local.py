@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from distil.errors import UserError
 from distil.ids import content_id, folder_sha256
+from distil.models.batcher import Batcher, BatcherStopped, QueueFull
 from distil.records import Usage
-from distil.serve.engines.batching import Batcher
-from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded
 
 
 class _Job(NamedTuple):
@@ -44,17 +44,16 @@ class LocalEngine:
         self._context: int | None = None
         self._lone = itertools.count()
         self._batcher: Batcher[_Job, ChatReply] = Batcher(
-            self._generate, size=batch_size, queue=queue, key=lambda job: job.key
+            self._generate, size=batch_size, capacity=queue, key=lambda job: job.key
         )
 
     async def start(self) -> None:
         """Loads the model. Raises UserError when there is none."""
         await asyncio.to_thread(self._load)
-        self._batcher.start()
 
     async def stop(self) -> None:
         """Lets the running batch finish; waiting requests fail with 503."""
-        await asyncio.to_thread(self._batcher.stop)
+        await self._batcher.stop()
 
     async def answer(self, asked: ChatRequest) -> ChatReply:
         """Raises BadRequest when the conversation can't be rendered or is too long."""
@@ -79,7 +78,12 @@ class LocalEngine:
         key: tuple[Any, ...] = (sampling.temperature, sampling.top_p, tuple(sampling.stop or ()))
         if sampling.seed is not None and sampling.temperature > 0:
             key = (*key, sampling.seed, next(self._lone))
-        return await self._batcher.submit(_Job(asked, ids, room, key))
+        try:
+            return await self._batcher.submit(_Job(asked, ids, room, key))
+        except QueueFull:
+            raise Overloaded(self._batcher.waiting) from None
+        except BatcherStopped:
+            raise EngineFailed("The server is shutting down.", status=503) from None
 
     def gauges(self) -> dict[str, float]:
         """How many wait, and how large batches are."""
