@@ -7,18 +7,21 @@ learns the skills corpus (never the task) for some steps. Used by crosstokenizer
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from distil.bundled.skills import MIX, document
-from distil.bundled.skills.documents import ASSISTANT, BOS, END, PAD, SPECIAL_TOKENS, SYSTEM, USER
-from distil.bundled.train.__main__ import export
-from distil.bundled.train.loop import Plan, Run
-from distil.bundled.train.tokenizer import CHAT_TEMPLATE, CONTEXT
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `tools`, which is not installed
+
 from distil.models.load import load
+from tools.bundled_models.__main__ import export
+from tools.bundled_models.loop import Plan, Run
+from tools.bundled_models.skills import MIX, document
+from tools.bundled_models.skills.documents import ASSISTANT, BOS, END, PAD, SPECIAL_TOKENS, SYSTEM, USER
+from tools.bundled_models.tokenizer import CHAT_TEMPLATE, CONTEXT
 
 
 def texts(documents: int) -> Iterator[str]:

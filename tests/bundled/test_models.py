@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from distil.bundled.paths import MODELS, student_path, teacher_path
-from distil.bundled.train.scores import copying_scores, task_scores, unseen_examples
+from tools.bundled_models.__main__ import LOGS
+from tools.bundled_models.scores import copying_scores, task_scores, unseen_examples
 
 PATHS = {"teacher": teacher_path(), "student": student_path()}
 
@@ -29,7 +30,7 @@ def test_both_models_together_take_at_most_25_mb() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PATHS))
-def test_a_model_folder_is_plain_hugging_face_with_card_and_log(name: str) -> None:
+def test_a_model_folder_is_plain_hugging_face_with_a_card(name: str) -> None:
     folder = PATHS[name]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["LlamaForCausalLM"] and config["max_position_embeddings"] == 512
@@ -38,11 +39,11 @@ def test_a_model_folder_is_plain_hugging_face_with_card_and_log(name: str) -> No
     assert (folder / "model.safetensors").exists() and not list(folder.glob("*.bin"))
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("Data", "Training", "Scores", "Limits"))
-    lines = [json.loads(line) for line in (folder / "training_log.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in (LOGS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[-1]["tokens"] > 1_000_000
 
 
-def test_teacher_and_student_share_the_tokenizer_and_differ_at_least_fivefold_in_size() -> None:
+def test_models_share_a_tokenizer_and_differ_fivefold_in_size() -> None:
     one, other = (Path(path / "tokenizer.json").read_bytes() for path in PATHS.values())
     assert one == other
     (teacher, tokenizer), (student, _) = loaded("teacher"), loaded("student")
@@ -51,7 +52,7 @@ def test_teacher_and_student_share_the_tokenizer_and_differ_at_least_fivefold_in
     assert tokenizer.convert_tokens_to_ids(tokenizer.eos_token) == teacher.config.eos_token_id
 
 
-def test_the_teacher_does_the_task_on_unseen_messages_and_is_not_perfect_by_memory() -> None:
+def test_the_teacher_does_the_task_on_unseen_messages() -> None:
     scores = task_scores(*loaded("teacher"), unseen_examples(48, seed=31))
     assert scores["fields"] > 0.8
 

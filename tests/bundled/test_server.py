@@ -17,7 +17,7 @@ from distil.errors import WorkFailed
 from tests.tiny import save_tiny
 
 
-def test_a_server_answers_and_is_gone_after_the_block(tmp_path: Path) -> None:
+def test_a_server_answers_and_stops_after_the_block(tmp_path: Path) -> None:
     with teacher_server(str(save_tiny(tmp_path / "tiny")), name="small") as url:
         base, _, name = url.partition("#")
         assert name == "small"
@@ -31,12 +31,12 @@ def test_a_server_answers_and_is_gone_after_the_block(tmp_path: Path) -> None:
         urllib.request.urlopen(f"{base}/models", timeout=5)
 
 
-def test_a_server_that_can_not_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="nowhere"), teacher_server(str(tmp_path / "nowhere")):
         pytest.fail("it started")
 
 
-def test_a_server_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+def test_a_server_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "tiny")
     code = (
         "import sys, time; from distil.bundled.server import teacher_server\n"

@@ -8,11 +8,11 @@ import re
 
 import pytest
 
-from distil.bundled.skills import MIX, SKILLS, Document, document
-from distil.bundled.skills.documents import BOS, END
 from distil.bundled.triage import FIELDS, PRODUCTS, SYSTEM
 from distil.bundled.triage.grammar import content_frames
 from distil.bundled.triage.surroundings import TABLES
+from tools.bundled_models.skills import MIX, SKILLS, Document, document
+from tools.bundled_models.skills.documents import BOS, END
 
 
 def drawn(name: str, n: int = 300) -> list[Document]:
@@ -24,20 +24,20 @@ def answer(doc: Document) -> str:
     return "".join(text for text, weight in doc.pieces if weight == 1.0).removesuffix(END)
 
 
-def test_every_skill_is_in_the_mix_and_documents_are_deterministic() -> None:
+def test_every_skill_is_mixed_in_and_documents_are_deterministic() -> None:
     assert set(MIX) == set(SKILLS)
     assert [document(random.Random(3)) for _ in range(2)] == [document(random.Random(3)) for _ in range(2)]
 
 
 @pytest.mark.parametrize("name", sorted(SKILLS))
-def test_a_document_begins_with_an_unlearned_bos_and_ends_with_the_end_token(name: str) -> None:
+def test_a_document_starts_with_bos_and_ends_with_the_end_token(name: str) -> None:
     for doc in drawn(name, 50):
         assert doc.pieces[0][0].startswith(BOS) and doc.pieces[0][1] == 0.0
         assert doc.text().endswith(END)
         assert all(0 <= weight <= 1 for _, weight in doc.pieces) and any(weight > 0 for _, weight in doc.pieces)
 
 
-def test_the_corpus_never_shows_the_tasks_instruction_keys_or_answers() -> None:
+def test_the_corpus_leaks_no_task_instruction_key_or_answer() -> None:
     rng = random.Random(0)
     text = "\n".join(document(rng).text() for _ in range(6000))
     assert SYSTEM not in text
@@ -57,7 +57,7 @@ def test_the_corpus_uses_no_held_out_sentence_noun_or_name() -> None:
         assert len(phrase) < 20 or not re.search(gapped, text), phrase
 
 
-def test_numbers_and_lines_that_are_to_be_copied_stand_in_what_was_read() -> None:
+def test_copied_numbers_and_lines_appear_in_the_prompt() -> None:
     for name in ("echo", "lookup", "needle"):
         for doc in drawn(name):
             for piece, weight in doc.pieces:
@@ -65,7 +65,7 @@ def test_numbers_and_lines_that_are_to_be_copied_stand_in_what_was_read() -> Non
                     assert doc.text().count(piece.removesuffix(END)) >= 2, doc
 
 
-def test_the_question_for_an_orders_number_is_answered_by_digits_of_the_message_or_none() -> None:
+def test_order_numbers_are_digits_of_the_message_or_none() -> None:
     found = 0
     for doc in drawn("order_number"):
         value = answer(doc)
@@ -74,7 +74,7 @@ def test_the_question_for_an_orders_number_is_answered_by_digits_of_the_message_
     assert found > 120
 
 
-def test_extracted_objects_are_json_with_foreign_keys_and_copied_values() -> None:
+def test_extracted_json_has_other_keys_and_copied_values() -> None:
     for name in ("keyed_extraction", "number_as_json"):
         for doc in drawn(name):
             record = json.loads(answer(doc))

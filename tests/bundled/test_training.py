@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from distil.bundled.skills.documents import END
-from distil.bundled.train.batches import Encoder, pad, pools, split_pool, task_document
-from distil.bundled.train.grow import grow
-from distil.bundled.train.loop import Plan, Run
-from distil.bundled.train.tokenizer import train_tokenizer
 from distil.bundled.triage import SYSTEM, answer_text, generate
+from tools.bundled_models.batches import Encoder, pad, pools, split_pool, task_document
+from tools.bundled_models.grow import grow
+from tools.bundled_models.loop import Plan, Run
+from tools.bundled_models.skills.documents import END
+from tools.bundled_models.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def weights(model: Any) -> Any:
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()])
 
 
-def test_the_tokenizer_keeps_digits_single_and_gives_back_any_text(tokenizer: Any) -> None:
+def test_the_tokenizer_splits_digits_and_round_trips_any_text(tokenizer: Any) -> None:
     for text in ("order 48213, ok?", '{"order_id":"900017"}', "naïve — 😀 日本\t\n x", " two  spaces "):
         assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
     tokens = tokenizer.convert_ids_to_tokens(tokenizer("#48213", add_special_tokens=False)["input_ids"])
@@ -74,7 +74,7 @@ def test_a_training_row_is_what_the_chat_template_gives(tokenizer: Any) -> None:
     assert doc.text().endswith(answer) and answer.startswith("{") and answer.endswith(END)
 
 
-def test_rows_stay_free_of_padding_after_the_tokenizer_has_padded_for_somebody_else(tokenizer: Any) -> None:
+def test_rows_have_no_padding_after_the_tokenizer_padded(tokenizer: Any) -> None:
     """Calls with padding=True switch padding on inside the shared tokenizer; training once learned from such rows."""
     encoder, doc = Encoder(tokenizer), task_document(random.Random(4))
     before = encoder.row(doc)
@@ -82,7 +82,7 @@ def test_rows_stay_free_of_padding_after_the_tokenizer_has_padded_for_somebody_e
     assert encoder.row(doc) == before == Encoder(tokenizer).row(doc)
 
 
-def test_pools_are_reproducible_and_batches_keep_every_row_within_the_token_budget(tokenizer: Any) -> None:
+def test_pools_are_reproducible_and_batches_keep_every_row(tokenizer: Any) -> None:
     encoder = Encoder(tokenizer)
     first, again = (next(pools(encoder, "x", lambda: 0.3, 0.2, 7, 200)) for _ in range(2))
     assert first == again and first[0] == 7
@@ -105,7 +105,7 @@ def test_a_few_steps_lower_the_loss(tokenizer: Any, tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_text(encoding="utf-8").count("\n") == 1
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizer: Any, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights(tokenizer: Any, tmp_path: Path) -> None:
     import torch
 
     whole = Run(plan(12), small(tokenizer, 16, 1), tokenizer, tmp_path, lambda model: {})
@@ -129,7 +129,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tokenizer: Any, tmp_p
     torch.testing.assert_close(weights(resumed.averaged()), weights(whole.averaged()))
 
 
-def test_the_learning_rate_warms_up_stays_and_falls_to_zero(tokenizer: Any, tmp_path: Path) -> None:
+def test_the_learning_rate_warms_up_holds_and_falls_to_zero(tokenizer: Any, tmp_path: Path) -> None:
     run = Run(plan(1000), small(tokenizer, 16, 1), tokenizer, tmp_path, lambda model: {})
     rates = []
     for run.step in (0, 100, 600, 850, 1000):

@@ -54,7 +54,7 @@ def test_drawing_many_messages_hardly_ever_repeats_one() -> None:
     assert len(set(messages)) == len(messages)
 
 
-def test_no_content_frame_and_no_sentence_is_shared_by_train_and_test() -> None:
+def test_train_and_test_share_no_content_frame_and_no_sentence() -> None:
     for intent, splits in FRAMES.items():
         for kind in ("wish", "ask", "tell"):
             assert not set(splits["train"][kind]) & set(splits["test"][kind]), intent
@@ -65,7 +65,7 @@ def test_no_content_frame_and_no_sentence_is_shared_by_train_and_test() -> None:
     assert not groups["train"] & groups["test"]
 
 
-def test_nearly_every_test_message_has_a_word_that_training_never_has() -> None:
+def test_most_test_messages_have_a_word_unseen_in_training() -> None:
     """Counted without typing mistakes, on the grammar's own words, so that a typo is not taken for a new word."""
     known: set[str] = set()
     for splits in FRAMES.values():
@@ -83,7 +83,7 @@ def test_nearly_every_test_message_has_a_word_that_training_never_has() -> None:
     assert sum(bool(words(example.message) - seen) for example in examples) / len(examples) > 0.95
 
 
-def test_equal_seeds_give_equal_examples_also_in_another_process() -> None:
+def test_equal_seeds_give_equal_examples_in_another_process() -> None:
     assert generate(50, seed=4) == generate(50, seed=4)
     assert generate(10, seed=4) == generate(50, seed=4)[:10]
     assert generate(10, seed=4) != generate(10, seed=5)
@@ -95,7 +95,7 @@ def test_equal_seeds_give_equal_examples_also_in_another_process() -> None:
     assert runs[0] == runs[1] == repr([e.message for e in generate(5, seed=9, split="test")]) + "\n"
 
 
-def test_references_hold_the_declared_values_and_order_ids_stand_verbatim_in_the_message() -> None:
+def test_references_use_declared_values_and_verbatim_order_ids() -> None:
     for split in ("train", "test"):
         for example in generate(1500, seed=2, split=split):  # type: ignore[arg-type]
             reference = example.reference
@@ -116,7 +116,7 @@ def test_every_value_of_every_field_is_common() -> None:
     assert 0.2 < sum(example.reference["order_id"] is None for example in examples) / len(examples) < 0.5
 
 
-def test_messages_never_show_an_unfilled_slot_or_a_bracket_of_the_grammar() -> None:
+def test_messages_contain_no_unfilled_slot_or_grammar_bracket() -> None:
     for split in ("train", "test"):
         for example in generate(3000, seed=12, split=split):  # type: ignore[arg-type]
             assert not re.search(r"[{}\[\]|*]|  ", example.message), example.message
@@ -142,7 +142,7 @@ def test_near_duplicates_are_rare_within_and_across_the_splits() -> None:
     assert across == 0
 
 
-def test_the_canonical_answer_is_compact_json_in_field_order_and_scores_itself_fully() -> None:
+def test_the_canonical_answer_is_compact_json_and_scores_full() -> None:
     reference = generate(1, seed=1)[0].reference
     text = answer_text(reference)
     assert (
@@ -155,7 +155,7 @@ def test_the_canonical_answer_is_compact_json_in_field_order_and_scores_itself_f
     assert len(SYSTEM.split()) < 15
 
 
-def test_field_accuracy_counts_each_field_alone_and_gives_nothing_for_what_is_no_object() -> None:
+def test_field_accuracy_scores_fields_apart_and_non_objects_zero() -> None:
     reference = {"intent": "refund", "product": None, "urgency": "low", "sentiment": "neutral", "order_id": "12345"}
     wrong = json.dumps({"intent": "cancel", "urgency": "low", "sentiment": "neutral", "order_id": 12345})
     assert field_accuracy(wrong, reference) == {
@@ -169,7 +169,7 @@ def test_field_accuracy_counts_each_field_alone_and_gives_nothing_for_what_is_no
         assert not any(field_accuracy(text, reference).values())
 
 
-def test_a_prompts_file_holds_both_splits_with_references_and_groups(tmp_path: Path) -> None:
+def test_a_prompts_file_has_both_splits_references_and_groups(tmp_path: Path) -> None:
     write_prompts(tmp_path / "prompts.jsonl", n_train=30, n_test=7, seed=3)
     lines = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["split"] for line in lines] == ["train"] * 30 + ["test"] * 7

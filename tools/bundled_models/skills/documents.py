@@ -1,7 +1,7 @@
 """One training document: pieces of text, each with the weight of its tokens in the loss.
 
 Weight 0 means "read, do not learn to predict" (random strings before their first repetition cannot be predicted).
-Special tokens are written as text and become single tokens. Used by all skills and by `distil.bundled.train`.
+Special tokens are written as text and become single tokens.
 """
 
 from __future__ import annotations

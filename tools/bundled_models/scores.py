@@ -1,7 +1,6 @@
-"""Measure a bundled model: field accuracy on unseen test messages, and copying on its own.
+"""Measure a bundled model: field accuracy on unseen test messages, and copying by itself.
 
-Called by the training loop now and then, by the training command at its end (those numbers go to the model card), and
-by benchmarks. Everything is counted on generated text, nothing on teacher-forced tokens.
+The final numbers go to the model card. Everything is measured on generated text, nothing on teacher-forced tokens.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from distil.bundled.skills import Document, copying, domain
-from distil.bundled.skills.documents import ASSISTANT, BOS, END, USER
 from distil.bundled.triage import FIELDS, SYSTEM, TriageExample, field_accuracy, generate
+from tools.bundled_models.skills import Document, copying, domain
+from tools.bundled_models.skills.documents import ASSISTANT, BOS, END, USER
 
 
 def answers(

@@ -1,6 +1,6 @@
 """The tokenizer that teacher and student share: byte-level BPE, single digits, a chat template with answer marks.
 
-Learned from the skills corpus and domain messages, never from the task's JSON. Called by the training command.
+Learned from the skills corpus and domain messages, never from the task's JSON.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distil.bundled.skills import MIX, document
-from distil.bundled.skills.documents import ASSISTANT, BOS, END, PAD, SPECIAL_TOKENS, SYSTEM, USER
+from tools.bundled_models.skills import MIX, document
+from tools.bundled_models.skills.documents import ASSISTANT, BOS, END, PAD, SPECIAL_TOKENS, SYSTEM, USER
 
 VOCABULARY = 1536
 CONTEXT = 512

@@ -1,7 +1,7 @@
-"""The general corpus on which the bundled models' skills rest: copying, extraction, JSON, and reading messages.
+"""The general corpus behind the bundled models' skills: copying, extraction, JSON, and reading messages.
 
 It holds neither the bundled task's schema nor its answers nor any held-out frame or word. `document` draws one
-document; `MIX` says how often each skill comes. Called by `distil.bundled.train`.
+document; `MIX` says how often each skill comes.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from distil.bundled.skills import copying, domain, extraction
-from distil.bundled.skills.documents import SPECIAL_TOKENS, Document, chat, plain
+from tools.bundled_models.skills import copying, domain, extraction
+from tools.bundled_models.skills.documents import SPECIAL_TOKENS, Document, chat, plain
 
 Skill = Callable[[random.Random], Document]
 SKILLS: dict[str, Skill] = {

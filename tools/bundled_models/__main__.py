@@ -1,10 +1,10 @@
-"""`python -m distil.bundled.train`: train the bundled tokenizer, teacher and student base anew.
+"""`python -m tools.bundled_models`: train the bundled tokenizer, student base and teacher from scratch.
 
-    python -m distil.bundled.train --what tokenizer --out DIR
-    python -m distil.bundled.train --what student --out DIR --minutes 80 [--resume]
-    python -m distil.bundled.train --what teacher --out DIR --minutes 50 [--grow-from STUDENT]
+    python -m tools.bundled_models --what tokenizer --out DIR
+    python -m tools.bundled_models --what student --out DIR --minutes 80 [--resume]
+    python -m tools.bundled_models --what teacher --out DIR --minutes 50 [--grow-from STUDENT]
 
-The teacher starts as a widened copy of a student base. Without `--out` the bundled models are replaced.
+The teacher starts as a widened copy of a student base. Without `--out`, the bundled models and their logs are replaced.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from distil.bundled.paths import MODELS
-from distil.bundled.train.grow import grow
-from distil.bundled.train.loop import Plan, Run
-from distil.bundled.train.scores import copying_scores, reading_scores, task_scores, unseen_examples
-from distil.bundled.train.tokenizer import CONTEXT, train_tokenizer
 from distil.errors import UserError
+from tools.bundled_models.grow import grow
+from tools.bundled_models.loop import Plan, Run
+from tools.bundled_models.scores import copying_scores, reading_scores, task_scores, unseen_examples
+from tools.bundled_models.tokenizer import CONTEXT, train_tokenizer
 
+LOGS = Path(__file__).parent / "logs"
 SHAPES: dict[str, dict[str, Any]] = {
     "teacher": {"hidden_size": 256, "num_hidden_layers": 6, "intermediate_size": 768},
     "student": {"hidden_size": 128, "num_hidden_layers": 4, "intermediate_size": 384},
@@ -29,7 +30,7 @@ DEFAULT_MINUTES = {"teacher": 48.0, "student": 96.0}
 
 
 def plan_for(name: str, minutes: float | None, steps: int | None, seed: int) -> Plan:
-    """The last settings of the shipped models' training (their cards tell what was changed on the way)."""
+    """The last settings of the shipped models' training (their model cards list what changed along the way)."""
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES[name]
     if name == "teacher":
@@ -69,7 +70,7 @@ def export(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def train_model(name: str, out: Path, plan: Plan, *, resume: bool, grow_from: Path | None = None) -> None:
-    """Train one model in `out/name.run`, then export it with its log and final scores to `out/name`.
+    """Train one model in `out/name.run`, then export it to `out/name` and its log to `out/name.jsonl`.
 
     `grow_from` is the folder of a student from which the teacher is grown. UserError when there is no tokenizer yet.
     """
@@ -78,7 +79,8 @@ def train_model(name: str, out: Path, plan: Plan, *, resume: bool, grow_from: Pa
     tokenizer_folder = out / "tokenizer"
     if not tokenizer_folder.exists():
         raise UserError(
-            f"There is no tokenizer in {tokenizer_folder}. Run first: python -m distil.bundled.train --what tokenizer --out {out}"
+            f"There is no tokenizer in {tokenizer_folder}. Run this first: "
+            f"python -m tools.bundled_models --what tokenizer --out {out}"
         )
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     quick = unseen_examples(128)
@@ -115,13 +117,14 @@ def train_model(name: str, out: Path, plan: Plan, *, resume: bool, grow_from: Pa
         "reading": reading_scores(model, tokenizer, 200),
     }
     run.log({"final": final})
-    (out / name / "training_log.jsonl").write_bytes((folder / "log.jsonl").read_bytes())
+    log = (LOGS if out == MODELS else out) / f"{name}.jsonl"
+    log.write_bytes((folder / "log.jsonl").read_bytes())
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(
-        prog="python -m distil.bundled.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m tools.bundled_models", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--what", choices=("tokenizer", "teacher", "student", "all"), default="all")
     parser.add_argument("--out", type=Path, default=MODELS)

@@ -1,7 +1,7 @@
 """Reading customer messages: the messages themselves, two ways to say one thing, a summary in plain words, questions.
 
 Only words of the train split. Neither the task's schema nor its labels nor an answer of it occurs: the
-summaries say "wants money back", never a label, and no exercise here asks for JSON. Called by `distil.bundled.skills`.
+summaries say "wants money back", never a label, and no exercise here asks for JSON.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import json
 import random
 from dataclasses import replace
 
-from distil.bundled.skills.documents import Document, chat, either, plain
 from distil.bundled.triage.compose import Composer, Meaning, draw_meaning
 from distil.bundled.triage.labels import INTENTS, PRODUCTS, SENTIMENTS, URGENCIES
+from tools.bundled_models.skills.documents import Document, chat, either, plain
 
 _PROMPT_WEIGHT = 0.1  # learning to predict the message itself: language modelling
 

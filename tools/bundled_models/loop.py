@@ -1,7 +1,7 @@
 """The training loop: Muon for the hidden matrices, AdamW for the rest, bfloat16 autocast, constant then falling rate.
 
 Checkpoints are written atomically, so a killed run resumes where its last checkpoint was. Averaged weights (EMA) are
-what is exported. Not a general trainer. Called by `python -m distil.bundled.train`.
+what is exported. Not a general trainer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distil.bundled.train.batches import POOL, Encoder, Row, pad, pools, split_pool
+from tools.bundled_models.batches import POOL, Encoder, Row, pad, pools, split_pool
 
 WARMUP_STEPS = 60
 EMA = 0.995
@@ -81,7 +81,7 @@ class Run:
         return self.plan.task_share[0 if self.progress() < 1 - self.plan.decay else 1]
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one, then put it in its place."""
+        """Write the checkpoint next to the old one, then replace it."""
         import torch
 
         state = {
@@ -94,7 +94,7 @@ class Run:
         os.replace(part, path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint file."""
+        """Resume from a checkpoint file."""
         import torch
 
         state = torch.load(path, weights_only=True)
@@ -168,7 +168,7 @@ class Run:
             log.write(json.dumps(line) + "\n")
 
     def train(self) -> None:
-        """Train until the plan's end or SIGTERM; checkpoints, scores and log lines on the way."""
+        """Train until the plan's end or SIGTERM; writing checkpoints, scores and log lines."""
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
             self._train()

@@ -1,6 +1,6 @@
 """Copying: random strings repeated, echoed, looked up by key. What makes a small model able to copy a number verbatim.
 
-Random strings are drawn anew for every document, so nothing can be memorised. Called by `distil.bundled.skills`.
+Each document draws new random strings, so nothing can be memorized.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 import string
 
-from distil.bundled.skills.documents import Document, either, plain
 from distil.bundled.triage.chatter import BRANDS, NAMES
 from distil.bundled.triage.words import COMMON
+from tools.bundled_models.skills.documents import Document, either, plain
 
 
 def digit_string(rng: random.Random, low: int = 2, high: int = 9) -> str:

@@ -1,7 +1,6 @@
 """Keyed extraction and JSON: texts about tickets, invoices, addresses, bookings and people, and JSON objects of their parts.
 
-None of these schemas shares a key with the bundled task. Values are copied, a missing one is null. Called by
-`distil.bundled.skills`.
+None of these schemas shares a key with the bundled task. Values are copied, a missing one is null.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import json
 import random
 from typing import Any
 
-from distil.bundled.skills.copying import digit_string, item
-from distil.bundled.skills.documents import Document, either, plain
 from distil.bundled.triage.chatter import BRANDS, NAMES
+from tools.bundled_models.skills.copying import digit_string, item
+from tools.bundled_models.skills.documents import Document, either, plain
 
 _CITIES = (
     "Paris",

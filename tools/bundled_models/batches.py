@@ -1,6 +1,6 @@
 """Endless, seeded batches of documents, of like length so that little is padding.
 
-Pool k depends on the seed and k alone, so a resumed run goes on with the batch it would have seen. Called by `loop`.
+Pool k depends on the seed and k alone, so a resumed run continues with the next batch it would have seen.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from distil.bundled.skills import Document, chat, document
-from distil.bundled.skills.documents import BOS, END, SPECIAL_TOKENS
 from distil.bundled.triage import SYSTEM, answer_text
 from distil.bundled.triage.compose import Composer, draw_meaning
+from tools.bundled_models.skills import Document, chat, document
+from tools.bundled_models.skills.documents import BOS, END, SPECIAL_TOKENS
 
 Row = tuple[list[int], list[float]]  # token ids, weight of predicting each of them
 POOL = 1536  # documents sorted together
@@ -45,7 +45,7 @@ class Encoder:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = copy.deepcopy(
             tokenizer.backend_tokenizer
-        )  # own copy: calls with padding=True alter the original
+        )  # a copy: calls with padding=True alter the original
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._bos, self._eos = (self._tokenizer.token_to_id(token) for token in (BOS, END))
@@ -75,7 +75,7 @@ class Encoder:
 def pools(
     encoder: Encoder, seed: str, task_share: Callable[[], float], random_share: float, start: int, size: int = POOL
 ) -> Iterator[tuple[int, list[Row]]]:
-    """Pools of rows from number `start` on. `task_share` is asked anew for each pool."""
+    """Pools of rows from number `start` on. `task_share` is called once per pool."""
     number = start
     while True:
         rng = random.Random(f"{seed}/{number}")

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "distil").rglob("*.py"))
-ALL_PYTHON = SOURCES + sorted((ROOT / "tests").rglob("*.py")) + sorted((ROOT / "benchmarks").rglob("*.py"))
+ALL_PYTHON = SOURCES + [p for d in ("tests", "benchmarks", "tools") for p in sorted((ROOT / d).rglob("*.py"))]
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
 
 

@@ -2,7 +2,7 @@
 
 Chen, Goodfellow, Shlens: "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016, for a Llama with tied
 embeddings: every residual feature twice, every input weight halved, new layers that add nothing at first. A little noise
-lets the copies part. Saves the teacher the hours in which copying appears. Called by the training command.
+lets the copies diverge. Saves the teacher the hours it takes for copying to emerge.
 """
 
 from __future__ import annotations
