@@ -1,0 +1,78 @@
+"""How files import each other: no circles, imports at the top, few levels. Layers are checked by import-linter."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.architecture.source import PACKAGE, circles, import_graph, levels, modules, own_imports, relative
+
+# Own imports inside a function, outside cli/ and pipeline.py: each keeps a heavy package (torch, transformers, aiohttp,
+# pydantic, starlette) out of a path that does not need it. File -> how many.
+LOCAL_IMPORTS = {
+    "calls/providers/recorded.py": 1,
+    "doctor/project.py": 1,
+    "evaluate/local.py": 2,
+    "evaluate/remote.py": 2,
+    "evaluate/scoring.py": 1,
+    "evaluate/similarity.py": 1,
+    "evaluate/stage.py": 1,
+    "models/export.py": 3,
+    "models/generate.py": 1,
+    "models/load.py": 3,
+    "serve/calibration/record.py": 1,
+    "serve/engines/base.py": 3,
+    "serve/engines/local.py": 5,
+    "serve/fallback.py": 4,
+    "signals/api.py": 3,
+    "signals/build.py": 1,
+    "signals/draws.py": 3,
+    "signals/examples.py": 1,
+    "signals/inspect.py": 3,
+    "signals/plan.py": 3,
+    "signals/stage.py": 2,
+    "signals/teacher.py": 1,
+    "train/run.py": 12,
+    "train/selfcheck.py": 1,
+    "train/setup.py": 2,
+    "train/signal/sources.py": 1,
+    "train/stage.py": 2,
+    "train/worker.py": 1,
+}
+REMAINING_CIRCLES = 2
+MAX_TRAIN_LEVELS = 8
+MAX_CALLS_FILES = 10  # beside its packages and __init__.py
+
+
+def test_no_import_circles_between_files() -> None:
+    found = circles(import_graph())
+    assert len(found) <= REMAINING_CIRCLES, f"these files import each other: {found}"
+
+
+def test_circles_and_levels_are_measured_correctly() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set[str](), "e": {"f"}, "f": {"e"}}
+    assert circles(graph) == [["b", "c"], ["e", "f"]]
+    assert levels({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == 3
+    assert "distil.cli.main" in modules() and own_imports("distil.cli.main")
+
+
+def test_own_imports_are_at_the_top_of_the_file() -> None:
+    local = Counter(
+        modules()[module].relative_to(PACKAGE).as_posix()
+        for module in modules()
+        if not module.startswith("distil.cli.") and module != "distil.pipeline"
+        for found in own_imports(module)
+        if found.local
+    )
+    for file, count in local.items():
+        assert count <= LOCAL_IMPORTS.get(file, 0), f"{file} has {count} own imports inside functions; move them up"
+
+
+def test_train_has_few_import_levels() -> None:
+    graph = import_graph("distil.train")
+    if not circles(graph):
+        assert levels(graph) <= MAX_TRAIN_LEVELS
+
+
+def test_calls_has_few_files_beside_its_packages() -> None:
+    files = [relative(path) for path in (PACKAGE / "calls").glob("*.py") if path.name != "__init__.py"]
+    assert len(files) <= MAX_CALLS_FILES, sorted(files)
