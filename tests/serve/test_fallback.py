@@ -42,7 +42,7 @@ def test_a_gateway_asks_anew_after_an_outage_that_ends_a_run(tmp_path: Path, mon
             with pytest.raises(EngineFailed, match="exceeded your current quota"):
                 await teacher.answer(asked)
         assert len(server.posts()) == 1, "nobody is asked for some seconds"
-        monkeypatch.setattr("distil.serve.fallback.AGAIN_S", 0.0)
+        monkeypatch.setattr("distil.serve.fallback.RETRY_S", 0.0)
         assert (await teacher.answer(asked)).text == "An answer to: hello"
         await teacher.stop()
 

@@ -13,7 +13,7 @@ from distil.records import Usage
 from distil.serve.calibration.acceptance import bad_answers, choose_rule, field_share
 from distil.serve.calibration.confidence import confidence, features
 from distil.serve.capture import Capture
-from distil.serve.metrics import Metrics
+from distil.serve.metrics import Metrics, total
 from distil.serve.policy import Policy
 from distil.serve.wire import ChatReply
 
@@ -25,10 +25,9 @@ def said(logprobs: list[float], finish: str = "stop", entropies: list[float] | N
 def test_the_features_are_those_of_the_definition() -> None:
     found = features([-0.1 * i for i in range(20)], [0.5, 1.5])
     assert found is not None
-    assert found.tokens == 20 and found.minimum == pytest.approx(-1.9)
-    assert found.mean == pytest.approx(-0.95) and found.median == pytest.approx(-0.95)
+    assert found.minimum == pytest.approx(-1.9) and found.mean == pytest.approx(-0.95)
     assert found.lowest_tenth == pytest.approx(-1.85)
-    assert (found.mean_entropy, found.max_entropy) == (1.0, 1.5)
+    assert found.mean_entropy == 1.0
 
 
 def test_one_doubtful_token_counts_however_long_the_answer_is() -> None:
@@ -52,7 +51,7 @@ def test_a_calibrated_policy_serves_only_at_its_temperature_and_never_without_a_
     before = calibrated.before(0.7)
     assert before is not None and before == ("teacher", "not_calibrated_at_temperature_0.7")
     none = Policy("calibrated", None, temperature=0.0)
-    assert not none.asks_student
+    assert not none.uses_student
     refused = none.before(0.0)
     assert refused is not None and refused.reason == "no_certified_threshold"
 
@@ -85,7 +84,7 @@ def test_captured_lines_survive_a_full_queue_in_order_and_the_lost_ones_are_coun
     capture.start()
     capture.stop()
     assert [json.loads(line)["n"] for line in capture.path.read_text().splitlines()] == [0, 1, 2]
-    assert capture.kept == 3
+    assert capture.written == 3
 
 
 def test_a_capture_file_that_cannot_be_opened_is_said_at_the_start(tmp_path: Path) -> None:
@@ -95,13 +94,16 @@ def test_a_capture_file_that_cannot_be_opened_is_said_at_the_start(tmp_path: Pat
 
 
 def test_metrics_are_prometheus_text() -> None:
-    metrics = Metrics()
-    metrics.describe("a_total", "counter", "Help.")
-    metrics.describe("b", "histogram", "Help.", (1.0, 2.0))
-    metrics.add("a_total", who='x"\n')
+    metrics = Metrics(lambda: {"c": 3.0, "d_total": 2.0})
+    metrics.requests.labels(answered_by="student", reason='x"\n').inc()
+    metrics.tokens.labels(answered_by="student", kind="input").inc(12_345_678)
     for value in (0.5, 1.0, 5.0):
-        metrics.observe("b", value)
-    text = metrics.text({"c": 3.0})
-    assert 'a_total{who="x\\"\\n"} 1' in text
-    assert 'b_bucket{le="1"} 2' in text and 'b_bucket{le="+Inf"} 3' in text and "b_sum 6.5" in text
-    assert "# TYPE c gauge\nc 3\n" in text
+        metrics.seconds.labels(answered_by="student").observe(value)
+    text = metrics.text()
+    assert 'distil_requests_total{answered_by="student",reason="x\\"\\n"} 1' in text
+    assert 'distil_request_seconds_bucket{answered_by="student",le="1"} 2' in text
+    assert 'distil_request_seconds_bucket{answered_by="student",le="+Inf"} 3' in text
+    assert 'distil_request_seconds_sum{answered_by="student"} 6.5' in text
+    assert "# TYPE c gauge\nc 3" in text and "# TYPE d_total counter\nd_total 2" in text
+    assert "_created" not in text
+    assert total(metrics.tokens, kind="input") == 12_345_678 and total(metrics.tokens, kind="output") == 0

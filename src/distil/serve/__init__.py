@@ -1,4 +1,4 @@
-"""Stage `serve`: an OpenAI-compatible gateway, the student first and the teacher when unsure.
+"""Stage `serve`: an OpenAI-compatible gateway, the student first and the teacher when it is unsure.
 
-Start with stage.py. gateway.py decides, app.py speaks HTTP, engines.py answers, calibrate.py finds the threshold and its promise.
+Start at stage.py. gateway.py decides, app.py is the HTTP around it, engines/ runs the student, calibration/ finds the threshold.
 """

@@ -1,16 +1,14 @@
-"""HTTP around a gateway: /v1/chat/completions (also as a stream), /v1/models, /healthz, /metrics. Nothing is decided here.
-
-Called by stage.py; tests run it on a loopback port.
-"""
+"""HTTP around a gateway: /v1/chat/completions (also as a stream), /v1/models, /healthz, /metrics. Nothing is decided here."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError
 from distil.serve.gateway import Gateway
@@ -22,24 +20,20 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-LARGEST_BODY = 32 << 20  # bytes
+MAX_BODY = 32 << 20  # bytes
 
 
 def require_server() -> None:
-    """Raises UserError with the line to type when starlette or uvicorn is missing."""
-    try:
-        import starlette
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"Serving needs the package {error.name}, which is not installed. Type: pip install 'distil[serve]'"
-        ) from None
-    assert starlette
+    """Raises UserError with the line to type when a package of the extra `distil[serve]` is missing."""
+    for package in ("prometheus_client", "starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"Serving needs the package {package}, which is not installed. Type: pip install 'distil[serve]'"
+            )
 
 
 def make_app(gateway: Gateway) -> Starlette:
-    """The ASGI application of a started gateway. Raises UserError without the extra `distil[serve]`."""
-    require_server()
+    """The ASGI application of a started gateway."""
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.responses import PlainTextResponse
@@ -58,11 +52,13 @@ def make_app(gateway: Gateway) -> Starlette:
         return _json({"status": "ok", "model": gateway.name, "fallback": gateway.policy.mode})
 
     async def metrics(request: Request) -> Response:
-        return PlainTextResponse(gateway.metrics_text(), headers={"content-type": CONTENT_TYPE})
+        return PlainTextResponse(gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return _error(BadRequest(f"{request.method} {request.url.path}: no such operation here.", status=status))
+        return _error(
+            BadRequest(f"{request.method} {request.url.path}: this server has no such operation.", status=status)
+        )
 
     return Starlette(
         routes=[
@@ -80,38 +76,36 @@ async def _chat(gateway: Gateway, request: Request) -> Response:
 
     try:
         raw = await _body(request)
-        asked = parse_request(
-            raw, known_models=(gateway.name,), temperature=gateway.temperature, max_tokens=gateway.max_tokens
-        )
-        if asked.stream and gateway.streams_through():
-            return await _through(gateway, asked)
-        outcome = await gateway.answer(asked)
+        chat = parse_request(raw, served=gateway.name, temperature=gateway.temperature, max_tokens=gateway.max_tokens)
+        if chat.stream and gateway.streams_through():
+            return await _through(gateway, chat)
+        routed = await gateway.answer(chat)
     except BadRequest as error:
         return _error(error)
     except Exception:
         sys.stderr.write(traceback.format_exc())
-        return _error(BadRequest("The gateway failed; its log says why.", status=500, code="internal_error"))
-    if asked.stream:
-        events = stream(asked, outcome.answered, gateway.fingerprint)
-        return StreamingResponse(events, media_type="text/event-stream", headers=outcome.headers())
-    return _json(completion(asked, outcome.answered, gateway.fingerprint), headers=outcome.headers())
+        return _error(BadRequest("The gateway failed; its log has the details.", status=500, code="internal_error"))
+    if chat.stream:
+        events = stream(chat, routed.reply, gateway.fingerprint)
+        return StreamingResponse(events, media_type="text/event-stream", headers=routed.headers())
+    return _json(completion(chat, routed.reply, gateway.fingerprint), headers=routed.headers())
 
 
 async def _body(request: Request) -> bytes:
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
-        if size > LARGEST_BODY:
-            raise BadRequest(f"The body is larger than {LARGEST_BODY >> 20} MiB.", status=413)
+        if size > MAX_BODY:
+            raise BadRequest(f"The body is larger than {MAX_BODY >> 20} MiB.", status=413)
         pieces.append(piece)
     return b"".join(pieces)
 
 
-async def _through(gateway: Gateway, asked: ChatRequest) -> Response:
-    """Passes a stream on. The first chunk is awaited here, so that a refusal still has its own HTTP status."""
+async def _through(gateway: Gateway, chat: ChatRequest) -> Response:
+    """Passes a stream on. Awaits the first chunk before replying, so that a refusal still has its own HTTP status."""
     from starlette.responses import StreamingResponse
 
-    chunks = gateway.stream(asked)
+    chunks = gateway.stream(chat)
     first = await anext(chunks, b"")
 
     async def all_chunks() -> AsyncIterator[bytes]:
@@ -120,13 +114,15 @@ async def _through(gateway: Gateway, asked: ChatRequest) -> Response:
             async for chunk in chunks:
                 yield chunk
         except BadRequest as error:
-            yield sse(error.body())  # the status line is long gone; no [DONE] follows, so a client sees that it broke
+            yield sse(
+                error.body()
+            )  # the status line is already sent; without [DONE] a client sees that the stream broke
 
     headers = {"x-distil-answered-by": "student", "x-distil-reason": "fallback_off"}
     return StreamingResponse(all_chunks(), media_type="text/event-stream", headers=headers)
 
 
-def _json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _json(value: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     from starlette.responses import Response
 
     content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""Keeps the prompts that the teacher answered, as material for the next round: durable, bounded, never in the way of a reply.
+"""Keeps the prompts that the teacher answered, for the next training round: durable, bounded, and it never delays a reply.
 
-Lines are in the format that `prompts.path` reads ({"messages": ...}), with what happened under `captured`. When the disk is
-slower than the traffic, lines are dropped and counted. Called by gateway.py.
+Lines are in the format that `prompts.path` reads ({"messages": ...}), with the reason and both answers under `captured`. When
+the disk is slower than the traffic, lines are dropped and counted.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from distil.errors import WorkFailed
 
 QUEUE_LINES = 1000
-_GATHER = 200
+MAX_GATHER = 200
 
 
 class Capture:
-    """Appends lines to a file on its own thread; every batch of lines is synced to the disk before it counts as kept."""
+    """Appends lines to a file on its own thread; every batch of lines is synced to the disk before it counts as written."""
 
     def __init__(self, path: Path, *, queue_lines: int = QUEUE_LINES) -> None:
         self.path = path
-        self.kept = 0
+        self.written = 0
         self.dropped = 0
         self._queue: queue.Queue[str | None] = queue.Queue(queue_lines)
         self._thread: threading.Thread | None = None
@@ -37,12 +38,12 @@ class Capture:
             file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise WorkFailed(
-                f"Could not open {self.path}: {error.strerror}. Set serve.capture to false, or free it."
+                f"Could not open {self.path}: {error.strerror}. Make it writable, or type --set serve.capture=false."
             ) from None
         self._thread = threading.Thread(target=self._write, args=(file,), name="distil-capture", daemon=True)
         self._thread.start()
 
-    def add(self, line: dict[str, Any]) -> bool:
+    def add(self, line: Mapping[str, object]) -> bool:
         """Takes a line for writing; false when the queue is full and the line is dropped. Never waits."""
         try:
             self._queue.put_nowait(json.dumps(line, ensure_ascii=False))
@@ -66,21 +67,21 @@ class Capture:
                     file.write("".join(line + "\n" for line in lines))
                     file.flush()
                     os.fsync(file.fileno())
-                    self.kept += len(lines)
+                    self.written += len(lines)
                 except OSError as error:
                     if not self.dropped:
                         sys.stderr.write(
-                            f"distil serve: can't write {self.path} ({error.strerror}); captured prompts are lost\n"
+                            f"distil serve: can't write {self.path} ({error.strerror}); captured prompts are being lost\n"
                         )
                     self.dropped += len(lines)
 
     def _gather(self) -> tuple[list[str], bool]:
-        """Lines that wait (at least one, unless it is the end), and whether the end was among them."""
+        """The waiting lines (at least one, unless it is the end), and whether the end was among them."""
         lines: list[str] = []
         entry = self._queue.get()
         while entry is not None:
             lines.append(entry)
-            if len(lines) >= _GATHER:
+            if len(lines) >= MAX_GATHER:
                 return lines, False
             try:
                 entry = self._queue.get_nowait()

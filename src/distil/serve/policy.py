@@ -1,4 +1,4 @@
-"""When does the student's answer stand? A pure decision over a confidence; no model and no HTTP. Called by gateway.py."""
+"""Whether the student's answer is used: a pure decision over a confidence. No model and no HTTP."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Policy:
     score: str = "lowest_tenth"
     """Which score the threshold belongs to (confidence.SCORES)."""
     temperature: float | None = None
-    """The temperature that the threshold was calibrated at; None = none was."""
+    """The temperature that the threshold was calibrated at; None = not calibrated."""
 
     @property
-    def asks_student(self) -> bool:
+    def uses_student(self) -> bool:
         """Whether a request goes to the student at all."""
         return self.mode in ("off", "threshold") or (self.mode == "calibrated" and self.threshold is not None)
 
     def before(self, temperature: float) -> Decision | None:
-        """What is decided without the student's answer, or None: ask it."""
+        """The decision that needs no answer of the student, or None."""
         if self.mode == "always":
             return Decision("teacher", "fallback_always")
         if self.mode != "off" and self.threshold is None:
@@ -43,7 +43,7 @@ class Policy:
         return None
 
     def after(self, confidence: float | None) -> Decision:
-        """Whether the student's answer stands; confidence None = it came without log-probabilities."""
+        """Whether the student's answer is used; confidence None = it came without log-probabilities."""
         if self.mode == "off":
             return Decision("student", "fallback_off")
         if confidence is None:

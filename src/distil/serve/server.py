@@ -1,4 +1,4 @@
-"""Runs a gateway's app on a port until it is told to stop. Called by stage.py."""
+"""Runs a gateway's app on a port until it is told to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from distil.errors import UserError
-from distil.serve.app import make_app, require_server
+from distil.serve.app import make_app
 from distil.serve.gateway import Gateway
 
 GRACE_S = 30  # how long answers under way may take once the server is told to stop
@@ -19,9 +19,8 @@ def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], N
     """Blocks until SIGINT or SIGTERM, then finishes what is under way and returns.
 
     Once requests can be answered, calls `on_ready` with `http://HOST:PORT/v1#NAME`, or prints `ready URL` to stdout without one.
-    Raises UserError when the port is taken, the model can't be loaded or the extra `distil[serve]` is missing.
+    Raises UserError when the port is taken or the model can't be loaded.
     """
-    require_server()
     listener = open_port(host, port)
     try:
         asyncio.run(_serve(gateway, listener, on_ready))
@@ -41,8 +40,8 @@ def open_port(host: str, port: int) -> socket.socket:
         if listener is not None:
             listener.close()
         raise UserError(
-            f"Can't listen on {host}:{port} ({error.strerror or error}). Another program may use it; choose another with "
-            "--set serve.port=8001 (0 = any free one)."
+            f"Can't listen on {host}:{port} ({error.strerror or error}). Another program may be using the port; choose "
+            "another with --set serve.port=8001 (0 = any free port)."
         ) from None
     return listener
 

@@ -1,7 +1,4 @@
-"""Stage `serve`: a trained student behind an OpenAI-compatible gateway, or any one local model without fallback.
-
-Called by `distil serve`, by the demo (which serves its teacher so) and by `python -m distil.serve`.
-"""
+"""Stage `serve`: a trained student behind an OpenAI-compatible gateway, or any one local model without fallback."""
 
 from __future__ import annotations
 
@@ -14,12 +11,14 @@ from distil.errors import UserError
 from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
+from distil.serve.app import require_server
 from distil.serve.calibration.record import check, read_calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import make_engine
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
+from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
 
@@ -34,7 +33,7 @@ class ServeResult(Record):
     errors: int
     """Requests that got an error."""
     captured: int
-    """Prompts kept for the next round."""
+    """Prompts captured for the next training round."""
     usd: float
     """What the teacher's answers cost."""
 
@@ -51,14 +50,16 @@ def run(
     teachers: Sequence[TeacherConfig] = (),
     on_ready: Callable[[str], None] | None = None,
 ) -> ServeResult:
-    """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when anything that it needs is missing."""
+    """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing."""
+    require_server()
     gateway = make_gateway(project, section, name=name, teachers=teachers)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
+    metrics = gateway.metrics
     return ServeResult(
-        student=int(gateway.metrics.value("distil_requests_total", answered_by="student")),
-        teacher=int(gateway.metrics.value("distil_requests_total", answered_by="teacher")),
-        errors=int(gateway.metrics.value("distil_errors_total")),
-        captured=gateway.capture.kept if gateway.capture else 0,
+        student=total(metrics.requests, answered_by="student"),
+        teacher=total(metrics.requests, answered_by="teacher"),
+        errors=total(metrics.errors),
+        captured=gateway.capture.written if gateway.capture else 0,
         usd=gateway.teacher.usd if gateway.teacher else 0.0,
     )
 
@@ -66,7 +67,7 @@ def run(
 def make_gateway(
     project: Project, section: ServeConfig, *, name: str, teachers: Sequence[TeacherConfig] = ()
 ) -> Gateway:
-    """The gateway of a student, not started. Raises UserError when the student, a teacher or a fitting calibration is missing."""
+    """The gateway of a student, not started. Raises UserError when student, teacher or a matching calibration is missing."""
     model = project.model(name)
     if section.engine is None and not model.is_dir():
         raise UserError(
@@ -111,10 +112,10 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
         return Policy("threshold", section.threshold, section.score)
     if section.fallback != "calibrated":
         return Policy(section.fallback, None, section.score)
-    found = read_calibration(project, name)
-    check(found, section, name=name, model=model)
-    sys.stderr.write(f"distil serve: {found.promise}\n")
-    return Policy("calibrated", found.threshold, found.score, found.temperature)
+    calibration = read_calibration(project, name)
+    check(calibration, section, name=name, model=model)
+    sys.stderr.write(f"distil serve: {calibration.promise}\n")
+    return Policy("calibrated", calibration.threshold, calibration.score, calibration.temperature)
 
 
 def serve_model(
@@ -131,8 +132,9 @@ def serve_model(
     """Serves one local model (bundled/NAME, a folder or a hub id) without fallback until SIGINT or SIGTERM.
 
     Prints `ready http://HOST:PORT/v1#MODEL_NAME` once it answers, or calls `on_ready` with that URL; port 0 = any free one.
-    `temperature` and `max_tokens` are used where a request names none (OpenAI's own default temperature is 1). Raises UserError.
+    `temperature` and `max_tokens` apply where a request names none (OpenAI's default temperature is 1). Raises UserError.
     """
+    require_server()
     engine = make_engine(ref, batch_size=batch_size, queue=2048)
     gateway = Gateway(model_name, engine, Policy("off"), temperature=temperature, max_tokens=max_tokens)
     serve(gateway, host=host, port=port, on_ready=on_ready)

@@ -1,6 +1,6 @@
-"""OpenAI's chat wire format, server side: a request body becomes an Asked, an answer a body or a stream, a fault an error.
+"""OpenAI's chat wire format, server side: a body becomes a ChatRequest, a ChatReply becomes a body or a stream.
 
-Pure functions, no HTTP and no model. Called by app.py.
+Pure functions, no HTTP and no model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,7 +19,9 @@ from distil.errors import DistilError
 from distil.records import Message, Sampling, Usage
 from distil.runs.jsonl import describe
 
-MAX_TOP_LOGPROBS = 20
+JsonObject: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
 _UNSUPPORTED = {"n": 1, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}}
 _PIECE = re.compile(r"\S+\s*|\s+")
 
@@ -32,17 +34,17 @@ class BadRequest(DistilError):
         self.param, self.code, self.status = param, code, status
         self.retry_after_s: int | None = None
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> JsonObject:
         """The JSON body of the reply."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
 class Overloaded(BadRequest):
-    """Too many requests wait already."""
+    """Too many requests are waiting already."""
 
     def __init__(self, waiting: int) -> None:
-        super().__init__(f"{waiting} requests are waiting already; ask again shortly.", code="overloaded", status=503)
+        super().__init__(f"{waiting} requests are already waiting; try again shortly.", code="overloaded", status=503)
         self.retry_after_s = 1
 
 
@@ -60,37 +62,35 @@ class ChatRequest:
     model: str
     messages: list[Message]
     sampling: Sampling
-    """As the client asked; temperature and max_tokens have the gateway's defaults where it did not."""
-    tools: list[dict[str, Any]] | None = None
-    response_format: dict[str, Any] | None = None
+    """What the client named; temperature and max_tokens have the gateway's defaults where it named none."""
+    tools: list[JsonObject] | None = None
+    response_format: JsonObject | None = None
     stream: bool = False
     include_usage: bool = False
     """Whether a stream ends with a chunk that holds the usage."""
     logprobs: bool = False
-    explicit_temperature: bool = False
-    """The client named a temperature."""
-    body: dict[str, Any] = field(default_factory=dict)
-    """The request as it came, for servers behind."""
+    body: JsonObject = field(default_factory=dict)
+    """The request as it came, for an upstream server."""
 
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What an engine said."""
+    """A model's answer."""
 
     text: str
     finish_reason: str
     usage: Usage
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[JsonObject] | None = None
     token_logprobs: list[float] = field(default_factory=list)
-    """Natural log-probability per token, untempered; empty where the engine does not say."""
+    """Natural log-probability per token at temperature 1; empty where the model gives none."""
     token_entropies: list[float] = field(default_factory=list)
-    """Nats per token; empty where the engine does not say."""
-    logprobs: list[dict[str, Any]] | None = None
+    """Nats per token; empty where the model gives none."""
+    logprobs: list[JsonObject] | None = None
     """OpenAI's `logprobs.content`, where the client asked for it."""
 
 
-def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: float, max_tokens: int) -> ChatRequest:
-    """Reads and checks a request body. Raises BadRequest that names the parameter."""
+def parse_request(raw: bytes, *, served: str, temperature: float, max_tokens: int) -> ChatRequest:
+    """Reads and checks a request to the model `served`. Raises BadRequest that names the parameter."""
     try:
         body = json.loads(raw)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -100,17 +100,12 @@ def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: flo
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("You must provide a model parameter.", param="model")
-    if model not in known_models:
-        known = ", ".join(known_models)
-        raise BadRequest(
-            f"The model {model!r} does not exist here. Served: {known}.",
-            param="model",
-            code="model_not_found",
-            status=404,
-        )
-    for name, only in _UNSUPPORTED.items():
-        if body.get(name) not in (None, only, False if only == 0 else only):
-            raise BadRequest(f"{name} = {body[name]!r} is not supported, only {only!r}.", param=name)
+    if model != served:
+        message = f"The model {model!r} does not exist here. Served: {served}."
+        raise BadRequest(message, param="model", code="model_not_found", status=404)
+    for name, neutral in _UNSUPPORTED.items():
+        if body.get(name) not in (None, neutral, False if neutral == 0 else neutral):
+            raise BadRequest(f"{name} = {body[name]!r} is not supported, only {neutral!r}.", param=name)
     return ChatRequest(
         model=model,
         messages=_messages(body.get("messages")),
@@ -120,16 +115,15 @@ def parse_request(raw: bytes, *, known_models: tuple[str, ...], temperature: flo
         stream=bool(_typed(body, "stream", bool)),
         include_usage=bool((_typed(body, "stream_options", dict) or {}).get("include_usage")),
         logprobs=bool(_typed(body, "logprobs", bool)),
-        explicit_temperature=body.get("temperature") is not None,
         body=body,
     )
 
 
-def _messages(found: Any) -> list[Message]:
-    if not isinstance(found, list) or not found:
+def _messages(turns: object) -> list[Message]:
+    if not isinstance(turns, list) or not turns:
         raise BadRequest("messages must be a list with at least one message.", param="messages")
     messages = []
-    for index, turn in enumerate(found):
+    for index, turn in enumerate(turns):
         try:
             messages.append(Message.model_validate(turn))
         except ValidationError as error:
@@ -139,82 +133,74 @@ def _messages(found: Any) -> list[Message]:
     return messages
 
 
-def _sampling(body: Mapping[str, Any], temperature: float, max_tokens: int) -> Sampling:
+def _sampling(body: JsonObject, temperature: float, max_tokens: int) -> Sampling:
     stop = body.get("stop")
-    limits = [body[name] for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None]
     fields = {
-        "temperature": body.get("temperature", temperature),
-        "top_p": body.get("top_p", 1.0),
-        "max_tokens": limits[0] if limits else max_tokens,
+        "temperature": body.get("temperature"),
+        "top_p": body.get("top_p"),
+        "max_tokens": body.get("max_tokens")
+        if body.get("max_completion_tokens") is None
+        else body["max_completion_tokens"],
         "stop": [stop] if isinstance(stop, str) else stop or None,
         "seed": body.get("seed"),
         "top_logprobs": body.get("top_logprobs"),
     }
     if fields["top_logprobs"] is not None and not body.get("logprobs"):
         raise BadRequest("top_logprobs needs logprobs: true.", param="top_logprobs")
+    named = {name: value for name, value in fields.items() if value is not None}
     try:
-        given = {name: value for name, value in fields.items() if value is not None}
-        return Sampling.model_validate(given | {"temperature": given.get("temperature", temperature)})
+        return Sampling.model_validate({"temperature": temperature, "top_p": 1.0, "max_tokens": max_tokens} | named)
     except ValidationError as error:
-        param = str(error.errors()[0]["loc"][0])
-        raise BadRequest(f"{describe(error)}.", param=param) from None
+        raise BadRequest(f"{describe(error)}.", param=str(error.errors()[0]["loc"][0])) from None
 
 
-def _typed(body: Mapping[str, Any], name: str, kind: type) -> Any:
+def _typed(body: JsonObject, name: str, kind: type[T]) -> T | None:
     value = body.get(name)
     if value is not None and not isinstance(value, kind):
         raise BadRequest(f"{name} is a JSON {type(value).__name__}, expected {kind.__name__}.", param=name)
     return value or None
 
 
-def new_id() -> str:
-    """An id as OpenAI's completions have."""
-    return f"chatcmpl-{uuid.uuid4().hex}"
-
-
-def completion(asked: ChatRequest, answered: ChatReply, fingerprint: str) -> dict[str, Any]:
+def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:
     """The body of a reply that is not streamed."""
-    message: dict[str, Any] = {"role": "assistant", "content": answered.text or None, "refusal": None}
-    if answered.tool_calls:
-        message["tool_calls"] = answered.tool_calls
-    elif answered.text == "":
-        message["content"] = ""
+    message: JsonObject = {"role": "assistant", "content": reply.text, "refusal": None}
+    if reply.tool_calls:
+        message |= {"content": reply.text or None, "tool_calls": reply.tool_calls}
     choice = {
         "index": 0,
         "message": message,
-        "logprobs": {"content": answered.logprobs, "refusal": None} if asked.logprobs else None,
-        "finish_reason": answered.finish_reason,
+        "logprobs": {"content": reply.logprobs, "refusal": None} if request.logprobs else None,
+        "finish_reason": reply.finish_reason,
     }
-    head = _head(new_id(), "chat.completion", asked, fingerprint)
-    return head | {"choices": [choice], "usage": usage_body(answered.usage)}
+    return _head("chat.completion", request, fingerprint) | {"choices": [choice], "usage": _usage(reply.usage)}
 
 
-def stream(asked: ChatRequest, answered: ChatReply, fingerprint: str) -> Iterator[bytes]:
+def stream(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator[bytes]:
     """A finished answer as server-sent events, word by word, with `[DONE]` at the end."""
-    head = _head(new_id(), "chat.completion.chunk", asked, fingerprint)
+    head = _head("chat.completion.chunk", request, fingerprint)
 
-    def event(delta: dict[str, Any], finish: str | None = None, logprobs: Any = None) -> bytes:
+    def event(delta: JsonObject, finish: str | None = None, logprobs: JsonObject | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-        return sse(head | {"choices": [choice]} | ({"usage": None} if asked.include_usage else {}))
+        return sse(head | {"choices": [choice]} | ({"usage": None} if request.include_usage else {}))
 
     yield event({"role": "assistant", "content": ""})
-    for piece in _PIECE.findall(answered.text):
+    for piece in _PIECE.findall(reply.text):
         yield event({"content": piece})
-    if answered.tool_calls:
-        yield event({"tool_calls": [{"index": i} | call for i, call in enumerate(answered.tool_calls)]})
-    logprobs = {"content": answered.logprobs, "refusal": None} if asked.logprobs and answered.logprobs else None
-    yield event({}, answered.finish_reason, logprobs)
-    if asked.include_usage:
-        yield sse(head | {"choices": [], "usage": usage_body(answered.usage)})
+    if reply.tool_calls:
+        yield event({"tool_calls": [{"index": i} | call for i, call in enumerate(reply.tool_calls)]})
+    logprobs = {"content": reply.logprobs, "refusal": None} if request.logprobs and reply.logprobs else None
+    yield event({}, reply.finish_reason, logprobs)
+    if request.include_usage:
+        yield sse(head | {"choices": [], "usage": _usage(reply.usage)})
     yield b"data: [DONE]\n\n"
 
 
-def sse(value: Mapping[str, Any]) -> bytes:
+def sse(value: Mapping[str, object]) -> bytes:
     """One server-sent event."""
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def usage_body(usage: Usage) -> dict[str, Any]:
+def _usage(usage: Usage) -> JsonObject:
     """Token counts in OpenAI's shape."""
     return {
         "prompt_tokens": usage.input_tokens,
@@ -225,11 +211,11 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _head(id_: str, kind: str, asked: ChatRequest, fingerprint: str) -> dict[str, Any]:
+def _head(kind: str, request: ChatRequest, fingerprint: str) -> JsonObject:
     return {
-        "id": id_,
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": kind,
         "created": int(time.time()),
-        "model": asked.model,
+        "model": request.model,
         "system_fingerprint": fingerprint,
     }

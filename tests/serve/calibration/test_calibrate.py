@@ -97,7 +97,7 @@ def test_too_few_labels_serve_nothing_and_say_how_many_are_missing(tmp_path: Pat
     with StudentServer() as student, OpenAIServer(key=None) as teacher:
         found = calibrate.run(project, section_for(student), name="s")
         gateway = make_gateway(project, section_for(student), name="s", teachers=[teacher_of(teacher)])
-        assert not gateway.policy.asks_student
+        assert not gateway.policy.uses_student
     assert found.threshold is None and found.coverage == 0.0
     assert found.labels_missing == 9  # 29 answers without a failure prove 10%
     assert "About 9 more labeled prompts are missing" in found.promise

@@ -1,7 +1,7 @@
-"""`distil calibrate`: asks the student the validation prompts, finds the fallback threshold, and writes down what it promises.
+"""`distil calibrate`: the student answers the validation prompts, and a fallback threshold with its guarantee comes out.
 
 Split discipline: the grid of thresholds comes from scores on the test prompts (without their labels), the labels from the
-validation prompts, and the test prompts' labels are only reported on at the end. Nothing is paid for. Called by the command line.
+validation prompts, and the test prompts' labels are only reported on at the end. Nothing is paid for.
 """
 
 from __future__ import annotations
@@ -17,25 +17,29 @@ from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import StageRun, now, stage_run
-from distil.serve.calibration.acceptance import Similarity, bad_answers, choose_rule
+from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
-from distil.serve.calibration.learn_then_test import fixed_sequence, make_grid, start_coverage
+from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
 from distil.serve.calibration.record import FILE, Calibration, HeldOutCheck, promise_of
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, make_engine
 from distil.serve.wire import ChatReply, ChatRequest
 
 TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
-CONCURRENT = 256
-GRID_PROMPTS_LEAST = 20
+CONCURRENCY = 256
+MIN_GRID_PROMPTS = 20
 
 
 class Scored(NamedTuple):
-    """What the student said to labeled prompts."""
+    """Prompts with their reference answers, the student's answers and its confidence in each."""
 
     examples: list[Example]
     answers: list[ChatReply]
     scores: list[float]
+
+    def bad(self, rule: Rule, similarity: Similarity | None) -> list[bool]:
+        """Per answer whether it misses the goal. Raises UserError."""
+        return bad_answers(rule, [a.text for a in self.answers], [e.answer for e in self.examples], similarity)
 
 
 def run(project: Project, section: ServeConfig, *, name: str, similarity: Similarity | None = None) -> Calibration:
@@ -57,64 +61,46 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
         engine = make_engine(
             str(model),
             batch_size=section.batch_size,
-            queue=max(section.queue, CONCURRENT),
+            queue=max(section.queue, CONCURRENCY),
             engine=section.engine,
             key_env=section.engine_key_env,
         )
-        answers = asyncio.run(ask_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
+        answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
         scores = _scores(answers, section.score)
-        cut = len(labeled)
-        found = decide(
-            Scored(labeled, answers[:cut], scores[:cut]),
-            Scored(unlabeled, answers[cut:], scores[cut:]),
+        split = len(labeled)
+        calibration = _calibrate(
+            Scored(labeled, answers[:split], scores[:split]),
+            Scored(unlabeled, answers[split:], scores[split:]),
             section,
             name=name,
             identity=engine.identity,
             similarity=similarity,
         )
-        write_json(stage.folder / FILE, found.model_dump(mode="json"))
+        write_json(stage.folder / FILE, calibration.model_dump(mode="json"))
         stage.wrote(stage.folder / FILE)
         predictions = stage.folder / "predictions.jsonl"
         stage.wrote(predictions, write_records(predictions, _predictions([*labeled, *unlabeled], answers, name)))
-        stage.notes.update(promise=found.promise, coverage=found.coverage, threshold=found.threshold)
-    return found
+        notes = {"promise": calibration.promise, "coverage": calibration.coverage, "threshold": calibration.threshold}
+        stage.notes.update(notes)
+    return calibration
 
 
-def decide(
+def _calibrate(
     labeled: Scored,
-    other: Scored,
+    held_out: Scored,
     section: ServeConfig,
     *,
     name: str,
     identity: str,
     similarity: Similarity | None,
 ) -> Calibration:
-    """The threshold and its promise, from answers and scores.
-
-    With too few test prompts a quarter of the labeled ones makes the grid instead of being tested on.
-    """
-    targets = [e.answer for e in labeled.examples]
-    rule = choose_rule(targets, section.goal)
-    scores, grid_scores = list(labeled.scores), list(other.scores)
-    bad = bad_answers(rule, [a.text for a in labeled.answers], targets, similarity)
-    if (
-        len(grid_scores) < GRID_PROMPTS_LEAST
-    ):  # every fourth labeled prompt, by its id, gives its score and not its label
-        aside = {i for i, e in enumerate(labeled.examples) if int(content_id("grid", e.prompt_id)[-2:], 16) % 4 == 0}
-        grid_scores += [scores[i] for i in sorted(aside)]
-        scores = [v for i, v in enumerate(scores) if i not in aside]
-        bad = [v for i, v in enumerate(bad) if i not in aside]
-    delta = 1 - section.confidence
-    start = start_coverage(len(scores), section.risk, delta)
-    grid = make_grid(grid_scores, start)
-    outcome = fixed_sequence(scores, bad, grid, risk=section.risk, delta=delta)
+    """The record of a calibration, from answers and scores."""
+    risk, level = section.risk, section.confidence
+    rule = choose_rule([e.answer for e in labeled.examples], section.goal)
+    bad = labeled.bad(rule, similarity)
+    outcome, labels, start = walk_thresholds(labeled, bad, held_out.scores, risk=risk, delta=1 - level)
     promise, missing = promise_of(
-        outcome,
-        labels=len(scores),
-        start=start,
-        risk=section.risk,
-        confidence=section.confidence,
-        bad_means=rule.sentence(),
+        outcome, labels=labels, start=start, risk=risk, confidence=level, bad_means=rule.sentence()
     )
     return Calibration(
         student=name,
@@ -122,71 +108,87 @@ def decide(
         engine=section.engine,
         score=section.score,
         temperature=TEMPERATURE,
-        risk=section.risk,
-        confidence=section.confidence,
+        risk=risk,
+        confidence=level,
         goal=rule.goal,
         compared=rule.sentence(),
         threshold=outcome.threshold,
-        labels=len(scores),
+        labels=labels,
         served=outcome.served,
         bad=outcome.bad,
         p_value=outcome.p_value,
-        coverage=outcome.served / len(scores) if outcome.threshold is not None and scores else 0.0,
+        coverage=outcome.served / labels if outcome.threshold is not None and labels else 0.0,
         labels_missing=missing,
-        test=_held_out(other, outcome.threshold, section, similarity),
+        test=_check_held_out(held_out, outcome.threshold, section.goal, similarity),
         promise=promise,
         created=now(),
     )
 
 
-async def ask_all(engine: Engine, examples: Sequence[Example], max_tokens: int) -> list[ChatReply]:
-    """The engine's greedy answers, asked the way that the gateway asks. Raises BadRequest when one can't be answered."""
+def walk_thresholds(
+    labeled: Scored, bad: Sequence[bool], grid_scores: Sequence[float], *, risk: float, delta: float
+) -> tuple[Certified, int, float]:
+    """(the outcome, the number of labels tested on, the coverage of the strictest threshold).
+
+    With too few scores for a grid a quarter of the labeled prompts is added to the grid instead of being tested on.
+    """
+    scores = labeled.scores
+    if len(grid_scores) < MIN_GRID_PROMPTS:
+        # every fourth labeled prompt, by its id, contributes its score and not its label
+        for_grid = [int(content_id("grid", e.prompt_id)[-2:], 16) % 4 == 0 for e in labeled.examples]
+        grid_scores = [*grid_scores, *(score for score, aside in zip(scores, for_grid, strict=True) if aside)]
+        scores = [score for score, aside in zip(scores, for_grid, strict=True) if not aside]
+        bad = [is_bad for is_bad, aside in zip(bad, for_grid, strict=True) if not aside]
+    start = start_coverage(len(scores), risk, delta)
+    outcome = fixed_sequence(scores, bad, make_grid(grid_scores, start), risk=risk, delta=delta)
+    return outcome, len(scores), start
+
+
+async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: int) -> list[ChatReply]:
+    """The engine's greedy answers to requests such as the gateway sends. Raises BadRequest when one can't be answered."""
     sampling = Sampling(temperature=TEMPERATURE, max_tokens=max_tokens)
-    room = asyncio.Semaphore(CONCURRENT)
+    slots = asyncio.Semaphore(CONCURRENCY)
     await engine.start()
     try:
         with bar("calibrate", total=len(examples), unit="prompts") as progress:
 
-            async def ask(example: Example) -> ChatReply:
+            async def answer(example: Example) -> ChatReply:
                 messages = example.prompt_messages
                 body = {"messages": [m.to_wire() for m in messages]}
-                asked = ChatRequest(
-                    "student", messages, sampling, tools=example.tools, explicit_temperature=True, body=body
-                )
-                async with room:
-                    answered = await engine.answer(asked)
+                request = ChatRequest("student", messages, sampling, tools=example.tools, body=body)
+                async with slots:
+                    reply = await engine.answer(request)
                 progress.advance()
-                return answered
+                return reply
 
-            return list(await asyncio.gather(*(ask(e) for e in examples)))
+            return list(await asyncio.gather(*(answer(e) for e in examples)))
     finally:
         await engine.stop()
 
 
 def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
-    found = [confidence(a, score) for a in answers]
-    if any(value is None for value in found):
+    scores = [value for value in (confidence(a, score) for a in answers) if value is not None]
+    if len(scores) < len(answers):
         raise UserError(
             f"The engine gives no {'entropies' if score == 'entropy' else 'log-probabilities'}, so there is no confidence to "
             "calibrate. Use a server that supports `logprobs` (vLLM, SGLang, llama.cpp), another serve.score, or set "
             "serve.engine to null."
         )
-    return [float(value) for value in found if value is not None]
+    return scores
 
 
-def _held_out(
-    other: Scored, threshold: float | None, section: ServeConfig, similarity: Similarity | None
+def _check_held_out(
+    held_out: Scored, threshold: float | None, goal: float | None, similarity: Similarity | None
 ) -> HeldOutCheck | None:
-    if threshold is None or not other.examples:
+    if threshold is None or not held_out.examples:
         return None
-    targets = [e.answer for e in other.examples]
-    bad = bad_answers(choose_rule(targets, section.goal), [a.text for a in other.answers], targets, similarity)
-    served = [b for s, b in zip(other.scores, bad, strict=True) if s >= threshold]
-    return HeldOutCheck(prompts=len(targets), served=len(served), bad=sum(served))
+    bad = held_out.bad(choose_rule([e.answer for e in held_out.examples], goal), similarity)
+    served = [is_bad for score, is_bad in zip(held_out.scores, bad, strict=True) if score >= threshold]
+    return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served))
 
 
-def _examples(project: Project, stage: StageRun, side: str) -> list[Example]:
-    path = project.split(side)
+def _examples(project: Project, stage: StageRun, split: str) -> list[Example]:
+    path = project.split(split)
     if not path.exists():
         raise UserError(f"{project.relative(path)} is not there yet. Run `distil curate` first.")
     return list(read_examples(stage.reads(path)))

@@ -1,1 +1,1 @@
-"""What runs a student: in this process, or a server in front of it. Start at base.py."""
+"""What runs a student: this process, or a server in front of it. Start at base.py."""
