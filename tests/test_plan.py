@@ -103,7 +103,7 @@ def test_a_local_teacher_s_folder_starts_at_the_project(tmp_path: Path) -> None:
     project = project_with(tmp_path, 10)
     folder_in(tmp_path, "mine")
     forecast = make(project, config(teachers=[{"model": "local/mine"}]), LAPTOP)
-    assert forecast.method == "logits" and "licence" in forecast.terms[0]
+    assert forecast.method == "logits" and "license" in forecast.terms[0]
 
 
 def test_a_student_s_folder_starts_at_the_project(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
 from distil.collect.forecast import forecasts
 from distil.collect.ledger_view import LedgerView
-from distil.collect.questions import plan_asks, tier_of
-from distil.collect.terms import terms_of_all
+from distil.collect.notices import terms_of_all
+from distil.collect.questions import plan_questions, tier_of
 from distil.config import Config
 from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
 from distil.errors import DistilError
@@ -146,7 +146,7 @@ def _collecting(
             advice.append(str(error).strip())
             return None, spent, *guess
         book = LedgerView(ledger, teachers, project.root)
-        found = forecasts(teachers, tiers, lambda: plan_asks(project, teachers, section.samples), book)
+        found = forecasts(teachers, tiers, lambda: plan_questions(project, teachers, section.samples), book)
     usd = spent + sum(one.usd for one in found)
     if section.budget_usd is not None and usd > section.budget_usd:
         advice.append(

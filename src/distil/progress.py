@@ -74,11 +74,11 @@ class _PlainBar(Bar):
     def _draw(self) -> None:
         if time.monotonic() - self._last >= PLAIN_INTERVAL_S:
             self._last = time.monotonic()
-            _say(self.line())
+            say(self.line())
 
     def _close(self) -> None:
         if time.monotonic() - self._start >= 2:
-            _say(self.line())
+            say(self.line())
 
 
 class _LiveBar(Bar):
@@ -154,6 +154,7 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """One line for a person, on stderr."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

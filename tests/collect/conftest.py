@@ -18,6 +18,12 @@ from tests.wire.openai import OpenAIServer
 PRICE = Price(input=1.0, output=4.0, batch_factor=0.5, flex_factor=0.5)
 
 
+@pytest.fixture(autouse=True)
+def fast_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are looked at every 10 ms instead of every 5 s."""
+    monkeypatch.setattr("distil.calls.batch.run.FIRST_POLL_S", 0.01)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """Twelve prompts: question 0 .. question 11."""

@@ -29,7 +29,7 @@ def test_the_note_grows_with_what_is_known() -> None:
     assert display.note(stats).startswith("1 failed, 5 from the ledger, 500 tokens, $2.00")
     assert display.note(stats).endswith("at once (limit 200, 8.2/s)")
     stats.held_by_cap = 12
-    assert display.note(stats).endswith(", 12 wait for the dollar cap")
+    assert display.note(stats).endswith(", 12 waiting for the dollar cap")
 
 
 def test_the_time_left_is_that_of_the_answers_that_are_still_to_come() -> None:

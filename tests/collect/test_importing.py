@@ -129,8 +129,8 @@ def test_what_was_left_out_is_said_and_how_much_of_the_project_is_answered(proje
         {"request": asked(2), "response": replied(2, "gpt-3.5-turbo")},
     )
     first, others, unusable = import_logs(project, teacher(), [path]).lines()
-    assert "1 taken in at no cost" in first and "they answer 1 of 12 prompts" in first
-    assert "other models: 1" in others and "--any-model" in others
+    assert "1 imported at no cost" in first and "they answer 1 of 12 prompts" in first
+    assert "because of their model: 1" in others and "--any-model" in others
     assert "line 2: the reply is an error" in unusable
 
 
@@ -138,7 +138,7 @@ def test_a_log_that_answers_no_prompt_of_the_project_stops_before_everything_is_
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     path = log(project.root, {"request": asked(99), "response": replied(99)})
-    with pytest.raises(UserError, match=r"None of the 1 replies .* 12 prompts .*--set\s+prompts\.path="):
+    with pytest.raises(UserError, match=r"None of the 1 replies .* 12 prompts.*--set\s+prompts\.path="):
         import_logs(project, teacher(), [path])
 
 

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from distil.collect.ordered_writer import OrderedWriter
 from distil.collect.questions import Failure
-from distil.collect.terms import terms_of, terms_of_all
-from distil.errors import UserError
 from distil.runs.jsonl import read_records
 
 
@@ -37,17 +35,3 @@ def test_whatever_the_order_of_arrival_the_last_of_each_place_stands_in_order(
 
 def _read(path: Path) -> list[Failure]:
     return list(read_records(path, Failure))
-
-
-def test_terms_are_named_once_per_vendor_and_not_for_what_is_bundled() -> None:
-    lines = terms_of_all(
-        ["openai/gpt-4o-mini", "openai/gpt-5", "together/llama", "http://127.0.0.1:1/v1#m", "bundled/teacher"]
-    )
-    assert len(lines) == 2 and lines[0].startswith("OpenAI:") and "licence" in lines[1]
-    assert "copy read" in lines[0] and "copy read" not in lines[1], (
-        "nobody has read the card of a model that is not known"
-    )
-    assert "the model that gave them" in str(terms_of("recorded/x.jsonl")) and "licence" in str(terms_of("local/Llama"))
-    assert terms_of("bundled/teacher") is None and "https://" in str(terms_of("anthropic/claude-haiku-4-5"))
-    with pytest.raises(UserError):
-        terms_of("nobody/knows")

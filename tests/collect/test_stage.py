@@ -197,7 +197,7 @@ def test_ctrl_c_keeps_everything_and_the_next_run_goes_on(
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press, daemon=True).start()
-    with pytest.raises(Interrupted, match="same command goes on") as caught:
+    with pytest.raises(Interrupted, match="same command again") as caught:
         stage.run(project, FREE, [teacher(limits={"concurrency": 2})])
     assert caught.value.exit_code == 130
     had = len(texts(project))
@@ -238,7 +238,7 @@ def test_settings_that_a_model_refuses_are_left_out_aloud(
 ) -> None:
     stage.run(project, FREE, [teacher("openai/gpt-5-mini")])
     said = capsys.readouterr()
-    assert "openai/gpt-5-mini takes no temperature" in said.err
+    assert "openai/gpt-5-mini does not accept temperature" in said.err
     assert "OpenAI: its services agreement" in said.err and said.out == ""
 
 
@@ -290,7 +290,7 @@ def test_a_server_that_is_not_there_is_told_in_seconds_and_answers_in_hand_need_
 def test_bad_input_is_one_paragraph(project: Project, teacher: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No teacher is configured"):
         stage.run(project, FREE, [])
-    with pytest.raises(UserError, match="stands twice"):
+    with pytest.raises(UserError, match="is listed twice"):
         stage.run(project, FREE, [teacher(), teacher()])
     with pytest.raises(UserError, match="distil prompts load"):
         stage.run(Project(tmp_path / "empty"), FREE, [teacher()])

@@ -31,7 +31,7 @@ def texts(project: Project) -> list[str]:
 def test_a_batch_collects_everything_at_half_price_and_live_finds_it_paid(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
-    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    result = stage.run(project, BATCH, [teacher()])
     assert (result.answers, result.new, result.failed) == (12, 12, 0)
     assert texts(project) == [f"An answer to: question {n}" for n in range(12)]
     with Ledger(project.ledger) as ledger:
@@ -44,9 +44,9 @@ def test_what_was_asked_live_is_not_bought_again_in_a_batch(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     stage.run(project, LIVE, [teacher()], limit=5)
-    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).new == 7
+    assert stage.run(project, BATCH, [teacher()]).new == 7
     assert len(server.answered) == 12
-    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).new == 0 and len(server.posts("/batches")) == 1
+    assert stage.run(project, BATCH, [teacher()]).new == 0 and len(server.posts("/batches")) == 1
 
 
 def test_a_batch_that_was_left_open_is_fetched_by_a_live_run_before_it_asks(
@@ -55,11 +55,11 @@ def test_a_batch_that_was_left_open_is_fetched_by_a_live_run_before_it_asks(
     server.desk.looks_until_done = 1
     server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
     with pytest.raises(UserError):  # the batch was created, and then the run died
-        stage.run(project, BATCH, [teacher()], poll_s=0.01, limit=8)
+        stage.run(project, BATCH, [teacher()], limit=8)
     server.trouble_for = None
-    with pytest.raises(UserError, match="no teacher any more"):
+    with pytest.raises(UserError, match="no longer configured as a teacher"):
         stage.run(project, LIVE, [teacher("openai/gpt-5-mini")])
-    result = stage.run(project, LIVE, [teacher()], poll_s=0.01)
+    result = stage.run(project, LIVE, [teacher()])
     assert result.answers == 12 and len(server.answered) == 12
     assert len(server.posts("/chat/completions")) == 4
 
@@ -68,12 +68,12 @@ def test_rows_that_fail_in_every_batch_are_listed_and_never_asked_live(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     server.desk.fail.add("question 7")
-    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    result = stage.run(project, BATCH, [teacher()])
     assert (result.answers, result.failed) == (11, 1) and not server.posts("/chat/completions")
     (failure,) = read_records(project.failures, Failure)
     assert failure.kind == "batch" and "500" in failure.why
     server.desk.fail.clear()
-    assert stage.run(project, BATCH, [teacher()], only="failed", poll_s=0.01).answers == 12
+    assert stage.run(project, BATCH, [teacher()], only="failed").answers == 12
 
 
 def test_an_empty_answer_in_a_batch_is_bought_once_more_in_a_batch(
@@ -86,7 +86,7 @@ def test_an_empty_answer_in_a_batch_is_bought_once_more_in_a_batch(
         return "" if said[-1] == "question 5" and said.count("question 5") == 1 else "yes"
 
     server.answer = sometimes
-    result = stage.run(project, BATCH, [teacher()], poll_s=0.01)
+    result = stage.run(project, BATCH, [teacher()])
     assert result.answers == 12 and len(server.posts("/batches")) == 2 and not server.posts("/chat/completions")
 
 
@@ -94,19 +94,19 @@ def test_the_budget_holds_for_batches_and_what_was_bought_stands_in_the_file(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     with pytest.raises(BudgetReached):
-        stage.run(project, CollectConfig(batch=True, budget_usd=0.0003), [teacher()], poll_s=0.01)
+        stage.run(project, CollectConfig(batch=True, budget_usd=0.0003), [teacher()])
     had = len(texts(project))
     assert 0 < had < 12
     with Ledger(project.ledger) as ledger:
         assert ledger.spent() <= 0.0003
-    assert stage.run(project, BATCH, [teacher()], poll_s=0.01).answers == 12 and len(server.answered) == 12
+    assert stage.run(project, BATCH, [teacher()]).answers == 12 and len(server.answered) == 12
 
 
 def test_an_ensemble_can_mix_a_batch_of_one_vendor_with_another(
     project: Project, server: OpenAIServer, claude: AnthropicServer, teacher: Make
 ) -> None:
     other = teacher("anthropic/claude-haiku-4-5", base_urls=[claude.url])
-    result = stage.run(project, BATCH, [teacher(), other], poll_s=0.01)
+    result = stage.run(project, BATCH, [teacher(), other])
     assert result.answers == 24 and len(claude.batches) == 1 and len(server.desk.batches) == 1
     assert stage.run(project, LIVE, [teacher(), other]).new == 0
 
@@ -149,7 +149,7 @@ def test_anthropic_is_collected_live_too(project: Project, claude: AnthropicServ
 def test_a_cap_that_cuts_batches_is_said_before_anybody_waits_a_day(
     project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stage.run(project, BATCH.model_copy(update={"budget_usd": 0.0008}), [teacher()], poll_s=0.01)
+    stage.run(project, BATCH.model_copy(update={"budget_usd": 0.0008}), [teacher()])
     said = capsys.readouterr().err
     assert said.count("requests fit into a batch now") == 1 and "A higher collect.budget_usd" in said
     assert len(server.desk.batches) > 1
@@ -158,6 +158,6 @@ def test_a_cap_that_cuts_batches_is_said_before_anybody_waits_a_day(
 def test_a_forecast_tells_what_lies_in_a_batch_already(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
     with pytest.raises(UserError):  # the batch was created, and then the run died
-        stage.run(project, BATCH, [teacher()], poll_s=0.01, limit=8)
+        stage.run(project, BATCH, [teacher()], limit=8)
     result = stage.run(project, BATCH, [teacher()], dry_run=True)
-    assert "12 of 12 to ask (batch; 8 of them lie in a batch already)" in dict(result.rows())["openai/gpt-4o-mini"]
+    assert "12 of 12 to ask (batch; 8 of them are in a batch already)" in dict(result.rows())["openai/gpt-4o-mini"]

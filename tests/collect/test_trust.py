@@ -68,7 +68,7 @@ def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
     with Ledger(project.ledger) as ledger:
         ledger.prune()
     project.answers.unlink()
-    with pytest.raises(WorkFailed, match=r"none to 12 more.*pruned from the ledger"):
+    with pytest.raises(WorkFailed, match=r"does not have the other 12.*pruned from the ledger"):
         stage.run(project, FREE, [teacher()], rebuild=True)
     result = stage.run(project, FREE, [teacher()])
     assert (result.answers, result.failed, result.new) == (7, 5, 7) and len(server.answered) == 12
@@ -125,7 +125,7 @@ def test_the_first_ctrl_c_lets_paid_answers_come_home(
 ) -> None:
     server.delay_s = 0.3
     when_it_answered(server, 1, number)
-    with pytest.raises(Interrupted, match="same command goes on"):
+    with pytest.raises(Interrupted, match="same command again"):
         stage.run(project, FREE, [teacher()])
     assert 0 < len(texts(project)) == len(server.answered) < 12
     result = stage.run(project, FREE, [teacher()])
@@ -138,7 +138,7 @@ def test_the_second_ctrl_c_stops_at_once_and_says_what_may_be_paid_twice(
     server.delay_s = 0.2
     server.trouble_for = lambda seen: Trouble(delay_s=20, after=True) if b"question 5" in seen.raw else None
     when_it_answered(server, 4, signal.SIGINT, signal.SIGINT)
-    with pytest.raises(Interrupted, match="same command goes on"):
+    with pytest.raises(Interrupted, match="same command again"):
         stage.run(project, FREE, [teacher()])
     with Ledger(project.ledger) as ledger:
         assert ledger.uncertain("collect").requests >= 1
@@ -177,7 +177,7 @@ def test_a_forecast_over_the_cap_says_what_to_set(project: Project, teacher: Mak
     assert "--set collect.budget_usd=" in dict(low.rows())["over the cap"]
     pair = stage.run(project, CollectConfig(budget_usd=9), [teacher(), teacher("openai/gpt-5-mini")], dry_run=True)
     rows = dict(pair.rows())
-    assert rows["in all"].startswith("about $") and rows["spent so far"] == "$0; the cap is $9.00"
+    assert rows["total"].startswith("about $") and rows["spent so far"] == "$0; the cap is $9.00"
     assert "over the cap" not in rows
 
 

@@ -32,6 +32,8 @@ from distil.calls.stats import Stats
 from distil.errors import DistilError, Interrupted, UserError, did_you_mean
 from distil.records import Call
 
+STOPPED = "Stopped. Every answer that came in is kept; run the same command again to continue."
+
 
 class Client:
     """One per run. `budget_usd` caps what is ever paid, in this ledger, for the purposes that this client asks for.
@@ -171,7 +173,7 @@ class Client:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _interrupted(self) -> int:
-        self.stop(Interrupted("Stopped. Every answer that came is kept; the same command goes on from here."))
+        self.stop(Interrupted(STOPPED))
         return self.stats.in_flight
 
     def _teacher(self, model: str) -> ModelSession:

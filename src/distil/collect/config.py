@@ -13,23 +13,23 @@ Service = Literal["standard", "flex", "batch", "cheapest"]
 
 
 class CollectConfig(Section):
-    """Asking the teachers."""
+    """How the teachers' answers are bought."""
 
     samples: int = Field(default=1, ge=1)
     """Answers per prompt and teacher."""
     budget_usd: float | None = Field(default=50.0, ge=0)
-    """Most dollars that this project may spend on collecting, all runs together; null = no cap."""
+    """Dollar cap on collecting for this project, over all runs; null = no cap."""
     batch: bool = False
-    """Use the providers' batch APIs (half price, up to 24 hours); the same as tier: batch."""
+    """Use the providers' batch APIs (half price, up to 24 hours); same as tier: batch."""
     tier: Service = "standard"
-    """standard; flex (about half price, slower, not sold for all models); batch (half price, up to 24 hours); or cheapest: flex
-    where it is sold at the batch price, else batch, else standard."""
+    """standard; flex (about half price, slower, not for all models); batch (half price, up to 24 hours); or cheapest: flex where
+    it costs no more than batch, else batch, else standard."""
 
     flex_full: WhenFull = "wait"
-    """What to do while the flex tier has no room: wait (and stop after five minutes without any answer), or standard: ask for
-    what finds no room at the standard price."""
+    """When the flex tier is full: wait (and stop after five minutes without any answer), or standard: pay the standard price for
+    the requests that it does not take."""
 
     @property
     def service(self) -> Service:
-        """`tier`, with `batch: true` understood."""
+        """The tier, where `batch: true` overrules `tier`."""
         return "batch" if self.batch else self.tier

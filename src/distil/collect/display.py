@@ -1,7 +1,6 @@
-"""The line that shows how collecting goes: failed, tokens, dollars spent and to come, speed and limits.
+"""The note beside the progress bar while collecting: failures, tokens, dollars, speed and limits.
 
-How many are answered, the time left and the bar itself are distil.progress's: live on a terminal, a plain line every ten
-seconds elsewhere.
+The bar itself, with the count and the time left, is distil.progress.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ REDRAW_S = 0.1
 
 
 class Display:
-    """Feeds a bar from the client's counters; redraws at most ten times a second."""
+    """Updates a bar from the client's counters; redraws at most ten times a second."""
 
     def __init__(self, bar: Bar, total: int) -> None:
         self._bar = bar
@@ -25,13 +24,13 @@ class Display:
         self._drawn = 0.0
 
     def advance(self, stats: Stats, *, failed: bool) -> None:
-        """One more ask is settled."""
+        """One more question is answered or given up."""
         self._done += 1
         self._failed += failed
         now = time.monotonic()
         if now - self._drawn >= REDRAW_S or self._done == self._total:
             self._drawn = now
-            # Not by the mean speed so far: what the ledger had went by in no time and will not come again.
+            # Not from the mean speed so far: answers found in the ledger took no time, and no more of them will come.
             self._bar.update(self._done, self.note(stats), stats.time_left_s(self._total))
 
     def note(self, stats: Stats) -> str:
@@ -47,5 +46,5 @@ class Display:
             rate = f", {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
             parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {stats.limit:,}{rate})")
         if stats.held_by_cap:
-            parts.append(f"{stats.held_by_cap:,} wait for the dollar cap")
+            parts.append(f"{stats.held_by_cap:,} waiting for the dollar cap")
         return ", ".join(parts)

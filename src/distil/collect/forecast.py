@@ -1,6 +1,6 @@
-"""`--dry-run`: what is still to be asked and what that will cost, from real token counts where the ledger has some.
+"""`--dry-run`: what is still to ask and what that will cost, from measured token counts where the ledger has some.
 
-Estimates, and says on how many answers they rest. Nothing is asked and no key is needed. Called by stage.py.
+Estimates, with the number of answers behind them. Sends nothing and needs no API key.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from distil.collect.questions import Question
 from distil.progress import dollars, track
 from distil.records import Record, Usage
 
-ENOUGH = 5
-"""Answers from which on the measured means are used."""
+MIN_MEASURED = 5
+"""Answers that the measured means need."""
 Z95 = 1.96
 
 
 class CollectForecast(Record):
-    """What one teacher still has to be asked."""
+    """What is still to ask one teacher, and its cost."""
 
     teacher: str
     """Its name in the config."""
     tier: str
     """standard | flex | batch."""
     wanted: int
-    """Answers in all."""
+    """Answers, with those that are there already."""
     answered: int
     """Already in the ledger."""
     to_ask: int
     """Requests that would be sent."""
     in_batch: int
-    """Of those, how many lie in a batch that is not finished: they are fetched and not asked again."""
+    """How many of those are in an unfinished batch: they are fetched and not sent again."""
     input_tokens: int
-    """Expected, of those."""
+    """Expected for `to_ask`."""
     output_tokens: int
-    """Expected, of those."""
+    """Expected for `to_ask`."""
     usd: float
-    """Expected dollars of those."""
+    """Expected cost of `to_ask`."""
     usd_margin: float | None
-    """Half of the 95% interval around it, from the spread of the measured answers; None where too few are measured."""
+    """Half of the 95% interval around `usd`, from the spread of the measured answers; None where too few are measured."""
     most_usd: float
-    """More it can't cost: every byte a token, every answer max_tokens long."""
+    """Upper bound of the cost: every byte a token, every answer max_tokens long."""
     mean_input: float
     """Tokens of one request, expected or measured."""
     mean_output: float
     """Tokens of one answer, expected or measured."""
     basis: str
-    """What the estimate rests on."""
+    """What the estimate is based on, for a person."""
 
 
-class _Measured:
-    """Bytes and tokens of what the ledger has, and of what is still to come."""
+class _Counts:
+    """Bytes and tokens of what the ledger has, and of what is still to ask."""
 
     def __init__(self) -> None:
         self.count = self.bytes = self.input = self.output = 0
@@ -64,7 +64,7 @@ class _Measured:
         self.open = self.open_bytes = self.in_batch = 0
         self.most_usd = 0.0
 
-    def learn(self, size: int, usage: Usage) -> None:
+    def add(self, size: int, usage: Usage) -> None:
         self.count += 1
         self.bytes += size
         self.input += usage.input_tokens
@@ -73,7 +73,7 @@ class _Measured:
 
     @property
     def enough(self) -> bool:
-        return self.count >= ENOUGH and self.input > 0
+        return self.count >= MIN_MEASURED and self.input > 0
 
     @property
     def output_deviation(self) -> float:
@@ -81,79 +81,81 @@ class _Measured:
         return math.sqrt(max(self.output_squares / self.count - mean**2, 0.0) * self.count / max(self.count - 1, 1))
 
 
-def forecast(teacher: TeacherConfig, tier: Tier, asks: Iterator[Question], book: LedgerView) -> CollectForecast:
-    """Reads every ask of one teacher against the ledger. Raises UserError when the teacher's price is unknown."""
-    quote, estimator, seen = price_of(teacher.model, teacher.price, tier), Estimator(), _Measured()
+def forecast(teacher: TeacherConfig, tier: Tier, questions: Iterator[Question], view: LedgerView) -> CollectForecast:
+    """Compares every question of one teacher with the ledger. Raises UserError when the teacher's price is unknown."""
+    quote, estimator, counts = price_of(teacher.model, teacher.price, tier), Estimator(), _Counts()
     wanted = 0
-    for ask in track(asks, f"Reckoning {teacher.model}", None, "requests"):
+    for question in track(questions, f"Estimating {teacher.model}", None, "requests"):
         wanted += 1
-        request = ask.request(tier)
-        identity = book.identify(request)
-        call, in_batch = book.state(identity.key) or (None, False)
+        request = question.request(tier)
+        identity = view.identify(request)
+        call, in_batch = view.state(identity.key)
         if call is not None and call.status == "answered":
-            seen.learn(len(identity.body), call.usage)
+            counts.add(len(identity.body), call.usage)
             continue
-        seen.open += 1
-        seen.in_batch += in_batch
-        seen.open_bytes += len(identity.body)
-        most_input = estimator.most_input(request, len(identity.body))
-        seen.most_usd += quote.most(most_input, request.sampling.max_tokens)
-    input_tokens, output_tokens = _expected(seen, teacher)
+        counts.open += 1
+        counts.in_batch += in_batch
+        counts.open_bytes += len(identity.body)
+        max_input = estimator.most_input(request, len(identity.body))
+        counts.most_usd += quote.most(max_input, request.sampling.max_tokens)
+    input_tokens, output_tokens = _expected(counts, teacher)
     margin = None
-    if seen.enough:
-        spread = Z95 * seen.output_deviation * math.sqrt(seen.open * (1 + seen.open / seen.count))
+    if counts.enough:
+        spread = Z95 * counts.output_deviation * math.sqrt(counts.open * (1 + counts.open / counts.count))
         margin = spread * quote.output / 1e6
     return CollectForecast(
         teacher=teacher.model,
         tier=tier,
         wanted=wanted,
-        answered=seen.count,
-        to_ask=seen.open,
-        in_batch=seen.in_batch,
+        answered=counts.count,
+        to_ask=counts.open,
+        in_batch=counts.in_batch,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         usd=quote.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens)),
         usd_margin=margin,
-        most_usd=seen.most_usd,
-        mean_input=seen.input / seen.count if seen.enough else input_tokens / max(seen.open, 1),
-        mean_output=seen.output / seen.count if seen.enough else output_tokens / max(seen.open, 1),
-        basis=_basis(seen),
+        most_usd=counts.most_usd,
+        mean_input=counts.input / counts.count if counts.enough else input_tokens / max(counts.open, 1),
+        mean_output=counts.output / counts.count if counts.enough else output_tokens / max(counts.open, 1),
+        basis=_basis(counts),
     )
 
 
 def forecasts(
-    teachers: Sequence[TeacherConfig], tiers: Sequence[Tier], asks: Callable[[], Iterator[Question]], book: LedgerView
+    teachers: Sequence[TeacherConfig],
+    tiers: Sequence[Tier],
+    questions: Callable[[], Iterator[Question]],
+    view: LedgerView,
 ) -> list[CollectForecast]:
-    """One a teacher, in order. asks: makes the asks of all of them anew for each. Raises UserError for an unknown price."""
+    """One per teacher. questions: starts a new pass over the questions of all teachers. Raises UserError for an unknown price."""
     return [
-        forecast(teacher, tier, (ask for ask in asks() if ask.teacher is teacher), book)
+        forecast(teacher, tier, (question for question in questions() if question.teacher is teacher), view)
         for teacher, tier in zip(teachers, tiers, strict=True)
     ]
 
 
-def _expected(seen: _Measured, teacher: TeacherConfig) -> tuple[int, int]:
-    if seen.enough:
-        return round(seen.open_bytes * seen.input / seen.bytes), round(seen.open * seen.output / seen.count)
-    return round(seen.open_bytes / FIRST_BYTES_PER_TOKEN), seen.open * teacher.sampling.max_tokens // 2
+def _expected(counts: _Counts, teacher: TeacherConfig) -> tuple[int, int]:
+    if counts.enough:
+        input_tokens = counts.open_bytes * counts.input / counts.bytes
+        return round(input_tokens), round(counts.open * counts.output / counts.count)
+    return round(counts.open_bytes / FIRST_BYTES_PER_TOKEN), counts.open * teacher.sampling.max_tokens // 2
 
 
-def _basis(seen: _Measured) -> str:
-    if seen.enough:
-        return f"measured on {seen.count:,} answers"
-    return (
-        "a guess: 4 bytes a token, answers half of max_tokens; `distil collect --limit 20` first makes it a measurement"
-    )
+def _basis(counts: _Counts) -> str:
+    if counts.enough:
+        return f"measured on {counts.count:,} answers"
+    return "a guess: 4 bytes per token, answers half of max_tokens; run `distil collect --limit 20` first to measure it"
 
 
 def rows(forecasts: Sequence[CollectForecast]) -> list[tuple[str, str]]:
     """(name, value) pairs for a table."""
-    found = []
+    table = []
     for one in forecasts:
         margin = f" ± {dollars(one.usd_margin)}" if one.usd_margin else ""
-        waiting = f"; {one.in_batch:,} of them lie in a batch already" if one.in_batch else ""
-        found += [
-            (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier}{waiting})"),
+        in_batch = f"; {one.in_batch:,} of them are in a batch already" if one.in_batch else ""
+        table += [
+            (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier}{in_batch})"),
             ("  tokens", f"{one.input_tokens:,} in, {one.output_tokens:,} out ({one.basis})"),
             ("  cost", f"about {dollars(one.usd)}{margin}, at most {dollars(one.most_usd)}"),
         ]
-    return found
+    return table

@@ -1,15 +1,14 @@
 """Distilling from logs: OpenAI-format requests and replies that were paid for elsewhere go into the ledger, at no cost.
 
-`distil collect` then finds them as if it had asked. Load the same log as prompts, so that the questions are the same. The
-shapes of lines are read by logs.py. Called by `distil collect --from-log`.
+`distil collect` then finds them as if it had asked. Load the same log as prompts, so that the questions are the same. logs.py
+reads the lines.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -22,108 +21,96 @@ from distil.calls.providers.chat import ChatProvider
 from distil.calls.request import Request
 from distil.collect.ledger_view import LedgerView
 from distil.collect.logs import Logged, Unusable, read_logs
-from distil.collect.questions import Question, plan_asks
+from distil.collect.questions import Question, plan_questions
 from distil.errors import UserError
 from distil.progress import track
 from distil.records import Message, Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe
 
-TOGETHER = 500
-REQUEST_KEPT = frozenset(
-    {
-        "model",
-        "messages",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "temperature",
-        "top_p",
-        "max_tokens",
-        "stop",
-        "seed",
-    }
-    | {"max_completion_tokens", "n", "logprobs", "top_logprobs", "reasoning_effort", "service_tier"}
+RECORD_TOGETHER = 500
+MAX_EXAMPLES = 3
+REQUEST_FIELDS = frozenset(
+    {"model", "messages", "tools", "tool_choice", "response_format", "stop", "seed", "n", "logprobs", "top_logprobs"}
+    | {"temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "service_tier"}
 )
-SHOWN = 3
-REPLY_KEPT = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"})
+REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"})
 
 
 class ImportResult(Record):
-    """What a log brought."""
+    """What was imported from logs."""
 
     imported: int
-    """Replies that the ledger did not have."""
+    """Replies that are new to the ledger."""
     known: int
-    """Replies that it had already: importing twice changes nothing."""
+    """Replies that the ledger had already: importing twice changes nothing."""
     other_models: int
-    """Replies of other models than the teacher, left out."""
+    """Replies of models other than the teacher, left out."""
     unusable: int
     """Lines without an answer: errors, halves of pairs."""
     examples: tuple[str, ...]
-    """The first few of those, with file, line and reason."""
+    """The first few unusable lines, with file, line and reason."""
     input_tokens: int
-    """Of the imported ones, where the log says."""
+    """Of the imported replies, where the log has it."""
     output_tokens: int
     prompts: int
     """Prompts of the project."""
     answered: int
-    """Prompts of the project that the log has an answer to."""
+    """Prompts of the project that the log answers."""
 
     def lines(self) -> list[str]:
-        """What a person should know of it."""
-        found = [
-            f"Replies from logs: {self.imported:,} taken in at no cost, {self.known:,} there already; "
+        """Summary for a person."""
+        lines = [
+            f"Replies from logs: {self.imported:,} imported at no cost, {self.known:,} already in the ledger; "
             f"they answer {self.answered:,} of {self.prompts:,} prompts."
         ]
         if self.other_models:
-            found.append(f"Left out, of other models: {self.other_models:,} (take them with --any-model).")
+            lines.append(f"Left out because of their model: {self.other_models:,} (import them with --any-model).")
         if self.unusable:
-            found.append(f"Left out, without an answer: {self.unusable:,} ({'; '.join(self.examples)}).")
-        return found
+            lines.append(f"Left out because they hold no answer: {self.unusable:,} ({'; '.join(self.examples)}).")
+        return lines
 
 
 def import_logs(
     project: Project, teacher: TeacherConfig, paths: Sequence[Path], *, any_model: bool = False
 ) -> ImportResult:
-    """Takes logs in as answers of `teacher`. Several answers to one question become its samples 0, 1, 2, ...
+    """Imports logs as answers of `teacher`. Several answers to one question become its samples 0, 1, 2, ...
 
-    any_model: also take replies whose model has another name than the teacher. Raises UserError on a broken line, a log without
-    any usable reply or none to a prompt of the project, or a teacher whose replies have another wire format.
+    any_model: also import replies of models with another name. Raises UserError on a broken line, a log without any usable reply
+    or none to a prompt of the project, or a teacher whose replies have another wire format.
     """
     opened = open_keyless(teacher, project.root)
     if not opened.replicas or not isinstance(opened.replicas[0], ChatProvider):
         raise UserError(
-            f"Logs are in OpenAI's format and {teacher.model} answers in another one. Name the teacher that answered them "
-            "(openai/NAME, or http://HOST/v1#NAME); or use the log itself as teacher: recorded/FILE.jsonl."
+            f"Logs are in OpenAI's format, and {teacher.model} uses another one. Configure the teacher that answered them "
+            "(openai/NAME, or http://HOST/v1#NAME), or use the log itself as the teacher: recorded/FILE.jsonl."
         )
     with Ledger(project.ledger) as ledger:
-        intake = _Intake(
-            LedgerView(ledger, [teacher], project.root), teacher, opened.replicas[0], opened.ref.name, any_model
-        )
+        view = LedgerView(ledger, [teacher], project.root)
+        importer = _Importer(view, teacher, opened.replicas[0], opened.ref.name, any_model)
         for line in track(read_logs(paths), "Importing", None, "lines"):
-            intake.take(line)
-        intake.flush()
-        result = intake.result(plan_asks(project, [teacher], samples=1))
+            importer.add(line)
+        importer.flush()
+        result = importer.result(plan_questions(project, [teacher], samples=1))
     if result.imported + result.known == 0:
-        raise UserError(_nothing(teacher, paths, intake, result))
+        raise UserError(_nothing_usable(teacher, paths, importer, result))
     if result.answered == 0:
         names = ", ".join(str(path) for path in paths)
         raise UserError(
-            f"None of the {result.imported + result.known:,} replies in {names} is to one of the {result.prompts:,} prompts of "
-            "this project, so all prompts would be asked and paid for. Load the same log as prompts (--set "
-            f"prompts.path={paths[0]}), system prompt included; or run without --from-log."
+            f"None of the {result.imported + result.known:,} replies in {names} answers one of this project's "
+            f"{result.prompts:,} prompts, so every prompt would be asked and paid for. Load the same log as prompts (--set "
+            f"prompts.path={paths[0]}) with its system prompt, or run without --from-log."
         )
     return result
 
 
-class _Intake:
-    """Collects lines into groups for the ledger, and counts."""
+class _Importer:
+    """Writes lines to the ledger in groups, and counts."""
 
     def __init__(
-        self, book: LedgerView, teacher: TeacherConfig, provider: ChatProvider, name: str, any_model: bool
+        self, view: LedgerView, teacher: TeacherConfig, provider: ChatProvider, name: str, any_model: bool
     ) -> None:
-        self._book = book
+        self._view = view
         self._teacher = teacher
         self._provider = provider
         self._name = name
@@ -134,27 +121,27 @@ class _Intake:
         self.models: Counter[str] = Counter()
         self.examples: list[str] = []
 
-    def take(self, line: Logged | Unusable) -> None:
-        """Raises UserError when the messages of a line are none."""
+    def add(self, line: Logged | Unusable) -> None:
+        """Takes one line. Raises UserError when its messages are not valid."""
         if isinstance(line, Unusable):
-            self._leave_out(line.where, line.why)
+            self._skip(line.where, line.why)
             return
         self.models[line.model or "(no name)"] += 1
-        if not (self._any_model or self._same(line.model)):
+        if not (self._any_model or self._is_teacher(line.model)):
             self._counts["other"] += 1
             return
         request = self._request(line)
-        reply = wire_bytes(_only(line.reply, REPLY_KEPT))
+        reply = wire_bytes(_select(line.reply, REPLY_FIELDS))
         try:
             parsed = self._provider.parse(200, {}, reply)
         except GarbledReply as error:
-            self._leave_out(line.where, str(error))
+            self._skip(line.where, str(error))
             return
-        first = self._book.identify(request).key
+        first = self._view.identify(request).key
         request = request.model_copy(update={"sample": self._samples[first]})
         self._samples[first] += 1
-        key = self._book.identify(request).key
-        entry = self._book.find(request, key)
+        key = self._view.identify(request).key
+        entry = self._view.find(request, key)
         if entry is not None and entry.call.status == "answered":
             self._counts["known"] += 1
             return
@@ -166,29 +153,29 @@ class _Intake:
                 key=key,
                 purpose="import",
                 model=self._teacher.model,
-                request=wire_bytes(_only(line.request, REQUEST_KEPT)),
+                request=wire_bytes(_select(line.request, REQUEST_FIELDS)),
                 reply=reply,
                 usage=parsed.usage,
-                endpoint=self._book.endpoint(self._teacher.model),
+                endpoint=self._view.endpoint(self._teacher.model),
                 sample=request.sample,
                 request_id=str(line.reply.get("id") or "") or None,
             )
         )
-        if len(self._waiting) >= TOGETHER:
+        if len(self._waiting) >= RECORD_TOGETHER:
             self.flush()
 
     def flush(self) -> None:
-        """Makes what was taken durable."""
+        """Makes the lines so far durable."""
         if self._waiting:
-            self._book.ledger.record(self._waiting)
+            self._view.ledger.record(self._waiting)
             self._waiting = []
 
-    def result(self, asks: Iterator[Question]) -> ImportResult:
-        """The counts, and how many of the asks the logs have answered."""
+    def result(self, questions: Iterator[Question]) -> ImportResult:
+        """The counts, with the number of questions that the logs answer."""
         prompts = answered = 0
-        for ask in asks:
+        for question in questions:
             prompts += 1
-            answered += self._book.identify(ask.request()).key in self._samples
+            answered += self._view.identify(question.request()).key in self._samples
         return ImportResult(
             prompts=prompts,
             answered=answered,
@@ -203,7 +190,7 @@ class _Intake:
 
     def _request(self, line: Logged) -> Request:
         try:
-            messages = [Message.model_validate(_known_fields(turn)) for turn in line.request["messages"]]
+            messages = [Message.model_validate(_message_fields(turn)) for turn in line.request["messages"]]
         except ValidationError as error:
             raise UserError(f"{line.where}: {describe(error)}.") from None
         return Request(
@@ -214,37 +201,36 @@ class _Intake:
             response_format=line.request.get("response_format") or None,
         )
 
-    def _same(self, model: str) -> bool:
-        """gpt-4o-mini-2024-07-18 is gpt-4o-mini; a log that names no model is taken as it is."""
-        return (
-            not model or model == self._name or model.startswith(f"{self._name}-") or self._name.startswith(f"{model}-")
-        )
+    def _is_teacher(self, model: str) -> bool:
+        """gpt-4o-mini-2024-07-18 is gpt-4o-mini; a log without a model name is trusted."""
+        name = self._name
+        return not model or model == name or model.startswith(f"{name}-") or name.startswith(f"{model}-")
 
-    def _leave_out(self, where: str, why: str) -> None:
+    def _skip(self, where: str, why: str) -> None:
         self._counts["unusable"] += 1
-        if len(self.examples) < SHOWN:
+        if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(f"{where}: {why}")
 
 
-def _only(body: dict[str, Any], kept: frozenset[str]) -> dict[str, Any]:
-    """Without what logs add around a body: headers may hold a key, and the ledger never does."""
-    return {name: value for name, value in body.items() if name in kept}
+def _select(body: Mapping[str, object], fields: frozenset[str]) -> dict[str, object]:
+    """Drops what logs add to a body: headers may hold an API key, and the ledger never does."""
+    return {name: value for name, value in body.items() if name in fields}
 
 
-def _known_fields(turn: object) -> object:
-    """Logs carry fields such as `refusal` or `annotations` that are not part of a turn."""
+def _message_fields(turn: object) -> object:
+    """Drops what logs add to a turn, such as `refusal` or `annotations`."""
     if not isinstance(turn, dict):
         return turn
     return {name: value for name, value in turn.items() if name in Message.model_fields and value is not None}
 
 
-def _nothing(teacher: TeacherConfig, paths: Sequence[Path], intake: _Intake, result: ImportResult) -> str:
+def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Importer, result: ImportResult) -> str:
     names = ", ".join(str(path) for path in paths)
     if result.other_models:
-        models = ", ".join(name for name, _ in intake.models.most_common(3))
+        models = ", ".join(name for name, _ in importer.models.most_common(3))
         return (
-            f"{names}: no reply is by {teacher.model}; found {models}. Name that model under `teachers`, or take them anyway "
-            "with --any-model."
+            f"{names}: none of the replies is from {teacher.model}; found {models}. Put that model under `teachers:`, or import "
+            "them anyway with --any-model."
         )
-    why = f" ({intake.examples[0]})" if intake.examples else ""
-    return f"{names}: no line holds a request with its reply{why}. Expected an OpenAI-format log in JSON Lines."
+    reason = f" ({importer.examples[0]})" if importer.examples else ""
+    return f"{names}: no line holds a request with its reply{reason}. Expected an OpenAI-format log in JSON Lines."

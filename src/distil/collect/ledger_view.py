@@ -1,6 +1,6 @@
-"""The ledger and the teachers' wire formats without any key: what is answered already, and under which key what will be.
+"""The ledger as collecting sees it: which questions are answered already, and under which key a question will be found.
 
-Asks nothing and pays nothing. Used by forecast.py, rebuild.py, importing.py and buying.py.
+Needs no API key, sends nothing and pays nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from distil.calls.ledger.store import Ledger
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.catalog import Opened, open_keyless
 from distil.calls.request import Reply, Request
-from distil.records import Call
+from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty
+from distil.records import Answer, Call
 
 
 class Entry(NamedTuple):
@@ -27,12 +28,11 @@ class Entry(NamedTuple):
     """None: not answered, pruned, or unreadable."""
 
     def reply(self) -> Reply | None:
-        """As the client would give it."""
+        """The reply as `Client.complete` would return it."""
         if self.parsed is None:
             return None
-        kept = self.parsed.model_dump(exclude={"served_tier"})
         return Reply(
-            **kept,
+            **self.parsed.model_dump(exclude={"served_tier"}),
             usd=self.call.usd,
             latency_s=self.call.latency_s or 0.0,
             model=self.call.model,
@@ -42,12 +42,12 @@ class Entry(NamedTuple):
 
 
 class LedgerView:
-    """Opened with the ledger for one project and its teachers. Raises UserError on an unknown name or a missing file."""
+    """The ledger for one project and its teachers. Raises UserError on an unknown teacher or a missing file."""
 
     def __init__(self, ledger: Ledger, teachers: Sequence[TeacherConfig], root: Path) -> None:
         self.ledger = ledger
         self.saw_pruned = False
-        """`find` met an answer whose text was deleted from the ledger."""
+        """`find` met an answer whose text was pruned from the ledger."""
         self._opened: dict[str, tuple[Opened, str]] = {}
         for teacher in teachers:
             if teacher.model not in self._opened:
@@ -55,16 +55,16 @@ class LedgerView:
                 self._opened[teacher.model] = (opened, endpoint_of(opened))
 
     def endpoint(self, model: str) -> str:
-        """The teacher's part of the ledger's key."""
+        """The teacher's part of the ledger key."""
         return self._opened[model][1]
 
     def identify(self, request: Request) -> Identity:
-        """Key and wire body. Raises UserError when the model can't be asked so."""
+        """Key and wire body. Raises UserError when the model does not support the request."""
         opened, endpoint = self._opened[request.model]
         return identify(opened, request, endpoint)
 
     def find(self, request: Request, key: str | None = None) -> Entry | None:
-        """What the ledger has of a request; None when it was never asked."""
+        """What the ledger has of a request; None when it was never sent."""
         stored = self.ledger.find(key or self.identify(request).key)
         if stored is None:
             return None
@@ -73,10 +73,21 @@ class LedgerView:
             return Entry(stored.call, None)
         return Entry(stored.call, self._parse(request.model, stored.reply))
 
-    def state(self, key: str) -> tuple[Call, bool] | None:
-        """(the call, it lies in a batch that is not finished) of a key, without its reply; None when it was never asked."""
+    def answer(self, question: Question) -> Answer | None:
+        """The answer to a question: the first reply in the ledger that is not empty."""
+        for retry in range(MAX_EMPTY_RETRIES):
+            entry = self.find(question.request(retry=retry))
+            reply = entry.reply() if entry is not None else None
+            if reply is None:
+                return None
+            if not is_empty(reply):
+                return question.answer(reply)
+        return None
+
+    def state(self, key: str) -> tuple[Call | None, bool]:
+        """(call without its reply, whether it is in an unfinished batch) of a key; (None, False) when it was never sent."""
         stored = self.ledger.find(key, text=False)
-        return None if stored is None else (stored.call, stored.open and stored.call.tier == "batch")
+        return (None, False) if stored is None else (stored.call, stored.open and stored.call.tier == "batch")
 
     def _parse(self, model: str, body: bytes) -> Parsed | None:
         opened = self._opened[model][0]

@@ -1,143 +1,137 @@
-"""Asks for everything that is wanted and spools the answers: one stream per teacher, empty answers once more, failures listed.
+"""Live collecting: one stream of requests per teacher, empty answers asked for once more, failures listed.
 
-Money, limits and durability are `Client`'s; the order of files is stage.py's. Nothing here is lost when it stops: the ledger
-has every reply.
+Money, limits and durability are `Client`'s; the order of steps is run.py's. A stop loses nothing: the ledger has all replies.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from distil.calls.client import Client
-from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed
 from distil.calls.request import Reply, Request, Tier, WhenFull
 from distil.collect.batched import BatchCollection
 from distil.collect.display import Display
 from distil.collect.ordered_writer import OrderedWriter
-from distil.collect.questions import Question
+from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty, why_empty
 from distil.errors import UserError
 
-MOST_TRIES_OF_EMPTY = 20
-MOST_EATEN = 20
-"""So many first answers may be empty because reasoning used up max_tokens."""
-SHED_HINT = " The flex tier has no room now: `--only failed` later, or at once with `--set collect.tier=standard`."
-Source = Callable[[int], Iterator[Question]]
-"""Number of a teacher -> its asks, read lazily."""
+MAX_CUT_OFF = 20
+"""First answers of a teacher that may all be empty because reasoning used up max_tokens; then the run stops."""
+SHED_HINT = " The flex tier is full now: run `--only failed` later, or at once with `--set collect.tier=standard`."
 
 
-class _Try(NamedTuple):
-    ask: Question
+class _Pending(NamedTuple):
+    """A question on its way."""
+
+    question: Question
+    teacher: int
+    """Index of the teacher."""
     tier: Tier
-    again: int
-    """How often an empty answer came."""
+    retry: int
+    """Empty answers so far."""
 
 
 class LiveCollection:
-    """One run of the asking."""
+    """Asks every question that is wanted, once per run.
+
+    retry_empty: ask once more also for what earlier runs gave up as empty (--only failed); flex_full: what a flex request does
+    when the tier is full.
+    """
 
     def __init__(
-        self, client: Client, buyer: BatchCollection, answers: OrderedWriter, failures: OrderedWriter, display: Display
+        self,
+        client: Client,
+        batched: BatchCollection,
+        answers: OrderedWriter,
+        failures: OrderedWriter,
+        display: Display,
+        *,
+        retry_empty: bool,
+        flex_full: WhenFull,
     ) -> None:
         self._client = client
-        self._buyer = buyer
+        self._batched = batched
         self._answers = answers
         self._failures = failures
         self._display = display
-        self.insist = False
-        """Ask again also for what was empty twice (--only failed)."""
-        self.flex_full: WhenFull = "wait"
-        """What a flex request does that finds no room."""
+        self._retry_empty = retry_empty
+        self._flex_full = flex_full
         self.pruned = False
-        """Some answers were paid for and their texts deleted from the ledger: they are neither answers nor failures here."""
-        self._under_way: dict[int, _Try] = {}
-        self._eaten: Counter[int] = Counter()
-        self._useful: set[int] = set()
+        """Some answers were paid for and their texts pruned from the ledger: they are neither answers nor failures here."""
+        self._in_flight: dict[int, _Pending] = {}
+        self._cut_off: Counter[int] = Counter()
+        self._answering: set[int] = set()
 
-    async def run(self, tiers: Sequence[Tier], source: Source) -> None:
-        """`tiers`: of each teacher. Raises what ends the run (BudgetReached, ...) after everything in flight was kept."""
-        streams = [_first_tries(source(number), tier) for number, tier in enumerate(tiers)]
-        again = await self._round(streams)
-        for _ in range(MOST_TRIES_OF_EMPTY):
-            if not again:
+    async def run(self, tiers: Sequence[Tier], questions: Sequence[Iterator[Question]]) -> None:
+        """Tier and questions per teacher. Raises what ends the run (BudgetReached, ...) once everything in flight is kept."""
+        streams = [
+            (_Pending(question, number, tier, 0) for question in stream)
+            for number, (tier, stream) in enumerate(zip(tiers, questions, strict=True))
+        ]
+        retries = await self._round(streams)
+        for _ in range(MAX_EMPTY_RETRIES):
+            if not retries:
                 return
-            await self._buyer.buy(((one.ask, one.again) for one in again if one.tier == "batch"), quiet=True)
-            again = await self._round([iter(again)])
+            batch = ((pending.question, pending.retry) for pending in retries if pending.tier == "batch")
+            await self._batched.buy(batch, quiet=True)
+            retries = await self._round([iter(retries)])
 
-    async def _round(self, streams: Sequence[Iterator[_Try]]) -> list[_Try]:
-        """Asks, and returns what is worth asking once more."""
-        again: list[_Try] = []
+    async def _round(self, streams: Sequence[Iterator[_Pending]]) -> list[_Pending]:
+        """Asks, and returns what is worth a retry."""
+        retries: list[_Pending] = []
         async for request, result in self._client.map(*map(self._requests, streams)):
-            one = self._under_way.pop(id(request))
+            pending = self._in_flight.pop(id(request))
             if isinstance(result, CallFailed) and result.fault.kind == "pruned":
                 self.pruned = True
                 self._display.advance(self._client.stats, failed=False)
             elif isinstance(result, CallFailed):
                 hint = SHED_HINT if result.fault.kind == "shed" else ""
-                self._fail(one.ask, result.fault.kind, f"{result}{hint}")
+                self._fail(pending.question, result.fault.kind, f"{result}{hint}")
             elif not is_empty(result):
-                self._useful.add(id(one.ask.teacher))
-                self._answers.add(one.ask.number, one.ask.answer(result))
+                self._answering.add(pending.teacher)
+                self._answers.add(pending.question.position, pending.question.answer(result))
                 self._display.advance(self._client.stats, failed=False)
-            elif self._worth_another_try(result, one.again):
-                again.append(one._replace(again=one.again + 1))
+            elif self._worth_retrying(result, pending.retry):
+                retries.append(pending._replace(retry=pending.retry + 1))
             else:
-                self._fail(one.ask, "empty", why_empty(result))
-                self._watch_for_eaten(one.ask.teacher, result)
-        return again
+                self._fail(pending.question, "empty", why_empty(result))
+                self._stop_if_all_cut_off(pending, result)
+        return retries
 
-    def _watch_for_eaten(self, teacher: TeacherConfig, reply: Reply) -> None:
+    def _requests(self, stream: Iterator[_Pending]) -> Iterator[Request]:
+        for pending in stream:
+            request = pending.question.request(pending.tier, pending.retry, self._flex_full)
+            problem = self._batched.missing(request) if pending.tier == "batch" else None
+            if problem is not None:
+                self._fail(pending.question, "batch", problem)
+                continue
+            self._in_flight[id(request)] = pending
+            yield request
+
+    def _stop_if_all_cut_off(self, pending: _Pending, reply: Reply) -> None:
         """When all of the first answers are cut off before their first word, the others will be too: stop paying."""
-        if reply.finish_reason != "length" or id(teacher) in self._useful:
+        if reply.finish_reason != "length" or pending.teacher in self._answering:
             return
-        self._eaten[id(teacher)] += 1
-        if self._eaten[id(teacher)] == MOST_EATEN:
+        self._cut_off[pending.teacher] += 1
+        if self._cut_off[pending.teacher] == MAX_CUT_OFF:
+            teacher = pending.question.teacher
             self._client.stop(
                 UserError(
-                    f"The first {MOST_EATEN} answers of {teacher.model} are all empty: they were cut off at max_tokens "
-                    f"({teacher.sampling.max_tokens:,}), which must hold the reasoning too. No more is spent on this: raise "
+                    f"The first {MAX_CUT_OFF} answers of {teacher.model} are all empty: they were cut off at max_tokens "
+                    f"({teacher.sampling.max_tokens:,}), which must hold the reasoning too. Stopped to save money: raise "
                     "sampling.max_tokens of this teacher, or lower its sampling.reasoning_effort."
                 )
             )
 
-    def _requests(self, tries: Iterator[_Try]) -> Iterator[Request]:
-        for one in tries:
-            request = one.ask.request(one.tier, one.again, self.flex_full)
-            problem = self._buyer.missing(request) if one.tier == "batch" else None
-            if problem is not None:
-                self._fail(one.ask, "batch", problem)
-                continue
-            self._under_way[id(request)] = one
-            yield request
-
-    def _worth_another_try(self, reply: Reply, tries: int) -> bool:
-        """Once; and when failures are asked for by name, once more than the ledger knows of."""
+    def _worth_retrying(self, reply: Reply, retry: int) -> bool:
+        """Once; with `retry_empty`, once more than the ledger has."""
         if reply.finish_reason != "stop":
             return False  # truncated, filtered or refused: the same would come again
-        return tries == 0 or (self.insist and reply.cached and tries < MOST_TRIES_OF_EMPTY)
+        return retry == 0 or (self._retry_empty and reply.cached and retry < MAX_EMPTY_RETRIES)
 
-    def _fail(self, ask: Question, kind: str, why: str) -> None:
-        self._failures.add(ask.number, ask.failure(kind, why))
+    def _fail(self, question: Question, kind: str, why: str) -> None:
+        self._failures.add(question.position, question.failure(kind, why))
         self._display.advance(self._client.stats, failed=True)
-
-
-def _first_tries(asks: Iterator[Question], tier: Tier) -> Iterator[_Try]:
-    return (_Try(ask, tier, 0) for ask in asks)
-
-
-def is_empty(reply: Reply) -> bool:
-    """No text and no tool call: nothing to learn from."""
-    return not reply.text.strip() and not reply.tool_calls
-
-
-def why_empty(reply: Reply) -> str:
-    """For a person."""
-    if reply.finish_reason == "length":
-        tokens = reply.usage.reasoning_tokens
-        thinking = f" after {tokens:,} tokens of reasoning" if tokens else ""
-        return f"the answer is empty: it was cut off at max_tokens{thinking}; raise sampling.max_tokens"
-    if reply.finish_reason in ("content_filter", "refusal"):
-        return f"the answer is empty: the provider withheld it ({reply.finish_reason})"
-    return f"the answer is empty, also when asked again (finish_reason {reply.finish_reason})"

@@ -1,38 +1,101 @@
-"""What a person should know about how the teachers are asked, before the first dollar is spent. Nothing is refused here.
+"""What to know before the first dollar is spent: settings that will not be sent, costly repeats, and the vendors' terms.
 
-Pure, one line each. Used by work.py.
+One line each. Nothing is refused here, the user decides. The terms are pointers to read, not legal advice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.providers.catalog import open_keyless, parse_model
 from distil.collect.questions import Question
 
+TERMS_READ = "2026-11-24"
 
-def remarks(first: Question, teachers: Sequence[TeacherConfig], samples: int, root: Path) -> Iterator[str]:
-    """The lines. `first`: any ask, for the shape of a request."""
+
+def notices(first: Question, teachers: Sequence[TeacherConfig], samples: int, root: Path) -> Iterator[str]:
+    """The lines about how each teacher will be asked. `first`: any question, for the shape of a request."""
     for teacher in teachers:
-        left_out = _left_out(first, teacher, root)
-        if left_out:
-            # Settings that a model refuses are not sent; silence about that would be a lie about how it was asked.
-            yield f"{teacher.model} takes no {', '.join(left_out)}: left out of the requests."
+        ignored = _ignored_settings(first, teacher, root)
+        if ignored:
+            # Silence about a setting that is not sent would misreport how the answers were sampled.
+            yield f"{teacher.model} does not accept {', '.join(ignored)}: left out of the requests."
         ref = parse_model(teacher.model)
         if ref.prefix == "local" and not (root / ref.name).exists():
-            yield f"{teacher.model}: there is no folder {root / ref.name}, so it is looked for on the Hugging Face hub."
-        if samples > 1 and teacher.sampling.temperature == 0 and "temperature" not in left_out:
+            yield f"{teacher.model}: there is no folder {root / ref.name}; looking on the Hugging Face hub instead."
+        if samples > 1 and teacher.sampling.temperature == 0 and "temperature" not in ignored:
             yield (
-                f"{teacher.model} is asked {samples} times for each prompt at temperature 0: the answers will hardly differ, and "
-                "each is paid for. Raise sampling.temperature, or set collect.samples to 1."
+                f"{teacher.model} will be asked {samples} times per prompt at temperature 0: the answers will hardly differ, and "
+                "each one costs money. Raise sampling.temperature, or set collect.samples to 1."
             )
 
 
-def _left_out(first: Question, teacher: TeacherConfig, root: Path) -> list[str]:
+def _ignored_settings(first: Question, teacher: TeacherConfig, root: Path) -> list[str]:
     if parse_model(teacher.model).local:
         return []
     ignored = getattr(open_keyless(teacher, root).replicas[0], "ignored", None)
     names: list[str] = ignored(first._replace(teacher=teacher).request()) if ignored else []
     return names
+
+
+class Terms(NamedTuple):
+    """What a vendor's terms say about training on its models' outputs, and where."""
+
+    vendor: str
+    summary: str
+    url: str
+
+    def line(self) -> str:
+        """One line for a person."""
+        read = f" (copy read {TERMS_READ})" if self.url.startswith("https://") else ""
+        return f"{self.vendor}: {self.summary} Read the current text: {self.url}{read}."
+
+
+_LICENSE = (
+    "the model's license decides (Apache-2.0 and MIT allow training on outputs; the Llama and Gemma licenses have clauses on "
+    "derived models)"
+)
+TERMS: dict[str, Terms] = {
+    "openai": Terms(
+        "OpenAI",
+        "its services agreement forbids using outputs to develop models that compete with OpenAI.",
+        "https://openai.com/policies/services-agreement/",
+    ),
+    "anthropic": Terms(
+        "Anthropic",
+        "its commercial terms forbid building a competing product or service, which includes training competing models, "
+        "unless it approves.",
+        "https://www.anthropic.com/legal/commercial-terms",
+    ),
+    "google": Terms(
+        "Google",
+        "the Gemini API's additional terms forbid developing models that compete with its services, and extracting or "
+        "replicating its models; people may read free-tier prompts.",
+        "https://ai.google.dev/gemini-api/terms",
+    ),
+    "local": Terms("Models on your own machine", f"{_LICENSE}.", "the model's card"),
+    "recorded": Terms(
+        "Recorded answers",
+        "the terms of the model that gave them apply to training on them.",
+        "its vendor's terms, or the model's card",
+    ),
+}
+HOSTED = Terms(
+    "Other vendors and open-weight models",
+    f"{_LICENSE}, and the host's own terms apply as well.",
+    "the model's card and the host's terms",
+)
+
+
+def terms_of(model: str) -> str | None:
+    """The line for a model as the config names it; None for the bundled teacher, whose outputs are free."""
+    prefix = parse_model(model).prefix
+    return None if prefix == "bundled" else TERMS.get(prefix, HOSTED).line()
+
+
+def terms_of_all(models: Iterable[str]) -> list[str]:
+    """The lines for several models, each once."""
+    return list(dict.fromkeys(line for model in models if (line := terms_of(model)) is not None))

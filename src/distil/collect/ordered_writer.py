@@ -1,7 +1,6 @@
-"""Answers on their way to answers.jsonl: appended as they arrive, written out in the order of the prompts at the end.
+"""Writes answers.jsonl and failures.jsonl: records are appended as they arrive and put in the order of the prompts at the end.
 
-Memory is eight bytes per answer. What a crash leaves here is thrown away: the ledger is the truth, and the next run makes
-the file again from it for nothing.
+Memory is eight bytes per record. A crash loses nothing: the ledger is the truth, and the next run writes them from it for free.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from distil.collect.questions import Question
 from distil.errors import WorkFailed
 from distil.records import Record
-from distil.runs.jsonl import record_line, write_lines
+from distil.runs.jsonl import read_lines, record_line, write_lines
 
 MISSING = -1
 
@@ -31,8 +31,8 @@ class OrderedWriter:
 
     def __enter__(self) -> OrderedWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        for left in self.path.parent.glob(f".{self.path.name}.*.part"):
-            left.unlink(missing_ok=True)  # of a process that was killed: the stage's lock lets only one run at a time
+        for part in self.path.parent.glob(f".{self.path.name}.*.part"):
+            part.unlink(missing_ok=True)  # of a process that was killed: the stage's lock lets only one run at a time
         self._file = self._part.open("w+b")
         return self
 
@@ -41,38 +41,51 @@ class OrderedWriter:
             self._file.close()
         self._part.unlink(missing_ok=True)
 
-    def has(self, number: int) -> bool:
-        """Something was kept at that place."""
-        return number < len(self._offsets) and self._offsets[number] != MISSING
+    def has(self, position: int) -> bool:
+        """Whether there is a record for this position."""
+        return position < len(self._offsets) and self._offsets[position] != MISSING
 
-    def add(self, number: int, record: Record) -> None:
-        """Keeps a record at its place in the order. Raises WorkFailed when the disk is full."""
-        self._keep(number, record_line(record).encode("utf-8", "surrogatepass") + b"\n")
+    def add(self, position: int, record: Record) -> None:
+        """Stores a record for its position in the order. Raises WorkFailed when the disk is full."""
+        self._append(position, record_line(record).encode("utf-8", "surrogatepass") + b"\n")
 
-    def copy(self, number: int, offset: int) -> None:
-        """Keeps a line of the file as it was before."""
-        with self.path.open("rb") as before:
-            before.seek(offset)
-            self._keep(number, before.readline().rstrip(b"\r\n") + b"\n")
+    def copy(self, position: int, offset: int) -> None:
+        """Stores a line of the existing file, which starts at byte `offset`."""
+        with self.path.open("rb") as existing:
+            existing.seek(offset)
+            self._append(position, existing.readline().rstrip(b"\r\n") + b"\n")
 
-    def _keep(self, number: int, line: bytes) -> None:
+    def existing(self) -> dict[str, int]:
+        """Answer id -> byte offset of its line in the file that an earlier run wrote."""
+        if not self.path.exists():
+            return {}
+        offsets, offset = {}, 0
+        ids = (str(line.get("answer_id") or line.get("id")) for _, line in read_lines(self.path))
+        with self.path.open("rb") as file:
+            for raw in file:
+                if raw.strip():
+                    offsets[next(ids)] = offset
+                offset += len(raw)
+        return offsets
+
+    def finish(self) -> int:
+        """Writes the target atomically, in order, and returns the number of records."""
+        return write_lines(self.path, self._lines())
+
+    def _append(self, position: int, line: bytes) -> None:
         assert self._file is not None, "used outside its block"
         try:
             end = self._file.seek(0, os.SEEK_END)
             self._file.write(line)
         except OSError as error:
             raise WorkFailed(
-                f"Could not write beside {self.path}: {error.strerror}. Every answer is in the ledger; free some space and "
-                "run again."
+                f"Could not write next to {self.path}: {error.strerror}. Every answer is in the ledger; free some space and "
+                "run the command again."
             ) from error
-        if number >= len(self._offsets):
-            self._offsets.extend([MISSING] * (number + 1 - len(self._offsets)))
-        self.count += self._offsets[number] == MISSING
-        self._offsets[number] = end
-
-    def finish(self) -> int:
-        """Writes the target atomically, in order, and returns how many records it holds."""
-        return write_lines(self.path, self._lines())
+        if position >= len(self._offsets):
+            self._offsets.extend([MISSING] * (position + 1 - len(self._offsets)))
+        self.count += self._offsets[position] == MISSING
+        self._offsets[position] = end
 
     def _lines(self) -> Iterator[str]:
         assert self._file is not None, "used outside its block"
@@ -80,3 +93,19 @@ class OrderedWriter:
             if offset != MISSING:
                 self._file.seek(offset)
                 yield self._file.readline().decode("utf-8", "surrogatepass").rstrip("\n")
+
+
+def carry_over(
+    questions: Iterator[Question], answers: OrderedWriter, failures: OrderedWriter, *, failures_only: bool = False
+) -> None:
+    """Keeps the lines of earlier runs for what this run did not settle (--limit, --only failed, stopped halfway)."""
+    existing = [(failures, failures.existing())] if failures_only else [(w, w.existing()) for w in (answers, failures)]
+    if not any(offsets for _, offsets in existing):
+        return
+    for question in questions:
+        if answers.has(question.position) or failures.has(question.position):
+            continue
+        for writer, offsets in existing:
+            if question.answer_id in offsets:
+                writer.copy(question.position, offsets[question.answer_id])
+                break

@@ -1,7 +1,6 @@
-"""What has to be asked: every prompt x teacher x sample, with the answer's id known before it is paid for.
+"""What to ask: every prompt x teacher x sample, with the answer's id known before it is paid for.
 
-Pure planning over prompts.jsonl, read as a stream so that memory does not grow with the number of prompts. Used by stage.py,
-forecast.py, batches.py and importing.py.
+Pure planning over prompts.jsonl, read as a stream so that memory does not grow with the number of prompts.
 """
 
 from __future__ import annotations
@@ -21,31 +20,32 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
 RETRY_STRIDE = 10_000
-"""An empty answer is asked for again as sample + 10,000 (+ 20,000, ...): another ledger key, the same each time."""
+"""The retry of an empty answer is sent as sample + 10,000 (+ 20,000, ...): another ledger key, the same in every run."""
+MAX_EMPTY_RETRIES = 20
 BATCH_PREFIXES = ("openai", "anthropic")
 
 
 class Question(NamedTuple):
-    """One answer that is wanted."""
+    """One wanted answer: a prompt, a teacher and a sample index."""
 
-    number: int
-    """Place in the order of answers.jsonl."""
+    position: int
+    """In the order of answers.jsonl."""
     prompt: Prompt
     teacher: TeacherConfig
     sample: int
 
     @property
     def answer_id(self) -> str:
-        """Known before paying."""
+        """The id that the answer will have."""
         return answer_id(self.prompt.id, self.teacher.model, self.teacher.sampling, self.sample)
 
-    def request(self, tier: Tier = "standard", again: int = 0, flex_full: WhenFull = "wait") -> Request:
-        """The request; `again` counts the times that an empty answer came."""
+    def request(self, tier: Tier = "standard", retry: int = 0, flex_full: WhenFull = "wait") -> Request:
+        """The request. retry: number of empty answers so far."""
         return Request(
             model=self.teacher.model,
             messages=self.prompt.messages,
             sampling=self.teacher.sampling,
-            sample=self.sample + again * RETRY_STRIDE,
+            sample=self.sample + retry * RETRY_STRIDE,
             purpose="collect",
             tools=self.prompt.tools,
             response_format=self.prompt.response_format,
@@ -54,7 +54,7 @@ class Question(NamedTuple):
         )
 
     def answer(self, reply: Reply) -> Answer:
-        """The record of a reply."""
+        """The record of a reply to this question."""
         return Answer(
             id=self.answer_id,
             prompt_id=self.prompt.id,
@@ -69,7 +69,7 @@ class Question(NamedTuple):
         )
 
     def failure(self, kind: str, why: str) -> Failure:
-        """The record of an answer that could not be had."""
+        """The record of this question without an answer. kind: "empty", "pruned", "batch" or the kind of a fault."""
         return Failure(
             answer_id=self.answer_id,
             prompt_id=self.prompt.id,
@@ -99,47 +99,47 @@ class Failure(Record):
 
 def answer_id(prompt_id: str, model: str, sampling: Sampling, sample: int) -> str:
     """Hash of prompt id, teacher, sampling and sample index."""
-    asked = {
+    identity = {
         "prompt": prompt_id,
         "teacher": model,
         "sampling": sampling.model_dump(mode="json", exclude_none=True),
         "sample": sample,
     }
-    return content_id("answer", asked)
+    return content_id("answer", identity)
 
 
-def plan_asks(
+def plan_questions(
     project: Project, teachers: Sequence[TeacherConfig], samples: int, limit: int | None = None
 ) -> Iterator[Question]:
-    """Every ask of the project in order, prompts outermost; `limit` = only the first so many prompts."""
-    number = 0
+    """Every question of the project in order, prompts outermost. limit: only the first so many prompts."""
+    position = 0
     for index, prompt in enumerate(read_records(project.prompts, Prompt)):
         if limit is not None and index >= limit:
             return
         for teacher in teachers:
             for sample in range(samples):
-                yield Question(number, prompt, teacher, sample)
-                number += 1
+                yield Question(position, prompt, teacher, sample)
+                position += 1
 
 
 def check_teachers(teachers: Sequence[TeacherConfig]) -> None:
-    """Raises UserError when there is no teacher, one is named twice with the same sampling, or a name is unknown."""
+    """Raises UserError when there is no teacher, one is listed twice with the same sampling, or a name is unknown."""
     if not teachers:
-        raise UserError("No teacher is configured. Write at least one under `teachers:` in distil.yaml.")
+        raise UserError("No teacher is configured. Add at least one under `teachers:` in distil.yaml.")
     seen = set()
     for teacher in teachers:
         parse_model(teacher.model)
         identity = (teacher.model, teacher.sampling)
         if identity in seen:
             raise UserError(
-                f"The teacher {teacher.model} stands twice in distil.yaml with the same sampling. For several answers of one "
-                "teacher set `collect.samples`, and delete one of the two entries."
+                f"The teacher {teacher.model} is listed twice in distil.yaml with the same sampling. Delete one of the two "
+                "entries; for several answers from one teacher, set `collect.samples`."
             )
         seen.add(identity)
 
 
 def tier_of(teacher: TeacherConfig, service: Service) -> Tier:
-    """Which tier a teacher is asked at. Raises UserError when it was told to use a batch API that it does not have."""
+    """The tier for a teacher. Raises UserError when batches are configured for a teacher that has no batch API."""
     ref = parse_model(teacher.model)
     if ref.local or service == "standard":
         return "standard"
@@ -148,25 +148,36 @@ def tier_of(teacher: TeacherConfig, service: Service) -> Tier:
     if service == "batch":
         if ref.prefix not in BATCH_PREFIXES:
             raise UserError(
-                f"{teacher.model} has no batch API that Distil speaks (only {', '.join(BATCH_PREFIXES)} have). "
-                "Set `collect.tier: cheapest` to use batches where they exist, or `collect.batch: false`."
+                f"Distil supports batches only for {' and '.join(BATCH_PREFIXES)}, not for {teacher.model}. "
+                "Set `collect.tier: cheapest` to use batches where they are supported, or `collect.batch: false`."
             )
         return "batch"
     return _cheapest(teacher.model, teacher.price, ref.prefix in BATCH_PREFIXES)
 
 
 def _cheapest(model: str, price: Price | None, has_batch: bool) -> Tier:
-    """Flex wins a draw against batch: it answers at once."""
+    """Flex wins a tie with batch, because it answers at once."""
     best: Tier = "standard"
-    least = _rate(model, price, "standard")
+    lowest = price_of(model, price, "standard")
     offers: list[Tier] = ["flex", "batch"] if has_batch else ["flex"]
     for tier in offers:
         quote = price_of(model, price, tier)
-        if quote.discounted and quote.input + quote.output < least:
-            best, least = tier, quote.input + quote.output
+        if quote.discounted and quote.input + quote.output < lowest.input + lowest.output:
+            best, lowest = tier, quote
     return best
 
 
-def _rate(model: str, price: Price | None, tier: Tier) -> float:
-    quote = price_of(model, price, tier)
-    return quote.input + quote.output
+def is_empty(reply: Reply) -> bool:
+    """No text and no tool call: nothing to learn from."""
+    return not reply.text.strip() and not reply.tool_calls
+
+
+def why_empty(reply: Reply) -> str:
+    """The reason for failures.jsonl."""
+    if reply.finish_reason == "length":
+        tokens = reply.usage.reasoning_tokens
+        thinking = f" after {tokens:,} tokens of reasoning" if tokens else ""
+        return f"the answer is empty: it was cut off at max_tokens{thinking}; raise sampling.max_tokens"
+    if reply.finish_reason in ("content_filter", "refusal"):
+        return f"the answer is empty: the provider withheld it ({reply.finish_reason})"
+    return f"the answer is empty, also when asked again (finish_reason {reply.finish_reason})"

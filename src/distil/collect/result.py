@@ -1,4 +1,4 @@
-"""What `collect` says at its end: counts, dollars, failures, and with --dry-run the forecast. Printed by `distil collect`."""
+"""The result of `distil collect`: counts, dollars, failures, and with --dry-run the forecast."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from distil.collect.questions import Failure
 from distil.progress import dollars
 from distil.records import Record
 
-SHOWN = 3
-_DIFFERENT = re.compile(r"\d+|call_[0-9a-f]+")
+MAX_REASONS = 3
+_NUMBERS = re.compile(r"\d+|call_[0-9a-f]+")
 
 
 class Reason(Record):
@@ -23,13 +23,13 @@ class Reason(Record):
     kind: str
     """As in failures.jsonl."""
     why: str
-    """As the first of them says it."""
+    """The first message of this kind."""
     count: int
-    """How many say so, numbers apart."""
+    """Failures with this message, whatever the numbers in it."""
 
 
 class CollectResult(Record):
-    """What a run brought, or with --dry-run what it would cost."""
+    """What a run collected, or with --dry-run what it would cost."""
 
     wanted: int
     """Prompts x teachers x samples."""
@@ -42,15 +42,15 @@ class CollectResult(Record):
     usd: float
     """Dollars of this run."""
     usd_total: float
-    """Dollars of all runs, as the ledger has them."""
+    """Dollars of all runs, from the ledger."""
     uncertain_requests: int
     """Requests that may have been paid for without an answer."""
     uncertain_usd: float
-    """The most that those can have cost."""
+    """At most this much was paid for them."""
     reasons: tuple[Reason, ...] = ()
-    """The most frequent of the failures' reasons."""
+    """The most frequent reasons of failures."""
     forecast: tuple[CollectForecast, ...] = ()
-    """Only of --dry-run."""
+    """Only with --dry-run."""
     cap_usd: float | None = None
     """collect.budget_usd."""
     terms: tuple[str, ...] = ()
@@ -58,43 +58,43 @@ class CollectResult(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        found = self._forecast() if self.forecast else self._collected()
+        table = self._forecast() if self.forecast else self._collected()
         if self.uncertain_requests:
-            found.append(("uncertain", str(Uncertain(self.uncertain_requests, self.uncertain_usd))))
-        return found
+            table.append(("uncertain", str(Uncertain(self.uncertain_requests, self.uncertain_usd))))
+        return table
 
     def _collected(self) -> list[tuple[str, str]]:
-        found = [
+        table = [
             ("answers", f"{self.answers:,} of {self.wanted:,} (work/collect/answers.jsonl)"),
-            ("asked now", f"{self.new:,}, {dollars(self.usd)}"),
-            ("spent in all", dollars(self.usd_total)),
+            ("new in this run", f"{self.new:,}, {dollars(self.usd)}"),
+            ("total spent", dollars(self.usd_total)),
         ]
         if self.failed:
-            found.append(("failed", f"{self.failed:,} (work/collect/failures.jsonl; distil collect --only failed)"))
-            found += [
+            table.append(("failed", f"{self.failed:,} (work/collect/failures.jsonl; distil collect --only failed)"))
+            table += [
                 (f"  {one.kind}", one.why if one.count == 1 else f"{one.count:,} x {one.why}") for one in self.reasons
             ]
-        return found
+        return table
 
     def _forecast(self) -> list[tuple[str, str]]:
-        found = forecast_rows(self.forecast)
+        table = forecast_rows(self.forecast)
         usd = sum(one.usd for one in self.forecast)
         if len(self.forecast) > 1:
-            found.append(("in all", f"about {dollars(usd)}, at most {dollars(sum(f.most_usd for f in self.forecast))}"))
+            table.append(("total", f"about {dollars(usd)}, at most {dollars(sum(f.most_usd for f in self.forecast))}"))
         cap = "no cap" if self.cap_usd is None else f"the cap is {dollars(self.cap_usd)}"
-        found.append(("spent so far", f"{dollars(self.usd_total)}; {cap}"))
+        table.append(("spent so far", f"{dollars(self.usd_total)}; {cap}"))
         needed = self.usd_total + self.uncertain_usd + usd
         if self.cap_usd is not None and usd > 0 and needed > self.cap_usd:
-            found.append(("over the cap", f"it will stop before the end; --set collect.budget_usd={needed * 1.2:.2g}"))
-        return found
+            table.append(("over the cap", f"it will stop before the end; --set collect.budget_usd={needed * 1.2:.2g}"))
+        return table
 
 
 def reasons(failures: Iterable[Failure]) -> tuple[Reason, ...]:
-    """The most frequent reasons; what differs only in its numbers counts as one."""
+    """The most frequent reasons; messages that differ only in their numbers count as one."""
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     for failure in failures:
-        key = failure.kind, _DIFFERENT.sub("#", failure.why)
+        key = failure.kind, _NUMBERS.sub("#", failure.why)
         counts[key] += 1
         first.setdefault(key, failure.why)
-    return tuple(Reason(kind=key[0], why=first[key], count=count) for key, count in counts.most_common(SHOWN))
+    return tuple(Reason(kind=key[0], why=first[key], count=count) for key, count in counts.most_common(MAX_REASONS))

@@ -1,15 +1,14 @@
-"""The work of stage `collect`: asks, rebuilds or forecasts, and writes the files, also when the asking is stopped half-way.
+"""One run of stage `collect`: asks, rebuilds or forecasts, and writes the files, also when asking is stopped halfway.
 
-What is done in which order; money and limits are `Client`'s, batches buying.py's, the manifest stage.py's. Called by stage.py.
+The order of the steps. Money and limits are `Client`'s, batches batched.py's, the manifest stage.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator, Sequence
 
-from distil.calls.client import Client
+from distil.calls.client import STOPPED, Client
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.calls.request import Tier
@@ -19,30 +18,27 @@ from distil.collect.display import Display
 from distil.collect.forecast import forecasts
 from distil.collect.ledger_view import LedgerView
 from distil.collect.live import LiveCollection
-from distil.collect.notices import remarks
-from distil.collect.ordered_writer import OrderedWriter
-from distil.collect.questions import Failure, Question, plan_asks, tier_of
-from distil.collect.rebuild import carry_over, from_ledger
+from distil.collect.notices import notices, terms_of_all
+from distil.collect.ordered_writer import OrderedWriter, carry_over
+from distil.collect.questions import Failure, Question, plan_questions, tier_of
 from distil.collect.result import CollectResult, reasons
 from distil.errors import DistilError, Interrupted, UserError, WorkFailed
-from distil.progress import bar, track
+from distil.progress import bar, say, track
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
 PRUNED = (
-    "it was paid for, its text was pruned from the ledger, and it is not asked again; restore ledger.sqlite or "
+    "it was paid for, its text was pruned from the ledger, and it will not be asked again; restore ledger.sqlite or "
     "work/collect/answers.jsonl from a copy"
 )
 
 
-def say(line: str) -> None:
-    """One line for a person, on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
-
-
 class CollectRun:
-    """One call of `stage.run`, unpacked: `collect`, `rebuild` or `forecast`. only: ids of the answers that are wanted."""
+    """`collect`, `rebuild` or `forecast`, once. only: ids of the wanted answers, None = all; limit: only the first prompts.
+
+    prompts.jsonl is read once per pass (the first question, the count, each teacher's questions, what is left): with
+    200,000 prompts, reading a stream up to five times costs seconds and keeping the prompts costs gigabytes.
+    """
 
     def __init__(
         self,
@@ -60,16 +56,17 @@ class CollectRun:
         self._limit = limit
         self._flex_full = section.flex_full
         self._tiers: list[Tier] = [tier_of(teacher, section.service) for teacher in teachers]
+        self.terms = terms_of_all(teacher.model for teacher in teachers)
         self._stopped: DistilError | None = None
         self._pruned = False
         self._new = 0
         self._usd = 0.0
 
-    def collect(self, poll_s: float, terms: list[str]) -> CollectResult:
-        """Asks, writes the files also when the asking is stopped, and then raises what stopped it."""
-        first = next(plan_asks(self._project, self._teachers, 1, 1), None)
+    def collect(self) -> CollectResult:
+        """Asks, writes the files also when asking is stopped, and then raises the error that stopped it."""
+        first = next(plan_questions(self._project, self._teachers, 1, 1), None)
         if first is not None:
-            for line in remarks(first, self._teachers, self._samples, self._project.root):
+            for line in notices(first, self._teachers, self._samples, self._project.root):
                 say(line)
         total = self._count()
         if total == 0:
@@ -78,112 +75,111 @@ class CollectRun:
             )
         with OrderedWriter(self._project.answers) as answers, OrderedWriter(self._project.failures) as failures:
             with Ledger(self._project.ledger) as ledger:
-                before = ledger.uncertain("collect")
-                if before.requests:
-                    say(f"From earlier runs: {before}.")
+                uncertain = ledger.uncertain("collect")
+                if uncertain.requests:
+                    say(f"From earlier runs: {uncertain}.")
                 try:
-                    asyncio.run(self._ask(ledger, answers, failures, total, poll_s))
-                except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio forgets a Ctrl-C that comes as it starts
-                    self._stopped = Interrupted(
-                        "Stopped. Every answer that came is kept; the same command goes on from here."
-                    )
+                    asyncio.run(self._ask(ledger, answers, failures, total))
+                except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio loses a Ctrl-C that comes as it starts
+                    self._stopped = Interrupted(STOPPED)
                 except DistilError as error:
                     self._stopped = error
                 self._complete(ledger, answers, failures, total)
-            result = self._result(answers, failures, terms)
+            result = self._result(answers, failures)
         if self._stopped is not None:
-            if result.answers:
-                kept = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
-                self._stopped.args = (f"{self._stopped} {kept}",)
-            raise self._stopped
+            raise self._with_count(self._stopped, result)
         if result.answers == 0:
             why = result.reasons[0].why if result.reasons else "no teacher answered"
             raise WorkFailed(f"None of {result.wanted:,} requests was answered: {why}")
         return result
 
-    async def _ask(
-        self, ledger: Ledger, answers: OrderedWriter, failures: OrderedWriter, total: int, poll_s: float
-    ) -> None:
-        buyer = BatchCollection(self._project, ledger, self._teachers, self._budget_usd, poll_s)
+    async def _ask(self, ledger: Ledger, answers: OrderedWriter, failures: OrderedWriter, total: int) -> None:
+        batched = BatchCollection(self._project, ledger, self._teachers, self._budget_usd)
         try:
-            await buyer.resume()
+            await batched.resume()
             for number, tier in enumerate(self._tiers):
                 if tier == "batch":
-                    await buyer.buy((ask, 0) for ask in self._source(number))
+                    await batched.buy((question, 0) for question in self._questions_to(number))
             async with Client(ledger, self._teachers, self._budget_usd, root=self._project.root) as client:
-                with bar("Asking", total, "answers") as running:
-                    display = Display(running, total)
-                    asking = LiveCollection(client, buyer, answers, failures, display)
-                    asking.insist, asking.flex_full = self._only is not None, self._flex_full
+                with bar("Asking", total, "answers") as progress:
+                    live = LiveCollection(
+                        client,
+                        batched,
+                        answers,
+                        failures,
+                        Display(progress, total),
+                        retry_empty=self._only is not None,
+                        flex_full=self._flex_full,
+                    )
                     try:
-                        await asking.run(self._tiers, self._source)
+                        await live.run(self._tiers, [self._questions_to(number) for number in range(len(self._tiers))])
                     finally:
                         self._new, self._usd = client.stats.answered, client.stats.usd
-                        self._pruned = asking.pruned
+                        self._pruned = live.pruned
         finally:
-            self._new, self._usd = self._new + buyer.answered, self._usd + buyer.usd
+            self._new, self._usd = self._new + batched.answered, self._usd + batched.usd
 
     def _complete(self, ledger: Ledger, answers: OrderedWriter, failures: OrderedWriter, total: int) -> None:
-        """What this run did not settle stays as it was; after a stop that is no Ctrl-C the ledger is read once more."""
+        """Keeps earlier lines for what this run did not settle; after a stop other than Ctrl-C, reads the ledger once more."""
         settled = answers.count + failures.count
         partial = self._only is not None or self._limit is not None
         if partial or settled < total:
-            carry_over(self._plan(), answers, failures)
+            carry_over(self._all_questions(), answers, failures)
         if self._stopped is not None and not isinstance(self._stopped, (Interrupted, UserError)):
-            book = LedgerView(ledger, self._teachers, self._project.root)
-            for ask in self._asks():
-                if not answers.has(ask.number) and (answer := from_ledger(book, ask)) is not None:
-                    answers.add(ask.number, answer)
+            view = LedgerView(ledger, self._teachers, self._project.root)
+            for question in self._questions():
+                if not answers.has(question.position) and (answer := view.answer(question)) is not None:
+                    answers.add(question.position, answer)
         if self._pruned and self._stopped is None:
-            for ask in self._asks():
-                if not answers.has(ask.number) and not failures.has(ask.number):
-                    failures.add(ask.number, ask.failure("pruned", PRUNED))
+            for question in self._questions():
+                if not answers.has(question.position) and not failures.has(question.position):
+                    failures.add(question.position, question.failure("pruned", PRUNED))
 
-    def rebuild(self, terms: list[str]) -> CollectResult:
-        """answers.jsonl from the ledger; a text that was pruned there is kept from the file as it is."""
+    def rebuild(self) -> CollectResult:
+        """answers.jsonl from the ledger; a text that was pruned there is taken from the existing file."""
         with (
             Ledger(self._project.ledger) as ledger,
             OrderedWriter(self._project.answers) as answers,
             OrderedWriter(self._project.failures) as failures,
         ):
-            book = LedgerView(ledger, self._teachers, self._project.root)
-            for ask in track(self._plan(), "Rebuilding", self._count(), "answers"):
-                answer = from_ledger(book, ask)
+            view = LedgerView(ledger, self._teachers, self._project.root)
+            for question in track(self._all_questions(), "Rebuilding", self._count(), "answers"):
+                answer = view.answer(question)
                 if answer is not None:
-                    answers.add(ask.number, answer)
-            carry_over(self._plan(), answers, failures, only=None if book.saw_pruned else failures)
-            result = self._result(answers, failures, terms)
-        if result.answers + result.failed < result.wanted:
-            missing = result.wanted - result.answers - result.failed
-            what = "Run `distil collect`."
-            if book.saw_pruned:
-                what += (
-                    f" Of those whose text was pruned from the ledger, only {self._project.answers} in a copy has it."
-                )
-            raise WorkFailed(f"Rebuilt {result.answers:,} answers; the ledger has none to {missing:,} more. {what}")
+                    answers.add(question.position, answer)
+            carry_over(self._all_questions(), answers, failures, failures_only=not view.saw_pruned)
+            result = self._result(answers, failures)
+        missing = result.wanted - result.answers - result.failed
+        if missing > 0:
+            hint = "Run `distil collect`."
+            if view.saw_pruned:
+                hint += f" Texts that were pruned from the ledger can only come from a copy of {self._project.answers}."
+            raise WorkFailed(
+                f"Rebuilt {result.answers:,} answers; the ledger does not have the other {missing:,}. {hint}"
+            )
         return result
 
-    def forecast(self, terms: list[str]) -> CollectResult:
+    def forecast(self) -> CollectResult:
         """What is left to ask and what it will cost."""
         with Ledger(self._project.ledger) as ledger:
-            book = LedgerView(ledger, self._teachers, self._project.root)
-            found = forecasts(self._teachers, self._tiers, self._asks, book)
+            view = LedgerView(ledger, self._teachers, self._project.root)
+            parts = forecasts(self._teachers, self._tiers, self._questions, view)
             uncertain, spent = ledger.uncertain("collect"), ledger.spent("collect")
         return CollectResult(
-            wanted=sum(one.wanted for one in found),
-            answers=sum(one.answered for one in found),
+            wanted=sum(part.wanted for part in parts),
+            answers=sum(part.answered for part in parts),
             failed=0,
             new=0,
             usd=0.0,
             usd_total=spent,
             uncertain_requests=uncertain.requests,
             uncertain_usd=uncertain.usd,
-            forecast=tuple(found),
+            forecast=tuple(parts),
             cap_usd=self._budget_usd,
-            terms=tuple(terms),
+            terms=tuple(self.terms),
         )
 
-    def _result(self, answers: OrderedWriter, failures: OrderedWriter, terms: list[str]) -> CollectResult:
+    def _result(self, answers: OrderedWriter, failures: OrderedWriter) -> CollectResult:
         count, failed = answers.finish(), failures.finish()
         with Ledger(self._project.ledger) as ledger:
             uncertain, spent = ledger.uncertain("collect"), ledger.spent("collect")
@@ -198,29 +194,37 @@ class CollectRun:
             uncertain_usd=uncertain.usd,
             cap_usd=self._budget_usd,
             reasons=reasons(read_records(failures.path, Failure)),
-            terms=tuple(terms),
+            terms=tuple(self.terms),
         )
 
-    def _plan(self) -> Iterator[Question]:
-        return plan_asks(self._project, self._teachers, self._samples)
+    @staticmethod
+    def _with_count(stopped: DistilError, result: CollectResult) -> DistilError:
+        """The same error, with the number of answers that are kept."""
+        if not result.answers:
+            return stopped
+        count = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
+        return type(stopped)(f"{stopped} {count}")
 
-    def _asks(self) -> Iterator[Question]:
-        for ask in plan_asks(self._project, self._teachers, self._samples, self._limit):
-            if self._only is None or ask.answer_id in self._only:
-                yield ask
+    def _all_questions(self) -> Iterator[Question]:
+        return plan_questions(self._project, self._teachers, self._samples)
 
-    def _source(self, number: int) -> Iterator[Question]:
+    def _questions(self) -> Iterator[Question]:
+        for question in plan_questions(self._project, self._teachers, self._samples, self._limit):
+            if self._only is None or question.answer_id in self._only:
+                yield question
+
+    def _questions_to(self, number: int) -> Iterator[Question]:
         teacher = self._teachers[number]
-        return (ask for ask in self._asks() if ask.teacher is teacher)
+        return (question for question in self._questions() if question.teacher is teacher)
 
     def _count(self) -> int:
         if self._only is not None:
-            return sum(1 for _ in self._asks())
+            return sum(1 for _ in self._questions())
         per_prompt = len(self._teachers) * self._samples
         return self._wanted() if self._limit is None else min(self._limit * per_prompt, self._wanted())
 
     def _wanted(self) -> int:
-        """Counted by lines: reading 200,000 prompts whole takes seconds."""
+        """Counts lines: parsing 200,000 prompts takes seconds."""
         with self._project.prompts.open("rb") as file:
             prompts = sum(1 for line in file if line.strip())
         return prompts * len(self._teachers) * self._samples

@@ -11,7 +11,7 @@ import pytest
 
 from distil.calls.batch import anthropic_api, api, openai_api
 from distil.calls.batch.job import BatchFolder, BatchRow, custom_id, intent_of, key_of
-from distil.calls.batch.run import BatchBudget, BatchRun, open_batches
+from distil.calls.batch.run import BatchBudget, BatchRun, Show, open_batches
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.identity import endpoint_of, identify
 from distil.calls.ledger.store import Ledger
@@ -51,12 +51,14 @@ class Desk:
         assert identity.wire is not None
         return BatchRow(identity.key, 0, identity.wire.body, most_usd)
 
-    def go(self, do: Callable[[BatchRun], Any], cap_usd: float | None = None) -> tuple[BatchRun, Ledger]:
+    def go(
+        self, do: Callable[[BatchRun], Any], cap_usd: float | None = None, show: Show = lambda done, total, note: None
+    ) -> tuple[BatchRun, Ledger]:
         ledger = Ledger(self.folder / "ledger.sqlite")
         purse = BatchBudget(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
 
         async def run() -> BatchRun:
-            async with open_batches(self.opened, ledger, self.shelf, purse, poll_s=0.01) as batches:
+            async with open_batches(self.opened, ledger, self.shelf, purse, poll_s=0.01, show=show) as batches:
                 await do(batches)
                 return batches
 
@@ -121,11 +123,7 @@ def test_failed_and_expired_rows_are_asked_again_in_another_batch(desk: Desk) ->
             failing(desk).clear()
             expiring(desk).clear()
 
-    async def buy(batches: BatchRun) -> None:
-        batches.show = heal
-        await batches.buy(rows)
-
-    run, ledger = desk.go(buy)
+    run, ledger = desk.go(lambda batches: batches.buy(rows), show=heal)
     assert run.answered == 3 and not run.problems
     assert ledger.answered() == {row.key for row in rows}
     good = [body for body in desk.server.answered if "good" in str(body)]

@@ -34,6 +34,7 @@ ROUNDS = 3
 FIRST_POLL_S, LONGEST_POLL_S = 5.0, 60.0
 BatchProvider = AnthropicProvider | OpenAIProvider
 RECORD_TOGETHER = 500
+Show = Callable[[int, int, str], None]
 
 
 class Problem(NamedTuple):
@@ -56,10 +57,7 @@ class BatchBudget(NamedTuple):
 
 
 class BatchRun:
-    """All batches of one teacher in one project. Make it with `open_batches`.
-
-    `show(done, total, note)` is called often; `tell(line)` when a person should know something.
-    """
+    """All batches of one teacher in one project. Make it with `open_batches`."""
 
     def __init__(
         self,
@@ -69,6 +67,10 @@ class BatchRun:
         ledger: Ledger,
         shelf: BatchFolder,
         purse: BatchBudget,
+        *,
+        poll_s: float,
+        show: Show,
+        tell: Callable[[str], None],
     ) -> None:
         self._api = api
         self._provider = provider
@@ -79,9 +81,10 @@ class BatchRun:
         self._most_rows = api.most_rows
         self._tries: Counter[str] = Counter()
         self._lost = 0
-        self.poll_s = FIRST_POLL_S
-        self.show: Callable[[int, int, str], None] = lambda done, total, note: None
-        self.tell: Callable[[str], None] = lambda line: None
+        self._poll_s = poll_s
+        self._show = show
+        self._tell = tell
+        self._told_of_cut = False
         self.answered = 0
         self.usd = 0.0
         self.problems: dict[str, Problem] = {}
@@ -113,13 +116,15 @@ class BatchRun:
 
     def _tell_of_cut(self, rows: int) -> None:
         """Once: one batch after the other, each of which may take a day, is not what anybody wants to find out by waiting."""
-        cap, tell = dollars(self._purse.cap_usd or 0.0), self.tell
-        tell(
+        if self._told_of_cut:
+            return
+        self._told_of_cut = True
+        cap = dollars(self._purse.cap_usd or 0.0)
+        self._tell(
             f"{self._purse.model}: only {rows:,} requests fit into a batch now, because together they may cost all that is left "
             f"under the cap of {cap}; the others wait for it to end. A higher collect.budget_usd sends all at once (they mostly "
             "cost far less than the most that they may)."
         )
-        self.tell = lambda line: None
 
     async def _submit(self, rows: Sequence[BatchRow]) -> BatchJob | None:
         """None: it did not come to be, ask again."""
@@ -148,14 +153,14 @@ class BatchRun:
             found = await self._api.find(job)
             if found is not None:
                 return found
-            await asyncio.sleep(self.poll_s * attempt)
+            await asyncio.sleep(self._poll_s * attempt)
         return None
 
     async def _wait(self, jobs: Sequence[BatchJob]) -> list[BatchRow]:
         """Polls until all have ended; returns the rows that are to be asked again."""
         waiting = [job for job in [await self._identified(job) for job in jobs] if job is not None]
         again: list[BatchRow] = []
-        pause, ended_rows, total = self.poll_s, 0, sum(job.rows for job in waiting)
+        pause, ended_rows, total = self._poll_s, 0, sum(job.rows for job in waiting)
         while waiting:
             still, done = [], 0
             for job in waiting:
@@ -170,7 +175,7 @@ class BatchRun:
                     again += await self._refused(job, progress.message, progress.too_much)
                     ended_rows += job.rows
             waiting = still
-            self.show(ended_rows + done, total, f"{len(still)} batches open, {dollars(self.usd)} spent")
+            self._show(ended_rows + done, total, f"{len(still)} batches open, {dollars(self.usd)} spent")
             if waiting:
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_POLL_S, pause * 1.5)
@@ -292,9 +297,21 @@ class BatchRun:
 
 @asynccontextmanager
 async def open_batches(
-    opened: Opened, ledger: Ledger, shelf: BatchFolder, purse: BatchBudget, poll_s: float = FIRST_POLL_S
+    opened: Opened,
+    ledger: Ledger,
+    shelf: BatchFolder,
+    purse: BatchBudget,
+    *,
+    poll_s: float | None = None,
+    show: Show = lambda done, total, note: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[BatchRun]:
-    """A BatchRun with its HTTP session. Raises WorkFailed for a vendor without batches (the caller asks first)."""
+    """A BatchRun with its HTTP session. Raises WorkFailed for a vendor without batches (the caller asks first).
+
+    poll_s: first pause between looks at a batch (None = FIRST_POLL_S); show(done, total, note): called often; tell(line): called
+    when a person should know something.
+    """
+    poll_s = FIRST_POLL_S if poll_s is None else poll_s
     provider = opened.replicas[0]
     if not isinstance(provider, (AnthropicProvider, OpenAIProvider)):
         raise WorkFailed(f"{purse.model} has no batch API that Distil speaks.")
@@ -304,6 +321,4 @@ async def open_batches(
             api = AnthropicBatches(provider, http, poll_s, lambda: {str(job.batch_id) for job in shelf.open_jobs()})
         else:
             api = OpenAIBatches(provider, http)
-        run = BatchRun(api, provider, endpoint_of(opened), ledger, shelf, purse)
-        run.poll_s = poll_s
-        yield run
+        yield BatchRun(api, provider, endpoint_of(opened), ledger, shelf, purse, poll_s=poll_s, show=show, tell=tell)
