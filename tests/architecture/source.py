@@ -65,7 +65,7 @@ def _targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
     elif node.module in modules():
         for alias in node.names:
             submodule = f"{node.module}.{alias.name}"
-            yield submodule if submodule in modules() else node.module
+            yield submodule if submodule in modules() else str(node.module)
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:

@@ -70,7 +70,7 @@ def decide(
         decision, why = "SHIP", " and ".join(good[:2]) or "nothing speaks against it"
     few = f" ({ADVISED_PROMPTS} or more are advised)" if n < ADVISED_PROMPTS else ""
     return ShipVerdict(
-        decision=decision,  # type: ignore[arg-type]
+        decision=decision,
         sentence=f"{why}, on {n} test prompts{few}.",
         n=n,
         reasons=failures + gaps + good,

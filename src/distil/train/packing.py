@@ -106,14 +106,14 @@ def packed_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
     )  # (documents, heads, longest, d)
     flat = out.transpose(1, 2).reshape(-1, out.shape[1], out.shape[3])
-    return _Collect.apply(flat, packed_layout.places)[None], None  # type: ignore[no-untyped-call]
+    return _Collect.apply(flat, packed_layout.places)[None], None
 
 
 def _to_grid(tensor: Tensor, layout: PackedLayout) -> Tensor:
     """(1, heads, N, d) -> (documents, heads, longest, d)"""
     rows = tensor[0].transpose(0, 1)  # (N, heads, d)
-    grid = _Spread.apply(rows, layout.places, layout.documents * layout.longest)  # type: ignore[no-untyped-call]
-    return grid.view(layout.documents, layout.longest, *rows.shape[1:]).transpose(1, 2)  # type: ignore[no-any-return]
+    grid = _Spread.apply(rows, layout.places, layout.documents * layout.longest)
+    return grid.view(layout.documents, layout.longest, *rows.shape[1:]).transpose(1, 2)
 
 
 def can_pack(model: Any) -> bool:

@@ -186,7 +186,7 @@ def tokenizer_from(vocabulary: Vocabulary) -> Any:
         )
     )
     backend.pre_tokenizer = pre_tokenizer(splitting)
-    backend.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    backend.decoder = decoders.ByteLevel()
     for kind, special in ((CONTROL, True), (USER_DEFINED, False)):
         chosen = [t for t, type_ in zip(vocabulary.tokens, vocabulary.types, strict=True) if type_ == kind]
         add = backend.add_special_tokens if special else backend.add_tokens

@@ -165,7 +165,7 @@ def rope_factors(model: Any) -> np.ndarray[Any, Any]:
 
     actual = model.get_decoder().rotary_emb.inv_freq.detach().float().cpu()
     plain = plain_frequencies(float(model.config.rope_parameters["rope_theta"]), 2 * len(actual))
-    return (torch.as_tensor(plain) / actual).numpy()  # type: ignore[no-any-return]
+    return (torch.as_tensor(plain) / actual).numpy()
 
 
 def plain_frequencies(theta: float, size: int) -> np.ndarray[Any, Any]:
