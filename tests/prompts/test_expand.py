@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from distil.calls.config import Price, TeacherConfig
 from distil.errors import BudgetReached, UserError, WorkFailed
-from distil.prompts import expand, stage, writing
+from distil.prompts import expand, self_instruct, stage
 from distil.prompts.config import PromptsConfig
-from distil.prompts.coverage import Space, cluster_count, describe
+from distil.prompts.coverage import Clustering, cluster_count, describe_clusters
 from distil.prompts.expanded import read_expanded
-from distil.prompts.novelty import Known, bands, features
+from distil.prompts.novelty import NoveltyFilter, bands, features
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
@@ -159,13 +159,13 @@ def test_a_teacher_that_cannot_write_prompts_says_so(
     project: Project, server: OpenAIServer, teacher: TeacherConfig
 ) -> None:
     server.answer = lambda body: "I would rather answer questions."
-    with pytest.raises(WorkFailed, match="no JSON array of strings"):
+    with pytest.raises(WorkFailed, match="contain no JSON array of strings"):
         go(project, teacher, 8)
     assert len(prompts(project)) == 28 and read_expanded(project) == []
 
 
 def test_bad_input_is_one_paragraph(project: Project, teacher: TeacherConfig, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected a count from 1"):
+    with pytest.raises(UserError, match="expected a count of at least 1"):
         go(project, teacher, 0)
     with pytest.raises(UserError, match="No teacher is configured"):
         expand.run(project, teachers=[], count=5, budget_usd=None)
@@ -187,12 +187,12 @@ def test_bad_input_is_one_paragraph(project: Project, teacher: TeacherConfig, tm
     ],
 )
 def test_replies_are_read_in_whatever_shape_they_come(reply: str, texts: list[str]) -> None:
-    assert writing.read_reply(reply) == texts
+    assert self_instruct.read_reply(reply) == texts
 
 
 @given(st.text(max_size=300))
 def test_no_reply_breaks_the_reader(reply: str) -> None:
-    assert all(isinstance(text, str) and text for text in writing.read_reply(reply))
+    assert all(isinstance(text, str) and text for text in self_instruct.read_reply(reply))
 
 
 def test_the_request_shows_the_instructions_and_the_conversation() -> None:
@@ -203,11 +203,11 @@ def test_the_request_shows_the_instructions_and_the_conversation() -> None:
         Message(role="user", content="Where is it?"),
     ]
     parent = Prompt.make(turns)
-    asked = writing.request_for(TeacherConfig(model="bundled/teacher"), parent, 3, ["kettle, leak"])
+    asked = self_instruct.request_for(TeacherConfig(model="bundled/teacher"), parent, 3, ["kettle, leak"])
     words = asked.messages[-1].text
     assert all(part in words for part in ("Be brief.", "assistant: Hello.", "Where is it?", "kettle, leak"))
     assert asked.sample == 3 and asked.purpose == "expand" and asked.sampling.temperature == 1.0
-    child = writing.child(parent, "When is it?", "g")
+    child = self_instruct.child(parent, "When is it?", "g")
     assert [turn.text for turn in child.messages] == ["Be brief.", "Hi", "Hello.", "When is it?"]
 
 
@@ -218,7 +218,7 @@ def test_pairs_at_the_threshold_are_found(similarity: float) -> None:
 
 
 def test_known_texts_are_recognized_by_words_not_by_signs() -> None:
-    known = Known(0.7)
+    known = NoveltyFilter(0.7)
     known.seed("The blue kettle leaks water after two days")
     assert not known.add("the BLUE kettle leaks water, after two days!!!")
     assert known.add("The blue kettle leaks water after three days of use") is not known.add("!!!")
@@ -229,13 +229,13 @@ def test_known_texts_are_recognized_by_words_not_by_signs() -> None:
 
 def test_clusters_tell_topics_apart_and_name_the_rare_one() -> None:
     texts = [row["prompt"] for row in rows()]
-    space = Space(texts, seed=1, clusters=3)
+    clustering = Clustering(texts, seed=1, clusters=3)
     labels = np.array([next(i for i, topic in enumerate(TOPICS) if topic in text) for text in texts])
-    assert len({(int(a), int(b)) for a, b in zip(space.labels, labels, strict=True)}) == 3  # one to one
-    clusters = describe(space, texts, [])
+    assert len({(int(a), int(b)) for a, b in zip(clustering.labels, labels, strict=True)}) == 3  # one to one
+    clusters = describe_clusters(clustering, texts, [])
     assert clusters[0].before == 4 and clusters[0].gap and "parcel" in clusters[0].words
-    assert space.assign(["another parcel question about the parcel"])[0] == int(space.labels[-1])
-    assert describe(space, texts, space.assign(["a parcel parcel is lost"] * 20))[0].gap is False
+    assert clustering.assign(["another parcel question about the parcel"])[0] == int(clustering.labels[-1])
+    assert describe_clusters(clustering, texts, clustering.assign(["a parcel parcel is lost"] * 20))[0].gap is False
 
 
 @pytest.mark.parametrize(("texts", "count"), [(1, 1), (2, 1), (50, 5), (10_000, 50)])
@@ -244,6 +244,6 @@ def test_the_number_of_clusters_grows_slowly(texts: int, count: int) -> None:
 
 
 def test_equal_texts_make_one_cluster_and_no_crash() -> None:
-    space = Space(["the same"] * 30)
-    assert set(space.labels.tolist()) == {0}
-    assert Space(["", "!!!"]).assign(["anything"]) == [0]
+    clustering = Clustering(["the same"] * 30)
+    assert set(clustering.labels.tolist()) == {0}
+    assert Clustering(["", "!!!"]).assign(["anything"]) == [0]

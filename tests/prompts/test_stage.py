@@ -153,8 +153,8 @@ def test_a_changed_source_makes_the_stage_stale(tmp_path: Path) -> None:
         ("p.jsonl", '{"messages": [{"role": "assistant", "content": "a"}]}\n', r"line 1: .* no turn with text"),
         ("p.jsonl", '{"prompt": "a", "split": "dev"}\n', r"line 1: field 'split': found 'dev'"),
         ("p.jsonl", '{"prompt": "a", "tools": "x"}\n', r"line 1: field 'tools'"),
-        ("p.jsonl", "", r"holds no prompts"),
-        ("p.txt", "\n \n", r"holds no prompts"),
+        ("p.jsonl", "", r"contains no prompts"),
+        ("p.txt", "\n \n", r"contains no prompts"),
         ("p.csv", "prompt\na,b\n", r"line 2: found more cells"),
         ("p.csv", "id\n3\n", r"line 2: found no prompt"),
         ("p.csv", 'prompt\n"a\n', r"not valid CSV"),
@@ -172,7 +172,7 @@ def test_a_missing_file_is_answered_with_the_closest_name(tmp_path: Path) -> Non
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     with pytest.raises(UserError, match=r"Did you mean 'prompts\.jsonl'\?"):
         load(tmp_path, "promts.jsonl")
-    with pytest.raises(UserError, match="neither is the folder"):
+    with pytest.raises(UserError, match="neither does the folder"):
         load(tmp_path, "nowhere/prompts.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""The `prompts` section of distil.yaml. Not the loading: that is stage.py and sources.py."""
+"""The `prompts` section of distil.yaml. Not the loading: that is stage.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from distil.runs.section import Section
 
 
 class PromptsConfig(Section):
-    """Where the questions come from."""
+    """Where the prompts come from."""
 
     path: str = "prompts.jsonl"
     """Relative to the project: JSONL, CSV, TSV, TXT, Parquet, a folder saved by `datasets`, or OpenAI-format logs.
@@ -15,4 +15,4 @@ class PromptsConfig(Section):
     Tables have a column prompt (or text, question); optional reference (or category, label), group, split.
     """
     system: str | None = None
-    """Put in front of every prompt that brings no system turn of its own."""
+    """Put in front of every prompt that has no system turn."""

@@ -1,6 +1,6 @@
-"""Which kinds of prompts are there, and which are rare: hashed TF-IDF vectors and spherical k-means, in numpy.
+"""Which kinds of prompts there are, and which are rare: hashed TF-IDF vectors and spherical k-means, in numpy.
 
-Words and word pairs, no model and no download: good enough to tell topics apart, not meanings. Used by expand.py.
+Words and word pairs, no model and no download: good enough to tell topics apart, but not meanings.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from distil.records import Record
 Vectors = npt.NDArray[np.float32]
 DIMENSIONS = 1024
 ROUNDS = 25
-LEARNED_FROM = 3_000
-"""Clusters are learned from at most so many prompts; the others are only assigned."""
+MAX_FIT = 3_000
+"""Clusters are fitted on at most this many prompts; the others are only assigned."""
 STARTS = 6
 GAP = 0.5
-"""A cluster with less than this share of its equal part is a gap."""
-WORDS = 4
+"""A cluster with less than this fraction of an equal share is a gap."""
+LABEL_WORDS = 4
 _STOP_WORDS = """
 a an and are as at be but by can do for from have how i if in is it me my no not of on or our please so that the this to was we
 what when where which who why will with would you your
@@ -36,37 +36,37 @@ class Cluster(Record):
     """One kind of prompts."""
 
     words: str
-    """What sets it apart, most telling first."""
+    """The words that set it apart, most telling first."""
     before: int
-    """Prompts of the user's in it."""
+    """The user's prompts in it."""
     after: int
-    """With the new ones."""
+    """Prompts in it, with the new ones."""
     example: str
-    """The prompt in its middle, shortened."""
+    """The prompt closest to the center, shortened."""
     gap: bool
-    """It has less than half of an equal share, also after expanding."""
+    """It has less than half of an equal share, even after expanding."""
 
 
-class Space:
-    """Learned from the user's prompts; `assign` puts any text into one of its clusters."""
+class Clustering:
+    """Fitted on the user's prompts; `assign` puts any text into one of its clusters."""
 
     def __init__(self, texts: Sequence[str], seed: int = 0, clusters: int | None = None) -> None:
         counts = [_hashed(text) for text in texts]
         documents = np.zeros(DIMENSIONS)
-        for found in counts:
-            documents[list(found)] += 1
+        for count in counts:
+            documents[list(count)] += 1
         idf = (np.log((1 + len(texts)) / (1 + documents)) + 1).astype(np.float32)
-        # What only one text has ties it to no other; it is only kept where hardly anything is shared at all.
+        # A feature of a single text links it to no other; it counts only where texts share hardly anything.
         self._idf = np.where(documents >= 2, idf, 0).astype(np.float32)
         self.vectors = self._weigh(counts)  # (texts, DIMENSIONS)
         if np.mean(np.any(self.vectors, axis=1)) < 0.5:
             self._idf = idf
             self.vectors = self._weigh(counts)
         rng = np.random.default_rng(seed)
-        learned = self.vectors
-        if len(learned) > LEARNED_FROM:
-            learned = learned[np.sort(rng.choice(len(learned), LEARNED_FROM, replace=False))]
-        self.centers = k_means(learned, clusters or cluster_count(len(texts)), rng)
+        sample = self.vectors
+        if len(sample) > MAX_FIT:
+            sample = sample[np.sort(rng.choice(len(sample), MAX_FIT, replace=False))]
+        self.centers = k_means(sample, clusters or cluster_count(len(texts)), rng)
         self.labels = self._nearest(self.vectors)
 
     def assign(self, texts: Sequence[str]) -> list[int]:
@@ -78,9 +78,9 @@ class Space:
 
     def _weigh(self, counts: Sequence[Counter[int]]) -> Vectors:
         vectors = np.zeros((len(counts), DIMENSIONS), dtype=np.float32)
-        for row, found in enumerate(counts):
-            if found:
-                vectors[row, list(found)] = 1 + np.log(np.fromiter(found.values(), dtype=np.float32))
+        for row, count in enumerate(counts):
+            if count:
+                vectors[row, list(count)] = 1 + np.log(np.fromiter(count.values(), dtype=np.float32))
         vectors *= self._idf
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
@@ -91,9 +91,9 @@ def cluster_count(texts: int) -> int:
 
 
 def k_means(vectors: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """Centers (count, DIMENSIONS) of unit length; the best of a few starts, because a single one often gets stuck."""
-    tried = [_k_means_once(vectors, count, rng) for _ in range(STARTS)]
-    return max(tried, key=lambda centers: float(np.max(vectors @ centers.T, axis=1).sum()))
+    """Unit-length centers, (count, DIMENSIONS): the best of a few starts, because a single one often gets stuck."""
+    starts = [_k_means_once(vectors, count, rng) for _ in range(STARTS)]
+    return max(starts, key=lambda centers: float(np.max(vectors @ centers.T, axis=1).sum()))
 
 
 def _k_means_once(vectors: Vectors, count: int, rng: np.random.Generator) -> Vectors:
@@ -122,41 +122,41 @@ def _k_means_once(vectors: Vectors, count: int, rng: np.random.Generator) -> Vec
     return centers
 
 
-def describe(space: Space, texts: Sequence[str], new_labels: Sequence[int]) -> list[Cluster]:
+def describe_clusters(clustering: Clustering, texts: Sequence[str], new_labels: Sequence[int]) -> list[Cluster]:
     """The clusters, rarest first."""
-    before = Counter(int(label) for label in space.labels)
+    before = Counter(int(label) for label in clustering.labels)
     after = before + Counter(new_labels)
     overall = Counter(word for text in texts for word in _words(text))
     fair = after.total() / max(1, len(after))
-    found = []
+    clusters = []
     for cluster in sorted(after, key=lambda number: after[number]):
-        members = [index for index, label in enumerate(space.labels) if label == cluster]
-        middle = max(members, key=lambda index: float(space.vectors[index] @ space.centers[cluster]))
-        found.append(
+        members = [index for index, label in enumerate(clustering.labels) if label == cluster]
+        middle = max(members, key=lambda index: float(clustering.vectors[index] @ clustering.centers[cluster]))
+        clusters.append(
             Cluster(
-                words=", ".join(_telling([texts[index] for index in members], overall, len(texts))),
+                words=", ".join(_label([texts[index] for index in members], overall, len(texts))),
                 before=before[cluster],
                 after=after[cluster],
-                example=shorten(texts[middle]),
+                example=_shorten(texts[middle]),
                 gap=after[cluster] < GAP * fair,
             )
         )
-    return found
+    return clusters
 
 
-def shorten(text: str, length: int = 80) -> str:
+def _shorten(text: str, length: int = 80) -> str:
     """One line of at most `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 3] + "..."
 
 
-def _telling(members: Sequence[str], overall: Counter[str], total: int) -> list[str]:
-    """Words that are in many of the members and in few of the others."""
+def _label(members: Sequence[str], overall: Counter[str], total: int) -> list[str]:
+    """The words that are in many of the members and in few other texts."""
     inside = Counter(word for text in members for word in _words(text))
     score = {
         word: (count / len(members)) * math.log((1 + total) / (1 + overall[word])) for word, count in inside.items()
     }
-    return sorted(score, key=lambda word: (-score[word], word))[:WORDS]
+    return sorted(score, key=lambda word: (-score[word], word))[:LABEL_WORDS]
 
 
 def _words(text: str) -> set[str]:
@@ -168,5 +168,5 @@ def _words(text: str) -> set[str]:
 
 
 def _hashed(text: str) -> Counter[int]:
-    """Hashed words and pairs of a text. crc32: the same in every process, unlike hash()."""
+    """Hashed words and word pairs of a text. crc32 is the same in every process, unlike hash()."""
     return Counter(zlib.crc32(feature.encode("utf-8", "surrogatepass")) % DIMENSIONS for feature in features(text))

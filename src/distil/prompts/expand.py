@@ -1,8 +1,8 @@
-"""`distil prompts expand`: the teacher writes more prompts like the given ones, most where there are fewest of a kind.
+"""`distil prompts expand`: the teacher writes more prompts like the given ones, most of them for the rarest kinds.
 
-In waves: the rarest clusters choose the parents, near-duplicates of anything that is there are dropped, and the waves end at
-the count, at the budget, or when hardly anything new comes. Every reply is in the ledger, so the same command again after a stop
-costs only what is missing. Children stay in their parent's group and are never written after test prompts.
+In waves: parents come from the rarest clusters, near-duplicates are dropped, and it ends at the count, at the budget, or when
+hardly anything new comes. Every reply is in the ledger, so after a stop the same command pays only for what is missing. Children
+stay in their parent's group, and test prompts are never parents.
 """
 
 from __future__ import annotations
@@ -12,40 +12,40 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from distil.calls.client import Client
+from distil.calls.client import STOPPED, Client
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed
 from distil.calls.request import Reply
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError, WorkFailed
 from distil.progress import bar, dollars
-from distil.prompts import writing
-from distil.prompts.coverage import Cluster, Space, describe
-from distil.prompts.expanded import Expanded, expanded_path, group_of, read_expanded, with_expanded
-from distil.prompts.novelty import Known
+from distil.prompts.coverage import Cluster, Clustering, describe_clusters
+from distil.prompts.expanded import Expanded, expanded_path, group_of, merge_expanded, read_expanded
+from distil.prompts.novelty import NoveltyFilter
+from distil.prompts.self_instruct import PER_REQUEST, acceptable, child, read_reply, request_for, text_of
 from distil.records import Prompt, Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import read_manifest, stage_run
 
-LARGEST_WAVE = 40
+MAX_WAVE = 40
 DRY = 0.05
 """A wave whose share of new prompts is below this is dry; two dry waves in a row end the expansion."""
-SHOWN_COMMON = 2
+MAX_COMMON = 2
 
 
 class ExpandResult(Record):
-    """What came of it."""
+    """What an expansion added."""
 
     added: int
     """New prompts."""
     prompts: int
-    """Prompts in all, now."""
+    """All prompts, with the new ones."""
     requests: int
     """Replies that were read, those from the ledger included."""
     duplicates: int
-    """Written prompts that were nearly one that was there."""
+    """Written prompts that were near-duplicates."""
     unusable: int
-    """Written prompts that were empty or far too long, and replies that held none."""
+    """Written prompts that were empty or far too long, and replies without any."""
     usd: float
     """Dollars of this run."""
     dry: bool
@@ -55,19 +55,19 @@ class ExpandResult(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        early = "; hardly anything new came any more" if self.dry else ""
+        early = "; stopped early, hardly anything new came" if self.dry else ""
         gaps = sum(cluster.gap for cluster in self.clusters)
-        found = [
+        table = [
             ("new prompts", f"{self.added:,} (work/prompts/expanded.jsonl{early})"),
-            ("prompts in all", f"{self.prompts:,}"),
+            ("total prompts", f"{self.prompts:,}"),
             ("dropped", f"{self.duplicates:,} near-duplicates, {self.unusable:,} unusable"),
             ("spent", f"{dollars(self.usd)} for {self.requests:,} replies"),
             ("coverage", f"{len(self.clusters)} kinds of prompts, {gaps} of them rare"),
         ]
         for cluster in self.clusters:
             mark = "  rare: " if cluster.gap else "  "
-            found.append((f"{mark}{cluster.words}", f"{cluster.before:,} -> {cluster.after:,}   {cluster.example}"))
-        return found
+            table.append((f"{mark}{cluster.words}", f"{cluster.before:,} -> {cluster.after:,}   {cluster.example}"))
+        return table
 
 
 def run(
@@ -79,17 +79,17 @@ def run(
     seed: int = 0,
     similarity: float = 0.7,
 ) -> ExpandResult:
-    """Writes `count` more prompts with the first teacher. budget_usd: cap on all that was ever paid for expanding.
+    """Writes `count` more prompts with the first teacher. budget_usd: cap on expanding, over all runs.
 
-    similarity: Jaccard over words and word pairs from which on two prompts are the same. Raises UserError, BudgetReached (what
+    similarity: minimum Jaccard over words and word pairs at which two prompts are the same. Raises UserError, BudgetReached (what
     was written is kept), Interrupted or WorkFailed.
     """
     if count < 1 or not 0 < similarity <= 1:
         raise UserError(
-            f"Found count {count} and similarity {similarity}; expected a count from 1 and a similarity in (0, 1]."
+            f"Found count {count} and similarity {similarity}; expected a count of at least 1 and a similarity in (0, 1]."
         )
     if not teachers:
-        raise UserError("No teacher is configured. Write at least one under `teachers:` in distil.yaml.")
+        raise UserError("No teacher is configured. Add at least one under `teachers:` in distil.yaml.")
     manifest = read_manifest(project, "prompts")
     if manifest is None:
         raise UserError("The prompts have not been loaded. Run `distil prompts load` first.")
@@ -103,7 +103,7 @@ def run(
         try:
             asyncio.run(expansion.run(project, count, budget_usd))
         except KeyboardInterrupt:
-            raise Interrupted("Stopped. What was paid for is in the ledger; the same command again goes on.") from None
+            raise Interrupted(STOPPED) from None
         except BudgetReached as error:
             stopped = error
         merged = expansion.save(project)
@@ -112,7 +112,7 @@ def run(
             raise BudgetReached(f"{words} {len(expansion.made):,} of {count:,} prompts were written and added.")
         if not expansion.made:
             raise WorkFailed(
-                f"{teachers[0].model} wrote no usable new prompt: {expansion.why or 'all were near-duplicates'}."
+                f"{teachers[0].model} wrote no usable new prompt: {expansion.last_problem or 'all were near-duplicates'}."
             )
         result = expansion.result(merged)
         stage.wrote(project.prompts, merged)
@@ -123,25 +123,25 @@ def run(
 
 
 class _Expansion:
-    """One run: the pool of prompts, what was made, and where it is thin."""
+    """One run: the pool of prompts, its clusters, and what was written."""
 
     def __init__(self, prompts: list[Prompt], teacher: TeacherConfig, seed: int, similarity: float) -> None:
         self._prompts = prompts
         self._teacher = teacher
         self._rng = random.Random(seed)
-        self._known = Known(similarity)
+        self._novelty = NoveltyFilter(similarity)
         for prompt in prompts:
-            self._known.seed(writing.text_of(prompt))
-        self._texts = [writing.text_of(prompt) for prompt in prompts]
-        self._space = Space(self._texts, seed)
-        self._sizes = Counter(int(label) for label in self._space.labels)
+            self._novelty.seed(text_of(prompt))
+        self._texts = [text_of(prompt) for prompt in prompts]
+        self._clustering = Clustering(self._texts, seed)
+        self._sizes = Counter(int(label) for label in self._clustering.labels)
         self._parents: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            if prompt.split != "test" and prompt.messages[-1].role == "user" and writing.text_of(prompt).strip():
-                self._parents.setdefault(int(self._space.labels[index]), []).append(index)
+            if prompt.split != "test" and prompt.messages[-1].role == "user" and text_of(prompt).strip():
+                self._parents.setdefault(int(self._clustering.labels[index]), []).append(index)
         if not self._parents:
             raise UserError(
-                "There is no prompt to write more like: all are test prompts, or end with another turn than the user's."
+                "No prompt can serve as an example: all are test prompts, or their last turn is not the user's."
             )
         self._used: Counter[int] = Counter()
         self._labels: list[int] = []
@@ -149,10 +149,10 @@ class _Expansion:
         self.requests = self.duplicates = self.unusable = 0
         self.usd = 0.0
         self.dry = False
-        self.why = ""
+        self.last_problem = ""
 
     async def run(self, project: Project, count: int, budget_usd: float | None) -> None:
-        """Waves until there are `count` new prompts. Raises what ends the run."""
+        """Runs waves until there are `count` new prompts. Raises what ends the run."""
         teachers = [self._teacher]
         dry = 0
         async with Client(project.ledger, teachers, budget_usd, root=project.root) as client:
@@ -160,12 +160,12 @@ class _Expansion:
                 try:
                     while len(self.made) < count and dry < 2:
                         before, missing = len(self.made), count - len(self.made)
-                        asked = max(1, min(LARGEST_WAVE, -(-missing // writing.PER_REQUEST)))
+                        asked = max(1, min(MAX_WAVE, -(-missing // PER_REQUEST)))
                         await self._wave(client, asked, count)
                         running.update(
                             len(self.made), f"{self.duplicates:,} near-duplicates, {dollars(client.stats.usd)}"
                         )
-                        fresh = (len(self.made) - before) / (asked * writing.PER_REQUEST)
+                        fresh = (len(self.made) - before) / (asked * PER_REQUEST)
                         dry = dry + 1 if fresh < DRY else 0
                     self.dry = len(self.made) < count
                 finally:
@@ -176,7 +176,7 @@ class _Expansion:
         common = self._common()
         requests = []
         for index in parents:
-            requests.append(writing.request_for(self._teacher, self._prompts[index], self._used[index], common))
+            requests.append(request_for(self._teacher, self._prompts[index], self._used[index], common))
             self._used[index] += 1
         place = {id(request): number for number, request in enumerate(requests)}
         replies: dict[int, Reply] = {}
@@ -184,7 +184,7 @@ class _Expansion:
         try:
             async for request, result in client.map(requests):
                 if isinstance(result, CallFailed):
-                    self.why = str(result)
+                    self.last_problem = str(result)
                     self.unusable += 1
                 else:
                     replies[place[id(request)]] = result
@@ -197,34 +197,36 @@ class _Expansion:
             raise ended
 
     def _choose(self) -> int:
-        """A parent of the rarest cluster, the one least used; ties by chance."""
+        """The least used parent of the rarest cluster; ties are broken at random."""
         cluster = min(self._parents, key=lambda number: (self._sizes[number], self._rng.random()))
-        self._sizes[cluster] += 1  # what is being asked for counts, or a wave would go to one cluster
+        self._sizes[cluster] += 1  # pending requests count, or a whole wave would go to one cluster
         parents = self._parents[cluster]
         return min(parents, key=lambda index: (self._used[index], self._rng.random()))
 
     def _common(self) -> list[str]:
-        """What sets the two largest clusters apart, when they are far above an equal share."""
-        clusters = describe(self._space, self._texts, self._labels)
-        fair = sum(cluster.after for cluster in clusters) / len(clusters)
-        return [cluster.words for cluster in clusters[::-1][:SHOWN_COMMON] if cluster.after > 2 * fair]
+        """The words of the two largest clusters, when they are far above an equal share."""
+        clusters = describe_clusters(self._clustering, self._texts, self._labels)
+        equal_share = sum(cluster.after for cluster in clusters) / len(clusters)
+        return [cluster.words for cluster in clusters[::-1][:MAX_COMMON] if cluster.after > 2 * equal_share]
 
     def _take(self, parent: Prompt, reply: Reply, count: int) -> None:
         self.requests += 1
-        texts = writing.read_reply(reply.text)
+        texts = read_reply(reply.text)
         if not texts:
             self.unusable += 1
-            self.why = f"its replies hold no JSON array of strings (one begins {reply.text.strip()[:60]!r})"
+            self.last_problem = (
+                f"its replies contain no JSON array of strings (one starts with {reply.text.strip()[:60]!r})"
+            )
         for text in texts:
             if len(self.made) >= count:
                 return
-            if not writing.acceptable(text, parent):
+            if not acceptable(text, parent):
                 self.unusable += 1
-            elif not self._known.add(text):
+            elif not self._novelty.add(text):
                 self.duplicates += 1
             else:
-                made = writing.child(parent, text, group_of(parent))
-                label = self._space.assign([text])[0]
+                made = child(parent, text, group_of(parent))
+                label = self._clustering.assign([text])[0]
                 self._labels.append(label)
                 self._sizes[label] += 1
                 self.made.append(
@@ -232,10 +234,10 @@ class _Expansion:
                 )
 
     def save(self, project: Project) -> int:
-        """Writes expanded.jsonl with the new ones and prompts.jsonl with all; returns how many prompts there are."""
+        """Writes expanded.jsonl with the new prompts and prompts.jsonl with all; returns the number of prompts."""
         if self.made:
             write_records(expanded_path(project), [*read_expanded(project), *self.made])
-        return write_records(project.prompts, with_expanded(self._prompts, self.made))
+        return write_records(project.prompts, merge_expanded(self._prompts, self.made))
 
     def result(self, prompts: int) -> ExpandResult:
         """The counts and the coverage."""
@@ -247,5 +249,5 @@ class _Expansion:
             unusable=self.unusable,
             usd=self.usd,
             dry=self.dry,
-            clusters=tuple(describe(self._space, self._texts, self._labels)),
+            clusters=tuple(describe_clusters(self._clustering, self._texts, self._labels)),
         )

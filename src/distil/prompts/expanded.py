@@ -1,6 +1,6 @@
-"""work/prompts/expanded.jsonl: prompts that the teacher wrote, kept apart from the user's own file, and how both become one.
+"""work/prompts/expanded.jsonl: prompts that the teacher wrote, separate from the user's file, and the merging of both.
 
-Loading the prompts again keeps them; deleting the file forgets them. Used by stage.py and expand.py.
+Loading the prompts again keeps them; deleting the file removes them.
 """
 
 from __future__ import annotations
@@ -17,47 +17,41 @@ class Expanded(Record):
     """One prompt that the teacher wrote."""
 
     prompt: Prompt
-    """In the group of its parent, so that both lie on one side of a split."""
+    """In the group of its parent, so that a split keeps both together."""
     parent_id: str
-    """The prompt that it was written after."""
+    """The prompt that the teacher was shown."""
     teacher: str
-    """Who wrote it."""
+    """The model that wrote it."""
     call_id: str
     """The ledger row with the whole reply."""
 
 
 def expanded_path(project: Project) -> Path:
-    """Where they lie."""
+    """The file."""
     return project.stage("prompts") / "expanded.jsonl"
 
 
 def read_expanded(project: Project) -> list[Expanded]:
-    """All of them; none when nothing was expanded. Raises UserError on a broken line."""
+    """All expanded prompts; empty when there is no file. Raises UserError on a broken line."""
     path = expanded_path(project)
     return list(read_records(path, Expanded)) if path.exists() else []
 
 
 def group_of(parent: Prompt) -> str:
-    """The group of a parent and its children: the parent's own, or one named after it."""
+    """The group of a parent and its children: the parent's, or one named after it."""
     return parent.group or f"like {parent.id}"
 
 
-def with_expanded(prompts: Sequence[Prompt], expanded: Sequence[Expanded]) -> list[Prompt]:
-    """The user's prompts, then the written ones that are not among them; parents get their children's group."""
-    parents = {one.parent_id for one in expanded}
-    own = [
-        prompt.model_copy(update={"group": group_of(prompt)})
-        if prompt.id in parents and prompt.group is None
-        else prompt
-        for prompt in prompts
-    ]
-    known = {prompt.id: prompt for prompt in own}
-    merged = list(own)
-    for one in expanded:
-        if one.prompt.id in known:
-            continue
-        parent = known.get(one.parent_id)
-        prompt = one.prompt.model_copy(update={"group": parent.group}) if parent is not None else one.prompt
-        known[prompt.id] = prompt
-        merged.append(prompt)
-    return merged
+def merge_expanded(prompts: Sequence[Prompt], expanded: Sequence[Expanded]) -> list[Prompt]:
+    """The user's prompts, then the expanded ones that are not among them; parents get their children's group."""
+    parents = {item.parent_id for item in expanded}
+    by_id: dict[str, Prompt] = {}
+    for prompt in prompts:
+        grouped = prompt.id in parents and prompt.group is None
+        by_id[prompt.id] = prompt.model_copy(update={"group": group_of(prompt)}) if grouped else prompt
+    for item in expanded:
+        if item.prompt.id not in by_id:
+            parent = by_id.get(item.parent_id)
+            group = {"group": parent.group} if parent is not None else {}
+            by_id[item.prompt.id] = item.prompt.model_copy(update=group)
+    return list(by_id.values())

@@ -1,13 +1,14 @@
-"""Is a text new, or nearly one that is already there? MinHash-LSH proposes, exact Jaccard over words and word pairs decides.
+"""Is a text new, or a near-duplicate? MinHash-LSH proposes, exact Jaccard over words and word pairs decides.
 
-Grows one text at a time, unlike curate's near-duplicates, which look at a finished set. Used by expand.py.
+Grows one text at a time, unlike curate's near-duplicates, which compare a finished set.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+
+from rensa import RMinHash, RMinHashLSH
 
 PERMUTATIONS = 128
 RECALL = 0.99
@@ -16,43 +17,40 @@ _SEED = 42
 _WORD = re.compile(r"\w+")
 
 
-class Known:
-    """The texts that there are. `similarity`: Jaccard from which on two texts are the same."""
+class NoveltyFilter:
+    """The texts so far. similarity: minimum Jaccard at which two texts count as the same."""
 
     def __init__(self, similarity: float) -> None:
-        from rensa import RMinHashLSH
-
         self._similarity = similarity
-        self._lsh: Any = RMinHashLSH(similarity, PERMUTATIONS, bands(similarity))
+        self._lsh = RMinHashLSH(similarity, PERMUTATIONS, bands(similarity))
         self._sets: list[frozenset[str]] = []
         self._exact: set[frozenset[str]] = set()
 
     def add(self, text: str) -> bool:
-        """Takes a text in and returns True, or False when it is nearly one that is there (or has no words)."""
-        found = features(text)
-        if not found or found in self._exact:
+        """Adds a new text and returns True; returns False for a near-duplicate and for a text without words."""
+        words = features(text)
+        if not words or words in self._exact:
             return False
-        signature = _signature(found)
-        for index in self._lsh.query(signature):
-            if _jaccard(found, self._sets[index]) >= self._similarity:
-                return False
-        self._insert(found, signature)
+        signature = _signature(words)
+        if any(_jaccard(words, self._sets[index]) >= self._similarity for index in self._lsh.query(signature)):
+            return False
+        self._insert(words, signature)
         return True
 
     def seed(self, text: str) -> None:
-        """Takes a text in, whatever it resembles: the user's own prompts are not judged here."""
-        found = features(text)
-        if found and found not in self._exact:
-            self._insert(found, _signature(found))
+        """Adds a text whatever it resembles: the user's prompts are not judged here."""
+        words = features(text)
+        if words and words not in self._exact:
+            self._insert(words, _signature(words))
 
-    def _insert(self, found: frozenset[str], signature: Any) -> None:
+    def _insert(self, words: frozenset[str], signature: RMinHash) -> None:
         self._lsh.insert(len(self._sets), signature)
-        self._sets.append(found)
-        self._exact.add(found)
+        self._sets.append(words)
+        self._exact.add(words)
 
 
 def features(text: str) -> frozenset[str]:
-    """Lower-case words and pairs of neighbors."""
+    """Lower-case words and pairs of adjacent words."""
     words = _WORD.findall(text.lower())
     return frozenset(words) | {f"{first} {second}" for first, second in itertools.pairwise(words)}
 
@@ -69,14 +67,12 @@ def bands(similarity: float) -> int:
     return PERMUTATIONS
 
 
-def _signature(found: frozenset[str]) -> Any:
-    from rensa import RMinHash
-
+def _signature(words: frozenset[str]) -> RMinHash:
     signature = RMinHash(PERMUTATIONS, _SEED)
-    signature.update(sorted(found))
+    signature.update(sorted(words))
     return signature
 
 
-def _jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    common = len(one & other)
-    return common / (len(one) + len(other) - common)
+def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    common = len(a & b)
+    return common / (len(a) + len(b) - common)

@@ -1,20 +1,19 @@
-"""Turns one row of a source into a Prompt, or says in one paragraph what is wrong with it. Called by stage.py.
+"""Turns one row of a source into a Prompt, or raises an error that names place and field.
 
 Keys that look like a misspelling of a known one are refused; other extra columns are allowed and reported, since real
-tables carry ids, dates and old answers.
+tables have ids, dates and old answers.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from pydantic import ValidationError
 
 from distil.errors import UserError
 from distil.ids import canonical_json
 from distil.prompts.sources import Row
-from distil.records import Message, Prompt
+from distil.records import Message, Prompt, Split
 from distil.runs.jsonl import describe
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -30,32 +29,32 @@ KNOWN = (
     "response_format",
     *(name for names in ALIASES.values() for name in names),
 )
-_SPLITS = ("train", "validation", "test")
-# similarity from which an unknown key counts as a misspelling: promt, mesages, refernce; not id, source
-_MISSPELT = 0.8
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+# minimum similarity of a misspelling to a known key: promt, mesages, refernce; not id, source
+_MISSPELLED = 0.8
 
 
 def unwrap(row: Row) -> Row:
     """The request inside an OpenAI-format log line.
 
     `{"request": {...}, "response": {...}}` and `{"custom_id", "url", "body": {...}}` (a batch file) become the fields of
-    the request. The logged response is left out: it is what a model said, not a right answer.
+    the request. The logged response is left out: it is a model's output, not a reference.
     """
     for key in ("request", "body"):
         inner = row.fields.get(key)
         if isinstance(inner, dict):
             inner = inner["body"] if isinstance(inner.get("body"), dict) else inner
-            asked = {name: inner[name] for name in ("messages", "tools", "response_format") if name in inner}
-            if asked:
-                own = {name: row.fields[name] for name in ("reference", "group", "split") if name in row.fields}
-                return Row(row.where, asked | own)
+            request = {name: inner[name] for name in ("messages", "tools", "response_format") if name in inner}
+            if request:
+                extra = {name: row.fields[name] for name in ("reference", "group", "split") if name in row.fields}
+                return Row(row.where, request | extra)
     return row
 
 
 def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
-    """The prompt of a row, and the keys that it brings but nothing uses. Raises UserError that names place and field.
+    """The prompt of a row, and its unused keys. Raises UserError that names place and field.
 
-    A conversation that ends with an assistant turn (OpenAI's fine-tuning format) gives that turn as reference.
+    The last turn of a conversation becomes the reference if it is the assistant's (OpenAI's fine-tuning format).
     """
     row = unwrap(row)
     unused = _unknown_keys(row)
@@ -83,19 +82,19 @@ def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
 
 
 _EXPECTED = (
-    'Expected {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}; mend that row and run again.'
+    'Expected {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}; fix that row and run again.'
 )
 
 
 def _messages(row: Row) -> list[Message]:
-    found = row.fields.get("messages")
-    if found is not None:
-        if not isinstance(found, list) or not found:
+    value = row.fields.get("messages")
+    if value is not None:
+        if not isinstance(value, list) or not value:
             raise UserError(
-                f"{row.where}: field 'messages': found {_kind(found)}, expected a list of turns. {_EXPECTED}"
+                f"{row.where}: field 'messages': found {_kind(value)}, expected a list of turns. {_EXPECTED}"
             )
         turns = []
-        for index, turn in enumerate(found):
+        for index, turn in enumerate(value):
             try:
                 turns.append(Message.model_validate(turn))
             except ValidationError as error:
@@ -116,8 +115,8 @@ def _unknown_keys(row: Row) -> list[str]:
     for key in row.fields:
         if key in KNOWN:
             continue
-        close = difflib.get_close_matches(key.lower(), KNOWN, n=1, cutoff=_MISSPELT)
-        derived = any(part in KNOWN for part in key.split("_"))  # prompt_id, label_count: columns of their own
+        close = difflib.get_close_matches(key.lower(), KNOWN, n=1, cutoff=_MISSPELLED)
+        derived = any(part in KNOWN for part in key.split("_"))  # prompt_id, label_count: other columns
         if close and not derived:
             raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
         unused.append(key)
@@ -139,8 +138,8 @@ def _text_field(row: Row, field: str) -> str | None:
     return None
 
 
-def _split(row: Row) -> Any:
-    value = row.fields.get("split") or None
+def _split(row: Row) -> Split | None:
+    value: Split | None = row.fields.get("split") or None
     if value is not None and value not in _SPLITS:
         raise UserError(
             f"{row.where}: field 'split': found {value!r}, expected one of {', '.join(_SPLITS)} or nothing."
@@ -148,7 +147,7 @@ def _split(row: Row) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value):
         return "an empty " + {"str": "text", "list": "list", "dict": "object"}[type(value).__name__]
     return "null" if value is None else f"a JSON {type(value).__name__}"

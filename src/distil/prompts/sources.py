@@ -1,31 +1,22 @@
-"""Reads rows from whatever file the user has: one function per format, chosen by suffix from an explicit dict.
+"""Reads rows from the user's file or folder: one function per format, chosen by suffix from READERS.
 
-A source yields `Row`s: a place for error messages and a plain dict of fields. What the fields mean, and what is wrong with
-them, is rows.py's business. Not a download: everything is on this disk. Called by stage.py.
+A source yields `Row`s: a place for error messages and a plain dict of fields. rows.py decides what the fields
+mean, and what is wrong with them. Nothing is downloaded. Parquet files and dataset folders need the extra `distil[data]`.
 """
 
 from __future__ import annotations
 
 import csv
 import difflib
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from distil.errors import UserError
 from distil.runs.jsonl import read_lines
 
-SOURCES: dict[str, str] = {
-    ".jsonl": "distil.prompts.sources:read_jsonl",
-    ".ndjson": "distil.prompts.sources:read_jsonl",
-    ".csv": "distil.prompts.sources:read_csv",
-    ".tsv": "distil.prompts.sources:read_csv",
-    ".txt": "distil.prompts.sources:read_txt",
-    ".parquet": "distil.prompts.tables:read_parquet",
-    "folder": "distil.prompts.tables:read_dataset_folder",
-}
 _CSV_FIELD_LIMIT = 1 << 24  # bytes of one cell; the standard library's 128 KiB is too little for long documents
+_FIXED_SPLITS = ("validation", "test")  # train rows stay free, so that curate can take the missing splits from them
 
 
 class Row(NamedTuple):
@@ -40,31 +31,19 @@ class Row(NamedTuple):
 def open_source(path: Path) -> Iterator[Row]:
     """The rows of a file or folder. Raises UserError when it is missing, of an unknown kind, or broken."""
     if not path.exists():
-        raise UserError(missing(path))
+        raise UserError(_missing(path))
     kind = "folder" if path.is_dir() else path.suffix.lower()
-    if kind not in SOURCES:
-        known = ", ".join(name for name in SOURCES if name.startswith("."))
+    if kind not in READERS:
+        suffixes = ", ".join(name for name in READERS if name.startswith("."))
         raise UserError(
-            f"{path}: found a {kind or 'suffix-less'} file, expected one of {known} or a folder saved by `datasets`. "
-            "Rename or convert it, and set prompts.path."
+            f"{path}: found {f'a {kind} file' if kind else 'a file without a suffix'}, expected one of {suffixes} or a folder "
+            "saved by `datasets`. Rename or convert it, and set prompts.path."
         )
-    module, function = SOURCES[kind].split(":")
-    reader: Callable[[Path], Iterator[Row]] = getattr(importlib.import_module(module), function)
-    return reader(path)
-
-
-def missing(path: Path) -> str:
-    """The message for a path that is not there, with the closest file name of its folder."""
-    if not path.parent.is_dir():
-        return f"{path} is not there, and neither is the folder {path.parent}. Set prompts.path in distil.yaml."
-    names = sorted(item.name for item in path.parent.iterdir() if not item.name.startswith("."))
-    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else f" The folder holds: {', '.join(names[:8]) or 'nothing'}."
-    return f"{path} is not there; expected the file with your prompts.{hint} Set prompts.path in distil.yaml."
+    return READERS[kind](path)
 
 
 def read_jsonl(path: Path) -> Iterator[Row]:
-    """One JSON object a line."""
+    """One JSON object per line."""
     for number, fields in read_lines(path):
         yield Row(f"{path}, line {number}", fields)
 
@@ -80,17 +59,17 @@ def read_csv(path: Path) -> Iterator[Row]:
                 if None in fields:
                     raise UserError(
                         f"{where}: found more cells than the header's {len(reader.fieldnames or [])} columns. "
-                        "Put cells that hold a separator into double quotes."
+                        "Put cells that contain a separator into double quotes."
                     )
                 yield Row(where, {name.strip(): value for name, value in fields.items() if value})
         except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: not valid CSV ({error}). Mend that line.") from None
+            raise UserError(f"{path}, line {reader.line_num}: not valid CSV ({error}). Fix that line.") from None
         except UnicodeDecodeError as error:
             raise UserError(_not_utf8(path, error)) from None
 
 
 def read_txt(path: Path) -> Iterator[Row]:
-    """One prompt a line; blank lines are passed over."""
+    """One prompt per line; blank lines are skipped."""
     with path.open(encoding="utf-8-sig") as file:
         try:
             for number, line in enumerate(file, start=1):
@@ -98,6 +77,84 @@ def read_txt(path: Path) -> Iterator[Row]:
                     yield Row(f"{path}, line {number}", {"prompt": line.strip()})
         except UnicodeDecodeError as error:
             raise UserError(_not_utf8(path, error)) from None
+
+
+def read_parquet(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, read batch by batch. Raises UserError without pyarrow or on a broken file."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(_needs_extra(path, "pyarrow")) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches():
+                for fields in batch.to_pylist():
+                    number += 1
+                    yield Row(f"{path}, row {number}", _present(fields))
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from None
+
+
+def read_dataset_folder(path: Path) -> Iterator[Row]:
+    """The rows of a folder written by `datasets.save_to_disk`.
+
+    In a dict of datasets, those called validation and test fix the split of their rows; class labels become their names.
+    Raises UserError without `datasets`, or when the folder is something else.
+    """
+    if not any((path / name).exists() for name in ("dataset_dict.json", "state.json")):
+        raise UserError(
+            f"{path}: found a folder that `datasets` did not write (no dataset_dict.json or state.json). "
+            "Set prompts.path to a file in it, or save the dataset with save_to_disk."
+        )
+    try:
+        import datasets
+    except ImportError:
+        raise UserError(_needs_extra(path, "datasets")) from None
+    loaded = datasets.load_from_disk(str(path))
+    parts = loaded.items() if isinstance(loaded, datasets.DatasetDict) else [(None, loaded)]
+    for name, part in parts:
+        labels = {key: kind for key, kind in part.features.items() if isinstance(kind, datasets.ClassLabel)}
+        where = f"{path}, {name} row" if name else f"{path}, row"
+        for number, fields in enumerate(part, start=1):
+            row = _present(dict(fields))
+            for key, kind in labels.items():
+                if key in row:
+                    row[key] = kind.int2str(row[key])
+            if name in _FIXED_SPLITS:
+                row.setdefault("split", name)
+            yield Row(f"{where} {number}", row)
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".txt": read_txt,
+    ".parquet": read_parquet,
+    "folder": read_dataset_folder,
+}
+
+
+def _missing(path: Path) -> str:
+    """The message for a path that does not exist, with the closest file name of its folder."""
+    if not path.parent.is_dir():
+        return f"{path} does not exist, and neither does the folder {path.parent}. Set prompts.path in distil.yaml."
+    names = sorted(item.name for item in path.parent.iterdir() if not item.name.startswith("."))
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else f" The folder contains: {', '.join(names[:8]) or 'nothing'}."
+    return f"{path} does not exist; expected the file with your prompts.{hint} Set prompts.path in distil.yaml."
+
+
+def _present(fields: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _needs_extra(path: Path, package: str) -> str:
+    return f"{path}: reading it needs the package {package}, which is not installed. Run: pip install 'distil[data]'"
 
 
 def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:

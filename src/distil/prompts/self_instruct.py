@@ -1,7 +1,7 @@
-"""How the teacher is asked for more prompts like one, and how its reply is read.
+"""The request for more prompts like one, and the reading of its reply.
 
-In the manner of Self-Instruct (Wang et al. 2023), but from one parent at a time, so that it is known which side of a split the
-children belong to. Pure functions; expand.py asks.
+Self-Instruct (Wang et al. 2023), but with one parent at a time, so that the split that the children belong to is known. Pure
+functions; expand.py sends the requests.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Request
 from distil.records import Message, Prompt
 
 PER_REQUEST = 8
-LONGEST_FACTOR, LONGEST_LEAST = 8, 400  # a child may be so many times as long as its parent, and at least so long
+MAX_LENGTH_FACTOR, MIN_LENGTH_LIMIT = 8, 400  # a child may be 8 times as long as its parent, or 400 characters
 TOKENS_PER_CHARACTER = 0.5
 TEMPERATURE = 1.0
 _NUMBERED = re.compile(r"^\s*(?:\d+[.)]|[-*])\s+(.+?)\s*$")
@@ -30,7 +29,7 @@ _INSTRUCTIONS = (
 
 
 def request_for(teacher: TeacherConfig, parent: Prompt, sample: int, avoid: Sequence[str] = ()) -> Request:
-    """Asks for PER_REQUEST messages like the parent's last turn. `avoid`: kinds that are common enough already."""
+    """A request for PER_REQUEST messages like the parent's last turn. avoid: kinds that are common enough already."""
     system = "\n".join(message.text for message in parent.messages if message.role in ("system", "developer"))
     earlier = [message for message in parent.messages[:-1] if message.role in ("user", "assistant")]
     parts = [f"The assistant's instructions:\n{system}"] if system else []
@@ -41,9 +40,9 @@ def request_for(teacher: TeacherConfig, parent: Prompt, sample: int, avoid: Sequ
         parts.append(f"There are already many about: {'; '.join(avoid)}.")
     parts.append(f"Write {PER_REQUEST} new messages as a JSON array of {PER_REQUEST} strings.")
     characters = PER_REQUEST * max(200, 2 * len(text_of(parent)))
-    most = max(teacher.sampling.max_tokens, round(characters * TOKENS_PER_CHARACTER))
+    max_tokens = max(teacher.sampling.max_tokens, round(characters * TOKENS_PER_CHARACTER))
     sampling = teacher.sampling.model_copy(
-        update={"temperature": TEMPERATURE, "top_p": 1.0, "max_tokens": most, "stop": None, "top_logprobs": None}
+        update={"temperature": TEMPERATURE, "top_p": 1.0, "max_tokens": max_tokens, "stop": None, "top_logprobs": None}
     )
     messages = [Message(role="system", content=_INSTRUCTIONS), Message(role="user", content="\n\n".join(parts))]
     return Request(model=teacher.model, messages=messages, sampling=sampling, sample=sample, purpose="expand")
@@ -60,17 +59,17 @@ def read_reply(text: str) -> list[str]:
         except ValueError:
             value = None
         if isinstance(value, list):
-            return [found for item in value if (found := _string(item))]
+            return [message for item in value if (message := _string(item))]
     return [line[1].strip().strip('"') for line in map(_NUMBERED.match, body.splitlines()) if line]
 
 
 def acceptable(text: str, parent: Prompt) -> bool:
-    """Not empty and not out of all proportion to its parent."""
-    return 3 <= len(text) <= max(LONGEST_LEAST, LONGEST_FACTOR * len(text_of(parent)))
+    """Not empty, and not far longer than its parent."""
+    return 3 <= len(text) <= max(MIN_LENGTH_LIMIT, MAX_LENGTH_FACTOR * len(text_of(parent)))
 
 
 def child(parent: Prompt, text: str, group: str) -> Prompt:
-    """The parent with another last turn; it has no reference, and the parent's side of a split where that is fixed."""
+    """The parent with another last turn and no reference; it keeps the parent's split where that is fixed."""
     messages = [*parent.messages[:-1], Message(role="user", content=text)]
     return Prompt.make(
         messages, group=group, split=parent.split, tools=parent.tools, response_format=parent.response_format
@@ -78,11 +77,11 @@ def child(parent: Prompt, text: str, group: str) -> Prompt:
 
 
 def text_of(prompt: Prompt) -> str:
-    """The text of the last turn: what the user said."""
+    """The text of the last turn: the user's."""
     return prompt.messages[-1].text
 
 
-def _string(item: Any) -> str:
+def _string(item: object) -> str:
     if isinstance(item, dict):
         strings = [value for value in item.values() if isinstance(value, str)]
         item = strings[0] if len(strings) == 1 else None
