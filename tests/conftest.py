@@ -1,4 +1,4 @@
-"""What every test shares: no network beyond loopback, and the place of the real data where it is at hand."""
+"""Shared by all tests: no network beyond loopback, and the path of the real data if it is available."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# A runner in the background ignores Ctrl-C and hands that on; the tests of Ctrl-C need it as a person's terminal has it.
+# A background runner ignores Ctrl-C, and subprocesses inherit that; the tests of Ctrl-C need the default handler.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 _connect = socket.socket.connect
 
 
-def _loopback_only(self: socket.socket, address: Any) -> None:
+def _loopback_only(self: socket.socket, address: tuple[object, ...]) -> None:
     if self.family in (socket.AF_INET, socket.AF_INET6):
         host = str(address[0])
         if not (host.startswith("127.") or host in ("localhost", "::1")):
@@ -31,13 +30,13 @@ def _loopback_only(self: socket.socket, address: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that reaches for the internet fails loudly."""
+    """A test that tries to reach the internet fails."""
     monkeypatch.setattr(socket.socket, "connect", _loopback_only)
 
 
 @pytest.fixture
 def data_dir() -> Callable[[str], Path]:
-    """`data_dir("alpaca_eval/gpt4.jsonl")` -> its path, or a skip that says where the data was looked for."""
+    """`data_dir("alpaca_eval/gpt4.jsonl")` -> its path; skips the test if the data is missing."""
 
     def find(relative: str) -> Path:
         folder = Path(os.environ.get("DISTIL_DATA", ROOT.parent / "shared" / "data"))

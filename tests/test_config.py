@@ -1,4 +1,4 @@
-"""distil.yaml: what is written can be read, what is wrong is named with the way out."""
+"""distil.yaml: the written file can be read back, and errors name the key and the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distil.config import Config, load_config, parse_config, write_config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 
-LEAST = {"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-5-mini"}]}
+MINIMAL = {"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-5-mini"}]}
 
 
 def project_with(folder: Path, text: str) -> Project:
@@ -21,8 +21,8 @@ def project_with(folder: Path, text: str) -> Project:
     return Project(folder)
 
 
-def test_the_written_config_is_read_back_equal_and_comments_every_key(tmp_path: Path) -> None:
-    config = parse_config({**LEAST, "task": "my: task #1", "cost": {"student_host": {"usd_per_hour": 0.5}}}, "test")
+def test_the_written_config_round_trips_and_comments_every_key(tmp_path: Path) -> None:
+    config = parse_config({**MINIMAL, "task": "my: task #1", "cost": {"student_host": {"usd_per_hour": 0.5}}}, "test")
     text = write_config(config)
     assert load_config(project_with(tmp_path, text)) == config
     lines = text.splitlines()
@@ -42,7 +42,7 @@ def test_every_key_of_every_section_has_a_docstring() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "message"),
     [
         ("prompts: {path: p}\nteachers: [{model: a}]\ntrian: {epochs: 2}\n", "Did you mean 'train'?"),
         (
@@ -57,20 +57,20 @@ def test_every_key_of_every_section_has_a_docstring() -> None:
         ("- a\n- b\n", "expected sections"),
     ],
 )
-def test_a_wrong_config_is_named_with_the_way_out(tmp_path: Path, text: str, found: str) -> None:
+def test_an_invalid_config_names_the_key_and_the_fix(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError) as error:
         load_config(project_with(tmp_path, text))
-    assert found in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_a_config_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_config_names_distil_init(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="distil init"):
         load_config(Project(tmp_path))
 
 
 def test_set_overrides_values_lists_and_keys_below_null(tmp_path: Path) -> None:
-    project = project_with(tmp_path, yaml.safe_dump(LEAST))
+    project = project_with(tmp_path, yaml.safe_dump(MINIMAL))
     changed = load_config(
         project,
         [
@@ -89,7 +89,7 @@ def test_set_overrides_values_lists_and_keys_below_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "found"),
+    ("override", "message"),
     [
         ("train.epochs", "KEY=VALUE"),
         ("teachers.7.model=x", "position from 0 to 0"),
@@ -97,12 +97,12 @@ def test_set_overrides_values_lists_and_keys_below_null(tmp_path: Path) -> None:
         ("train.x=1", "unknown key 'x'"),
     ],
 )
-def test_a_wrong_set_says_what_was_expected(tmp_path: Path, override: str, found: str) -> None:
-    with pytest.raises(UserError, match=found):
-        load_config(project_with(tmp_path, yaml.safe_dump({**LEAST, "task": "t"})), [override])
+def test_an_invalid_set_names_what_was_expected(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_config(project_with(tmp_path, yaml.safe_dump({**MINIMAL, "task": "t"})), [override])
 
 
-def test_an_unknown_key_from_the_command_line_is_said_to_come_from_there(tmp_path: Path) -> None:
+def test_an_unknown_key_from_set_is_reported_with_its_option(tmp_path: Path) -> None:
     (tmp_path / "distil.yaml").write_text("prompts: {path: p.jsonl}\nteachers: [{model: bundled/teacher}]\n")
     with pytest.raises(UserError, match=r"distil\.yaml with --set train\.learningrate: unknown key 'learningrate'"):
         load_config(Project(tmp_path), ["train.learningrate=1"])

@@ -1,7 +1,7 @@
-"""distil.yaml: one section per stage, composed from what the stages declare. Unknown keys are refused with a suggestion.
+"""distil.yaml: one section per stage, each declared by its stage. Unknown keys are rejected with a suggestion.
 
-Loaded by the command line and by pipeline.py; a stage gets its own section and unpacks it. `write_config` makes the commented
-file of `distil init` from the docstrings under the fields, so that file and code cannot disagree.
+A stage's setup code gets its section; nothing below it does. `write_config` builds the commented file of `distil init` from the
+docstrings under the fields, so the file and the code cannot disagree.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import textwrap
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -34,46 +34,47 @@ COMMENT_WIDTH = 120
 
 
 class Config(Section):
-    """The whole of distil.yaml."""
+    """All of distil.yaml."""
 
     task: str = "my-task"
-    """A name for the task; it is on the report."""
+    """Name of the task, shown in the report."""
     prompts: PromptsConfig
-    """Where the prompts come from."""
+    """Where your prompts are."""
     teachers: list[TeacherConfig] = Field(min_length=1)
-    """Who answers; several make an ensemble."""
+    """The models that answer; several form an ensemble."""
     collect: CollectConfig = CollectConfig()
-    """Asking the teachers."""
+    """Collecting the teacher's answers."""
     curate: CurateConfig = CurateConfig()
-    """Filtering, duplicates, splitting."""
+    """Filters, duplicates, splits."""
     student: StudentConfig = StudentConfig()
-    """What learns."""
+    """The model to train."""
     signals: SignalsConfig = SignalsConfig()
-    """The teacher's cached distributions (only for train.signal: cached)."""
+    """The teacher's cached distributions (only used with train.signal: cached)."""
     train: TrainConfig = TrainConfig()
-    """How it learns."""
+    """How to train it."""
     evaluate: EvaluateConfig = EvaluateConfig()
-    """How good is good enough."""
+    """When the student is good enough."""
     cost: CostConfig = CostConfig()
-    """What production looks like."""
+    """Your production traffic and hosting."""
     serve: ServeConfig = ServeConfig()
-    """The gateway."""
+    """The gateway in front of the student."""
 
 
 def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
-    """Reads distil.yaml and applies `a.b=value` overrides. Raises UserError: no file, bad YAML, unknown key, wrong value."""
+    """Reads distil.yaml and applies `a.b=value` overrides. Raises UserError: no file, bad YAML, unknown key, bad value."""
     if not project.config.exists():
         raise UserError(
-            f"{project.root} is not a Distil project: it has no distil.yaml. Make one with `distil init DIR`, or name the folder "
-            "with --project DIR."
+            f"{project.root} is not a Distil project: it has no distil.yaml. Create one with `distil init DIR`, or point to "
+            "it with --project DIR."
         )
     try:
         data = yaml.safe_load(project.config.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", error)
         raise UserError(
-            f"{project.config}{where}: not valid YAML ({getattr(error, 'problem', error)}). Check indentation and quotes there."
+            f"{project.config}{where}: not valid YAML ({problem}). Check the indentation and quotes."
         ) from None
     if not isinstance(data, dict):
         raise UserError(
@@ -86,8 +87,8 @@ def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
     )
 
 
-def parse_config(data: dict[str, Any], source: str) -> Config:
-    """Validates a config given as plain data; `source` names it in errors."""
+def parse_config(data: Mapping[str, object], source: str) -> Config:
+    """Validates a config given as plain data; errors name `source`."""
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -97,7 +98,7 @@ def parse_config(data: dict[str, Any], source: str) -> Config:
 def _apply(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
-        raise UserError(f"--set {override!r} is not understood. Expected KEY=VALUE, such as --set train.epochs=2.")
+        raise UserError(f"--set: found {override!r}, expected KEY=VALUE, such as --set train.epochs=2.")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -118,14 +119,14 @@ def _child(here: Any, key: str, path: str) -> Any:
     if here.get(key) is None:
         here[key] = {}
     if not isinstance(here[key], (dict, list)):
-        raise UserError(f"--set {path}: {path!r} is a value ({here[key]!r}), it has no keys below it.")
+        raise UserError(f"--set {path}: {path!r} is a value ({here[key]!r}) with no keys below it.")
     return here[key]
 
 
 def _position(items: list[Any], key: str, path: str) -> int:
     if not key.isdigit() or int(key) >= len(items):
         raise UserError(
-            f"--set {path}: expected a position from 0 to {len(items) - 1} in a list, found {key!r} (teachers.0.model=...)."
+            f"--set {path}: expected a list position from 0 to {len(items) - 1}, as in teachers.0.model=..., found {key!r}."
         )
     return int(key)
 
@@ -135,20 +136,20 @@ def _faults(error: ValidationError) -> Iterator[str]:
         path = [str(part) for part in fault["loc"]]
         if fault["type"] == "extra_forbidden":
             parent = ".".join(path[:-1])
-            known = _known_keys(path[:-1])
-            place = f"in section {parent!r}" if parent else "at the top level"
-            hint = did_you_mean(path[-1], known) or f" Known keys: {', '.join(known)}."
-            yield f"unknown key {path[-1]!r} {place}.{hint}"
+            valid = _valid_keys(path[:-1])
+            where = f"in section {parent!r}" if parent else "at the top level"
+            hint = did_you_mean(path[-1], valid) or f" Valid keys: {', '.join(valid)}."
+            yield f"unknown key {path[-1]!r} {where}.{hint}"
         elif fault["type"] == "missing":
             yield f"key {'.'.join(path)!r} is missing and has no default"
         elif fault["type"] == "model_type":
-            yield f"{'.'.join(path)}: found {fault['input']!r}, expected a section with keys: {', '.join(_known_keys(path))}"
+            yield f"{'.'.join(path)}: found {fault['input']!r}, expected a section with keys: {', '.join(_valid_keys(path))}"
         else:
             message = fault["msg"][:1].lower() + fault["msg"][1:]
             yield f"{'.'.join(path)}: {message} (found {fault['input']!r})"
 
 
-def _known_keys(path: Sequence[str]) -> list[str]:
+def _valid_keys(path: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Config
     for part in path:
         if part.isdigit():
@@ -161,21 +162,21 @@ def _known_keys(path: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _section_type(annotation: Any) -> type[BaseModel] | None:
+def _section_type(annotation: object) -> type[BaseModel] | None:
     """The model inside Model, Model | None or list[Model]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
         for argument in typing.get_args(annotation):
-            if (found := _section_type(argument)) is not None:
-                return found
+            if (section := _section_type(argument)) is not None:
+                return section
     return None
 
 
 def write_config(config: Config) -> str:
-    """The text of a commented distil.yaml: every key with its value and, as comment, its docstring."""
+    """A commented distil.yaml: every key with its value and its docstring as a comment."""
     lines = [
-        "# Distil: every key is here with its meaning; delete what you do not need. `distil plan` says what it will cost."
+        "# Distil: all keys with their meaning; delete what you do not need. `distil plan` shows what it will cost."
     ]
     for name, field in Config.model_fields.items():
         value = getattr(config, name)
@@ -203,7 +204,7 @@ def _section_lines(section: BaseModel, indent: str) -> list[str]:
 
 
 def _commented(indent: str, text: str, description: str | None) -> list[str]:
-    """The line with its comment behind it where that fits, in lines above it where it does not."""
+    """The line with its comment at the end if it fits, otherwise on the lines above."""
     comment = " ".join((description or "").split())
     line = f"{indent}{text}"
     if not comment:
@@ -213,8 +214,8 @@ def _commented(indent: str, text: str, description: str | None) -> list[str]:
     return [*(f"{indent}# {part}" for part in textwrap.wrap(comment, COMMENT_WIDTH - len(indent) - 2)), line]
 
 
-def _scalar(value: Any) -> str:
-    """A value in YAML flow style on one line (JSON is YAML, except that plain words need no quotes)."""
+def _scalar(value: object) -> str:
+    """A value in one-line YAML (JSON is YAML, but plain words need no quotes)."""
     if (
         isinstance(value, str)
         and value

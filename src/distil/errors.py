@@ -1,12 +1,12 @@
-"""Every error that Distil raises on purpose, and the exit code that it gives.
+"""Every error that Distil raises on purpose, with its exit code.
 
     DistilError                 1    the work failed
-    ├── UserError               2    the input is wrong: says what was found, what was expected, what to type next
+    ├── UserError               2    the input is wrong: the message gives what was found, what was expected and what to type next
     ├── WorkFailed              1    a stage could not finish (the provider refused, the disk is full, ...)
     ├── BudgetReached           3    the dollar cap is reached; what was paid for is kept
-    └── Interrupted           130    Ctrl-C; the next run goes on
+    └── Interrupted           130    Ctrl-C; the next run resumes
 
-These print one paragraph and no traceback. Anything else is our bug and keeps its traceback. The command line maps them.
+These print one paragraph and no traceback. Anything else is a bug in Distil and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from collections.abc import Iterable
 
 
 class DistilError(Exception):
-    """Root of the errors that a person can act on."""
+    """Base of the errors that a user can act on."""
 
     exit_code = 1
 
 
 class UserError(DistilError):
-    """Something that the user gave is wrong. The message: found, expected, what to type next."""
+    """The user's input is wrong. The message: found, expected, what to type next."""
 
     exit_code = 2
 
 
 class WorkFailed(DistilError):
-    """The work could not be finished, and nothing that was done is lost."""
+    """The work could not be finished; what is done is kept."""
 
 
 class BudgetReached(DistilError):
-    """The dollar cap would be passed by the next request."""
+    """The next request would exceed the dollar cap."""
 
     exit_code = 3
 

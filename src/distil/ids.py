@@ -1,6 +1,6 @@
-"""Ids are hashes of canonical JSON: asking the same thing again gives the same id, so resume is a set difference.
+"""Ids are hashes of canonical JSON: the same content gives the same id, so resume is a set difference.
 
-Not for security: 80 bits of blake2b are enough to never collide among the records of one project. Every floor uses it.
+Not for security: 80 bits of blake2b do not collide among the records of one project.
 """
 
 from __future__ import annotations

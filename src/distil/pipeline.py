@@ -1,7 +1,7 @@
-"""The order of the stages: what is there, what is missing or stale, and running the rest.
+"""The order of the stages: what is done, what is missing or stale, and running what is left.
 
-Seven stages in a fixed line need no scheduler: this is a loop over a tuple. Used by `distil run`, `status` and `demo`, and by the
-single commands for what comes before them (`collect` loads the prompts when that has not been done).
+Seven stages in a fixed order need no scheduler: this is a loop over a tuple. A single command also uses it for the stage before
+it (`collect` loads the prompts first).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distil.runs.manifest import State, read_manifest, stage_state
 
 
 class Step(NamedTuple):
-    """One stage and where it stands."""
+    """One stage and its state."""
 
     stage: str
     """The verb."""
@@ -25,54 +25,54 @@ class Step(NamedTuple):
     state: State
     """missing | stale | done."""
     why: str
-    """One line for a person."""
+    """The reason, in one line."""
 
     @property
     def command(self) -> str:
-        """What to type to run it."""
-        words = {"prompts": "distil prompts load", "signals": "distil signals build"}
+        """The command that runs it."""
+        special = {"prompts": "distil prompts load", "signals": "distil signals build"}
         if self.stage == "train":
             return f"distil train --as {self.name}"
-        return words.get(self.stage, f"distil {self.stage}" + (f" {self.name}" if self.name else ""))
+        return special.get(self.stage, f"distil {self.stage}" + (f" {self.name}" if self.name else ""))
 
 
 def steps(project: Project, config: Config, name: str | None = None) -> list[Step]:
-    """Every stage in order with its state. `name` = which student (default: named after train.method)."""
+    """Every stage in order with its state. `name` is the student (default: the training method)."""
     return [step_state(project, config, stage, student) for stage, student in _line(config, name)]
 
 
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
-    """The state of one stage under the config as it is now."""
+    """The state of one stage under the current config."""
     state, why = stage_state(project, stage, name, _settings(config, stage))
     if stage == "collect" and state == "stale":
         manifest = read_manifest(project, stage)
         if manifest is not None and (limit := manifest.config.get("limit")) is not None:
-            why = f"only the first {limit:,} prompts were asked (--limit)"
+            why = f"only the first {limit:,} prompts were sent (--limit)"
     if stage == "train" and state == "done":
         state, why = _training_state(project, config, name, why)
     return Step(stage, name, state, why)
 
 
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:
-    """A finished training is stale, too, when another student is wanted or it was only a trial."""
+    """A finished training is also stale when the student section changed or it was only a trial run."""
     manifest = read_manifest(project, "train", name)
     notes = manifest.notes if manifest else {}
     if notes.get("partial"):
-        return "stale", "it was a trial with --max-steps"
+        return "stale", "it was a trial run with --max-steps"
     if notes.get("student") != config.student.model_dump(mode="json"):
         return "stale", "the student section has changed"
     return "done", why
 
 
 def default_name(config: Config) -> str:
-    """A student without a name is called after its method: sft, logits or on_policy."""
+    """A student without a name is named after its method: sft, logits or on_policy."""
     return config.train.method
 
 
 def run_missing(
     project: Project, config: Config, *, name: str | None = None, on_step: Callable[[Step], None] | None = None
 ) -> list[Step]:
-    """Runs every stage that is missing or stale, in order, and returns what was run. `on_step` is told before each."""
+    """Runs every stage that is missing or stale, in order, and returns the steps that ran. `on_step` is called before each."""
     ran = []
     for stage, student in _line(config, name):
         step = step_state(project, config, stage, student)
@@ -86,19 +86,19 @@ def run_missing(
 
 
 def ensure(project: Project, config: Config, stage: str, *, before: str) -> None:
-    """Runs `prompts` when it is not up to date; any other stage has to be there, or a UserError says what to type."""
+    """Runs `prompts` if it is not up to date; for any other stage that is missing, raises a UserError with the command to run."""
     step = step_state(project, config, stage)
     if stage == "prompts":
         if step.state != "done":
             run_stage(project, config, "prompts", None)
     elif step.state == "missing":
         raise UserError(
-            f"`distil {before}` needs what `{step.command}` makes, and it has not run yet. Run it first, or `distil run`."
+            f"`distil {before}` needs the output of `{step.command}`, which has not run yet. Run it first, or `distil run`."
         )
 
 
 def signal_teacher(config: Config) -> str:
-    """Whose distributions are cached: the local teacher that training names, else the first of the teachers section."""
+    """The teacher whose distributions are cached: the local teacher in train.teachers, else the first of the teachers section."""
     return (config.train.teachers or config.teachers)[0].model
 
 
@@ -116,7 +116,7 @@ def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
 
 
 def _settings(config: Config, stage: str) -> dict[str, Any] | None:
-    """The resolved settings that a stage's manifest keeps, to compare; None = not compared (the report has none)."""
+    """The resolved settings to compare with a stage's manifest; None = nothing to compare (the report has none)."""
     if stage == "collect":
         from distil.collect.stage import settings_of
 

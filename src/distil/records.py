@@ -1,8 +1,8 @@
-"""The records that stages hand to each other: frozen, small, never half-filled.
+"""The records that stages pass to each other: frozen, small, always complete.
 
 New knowledge is a new record that carries its parent's id, not another optional field on an old one:
-Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call` is the money, `Manifest` says a stage is done.
-Where each lies on disk, who writes and who reads it: distil/runs/artifacts.py.
+Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call` is one paid request,
+`Manifest` marks a stage as done. The file of each record: distil/runs/artifacts.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Split = Literal["train", "validation", "test"]
 
 
 class Record(BaseModel):
-    """Base of all records: immutable, unknown fields refused, a docstring under each field."""
+    """Base of all records: immutable, unknown fields rejected, a docstring under each field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -29,20 +29,20 @@ class Message(Record):
     """One turn of a conversation, in OpenAI's chat shape."""
 
     role: Role
-    """Who speaks."""
+    """Author of the turn."""
     content: str | list[dict[str, Any]] | None = None
-    """The text, or OpenAI content parts; None only when an assistant turn is nothing but tool calls."""
+    """The text, or OpenAI content parts; None only when an assistant turn has only tool calls."""
     name: str | None = None
-    """The speaker's name, where a provider uses it."""
+    """The author's name, for providers that use it."""
     tool_calls: list[dict[str, Any]] | None = None
-    """Calls that an assistant turn makes, in OpenAI's shape."""
+    """Tool calls of an assistant turn, in OpenAI's shape."""
     tool_call_id: str | None = None
-    """Which call a tool turn answers."""
+    """The tool call that a tool turn answers."""
     weight: Literal[0, 1] | None = None
-    """0 = an assistant turn that is context only and is not trained on (OpenAI's fine-tuning convention)."""
+    """0 = an assistant turn that is context only, not trained on (OpenAI's fine-tuning convention)."""
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON object that an OpenAI-compatible API takes: fields that are None are left out."""
+        """The JSON object for an OpenAI-compatible API, without the fields that are None."""
         wire = self.model_dump(exclude_none=True)
         if "content" not in wire:
             wire["content"] = None
@@ -57,22 +57,22 @@ class Message(Record):
 
 
 class Sampling(Record):
-    """How a model is asked to sample. Defaults are the article's; use what production uses."""
+    """Sampling parameters. The defaults are the article's; use the ones of your production traffic."""
 
     temperature: float = Field(default=0.7, ge=0, le=2)
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus mass."""
     max_tokens: int = Field(default=500, ge=1)
-    """Most tokens in the answer (reasoning included, where the provider counts it)."""
+    """Maximum tokens in the answer (including reasoning, if the provider counts it)."""
     stop: list[str] | None = None
     """Strings that end the answer."""
     seed: int | None = None
-    """Passed on where the provider takes one."""
+    """Passed on to providers that accept a seed."""
     reasoning_effort: str | None = None
-    """For reasoning models: none | minimal | low | medium | high, as the provider names it."""
+    """For reasoning models: none | minimal | low | medium | high, in the provider's terms."""
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    """How many alternatives per token to ask for (OpenAI, Together, vLLM: at most 20)."""
+    """Number of alternatives per token to request (OpenAI, Together, vLLM: at most 20)."""
 
 
 class Usage(Record):
@@ -89,18 +89,18 @@ class Usage(Record):
 
 
 class Prompt(Record):
-    """What a model is asked."""
+    """One input for a model."""
 
     id: str
-    """Hash of messages, tools and response format: what is asked, not what comes back."""
+    """Hash of messages, tools and response format."""
     messages: list[Message]
-    """The conversation, system turn included; the last turn is not the assistant's."""
+    """The conversation, including the system turn; the last turn is not the assistant's."""
     reference: str | None = None
-    """The right answer, where the user has one."""
+    """The correct answer, if the user has one."""
     group: str | None = None
-    """Rows of one group never lie on both sides of a split."""
+    """Rows of one group are never on both sides of a split."""
     split: Split | None = None
-    """Fixed by the user, or None: curate decides. `train` means never test: validation is cut from it where that is not fixed."""
+    """Fixed by the user, or None: curate decides. `train` rows are never tested; validation rows may be taken from them."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions, in OpenAI's shape."""
     response_format: dict[str, Any] | None = None
@@ -108,42 +108,42 @@ class Prompt(Record):
 
     @classmethod
     def make(cls, messages: list[Message], **fields: Any) -> Self:
-        """A prompt with its id computed from what is asked."""
-        asked = {
+        """A prompt with its id computed from its content."""
+        content = {
             "messages": [m.to_wire() for m in messages],
             "tools": fields.get("tools"),
             "response_format": fields.get("response_format"),
         }
-        return cls(id=content_id("prompt", asked), messages=messages, **fields)
+        return cls(id=content_id("prompt", content), messages=messages, **fields)
 
 
 class Answer(Record):
-    """One reply of one teacher to one prompt; a view of the ledger that can always be rebuilt."""
+    """One teacher's reply to one prompt; a view of the ledger that can always be rebuilt."""
 
     id: str
-    """Hash of prompt id, teacher, sampling and sample index: known before paying."""
+    """Hash of prompt id, teacher, sampling and sample index: known before it is paid for."""
     prompt_id: str
-    """The prompt that was asked."""
+    """The prompt it answers."""
     teacher: str
     """The model as the config names it, such as openai/gpt-5-mini."""
     sampling: Sampling
-    """How it was asked."""
+    """Sampling parameters of the request."""
     sample: int = 0
-    """Which of several samples of the same question."""
+    """Index among several samples of the same prompt."""
     text: str
     """The visible answer."""
     reasoning: str | None = None
-    """Thinking that the provider returned, kept apart from the answer."""
+    """Reasoning that the provider returned, kept separate from the answer."""
     tool_calls: list[dict[str, Any]] | None = None
-    """Calls that the answer makes."""
+    """Tool calls in the answer."""
     finish_reason: str
-    """stop | length | tool_calls | content_filter | ... as the provider says it; length = truncated, never trained on."""
+    """stop | length | tool_calls | content_filter | ... as reported by the provider; length = truncated, never trained on."""
     call_id: str
     """The ledger row that holds the raw reply, tokens and price."""
 
 
 class Call(Record):
-    """One paid call, as the ledger knows it (without the bodies)."""
+    """One paid call as stored in the ledger, without the bodies."""
 
     id: str
     """Hash of the final wire body, the endpoint and the sample index."""
@@ -152,34 +152,34 @@ class Call(Record):
     model: str
     """The model as the config names it."""
     status: Literal["intended", "answered", "failed"]
-    """intended = sent or about to be sent, no whole reply seen: it may have been paid."""
+    """intended = sent or about to be sent, no complete reply yet: it may have been charged."""
     usage: Usage
     """What was billed."""
     usd: float
     """Price of the call in dollars."""
     price_input: float | None = None
-    """$ per million input tokens at that time."""
+    """$ per million input tokens at the time."""
     price_output: float | None = None
-    """$ per million output tokens at that time."""
+    """$ per million output tokens at the time."""
     price_source: str | None = None
     """config, or genai-prices and its version."""
     tier: str = "standard"
     """standard | flex | batch."""
     latency_s: float | None = None
-    """Seconds from sending to the last byte; time in queues does not count."""
+    """Seconds from sending to the last byte, without time in queues."""
     attempts: int = 1
-    """How often it was sent."""
+    """Number of times it was sent."""
     created: str
     """ISO time, UTC."""
     error: str | None = None
-    """Why it failed, for a person."""
+    """Why it failed, readable."""
 
 
 class Verdict(Record):
-    """What one filter said of one answer."""
+    """One filter's decision on one answer."""
 
     answer_id: str
-    """The answer that was judged."""
+    """The filtered answer."""
     prompt_id: str
     """Its prompt."""
     filter: str
@@ -187,7 +187,7 @@ class Verdict(Record):
     keep: bool
     """False = dropped."""
     reason: str
-    """One line for a person."""
+    """The reason, in one line."""
 
 
 class Example(Record):
@@ -196,24 +196,24 @@ class Example(Record):
     id: str
     """Hash of the messages."""
     prompt_id: str
-    """Where the question came from."""
+    """The prompt it came from."""
     answer_id: str | None
-    """Where the answer came from; None = it is the reference."""
+    """The answer it came from; None = the answer is the reference."""
     messages: list[Message]
-    """Conversation with the answer as last turn."""
+    """The conversation with the answer as its last turn."""
     reference: str | None = None
-    """The right answer, where the user has one."""
+    """The correct answer, if the user has one."""
     group: str | None = None
     """Split group."""
     split: Split
-    """Which side it lies on."""
+    """The split it belongs to."""
     teacher: str | None = None
-    """Who answered."""
+    """The model that answered."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions."""
 
     def to_chat(self) -> dict[str, Any]:
-        """One line of OpenAI's chat fine-tuning format; what is ours lies under `metadata`."""
+        """One line of OpenAI's chat fine-tuning format; Distil's fields are under `metadata`."""
         line: dict[str, Any] = {"messages": [m.to_wire() for m in self.messages]}
         if self.tools:
             line["tools"] = self.tools
@@ -224,7 +224,7 @@ class Example(Record):
 
     @classmethod
     def from_chat(cls, line: dict[str, Any]) -> Self:
-        """The inverse of `to_chat`; raises pydantic.ValidationError on a line that is not one of ours."""
+        """The inverse of `to_chat`; raises pydantic.ValidationError on a line that Distil did not write."""
         metadata = {k: v for k, v in (line.get("metadata") or {}).items() if k != "schema"}
         metadata.setdefault("answer_id", None)
         return cls.model_validate({"messages": line.get("messages"), "tools": line.get("tools"), **metadata})
@@ -241,7 +241,7 @@ class Example(Record):
 
 
 class Prediction(Record):
-    """What a model said to a held-out prompt while it was being evaluated."""
+    """A model's answer to a held-out prompt, generated for the evaluation."""
 
     id: str
     """Hash of prompt id, model and sample."""
@@ -250,28 +250,28 @@ class Prediction(Record):
     model: str
     """teacher, base, or the student's name."""
     sample: int = 0
-    """Which of several samples."""
+    """Index among several samples."""
     text: str
     """The answer."""
     finish_reason: str
     """stop | length."""
     output_tokens: int
-    """Length of the answer in the model's own tokens."""
+    """Length of the answer in the model's tokens."""
     latency_s: float | None = None
-    """Seconds, where it was asked alone."""
+    """Seconds, if the prompt was run alone."""
     token_logprobs: list[float] = []
-    """Natural log-probability of each generated token, untempered; empty where unknown."""
+    """Natural log-probability of each generated token, untempered; empty if unknown."""
     token_entropies: list[float] = []
-    """Entropy in nats of the distribution that each token was drawn from; empty where unknown."""
+    """Entropy in nats of the distribution each token was drawn from; empty if unknown."""
 
 
 class Score(Record):
     """One metric's value for one prediction."""
 
     prediction_id: str
-    """What was scored."""
+    """The scored prediction."""
     prompt_id: str
-    """Its prompt: scores of two models pair on it."""
+    """Its prompt; scores of two models are paired by prompt."""
     model: str
     """teacher, base, or the student's name."""
     metric: str
@@ -279,39 +279,39 @@ class Score(Record):
     value: float
     """Higher is better unless the metric says otherwise."""
     detail: str | None = None
-    """One line for a person, such as the judge's reason."""
+    """One readable line, such as the judge's reason."""
 
 
 class FileStamp(Record):
-    """What a file or folder was when a stage read or wrote it."""
+    """State of a file or folder when a stage read or wrote it."""
 
     sha256: str
-    """Hash of the bytes (of a folder: over names and contents)."""
+    """Hash of the bytes (for a folder: of names and contents)."""
     count: int | None = None
-    """Records in it, where it holds records."""
+    """Number of records, if it contains records."""
 
 
 class Manifest(Record):
-    """Written last and atomically into a stage's folder: its presence means that the stage is done."""
+    """Written last and atomically into a stage's folder: if it exists, the stage is done."""
 
     schema_version: int = SCHEMA_VERSION
-    """Of this file."""
+    """Version of this file's schema."""
     tool_version: str
-    """Distil's version."""
+    """Version of Distil."""
     stage: str
-    """The verb."""
+    """The stage's command."""
     name: str | None = None
-    """For train and evaluate: which student."""
+    """For train and evaluate: the student."""
     config: dict[str, Any]
-    """The resolved settings that the stage ran with."""
+    """The resolved settings of the run."""
     inputs: dict[str, FileStamp]
     """Project-relative path -> stamp."""
     outputs: dict[str, FileStamp]
     """Project-relative path -> stamp."""
     seeds: dict[str, int] = {}
-    """Every seed that was used."""
+    """The seeds used."""
     packages: dict[str, str] = {}
-    """Versions of the packages that shaped the result."""
+    """Versions of the packages that affect the result."""
     usd: float = 0.0
     """Dollars spent by this stage."""
     started: str
@@ -319,4 +319,4 @@ class Manifest(Record):
     finished: str
     """ISO time, UTC."""
     notes: dict[str, Any] = {}
-    """What the stage wants a reader to know: counts, terms of use, warnings, measured figures."""
+    """Anything else worth knowing: counts, terms of use, warnings, measurements."""

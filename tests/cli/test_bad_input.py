@@ -1,4 +1,4 @@
-"""What a person gets wrong costs one paragraph and the right exit code; what interrupts costs nothing that was done."""
+"""Bad input costs one paragraph and the right exit code; an interruption loses no finished work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def distil(
-    project: Path, *words: str, wrapper: tuple[str, ...] = (), **environment: str
+    project: Path, *arguments: str, wrapper: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs one command in a process of its own."""
+    """Runs one command in a subprocess."""
     return subprocess.run(
-        [*wrapper, sys.executable, "-m", "distil", *words, "--project", str(project)],
+        [*wrapper, sys.executable, "-m", "distil", *arguments, "--project", str(project)],
         env={k: v for k, v in (ENVIRONMENT | environment).items() if v}, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
 
@@ -52,13 +52,13 @@ def write_project(folder: Path, rows: int = 40, **sections: object) -> Path:
     return folder
 
 
-def refused(done: subprocess.CompletedProcess[str], *said: str, code: int = 2) -> None:
-    """One paragraph on stderr with these words, no traceback, and the exit code."""
+def refused(done: subprocess.CompletedProcess[str], *parts: str, code: int = 2) -> None:
+    """One paragraph on stderr with these parts, no traceback, and the exit code."""
     assert done.returncode == code, (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr
     paragraph = done.stderr.strip().splitlines()[-1]
-    for words in said:
-        assert words in paragraph, paragraph
+    for part in parts:
+        assert part in paragraph, paragraph
 
 
 def test_an_unknown_config_key_gets_a_suggestion(tmp_path: Path) -> None:
@@ -69,24 +69,24 @@ def test_an_unknown_config_key_gets_a_suggestion(tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_prompts_file_is_named_with_the_closest_one(tmp_path: Path) -> None:
+def test_a_missing_prompts_file_gets_a_suggestion(tmp_path: Path) -> None:
     refused(
         distil(write_project(tmp_path, prompts={"path": "promts.jsonl"}), "collect"), "promts.jsonl", "prompts.jsonl"
     )
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [('{"prompt": ""}', "line 41"), ('{"prompt": "x"', "line 41"), ('{"promt": "x"}', "prompt"), ('["x"]', "line 41")],
 )
-def test_a_bad_prompt_line_is_named_by_file_and_line(tmp_path: Path, line: str, said: str) -> None:
+def test_a_bad_prompt_line_is_reported_by_file_and_line(tmp_path: Path, line: str, message: str) -> None:
     project = write_project(tmp_path)
     with (project / "prompts.jsonl").open("a") as file:
         file.write(line + "\n")
-    refused(distil(project, "collect"), "prompts.jsonl", said)
+    refused(distil(project, "collect"), "prompts.jsonl", message)
 
 
-def test_a_broken_record_line_is_an_error_not_a_smaller_data_set(tmp_path: Path) -> None:
+def test_a_broken_record_line_is_an_error(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     assert distil(project, "collect").returncode == 0
     answers = project / "work" / "collect" / "answers.jsonl"
@@ -104,12 +104,12 @@ def test_an_empty_answer_is_listed_and_the_others_are_kept(tmp_path: Path) -> No
     assert len((project / "work" / "collect" / "failures.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_missing_key_says_which_variable_to_set(tmp_path: Path) -> None:
+def test_a_missing_key_names_the_variable_to_set(tmp_path: Path) -> None:
     project = write_project(tmp_path, teachers=[{"model": "openai/gpt-5-mini"}])
     refused(distil(project, "collect", OPENAI_API_KEY=""), "OPENAI_API_KEY")
 
 
-def test_a_student_that_is_nowhere_is_refused_in_one_paragraph(tmp_path: Path) -> None:
+def test_an_unavailable_student_is_reported_in_one_paragraph(tmp_path: Path) -> None:
     project = write_project(tmp_path, student={"model": "Qwen/Qwen3-0.6B"})
     for command in ("collect", "curate"):
         assert distil(project, command).returncode == 0
@@ -124,13 +124,13 @@ def test_a_wrong_command_and_a_wrong_option_are_usage_errors(tmp_path: Path) -> 
     assert distil(write_project(tmp_path), "collect", "--limt", "3").returncode == 2
 
 
-def test_a_stage_out_of_order_says_what_comes_first(tmp_path: Path) -> None:
+def test_a_stage_out_of_order_names_the_command_to_run_first(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     refused(distil(project, "curate"), "distil collect")
     refused(distil(project, "evaluate"), "distil train")
 
 
-def test_the_budget_stops_with_its_own_code_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+def test_budget_reached_exits_3_and_a_higher_budget_resumes(tmp_path: Path) -> None:
     teacher = {
         "model": "recorded/answers.jsonl",
         "sampling": {"max_tokens": 8},
@@ -144,10 +144,10 @@ def test_the_budget_stops_with_its_own_code_and_a_higher_one_goes_on(tmp_path: P
     assert len((project / "work" / "collect" / "answers.jsonl").read_text().splitlines()) == 40
 
 
-def interrupted(project: Path, stage: str, words: list[str]) -> None:
-    """Ctrl-C as soon as the stage holds its lock: 130 (or done already), one line, no traceback."""
+def interrupted(project: Path, stage: str, command: list[str]) -> None:
+    """Ctrl-C once the stage holds its lock: 130 (or 0 if it finished first), one line, no traceback."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "distil", *words, "--project", str(project)],
+        [sys.executable, "-m", "distil", *command, "--project", str(project)],
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
@@ -157,10 +157,10 @@ def interrupted(project: Path, stage: str, words: list[str]) -> None:
     while not lock.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=90)
-    assert running.returncode in (0, 130), said
-    assert "Traceback" not in said
-    assert running.returncode == 0 or any(hint in said for hint in ("same command again", "goes on", "resume")), said
+    _, stderr = running.communicate(timeout=90)
+    assert running.returncode in (0, 130), stderr
+    assert "Traceback" not in stderr
+    assert running.returncode == 0 or "same command again" in stderr or "resume" in stderr, stderr
 
 
 def test_control_c_in_every_stage_is_resumable(tmp_path: Path) -> None:
@@ -172,14 +172,14 @@ def test_control_c_in_every_stage_is_resumable(tmp_path: Path) -> None:
         "train": ["train"],
         "evaluate": ["evaluate"],
     }
-    for stage, words in stages.items():
-        interrupted(project, stage, words)
-        again = distil(project, *words)
-        assert again.returncode == 0, (stage, again.stderr)
+    for stage, command in stages.items():
+        interrupted(project, stage, command)
+        resumed = distil(project, *command)
+        assert resumed.returncode == 0, (stage, resumed.stderr)
     assert len((project / "work" / "collect" / "answers.jsonl").read_text().splitlines()) == 400
 
 
-def test_a_full_disk_is_said_and_what_was_done_is_kept(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_finished_work_is_kept(tmp_path: Path) -> None:
     if (
         not shutil.which("unshare")
         or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode

@@ -1,4 +1,4 @@
-"""plan, collect and ledger as typed by a person: the same figures everywhere, and nothing that is paid for thrown away."""
+"""plan, collect and ledger from the command line: consistent figures, and nothing paid for is lost."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def distil(folder: Path, *words: str) -> Result:
-    return CliRunner().invoke(cli, [*words, "--project", str(folder)])
+def distil(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, [*arguments, "--project", str(folder)])
 
 
 def log(folder: Path, *numbers: int, **request: object) -> str:
@@ -54,14 +54,14 @@ def log(folder: Path, *numbers: int, **request: object) -> str:
     return str(path)
 
 
-def test_a_whole_log_is_distilled_from_without_key_and_network(folder: Path) -> None:
+def test_collecting_from_a_log_needs_no_key_and_no_network(folder: Path) -> None:
     done = distil(folder, "collect", "--from-log", log(folder, *range(30)))
     assert done.exit_code == 0, done.output
     assert "they answer 30 of 30 prompts" in done.stderr and "30 of 30" in done.stdout
     assert "$0" in done.stdout
 
 
-def test_replies_of_another_model_are_taken_only_when_that_is_said(folder: Path) -> None:
+def test_replies_of_another_model_need_any_model(folder: Path) -> None:
     other = ["collect", "--from-log", log(folder, *range(30)), "--set", "teachers.0.model=openai/gpt-5-mini"]
     refused = distil(folder, *other)
     assert isinstance(refused.exception, UserError) and "--any-model" in str(refused.exception)
@@ -70,22 +70,20 @@ def test_replies_of_another_model_are_taken_only_when_that_is_said(folder: Path)
     assert isinstance(alone.exception, UserError) and "goes with --from-log" in str(alone.exception)
 
 
-def test_rebuilding_asks_nothing_and_says_what_does_not_go_with_it(folder: Path) -> None:
-    for word in ("--dry-run", "--only=failed", "--limit=3"):
-        refused = distil(folder, "collect", "--rebuild", word)
+def test_rebuild_rejects_options_that_do_not_apply(folder: Path) -> None:
+    for option in ("--dry-run", "--only=failed", "--limit=3"):
+        refused = distil(folder, "collect", "--rebuild", option)
         assert isinstance(refused.exception, UserError) and "leave out" in str(refused.exception)
 
 
-def test_plan_and_dry_run_name_the_same_dollars_before_and_after_the_first_answers(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plan_and_dry_run_forecast_the_same_dollars(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forecast() -> tuple[float, float]:
         plan = json.loads(distil(folder, "plan", "--json").stdout)
         run = json.loads(distil(folder, "collect", "--dry-run", "--json").stdout)
         return plan["collect_usd"] - plan["spent_usd"], sum(one["usd"] for one in run["forecast"])
 
-    planned, asked = forecast()
-    assert planned == pytest.approx(asked) and planned > 0
+    planned, dry_run = forecast()
+    assert planned == pytest.approx(dry_run) and planned > 0
     monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
     with OpenAIServer() as server:
         urls = f"teachers.0.base_urls=[{server.url}]"
@@ -95,7 +93,7 @@ def test_plan_and_dry_run_name_the_same_dollars_before_and_after_the_first_answe
         assert "of it spent" in distil(folder, "plan", "--set", urls).stdout
 
 
-def test_the_bodies_are_not_pruned_while_they_are_the_only_copy(folder: Path) -> None:
+def test_bodies_are_not_pruned_while_they_are_the_only_copy(folder: Path) -> None:
     distil(folder, "collect", "--from-log", log(folder, *range(30)))
     answers = Project(folder).answers
     kept = answers.read_bytes()
@@ -109,11 +107,11 @@ def test_the_bodies_are_not_pruned_while_they_are_the_only_copy(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    "words", [("--prune", "--before", "yesterday"), ("--prune", "--purpose", "colect"), ("--last", "-3")]
+    "options", [("--prune", "--before", "yesterday"), ("--prune", "--purpose", "colect"), ("--last", "-3")]
 )
-def test_a_mistyped_option_prunes_nothing(folder: Path, words: tuple[str, ...]) -> None:
+def test_a_mistyped_option_prunes_nothing(folder: Path, options: tuple[str, ...]) -> None:
     distil(folder, "collect", "--from-log", log(folder, *range(30)))
-    assert distil(folder, "ledger", *words).exit_code == 2
+    assert distil(folder, "ledger", *options).exit_code == 2
     with Ledger(Project(folder).ledger) as ledger:
         assert all(ledger.body(call.id) for call in ledger.calls())
 
@@ -129,22 +127,22 @@ def test_the_ledger_shows_sums_calls_and_bodies(folder: Path) -> None:
     assert len(out.read_text().splitlines()) == 30
 
 
-def test_status_says_which_batch_is_still_open_at_the_provider(folder: Path) -> None:
+def test_status_lists_the_batches_open_at_the_provider(folder: Path) -> None:
     assert "Open at the provider" not in distil(folder, "status").stdout
-    shelf = BatchFolder(Project(folder).batches)
-    shelf.finish(shelf.new("openai/gpt-4o-mini", "chat", [BatchRow("call_0", 0, {}, 0.01)]))
-    job = shelf.new("openai/gpt-4o-mini", "chat", [BatchRow(f"call_{n}", 0, {}, 0.01) for n in range(12)])
-    shelf.save(job, state="created", batch_id="batch_1")
+    batches = BatchFolder(Project(folder).batches)
+    batches.finish(batches.new("openai/gpt-4o-mini", "chat", [BatchRow("call_0", 0, {}, 0.01)]))
+    job = batches.new("openai/gpt-4o-mini", "chat", [BatchRow(f"call_{n}", 0, {}, 0.01) for n in range(12)])
+    batches.save(job, state="created", batch_id="batch_1")
     line = next(line for line in distil(folder, "status").stdout.splitlines() if line.startswith("Open at"))
     assert "1 batch of openai/gpt-4o-mini, 12 requests, since 20" in line and "`distil collect`" in line
-    told = json.loads(distil(folder, "status", "--json").stdout)["open_batches"]
-    assert told == [{"model": "openai/gpt-4o-mini", "requests": 12, "since": job.created}]
+    reported = json.loads(distil(folder, "status", "--json").stdout)["open_batches"]
+    assert reported == [{"model": "openai/gpt-4o-mini", "requests": 12, "since": job.created}]
 
 
-def test_a_collection_with_a_limit_is_called_what_it_was(folder: Path) -> None:
+def test_status_reports_a_collection_with_a_limit(folder: Path) -> None:
     done = distil(folder, "collect", "--from-log", log(folder, *range(30)), "--limit", "5")
     assert done.exit_code == 0, done.output
     stages = json.loads(distil(folder, "status", "--json").stdout)["stages"]
     why = {stage["stage"]: stage["why"] for stage in stages}
-    assert why["collect"] == "only the first 5 prompts were asked (--limit)"
+    assert why["collect"] == "only the first 5 prompts were sent (--limit)"
     assert why["prompts"].startswith("finished 20") and why["prompts"].endswith(" UTC")

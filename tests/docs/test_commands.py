@@ -41,7 +41,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """A questions file, recorded answers and a tiny student; what stands for what in the pages' commands."""
+    """A questions file, recorded answers and a tiny student; the replacements for the model names in the pages' commands."""
     tiny = save_tiny(folder / "tiny")
     with (folder / "questions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -55,11 +55,11 @@ def prepare(folder: Path) -> dict[str, str]:
     return {"openai/gpt-5-mini": f"recorded/{folder / 'answers.jsonl'}", "Qwen/Qwen3-0.6B": str(tiny)}
 
 
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    own = [] if words[0] in ("init", "demo") else OPTIONS
+    options = [] if arguments[0] in ("init", "demo") else OPTIONS
     return subprocess.run(
-        [sys.executable, "-m", "distil", *words, *own],
+        [sys.executable, "-m", "distil", *arguments, *options],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -70,8 +70,8 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(commands(p))], ids=lambda p: p.name)
-def test_the_commands_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -> None:
-    stands_for = prepare(tmp_path)
+def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
+    replacements = prepare(tmp_path)
     here = tmp_path
     for line in commands(page):
         words = shlex.split(line)
@@ -79,6 +79,6 @@ def test_the_commands_of_a_page_run_in_their_order(page: Path, tmp_path: Path) -
             here = here / words[1]
             continue
         assert words[0] == "distil", f"{page.name}: only distil commands are run, found {line!r}"
-        words = [stands_for.get(word, word) for word in words[1:]]
+        words = [replacements.get(word, word) for word in words[1:]]
         done = run([*words, "--help"] if words[0] in SERVERS else words, here)
         assert done.returncode == 0, f"{page.name}: `{line}` gave {done.returncode}\n{done.stderr[-2000:]}"

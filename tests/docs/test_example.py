@@ -1,4 +1,4 @@
-"""The one-file example runs, from asking the teacher to the last accuracy."""
+"""The one-file example runs from collecting the answers to the final accuracies."""
 
 from __future__ import annotations
 

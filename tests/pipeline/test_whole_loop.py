@@ -1,4 +1,4 @@
-"""The whole loop on a tiny model and a recorded teacher: each stage runs, none twice, and a change makes stale what it must."""
+"""The whole loop on a tiny model and a recorded teacher: each stage runs once, and a change makes later stages stale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny import save_tiny
 
 
 def make_project(folder: Path, rows: int = 48) -> Project:
-    """Prompts, recorded answers as JSON objects, a tiny student, and a config that is quick."""
+    """Prompts, recorded answers as JSON objects, a tiny student, and a quick config."""
     tiny = save_tiny(folder / "tiny")
     prompts, answers = [], []
     for number in range(rows):
@@ -47,7 +47,7 @@ def make_project(folder: Path, rows: int = 48) -> Project:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Config]:
-    """A project in which everything has run once."""
+    """A project in which every stage has run once."""
     project = make_project(tmp_path_factory.mktemp("loop"))
     config = load_config(project)
     ran = run_missing(project, config)
@@ -55,7 +55,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Config]:
     return project, config
 
 
-def test_every_stage_is_done_and_says_what_it_read_and_wrote(done: tuple[Project, Config]) -> None:
+def test_every_stage_is_done_and_records_its_inputs_and_outputs(done: tuple[Project, Config]) -> None:
     project, config = done
     for step in steps(project, config):
         assert step.state == "done", (step, step.why)
@@ -75,14 +75,14 @@ def test_the_split_is_clean_and_the_answers_are_the_teachers(done: tuple[Project
     assert all(e.answer == e.reference for e in read_examples(project.split("test")))
 
 
-def test_the_verdict_and_the_page_are_there(done: tuple[Project, Config]) -> None:
+def test_the_verdict_and_the_report_exist(done: tuple[Project, Config]) -> None:
     project, _ = done
     summary = read_json(project.stage("evaluate", "sft") / "summary.json")
     assert summary["verdict"]["decision"] in ("SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP")
     assert "whole-loop" in project.report.read_text(encoding="utf-8")
 
 
-def test_a_changed_prompt_makes_everything_behind_it_stale_and_only_new_questions_are_asked(tmp_path: Path) -> None:
+def test_a_new_prompt_makes_stages_stale_and_is_collected_alone(tmp_path: Path) -> None:
     project = make_project(tmp_path, rows=24)
     with (tmp_path / "answers.jsonl").open("a") as file:
         file.write(json.dumps({"prompt": "one more question", "output": "{}"}) + "\n")
@@ -101,7 +101,7 @@ def test_a_changed_prompt_makes_everything_behind_it_stale_and_only_new_question
     assert project.ledger.stat().st_size >= before
 
 
-def test_a_command_that_needs_an_earlier_stage_says_which(tmp_path: Path) -> None:
+def test_a_missing_earlier_stage_is_named(tmp_path: Path) -> None:
     project = make_project(tmp_path, rows=4)
     with pytest.raises(UserError, match="distil collect"):
         ensure(project, load_config(project), "collect", before="curate")

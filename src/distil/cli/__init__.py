@@ -1,1 +1,1 @@
-"""Floor 6: the command line. One file per command: parse, call, print."""
+"""The command line (layer 6). Start at main.py; each command is one file that parses, calls and prints."""

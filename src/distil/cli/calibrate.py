@@ -1,4 +1,4 @@
-"""`distil calibrate`: the fallback threshold and its promise."""
+"""`distil calibrate`: the fallback threshold and its guarantee."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distil.cli.options import Context, distil_command, show_rows
 @distil_command("distil calibrate logits --set serve.risk=0.05")
 @click.argument("name", required=False)
 def command(context: Context, name: str | None) -> None:
-    """Find from which confidence on the student NAME may answer itself, and state the promise (default: the last one trained)."""
+    """Find the confidence above which student NAME may answer by itself, with a guarantee (default: the last one trained)."""
     from distil.cli.students import pick_student
     from distil.evaluate.similarity import cosines
     from distil.serve.calibration import calibrate

@@ -1,4 +1,4 @@
-"""`distil collect`: ask the teacher(s)."""
+"""`distil collect`: the teacher's answers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from distil.cli.options import Context, distil_command, say, show_rows
 
 
 @distil_command("distil collect --set collect.budget_usd=20 --limit 100")
-@click.option("--only", type=click.Choice(["failed"]), help="Ask only what failed the last time.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N prompts.")
-@click.option("--dry-run", is_flag=True, help="Ask nothing; say what it would cost.")
-@click.option("--rebuild", is_flag=True, help="Make answers.jsonl anew from the ledger; ask nothing.")
+@click.option("--only", type=click.Choice(["failed"]), help="Retry only the prompts that failed last time.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N prompts.")
+@click.option("--dry-run", is_flag=True, help="Send nothing; show what it would cost.")
+@click.option("--rebuild", is_flag=True, help="Rebuild answers.jsonl from the ledger; send nothing.")
 @click.option(
     "--from-log",
     "logs",
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="First take in an OpenAI-format log of requests and replies, at no cost (may be given several times).",
+    help="Import an OpenAI-format log of requests and replies first, at no cost (repeatable).",
 )
-@click.option("--any-model", is_flag=True, help="With --from-log: also replies of other models than the first teacher.")
+@click.option(
+    "--any-model", is_flag=True, help="With --from-log: also import replies of models other than the first teacher."
+)
 def command(
     context: Context,
     only: str | None,
@@ -32,7 +34,7 @@ def command(
     logs: tuple[Path, ...],
     any_model: bool,
 ) -> None:
-    """Ask the teacher(s) for what is not in the ledger yet. Resumes; never pays twice for the same answer."""
+    """Request the answers that the ledger does not have yet. Resumable; never pays twice for the same answer."""
     from distil.collect import stage
     from distil.collect.importing import import_logs
     from distil.errors import UserError
@@ -41,12 +43,14 @@ def command(
     if any_model and not logs:
         raise UserError("--any-model goes with --from-log: distil collect --from-log requests.jsonl --any-model")
     if rebuild and (only or limit or dry_run):
-        raise UserError("--rebuild makes answers.jsonl anew and asks nothing: leave out --only, --limit and --dry-run.")
+        raise UserError(
+            "--rebuild only rewrites answers.jsonl from the ledger: leave out --only, --limit and --dry-run."
+        )
     config = context.config()
     ensure(context.project, config, "prompts", before="collect")
     if logs:
-        taken = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
-        for line in taken.lines():
+        imported = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
+        for line in imported.lines():
             say(line)
     result = stage.run(
         context.project,

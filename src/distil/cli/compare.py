@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("a")
 @click.argument("b")
 def command(context: Context, a: str, b: str) -> None:
-    """Compare two evaluated students, A and B, on the prompts that both answered: paired differences with intervals."""
+    """Compare two evaluated students, A and B, on the prompts both answered: paired differences with intervals."""
     from distil.evaluate import compare
 
     context.config()
@@ -25,7 +25,7 @@ def command(context: Context, a: str, b: str) -> None:
 
 
 def show(comparison: Comparison) -> None:
-    """One row a metric, then the sentence."""
+    """One row per metric, then the conclusion."""
     rows = []
     for difference in comparison.differences:
         interval = difference.difference
@@ -41,6 +41,6 @@ def show(comparison: Comparison) -> None:
                 "" if difference.p_holm is None else f"{difference.p_holm:.3g}",
             )
         )
-    title = f"{comparison.a} against {comparison.b} on {comparison.shared_prompts:,} prompts"
+    title = f"{comparison.a} vs. {comparison.b} on {comparison.shared_prompts:,} prompts"
     table(title, ("metric", comparison.a, comparison.b, "difference", "interval", "p (Holm)"), rows)
     click.echo(comparison.sentence)

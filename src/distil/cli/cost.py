@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")
 @click.argument("name", required=False)
 def command(context: Context, name: str | None) -> None:
-    """What was spent, what a month will cost, when it pays back. NAME = which student (default: the last one trained)."""
+    """Show what you spent, what a month will cost, and when student NAME (default: the last one trained) pays back."""
     from distil.cost import stage
 
     config = context.config()
@@ -24,9 +24,9 @@ def command(context: Context, name: str | None) -> None:
 
 
 def show(summary: CostSummary) -> None:
-    """The summary as two tables and the warnings."""
+    """The summary as two tables, then the warnings."""
     spent = [(purpose, dollars(usd)) for purpose, usd in sorted(summary.spent.items())]
-    table("Spent so far", ("purpose", "$"), [*spent, ("one-time in all", dollars(summary.one_time_usd))])
+    table("Spent so far", ("purpose", "$"), [*spent, ("one-time total", dollars(summary.one_time_usd))])
     t = summary.traffic
     rows = []
     for option in summary.options:
@@ -49,11 +49,11 @@ def show(summary: CostSummary) -> None:
     error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""
     click.echo(
         f"Teacher {summary.teacher}: {dollars(summary.price_input)} / {dollars(summary.price_output)} per million tokens "
-        f"({summary.price_source}); {dollars(summary.teacher_month_usd)}{error} a month, from {t.measured_calls:,} calls."
+        f"({summary.price_source}); {dollars(summary.teacher_month_usd)}{error} a month, based on {t.measured_calls:,} calls."
     )
     if summary.break_even_coverage is not None:
         click.echo(
-            f"With fallback it is cheaper than the teacher from a coverage of {summary.break_even_coverage:.0%}."
+            f"With fallback, it is cheaper than the teacher at a coverage of {summary.break_even_coverage:.0%} or more."
         )
     for warning in summary.warnings:
         click.secho(f"! {warning}", fg="yellow")

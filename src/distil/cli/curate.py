@@ -7,7 +7,7 @@ from distil.cli.options import Context, distil_command, show_rows
 
 @distil_command("distil curate --set curate.near_duplicates=0.8")
 def command(context: Context) -> None:
-    """Filter the answers, remove duplicates, split without leakage; every drop is kept with its reason."""
+    """Filter the answers, remove duplicates, split without leakage; each dropped answer is listed with the reason."""
     from distil.curate import stage
     from distil.pipeline import ensure
 

@@ -1,7 +1,7 @@
-"""`distil demo`: the whole loop on the bundled teacher and student, through the same stages and the same wire as a real project.
+"""`distil demo`: the whole loop on the bundled teacher and student, through the same stages and over HTTP as in a real project.
 
-The teacher is asked over HTTP on loopback, behind an OpenAI-compatible server in a process of its own, at a stated example price.
-What is done is not done again, so an interrupted demo goes on where it was. `make demo` runs this after installing.
+The teacher runs behind an OpenAI-compatible server on loopback, in a separate process, at an example price. Finished stages
+are skipped, so an interrupted demo resumes. `make demo` runs this after installing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 PORT = 8765
-HELD_OUT = 210  # some of the answers to them will not be usable; 200 are wanted
+HELD_OUT = 210  # 200 are needed, and a few answers will not be usable
 EXAMPLE_PRICE = {"input": 0.25, "output": 2.0}
 STUDENTS: dict[str, tuple[str, list[str]]] = {
     "baseline": ("fine-tuned on the references, no teacher", ["train.target=reference"]),
@@ -35,12 +35,16 @@ STUDENTS: dict[str, tuple[str, list[str]]] = {
     type=click.Path(path_type=Path),
     default="demo",
     show_default=True,
-    help="Where the project is made.",
+    help="Folder for the project.",
 )
 @click.option(
-    "--prompts", type=int, default=1500, show_default=True, help="Prompts to train on (210 more are held out)."
+    "--prompts",
+    type=int,
+    default=1500,
+    show_default=True,
+    help="Number of prompts to train on (210 more are held out).",
 )
-@click.option("--port", type=int, default=PORT, show_default=True, help="Loopback port of the teacher's server.")
+@click.option("--port", type=int, default=PORT, show_default=True, help="Local port of the teacher's server.")
 def command(context: Context, folder: Path, prompts: int, port: int) -> None:
     """Run the whole loop on the bundled teacher and student: no key, no GPU, about five minutes."""
     from distil.config import load_config
@@ -107,20 +111,20 @@ def _run(project: Project, config: Config, overrides: list[str], port: int) -> N
         step(
             "collect",
             config,
-            note=f"ask the teacher over HTTP at ${EXAMPLE_PRICE['input']}/${EXAMPLE_PRICE['output']} per million",
+            note=f"query the teacher over HTTP at ${EXAMPLE_PRICE['input']}/${EXAMPLE_PRICE['output']} per million tokens",
         )
         step("curate", config, note="filter, remove duplicates, split")
-        for name, (what, own) in STUDENTS.items():
-            step("train", load_config(project, [*overrides, *own]), name, what)
+        for name, (what, settings) in STUDENTS.items():
+            step("train", load_config(project, [*overrides, *settings]), name, what)
         for name in STUDENTS:
-            step("evaluate", config, name, "held-out messages in words that training never saw")
+            step("evaluate", config, name, "held-out messages, in words never seen in training")
     say(click.style("\n$ distil cost; distil doctor; distil report", bold=True))
     run_stage(project, config, "cost", "logits")
     run_stage(project, config, "report", None)
 
 
 def summary(project: Project, seconds: float) -> dict[str, Any]:
-    """The figures of the ten-line summary, read from what the stages wrote."""
+    """The figures of the summary, read from what the stages wrote."""
     from distil.doctor import checks
     from distil.evaluate.summary import read_summary
     from distil.runs.jsonl import read_json
@@ -184,9 +188,9 @@ def _show(value: dict[str, Any]) -> None:
         )
     columns = ("", "similarity", "field accuracy", "size", "tokens/s", "$ per 1M requests")
     table("", columns, rows)
-    click.echo(f"Spent on the teacher {dollars(value['spent_usd'])}, pays back in: {value['payback']}.")
+    click.echo(f"Spent on the teacher: {dollars(value['spent_usd'])}. Payback: {value['payback']}.")
     click.echo(click.style(value["decision"], bold=True) + f": {value['verdict']}")
     click.echo(
-        f"`distil doctor` sees {len(value['findings'])} things to look at.  Took {value['seconds'] / 60:.1f} minutes."
+        f"`distil doctor` reports {len(value['findings'])} things to look at. The demo took {value['seconds'] / 60:.1f} minutes."
     )
     click.echo(f"Report: {value['report']}")

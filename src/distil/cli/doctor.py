@@ -1,4 +1,4 @@
-"""`distil doctor`: findings with evidence and the command that mends them."""
+"""`distil doctor`: findings, each with its evidence and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MARKS = {
 
 
 @distil_command("distil doctor --project mytask")
-@click.option("--all", "everything", is_flag=True, help="Show the checks that passed, too.")
-def command(context: Context, everything: bool) -> None:
-    """Say what is wrong and what to change, from the evidence in the project folder."""
+@click.option("--all", "show_all", is_flag=True, help="Also show the checks that passed.")
+def command(context: Context, show_all: bool) -> None:
+    """Find what is wrong and what to change, from the files in the project."""
     from distil.doctor import checks
 
     context.config()
     findings = checks.run(context.project)
 
     def show() -> None:
-        shown = [f for f in findings if everything or f.level in ("warn", "problem")]
-        for finding in shown:
-            label, colour = MARKS[finding.level]
-            click.echo(click.style(f"{label:8}", fg=colour, bold=True) + click.style(finding.check, bold=True))
+        visible = [f for f in findings if show_all or f.level in ("warn", "problem")]
+        for finding in visible:
+            label, color = MARKS[finding.level]
+            click.echo(click.style(f"{label:8}", fg=color, bold=True) + click.style(finding.check, bold=True))
             for text in (
                 finding.seen,
                 finding.why if finding.level != "ok" else "",
@@ -40,7 +40,7 @@ def command(context: Context, everything: bool) -> None:
         passed = sum(f.level == "ok" for f in findings)
         unknown = sum(f.level == "unknown" for f in findings)
         click.echo(
-            f"{passed} checks passed, {len(findings) - passed - unknown} to look at, {unknown} without evidence yet."
+            f"{passed} checks passed, {len(findings) - passed - unknown} need attention, {unknown} have no data yet."
         )
 
     context.emit(findings, show)

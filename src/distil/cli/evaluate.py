@@ -11,13 +11,13 @@ from distil.cli.options import Context, distil_command, table
 if TYPE_CHECKING:
     from distil.evaluate.summary import Summary
 
-COLOURS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red"}
+COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red"}
 
 
 @distil_command("distil evaluate logits --project mytask")
 @click.argument("name", required=False)
 def command(context: Context, name: str | None) -> None:
-    """Compare a student with its teacher and the baseline on held-out prompts. NAME = which (default: the last one trained)."""
+    """Compare student NAME (default: the last one trained) with its teacher and the baseline on held-out prompts."""
     from distil.cli.students import pick_student
     from distil.evaluate import stage
 
@@ -30,12 +30,12 @@ def command(context: Context, name: str | None) -> None:
 
 
 def show(summary: Summary) -> None:
-    """A table of metrics by model, the verdict, and what a reader should know."""
+    """A table of metrics by model, the verdict, and notes."""
     rows = summary.rows()
     title = f"{summary.name} on {summary.test_prompts:,} held-out prompts, {summary.confidence:.0%} intervals"
     table(title, list(rows[0]) if rows else ("metric",), [list(row.values()) for row in rows])
     click.echo(
-        click.style(summary.verdict.decision, fg=COLOURS[summary.verdict.decision], bold=True)
+        click.style(summary.verdict.decision, fg=COLORS[summary.verdict.decision], bold=True)
         + f": {summary.verdict.sentence}"
     )
     for note in summary.notes:

@@ -1,4 +1,4 @@
-"""`distil export`: the student as others load it, or the data in their formats."""
+"""`distil export`: a student for other tools, or the data in their formats."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
     type=click.Choice(["safetensors", "adapter", "gguf"]),
     default="safetensors",
     show_default=True,
-    help="Which form.",
+    help="Format of the student.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16", "f32", "f16", "q8_0"]),
-    help="Type of the numbers: float32, bfloat16 or float16 for safetensors (default: as trained); f32, f16 or q8_0 for gguf "
-    "(default: f16).",
+    help="float32, bfloat16 or float16 for safetensors (default: as trained); f32, f16 or q8_0 for gguf (default: f16).",
 )
 @click.option(
     "--data", "data_format", type=click.Choice(DATA_FORMATS), help="Export the curated examples instead of a student."
@@ -34,12 +33,12 @@ DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A folder, for gguf also a file (default: work/train/NAME/export or gguf, or work/curate/export).",
+    help="Output folder, or a file for gguf (default: work/train/NAME/export or gguf, or work/curate/export).",
 )
 def command(
     context: Context, name: str | None, kind: str, dtype: str | None, data_format: str | None, out: Path | None
 ) -> None:
-    """Export a student (checked against the trained one before it is let go) or the data in another trainer's format."""
+    """Export a student (the copy is checked against the original), or the data in another trainer's format."""
     context.config()
     if data_format:
         from distil.curate import export

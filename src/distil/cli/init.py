@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from distil.cli.options import Context, distil_command
 
+STARTER_FILE = "prompts.jsonl"
 STARTER_PROMPTS = (
     "Explain what a message queue is to a new colleague.",
     "Summarize this complaint in one sentence: the parcel came two weeks late and the box was open.",
-    "Write a Python function that tells whether a word is a palindrome.",
+    "Write a Python function that checks whether a word is a palindrome.",
 )
 TEMPLATES = ("triage",)
 
@@ -21,14 +21,16 @@ TEMPLATES = ("triage",)
 @distil_command("distil init mytask --teacher openai/gpt-5-mini --student Qwen/Qwen3-0.6B --prompts questions.csv")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option(
-    "--teacher", metavar="MODEL", help="Such as openai/gpt-5-mini, anthropic/..., http://host:8000/v1#name, local/PATH."
+    "--teacher",
+    metavar="MODEL",
+    help="For example openai/gpt-5-mini, anthropic/..., http://host:8000/v1#name, local/PATH.",
 )
-@click.option("--student", metavar="MODEL", help="A Hugging Face id or folder, such as Qwen/Qwen3-0.6B.")
+@click.option("--student", metavar="MODEL", help="Hugging Face id or folder, such as Qwen/Qwen3-0.6B.")
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your prompts: JSONL, CSV, TXT, Parquet, OpenAI logs.",
+    help="Your prompts: JSONL, CSV, TXT, Parquet or OpenAI logs.",
 )
 @click.option(
     "--template",
@@ -45,45 +47,37 @@ def command(
 
     project = Project(folder)
     if project.config.exists():
-        raise UserError(f"{project.config} is already there. Edit it, or choose another folder: distil init DIR.")
+        raise UserError(f"{project.config} already exists. Edit it, or choose another folder: distil init DIR.")
     if prompts is not None and not prompts.exists():
-        raise UserError(
-            f"--prompts {prompts}: there is no such file. Expected JSONL, CSV, TXT, Parquet or OpenAI logs."
-        )
-    data = _triage() if template else _plain(folder)
+        raise UserError(f"--prompts {prompts}: file not found. Expected JSONL, CSV, TXT, Parquet or OpenAI logs.")
+    data = _sections(folder, template, str(prompts.resolve()) if prompts else STARTER_FILE)
     if teacher:
         data["teachers"] = [{"model": teacher}]
     if student:
         data["student"] = {"model": student}
-    if prompts:
-        data["prompts"]["path"] = str(prompts.resolve())
     text = write_config(parse_config(data, "distil init"))
     project.root.mkdir(parents=True, exist_ok=True)
     if not prompts:
-        _write_prompts(project.root / data["prompts"]["path"], template)
+        _write_prompts(project.root / STARTER_FILE, template)
     project.config.write_text(text, encoding="utf-8")
     created = {"project": project.root, "config": project.config, "next": f"distil plan --project {folder}"}
 
     def show() -> None:
-        click.echo(f"Made {project.config}. Look through it, then: {created['next']}")
+        click.echo(f"Made {project.config}. Review it, then run: {created['next']}")
 
     context.emit(created, show)
 
 
-def _plain(folder: Path) -> dict[str, Any]:
-    return {
-        "task": folder.resolve().name,
-        "prompts": {"path": "prompts.jsonl"},
-        "teachers": [{"model": "openai/gpt-5-mini"}],
-    }
-
-
-def _triage() -> dict[str, Any]:
+def _sections(folder: Path, template: str | None, prompts: str) -> dict[str, object]:
+    """The config's sections that are not left at their defaults."""
+    if not template:
+        teacher = {"model": "openai/gpt-5-mini"}
+        return {"task": folder.resolve().name, "prompts": {"path": prompts}, "teachers": [teacher]}
     from distil.bundled.triage import SYSTEM
 
     return {
         "task": "support-triage",
-        "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
+        "prompts": {"path": prompts, "system": SYSTEM},
         "teachers": [
             {"model": "bundled/teacher", "sampling": {"max_tokens": 80}, "price": {"input": 0.25, "output": 2.0}}
         ],
@@ -94,7 +88,7 @@ def _triage() -> dict[str, Any]:
 
 
 def _write_prompts(path: Path, template: str | None) -> None:
-    """The template's prompts, or a starter file to replace; a file that is already there is left alone."""
+    """The template's prompts, or a starter file to replace; an existing file is left alone."""
     if path.exists():
         return
     if template:

@@ -1,4 +1,4 @@
-"""`distil ledger`: every paid call; shown, exported, pruned."""
+"""`distil ledger`: show, export or prune the paid calls."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import"
 
 
 @distil_command("distil ledger --purpose collect --last 20")
-@click.option("--purpose", type=click.Choice(PURPOSES), help="Only calls of one purpose.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="Only calls with this purpose.")
 @click.option(
     "--last",
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
     metavar="N",
-    help="How many of the newest calls to list.",
+    help="How many recent calls to list.",
 )
-@click.option("--show", "call_id", metavar="CALL_ID", help="One call whole: what was asked and the raw reply.")
+@click.option("--show", "call_id", metavar="CALL_ID", help="Show one call: its request and the raw reply.")
 @click.option(
     "--export", "export", type=click.Path(path_type=Path), metavar="FILE", help="Write all calls as JSON Lines."
 )
 @click.option(
     "--prune",
     is_flag=True,
-    help="Delete the stored bodies for good (prices and tokens stay, nothing is paid again); answers.jsonl is then the only "
-    "copy of the answers.",
+    help="Permanently delete the stored bodies (prices and tokens stay; nothing is paid again). answers.jsonl is then the "
+    "only copy of the answers.",
 )
 @click.option(
     "--before",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="DATE",
-    help="With --prune: only bodies from before this day, such as 2026-01-31.",
+    help="With --prune: only bodies older than this day, such as 2026-01-31.",
 )
 def command(
     context: Context,
@@ -52,13 +52,13 @@ def command(
     prune: bool,
     before: datetime | None,
 ) -> None:
-    """Show, export or prune the paid calls. The ledger never holds a key."""
+    """Show, export or prune the paid calls. The ledger never contains an API key."""
     from distil.calls.ledger.store import Ledger
     from distil.errors import UserError
 
     if not context.project.ledger.exists():
         raise UserError(
-            f"{context.project.root} has no ledger yet: nothing has been asked. `distil collect` starts one."
+            f"{context.project.root} has no ledger yet: no request has been sent. Start with `distil collect`."
         )
     if before and not prune:
         raise UserError("--before goes with --prune: distil ledger --prune --before 2026-01-31")
@@ -79,27 +79,27 @@ def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: s
     answers = context.project.answers
     if purpose in (None, "collect", "import") and not answers.exists():
         raise UserError(
-            f"{answers} is not there, and the bodies in the ledger are the only copy of the answers. Write it first "
+            f"{answers} does not exist, so the bodies in the ledger are the only copy of the answers. Write it first "
             "(`distil collect --rebuild`), or prune another purpose (--purpose expand)."
         )
     count = ledger.prune(before=before.date().isoformat() if before else None, purpose=purpose)
-    words = f"Deleted the bodies of {count:,} calls; their prices and tokens stay."
+    message = f"Deleted the bodies of {count:,} calls; their prices and tokens stay."
     if count and answers.exists():
-        words += f" Keep {answers}: it can't be made again."
-    context.emit({"pruned": count}, lambda: click.echo(words))
+        message += f" Keep {answers}: it can't be made again."
+    context.emit({"pruned": count}, lambda: click.echo(message))
 
 
 def _body(context: Context, body: tuple[dict[str, object], bytes]) -> None:
     import json
 
-    asked, raw = body
+    request, raw = body
     text = raw.decode("utf-8", errors="replace")
 
     def show() -> None:
-        click.echo(json.dumps(asked, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(request, ensure_ascii=False, indent=2))
         click.echo(text)
 
-    context.emit({"request": asked, "reply": text}, show)
+    context.emit({"request": request, "reply": text}, show)
 
 
 def _export(context: Context, ledger: Ledger, path: Path, purpose: str | None) -> None:
@@ -148,7 +148,7 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
                 )
                 for c in newest
             ]
-            table(f"The newest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
+            table(f"Latest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:
             click.secho(f"! {uncertain}", fg="yellow")
 

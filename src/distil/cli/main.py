@@ -1,6 +1,6 @@
-"""The `distil` command: one table of commands, imported only when called, and the one place that maps errors to exit codes.
+"""The `distil` command: a table of commands, each imported only when called, and the mapping from errors to exit codes.
 
-Not a place for work: each command is a file beside this one that parses, calls and prints.
+No work is done here: each command is a file next to this one that parses, calls and prints.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from distil.errors import DistilError, did_you_mean
 
 
 class Entry(NamedTuple):
-    """Where a command lives and what `distil --help` says of it."""
+    """Where a command is defined, and its line in `distil --help`."""
 
     target: str
     help: str
@@ -25,41 +25,45 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("distil.cli.init:command", "Make a project folder with a commented distil.yaml."),
-    "plan": Entry("distil.cli.plan:command", "Before spending: API or logits? Data, dollars, hours, memory, payback."),
+    "plan": Entry("distil.cli.plan:command", "Before you spend: API or logits? Data, dollars, hours, memory, payback."),
     "collect": Entry(
-        "distil.cli.collect:command", "Ask the teacher(s). Resumes; never pays twice for the same answer."
+        "distil.cli.collect:command", "Collect the teacher's answers. Resumable; never pays twice for the same answer."
     ),
-    "curate": Entry("distil.cli.curate:command", "Filter, remove duplicates, split without leakage."),
+    "curate": Entry("distil.cli.curate:command", "Filter the answers, remove duplicates, split without leakage."),
     "train": Entry(
         "distil.cli.train:command", "Train a student: on answers, on distributions, or on its own rollouts."
     ),
     "evaluate": Entry(
-        "distil.cli.evaluate:command", "Student against teacher and baseline, with error bars and a verdict."
+        "distil.cli.evaluate:command", "Compare student, teacher and baseline, with error bars and a verdict."
     ),
-    "cost": Entry("distil.cli.cost:command", "What was spent, what a month will cost, when it pays back."),
-    "report": Entry("distil.cli.report:command", "One self-contained HTML page of all of it."),
-    "doctor": Entry("distil.cli.doctor:command", "What is wrong and what to change, from the evidence in the folder."),
-    "serve": Entry("distil.cli.serve:command", "OpenAI-compatible gateway: student first, teacher when unsure."),
-    "run": Entry("distil.cli.run:command", "Every stage that is missing or stale, in order."),
-    "status": Entry("distil.cli.status:command", "What is there, what is stale, what comes next."),
-    "demo": Entry("distil.cli.demo:command", "The whole loop on the bundled teacher and student; no key, no GPU."),
+    "cost": Entry("distil.cli.cost:command", "What you spent, what a month will cost, and when it pays back."),
+    "report": Entry("distil.cli.report:command", "Write one self-contained HTML page with all results."),
+    "doctor": Entry(
+        "distil.cli.doctor:command", "Find what is wrong and what to change, from the files in the project."
+    ),
+    "serve": Entry(
+        "distil.cli.serve:command", "Serve an OpenAI-compatible gateway: student first, teacher when unsure."
+    ),
+    "run": Entry("distil.cli.run:command", "Run every stage that is missing or stale, in order."),
+    "status": Entry("distil.cli.status:command", "Show what is done, what is stale, and what comes next."),
+    "demo": Entry("distil.cli.demo:command", "Run the whole loop on the bundled teacher and student; no key, no GPU."),
     "signals": Entry(
         "distil.cli.signals:command", "Cache the teacher's distributions once (build | verify | inspect)."
     ),
-    "calibrate": Entry("distil.cli.calibrate:command", "Find the fallback threshold and state its promise."),
-    "prompts": Entry("distil.cli.prompts:command", "Load the prompts, or write more like them (load | expand)."),
+    "calibrate": Entry("distil.cli.calibrate:command", "Find the fallback threshold and its guarantee."),
+    "prompts": Entry("distil.cli.prompts:command", "Load the prompts, or generate more like them (load | expand)."),
     "view": Entry("distil.cli.view:command", "Browse prompts, answers and predictions side by side, and mark them."),
-    "compare": Entry("distil.cli.compare:command", "Two students on the same prompts, paired."),
-    "export": Entry(
-        "distil.cli.export:command", "The student as a folder that others load, or the data in their formats."
+    "compare": Entry("distil.cli.compare:command", "Compare two students on the same prompts, paired."),
+    "export": Entry("distil.cli.export:command", "Export a student for other tools, or the data in their formats."),
+    "ledger": Entry("distil.cli.ledger:command", "List every paid call; export them, or prune their bodies."),
+    "selfcheck": Entry(
+        "distil.cli.selfcheck:command", "Check in seconds that losses, gradients and masks are correct."
     ),
-    "ledger": Entry("distil.cli.ledger:command", "Every paid call: show, export, prune bodies."),
-    "selfcheck": Entry("distil.cli.selfcheck:command", "Prove in seconds that the losses and the masks are right."),
 }
 
 
 class LazyGroup(click.Group):
-    """A click group over COMMANDS: help reads the table, a command's file is imported when it is called."""
+    """A click group over COMMANDS: help reads the table; a command's file is imported only when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -77,7 +81,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise click.UsageError(
-                f"There is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} `distil --help` lists them all.",
+                f"There is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)} Run `distil --help` for the list.",
                 ctx,
             )
         return super().resolve_command(ctx, args)
@@ -93,15 +97,15 @@ def cli() -> None:
     """Distil a large language model into a small one that you own, with proof that it is good enough.
 
     \b
-    Start:    distil demo                      the whole loop on bundled models, five minutes
+    Start:    distil demo                      the whole loop on bundled models, about five minutes
               distil init mytask --teacher openai/gpt-5-mini --student Qwen/Qwen3-0.6B --prompts prompts.jsonl
-              distil plan --project mytask     what it will cost, before it costs anything
+              distil plan --project mytask     what it will cost, before you spend anything
               distil run --project mytask      every stage in order
     """
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 done, 1 work failed, 2 wrong input, 3 budget reached, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 the work failed, 2 invalid input, 3 budget reached, 130 interrupted."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -112,7 +116,7 @@ def main() -> NoReturn:
     except DistilError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("Interrupted. What was done is kept; run the same command again and it goes on from here.", 130)
+        _fail("Interrupted. Finished work is kept; run the same command again to resume.", 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -120,15 +124,17 @@ def main() -> NoReturn:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        _fail(f"Could not write{where}: {error.strerror}. Free some space or change the folder, and run again.", 1)
+        _fail(
+            f"Could not write{where}: {error.strerror}. Free some space or choose another folder, then run the command again.",
+            1,
+        )
     sys.exit(0)
 
 
 def _fail(message: str, code: int) -> NoReturn:
     if code == 130:
-        sys.unraisablehook = lambda _: (
-            None
-        )  # an event loop that a signal cut off while it was being made complains at exit
+        # An event loop that a signal interrupted during its setup would complain at exit.
+        sys.unraisablehook = lambda _: None
     click.secho("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     sys.exit(code)

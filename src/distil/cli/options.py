@@ -1,12 +1,13 @@
-"""What every command shares: --project, --set, --json, the loaded config, and printing a result as table or JSON."""
+"""What all commands share: --project, --set, --json, the loaded config, and printing a result as a table or JSON."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Context", "distil_command", "dollars", "jsonable", "say", "show_rows", "table"]
-PLAIN_WIDTH = 120  # where there is no terminal
-UNBROKEN = 18  # characters: a cell this short is never broken over two lines
+PLAIN_WIDTH = 120  # columns, when stdout is not a terminal
+NO_WRAP = 18  # characters: a cell this short is never wrapped
 
 
 class Context:
-    """What a command gets first: the project, the config with its overrides, and how to print."""
+    """A command's first argument: the project, the config with its overrides, and how to print."""
 
     def __init__(self, project: Path, overrides: Sequence[str], as_json: bool) -> None:
         from distil.runs.artifacts import Project
@@ -33,27 +34,27 @@ class Context:
         self.as_json = as_json
 
     def config(self, *extra: str) -> Config:
-        """distil.yaml with --set (and `extra` overrides from a command's own options) applied. Raises UserError."""
+        """distil.yaml with --set and `extra` overrides (from the command's options) applied. Raises UserError."""
         from distil.config import load_config
 
         return load_config(self.project, [*self.overrides, *extra])
 
-    def emit(self, value: Any, show: Callable[[], None]) -> None:
-        """--json: `value` as one JSON document on stdout. Otherwise `show()` prints for a person."""
+    def emit(self, value: object, show: Callable[[], None]) -> None:
+        """--json: `value` as one JSON document on stdout. Otherwise call `show()`, which prints text."""
         if self.as_json:
             click.echo(json.dumps(jsonable(value), ensure_ascii=False, indent=2))
         else:
             show()
 
 
-def jsonable(value: Any) -> Any:
+def jsonable(value: object) -> object:
     """Records, named tuples, dataclasses and paths as plain JSON values."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if hasattr(value, "_asdict"):
-        return jsonable(value._asdict())
-    if hasattr(value, "__dataclass_fields__"):
-        return {key: jsonable(getattr(value, key)) for key in value.__dataclass_fields__}
+    if dump := getattr(value, "model_dump", None):
+        return dump(mode="json")
+    if as_dict := getattr(value, "_asdict", None):
+        return jsonable(as_dict())
+    if is_dataclass(value):
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -62,41 +63,41 @@ def jsonable(value: Any) -> Any:
 
 
 def distil_command(example: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Turns `f(context, **own_options)` into a command with the shared options and an example in its help."""
+    """Turns `f(context, **options)` into a command with the shared options and an example in its help."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @wraps(function)
-        def invoke(project: Path, overrides: tuple[str, ...], as_json: bool, **own: Any) -> None:
-            function(Context(project, overrides, as_json), **own)
+        def invoke(project: Path, overrides: tuple[str, ...], as_json: bool, **options: object) -> None:
+            function(Context(project, overrides, as_json), **options)
 
-        options = [
+        shared = [
             click.option(
-                "--json", "as_json", is_flag=True, help="Machine-readable result on stdout; progress on stderr."
+                "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout; progress goes to stderr."
             ),
             click.option(
                 "--set",
                 "overrides",
                 multiple=True,
                 metavar="KEY=VALUE",
-                help="Override one config value: --set train.epochs=2.",
+                help="Override a config value, such as --set train.epochs=2.",
             ),
             click.option(
                 "--project",
                 type=click.Path(path_type=Path, file_okay=False),
                 default=".",
                 metavar="DIR",
-                help="The project folder (default: here).",
+                help="Project folder (default: the current one).",
             ),
         ]
-        for option in options:
+        for option in shared:
             invoke = option(invoke)
         return click.command(epilog=f"\b\nExample:\n  {example}")(invoke)
 
     return decorate
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, left: int = 1) -> None:
-    """Prints a table on stdout: the first `left` columns left-aligned, the rest right-aligned (numbers line up)."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
+    """Prints a table on stdout: the first `left` columns left-aligned, the others right-aligned."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -115,7 +116,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     )
     for index, column in enumerate(columns):
         longest = max((len(line[index]) for line in lines), default=0)
-        width = max(longest, len(column)) if longest <= UNBROKEN else None
+        width = max(longest, len(column)) if longest <= NO_WRAP else None
         grid.add_column(column, justify="left" if index < left else "right", overflow="fold", min_width=width)
     for line in lines:
         grid.add_row(*line)
@@ -123,11 +124,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(grid, "", sep="\n")
 
 
-def show_rows(title: str, rows: Iterable[Sequence[Any]]) -> None:
-    """A two-column table of (name, value) pairs, as a stage's result gives them."""
+def show_rows(title: str, rows: Iterable[Sequence[object]]) -> None:
+    """A two-column table of a stage's (name, value) rows."""
     table(title, ("", ""), rows, left=2)
 
 
 def say(text: str) -> None:
-    """One line for a person on stderr (stdout carries results)."""
+    """One line on stderr (stdout is for results)."""
     click.echo(text, err=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @distil_command("distil plan --project mytask --set student.model=Qwen/Qwen3-0.6B")
 def command(context: Context) -> None:
-    """Before spending: API or logits? Data, dollars, hours, memory, payback; what will not fit, and what to set instead."""
+    """Before you spend: API or logits? Data, dollars, hours, memory, payback; what will not fit, and what to set instead."""
     from distil.pipeline import ensure
     from distil.plan import make
 
@@ -25,11 +25,11 @@ def command(context: Context) -> None:
 
 
 def show(forecast: Forecast) -> None:
-    """The forecast as one table, then what to do."""
+    """The forecast as one table, then the advice."""
     hours = "?" if forecast.training_hours is None else _duration(forecast.training_hours)
     spent = f", {dollars(forecast.spent_usd)} of it spent" if forecast.spent_usd else ""
     rows = [
-        ("way", f"{forecast.method}-based"),
+        ("method", f"{forecast.method}-based"),
         ("prompts", f"{forecast.prompts:,}"),
         ("teacher calls", f"{forecast.teacher_calls:,}"),
         ("collecting", "?" if forecast.collect_usd is None else f"about {dollars(forecast.collect_usd)}{spent}"),
@@ -38,9 +38,9 @@ def show(forecast: Forecast) -> None:
             "memory",
             "?" if forecast.memory_gib is None else f"about {forecast.memory_gib:.2g} GiB on {forecast.machine}",
         ),
-        ("a month now", "?" if forecast.month_before_usd is None else dollars(forecast.month_before_usd)),
+        ("cost per month, teacher", "?" if forecast.month_before_usd is None else dollars(forecast.month_before_usd)),
         (
-            "a month then",
+            "cost per month, student",
             "? (see cost.student_host)" if forecast.month_after_usd is None else dollars(forecast.month_after_usd),
         ),
         ("pays back", forecast.payback),

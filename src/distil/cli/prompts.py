@@ -1,4 +1,4 @@
-"""`distil prompts`: load them, or write more like them."""
+"""`distil prompts`: load them, or generate more like them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def command() -> None:
 
 @distil_command("distil prompts load --set prompts.path=questions.csv")
 def load(context: Context) -> None:
-    """Read prompts.path into work/prompts/prompts.jsonl (`collect` does it by itself when needed)."""
+    """Read prompts.path into work/prompts/prompts.jsonl (`collect` does this when needed)."""
     from distil.pipeline import run_stage
 
     result = run_stage(context.project, context.config(), "prompts", None)
@@ -23,27 +23,27 @@ def load(context: Context) -> None:
 
 @distil_command("distil prompts expand --count 500 --budget 2")
 @click.option(
-    "--count", type=click.IntRange(min=1), required=True, metavar="N", help="How many new prompts to aim for."
+    "--count", type=click.IntRange(min=1), required=True, metavar="N", help="Number of new prompts to aim for."
 )
 @click.option(
     "--budget",
     type=click.FloatRange(min=0),
     default=None,
     metavar="USD",
-    help="Most dollars for expanding this project, all runs together (default: collect.budget_usd).",
+    help="Dollar cap for expanding this project, over all runs (default: collect.budget_usd).",
 )
 @click.option(
     "--similarity",
     type=click.FloatRange(0, 1),
     default=0.7,
     show_default=True,
-    help="New prompts nearer than this to another are dropped.",
+    help="Drop new prompts that are more similar than this to another.",
 )
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the choice of examples that the teacher is shown."
+    "--seed", type=int, default=0, show_default=True, help="Seed for choosing the examples shown to the teacher."
 )
 def expand(context: Context, count: int, budget: float | None, similarity: float, seed: int) -> None:
-    """Write more prompts like the given ones with the teacher, and say which cases are still rare."""
+    """Let the teacher write more prompts like yours, and report which kinds are still rare."""
     from distil.pipeline import ensure
     from distil.prompts import expand as expansion
 

@@ -9,7 +9,7 @@ from distil.cli.options import Context, distil_command
 
 @distil_command("distil report --project mytask")
 def command(context: Context) -> None:
-    """Write one self-contained HTML page of everything in the project."""
+    """Write one self-contained HTML page with all results of the project."""
     from distil.report import page
 
     context.config()

@@ -1,4 +1,4 @@
-"""`distil selfcheck`: the losses and the masks prove themselves in seconds."""
+"""`distil selfcheck`: checks of the losses and masks, in seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from distil.cli.options import Context, distil_command, table
 
 @distil_command("distil selfcheck --project mytask")
 def command(context: Context) -> None:
-    """Prove in seconds that losses, gradients and masks are right, on your model and your data where there are any."""
+    """Check in seconds that losses, gradients and masks are correct, on your model and data if the project has them."""
     from distil.errors import WorkFailed
     from distil.train import selfcheck
 
@@ -21,5 +21,5 @@ def command(context: Context) -> None:
     failed = [c.name for c in checks if not c.ok]
     if failed:
         raise WorkFailed(
-            f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}. Do not train with this set-up."
+            f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}. Do not train with this setup."
         )

@@ -1,4 +1,4 @@
-"""`distil serve`: the gateway, or any one local model."""
+"""`distil serve`: the gateway, or a single local model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from distil.cli.options import Context, distil_command, say, show_rows
     "--model",
     "ref",
     metavar="REF",
-    help="Serve one local model alone (bundled/teacher, a folder, a hub id); needs no project.",
+    help="Serve a single local model (bundled/teacher, a folder or a hub id); needs no project.",
 )
 def command(context: Context, name: str | None, ref: str | None) -> None:
-    """OpenAI-compatible gateway: the student NAME first, the teacher when it is unsure; captures the fallbacks as new prompts."""
+    """Serve an OpenAI-compatible gateway: student NAME first, the teacher when it is unsure; saves fallbacks as new prompts."""
     from distil.serve import stage
 
     def ready(url: str) -> None:
-        say(f"Serving {url}  (Ctrl-C stops it; what is under way is finished)")
+        say(f"Serving {url}  (Ctrl-C stops it after the requests in progress)")
 
     if ref:
         from distil.serve.config import ServeConfig

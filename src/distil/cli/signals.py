@@ -1,4 +1,4 @@
-"""`distil signals`: the teacher's distributions, cached once."""
+"""`distil signals`: the teacher's distributions, cached."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from distil.cli.options import Context, distil_command
 
 @click.group()
 def command() -> None:
-    """Cache the teacher's distributions once, so that it need not be in memory while the student learns."""
+    """Cache the teacher's distributions, so that the teacher need not be in memory during training."""
 
 
 @distil_command("distil signals build --set signals.kind=top_k")
 @click.option(
-    "--part", metavar="I/N", help="Only the I-th of N parts (0/2, 1/2, ...): several machines fill one folder."
+    "--part", metavar="I/N", help="Only part I of N (0/2, 1/2, ...), so that several machines can fill one folder."
 )
 def build(context: Context, part: str | None) -> None:
-    """Run the teacher over the training examples and store what it would have said."""
+    """Run the teacher on the training examples and store its distributions."""
     from distil.pipeline import ensure, signal_teacher
     from distil.signals import stage
 
@@ -47,7 +47,7 @@ def _part(text: str | None) -> tuple[int, int] | None:
 
 @distil_command("distil signals verify")
 def verify(context: Context) -> None:
-    """Read every shard and compare it with its checksum."""
+    """Check every shard against its checksum."""
     from distil.signals import stage
 
     result = stage.verify(context.project)
@@ -59,7 +59,7 @@ def verify(context: Context) -> None:
 @distil_command("distil signals inspect --example example_0123456789abcdef0123")
 @click.option("--example", "example_id", metavar="ID", help="Show the distributions of this example.")
 def inspect(context: Context, example_id: str | None) -> None:
-    """Show what is cached: bytes a token, mass that is covered, top tokens of an example."""
+    """Show what is cached: bytes per token, covered mass, top tokens of an example."""
     from distil.signals import stage
 
     result = stage.inspect(context.project, example_id)

@@ -1,4 +1,4 @@
-"""`distil status`: what is there, what is stale, what comes next."""
+"""`distil status`: what is done, what is stale, what comes next."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 @distil_command("distil status --project mytask")
-@click.option("--as", "name", metavar="NAME", help="Which student to look at (default: the training method).")
+@click.option("--as", "name", metavar="NAME", help="Which student to show (default: the training method).")
 def command(context: Context, name: str | None) -> None:
-    """Show what is there, what is stale, and what to type next."""
+    """Show what is done, what is stale, and what to type next."""
     from distil.calls.batch.job import BatchFolder
     from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
 
     rows = steps(context.project, context.config(), name)
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
-    following = next((s for s in rows if s.state != "done"), None)
+    next_step = next((s for s in rows if s.state != "done"), None)
     batches = BatchFolder(context.project.batches).open_jobs()
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],
         "open_batches": [{"model": b.model, "requests": b.rows, "since": b.created} for b in batches],
         "students": context.project.students(),
-        "next": following.command if following else None,
+        "next": next_step.command if next_step else None,
     }
 
     def show() -> None:
@@ -45,19 +45,20 @@ def command(context: Context, name: str | None) -> None:
         if others:
             click.echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
         if batches:
-            click.echo(waiting_words(batches))
-        click.echo(f"Next: {following.command}" if following else f"All is done. The report: {context.project.report}")
+            click.echo(describe_open_batches(batches))
+        done = f"Everything is up to date. Report: {context.project.report}"
+        click.echo(f"Next: {next_step.command}" if next_step else done)
 
     context.emit(value, show)
 
 
-def waiting_words(batches: Sequence[BatchJob]) -> str:
-    """One line on the batches that are not finished; oldest first."""
+def describe_open_batches(batches: Sequence[BatchJob]) -> str:
+    """One line about the unfinished batches (oldest first)."""
     count, rows = len(batches), sum(job.rows for job in batches)
     since = batches[0].created[:16].replace("T", " ")
     models = ", ".join(dict.fromkeys(job.model for job in batches))
     return (
         f"Open at the provider: {count} batch{'es' if count > 1 else ''} of {models}, {rows:,} "
         f"request{'s' if rows > 1 else ''}, since {since} UTC. `distil collect` waits for "
-        f"{'them' if count > 1 else 'it'} and fetches the answers; nothing is bought twice."
+        f"{'them' if count > 1 else 'it'} and fetches the answers; nothing is paid for twice."
     )

@@ -10,13 +10,17 @@ from distil.cli.options import Context, distil_command, show_rows
 @distil_command("distil train --as logits --set train.method=logits --set train.temperature=2.0")
 @click.option("--as", "name", metavar="NAME", help="Name of the student (default: the training method).")
 @click.option(
-    "--processes", type=int, default=None, metavar="N", help="Processes on this machine (torchrun); default 1."
+    "--processes",
+    type=int,
+    default=None,
+    metavar="N",
+    help="Number of processes on this machine (torchrun); default 1.",
 )
 @click.option(
-    "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimizer steps (to try things out)."
+    "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimizer steps (for a trial run)."
 )
 def command(context: Context, name: str | None, processes: int | None, max_steps: int | None) -> None:
-    """Train a student on the curated answers: sft, logits or on_policy. Interrupted work goes on where it was."""
+    """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
     from distil.pipeline import default_name, ensure
     from distil.train import stage
 

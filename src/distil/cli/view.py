@@ -1,20 +1,21 @@
-"""`distil view`: read what is in the project, side by side, and mark answers that must not be trained on (or must be kept)."""
+"""`distil view`: browse the project's texts side by side, and mark answers to drop or keep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from distil.cli.options import Context, distil_command
 
 if TYPE_CHECKING:
+    from distil.records import Message, Verdict
     from distil.runs.artifacts import Project
 
 
 class Item(NamedTuple):
-    """One thing to look at: an id and labeled texts."""
+    """One item: an id and labeled texts."""
 
     id: str
     parts: list[tuple[str, str]]
@@ -25,15 +26,15 @@ class Item(NamedTuple):
     "what", type=click.Choice(["prompts", "answers", "train", "test", "dropped", "predictions"]), default="answers"
 )
 @click.option("--student", metavar="NAME", help="Whose predictions (default: the last one trained).")
-@click.option("--grep", metavar="TEXT", help="Only what contains TEXT.")
-@click.option("--limit", type=int, default=10, show_default=True, help="Most items to show.")
+@click.option("--grep", metavar="TEXT", help="Show only items that contain TEXT.")
+@click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of items to show.")
 @click.option(
     "--mark",
     type=click.Choice(["drop", "keep"]),
-    help="Mark the answer --id: the next curate obeys, whatever the filters say.",
+    help="Mark the answer given by --id; `distil curate` follows the mark over its filters.",
 )
-@click.option("--id", "answer_id", metavar="ANSWER_ID", help="Which answer to mark or to show.")
-@click.option("--reason", default="marked by a person", metavar="TEXT", help="Kept with the mark.")
+@click.option("--id", "answer_id", metavar="ANSWER_ID", help="The answer to mark or show.")
+@click.option("--reason", default="marked by a person", metavar="TEXT", help="Stored with the mark.")
 def command(
     context: Context,
     what: str,
@@ -44,10 +45,10 @@ def command(
     answer_id: str | None,
     reason: str,
 ) -> None:
-    """Browse prompts, answers and predictions side by side; mark answers to drop or to keep."""
+    """Browse prompts, answers and predictions side by side; mark answers to drop or keep."""
     if mark:
         marked = _mark(context.project, answer_id, mark == "keep", reason)
-        context.emit(marked, lambda: click.echo(f"Marked {answer_id}: {mark}. `distil curate` obeys it."))
+        context.emit(marked, lambda: click.echo(f"Marked {answer_id}: {mark}. The next `distil curate` applies it."))
         return
     items = []
     for item in SOURCES[what](context.project, student):
@@ -72,10 +73,10 @@ def _show(items: list[Item], what: str) -> None:
             body.append(text.strip() + "\n")
         body.rstrip()
         console.print(Panel(body, title=item.id, title_align="left", border_style="dim"))
-    console.print(f"[dim]{len(items)} {what} shown.[/]" if items else f"Nothing in {what} matches.")
+    console.print(f"[dim]Showing {len(items)} {what}.[/]" if items else f"Nothing in {what} matches.")
 
 
-def _conversation(messages: list[Any]) -> str:
+def _conversation(messages: Sequence[Message]) -> str:
     return "\n".join(f"{m.role}: {m.text}" if len(messages) > 1 else m.text for m in messages)
 
 
@@ -99,7 +100,7 @@ def _answers(project: Project, student: str | None) -> Iterator[Item]:
         )
 
 
-def _examples(split: str) -> Any:
+def _examples(split: str) -> Callable[[Project, str | None], Iterator[Item]]:
     def read(project: Project, student: str | None) -> Iterator[Item]:
         from distil.runs.jsonl import read_examples
 
@@ -148,14 +149,14 @@ SOURCES = {
 }
 
 
-def _mark(project: Project, answer_id: str | None, keep: bool, reason: str) -> Any:
+def _mark(project: Project, answer_id: str | None, keep: bool, reason: str) -> Verdict:
     """Adds a mark to work/curate/marks.jsonl (the last mark of an answer counts)."""
     from distil.errors import UserError
     from distil.records import Answer, Verdict
     from distil.runs.jsonl import read_records, write_records
 
     if answer_id is None:
-        raise UserError("--mark needs the answer: --id answer_... as `distil view answers` shows it above each panel.")
+        raise UserError("--mark needs --id answer_...; `distil view answers` shows the id above each answer.")
     answers = {a.id: a for a in read_records(project.answers, Answer)}
     if answer_id not in answers:
         raise UserError(f"There is no answer {answer_id!r} in {project.answers}. `distil view answers` shows the ids.")
