@@ -127,7 +127,7 @@ def test_another_seed_gives_another_split() -> None:
 def test_a_group_larger_than_any_held_out_side_is_flagged_and_stays_in_train() -> None:
     made = [(item._replace(group="all"), text) for item, text in independent(60)] + independent(30, offset=100)
     assignment = split(made, test=10)
-    assert assignment.largest == 60 and "60 prompts hang together" in assignment.notes[0]
+    assert assignment.largest == 60 and "60 prompts are linked" in assignment.notes[0]
     assert set(assignment.sides[:60]) == {"train"}
 
 
@@ -160,8 +160,8 @@ def test_validation_has_its_share_also_when_the_rows_come_in_groups() -> None:
 
 def test_a_small_or_empty_test_side_is_told_as_it_is() -> None:
     free = [(Item(f"p{n}", str(n), None, None), distinct_text(n)) for n in range(12)]
-    assert any("test holds 4 of 12 prompts, not 5" in note for note in split(free).notes)
+    assert any("test has 4 of 12 prompts, not 5" in note for note in split(free).notes)
     bound = [(item._replace(fixed="train"), text) for item, text in free]
     notes = split(bound).notes
-    assert any("test is empty" in note for note in notes) and not any("test holds" in note for note in notes)
+    assert any("test is empty" in note for note in notes) and not any("test has" in note for note in notes)
     assert not any("test" in note for note in split(free, test=0).notes)

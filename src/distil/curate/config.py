@@ -1,4 +1,4 @@
-"""The `curate` section of distil.yaml. Not the filters themselves: filters.py."""
+"""The `curate` section of distil.yaml. The filters themselves are in filters.py."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from distil.runs.section import Section
 
 
 class CurateConfig(Section):
-    """What is kept, and which side of the split it lies on."""
+    """Which answers are kept, and in which split."""
 
     filters: Literal["default"] | list[str] = "default"
     """Filters that drop answers, by name.
 
-    default = truncated, empty, refusal, repetition, wrong_script, invalid_json, secrets. personal_data is one more.
+    default = truncated, empty, refusal, repetition, wrong_script, invalid_json, secrets. Not in it: personal_data.
     """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
-    """Jaccard similarity of character 5-grams from which two texts count as the same; null = only equal texts do."""
+    """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""
     validation: float = Field(default=0.2, ge=0, lt=1)
-    """Share of what is not test that becomes validation; prompts that the file itself marks as validation take their place."""
+    """Share of the non-test prompts that becomes validation; unused when the prompts file marks validation prompts itself."""
     test: int = Field(default=200, ge=0)
-    """Prompts held out for the evaluation; prompts that the file itself marks as test take their place."""
+    """Prompts held out for the evaluation; unused when the prompts file marks test prompts itself."""
     choose: Literal["first", "agreement", "score"] = "first"
-    """Which of several answers is trained on: the first teacher's first, the one that most agree with, or the best score."""
+    """Which of several answers to train on: the first teacher's first, the majority's, or the one with the best score."""
     seed: int = 0
     """Another seed gives another split."""

@@ -1,7 +1,7 @@
-"""Filters `secrets` (on by default) and `personal_data` (on request). Called through filters.py.
+"""Filters `secrets` (on by default) and `personal_data` (on request).
 
-They name what they found and where, never the value itself, since dropped.jsonl is read and shared. Patterns with checksums
-where the kind has one; not a guarantee that nothing personal is left.
+Reasons name what was found and where, never the value itself, because dropped.jsonl is read and shared. Patterns, with checksums
+where there are any; no guarantee that nothing personal is left.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b
 
 def secrets(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """A key or token in the question or the answer: a model must not learn it."""
-    for place, text in _places(prompt, answer):
+    for where, text in _texts(prompt, answer):
         for kind, pattern in _SECRETS.items():
             if pattern.search(text):
-                return f"{kind} in the {place}"
+                return f"{kind} in the {where}"
     return None
 
 
 def personal_data(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """An e-mail address, an international phone number, a card number (Luhn) or an IBAN (modulo 97)."""
-    for place, text in _places(prompt, answer):
+    for where, text in _texts(prompt, answer):
         if _EMAIL.search(text):
-            return f"an e-mail address in the {place}"
+            return f"an e-mail address in the {where}"
         if _PHONE.search(text):
-            return f"a phone number in the {place}"
-        if any(_luhn(found.group(0)) for found in _CARD.finditer(text)):
-            return f"a card number in the {place}"
-        if any(_iban(found.group(0)) for found in _IBAN.finditer(text)):
-            return f"a bank account (IBAN) in the {place}"
+            return f"a phone number in the {where}"
+        if any(_luhn(match.group(0)) for match in _CARD.finditer(text)):
+            return f"a card number in the {where}"
+        if any(_iban(match.group(0)) for match in _IBAN.finditer(text)):
+            return f"a bank account (IBAN) in the {where}"
     return None
 
 
-def _places(prompt: Prompt, answer: Answer) -> list[tuple[str, str]]:
+def _texts(prompt: Prompt, answer: Answer) -> list[tuple[str, str]]:
     return [("prompt", "\n".join(m.text for m in prompt.messages)), ("answer", answer.text)]
 
 

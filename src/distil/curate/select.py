@@ -1,6 +1,6 @@
-"""Which answers are kept: join, filter, choose one per prompt, drop redundant rows. Each drop leaves a Verdict.
+"""Which answers are kept: join, filter, choose one per prompt, drop redundant rows. Every dropped answer gets a Verdict.
 
-Results do not depend on the order of the rows. Not the split (split.py). Called by stage.py.
+Results do not depend on the order of the rows. Not the split (split.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from distil.curate.text import canonical_answer, jaccard, shingles, text_key
 from distil.records import Answer, Prompt, Verdict
 
 
-class Kept(NamedTuple):
-    """A prompt with the answer that speaks for it."""
+class Pair(NamedTuple):
+    """A prompt with one of its answers."""
 
     prompt: Prompt
     answer: Answer
@@ -27,14 +27,14 @@ def conversation_text(prompt: Prompt) -> str:
     return "\n".join(m.text for m in prompt.messages if m.role not in ("system", "developer"))
 
 
-def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequence[str] | None) -> list[Kept]:
+def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequence[str] | None) -> list[Pair]:
     """Every answer with its prompt: prompts in their order, answers by teacher (in the given order) and sample."""
     order = {name: rank for rank, name in enumerate(teachers or dict.fromkeys(a.teacher for a in answers))}
     of_prompt: dict[str, list[Answer]] = {}
     for answer in answers:
         of_prompt.setdefault(answer.prompt_id, []).append(answer)
     return [
-        Kept(prompt, answer)
+        Pair(prompt, answer)
         for prompt in prompts
         for answer in sorted(
             of_prompt.get(prompt.id, []), key=lambda a: (order.get(a.teacher, len(order)), a.sample, a.id)
@@ -43,12 +43,12 @@ def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequenc
 
 
 def apply_filters(
-    pairs: Sequence[Kept],
+    pairs: Sequence[Pair],
     filters: Mapping[str, Filter],
     verdicts: list[Verdict],
     marks: Mapping[str, Verdict] | None = None,
-) -> list[Kept]:
-    """The pairs that pass all filters; the first filter that objects writes the verdict. A person's mark overrules them all."""
+) -> list[Pair]:
+    """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters."""
     corpus = describe_corpus(pairs)
     passed = []
     for pair in pairs:
@@ -59,8 +59,8 @@ def apply_filters(
             else:
                 verdicts.append(mark)
             continue
-        for name, judge in filters.items():
-            reason = judge(pair.prompt, pair.answer, corpus)
+        for name, check in filters.items():
+            reason = check(pair.prompt, pair.answer, corpus)
             if reason is not None:
                 verdicts.append(_drop(pair, name, reason))
                 break
@@ -69,29 +69,29 @@ def apply_filters(
     return passed
 
 
-def choose_answers(pairs: Sequence[Kept], how: str, judge: Judge | None, verdicts: list[Verdict]) -> list[Kept]:
+def choose_answers(pairs: Sequence[Pair], method: str, judge: Judge | None, verdicts: list[Verdict]) -> list[Pair]:
     """One pair per prompt; the losers get the verdict `choose`."""
-    of_prompt: dict[str, list[Kept]] = {}
+    of_prompt: dict[str, list[Pair]] = {}
     for pair in pairs:
         of_prompt.setdefault(pair.prompt.id, []).append(pair)
-    kept = []
+    chosen = []
     for group in of_prompt.values():
-        choice = choose(how, group[0].prompt, [pair.answer for pair in group], judge)
-        kept.append(Kept(group[0].prompt, choice.answer))
+        choice = choose(method, group[0].prompt, [pair.answer for pair in group], judge)
+        chosen.append(Pair(group[0].prompt, choice.answer))
         verdicts += [
             _drop(pair, "choose", f"{choice.answer.id} was chosen: {choice.reason}")
             for pair in group
             if pair.answer.id != choice.answer.id
         ]
-    return kept
+    return chosen
 
 
-def drop_redundant(pairs: Sequence[Kept], near: float | None, verdicts: list[Verdict]) -> list[Kept]:
-    """Of rows with (nearly) the same question and (nearly) the same answer one is kept: that with the smallest id.
+def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Verdict]) -> list[Pair]:
+    """Keeps one of the rows with (nearly) the same question and (nearly) the same answer: the one with the smallest id.
 
-    Held-out rows that the user fixed are never dropped here; a free row that repeats one is a leak, which is split.py's matter.
+    Held-out rows that the user fixed are never dropped here; a free row that repeats one is a leak, which split.py handles.
     """
-    gone: dict[int, tuple[str, str]] = {}
+    dropped: dict[int, tuple[str, str]] = {}
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].prompt.id)
     free = [i for i in order if pairs[i].prompt.split not in ("test", "validation")]
     first: dict[tuple[str, str, str], int] = {}
@@ -99,37 +99,37 @@ def drop_redundant(pairs: Sequence[Kept], near: float | None, verdicts: list[Ver
         prompt, answer = pairs[index]
         asked = "\n".join(f"{m.role}: {m.text}" for m in prompt.messages)
         key = (text_key(asked), canonical_answer(answer.text), str(answer.tool_calls))
-        kept = first.setdefault(key, index)
-        if kept != index:
-            gone[index] = ("duplicate", f"same question and answer as {pairs[kept].prompt.id}")
+        earlier = first.setdefault(key, index)
+        if earlier != index:
+            dropped[index] = ("duplicate", f"same question and answer as {pairs[earlier].prompt.id}")
     if near is not None:
-        gone |= _nearly(pairs, [i for i in free if i not in gone], near)
-    verdicts += [_drop(pairs[index], *gone[index]) for index in sorted(gone)]
-    return [pair for index, pair in enumerate(pairs) if index not in gone]
+        dropped |= _near_duplicates(pairs, [i for i in free if i not in dropped], near)
+    verdicts += [_drop(pairs[index], *dropped[index]) for index in sorted(dropped)]
+    return [pair for index, pair in enumerate(pairs) if index not in dropped]
 
 
-def _nearly(pairs: Sequence[Kept], rows: Sequence[int], near: float) -> dict[int, tuple[str, str]]:
-    """Row -> (filter, reason) for those whose question with answer and answer alone both nearly repeat a kept row."""
+def _near_duplicates(pairs: Sequence[Pair], rows: Sequence[int], near: float) -> dict[int, tuple[str, str]]:
+    """Row -> (filter, reason) for those whose question with answer and answer alone both nearly repeat an earlier row."""
     texts = [f"{conversation_text(pairs[i].prompt)}\n{pairs[i].answer.text}" for i in rows]
     neighbors: dict[int, list[tuple[int, float]]] = {}
     for pair in near_pairs(shingle_sets(texts), near):
         neighbors.setdefault(pair.second, []).append((pair.first, pair.similarity))
-    gone: dict[int, tuple[str, str]] = {}
+    dropped: dict[int, tuple[str, str]] = {}
     for position, index in enumerate(rows):
         for other, similarity in neighbors.get(position, ()):
-            kept = rows[other]
-            if kept not in gone and _same_answer(pairs[kept].answer, pairs[index].answer, near):
-                gone[index] = ("near_duplicate", f"near-duplicate ({similarity:.2f}) of {pairs[kept].prompt.id}")
+            earlier = rows[other]
+            if earlier not in dropped and _same_answer(pairs[earlier].answer, pairs[index].answer, near):
+                dropped[index] = ("near_duplicate", f"near-duplicate ({similarity:.2f}) of {pairs[earlier].prompt.id}")
                 break
-    return gone
+    return dropped
 
 
 def _same_answer(a: Answer, b: Answer, near: float) -> bool:
     """Two short answers may differ in the one word that matters, so they are compared on their own."""
-    return (canonical_answer(a.text) == canonical_answer(b.text) and a.tool_calls == b.tool_calls) or jaccard(
-        shingles(a.text), shingles(b.text)
-    ) >= near
+    if canonical_answer(a.text) == canonical_answer(b.text) and a.tool_calls == b.tool_calls:
+        return True
+    return jaccard(shingles(a.text), shingles(b.text)) >= near
 
 
-def _drop(pair: Kept, name: str, reason: str) -> Verdict:
+def _drop(pair: Pair, name: str, reason: str) -> Verdict:
     return Verdict(answer_id=pair.answer.id, prompt_id=pair.prompt.id, filter=name, keep=False, reason=reason)

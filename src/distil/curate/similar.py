@@ -1,7 +1,7 @@
 """Which texts are near-duplicates: MinHash-LSH proposes, exact Jaccard decides.
 
 Shingles that more than half of the texts share are boilerplate (a prompt template, the keys of a JSON schema) and do not count;
-without that, all rows of a templated task would be duplicates of each other. Called by stage.py and split.py.
+otherwise all rows of a templated task would be duplicates of each other.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash
 
 from distil.curate.text import Shingles, jaccard, shingles
 
 PERMUTATIONS = 256
 LSH_RECALL = 0.9995  # chance that a pair exactly at the threshold is proposed
 BOILERPLATE_SHARE = 0.5
-BOILERPLATE_LEAST = 20  # with fewer texts than that, a share says nothing
+BOILERPLATE_MIN_TEXTS = 20  # with fewer texts, a share means nothing
 _BOILERPLATE_SAMPLE = 5_000
 _SEED = 42
 
 
 class NearPair(NamedTuple):
-    """Two texts, by their position, and their Jaccard similarity."""
+    """The indices of two texts, and their Jaccard similarity."""
 
     first: int
     second: int
@@ -32,14 +34,14 @@ class NearPair(NamedTuple):
 def shingle_sets(texts: Sequence[str]) -> list[Shingles]:
     """The shingles of each text without the boilerplate that more than half of the texts share."""
     sets = [shingles(text) for text in texts]
-    if len(sets) < BOILERPLATE_LEAST:
+    if len(sets) < BOILERPLATE_MIN_TEXTS:
         return sets
     # the sample is chosen by content, so that the order of the rows changes nothing
     sample = sets
     if len(sets) > _BOILERPLATE_SAMPLE:
         sample = sorted(sets, key=lambda s: int(s.min()) if s.size else 0)[:: len(sets) // _BOILERPLATE_SAMPLE]
-    found, counts = np.unique(np.concatenate(sample), return_counts=True)
-    boilerplate = found[counts > BOILERPLATE_SHARE * len(sample)]
+    distinct, counts = np.unique(np.concatenate(sample), return_counts=True)
+    boilerplate = distinct[counts > BOILERPLATE_SHARE * len(sample)]
     if boilerplate.size == 0:
         return sets
     return [np.setdiff1d(s, boilerplate, assume_unique=True) for s in sets]
@@ -48,7 +50,7 @@ def shingle_sets(texts: Sequence[str]) -> list[Shingles]:
 def near_pairs(sets: Sequence[Shingles], threshold: float) -> list[NearPair]:
     """All pairs with Jaccard >= threshold that LSH proposes (a pair at the threshold is missed with chance 0.0005).
 
-    Equal sets are compared once and then chained to the first of them. Sorted by position.
+    Equal sets are compared once and paired with the first of them. Sorted by index.
     """
     first_of: dict[bytes, int] = {}
     pairs = []
@@ -73,26 +75,24 @@ def _candidates(sets: Sequence[Shingles], threshold: float) -> set[tuple[int, in
     """Pairs that share at least one band of their MinHash signatures and whose sizes allow the threshold."""
     if len(sets) < 2:
         return set()
-    from rensa import RMinHash
-
     offsets = np.cumsum([0, *(s.size for s in sets)]).astype(np.uint64)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), offsets, PERMUTATIONS, _SEED)
     signatures = np.asarray(matrix.to_rows(), dtype=np.uint32)  # (texts, PERMUTATIONS)
     sizes = [s.size for s in sets]
     width = band_width(threshold)
-    found: set[tuple[int, int]] = set()
+    candidates: set[tuple[int, int]] = set()
     for start in range(0, PERMUTATIONS - width + 1, width):
         for bucket in _buckets(np.ascontiguousarray(signatures[:, start : start + width])):
             for position, a in enumerate(bucket):
                 for b in bucket[position + 1 :]:
                     # |a ∩ b| <= min, |a ∪ b| >= max: a pair of too different sizes can't reach the threshold
                     if min(sizes[a], sizes[b]) >= threshold * max(sizes[a], sizes[b]):
-                        found.add((a, b))
-    return found
+                        candidates.add((a, b))
+    return candidates
 
 
-def _buckets(band: np.ndarray) -> Iterator[list[int]]:
-    """Groups of at least two rows that are equal in a band, each in rising order."""
+def _buckets(band: NDArray[np.uint32]) -> Iterator[list[int]]:
+    """Groups of at least two rows that are equal in a band, each in ascending order."""
     keys = band.view(np.dtype((np.void, band.dtype.itemsize * band.shape[1]))).ravel()
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
     order = np.argsort(inverse, kind="stable")
@@ -103,7 +103,7 @@ def _buckets(band: np.ndarray) -> Iterator[list[int]]:
 
 
 def band_width(threshold: float) -> int:
-    """Most rows per band with which 1 - (1 - t^rows)^bands, the chance to propose a pair at t, is still LSH_RECALL."""
+    """The largest number of rows per band at which the chance to propose a pair at t, 1 - (1 - t^rows)^bands, is LSH_RECALL."""
     for width in range(PERMUTATIONS, 1, -1):
         bands = PERMUTATIONS // width
         if 1 - (1 - threshold**width) ** bands >= LSH_RECALL:
@@ -114,10 +114,10 @@ def band_width(threshold: float) -> int:
 class Nearest(NamedTuple):
     """For each text of a corpus, the most similar query."""
 
-    query: np.ndarray
-    """(corpus,) int: position of the query; -1 = nothing in common with any."""
-    similarity: np.ndarray
-    """(corpus,) float: its Jaccard similarity."""
+    query: NDArray[np.int64]
+    """(corpus,) index of the query; -1 = nothing in common with any."""
+    similarity: NDArray[np.float64]
+    """(corpus,) its Jaccard similarity."""
 
 
 def nearest(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> Nearest:

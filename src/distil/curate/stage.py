@@ -1,19 +1,18 @@
-"""Stage `curate`: prompts and answers in, train, validation and test out, and a reason for everything that was dropped.
+"""Stage `curate`: prompts and answers in; train, validation and test out, with a reason for every dropped answer.
 
 Join, filter, choose one answer per prompt, drop redundant rows, split without leakage, write. Not the export to other formats
-(export.py). Called by `distil curate` and the pipeline.
+(export.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.filters import load_filters
-from distil.curate.select import Kept, apply_filters, choose_answers, conversation_text, drop_redundant, join
+from distil.curate.select import Pair, apply_filters, choose_answers, conversation_text, drop_redundant, join
 from distil.curate.similar import nearest, shingle_sets
 from distil.curate.split import Assignment, Item, assign
 from distil.curate.text import Shingles, text_key
@@ -42,15 +41,15 @@ class CurateResult(Record):
     unanswered: int
     """Prompts without any answer."""
     answers: int
-    """Answers that were looked at."""
+    """Answers that belong to a prompt."""
     components: int
     """Independent groups of prompts."""
     largest_component: int
     """Prompts in the largest of them."""
     max_similarity: float | None
-    """Highest Jaccard similarity that is left between a training and a test prompt; None = one side is empty."""
+    """Highest remaining Jaccard similarity between a training and a test prompt; None = one of the two is empty."""
     warnings: list[str]
-    """What a person should look at."""
+    """For a person."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
@@ -61,7 +60,7 @@ class CurateResult(Record):
             ("dropped", dropped),
             ("prompts without an answer", f"{self.unanswered:,}"),
             ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
-            ("highest similarity train to test", similarity),
+            ("highest similarity, train to test", similarity),
             *(("warning", warning) for warning in self.warnings),
         ]
 
@@ -75,13 +74,13 @@ def run(
 ) -> CurateResult:
     """Curates the collected answers.
 
-    `teachers` is the config's order of models, which decides whose answer is `first` (None = order in answers.jsonl); `judge`
-    scores answers for `choose: score`. Raises UserError on missing inputs, unknown filters, or when nothing is left.
+    judge: scores answers for `choose: score`; teachers: models in the config's order, which decides whose answer is `first` (None
+    = order in answers.jsonl). Raises UserError on missing inputs, unknown filters, or when nothing is left.
     """
     filters = load_filters(section.filters)
-    for path, command in ((project.prompts, "collect"), (project.answers, "collect")):
+    for path in (project.prompts, project.answers):
         if not path.exists():
-            raise UserError(f"{project.relative(path)} is not there yet. Run `distil {command}` first.")
+            raise UserError(f"{project.relative(path)} does not exist yet. Run `distil collect` first.")
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         stage.reads(project.prompts)
         stage.reads(project.answers)
@@ -94,22 +93,22 @@ def run(
         with bar("curate", total=4, unit="steps") as progress:
             passed = apply_filters(pairs, filters, verdicts, marks)
             progress.advance(note="filtered")
-            kept = choose_answers(passed, section.choose, judge, verdicts)
-            kept = drop_redundant(kept, section.near_duplicates, verdicts)
+            chosen = choose_answers(passed, section.choose, judge, verdicts)
+            rows = drop_redundant(chosen, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
-            _require_some(kept, pairs, verdicts)
-            sets = shingle_sets([conversation_text(k.prompt) for k in kept])
+            _require_rows(rows, pairs, verdicts)
+            sets = shingle_sets([conversation_text(row.prompt) for row in rows])
             assignment = assign(
-                [_item(k.prompt) for k in kept],
+                [_item(row.prompt) for row in rows],
                 sets,
                 near=section.near_duplicates,
                 test=section.test,
                 validation=section.validation,
                 seed=section.seed,
             )
-            verdicts += [_leak_verdict(kept[leak.row], leak.reason) for leak in assignment.leaks]
+            verdicts += [_leak_verdict(rows[leak.row], leak.reason) for leak in assignment.leaks]
             progress.advance(note="split")
-            examples = _write(project, stage, kept, assignment, verdicts)
+            examples = _write(project, stage, rows, assignment, verdicts)
             progress.advance(note="written")
         result = CurateResult(
             **{side: len(examples[side]) for side in SPLITS},
@@ -126,9 +125,9 @@ def run(
 
 
 def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:
-    """What a person said of single answers (`distil view --mark`), by answer id."""
+    """A person's marks (`distil view --mark`), by answer id."""
     if not project.marks.exists():
-        write_records(project.marks, [])  # so that the first mark is a change, too
+        write_records(project.marks, [])  # so that the first mark counts as a change of this input
     stage.reads(project.marks)
     return {mark.answer_id: mark for mark in read_records(project.marks, Verdict)}
 
@@ -154,17 +153,17 @@ def _item(prompt: Prompt) -> Item:
     return Item(key=prompt.id, same=text_key(conversation_text(prompt)), group=prompt.group, fixed=prompt.split)
 
 
-def _leak_verdict(kept: Kept, reason: str) -> Verdict:
-    return Verdict(answer_id=kept.answer.id, prompt_id=kept.prompt.id, filter="leak", keep=False, reason=reason)
+def _leak_verdict(row: Pair, reason: str) -> Verdict:
+    return Verdict(answer_id=row.answer.id, prompt_id=row.prompt.id, filter="leak", keep=False, reason=reason)
 
 
 def _write(
-    project: Project, stage: StageRun, kept: Sequence[Kept], assignment: Assignment, verdicts: Sequence[Verdict]
+    project: Project, stage: StageRun, rows: Sequence[Pair], assignment: Assignment, verdicts: Sequence[Verdict]
 ) -> dict[Split, list[Example]]:
     examples: dict[Split, list[Example]] = {side: [] for side in SPLITS}
-    for item, side in zip(kept, assignment.sides, strict=True):
+    for row, side in zip(rows, assignment.sides, strict=True):
         if side is not None:
-            examples[side].append(make_example(item.prompt, item.answer, side))
+            examples[side].append(make_example(row.prompt, row.answer, side))
     for side in SPLITS:
         path = project.split(side)
         stage.wrote(path, write_records(path, examples[side]))
@@ -178,27 +177,25 @@ def _residual(sets: Sequence[Shingles], sides: Sequence[Split | None]) -> float 
     return round(float(nearest(train, test).similarity.max()), 4) if train and test else None
 
 
-def _require_some(kept: Sequence[Kept], pairs: Sequence[Any], verdicts: Sequence[Verdict]) -> None:
-    if kept:
+def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> None:
+    if rows:
         return
     if not pairs:
         raise UserError(
-            "No answer belongs to any of the prompts. Run `distil collect` again: the prompts have changed."
+            "None of the answers belongs to a prompt. The prompts have changed: run `distil collect` again."
         )
     counts = Counter(v.filter for v in verdicts).most_common()
     example = verdicts[0].reason
     raise UserError(
         f"All {len(pairs)} answers were dropped ({', '.join(f'{name} {count}' for name, count in counts)}; "
-        f"for example: {example}). Mend the cause, or name the filters that you want in curate.filters."
+        f"for example: {example}). Fix the cause, or list the filters that you want in curate.filters."
     )
 
 
 def _warnings(assignment: Assignment, orphans: int, examples: dict[Split, list[Example]]) -> list[str]:
     warnings = list(assignment.notes)
     if orphans:
-        warnings.append(
-            f"{orphans:,} answers belong to prompts that are not in prompts.jsonl any more; they are left out"
-        )
+        warnings.append(f"{orphans:,} answers belong to prompts that are no longer in prompts.jsonl; they are left out")
     if not examples["train"]:
         warnings.append("train is empty: the file marks every prompt as held out")
     return warnings
