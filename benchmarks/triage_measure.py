@@ -17,13 +17,15 @@ from distil.bundled.triage import SYSTEM, answer_text
 from distil.bundled.triage import generate as draw_messages
 from distil.evaluate.cases import parse_object, same_fields
 from distil.models.generate import generate
+from distil.models.head import output_head
 from distil.models.load import Loaded, load
 from distil.models.render import render_prompt
 from distil.objectives.crosstokenizer import CrossTokenizer
+from distil.objectives.heads import OutputHead
 from distil.records import Message, Sampling
 from distil.train.batches import pad
 from distil.train.examples import IGNORED, Tokenized
-from distil.train.objective import Head, Weights, counted, hidden_rows
+from distil.train.objective import Weights, counted, hidden_rows
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 
 LONGEST = 80
@@ -142,7 +144,7 @@ class Judge:
 class _Shared(CrossTokenizerSource):
     """The divergence alone, without the sorted difference of the ids that only one side has."""
 
-    def _how(self, head: Head) -> CrossTokenizer:
+    def _how(self, head: OutputHead) -> CrossTokenizer:
         return replace(super()._how(head), rest_weight=0.0)
 
 
@@ -157,7 +159,7 @@ def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Token
     hidden = hidden_rows(student.model, batch)
     loss = source.signal(batch, keep, 0).loss
     assert loss is not None
-    return float(loss(hidden.reshape(-1, hidden.shape[-1])[keep], Head.of(student.model), labels)["distill"])
+    return float(loss(hidden.reshape(-1, hidden.shape[-1])[keep], output_head(student.model), labels)["distill"])
 
 
 @torch.no_grad()
@@ -166,7 +168,7 @@ def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
     batch = pad(texts, 0)
     keep, labels = counted(batch.labels, batch.documents)
     hidden = hidden_rows(side.model, batch)
-    found = Head.of(side.model).logits(hidden.reshape(-1, hidden.shape[-1])[keep]).float().log_softmax(-1)
+    found = output_head(side.model).logits(hidden.reshape(-1, hidden.shape[-1])[keep]).float().log_softmax(-1)
     return found, found.gather(1, labels[:, None])
 
 

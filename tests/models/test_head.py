@@ -34,11 +34,11 @@ def test_the_head_of_a_family_gives_its_own_logits(family: str, special: dict[st
     ids = torch.randint(3, 64, (2, 7))
     with torch.no_grad():
         hidden = model.get_decoder()(input_ids=ids).last_hidden_state
-        weight, bias, scale, softcap = output_head(model)
-        logits = scale * torch.nn.functional.linear(hidden, weight, bias)
-        logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+        head = output_head(model)
+        logits = head.logits(hidden)
         torch.testing.assert_close(logits, model(input_ids=ids).logits)
-    plain = torch.nn.functional.linear(hidden, weight, bias)
+        torch.testing.assert_close(logits, head.detached().wide_logits(hidden))
+    plain = torch.nn.functional.linear(hidden, head.weight, head.bias)
     assert special.keys() <= {"tie_word_embeddings", "head_dim"} or not torch.allclose(plain, logits)
 
 

@@ -18,7 +18,7 @@ from distil.objectives import (
     reference_distillation,
     top_k_targets,
 )
-from distil.objectives.reference import head_logits
+from distil.objectives.heads import OutputHead
 
 DENSE_KINDS = ("dense", "logits", "mixture")
 ALL_KINDS = (*DENSE_KINDS, "top_k", "sampled")
@@ -37,7 +37,7 @@ class Student:
         return [tensor for tensor in (self.hidden, self.weight, self.bias) if tensor is not None]
 
     def logits(self) -> Tensor:
-        return head_logits(self.hidden, self.weight, self.bias, self.scale, self.cap)
+        return OutputHead(self.weight, self.bias, self.scale, self.cap).logits(self.hidden)
 
 
 def normal(*shape: int, seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -18,6 +18,7 @@ from distil.models.config import StudentConfig
 from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
 from distil.models.load import load
 from distil.models.render import render
+from distil.objectives.heads import OutputHead
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.runs.manifest import stage_state
@@ -162,7 +163,7 @@ def slow(write):
             time.sleep(0.3)
         return write(*a, **{**k, "advance": advance})
     return items
-stage.write_items = slow(writing.write_items)
+stage.write_items = slow(build.write_items)
 stage.build(Project(sys.argv[1]), SignalsConfig(kind="sampled", batch_tokens=60), teacher=sys.argv[2], student=None)
 """
 
@@ -285,18 +286,18 @@ def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: 
 
 
 def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_path: Path) -> None:
-    from distil.signals.teacher import Head, Item, LocalTeacher
+    from distil.signals.teacher import Item, LocalTeacher
 
     model = tiny_model(seed=4)
     teacher = LocalTeacher(model)
     item = Item("e", [5, 6, 7, 8, 9], [False, False, True, True, True])
     teacher.check_head(item)
-    teacher.head = Head(teacher.head.weight, None, 2.0, 30.0)
+    teacher.head = OutputHead(teacher.head.weight, None, 2.0, 30.0)
     with pytest.raises(UserError, match="computes its logits in a way"):
         teacher.check_head(item)
     hidden = teacher.hidden_rows([item])[0].clone()
     raw = hidden @ model.get_output_embeddings().weight.detach().T
-    torch.testing.assert_close(teacher.head(hidden), 30 * torch.tanh(2 * raw / 30))
+    torch.testing.assert_close(teacher.head.wide_logits(hidden), 30 * torch.tanh(2 * raw / 30))
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(

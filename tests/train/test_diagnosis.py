@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from distil.objectives import LogitTargets, MixtureTargets, SampledTargets, TopKTargets
-from distil.train.objective import Head, diagnose
+from distil.objectives.heads import OutputHead
+from distil.train.objective import diagnose
 
 
 def test_agreement_is_with_the_teacher_whatever_form_its_word_has() -> None:
     weight = torch.eye(5) * 9.0
-    head = Head(weight, None, 1.0, None)
+    head = OutputHead(weight)
     rows, labels = torch.eye(5)[[2, 3]], torch.tensor([0, 0])  # the student says 2, then 3
     teacher = torch.zeros(2, 5).index_fill(1, torch.tensor([2]), 6.0)  # the teacher says 2 twice
     ids, scores = torch.tensor([[4, 2, -1], [2, 1, -1]]), torch.tensor([[0.1, 0.9, 9.0], [0.7, 0.3, 9.0]])

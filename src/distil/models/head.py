@@ -1,32 +1,22 @@
-"""The output layer of a causal language model as plain tensors, with what its family does to the logits.
+"""Reads the output layer of a causal language model as plain tensors, with what its family does to the logits.
 
-Read in one place, because a scale or cap that one reader forgets is a silent wrong loss. Called by train/ and signals/, which
-do the arithmetic with objectives/; generation goes through the model itself.
+In one place, because a scale or cap that one reader forgets is a silent wrong loss. Generation goes through the model itself.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError
+from distil.objectives.heads import OutputHead
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from transformers import PreTrainedModel
 
 
-class OutputHead(NamedTuple):
-    """logits = softcap(scale * (h W^T + b)), with softcap(z) = c tanh(z / c) or the identity."""
-
-    weight: Tensor
-    """(V, H), attached: it may be trained."""
-    bias: Tensor | None
-    """(V,)"""
-    scale: float
-    softcap: float | None
-
-
-def output_head(model: Any) -> OutputHead:
-    """The head of a transformers causal language model: Cohere's logit_scale, Granite's logits_scaling, Gemma's soft cap.
+def output_head(model: PreTrainedModel) -> OutputHead:
+    """The head of a causal language model, attached (it may be trained): Cohere's logit_scale, Granite's logits_scaling,
+    Gemma's soft cap.
 
     Raises UserError for a model without an output head.
     """

@@ -27,7 +27,8 @@ from torch.utils.checkpoint import checkpoint
 
 from distil.errors import UserError
 from distil.objectives.fused import fused_linear_distillation
-from distil.objectives.reference import divergence_rows, head_logits
+from distil.objectives.heads import OutputHead
+from distil.objectives.reference import divergence_rows
 from distil.objectives.spans import OUTCOMES, FirstBytes, Spans, VocabularyMatch
 from distil.objectives.sparse import LOWEST_LOG_MASS
 from distil.objectives.targets import IGNORED, DenseTargets, LogitTargets, LossSum
@@ -190,7 +191,8 @@ def _chunk_distill(
     spans: Spans,
     how: CrossTokenizer,
 ) -> Tensor:
-    logits = _wide(head_logits(*student, how.logit_scale, how.logit_softcap))
+    hidden, weight, bias = student
+    logits = _wide(OutputHead(weight, bias, how.logit_scale, how.logit_softcap).logits(hidden))
     return group_losses(logits, teacher_logits(), labels[0], labels[1], spans, how).sum()
 
 
@@ -201,8 +203,7 @@ def _teacher_logits(targets: DenseTargets | LogitTargets, rows: Tensor) -> Calla
         with torch.no_grad():
             if isinstance(targets, LogitTargets):
                 return _wide(targets.logits[rows])
-            head = (targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap)
-            return _wide(head_logits(targets.hidden[rows], *head))
+            return _wide(targets.head.logits(targets.hidden[rows]))
 
     return form
 

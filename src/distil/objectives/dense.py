@@ -15,7 +15,7 @@ from torch import Tensor
 from distil.objectives.chunks import Buffers, Rows
 from distil.objectives.engine import Terms
 from distil.objectives.gradients import Divergence
-from distil.objectives.heads import Head
+from distil.objectives.heads import OutputHead
 from distil.objectives.rows import RowKernel
 from distil.objectives.targets import DenseTargets, LogitTargets, MixtureTargets
 
@@ -83,9 +83,9 @@ class _Teacher:
         self._temperature = temperature
         self._name = buffer_name
         self._logits = torch.empty(0)
-        self._head: Head | None = None
+        self._head: OutputHead | None = None
         if isinstance(targets, DenseTargets):
-            self._head = Head.of(targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap, vocabulary)
+            self._head = targets.head.detached(vocabulary)
 
     @property
     def final(self) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distil.objectives.chunks import Buffers, Rows, block_rows, chunk_rows
 from distil.objectives.gradients import Divergence
-from distil.objectives.heads import Head, HeadGradients, work_dtype
+from distil.objectives.heads import HeadGradients, OutputHead, work_dtype
 from distil.objectives.rows import RowKernel, row_kernel
 
 
@@ -99,7 +99,7 @@ class Pass:
 
 def run_pass(
     hidden: Tensor,
-    head: Head,
+    head: OutputHead,
     objective: Objective,
     labels: Tensor,
     counted: Tensor,
@@ -133,7 +133,9 @@ def run_pass(
 class _Chunk:
     """What happens to a chunk of projected rows between the two pairs of matrix products."""
 
-    def __init__(self, head: Head, objective: Objective, terms: Terms, buffers: Buffers, differentiate: bool) -> None:
+    def __init__(
+        self, head: OutputHead, objective: Objective, terms: Terms, buffers: Buffers, differentiate: bool
+    ) -> None:
         self.head = head
         self.objective = objective
         self.terms = terms

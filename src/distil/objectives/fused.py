@@ -17,7 +17,7 @@ from distil.errors import UserError
 from distil.objectives.dense import DenseObjective
 from distil.objectives.engine import LabelsAlone, Objective, Pass, Terms, run_pass
 from distil.objectives.gradients import Divergence, chosen_divergence
-from distil.objectives.heads import Head
+from distil.objectives.heads import OutputHead
 from distil.objectives.sparse import SampledObjective, TopKObjective
 from distil.objectives.targets import (
     IGNORED,
@@ -100,7 +100,7 @@ class _Job:
 
     def run(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, bool, bool]) -> Pass:
         vocabulary = weight.shape[0]
-        head = Head.of(weight, bias, self.logit_scale, self.logit_softcap, vocabulary)
+        head = OutputHead(weight, bias, self.logit_scale, self.logit_softcap).detached()
         objective = self._objective(vocabulary)
         with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
             done = run_pass(

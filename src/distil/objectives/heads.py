@@ -1,8 +1,7 @@
 """An output head: hidden rows to tempered logits, and the gradient of those logits back to rows, weight and bias.
 
-A head here is a matrix, an optional bias, a scale (Cohere, Granite) and a soft cap (Gemma); temperature belongs to the projection
-because dividing by it is free inside the matrix product. Not a torch module: it owns no parameters. Called by `engine.py` for the
-student and by `dense.py` for teachers.
+Temperature belongs to the projection because dividing by it is free inside the matrix product. Not a torch module: it owns no
+parameters. `models/head.py` reads one from a model.
 
 With r = h W^T + b:  no cap: s = (scale / T) r.  cap: s = (cap / T) tanh((scale / cap) r).
 """
@@ -32,20 +31,34 @@ def work_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 @dataclass(frozen=True)
-class Head:
-    """weight (V, H), bias (V,) or None; build with `of`, which brings both to the dtype of the products."""
+class OutputHead:
+    """logits = softcap(scale * (h W^T + b)), with softcap(z) = c tanh(z / c) or the identity."""
 
     weight: Tensor
-    bias: Tensor | None
-    scale: float
-    softcap: float | None
+    """(V, H)"""
+    bias: Tensor | None = None
+    """(V,)"""
+    scale: float = 1.0
+    """Multiplies the logits (Cohere's `logit_scale`; 1 / `logits_scaling` for Granite)."""
+    softcap: float | None = None
+    """Gemma's `final_logit_softcapping`, after the scale."""
 
-    @staticmethod
-    def of(weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None, vocabulary: int) -> Head:
-        """The head over the first `vocabulary` ids, detached."""
-        dtype = head_dtype(weight)
-        kept_bias = None if bias is None else bias.detach()[:vocabulary].to(work_dtype(dtype))
-        return Head(weight.detach()[:vocabulary].to(dtype), kept_bias, scale, softcap)
+    def detached(self, vocabulary: int | None = None) -> OutputHead:
+        """The head over the first `vocabulary` ids (default: all), without gradients, in the dtypes of the products."""
+        dtype = head_dtype(self.weight)
+        bias = None if self.bias is None else self.bias.detach()[:vocabulary].to(work_dtype(dtype))
+        return OutputHead(self.weight.detach()[:vocabulary].to(dtype), bias, self.scale, self.softcap)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(N, H) -> (N, V), differentiable, in the dtype of hidden and weight."""
+        logits = torch.nn.functional.linear(hidden, self.weight, self.bias) * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def wide_logits(self, hidden: Tensor) -> Tensor:
+        """(N, H) -> (N, V) float32; products of half-precision operands come out in float32 where the device can."""
+        logits = wide_product(hidden, self.weight.t()).float()
+        logits = (logits if self.bias is None else logits + self.bias.float()) * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
     def multiplier(self, temperature: float) -> float:
         """What r is multiplied by before the cap's tanh, or altogether without a cap."""
@@ -85,7 +98,7 @@ class HeadGradients:
     is 256 times smaller than what is there already.
     """
 
-    def __init__(self, head: Head, rows: int, hidden_size: int, wanted: tuple[bool, bool, bool]) -> None:
+    def __init__(self, head: OutputHead, rows: int, hidden_size: int, wanted: tuple[bool, bool, bool]) -> None:
         dtype, device = work_dtype(head.weight.dtype), head.weight.device
         self.head = head
         self.hidden = torch.empty(rows, hidden_size, dtype=dtype, device=device) if wanted[0] else None

@@ -50,18 +50,6 @@ def divergence_rows(
     return 0.5 * (teacher_log_probs.exp() - student_log_probs.exp()).abs().sum(-1)
 
 
-def head_logits(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    logit_scale: float = 1.0,
-    logit_softcap: float | None = None,
-) -> Tensor:
-    """(N, H), (V, H) -> (N, V): scale first, then the soft cap, as Cohere and Gemma do."""
-    logits = torch.nn.functional.linear(hidden, weight, bias) * logit_scale
-    return logits if logit_softcap is None else logit_softcap * torch.tanh(logits / logit_softcap)
-
-
 def teacher_log_probs(targets: Targets, vocabulary: int, temperature: float) -> Tensor:
     """(N, vocabulary) log p_T over the first `vocabulary` ids, for the targets that know every logit."""
     if isinstance(targets, MixtureTargets):
@@ -69,7 +57,7 @@ def teacher_log_probs(targets: Targets, vocabulary: int, temperature: float) -> 
         shares = torch.tensor(targets.shares, dtype=parts[0].dtype).log()
         return torch.logsumexp(torch.stack([part + share for part, share in zip(parts, shares, strict=True)]), 0)
     if isinstance(targets, DenseTargets):
-        logits = head_logits(targets.hidden, targets.weight, targets.bias, targets.logit_scale, targets.logit_softcap)
+        logits = targets.head.logits(targets.hidden)
     elif isinstance(targets, LogitTargets):
         logits = targets.logits
     else:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from distil.errors import UserError
+from distil.objectives.heads import OutputHead
 
 DIVERGENCES = ("forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd")
 IGNORED = -100  # a label that is not counted, as in torch's cross_entropy
@@ -54,6 +55,15 @@ class DenseTargets:
     """Multiplies the logits (Cohere's `logit_scale`; 1 / `logits_scaling` for Granite)."""
     logit_softcap: float | None = None
     """Gemma's `final_logit_softcapping`: cap * tanh(logits / cap), after the scale."""
+
+    @classmethod
+    def of(cls, hidden: Tensor, head: OutputHead) -> DenseTargets:
+        """The hidden states (N, H_t) of a teacher with this head."""
+        return cls(hidden, head.weight, head.bias, head.scale, head.softcap)
+
+    @property
+    def head(self) -> OutputHead:
+        return OutputHead(self.weight, self.bias, self.logit_scale, self.logit_softcap)
 
     @property
     def rows(self) -> int:

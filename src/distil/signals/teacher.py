@@ -15,7 +15,6 @@ import numpy as np
 
 from distil.errors import UserError
 from distil.ids import content_id, file_sha256
-from distil.models.head import output_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,37 +37,17 @@ class Item:
         return [t - 1 for t in range(1, len(self.token_ids)) if self.answer_mask[t]]
 
 
-@dataclass(frozen=True)
-class Head:
-    """logits = softcap(scale * (h W^T + b))."""
-
-    weight: Tensor
-    """(V, H)"""
-    bias: Tensor | None
-    scale: float
-    softcap: float | None
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """(N, H) -> (N, V) float32; the products of a half-precision teacher come out in float32 where the device can."""
-        import torch
-
-        from distil.objectives.heads import wide_product
-
-        logits = wide_product(hidden, self.weight.t()).float()
-        logits = (logits if self.bias is None else logits + self.bias.float()) * self.scale
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
-
-
 class LocalTeacher:
     """A loaded causal language model that is only asked for distributions."""
 
     def __init__(self, model: Any) -> None:
         """model: a transformers PreTrainedModel in eval mode, or a PeftModel around one."""
+        from distil.models.head import output_head
+
         model = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.model = model
         self.device = next(model.parameters()).device
-        weight, bias, scale, softcap = output_head(model)
-        self.head = Head(weight.detach(), None if bias is None else bias.detach(), scale, softcap)
+        self.head = output_head(model).detached()
         self.body = getattr(model, model.base_model_prefix)
 
     @property
@@ -102,7 +81,7 @@ class LocalTeacher:
         step = max(1, LOGIT_BYTES // (4 * self.vocab_size))
         for start in range(0, len(hidden), step):
             with torch.inference_mode():
-                logits = self.head(hidden[start : start + step])
+                logits = self.head.wide_logits(hidden[start : start + step])
             yield logits.cpu() if logits.device.type == "mps" else logits  # mps has no float64, which draws need
 
     def check_head(self, item: Item) -> None:
@@ -112,7 +91,7 @@ class LocalTeacher:
         with torch.inference_mode():
             ids = torch.tensor([item.token_ids], device=self.device)
             expected = self.model(input_ids=ids, use_cache=False).logits[0, item.positions].float()
-            found = self.head(self.hidden_rows([item])[0])
+            found = self.head.wide_logits(self.hidden_rows([item])[0])
         worst = float((found - expected).abs().max()) if len(expected) else 0.0
         if worst > 0.02 * max(1.0, float(expected.abs().max())):
             raise UserError(

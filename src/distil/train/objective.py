@@ -16,7 +16,8 @@ from torch import Tensor
 
 from distil.models.head import output_head
 from distil.objectives.fused import fused_linear_distillation
-from distil.objectives.reference import head_logits, teacher_log_probs
+from distil.objectives.heads import OutputHead
+from distil.objectives.reference import teacher_log_probs
 from distil.objectives.shift import next_token_rows
 from distil.objectives.targets import (
     IGNORED,
@@ -55,34 +56,10 @@ class Task:
     targets: Targets | None
     """One row for each counted position, in order; None = labels alone."""
     weights: Weights
-    loss: Callable[[Tensor, Head, Tensor], dict[str, Tensor]] | None = None
+    loss: Callable[[Tensor, OutputHead, Tensor], dict[str, Tensor]] | None = None
     """Another objective over (counted hidden rows, head, labels), such as a cross-tokenizer one."""
     diagnose: bool = False
     """Also measure agreement of top tokens and entropy on a sample of rows."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """The student's output layer as plain tensors."""
-
-    weight: Tensor
-    """(V, H)"""
-    bias: Tensor | None
-    scale: float
-    softcap: float | None
-
-    @classmethod
-    def of(cls, model: Any) -> Head:
-        """The head of a causal language model, with the scale and cap that its family applies."""
-        return cls(*output_head(model))
-
-    def dense(self, hidden: Tensor) -> DenseTargets:
-        """These hidden rows as a teacher's targets."""
-        return DenseTargets(hidden, self.weight, self.bias, self.scale, self.softcap)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """(N, H) -> (N, V)"""
-        return head_logits(hidden, self.weight, self.bias, self.scale, self.softcap)
 
 
 def causal_model(model: Any) -> Any:
@@ -142,7 +119,7 @@ def objective(model: Any, task: Task, batch: MicroBatch) -> dict[str, Tensor]:
     hidden = hidden_rows(model, batch)
     keep, following = counted(task.labels, task.documents)
     rows = hidden.reshape(-1, hidden.shape[-1])[keep]  # (R, H)
-    head = Head.of(model)
+    head = output_head(model)
     if task.loss is not None:
         out = task.loss(rows, head, following)
     else:
@@ -169,7 +146,7 @@ def objective(model: Any, task: Task, batch: MicroBatch) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def diagnose(rows: Tensor, head: Head, labels: Tensor, targets: Targets | None) -> dict[str, Tensor]:
+def diagnose(rows: Tensor, head: OutputHead, labels: Tensor, targets: Targets | None) -> dict[str, Tensor]:
     """Sums over an even sample of rows: `agreement` (the student's top token is the teacher's, or the label where there is no
     teacher), `entropy`, `sampled`; and where every teacher logit is known `kl` (KL(teacher || student) at temperature 1, in nats)
     and `compared`, its rows."""

@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from distil.errors import UserError
+from distil.models.head import output_head
 from distil.models.load import Loaded, context_length
 from distil.models.render import render, special_ids
 from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
+from distil.objectives.heads import OutputHead
 from distil.objectives.spans import (
     END_OUTCOME,
     OTHER_OUTCOME,
@@ -29,9 +31,10 @@ from distil.objectives.spans import (
     joined_spans,
     matched_vocabulary,
 )
+from distil.objectives.targets import DenseTargets
 from distil.train.batches import MicroBatch, pad
 from distil.train.examples import IGNORED, Tokenized
-from distil.train.objective import Head, Weights, causal_model, counted, hidden_rows
+from distil.train.objective import Weights, causal_model, counted, hidden_rows
 from distil.train.signal.sources import Signal, recalled
 
 
@@ -93,7 +96,7 @@ class CrossTokenizerSource:
             hidden = torch.cat(known)
         else:
             hidden = self._ask([side for side, _ in sides])
-        targets = Head.of(causal_model(self.teacher.model)).dense(hidden)
+        targets = DenseTargets.of(hidden, output_head(causal_model(self.teacher.model)))
         learned = [token for side, _ in sides for token in side.labels if token != IGNORED]
         teacher_labels = torch.tensor(learned, device=self.teacher.device)
         parts, ours_at, theirs_at = [], 0, 0
@@ -102,7 +105,7 @@ class CrossTokenizerSource:
             ours_at, theirs_at = ours_at + example.learned, theirs_at + side.learned
         spans = joined_spans(parts).to(self.student.device)
 
-        def loss(rows: Tensor, head: Head, labels: Tensor) -> dict[str, Tensor]:
+        def loss(rows: Tensor, head: OutputHead, labels: Tensor) -> dict[str, Tensor]:
             done = cross_tokenizer_distillation(
                 rows, head.weight, targets, labels, teacher_labels, spans, self._how(head), head.bias
             )
@@ -131,7 +134,7 @@ class CrossTokenizerSource:
             rows = self._ask(sides).split([side.learned for side in sides])
             self._known.update({example.id: own for example, own in zip(batch.examples, rows, strict=True)})
 
-    def _how(self, head: Head) -> CrossTokenizer:
+    def _how(self, head: OutputHead) -> CrossTokenizer:
         weights = self.weights
         return CrossTokenizer(
             method=self.method,

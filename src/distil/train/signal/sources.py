@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from distil.errors import UserError
+from distil.models.head import output_head
+from distil.objectives.heads import OutputHead
 from distil.objectives.targets import (
     DenseTargets,
     MixtureTargets,
@@ -23,7 +25,7 @@ from distil.objectives.targets import (
 from distil.runs.signals.store import SignalRows, SignalStore
 from distil.train.batches import MicroBatch
 from distil.train.examples import Tokenized
-from distil.train.objective import Head, Weights, causal_model, counted, hidden_rows
+from distil.train.objective import Weights, causal_model, counted, hidden_rows
 from distil.train.packing import can_pack, use_packed
 
 
@@ -32,7 +34,7 @@ class Signal(NamedTuple):
 
     targets: Targets | None = None
     """One row for each counted position, in order."""
-    loss: Callable[[Tensor, Head, Tensor], dict[str, Tensor]] | None = None
+    loss: Callable[[Tensor, OutputHead, Tensor], dict[str, Tensor]] | None = None
     """(student's counted rows, head, labels) -> sums loss, distill, label; in place of the fused loss."""
 
 
@@ -105,7 +107,9 @@ class OnlineSource:
             rows = [torch.cat(side) for side in zip(*known, strict=True)]
         else:
             rows = self._ask(batch, keep)
-        parts = [Head.of(teacher).dense(hidden) for teacher, hidden in zip(self.teachers, rows, strict=True)]
+        parts = [
+            DenseTargets.of(hidden, output_head(teacher)) for teacher, hidden in zip(self.teachers, rows, strict=True)
+        ]
         return Signal(parts[0] if len(parts) == 1 else MixtureTargets(tuple(parts), self.shares))
 
     @torch.no_grad()
