@@ -191,7 +191,7 @@ def write_evaluation(
         fields=aggregate.intervals(scored.fields, groups, 0.95),
         fields_against=scored.fields_against,
         floor=None,
-        normalized_similarity=None,
+        normalised_similarity=None,
         long_texts=None,
         differences=differences,
         retention=retention,

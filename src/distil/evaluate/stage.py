@@ -143,7 +143,7 @@ def _summarize(
         fields=aggregate.intervals(scored.fields, groups, section.confidence),
         fields_against=scored.fields_against,
         floor=floor,
-        normalized_similarity=normalized,
+        normalised_similarity=normalized,
         long_texts=long_texts,
         differences=differences,
         retention=retention,

@@ -193,7 +193,7 @@ class Summary(Record):
     """What the fields are compared with."""
     floor: Interval | None
     """Similarity of the teacher's answers to different prompts: worth nothing."""
-    normalized_similarity: float | None
+    normalised_similarity: float | None
     """(similarity - floor) / (ceiling - floor): 0 = unrelated, 1 = like the teacher itself."""
     long_texts: float | None
     """Share of answers longer than the embedding model reads at once (embedded in pieces)."""
