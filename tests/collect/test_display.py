@@ -14,7 +14,7 @@ class Clock:
         return self.now
 
 
-def test_the_note_grows_with_what_is_known() -> None:
+def test_the_note_shows_only_numbers_that_exist() -> None:
     clock = Clock()
     stats = Stats(clock)
     display = Display(Bar("Asking", 10, "answers"), 10)
@@ -32,7 +32,7 @@ def test_the_note_grows_with_what_is_known() -> None:
     assert display.note(stats).endswith(", 12 waiting for the dollar cap")
 
 
-def test_the_time_left_is_that_of_the_answers_that_are_still_to_come() -> None:
+def test_the_time_left_counts_only_open_answers() -> None:
     clock = Clock()
     stats, bar = Stats(clock), Bar("Asking", 100, "answers")
     display = Display(bar, 100)

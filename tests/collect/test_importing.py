@@ -51,9 +51,7 @@ def batch_answer(n: int, status: int = 200) -> dict[str, Any]:
     }
 
 
-def test_every_known_shape_is_taken_in_and_collecting_asks_only_for_the_rest(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_every_log_shape_is_imported_and_not_asked_again(project: Project, server: OpenAIServer, teacher: Make) -> None:
     chat = {"messages": [*asked(3)["messages"], {"role": "assistant", "content": "logged 3"}], "model": MODEL}
     one = log(
         project.root,
@@ -75,7 +73,7 @@ def test_every_known_shape_is_taken_in_and_collecting_asks_only_for_the_rest(
         assert ledger.spent("import") == 0 and len(list(ledger.calls("import"))) == 7
 
 
-def test_importing_twice_changes_nothing_and_repeated_questions_are_samples(project: Project, teacher: Make) -> None:
+def test_importing_is_idempotent_and_repeats_become_samples(project: Project, teacher: Make) -> None:
     second = replied(0) | {"id": "chatcmpl-x", "choices": [{"message": {"content": "again"}, "finish_reason": "stop"}]}
     path = log(project.root, {"request": asked(0), "response": replied(0)}, {"request": asked(0), "response": second})
     assert import_logs(project, teacher(), [path]).imported == 2
@@ -85,7 +83,7 @@ def test_importing_twice_changes_nothing_and_repeated_questions_are_samples(proj
     assert answers.new == 0 and answers.answers == 2
 
 
-def test_errors_and_other_models_are_left_out_and_counted(project: Project, teacher: Make) -> None:
+def test_errors_and_other_models_are_skipped_and_counted(project: Project, teacher: Make) -> None:
     path = log(
         project.root,
         {"request": asked(0), "response": replied(0)},
@@ -101,7 +99,7 @@ def test_errors_and_other_models_are_left_out_and_counted(project: Project, teac
     assert import_logs(project, teacher(), [path], any_model=True).imported == 1
 
 
-def test_a_log_that_holds_nothing_for_this_teacher_says_what_it_found(project: Project, teacher: Make) -> None:
+def test_an_unusable_log_is_refused_with_what_was_found(project: Project, teacher: Make) -> None:
     others = log(project.root, {"request": asked(0), "response": replied(0, "gpt-3.5-turbo")})
     with pytest.raises(UserError, match=r"found gpt-3\.5-turbo"):
         import_logs(project, teacher(), [others])
@@ -121,7 +119,7 @@ def test_a_log_that_holds_nothing_for_this_teacher_says_what_it_found(project: P
         import_logs(project, teacher(), [project.root / "none.jsonl"])
 
 
-def test_what_was_left_out_is_said_and_how_much_of_the_project_is_answered(project: Project, teacher: Make) -> None:
+def test_the_summary_names_imported_and_skipped_lines(project: Project, teacher: Make) -> None:
     path = log(
         project.root,
         {"request": asked(0), "response": replied(0)},
@@ -134,15 +132,13 @@ def test_what_was_left_out_is_said_and_how_much_of_the_project_is_answered(proje
     assert "line 2: the reply is an error" in unusable
 
 
-def test_a_log_that_answers_no_prompt_of_the_project_stops_before_everything_is_paid_for(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_log_that_answers_no_prompt_is_refused(project: Project, server: OpenAIServer, teacher: Make) -> None:
     path = log(project.root, {"request": asked(99), "response": replied(99)})
     with pytest.raises(UserError, match=r"None of the 1 replies .* 12 prompts.*--set\s+prompts\.path="):
         import_logs(project, teacher(), [path])
 
 
-def test_keys_in_a_log_stay_out_of_the_ledger(project: Project, teacher: Make) -> None:
+def test_api_keys_in_a_log_stay_out_of_the_ledger(project: Project, teacher: Make) -> None:
     secret = "sk-somebody-logged-this-0123456789"
     headers = {"Authorization": f"Bearer {secret}"}
     path = log(

@@ -1,4 +1,4 @@
-"""What is said before the first dollar is spent."""
+"""The notices before the first dollar is spent."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def lines(folder: Path, model: str, samples: int = 1, **sampling: object) -> lis
     return list(notices(Question(0, PROMPT, teacher, 0), [teacher], samples, folder))
 
 
-def test_what_a_model_does_not_take_is_named(tmp_path: Path) -> None:
+def test_unsupported_settings_are_named(tmp_path: Path) -> None:
     (line,) = lines(tmp_path, "anthropic/claude-haiku-4-5", seed=1, top_logprobs=3)
     assert "does not accept seed, top_logprobs: left out" in line
     assert lines(tmp_path, "openai/gpt-4o-mini", seed=1, top_logprobs=3) == []
 
 
-def test_several_samples_at_temperature_zero_are_advised_against(tmp_path: Path) -> None:
+def test_samples_at_temperature_zero_get_a_warning(tmp_path: Path) -> None:
     (line,) = lines(tmp_path, "openai/gpt-4o-mini", samples=3, temperature=0)
     assert "asked 3 times" in line and "each one costs money" in line
     assert lines(tmp_path, "openai/gpt-4o-mini", temperature=0) == []
 
 
-def test_a_local_folder_that_is_not_there_is_said_to_be_looked_for_elsewhere(tmp_path: Path) -> None:
+def test_a_missing_local_folder_is_announced_as_a_hub_name(tmp_path: Path) -> None:
     (line,) = lines(tmp_path, "local/mine")
     assert f"no folder {tmp_path / 'mine'}" in line and "hub" in line
     (tmp_path / "mine").mkdir()
     assert lines(tmp_path, "local/mine") == []
 
 
-def test_terms_are_named_once_per_vendor_and_not_for_what_is_bundled() -> None:
+def test_terms_appear_once_per_vendor_and_not_for_bundled() -> None:
     lines = terms_of_all(
         ["openai/gpt-4o-mini", "openai/gpt-5", "together/llama", "http://127.0.0.1:1/v1#m", "bundled/teacher"]
     )

@@ -18,7 +18,7 @@ def failure(name: str) -> Failure:
 
 
 @given(st.lists(st.integers(min_value=0, max_value=40), max_size=30))
-def test_whatever_the_order_of_arrival_the_last_of_each_place_stands_in_order(
+def test_the_last_record_per_position_is_written_in_order(
     tmp_path_factory: pytest.TempPathFactory, places: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("spool") / "failures.jsonl"

@@ -45,9 +45,7 @@ def on(words: str, trouble: Trouble) -> Callable[[Seen], Trouble | None]:
     return lambda seen: trouble if words.encode() in seen.raw else None
 
 
-def test_every_prompt_is_answered_in_order_and_the_next_run_pays_nothing(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_all_prompts_are_answered_in_order_and_paid_once(project: Project, server: OpenAIServer, teacher: Make) -> None:
     first = stage.run(project, FREE, [teacher()])
     assert (first.wanted, first.answers, first.failed, first.new) == (12, 12, 0, 12)
     assert texts(project) == [f"An answer to: question {n}" for n in range(12)]
@@ -57,7 +55,8 @@ def test_every_prompt_is_answered_in_order_and_the_next_run_pays_nothing(
     assert len(server.answered) == 12
 
 
-def test_the_manifest_tells_the_money_and_the_terms_and_knows_when_it_is_stale(project: Project, teacher: Make) -> None:
+def test_the_manifest_has_cost_and_terms_and_detects_staleness(project: Project, teacher: Make) -> None:
+    """Another budget or tier leaves the stage done; another sampling makes it stale."""
     stage.run(project, FREE, [teacher()])
     manifest = read_manifest(project, "collect")
     assert manifest is not None and manifest.usd > 0
@@ -69,9 +68,7 @@ def test_the_manifest_tells_the_money_and_the_terms_and_knows_when_it_is_stale(p
     assert stage_state(project, "collect", config=other)[0] == "stale"
 
 
-def test_an_ensemble_with_samples_asks_each_teacher_for_each_sample(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_every_teacher_is_asked_for_every_sample(project: Project, server: OpenAIServer, teacher: Make) -> None:
     pair = [teacher(), teacher("openai/gpt-5-mini", sampling=Sampling(max_tokens=60))]
     result = stage.run(project, CollectConfig(samples=2, budget_usd=None), pair)
     assert result.answers == 48 and len({answer.id for answer in answers(project)}) == 48
@@ -86,9 +83,10 @@ def test_an_ensemble_with_samples_asks_each_teacher_for_each_sample(
     assert fewer.answers == 12 and fewer.new == 0
 
 
-def test_a_limited_run_asks_for_the_first_prompts_and_does_not_count_as_done(
+def test_a_limited_run_asks_the_first_prompts_and_is_not_done(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
+    """Answers that exist already survive a later, smaller limit."""
     assert stage.run(project, FREE, [teacher()], limit=3).answers == 3
     assert len(server.answered) == 3
     assert stage_state(project, "collect", config=stage.settings_of(FREE, [teacher()]))[0] == "stale"
@@ -96,9 +94,7 @@ def test_a_limited_run_asks_for_the_first_prompts_and_does_not_count_as_done(
     assert stage.run(project, FREE, [teacher()], limit=1).answers == 12  # what was there stays there
 
 
-def test_one_bad_prompt_ends_in_the_list_and_only_it_is_asked_again(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_failed_prompt_is_listed_and_retried_alone(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.trouble_for = on("question 7", wire.TOO_LONG)
     result = stage.run(project, FREE, [teacher()])
     assert (result.answers, result.failed) == (11, 1)
@@ -112,9 +108,7 @@ def test_one_bad_prompt_ends_in_the_list_and_only_it_is_asked_again(
         stage.run(project, FREE, [teacher()], only="failed")
 
 
-def test_an_empty_answer_is_asked_for_once_more_and_then_listed(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_an_empty_answer_is_retried_once_and_then_listed(project: Project, server: OpenAIServer, teacher: Make) -> None:
     plain = server.answer
     server.answer = lambda body: "" if wire.last_words(body) == "question 5" else plain(body)
     assert stage.run(project, FREE, [teacher()]).failed == 1
@@ -130,15 +124,13 @@ def test_an_empty_answer_is_asked_for_once_more_and_then_listed(
     assert stage.run(project, FREE, [teacher()], rebuild=True).answers == 12
 
 
-def test_an_answer_that_was_empty_by_chance_is_had_the_second_time(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
-    said: list[str] = []
+def test_the_retry_of_an_empty_answer_is_kept(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    asked: list[str] = []
 
     def sometimes(body: dict[str, object]) -> str:
         words = wire.last_words(body)
-        said.append(words)
-        return "" if words == "question 5" and said.count(words) == 1 else f"An answer to: {words}"
+        asked.append(words)
+        return "" if words == "question 5" and asked.count(words) == 1 else f"An answer to: {words}"
 
     server.answer = sometimes
     result = stage.run(project, FREE, [teacher()])
@@ -146,22 +138,20 @@ def test_an_answer_that_was_empty_by_chance_is_had_the_second_time(
     assert stage.run(project, FREE, [teacher()]).new == 0
 
 
-def test_reasoning_that_eats_all_tokens_is_not_paid_for_twice(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_reply_cut_off_in_its_reasoning_is_not_retried(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.answer, server.finish_reason, server.reasoning_tokens = (lambda body: ""), "length", 50
     with pytest.raises(WorkFailed, match="raise sampling"):
         stage.run(project, FREE, [teacher()])
     assert len(server.answered) == 12
 
 
-def test_truncated_answers_are_kept_and_say_so(project: Project, server: OpenAIServer, teacher: Make) -> None:
+def test_truncated_answers_are_kept_and_marked(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.finish_reason = "length"
     stage.run(project, FREE, [teacher()])
     assert {answer.finish_reason for answer in answers(project)} == {"length"}
 
 
-def test_the_budget_stops_with_what_was_paid_for_and_more_of_it_goes_on(
+def test_the_budget_stops_the_run_and_more_budget_resumes_it(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     with pytest.raises(BudgetReached, match=r"--set collect\.budget_usd=.* answers are in work/collect") as caught:
@@ -175,9 +165,7 @@ def test_the_budget_stops_with_what_was_paid_for_and_more_of_it_goes_on(
     assert len(server.answered) == 12
 
 
-def test_no_money_at_the_provider_stops_the_run_and_keeps_the_answers(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_exhausted_quota_stops_the_run_and_keeps_answers(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.troubles.extend([None] * 5 + [wire.OUT_OF_MONEY] * 50)
     with pytest.raises(WorkFailed, match="no quota or money left"):
         stage.run(project, FREE, [teacher()])
@@ -186,7 +174,7 @@ def test_no_money_at_the_provider_stops_the_run_and_keeps_the_answers(
     assert stage.run(project, FREE, [teacher()]).new == 7
 
 
-def test_ctrl_c_keeps_everything_and_the_next_run_goes_on(
+def test_ctrl_c_keeps_everything_and_the_next_run_resumes(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     server.delay_s = 0.2
@@ -208,9 +196,10 @@ def test_ctrl_c_keeps_everything_and_the_next_run_goes_on(
     assert result.uncertain_requests <= 2
 
 
-def test_a_dry_run_asks_nothing_needs_no_key_and_measures_once_there_are_answers(
+def test_a_dry_run_sends_nothing_and_uses_measured_tokens(
     project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It needs no API key either."""
     stage.run(project, FREE, [teacher()], limit=6)
     monkeypatch.delenv("OPENAI_API_KEY")
     result = stage.run(project, FREE, [teacher()], dry_run=True)
@@ -222,7 +211,7 @@ def test_a_dry_run_asks_nothing_needs_no_key_and_measures_once_there_are_answers
     assert fresh.to_ask == 12 and "a guess" in fresh.basis and fresh.usd_margin is None
 
 
-def test_the_view_is_rebuilt_from_the_ledger_without_key_or_network(
+def test_answers_are_rebuilt_from_the_ledger_offline(
     project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.run(project, FREE, [teacher()])
@@ -233,13 +222,13 @@ def test_the_view_is_rebuilt_from_the_ledger_without_key_or_network(
     assert project.answers.read_bytes() == before
 
 
-def test_settings_that_a_model_refuses_are_left_out_aloud(
+def test_unsupported_settings_are_left_out_with_a_notice(
     project: Project, teacher: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.run(project, FREE, [teacher("openai/gpt-5-mini")])
-    said = capsys.readouterr()
-    assert "openai/gpt-5-mini does not accept temperature" in said.err
-    assert "OpenAI: its services agreement" in said.err and said.out == ""
+    output = capsys.readouterr()
+    assert "openai/gpt-5-mini does not accept temperature" in output.err
+    assert "OpenAI: its services agreement" in output.err and output.out == ""
 
 
 def test_no_key_is_in_any_file_or_message(
@@ -250,8 +239,8 @@ def test_no_key_is_in_any_file_or_message(
     for path in project.root.rglob("*"):
         if path.is_file():
             assert wire.KEY.encode() not in path.read_bytes(), path
-    said = capsys.readouterr()
-    assert wire.KEY not in said.out + said.err
+    output = capsys.readouterr()
+    assert wire.KEY not in output.out + output.err
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY"])
@@ -274,9 +263,10 @@ def test_a_wrong_key_and_an_unknown_model_stop_at_once(
     assert server.answered == [] and len(server.posts()) <= 6
 
 
-def test_a_server_that_is_not_there_is_told_in_seconds_and_answers_in_hand_need_none(
+def test_an_unreachable_server_fails_fast_unless_all_is_cached(
     project: Project, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With every answer in the ledger, nothing is sent at all."""
     monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.3)
     gone = teacher("http://127.0.0.1:9/v1#m", base_urls=[])
     with pytest.raises(UserError, match="can't be reached"):
@@ -303,9 +293,9 @@ def test_bad_input_is_one_paragraph(project: Project, teacher: Make, tmp_path: P
         stage.run(project, FREE, [teacher()])
 
 
-def test_a_recorded_teacher_answers_what_it_has_and_lists_the_rest(project: Project) -> None:
-    lines = [{"prompt": f"question {n}", "output": f"said {n}"} for n in range(10)]
-    (project.root / "said.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    result = stage.run(project, FREE, [TeacherConfig(model="recorded/said.jsonl")])
+def test_a_recorded_teacher_lists_what_it_does_not_have(project: Project) -> None:
+    lines = [{"prompt": f"question {n}", "output": f"recorded {n}"} for n in range(10)]
+    (project.root / "recorded.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = stage.run(project, FREE, [TeacherConfig(model="recorded/recorded.jsonl")])
     assert (result.answers, result.failed, result.usd) == (10, 2, 0.0) and len(result.terms) == 1
-    assert texts(project)[3] == "said 3" and "no answer" in failures(project)[0].why
+    assert texts(project)[3] == "recorded 3" and "no answer" in failures(project)[0].why

@@ -28,9 +28,7 @@ def texts(project: Project) -> list[str]:
     return [answer.text for answer in read_records(project.answers, Answer)]
 
 
-def test_a_batch_collects_everything_at_half_price_and_live_finds_it_paid(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_batch_costs_half_and_live_runs_reuse_it(project: Project, server: OpenAIServer, teacher: Make) -> None:
     result = stage.run(project, BATCH, [teacher()])
     assert (result.answers, result.new, result.failed) == (12, 12, 0)
     assert texts(project) == [f"An answer to: question {n}" for n in range(12)]
@@ -40,18 +38,14 @@ def test_a_batch_collects_everything_at_half_price_and_live_finds_it_paid(
     assert live.new == 0 and not server.posts("/chat/completions") and len(server.answered) == 12
 
 
-def test_what_was_asked_live_is_not_bought_again_in_a_batch(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_live_answers_are_not_bought_again_in_a_batch(project: Project, server: OpenAIServer, teacher: Make) -> None:
     stage.run(project, LIVE, [teacher()], limit=5)
     assert stage.run(project, BATCH, [teacher()]).new == 7
     assert len(server.answered) == 12
     assert stage.run(project, BATCH, [teacher()]).new == 0 and len(server.posts("/batches")) == 1
 
 
-def test_a_batch_that_was_left_open_is_fetched_by_a_live_run_before_it_asks(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_live_run_first_fetches_an_open_batch(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.desk.looks_until_done = 1
     server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
     with pytest.raises(UserError):  # the batch was created, and then the run died
@@ -64,7 +58,7 @@ def test_a_batch_that_was_left_open_is_fetched_by_a_live_run_before_it_asks(
     assert len(server.posts("/chat/completions")) == 4
 
 
-def test_rows_that_fail_in_every_batch_are_listed_and_never_asked_live(
+def test_rows_that_fail_in_batches_are_listed_not_sent_live(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     server.desk.fail.add("question 7")
@@ -76,21 +70,21 @@ def test_rows_that_fail_in_every_batch_are_listed_and_never_asked_live(
     assert stage.run(project, BATCH, [teacher()], only="failed").answers == 12
 
 
-def test_an_empty_answer_in_a_batch_is_bought_once_more_in_a_batch(
+def test_an_empty_answer_in_a_batch_is_retried_in_a_batch(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
-    said: list[str] = []
+    asked: list[str] = []
 
     def sometimes(body: dict[str, object]) -> str:
-        said.append(last_words(body))
-        return "" if said[-1] == "question 5" and said.count("question 5") == 1 else "yes"
+        asked.append(last_words(body))
+        return "" if asked[-1] == "question 5" and asked.count("question 5") == 1 else "yes"
 
     server.answer = sometimes
     result = stage.run(project, BATCH, [teacher()])
     assert result.answers == 12 and len(server.posts("/batches")) == 2 and not server.posts("/chat/completions")
 
 
-def test_the_budget_holds_for_batches_and_what_was_bought_stands_in_the_file(
+def test_the_budget_holds_for_batches_and_answers_are_kept(
     project: Project, server: OpenAIServer, teacher: Make
 ) -> None:
     with pytest.raises(BudgetReached):
@@ -102,7 +96,7 @@ def test_the_budget_holds_for_batches_and_what_was_bought_stands_in_the_file(
     assert stage.run(project, BATCH, [teacher()]).answers == 12 and len(server.answered) == 12
 
 
-def test_an_ensemble_can_mix_a_batch_of_one_vendor_with_another(
+def test_an_ensemble_can_mix_batches_of_two_vendors(
     project: Project, server: OpenAIServer, claude: AnthropicServer, teacher: Make
 ) -> None:
     other = teacher("anthropic/claude-haiku-4-5", base_urls=[claude.url])
@@ -111,9 +105,7 @@ def test_an_ensemble_can_mix_a_batch_of_one_vendor_with_another(
     assert stage.run(project, LIVE, [teacher(), other]).new == 0
 
 
-def test_flex_is_asked_for_priced_and_not_paid_again_at_the_standard_tier(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_flex_answers_are_priced_as_flex_and_reused(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.troubles.extend([wire.SHED, None, wire.SHED])
     result = stage.run(project, CollectConfig(tier="flex", budget_usd=None), [teacher()])
     assert result.answers == 12 and {body.get("service_tier") for body in server.answered} == {"flex"}
@@ -122,7 +114,7 @@ def test_flex_is_asked_for_priced_and_not_paid_again_at_the_standard_tier(
     assert stage.run(project, LIVE, [teacher()]).new == 0
 
 
-def test_the_cheapest_tier_is_what_each_teacher_sells() -> None:
+def test_the_cheapest_tier_depends_on_the_teacher() -> None:
     def tier(model: str, price: Price | None = None) -> str:
         return tier_of(TeacherConfig(model=model, price=price), "cheapest")
 
@@ -135,7 +127,7 @@ def test_the_cheapest_tier_is_what_each_teacher_sells() -> None:
     assert tier("anthropic/claude-haiku-4-5") == "batch"  # from the price table
 
 
-def test_a_batch_is_refused_where_there_is_none() -> None:
+def test_a_batch_is_refused_without_a_batch_api() -> None:
     with pytest.raises(UserError, match=r"collect\.tier: cheapest"):
         tier_of(TeacherConfig(model="google/gemini-2.5-flash"), "batch")
 
@@ -146,16 +138,17 @@ def test_anthropic_is_collected_live_too(project: Project, claude: AnthropicServ
     assert result.answers == 12 and "Anthropic" in result.terms[0]
 
 
-def test_a_cap_that_cuts_batches_is_said_before_anybody_waits_a_day(
+def test_a_cap_that_splits_batches_is_announced(
     project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Before anyone waits a day for the first of several batches."""
     stage.run(project, BATCH.model_copy(update={"budget_usd": 0.0008}), [teacher()])
-    said = capsys.readouterr().err
-    assert said.count("requests fit into a batch now") == 1 and "A higher collect.budget_usd" in said
+    output = capsys.readouterr().err
+    assert output.count("requests fit into a batch now") == 1 and "A higher collect.budget_usd" in output
     assert len(server.desk.batches) > 1
 
 
-def test_a_forecast_tells_what_lies_in_a_batch_already(project: Project, server: OpenAIServer, teacher: Make) -> None:
+def test_a_forecast_counts_requests_in_open_batches(project: Project, server: OpenAIServer, teacher: Make) -> None:
     server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
     with pytest.raises(UserError):  # the batch was created, and then the run died
         stage.run(project, BATCH, [teacher()], limit=8)

@@ -47,9 +47,7 @@ def when_it_answered(server: OpenAIServer, count: int, *signals: int) -> None:
     threading.Thread(target=press, daemon=True).start()
 
 
-def test_pruning_the_ledger_loses_no_answer_whatever_runs_next(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_pruning_the_ledger_loses_no_answer(project: Project, server: OpenAIServer, teacher: Make) -> None:
     stage.run(project, FREE, [teacher()])
     before = project.answers.read_bytes()
     with Ledger(project.ledger) as ledger:
@@ -61,9 +59,7 @@ def test_pruning_the_ledger_loses_no_answer_whatever_runs_next(
     assert project.answers.read_bytes() == before and len(server.answered) == 12
 
 
-def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_a_lost_answer_is_listed_and_not_paid_twice(project: Project, server: OpenAIServer, teacher: Make) -> None:
     stage.run(project, FREE, [teacher()], limit=5)
     with Ledger(project.ledger) as ledger:
         ledger.prune()
@@ -75,9 +71,7 @@ def test_an_answer_that_is_nowhere_any_more_is_listed_and_not_paid_twice(
     assert {one.kind for one in failures(project)} == {"pruned"} and "restore" in failures(project)[0].why
 
 
-def test_many_prompts_that_failed_before_do_not_keep_a_run_from_going_on(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_many_earlier_failures_do_not_stop_a_run(project: Project, server: OpenAIServer, teacher: Make) -> None:
     write_prompts(project, 60)
     bad = {f'"question {n}"'.encode() for n in range(30)}
     server.trouble_for = lambda seen: wire.TOO_LONG if any(word in seen.raw for word in bad) else None
@@ -95,9 +89,7 @@ def test_many_prompts_that_failed_before_do_not_keep_a_run_from_going_on(
     assert stage.run(project, FREE, [teacher()], only="failed").failed == 30
 
 
-def test_reasoning_that_leaves_no_room_for_the_answer_stops_after_twenty(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_twenty_answers_lost_to_reasoning_stop_the_run(project: Project, server: OpenAIServer, teacher: Make) -> None:
     write_prompts(project, 200)
     server.answer, server.finish_reason, server.reasoning_tokens = (lambda body: ""), "length", 50
     with pytest.raises(
@@ -109,7 +101,7 @@ def test_reasoning_that_leaves_no_room_for_the_answer_stops_after_twenty(
     assert stage.run(project, FREE, [teacher(sampling=Sampling(max_tokens=500))]).answers == 200
 
 
-def test_what_the_ledger_has_needs_neither_key_nor_price(
+def test_cached_answers_need_neither_key_nor_price(
     project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.run(project, FREE, [teacher()])
@@ -120,7 +112,7 @@ def test_what_the_ledger_has_needs_neither_key_nor_price(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_ctrl_c_lets_paid_answers_come_home(
+def test_the_first_ctrl_c_waits_for_paid_answers(
     project: Project, server: OpenAIServer, teacher: Make, number: int
 ) -> None:
     server.delay_s = 0.3
@@ -132,9 +124,8 @@ def test_the_first_ctrl_c_lets_paid_answers_come_home(
     assert result.uncertain_requests == 0 and len(server.answered) == 12
 
 
-def test_the_second_ctrl_c_stops_at_once_and_says_what_may_be_paid_twice(
-    project: Project, server: OpenAIServer, teacher: Make
-) -> None:
+def test_the_second_ctrl_c_stops_at_once(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    """What may have been paid for without an answer is counted as uncertain."""
     server.delay_s = 0.2
     server.trouble_for = lambda seen: Trouble(delay_s=20, after=True) if b"question 5" in seen.raw else None
     when_it_answered(server, 4, signal.SIGINT, signal.SIGINT)
@@ -146,7 +137,7 @@ def test_the_second_ctrl_c_stops_at_once_and_says_what_may_be_paid_twice(
     assert stage.run(project, FREE, [teacher()]).answers == 12
 
 
-def test_a_full_flex_tier_is_paid_at_the_standard_price_where_that_is_wanted(
+def test_a_full_flex_tier_can_fall_back_to_the_standard_price(
     project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(seen: Seen) -> Trouble | None:
@@ -162,7 +153,7 @@ def test_a_full_flex_tier_is_paid_at_the_standard_price_where_that_is_wanted(
     assert stage.run(project, FLEX, [teacher()]).new == 0  # the same question, whatever was paid for it
 
 
-def test_a_flex_tier_that_stays_full_says_so_and_what_to_set(
+def test_a_flex_tier_that_stays_full_names_the_setting(
     project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.trouble_for = lambda seen: wire.SHED
@@ -172,7 +163,7 @@ def test_a_flex_tier_that_stays_full_says_so_and_what_to_set(
         stage.run(project, FLEX, [teacher()])
 
 
-def test_a_forecast_over_the_cap_says_what_to_set(project: Project, teacher: Make) -> None:
+def test_a_forecast_over_the_cap_names_the_setting(project: Project, teacher: Make) -> None:
     low = stage.run(project, CollectConfig(budget_usd=0.0001), [teacher()], dry_run=True)
     assert "--set collect.budget_usd=" in dict(low.rows())["over the cap"]
     pair = stage.run(project, CollectConfig(budget_usd=9), [teacher(), teacher("openai/gpt-5-mini")], dry_run=True)
@@ -181,9 +172,10 @@ def test_a_forecast_over_the_cap_says_what_to_set(project: Project, teacher: Mak
     assert "over the cap" not in rows
 
 
-def test_one_model_with_two_samplings_shares_its_limits_and_nothing_else_may_differ(
+def test_one_model_with_two_samplings_shares_its_limits(
     project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Entries of one model may differ in nothing but the sampling."""
     cold, warm = teacher(sampling=Sampling(temperature=0)), teacher(sampling=Sampling(temperature=1))
     assert stage.run(project, CollectConfig(samples=2, budget_usd=None), [cold, warm]).answers == 48
     assert "at temperature 0" in capsys.readouterr().err

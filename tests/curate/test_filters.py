@@ -20,12 +20,12 @@ def verdict(
     return load_filters([name])[name](question, answer(question, text, finish=finish), corpus)
 
 
-def test_a_truncated_answer_is_dropped_and_says_what_to_raise() -> None:
+def test_truncated_answers_are_dropped() -> None:
     assert "raise max_tokens" in str(verdict("truncated", "and then", finish="length"))
     assert verdict("truncated", "done.") is None
 
 
-def test_an_empty_answer_is_dropped_unless_it_calls_a_tool() -> None:
+def test_empty_answers_are_dropped_unless_they_call_a_tool() -> None:
     assert verdict("empty", " \n")
     question = prompt("q")
     calls = answer(question, "").model_copy(update={"tool_calls": [{"id": "1"}]})
@@ -58,7 +58,7 @@ def test_text_that_only_resembles_a_refusal_is_kept(text: str) -> None:
     assert verdict("refusal", text) is None
 
 
-def test_a_provider_that_filtered_the_content_counts_as_refusal() -> None:
+def test_content_filtered_by_the_provider_is_a_refusal() -> None:
     assert "content_filter" in str(verdict("refusal", "part", finish="content_filter"))
 
 
@@ -79,11 +79,11 @@ def test_loops_are_dropped(text: str) -> None:
         " ".join(f"Step {i}: do thing {i}." for i in range(30)),
     ],
 )
-def test_tables_rules_and_lists_are_no_loops(text: str) -> None:
+def test_tables_rules_and_lists_are_not_loops(text: str) -> None:
     assert verdict("repetition", text) is None
 
 
-def test_another_script_than_the_question_is_dropped_only_where_that_is_unusual() -> None:
+def test_another_script_is_dropped_only_where_unusual() -> None:
     asked = "Where is the parcel that I ordered last week?"
     russian = "Ваша посылка прибудет завтра утром, спасибо за ожидание."
     assert "Cyrillic" in str(verdict("wrong_script", russian, asked=asked))
@@ -91,7 +91,7 @@ def test_another_script_than_the_question_is_dropped_only_where_that_is_unusual(
     assert verdict("wrong_script", "Сегодня", asked=asked) is None
 
 
-def test_prose_is_dropped_where_json_is_asked_for_or_usual() -> None:
+def test_prose_is_dropped_where_json_is_expected() -> None:
     assert "97%" in str(verdict("invalid_json", "It is a refund.", corpus=JSON))
     assert verdict("invalid_json", '{"intent": "refund"}', corpus=JSON) is None
     assert verdict("invalid_json", "It is a refund.") is None
@@ -115,7 +115,7 @@ def test_secrets_are_dropped_without_being_repeated(text: str) -> None:
     assert "in the prompt" in str(verdict("secrets", "ok", asked=text))
 
 
-def test_addresses_and_numbers_are_personal_data_only_when_asked_for() -> None:
+def test_personal_data_is_an_optional_filter() -> None:
     assert "personal_data" not in load_filters("default")
     assert verdict("secrets", "write to jane@example.com, order 4111111111111111") is None
     assert "e-mail" in str(verdict("personal_data", "write to jane@example.com"))
@@ -125,7 +125,7 @@ def test_addresses_and_numbers_are_personal_data_only_when_asked_for() -> None:
     assert "phone" in str(verdict("personal_data", "call +44 20 7946 0958"))
 
 
-def test_an_unknown_filter_is_answered_with_the_closest_name() -> None:
+def test_an_unknown_filter_suggests_the_closest_name() -> None:
     with pytest.raises(UserError, match="Did you mean 'refusal'"):
         load_filters(["refusals"])
 

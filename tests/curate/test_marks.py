@@ -12,7 +12,7 @@ from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import stage_state
 
 
-def test_marks_are_obeyed(tmp_path: Path) -> None:
+def test_marks_overrule_the_filters(tmp_path: Path) -> None:
     project = Project(tmp_path)
     prompts = [
         Prompt.make([Message(role="user", content=f"what is number {n} of these {n * 31} things")]) for n in range(12)

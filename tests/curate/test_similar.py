@@ -38,7 +38,7 @@ def test_lsh_finds_the_same_pairs_as_comparing_all() -> None:
     assert len(expected) > 30
 
 
-def test_the_band_width_keeps_the_promised_recall() -> None:
+def test_the_band_width_keeps_the_stated_recall() -> None:
     for threshold in (0.5, 0.7, 0.85, 0.95):
         width = band_width(threshold)
         assert 1 - (1 - threshold**width) ** (256 // width) >= 0.9995
@@ -63,7 +63,7 @@ def test_nearest_is_exact() -> None:
     assert nearest(corpus, []).similarity.max() == 0
 
 
-def test_texts_without_any_letter_are_nobodys_neighbour() -> None:
+def test_texts_without_letters_have_no_near_duplicates() -> None:
     assert near_pairs(shingle_sets(["", " ", "real text here"]), 0.5) == []
 
 

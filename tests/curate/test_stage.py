@@ -30,7 +30,7 @@ def many(count: int, **fields: Any) -> tuple[list[Prompt], list[Answer]]:
     return prompts, [answer(p, f"answer to {p.messages[-1].text}") for p in prompts]
 
 
-def test_every_answer_is_either_an_example_or_dropped_with_a_reason(tmp_path: Path) -> None:
+def test_every_answer_is_an_example_or_dropped(tmp_path: Path) -> None:
     prompts, answers = many(40)
     answers[3] = answer(prompts[3], "cut", finish="length")
     answers[5] = answer(prompts[5], "")
@@ -49,7 +49,7 @@ def test_every_answer_is_either_an_example_or_dropped_with_a_reason(tmp_path: Pa
     assert stage_state(project, "curate")[0] == "done"
 
 
-def test_examples_are_chat_lines_that_carry_reference_group_teacher_and_system(tmp_path: Path) -> None:
+def test_examples_are_chat_lines_with_metadata(tmp_path: Path) -> None:
     prompts, answers = many(6, system="Be brief.", reference="right", group="g")
     project = project_with(tmp_path, prompts, answers)
     run(project, CurateConfig(test=0, validation=0))
@@ -59,7 +59,7 @@ def test_examples_are_chat_lines_that_carry_reference_group_teacher_and_system(t
     assert (example.reference, example.group, example.teacher) == ("right", "g", "recorded/t")
 
 
-def test_repeated_rows_are_dropped_but_equal_questions_with_other_answers_stay(tmp_path: Path) -> None:
+def test_repeated_rows_are_dropped_unless_answers_differ(tmp_path: Path) -> None:
     texts = [f"Where is the {w} that I ordered with you three weeks ago?" for w in ("parcel", " Parcel", "parcels")]
     prompts = [prompt(t) for t in texts]
     same = project_with(tmp_path / "same", prompts, [answer(p, "It is on its way.") for p in prompts])
@@ -70,7 +70,7 @@ def test_repeated_rows_are_dropped_but_equal_questions_with_other_answers_stay(t
     assert not dropped(other)
 
 
-def test_a_row_that_nearly_repeats_a_fixed_test_prompt_leaves_train(tmp_path: Path) -> None:
+def test_a_near_duplicate_of_a_fixed_test_prompt_is_dropped(tmp_path: Path) -> None:
     held_out = prompt("The blue kettle leaks water after two days", split="test")
     leaking = prompt("The blue kettle leaks water after two days!")
     prompts, answers = many(10)
@@ -82,7 +82,8 @@ def test_a_row_that_nearly_repeats_a_fixed_test_prompt_leaves_train(tmp_path: Pa
     assert verdict.prompt_id == leaking.id and held_out.id in verdict.reason and "near-duplicate" in verdict.reason
 
 
-def test_one_answer_per_prompt_is_chosen_and_the_losers_say_who_won(tmp_path: Path) -> None:
+def test_one_answer_per_prompt_is_chosen(tmp_path: Path) -> None:
+    """The verdicts of the others name the winner."""
     question = prompt("What is the intent?")
     texts = ['{"intent": "a"}', '{"intent": "b"}', '{ "intent": "b" }']
     answers = [answer(question, t, teacher=f"t{i}") for i, t in enumerate(texts)]
@@ -107,7 +108,7 @@ def test_choosing_by_score_without_a_judge_is_refused(tmp_path: Path) -> None:
         run(project_with(tmp_path, prompts, answers), CurateConfig(choose="score"))
 
 
-def test_missing_inputs_and_nothing_left_cost_one_paragraph(tmp_path: Path) -> None:
+def test_missing_inputs_and_empty_results_are_user_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Run `distil collect` first"):
         run(Project(tmp_path), CurateConfig())
     prompts, _ = many(3)
@@ -128,7 +129,7 @@ def test_the_files_do_not_depend_on_the_order_of_the_answers(tmp_path: Path) -> 
 
 
 def test_exports_read_like_their_formats(tmp_path: Path) -> None:
-    question = prompt("Which colour?", system="Be brief.")
+    question = prompt("Which color?", system="Be brief.")
     answers = [answer(question, "blue"), answer(question, "red", sample=1), answer(question, "blue", sample=2)]
     project = project_with(tmp_path, [question], answers)
     run(project, CurateConfig(test=0, validation=0))
@@ -142,21 +143,21 @@ def test_exports_read_like_their_formats(tmp_path: Path) -> None:
         {
             "messages": [
                 {"role": "system", "content": "Be brief."},
-                {"role": "user", "content": "Which colour?"},
+                {"role": "user", "content": "Which color?"},
                 {"role": "assistant", "content": "blue"},
             ]
         }
     ]
-    assert lines("alpaca") == [{"instruction": "Which colour?", "input": "", "output": "blue", "system": "Be brief."}]
+    assert lines("alpaca") == [{"instruction": "Which color?", "input": "", "output": "blue", "system": "Be brief."}]
     assert lines("sharegpt")[0]["conversations"][1] == {"from": "gpt", "value": "blue"}
-    assert lines("prompt_completion") == [{"prompt": "Be brief.\n\nWhich colour?", "completion": "blue"}]
+    assert lines("prompt_completion") == [{"prompt": "Be brief.\n\nWhich color?", "completion": "blue"}]
     (pair,) = lines("dpo")
     assert pair["preferred_output"] == [{"role": "assistant", "content": "blue"}]
     assert pair["non_preferred_output"] == [{"role": "assistant", "content": "red"}]
     assert [m["role"] for m in pair["input"]["messages"]] == ["system", "user"]
 
 
-def test_exports_count_what_a_format_cannot_carry_and_refuse_unknown_formats(tmp_path: Path) -> None:
+def test_exports_count_what_a_format_cannot_express(tmp_path: Path) -> None:
     turns = [
         Message(role="user", content="a"),
         Message(role="assistant", content="b"),
@@ -173,7 +174,7 @@ def test_exports_count_what_a_format_cannot_carry_and_refuse_unknown_formats(tmp
         export.run(project, "dpo")
 
 
-def test_real_gpt4_answers_pass_through_with_few_drops(tmp_path: Path, data_dir: Callable[[str], Path]) -> None:
+def test_real_gpt4_answers_are_mostly_kept(tmp_path: Path, data_dir: Callable[[str], Path]) -> None:
     rows = [fields for _, fields in read_lines(data_dir("alpaca_eval/gpt4.jsonl"))]
     prompts = [prompt(row["prompt"]) for row in rows]
     answers = [answer(p, row["output"]) for p, row in zip(prompts, rows, strict=True)]

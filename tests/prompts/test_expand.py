@@ -79,7 +79,7 @@ def go(project: Project, teacher: TeacherConfig, count: int, **options: Any) -> 
     return expand.run(project, teachers=[teacher], count=count, budget_usd=options.pop("budget_usd", None), **options)
 
 
-def test_new_prompts_join_the_others_in_their_parents_group(project: Project, teacher: TeacherConfig) -> None:
+def test_new_prompts_are_in_their_parents_group(project: Project, teacher: TeacherConfig) -> None:
     result = go(project, teacher, 20)
     assert (result.added, result.prompts) == (20, 48) and result.usd > 0
     by_id = {prompt.id: prompt for prompt in prompts(project)}
@@ -98,7 +98,7 @@ def test_the_rarest_kind_gets_the_most(project: Project, teacher: TeacherConfig)
     assert counts["parcel"] >= 8, counts
 
 
-def test_the_stage_stays_done_and_loading_again_keeps_the_new_prompts(project: Project, teacher: TeacherConfig) -> None:
+def test_the_stage_stays_done_and_reloading_keeps_new_prompts(project: Project, teacher: TeacherConfig) -> None:
     go(project, teacher, 10)
     assert stage_state(project, "prompts", config=SECTION.model_dump(mode="json"))[0] == "done"
     manifest = read_manifest(project, "prompts")
@@ -110,7 +110,7 @@ def test_the_stage_stays_done_and_loading_again_keeps_the_new_prompts(project: P
     assert {p.id: p.group for p in prompts(project)} == {p.id: p.group for p in before}
 
 
-def test_near_duplicates_are_dropped_and_a_dry_teacher_ends_it(
+def test_near_duplicates_are_dropped_and_end_the_run(
     project: Project, server: OpenAIServer, teacher: TeacherConfig
 ) -> None:
     server.answer = lambda body: json.dumps(
@@ -121,9 +121,7 @@ def test_near_duplicates_are_dropped_and_a_dry_teacher_ends_it(
     assert "hardly anything new" in str(result.rows()[0])
 
 
-def test_what_was_paid_for_is_not_paid_for_again(
-    project: Project, server: OpenAIServer, teacher: TeacherConfig
-) -> None:
+def test_replies_are_paid_for_once(project: Project, server: OpenAIServer, teacher: TeacherConfig) -> None:
     server.answer = lambda body: json.dumps([f"{last_words(body)[-30:]} x{n} y{n} z{n} q{n}" for n in range(8)])
     before = project.prompts.read_bytes()
     first = go(project, teacher, 12)
@@ -135,7 +133,7 @@ def test_what_was_paid_for_is_not_paid_for_again(
     assert [one.prompt.id for one in read_expanded(project)] == texts
 
 
-def test_nothing_is_written_after_test_prompts_and_a_fixed_side_is_inherited(
+def test_test_prompts_are_no_parents_and_splits_are_inherited(
     tmp_path: Path, server: OpenAIServer, teacher: TeacherConfig
 ) -> None:
     sides = {"kettle": "test", "invoice": "train", "parcel": "validation"}
@@ -148,14 +146,14 @@ def test_nothing_is_written_after_test_prompts_and_a_fixed_side_is_inherited(
     assert not any("kettle" in last_words(body) for body in server.answered)
 
 
-def test_the_budget_stops_it_and_keeps_what_was_written(project: Project, teacher: TeacherConfig) -> None:
+def test_the_budget_stops_it_and_keeps_new_prompts(project: Project, teacher: TeacherConfig) -> None:
     with pytest.raises(BudgetReached, match=r"go on with `--budget \d.* were written and added"):
         go(project, teacher, 200, budget_usd=0.012)
     assert 0 < len(read_expanded(project)) < 200
     assert len(prompts(project)) == 28 + len(read_expanded(project))
 
 
-def test_a_teacher_that_cannot_write_prompts_says_so(
+def test_a_teacher_that_writes_no_prompts_is_an_error(
     project: Project, server: OpenAIServer, teacher: TeacherConfig
 ) -> None:
     server.answer = lambda body: "I would rather answer questions."
@@ -186,7 +184,7 @@ def test_bad_input_is_one_paragraph(project: Project, teacher: TeacherConfig, tm
         ('["cut off', []),
     ],
 )
-def test_replies_are_read_in_whatever_shape_they_come(reply: str, texts: list[str]) -> None:
+def test_replies_of_every_shape_are_read(reply: str, texts: list[str]) -> None:
     assert self_instruct.read_reply(reply) == texts
 
 
@@ -217,7 +215,7 @@ def test_pairs_at_the_threshold_are_found(similarity: float) -> None:
     assert 128 % count == 0 and 1 - (1 - similarity ** (128 // count)) ** count >= 0.99
 
 
-def test_known_texts_are_recognized_by_words_not_by_signs() -> None:
+def test_near_duplicates_are_compared_by_words() -> None:
     known = NoveltyFilter(0.7)
     known.seed("The blue kettle leaks water after two days")
     assert not known.add("the BLUE kettle leaks water, after two days!!!")

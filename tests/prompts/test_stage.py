@@ -29,7 +29,7 @@ def lines(*rows: object) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def test_jsonl_prompts_and_conversations_become_prompts_with_all_their_fields(tmp_path: Path) -> None:
+def test_jsonl_lines_become_prompts_with_all_fields(tmp_path: Path) -> None:
     schema = {"type": "json_object"}
     first, second = load(
         tmp_path,
@@ -48,7 +48,7 @@ def test_jsonl_prompts_and_conversations_become_prompts_with_all_their_fields(tm
     assert second.response_format == schema and second.tools == [{"type": "function"}]
 
 
-def test_the_system_prompt_goes_in_front_only_where_there_is_none(tmp_path: Path) -> None:
+def test_the_system_prompt_is_added_only_where_missing(tmp_path: Path) -> None:
     own = [{"role": "system", "content": "own"}, {"role": "user", "content": "b"}]
     first, second = load(tmp_path, "p.jsonl", lines({"prompt": "a"}, {"messages": own}), system="house")
     assert [m.text for m in first.messages] == ["house", "a"]
@@ -62,12 +62,12 @@ def test_every_text_format_gives_the_same_ids(tmp_path: Path) -> None:
     assert [p.id for p in load(tmp_path, "p.txt", "a, b\n\nc\n")] == expected
 
 
-def test_csv_columns_have_documented_other_names(tmp_path: Path) -> None:
+def test_csv_columns_have_documented_aliases(tmp_path: Path) -> None:
     (prompt,) = load(tmp_path, "p.csv", "text,category\nWhere is my card?,card_arrival\n")
     assert prompt.messages[0].text == "Where is my card?" and prompt.reference == "card_arrival"
 
 
-def test_parquet_and_dataset_folders_are_read_with_their_splits_and_label_names(tmp_path: Path) -> None:
+def test_parquet_and_dataset_folders_keep_splits_and_labels(tmp_path: Path) -> None:
     import datasets
 
     labels = datasets.ClassLabel(names=["bad", "good"])
@@ -82,7 +82,7 @@ def test_parquet_and_dataset_folders_are_read_with_their_splits_and_label_names(
     assert prompt.messages[0].text == "one"
 
 
-def test_openai_logs_give_the_question_and_only_finetuning_lines_give_a_reference(tmp_path: Path) -> None:
+def test_only_finetuning_lines_give_a_reference(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "q"}]
     answer = {"role": "assistant", "content": "a"}
     chat, logged, batch = load(
@@ -127,7 +127,7 @@ def test_groups_that_share_a_prompt_become_one_group(tmp_path: Path) -> None:
     assert {p.group for p in prompts} == {"1"}
 
 
-def test_columns_that_nothing_reads_are_reported_not_refused(tmp_path: Path) -> None:
+def test_unused_columns_are_reported_not_refused(tmp_path: Path) -> None:
     load(tmp_path, "p.jsonl", lines({"prompt": "a", "output": "old", "prompt_id": 3}))
     manifest = read_manifest(Project(tmp_path), "prompts")
     assert manifest is not None and manifest.notes["unused_keys"] == ["output", "prompt_id"]
@@ -162,13 +162,13 @@ def test_a_changed_source_makes_the_stage_stale(tmp_path: Path) -> None:
         ("p.parquet", "nonsense", r"not a readable Parquet file"),
     ],
 )
-def test_a_broken_source_is_refused_with_place_and_field(tmp_path: Path, name: str, text: str, expected: str) -> None:
+def test_a_broken_source_is_refused_with_line_and_field(tmp_path: Path, name: str, text: str, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         load(tmp_path, name, text)
     assert read_manifest(Project(tmp_path), "prompts") is None
 
 
-def test_a_missing_file_is_answered_with_the_closest_name(tmp_path: Path) -> None:
+def test_a_missing_file_suggests_the_closest_name(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     with pytest.raises(UserError, match=r"Did you mean 'prompts\.jsonl'\?"):
         load(tmp_path, "promts.jsonl")
@@ -176,13 +176,13 @@ def test_a_missing_file_is_answered_with_the_closest_name(tmp_path: Path) -> Non
         load(tmp_path, "nowhere/prompts.jsonl")
 
 
-def test_contrary_fixed_splits_of_one_prompt_are_refused(tmp_path: Path) -> None:
+def test_contradictory_splits_of_one_prompt_are_refused(tmp_path: Path) -> None:
     text = lines({"prompt": "a", "split": "train"}, {"prompt": "a", "split": "test"})
     with pytest.raises(UserError, match=r"line 2: split 'test', but .*line 1 has the same prompt"):
         load(tmp_path, "p.jsonl", text)
 
 
-def test_a_file_that_is_not_utf8_and_a_foreign_folder_are_refused(tmp_path: Path) -> None:
+def test_non_utf8_files_and_foreign_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(UserError, match="not UTF-8"):
         load(tmp_path, "p.txt")
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_utf8_and_a_foreign_folder_are_refused(tmp_path: Path
         load(tmp_path, "folder")
 
 
-def test_parquet_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install 'distil\[data\]'"):
         load(tmp_path, "p.parquet", "x")

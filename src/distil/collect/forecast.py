@@ -150,12 +150,12 @@ def _basis(counts: _Counts) -> str:
 def rows(forecasts: Sequence[CollectForecast]) -> list[tuple[str, str]]:
     """(name, value) pairs for a table."""
     table = []
-    for one in forecasts:
-        margin = f" ± {dollars(one.usd_margin)}" if one.usd_margin else ""
-        in_batch = f"; {one.in_batch:,} of them are in a batch already" if one.in_batch else ""
+    for part in forecasts:
+        margin = f" ± {dollars(part.usd_margin)}" if part.usd_margin else ""
+        in_batch = f"; {part.in_batch:,} of them are in a batch already" if part.in_batch else ""
         table += [
-            (one.teacher, f"{one.to_ask:,} of {one.wanted:,} to ask ({one.tier}{in_batch})"),
-            ("  tokens", f"{one.input_tokens:,} in, {one.output_tokens:,} out ({one.basis})"),
-            ("  cost", f"about {dollars(one.usd)}{margin}, at most {dollars(one.most_usd)}"),
+            (part.teacher, f"{part.to_ask:,} of {part.wanted:,} to ask ({part.tier}{in_batch})"),
+            ("  tokens", f"{part.input_tokens:,} in, {part.output_tokens:,} out ({part.basis})"),
+            ("  cost", f"about {dollars(part.usd)}{margin}, at most {dollars(part.most_usd)}"),
         ]
     return table

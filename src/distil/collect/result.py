@@ -72,13 +72,14 @@ class CollectResult(Record):
         if self.failed:
             table.append(("failed", f"{self.failed:,} (work/collect/failures.jsonl; distil collect --only failed)"))
             table += [
-                (f"  {one.kind}", one.why if one.count == 1 else f"{one.count:,} x {one.why}") for one in self.reasons
+                (f"  {reason.kind}", reason.why if reason.count == 1 else f"{reason.count:,} x {reason.why}")
+                for reason in self.reasons
             ]
         return table
 
     def _forecast(self) -> list[tuple[str, str]]:
         table = forecast_rows(self.forecast)
-        usd = sum(one.usd for one in self.forecast)
+        usd = sum(part.usd for part in self.forecast)
         if len(self.forecast) > 1:
             table.append(("total", f"about {dollars(usd)}, at most {dollars(sum(f.most_usd for f in self.forecast))}"))
         cap = "no cap" if self.cap_usd is None else f"the cap is {dollars(self.cap_usd)}"

@@ -7,7 +7,7 @@ answers; a second sample of the teacher is evaluate's task. The run itself is ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from distil.calls.config import TeacherConfig
 from distil.collect.config import CollectConfig
@@ -59,9 +59,9 @@ def run(
     return result
 
 
-def settings_of(section: CollectConfig, teachers: Sequence[TeacherConfig]) -> dict[str, Any]:
+def settings_of(section: CollectConfig, teachers: Sequence[TeacherConfig]) -> dict[str, object]:
     """The settings in the manifest, which decide whether the stage is stale: the teachers and their sampling are among them."""
-    settings = section.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+    settings: dict[str, object] = section.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
     settings["teachers"] = [teacher.model_dump(mode="json", include={"model", "sampling"}) for teacher in teachers]
     return settings
 

@@ -1,7 +1,7 @@
 """What makes an answer unfit for training: one function per filter, chosen from an explicit dict.
 
-A filter looks at one question with its answer, and at facts about all answers, and gives a reason to drop it, or None. Not
-duplicates and leaks: those concern pairs and live in stage.py. Called by stage.py.
+A filter looks at one prompt with its answer, and at facts about all answers, and returns a reason to drop the answer, or None.
+Not duplicates and leaks: those concern pairs of rows (select.py, split.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distil.curate.corpus import Corpus, Filter
 from distil.curate.scripts import same_script, script_of
@@ -30,16 +31,16 @@ FILTERS: dict[str, str] = {
     "personal_data": "distil.curate.secrets:personal_data",
 }
 DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "secrets")
-"""E-mail addresses and phone numbers are normal in many tasks, so personal_data must be asked for."""
+"""Without personal_data: e-mail addresses and phone numbers are normal in many tasks."""
 
 USUAL_SCRIPT_SHARE = 0.95  # from this share of answers in their prompt's script, another script is a fault
 JSON_MAJORITY = 0.8
 JSON_MIN_ANSWERS = 5
-_REFUSAL_WINDOW = 240  # characters: a refusal stands at the start; later, the same words are usually quoted
+_REFUSAL_WINDOW = 240  # characters: a refusal is at the start; later, the same words are usually quoted
 _LOOP_WORDS = 30
 _LOOP_CHARACTERS = 120
 _LOOP_REPEATS = 4
-_LONGEST_PERIOD = 40
+_MAX_PERIOD = 40
 _COMPRESSED_LOOP = 0.2  # deflated size / size below which a text is searched for loops of characters
 _REFUSAL = re.compile(
     r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
@@ -58,7 +59,7 @@ def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
     for name in names:
         if name not in FILTERS:
             raise UserError(
-                f"curate.filters: found {name!r}, expected names out of {', '.join(FILTERS)}.{did_you_mean(name, FILTERS)}"
+                f"curate.filters: found {name!r}, expected names from {', '.join(FILTERS)}.{did_you_mean(name, FILTERS)}"
             )
         module, function = FILTERS[name].split(":")
         loaded[name] = getattr(importlib.import_module(module), function)
@@ -68,9 +69,8 @@ def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
 def truncated(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The model was cut off by its token limit."""
     if answer.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
-        return (
-            f"cut off at {answer.sampling.max_tokens} tokens (finish_reason {answer.finish_reason}); raise max_tokens"
-        )
+        limit = answer.sampling.max_tokens
+        return f"cut off at {limit} tokens (finish_reason {answer.finish_reason}); raise max_tokens"
     return None
 
 
@@ -89,35 +89,36 @@ def refusal(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
 
 
 def repetition(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
-    """A block of words (or of characters, without blanks) comes at least four times in a row."""
+    """A block of words (or of characters, without blanks) repeats at least four times in a row."""
     words = answer.text.split()
     if len(words) >= _LOOP_WORDS:
         ids = np.unique(np.array(words, dtype=object).astype(str), return_inverse=True)[1]
-        found = _longest_loop(ids, _LOOP_WORDS)
-        if found:
-            period, start = found
+        loop = _longest_loop(ids, _LOOP_WORDS)
+        if loop:
+            period, start = loop
             return f"loops: “{' '.join(words[start : start + period])[:60]}” over and over"
     raw = answer.text.encode("utf-8", "surrogatepass")
     if len(raw) >= _LOOP_CHARACTERS and len(zlib.compress(raw, 1)) < _COMPRESSED_LOOP * len(raw):
         codes = np.frombuffer(answer.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        found = _longest_loop(codes, _LOOP_CHARACTERS)
-        if found:
-            block = answer.text[found[1] : found[1] + found[0]]
-            if any(character.isalnum() for character in block):  # rules of dashes and table borders are no loops
+        loop = _longest_loop(codes, _LOOP_CHARACTERS)
+        if loop:
+            period, start = loop
+            block = answer.text[start : start + period]
+            if any(character.isalnum() for character in block):  # not for rules of dashes and table borders
                 return f"loops: “{block}” over and over"
     return None
 
 
-def _longest_loop(items: np.ndarray, least: int) -> tuple[int, int] | None:
-    """(period, start) of a block that repeats at least four times and covers `least` items, shortest period first."""
-    for period in range(1, _LONGEST_PERIOD + 1):
+def _longest_loop(items: NDArray[np.integer], min_length: int) -> tuple[int, int] | None:
+    """(period, start) of a block that repeats at least four times and covers `min_length` items, shortest period first."""
+    for period in range(1, _MAX_PERIOD + 1):
         if items.size <= period:
             break
         differs = np.flatnonzero(items[period:] != items[:-period])
         edges = np.concatenate(([-1], differs, [items.size - period]))
         runs = np.diff(edges) - 1  # equal neighbors at distance `period`, in a row
         longest = int(runs.argmax())
-        if runs[longest] + period >= max(least, _LOOP_REPEATS * period):
+        if runs[longest] + period >= max(min_length, _LOOP_REPEATS * period):
             return period, int(edges[longest]) + 1
     return None
 
@@ -130,7 +131,7 @@ def wrong_script(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
 
 
 def invalid_json(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
-    """The question asks for JSON, or nearly all answers are JSON, and this one is not."""
+    """Not JSON, although the prompt requires it or nearly all answers are JSON."""
     if answer.tool_calls or parse_json(answer.text) is not None:
         return None
     if (prompt.response_format or {}).get("type") in ("json_object", "json_schema"):

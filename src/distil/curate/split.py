@@ -45,7 +45,7 @@ class Leak(NamedTuple):
 class Assignment(NamedTuple):
     """The split."""
 
-    sides: list[Split | None]
+    splits: list[Split | None]
     """Per row; None = dropped as a leak."""
     leaks: list[Leak]
     components: int
@@ -91,7 +91,7 @@ def assign(
     seed: int,
 ) -> Assignment:
     """Assigns every row to a split. sets: the prompts' shingles; near: None = only equal texts and groups are joined."""
-    sides: list[Split | None] = [None] * len(items)
+    splits: list[Split | None] = [None] * len(items)
     leaks: dict[int, Leak] = {}
     for held_out in ("test", "validation"):
         for leak in _close_to_fixed(items, sets, held_out, near, leaks):
@@ -100,15 +100,15 @@ def assign(
     for index, item in enumerate(items):
         if index not in leaks:
             if item.fixed in ("test", "validation"):
-                sides[index] = item.fixed
+                splits[index] = item.fixed
             else:
                 free.append(index)
     members = _components(items, sets, free, near)
-    notes = _fill(items, members, sides, test=test, validation=validation, seed=seed)
+    notes = _fill(items, members, splits, test=test, validation=validation, seed=seed)
     if near is not None:
-        for leak in _missed(items, sets, sides, near):
+        for leak in _missed(items, sets, splits, near):
             leaks[leak.row] = leak
-    return Assignment(sides, list(leaks.values()), len(members), max(map(len, members), default=0), notes)
+    return Assignment(splits, list(leaks.values()), len(members), max(map(len, members), default=0), notes)
 
 
 def stable_hash(seed: int, purpose: str, key: str) -> float:
@@ -118,12 +118,12 @@ def stable_hash(seed: int, purpose: str, key: str) -> float:
 
 
 def _close_to_fixed(
-    items: Sequence[Item], sets: Sequence[Shingles], side: str, near: float | None, dropped: Collection[int]
+    items: Sequence[Item], sets: Sequence[Shingles], split: str, near: float | None, dropped: Collection[int]
 ) -> list[Leak]:
     """Rows outside a fixed held-out split that share a group, a text or most of their shingles with a row inside."""
-    inside = [i for i, item in enumerate(items) if item.fixed == side and i not in dropped]
-    protected = ("test",) if side == "validation" else ()
-    outside = [i for i, item in enumerate(items) if item.fixed not in (side, *protected) and i not in dropped]
+    inside = [i for i, item in enumerate(items) if item.fixed == split and i not in dropped]
+    protected = ("test",) if split == "validation" else ()
+    outside = [i for i, item in enumerate(items) if item.fixed not in (split, *protected) and i not in dropped]
     if not inside:
         return []
     groups = {items[i].group: i for i in reversed(inside) if items[i].group is not None}
@@ -133,13 +133,13 @@ def _close_to_fixed(
     for position, index in enumerate(outside):
         item = items[index]
         if item.same in texts:
-            leaks.append(Leak(index, f"same text as the {side} prompt {items[texts[item.same]].key}"))
+            leaks.append(Leak(index, f"same text as the {split} prompt {items[texts[item.same]].key}"))
         elif item.group in groups:
-            leaks.append(Leak(index, f"same group as the {side} prompt {items[groups[item.group]].key}"))
+            leaks.append(Leak(index, f"same group as the {split} prompt {items[groups[item.group]].key}"))
         elif near is not None and closest.similarity[position] >= near:
             other = items[inside[closest.query[position]]].key
             leaks.append(
-                Leak(index, f"near-duplicate ({closest.similarity[position]:.2f}) of the {side} prompt {other}")
+                Leak(index, f"near-duplicate ({closest.similarity[position]:.2f}) of the {split} prompt {other}")
             )
     return leaks
 
@@ -163,7 +163,7 @@ def _components(
 def _fill(
     items: Sequence[Item],
     members: Sequence[list[int]],
-    sides: list[Split | None],
+    splits: list[Split | None],
     *,
     test: int,
     validation: float,
@@ -172,13 +172,13 @@ def _fill(
     """Assigns the free components: test in the order of the hash until it is full, validation by another hash. Returns notes."""
     notes = []
     total = sum(map(len, members))
-    open_test = test if not any(side == "test" for side in sides) else 0
+    open_test = test if not any(split == "test" for split in splits) else 0
     open_test = min(open_test, int(total * LARGEST_TEST_SHARE))
-    open_validation = validation if not any(side == "validation" for side in sides) else 0.0
+    open_validation = validation if not any(split == "validation" for split in splits) else 0.0
     capacity, remaining = open_test, []
     for component in sorted(members, key=lambda c: _order(items, c, seed, "test")):
         if len(component) <= capacity and not any(items[i].fixed == "train" for i in component):
-            _set(sides, component, "test")
+            _set(splits, component, "test")
             capacity -= len(component)
         else:
             remaining.append(component)
@@ -190,9 +190,9 @@ def _fill(
     chosen = [c for c in fitting if _order(items, c, seed, "validation") < open_validation]
     chosen = chosen or _smallest(items, remaining, open_validation, seed)
     for component in remaining:
-        _set(sides, component, "train")
+        _set(splits, component, "train")
     for component in chosen:
-        _set(sides, component, "validation")
+        _set(splits, component, "validation")
     too_large = [len(c) for c in remaining if len(c) > max(1, open_test, budget)]
     if too_large:
         notes.append(
@@ -225,19 +225,19 @@ def _smallest(items: Sequence[Item], remaining: list[list[int]], validation: flo
     return [min(remaining, key=lambda c: (len(c), _order(items, c, seed, "validation")))]
 
 
-def _missed(items: Sequence[Item], sets: Sequence[Shingles], sides: list[Split | None], near: float) -> list[Leak]:
+def _missed(items: Sequence[Item], sets: Sequence[Shingles], splits: list[Split | None], near: float) -> list[Leak]:
     """Rows that LSH failed to join with a near-duplicate in a more protected split: the exact search finds all of them."""
     leaks = []
     for protected, others in (("test", ("train", "validation")), ("validation", ("train",))):
-        inside = [i for i, side in enumerate(sides) if side == protected]
-        outside = [i for i, side in enumerate(sides) if side in others and items[i].fixed != "validation"]
+        inside = [i for i, split in enumerate(splits) if split == protected]
+        outside = [i for i, split in enumerate(splits) if split in others and items[i].fixed != "validation"]
         closest = nearest([sets[i] for i in outside], [sets[i] for i in inside])
         for position, index in enumerate(outside):
             if closest.similarity[position] >= near:
                 other = items[inside[closest.query[position]]].key
                 reason = f"near-duplicate ({closest.similarity[position]:.2f}) of the {protected} prompt {other}"
                 leaks.append(Leak(index, reason))
-                sides[index] = None
+                splits[index] = None
     return leaks
 
 
@@ -246,6 +246,6 @@ def _order(items: Sequence[Item], component: Sequence[int], seed: int, purpose: 
     return stable_hash(seed, purpose, min(items[i].key for i in component))
 
 
-def _set(sides: list[Split | None], component: Sequence[int], side: Split) -> None:
+def _set(splits: list[Split | None], component: Sequence[int], split: Split) -> None:
     for index in component:
-        sides[index] = side
+        splits[index] = split

@@ -111,13 +111,13 @@ def run(
             examples = _write(project, stage, rows, assignment, verdicts)
             progress.advance(note="written")
         result = CurateResult(
-            **{side: len(examples[side]) for side in SPLITS},
+            **{split: len(examples[split]) for split in SPLITS},
             dropped=dict(Counter(v.filter for v in verdicts)),
             unanswered=len(prompts) - len({prompt.id for prompt, _ in pairs}),
             answers=len(pairs),
             components=assignment.components,
             largest_component=assignment.largest,
-            max_similarity=_residual(sets, assignment.sides),
+            max_similarity=_residual(sets, assignment.splits),
             warnings=_warnings(assignment, len(answers) - len(pairs), examples),
         )
         stage.notes.update(result.model_dump())
@@ -160,20 +160,20 @@ def _leak_verdict(row: Pair, reason: str) -> Verdict:
 def _write(
     project: Project, stage: StageRun, rows: Sequence[Pair], assignment: Assignment, verdicts: Sequence[Verdict]
 ) -> dict[Split, list[Example]]:
-    examples: dict[Split, list[Example]] = {side: [] for side in SPLITS}
-    for row, side in zip(rows, assignment.sides, strict=True):
-        if side is not None:
-            examples[side].append(make_example(row.prompt, row.answer, side))
-    for side in SPLITS:
-        path = project.split(side)
-        stage.wrote(path, write_records(path, examples[side]))
+    examples: dict[Split, list[Example]] = {split: [] for split in SPLITS}
+    for row, split in zip(rows, assignment.splits, strict=True):
+        if split is not None:
+            examples[split].append(make_example(row.prompt, row.answer, split))
+    for split in SPLITS:
+        path = project.split(split)
+        stage.wrote(path, write_records(path, examples[split]))
     stage.wrote(project.dropped, write_records(project.dropped, verdicts))
     return examples
 
 
-def _residual(sets: Sequence[Shingles], sides: Sequence[Split | None]) -> float | None:
-    train = [s for s, side in zip(sets, sides, strict=True) if side == "train"]
-    test = [s for s, side in zip(sets, sides, strict=True) if side == "test"]
+def _residual(sets: Sequence[Shingles], splits: Sequence[Split | None]) -> float | None:
+    train = [s for s, split in zip(sets, splits, strict=True) if split == "train"]
+    test = [s for s, split in zip(sets, splits, strict=True) if split == "test"]
     return round(float(nearest(train, test).similarity.max()), 4) if train and test else None
 
 
