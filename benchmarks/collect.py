@@ -85,7 +85,7 @@ async def distil(url: str, requests: int, at_once: int) -> None:
                 Request(model=model, messages=[Message(role="user", content=PROMPT.format(number))])
                 for number in range(requests)
             )
-            async for _, result in client.map(stream):
+            async for _, result in client.map(enumerate(stream)):
                 assert isinstance(result, Reply), result
 
 

@@ -38,4 +38,4 @@ def with_client(
 
 
 async def all_of(client: Client, requests: Iterable[Request]) -> list[tuple[Request, Any]]:
-    return [pair async for pair in client.map(requests)]
+    return [pair async for pair in client.map((request, request) for request in requests)]

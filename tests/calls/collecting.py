@@ -30,12 +30,15 @@ async def collect(ledger: str, model: str, count: int, log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     async with Client(ledger, [teacher]) as client:
         requests = (
-            Request(model=model, messages=[Message(role="user", content=f"prompt {number}")], sampling=sampling)
+            (
+                number,
+                Request(model=model, messages=[Message(role="user", content=f"prompt {number}")], sampling=sampling),
+            )
             for number in range(count)
         )
-        async for request, result in client.map(requests):
+        async for number, result in client.map(requests):
             assert isinstance(result, Reply), result
-            os.write(file, f"{request.messages[0].text}\n".encode())
+            os.write(file, f"prompt {number}\n".encode())
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
         started = time.monotonic()
         done = []
         requests = [ask("slow"), *(ask(f"fast {number}") for number in range(60))]
-        async for _, result in client.map(requests):
+        async for _, result in client.map(enumerate(requests)):
             done.append((result, time.monotonic() - started))
         slow = [result for result, _ in done if isinstance(result, CallFailed)]
         assert len(slow) == 1 and slow[0].fault.kind == "timeout" and "tried 2 times" in str(slow[0])
@@ -197,7 +197,7 @@ def test_stopping_in_the_middle_notes_what_may_have_been_paid(server: wire.OpenA
 
 def test_a_consumer_that_stops_early_leaves_nothing_running(server: wire.OpenAIServer, tmp_path: Path) -> None:
     async def work(client: Client) -> None:
-        stream = client.map(ask(f"question {number}") for number in range(1000))
+        stream = client.map((number, ask(f"question {number}")) for number in range(1000))
         async for _ in stream:
             break
         await stream.aclose()
@@ -218,7 +218,7 @@ def test_requests_are_pulled_only_as_they_are_needed(server: wire.OpenAIServer, 
 
     async def work(client: Client) -> None:
         taken = 0
-        stream = client.map(requests())
+        stream = client.map(enumerate(requests()))
         async for _ in stream:
             taken += 1
             if taken == 100:

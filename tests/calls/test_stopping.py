@@ -43,7 +43,7 @@ def test_no_money_at_the_provider_stops_the_run_and_keeps_what_came(server: wire
     kept: list[Reply] = []
 
     async def work(client: Client) -> None:
-        async for _, result in client.map(ask(f"question {number}") for number in range(500)):
+        async for _, result in client.map((number, ask(f"question {number}")) for number in range(500)):
             assert isinstance(result, Reply)
             kept.append(result)
 
@@ -93,7 +93,7 @@ def test_the_cap_holds_and_raising_it_goes_on(server: wire.OpenAIServer, tmp_pat
     kept: list[Reply] = []
 
     async def work(client: Client) -> None:
-        async for _, result in client.map(ask(f"question number {number}") for number in range(400)):
+        async for _, result in client.map((number, ask(f"question number {number}")) for number in range(400)):
             assert isinstance(result, Reply)
             kept.append(result)
 

@@ -2,7 +2,7 @@
 
     async with Client(ledger=project.ledger, teachers=[...], budget_usd=50) as client:
         reply = await client.complete(request)
-        async for request, result in client.map(requests): ...
+        async for number, result in client.map(enumerate(requests)): ...
 
 What was answered before comes from the ledger and costs nothing. Used by every stage that asks a model; it knows nothing of
 prompts, files or stages.
@@ -19,10 +19,9 @@ from typing import Self
 
 from distil.calls.config import TeacherConfig, by_model
 from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
-from distil.calls.flow import Result, run_all
+from distil.calls.flow import Result, Tag, patient, run_all
 from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity
-from distil.calls.interrupt import patient
 from distil.calls.ledger.store import Ledger, Stored
 from distil.calls.limits.breaker import GIVE_UP_S
 from distil.calls.limits.budget import Budget
@@ -143,18 +142,19 @@ class Client:
             del self._asking[identity.key]
 
     async def map(
-        self, *requests: Iterable[Request], concurrency: int | None = None
-    ) -> AsyncGenerator[tuple[Request, Result], None]:
-        """Answers in the order in which they come, from lazily read streams of requests; memory does not grow with their number.
+        self, *streams: Iterable[tuple[Tag, Request]], concurrency: int | None = None
+    ) -> AsyncGenerator[tuple[Tag, Result], None]:
+        """Answers in the order in which they come, from lazily read streams of (tag, request).
 
-        requests: one stream per teacher keeps a slow teacher from holding up a fast one; concurrency: most requests of one
-        stream at once, waiting ones included (default: twice the limits of all teachers). Yields (request, Reply or
-        CallFailed). What ends the run (BudgetReached, ...) is raised once everything in flight has been yielded.
+        A tag is anything by which the caller knows its request; it comes back as (tag, Reply or CallFailed). One stream per
+        teacher keeps a slow teacher from holding up a fast one. Memory does not grow with the number of requests.
+        concurrency: limit on the requests of one stream at once, waiting ones included (default: twice the limits of all
+        teachers). What ends the run (BudgetReached, ...) is raised once everything in flight has been yielded.
         """
         if concurrency is None:
             concurrency = 2 * sum(config.limits.concurrency for config in self._configs.values()) + 32
         with patient(self._interrupted):
-            async with contextlib.aclosing(run_all(self.complete, requests, concurrency)) as results:
+            async with contextlib.aclosing(run_all(self.complete, streams, concurrency)) as results:
                 async for pair in results:
                     yield pair
 

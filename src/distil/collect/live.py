@@ -61,7 +61,6 @@ class LiveCollection:
         self._flex_full = flex_full
         self.pruned = False
         """Some answers were paid for and their texts pruned from the ledger: they are neither answers nor failures here."""
-        self._in_flight: dict[int, _Pending] = {}
         self._cut_off: Counter[int] = Counter()
         self._answering: set[int] = set()
 
@@ -82,8 +81,7 @@ class LiveCollection:
     async def _round(self, streams: Sequence[Iterator[_Pending]]) -> list[_Pending]:
         """Asks, and returns what is worth a retry."""
         retries: list[_Pending] = []
-        async for request, result in self._client.map(*map(self._requests, streams)):
-            pending = self._in_flight.pop(id(request))
+        async for pending, result in self._client.map(*map(self._requests, streams)):
             if isinstance(result, CallFailed) and result.fault.kind == "pruned":
                 self.pruned = True
                 self._display.advance(self._client.stats, failed=False)
@@ -101,15 +99,14 @@ class LiveCollection:
                 self._stop_if_all_cut_off(pending, result)
         return retries
 
-    def _requests(self, stream: Iterator[_Pending]) -> Iterator[Request]:
+    def _requests(self, stream: Iterator[_Pending]) -> Iterator[tuple[_Pending, Request]]:
         for pending in stream:
             request = pending.question.request(pending.tier, pending.retry, self._flex_full)
             problem = self._batched.missing(request) if pending.tier == "batch" else None
             if problem is not None:
                 self._fail(pending.question, "batch", problem)
                 continue
-            self._in_flight[id(request)] = pending
-            yield request
+            yield pending, request
 
     def _stop_if_all_cut_off(self, pending: _Pending, reply: Reply) -> None:
         """When all of the first answers are cut off before their first word, the others will be too: stop paying."""

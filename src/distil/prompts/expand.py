@@ -178,16 +178,15 @@ class _Expansion:
         for index in parents:
             requests.append(request_for(self._teacher, self._prompts[index], self._used[index], common))
             self._used[index] += 1
-        place = {id(request): number for number, request in enumerate(requests)}
         replies: dict[int, Reply] = {}
         ended: DistilError | None = None
         try:
-            async for request, result in client.map(requests):
+            async for number, result in client.map(enumerate(requests)):
                 if isinstance(result, CallFailed):
                     self.last_problem = str(result)
                     self.unusable += 1
                 else:
-                    replies[place[id(request)]] = result
+                    replies[number] = result
         except DistilError as error:
             ended = error
         # In the order of the requests, not of the replies: the same replies give the same prompts.

@@ -37,7 +37,7 @@ def test_everything_is_answered_with_few_refusals(options: tuple[str, ...], prom
                     )
                     for number in range(prompts)
                 )
-                async for _, result in client.map(requests):
+                async for _, result in client.map(enumerate(requests)):
                     assert isinstance(result, Reply)
 
         asyncio.run(main())
