@@ -211,7 +211,13 @@ def _commented(indent: str, text: str, description: str | None) -> list[str]:
         return [line]
     if len(line) + len(comment) + 4 <= COMMENT_WIDTH:
         return [f"{line}  # {comment}"]
-    return [*(f"{indent}# {part}" for part in textwrap.wrap(comment, COMMENT_WIDTH - len(indent) - 2)), line]
+    return [
+        *(
+            f"{indent}# {part}"
+            for part in textwrap.wrap(comment, COMMENT_WIDTH - len(indent) - 2, break_on_hyphens=False)
+        ),
+        line,
+    ]
 
 
 def _scalar(value: object) -> str:

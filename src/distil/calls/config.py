@@ -1,7 +1,4 @@
-"""The `teachers` section: which models are asked, how, how fast and at what price.
-
-Read by distil/config.py and the commands; `Client` takes these entries and unpacks them.
-"""
+"""The `teachers` section of distil.yaml: which models answer, how fast, and at what price."""
 
 from __future__ import annotations
 
@@ -15,33 +12,33 @@ from distil.runs.section import Section
 
 
 class Limits(Section):
-    """How fast a teacher may be asked. null = learn it from the provider's replies."""
+    """How fast requests may be sent. null = learn it from the provider's replies."""
 
     concurrency: int = Field(default=200, ge=1)
-    """Most requests at once. Fewer are used while the provider refuses more."""
+    """Maximum requests in flight; fewer while the provider rejects requests."""
     requests_per_minute: int | None = Field(default=None, ge=1)
-    """Requests a minute."""
+    """Requests per minute."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Tokens a minute, input and output together."""
+    """Tokens per minute, input and output combined."""
     input_tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Input tokens a minute, where a provider counts them apart (Anthropic, Groq)."""
+    """Input tokens per minute, for providers that count them separately (Anthropic, Groq)."""
     output_tokens_per_minute: int | None = Field(default=None, ge=1)
-    """Output tokens a minute, where a provider counts them apart."""
+    """Output tokens per minute, for providers that count them separately."""
 
 
 class Price(Section):
-    """Dollars per million tokens. Only needed where the price table has none, or to overrule it."""
+    """Dollars per million tokens. Needed only if the price table has none, or to override it."""
 
     input: float = Field(ge=0)
     """$ per million input tokens."""
     output: float = Field(ge=0)
     """$ per million output tokens."""
     cached_input: float | None = Field(default=None, ge=0)
-    """$ per million input tokens that came from the provider's cache; null = the same as input."""
+    """$ per million input tokens served from the provider's cache; null = same as input."""
     flex_factor: float = Field(default=1.0, gt=0)
-    """What the flex tier costs relative to this price (often 0.5)."""
+    """Price of the flex tier relative to this price (often 0.5)."""
     batch_factor: float = Field(default=1.0, gt=0)
-    """What the batch API costs relative to this price (0.5 at OpenAI and Anthropic)."""
+    """Price of the batch API relative to this price (0.5 at OpenAI and Anthropic)."""
 
 
 class TeacherConfig(Section):
@@ -51,20 +48,20 @@ class TeacherConfig(Section):
     """openai/NAME, anthropic/NAME, google/NAME, http://HOST:PORT/v1#NAME (any OpenAI-compatible server), local/PATH,
     recorded/FILE.jsonl or bundled/teacher."""
     sampling: Sampling = Sampling()
-    """How it samples. Use what production uses."""
+    """Sampling parameters. Use the ones of your production traffic."""
     limits: Limits = Limits()
-    """How fast it may be asked."""
+    """Rate limits."""
     price: Price | None = None
     """$ per million tokens; null = from the price table."""
     api_key_env: str | None = None
-    """Name of the environment variable with the key (the key itself never stands in a file); null = the provider's usual one."""
+    """Environment variable that holds the API key (never write the key itself here); null = the provider's usual variable."""
     base_urls: list[str] = Field(default_factory=list)
-    """Other addresses of the API: for a vendor they replace its own, for http://HOST#NAME they are further replicas of the
-    same model. Requests are balanced over them, and one that dies is left out until it answers again."""
+    """Alternative API addresses: for a vendor they replace the default one; for http://HOST#NAME they are more replicas of the
+    same model. Requests are balanced over them, and an unreachable one is skipped until it responds again."""
     timeout_s: float = Field(default=600.0, gt=0)
-    """Seconds that one request may take once it is sent; waiting in a queue does not count."""
+    """Seconds until a sent request times out; time in a queue does not count."""
     attempts: int = Field(default=8, ge=1)
-    """How often a request is tried before it ends in the list of failures."""
+    """Attempts per request before it goes to the list of failures."""
 
 
 def by_model(teachers: Iterable[TeacherConfig]) -> dict[str, TeacherConfig]:

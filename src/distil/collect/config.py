@@ -1,4 +1,4 @@
-"""The `collect` section of distil.yaml. Not how to sample or how fast: that belongs to each teacher."""
+"""The `collect` section of distil.yaml. Sampling and rate limits belong to each teacher."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ Service = Literal["standard", "flex", "batch", "cheapest"]
 
 
 class CollectConfig(Section):
-    """How the teachers' answers are bought."""
+    """How the teacher's answers are collected."""
 
     samples: int = Field(default=1, ge=1)
     """Answers per prompt and teacher."""
     budget_usd: float | None = Field(default=50.0, ge=0)
-    """Dollar cap on collecting for this project, over all runs; null = no cap."""
+    """Dollar cap for collecting in this project, over all runs; null = no cap."""
     batch: bool = False
     """Use the providers' batch APIs (half price, up to 24 hours); same as tier: batch."""
     tier: Service = "standard"
-    """standard; flex (about half price, slower, not for all models); batch (half price, up to 24 hours); or cheapest: flex where
+    """standard; flex (about half price, slower, not for all models); batch (half price, up to 24 hours); or cheapest: flex if
     it costs no more than batch, else batch, else standard."""
-
     flex_full: WhenFull = "wait"
-    """When the flex tier is full: wait (and stop after five minutes without any answer), or standard: pay the standard price for
-    the requests that it does not take."""
+    """When the flex tier is full: wait (and stop after five minutes without any answer), or standard: send the rejected
+    requests at the standard price."""
 
     @property
     def service(self) -> Service:
-        """The tier, where `batch: true` overrules `tier`."""
+        """The tier; `batch: true` overrides `tier`."""
         return "batch" if self.batch else self.tier

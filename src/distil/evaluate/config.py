@@ -1,4 +1,4 @@
-"""The `evaluate` section of distil.yaml. Read by distil/config.py; the stage unpacks it into plain arguments."""
+"""The `evaluate` section of distil.yaml. The stage unpacks it into plain arguments."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from distil.runs.section import Section
 
 
 class EvaluateConfig(Section):
-    """How good is good enough, and how it is measured on the held-out test prompts."""
+    """When the student is good enough, measured on the held-out test prompts."""
 
     metrics: Literal["default"] | list[str] = "default"
     """default = all that apply to the task (similarity, rouge_l, exact_match, field_accuracy, ...), or a list of names."""
     judge: TeacherConfig | None = None
-    """A model that compares the student's answers with the teacher's, such as {model: anthropic/claude-sonnet-4-5}; null = none.
-    Every pair is asked in both orders, and a disagreement counts as a tie."""
+    """A model that compares the student's answers with the teacher's, such as {model: anthropic/claude-sonnet-4-5}; null =
+    none. Every pair is judged in both orders; a disagreement counts as a tie."""
     baseline: bool = True
-    """Also evaluate the base model as it was before distillation (kept and reused for other students of the same base)."""
+    """Also evaluate the base model before distillation (stored, and reused for other students of the same base)."""
     ceiling: bool = True
-    """Ask the teacher a second time on the test prompts: how far it agrees with itself is the most a student can reach."""
+    """Collect a second answer from the teacher on the test prompts: its agreement with itself is the most a student can
+    reach."""
     goal_similarity: float = Field(default=0.85, ge=0, le=1)
-    """Average similarity to the teacher's answers that is good enough; lowered to the ceiling where the teacher is below it."""
+    """Mean similarity to the teacher's answers that is good enough; lowered to the ceiling if the teacher is below it."""
     margin: float = Field(default=0.05, gt=0, lt=1)
-    """How much less accurate than the teacher the student may be (0.05 = 5 points): the verdict SHIP needs proof of it."""
+    """How much less accurate than the teacher the student may be (0.05 = 5 points). The verdict SHIP requires proof of this."""
     least_retention: float = Field(default=0.8, gt=0, le=1)
-    """Share of the teacher's accuracy that the student must keep to be of use at all; surely below it means DO NOT SHIP."""
+    """Share of the teacher's accuracy that the student must retain; if it is certainly below this, the verdict is DO NOT
+    SHIP."""
     sampling: Literal["greedy", "teacher"] = "greedy"
-    """How the student answers: greedy, or with the teacher's temperature and top_p. max_tokens and stop are the teacher's."""
+    """How the student answers: greedy, or with the teacher's temperature and top_p. max_tokens and stop are always the
+    teacher's."""
     limit: int | None = Field(default=None, ge=1)
-    """Only the first so many test prompts; null = all."""
+    """Use only the first N test prompts; null = all."""
     batch_size: int = Field(default=64, ge=1)
-    """Prompts that a local model answers at once."""
+    """Batch size of a local model."""
     latency_prompts: int = Field(default=12, ge=0)
-    """Prompts that are answered one at a time to measure latency."""
+    """Number of prompts answered one at a time to measure latency."""
     local_teacher: str | None = None
-    """A local copy of the teacher (bundled/teacher, a folder, a hub id) to measure its size and speed on this machine;
-    null = only where the teacher is local anyway."""
+    """A local copy of the teacher (bundled/teacher, a folder, a hub id), to measure its size and speed on this machine; null =
+    only if the teacher is local."""
     budget_usd: float | None = Field(default=5.0, ge=0)
-    """Most dollars that this project may spend on the teacher's second answers, and as many on the judge; null = no cap."""
+    """Dollar cap for this project on the teacher's second answers, and the same again for the judge; null = no cap."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Of all intervals (two-sided)."""
+    """Confidence level of all intervals (two-sided)."""
     seed: int = 0
-    """Of the bootstrap, of the shuffled pairs and of sampled answers."""
+    """Seed of the bootstrap, the shuffled pairs and the sampled answers."""

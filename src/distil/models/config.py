@@ -1,4 +1,4 @@
-"""The `student` section of distil.yaml. Not the loading itself: that is load.py, which takes plain arguments."""
+"""The `student` section of distil.yaml. Loading is in load.py, which takes plain arguments."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from distil.runs.section import Section
 
 
 class StudentConfig(Section):
-    """Which small model learns, and how much of it."""
+    """The model to train, and how much of it."""
 
     model: str = "Qwen/Qwen3-0.6B"
-    """bundled/student, a folder in Hugging Face format (also relative to the project), or a hub id."""
+    """bundled/student, a folder in Hugging Face format (may be relative to the project), or a hub id."""
     adapter: Literal["lora"] | None = None
-    """null trains all weights; lora trains small matrices beside them (less memory, a small file)."""
+    """null trains all weights; lora trains small additional matrices (less memory, a small file)."""
     quantization: Literal["4bit"] | None = None
-    """4bit loads the frozen base in 4 bits (QLoRA): needs `adapter: lora` and an NVIDIA GPU with bitsandbytes."""
+    """4bit loads the frozen base model in 4 bits (QLoRA); needs `adapter: lora` and an NVIDIA GPU with bitsandbytes."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto = float32 on a CPU, bfloat16 on a GPU that supports it."""
     lora_rank: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
     lora_alpha: int = Field(default=32, ge=1)
-    """LoRA's scale is alpha / rank."""
+    """Numerator of the LoRA scale, alpha / rank."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout in front of the LoRA matrices while training."""
+    """Dropout before the LoRA matrices during training."""

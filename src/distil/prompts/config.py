@@ -6,13 +6,13 @@ from distil.runs.section import Section
 
 
 class PromptsConfig(Section):
-    """Where the prompts come from."""
+    """Where your prompts are."""
 
     path: str = "prompts.jsonl"
-    """Relative to the project: JSONL, CSV, TSV, TXT, Parquet, a folder saved by `datasets`, or OpenAI-format logs.
+    """A path relative to the project: JSONL, CSV, TSV, TXT, Parquet, a folder saved by `datasets`, or OpenAI-format logs.
 
-    JSONL lines are {"prompt"} or {"messages"}; optional "reference", "group", "split", "tools", "response_format".
-    Tables have a column prompt (or text, question); optional reference (or category, label), group, split.
+    JSONL lines have "prompt" or "messages"; optional: "reference", "group", "split", "tools", "response_format".
+    Tables have a column prompt (or text, question); optional: reference (or category, label), group, split.
     """
     system: str | None = None
-    """Put in front of every prompt that has no system turn."""
+    """System message for every prompt that has none."""

@@ -1,4 +1,4 @@
-"""The `signals` section of distil.yaml: what is kept of the teacher at each position, and at which temperature."""
+"""The `signals` section of distil.yaml: what is stored of the teacher's distribution at each position."""
 
 from __future__ import annotations
 
@@ -18,37 +18,40 @@ class SignalsConfig(Section):
     kind: Literal["top_k", "sampled", "stratified", "hidden"] = "sampled"
     """What is stored at each position.
 
-    top_k: the k best tokens and the mass of the rest; for any divergence (of those k + 1 outcomes) and any of `temperatures`.
-    sampled: counts of random draws (RS-KD); unbiased, forward_kl only. stratified: the k best exactly, and draws from the
-    rest; unbiased without variance in the head, forward_kl only. hidden: the teacher's hidden states; exact for every
-    divergence and temperature, but large.
+    top_k: the k most likely tokens and the mass of the others; for any divergence (over those k + 1 outcomes) and any of
+    `temperatures`. sampled: counts of random draws (RS-KD); unbiased, forward_kl only. stratified: the k most likely tokens
+    exactly, and draws from the others; unbiased, without variance in the head, forward_kl only. hidden: the teacher's
+    hidden states; exact for every divergence and temperature, but large.
     """
     k: int | None = Field(default=None, ge=1)
-    """Tokens that are kept exactly at each position; null = 50 for top_k (at most 21 come from an API), 4 for stratified."""
+    """Tokens stored exactly at each position; null = 50 for top_k (APIs return at most 21), 4 for stratified."""
     draws: int | None = Field(default=None, ge=1, le=65_535)
-    """Random draws at each position; null = 40 for sampled (50 where they are independent), 4 from the tail for stratified."""
+    """Random draws per position; null = 40 for sampled (50 if `draw: independent`), 4 from the tail for stratified."""
     draw: Literal["systematic", "independent"] = "systematic"
-    """How draws are made; both ways are unbiased.
+    """How samples are drawn; both are unbiased.
 
-    independent: with replacement, as the RS-KD paper does. systematic: one random start, then equal steps through the
-    cumulative distribution, so that a token of probability p is drawn N * p times but for rounding.
+    independent: with replacement, as in the RS-KD paper. systematic: one random start, then equal steps through the
+    cumulative distribution, so a token of probability p is drawn N * p times, up to rounding.
     """
     draw_sets: int = Field(default=1, ge=1)
-    """Independent sets of draws; epoch e of a training reads set e (modulo their number). Bytes grow with it."""
+    """Number of independent sets of draws; epoch e of the training reads set e (modulo their number). Size grows in
+    proportion."""
     temperature: float | None = Field(default=None, gt=0)
-    """sampled and stratified: the temperature that is drawn at; null = train.temperature, which it must be (draws cannot be
-    re-tempered). A high one flattens the teacher, so that more different tokens are drawn and stored."""
+    """sampled and stratified: temperature of the draws; null = train.temperature, which it must equal (draws cannot be
+    re-tempered). A higher one flattens the teacher, so more distinct tokens are drawn and stored."""
     temperatures: list[float] = Field(default_factory=lambda: [1.0, 1.5, 2.0, 4.0], min_length=1)
-    """top_k: training may use these temperatures, and train.temperature as it is now, exactly; each costs 6 bytes a token."""
+    """top_k: the temperatures that training can use exactly, besides the current train.temperature; each costs 6 bytes per
+    token."""
     dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
-    """top_k: of the stored logits (auto = float16). hidden: of the states (auto = the teacher's if bfloat16, else float16)."""
+    """Type of the stored numbers. top_k: logits (auto = float16). hidden: states (auto = the teacher's if bfloat16, else
+    float16)."""
     splits: list[Split] = Field(default_factory=lambda: list(SPLITS), min_length=1)
-    """Which files of `distil curate` are cached."""
+    """The splits to cache."""
     max_length: int | None = Field(default=None, ge=2)
-    """Longer examples (in tokens) are left out, as training leaves them out; null = the teacher's context."""
+    """Longer examples (in tokens) are skipped, as in training; null = the teacher's context."""
     batch_tokens: int = Field(default=8192, ge=1)
-    """Tokens, padding included, in one forward pass of the teacher."""
+    """Tokens per forward pass of the teacher, including padding."""
     processes: int = Field(default=1, ge=1)
-    """Processes on this machine that write at once, each with its own teacher (and its own GPU, where there are several)."""
+    """Parallel processes on this machine, each with its own teacher (and its own GPU, if there are several)."""
     shard_mb: int = Field(default=256, ge=1, le=3800)
-    """A new shard file begins at this size."""
+    """Size at which a new shard file begins."""

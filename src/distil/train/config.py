@@ -1,4 +1,4 @@
-"""The `train` section of distil.yaml. stage.py unpacks it; no class below it ever sees it."""
+"""The `train` section of distil.yaml. The stage's setup code unpacks it; nothing below takes it."""
 
 from __future__ import annotations
 
@@ -13,96 +13,98 @@ class TeacherShare(Section):
     """One teacher of a mixture."""
 
     model: str
-    """A local model: bundled/teacher, a folder (also relative to the project), local/PATH or a hub id. Same tokenizer as the
-    student."""
+    """A local model: bundled/teacher, a folder (may be relative to the project), local/PATH or a hub id. Must have the
+    student's tokenizer."""
     weight: float = Field(default=1.0, gt=0)
-    """Its share of the mixture; shares are scaled to sum to 1."""
+    """Its weight in the mixture; weights are scaled to sum to 1."""
 
 
 class TrainConfig(Section):
-    """How the student learns."""
+    """How the student is trained."""
 
     method: Literal["sft", "logits", "on_policy"] = "sft"
-    """sft: the teacher's answers as labels. logits: also the teacher's distributions over every token (needs an open teacher).
-    on_policy: the teacher corrects texts that the student writes itself (GKD)."""
+    """sft: the teacher's answers as labels. logits: also the teacher's distribution at every token (needs an open teacher).
+    on_policy: the teacher corrects text that the student generates (GKD)."""
     target: Literal["teacher", "reference"] = "teacher"
-    """Which answers: the teacher's, or the prompts' own references (the baseline that needs no teacher)."""
+    """Train on the teacher's answers, or on the references in your prompts (the baseline without a teacher)."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
     learning_rate: float = Field(default=2.0e-5, gt=0)
-    """Peak of the schedule. 1e-5 to 5e-5 for all weights of a large student, 1e-4 to 2e-4 for LoRA, 1e-3 for 1M weights."""
+    """Peak learning rate. 1e-5 to 5e-5 for full training of a large student, 1e-4 to 2e-4 for LoRA, 1e-3 for 1M weights."""
     temperature: float = Field(default=2.0, gt=0)
-    """Softens teacher and student in the divergence (which is multiplied by T^2); not used by sft."""
+    """Softens teacher and student in the divergence, which is multiplied by T^2; not used by sft."""
     distill_weight: float = Field(default=0.7, ge=0)
     """Weight of the divergence from the teacher."""
     label_weight: float = Field(default=0.3, ge=0)
-    """Weight of the cross-entropy against the answer's tokens (sft: always 1)."""
+    """Weight of the cross-entropy on the answer's tokens (sft: always 1)."""
     divergence: Literal["forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd"] = "forward_kl"
-    """How far the student is from the teacher. forward_kl is the article's; jsd or reverse_kl suit on_policy."""
+    """Distance between student and teacher. forward_kl is the article's; jsd or reverse_kl suit on_policy."""
     beta: float = Field(default=0.5, gt=0, lt=1)
     """jsd: the teacher's share of the mixture (GKD's beta)."""
     alpha: float = Field(default=0.1, ge=0, lt=1)
-    """skew_kl, skew_reverse_kl: share of the other side in the mixture (DistiLLM: 0.1)."""
+    """skew_kl, skew_reverse_kl: weight of the other model in the mixture (DistiLLM: 0.1)."""
     signal: Literal["online", "cached", "server"] = "online"
-    """Where distributions come from: the teacher in this process, `distil signals`' cache, or a vLLM or SGLang server."""
+    """Source of the distributions: the teacher in this process, the cache of `distil signals`, or a vLLM or SGLang server."""
     teachers: list[TeacherShare] = Field(default_factory=list)
     """Several local teachers as one weighted mixture; empty = the first entry of the teachers section."""
     server: str | None = None
-    """signal: server: http://HOST:PORT/v1#NAME (vLLM) or sglang+http://HOST:PORT; null = the teacher's own address."""
+    """signal: server: http://HOST:PORT/v1#NAME (vLLM) or sglang+http://HOST:PORT; null = the teacher's address."""
     server_top_k: int = Field(default=20, ge=1)
-    """signal: server: how many log-probabilities a position; vLLM allows 20 unless started with --max-logprobs."""
+    """signal: server: log-probabilities per position; vLLM allows 20 unless started with --max-logprobs."""
     cross_tokenizer: Literal["bytes", "spans", "uld"] | None = None
-    """For a teacher with another tokenizer: bytes compares the next byte of the text and whole spans, spans the ids that both
-    spell alike, uld sorted probabilities (with a small distill_weight, such as 0.1: at 0.7 it harmed where it was measured)."""
+    """For a teacher with a different tokenizer. bytes compares the next byte of the text and whole spans; spans compares ids
+    that both spell the same; uld compares sorted probabilities (use a small distill_weight, such as 0.1: in our measurements
+    0.7 was harmful)."""
     packing: bool = True
-    """Several examples in one row without padding (each sees only itself); false: padded batches of similar length."""
+    """Pack several examples into one row without padding (each attends only to itself); false: padded batches of similar
+    length."""
     batch_size: int = Field(default=32, ge=1)
-    """Examples of one optimizer step, over all processes."""
+    """Examples per optimizer step, over all processes."""
     micro_batch_tokens: int | None = Field(default=None, ge=1)
-    """Most tokens in one forward pass; null = by device. Halved by itself when memory runs out; the result stays the same."""
+    """Maximum tokens per forward pass; null = by device. Halved automatically when memory runs out, with the same result."""
     max_length: int | None = Field(default=None, ge=8)
-    """Longest example in tokens; null = the student's context."""
+    """Maximum example length in tokens; null = the student's context."""
     too_long: Literal["error", "drop"] = "error"
-    """What happens to examples longer than that. They are never cut: a cut answer teaches to stop too early."""
+    """What to do with longer examples. They are never truncated: a truncated answer would teach the student to stop early."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps in which the learning rate climbs."""
+    """Share of the steps in which the learning rate rises."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How it falls afterwards."""
+    """How the learning rate falls afterwards."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW's."""
+    """Weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are clipped to this norm; 0 = never."""
     gradient_checkpointing: bool = False
-    """Less memory for about a third more time."""
+    """Saves memory for about a third more time."""
     bf16: bool | None = None
-    """Compute in bfloat16 (weights of a full training stay in float32); null = where the GPU supports it."""
+    """Compute in bfloat16 (in full training the weights stay in float32); null = if the GPU supports it."""
     early_stopping: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a better validation loss, and keep the best; null = train to the end."""
+    """Stop after this many epochs without a better validation loss, and keep the best checkpoint; null = train to the end."""
     validation_examples: int = Field(default=200, ge=0)
-    """Most validation examples used after each epoch; 0 = none."""
+    """Maximum validation examples evaluated after each epoch; 0 = none."""
     seed: int = 0
-    """Of data order, dropout and rollouts."""
+    """Seed of data order, dropout and rollouts."""
     processes: int = Field(default=1, ge=1)
-    """Processes on this machine (one per GPU), started through torchrun."""
+    """Processes on this machine (one per GPU), started with torchrun."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer over the processes (FSDP2); false: each holds all of them (DDP)."""
     on_policy_share: float = Field(default=0.5, ge=0, le=1)
-    """on_policy: share of examples whose text the student writes itself (GKD's lambda); the others keep the fixed answer."""
+    """on_policy: share of examples whose text the student generates (GKD's lambda); the others keep the fixed answer."""
     rollout_unanswered: bool = False
-    """on_policy: the student also writes to the project's prompts that have no answer yet (new ones, or what the budget left).
-    Those with the group or the very text of a test or validation prompt are left out; near-duplicates are not: curate, which
-    finds them, looks at answered prompts only. Give such prompts a group, or `split: test`."""
+    """on_policy: also generate from the project's prompts that have no answer (new ones, or those beyond the budget). Prompts
+    with the group or the exact text of a test or validation prompt are excluded. Near-duplicates are not, because curate looks
+    only at answered prompts: give such prompts a group, or `split: test`."""
     rollout_temperature: float = Field(default=1.0, ge=0, le=2)
-    """on_policy: how the student samples."""
+    """on_policy: sampling temperature of the student."""
     rollout_tokens: int | None = Field(default=None, ge=1)
-    """on_policy: most tokens of a rollout; null = the longest training answer."""
+    """on_policy: maximum tokens of a rollout; null = the longest training answer."""
     rollout_server: str | None = None
-    """on_policy: http://HOST:PORT/v1#NAME that serves the student (vLLM); null = generated in this process."""
+    """on_policy: http://HOST:PORT/v1#NAME serving the student (vLLM); null = generate in this process."""
     log_steps: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
-    """Minutes between checkpoints; Ctrl-C makes one too."""
+    """Minutes between checkpoints; Ctrl-C also saves one."""
     checkpoint_steps: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints, beside the clock; null = the clock alone."""
+    """Also save a checkpoint after this many steps; null = by time only."""
     report_to: list[Literal["tensorboard", "wandb"]] = Field(default_factory=list)
-    """Other places for the metrics."""
+    """Other destinations for the metrics."""
