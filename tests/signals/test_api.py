@@ -16,14 +16,14 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.load import load
 from distil.models.render import render
+from distil.models.token_bytes import bytes_of_ids
 from distil.records import Answer, Sampling, Usage
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_records
 from distil.runs.signals.store import SignalStore
 from distil.signals import stage
 from distil.signals.config import SignalsConfig
-from distil.signals.token_bytes import bytes_of_ids, ids_of_bytes
-from tests.tiny import save_tiny, tiny_tokenizer, write_tiny_splits
+from tests.tiny import save_tiny, write_tiny_splits
 
 TEACHER = "http://127.0.0.1:8000/v1#open-teacher"
 SECTION = SignalsConfig(kind="top_k")
@@ -166,24 +166,3 @@ def test_an_api_that_cannot_serve_is_refused_with_the_cure(project: Project, mod
     for _ in range(2):  # a refusal leaves nothing behind that a second run would take for done
         with pytest.raises(UserError, match=r"None of the 4 stored replies.*top_logprobs: 20"):
             build(project, model)
-
-
-def test_bytes_of_tokens_are_exact_for_byte_level_and_piece_tokenizers() -> None:
-    tokenizer = tiny_tokenizer()
-    of_ids = bytes_of_ids(tokenizer)
-    text = 'Größe 7 — {"a": 1}\n'
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert b"".join(of_ids[i] for i in ids) == text.encode()
-    assert len(of_ids) == len(tokenizer.get_vocab())
-    back = ids_of_bytes(of_ids, set(tokenizer.all_special_ids))
-    assert all(of_ids[back[of_ids[i]]] == of_ids[i] for i in of_ids)
-
-    from tokenizers import Tokenizer, decoders, models
-    from transformers import PreTrainedTokenizerFast
-
-    pieces = Tokenizer(models.BPE(vocab={"<0xC3>": 0, "\u2581a": 1, "b": 2}, merges=[], byte_fallback=True))
-    pieces.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback()])  # type: ignore[assignment]
-    assert bytes_of_ids(PreTrainedTokenizerFast(tokenizer_object=pieces)) == {0: b"\xc3", 1: b" a", 2: b"b"}
-    words = Tokenizer(models.WordLevel(vocab={"a": 0}, unk_token="a"))
-    with pytest.raises(UserError, match="neither byte-level nor SentencePiece"):
-        bytes_of_ids(PreTrainedTokenizerFast(tokenizer_object=words))

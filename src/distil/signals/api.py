@@ -18,6 +18,7 @@ from distil.calls.ledger.store import Ledger
 from distil.calls.providers.chat import ChatProvider
 from distil.errors import UserError
 from distil.models.config import StudentConfig
+from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
 from distil.progress import track
 from distil.records import Answer
 from distil.runs.artifacts import Project
@@ -29,7 +30,6 @@ from distil.signals.config import SignalsConfig
 from distil.signals.examples import curated, render_all
 from distil.signals.resuming import Done, hash_of, prepare
 from distil.signals.teacher import Item
-from distil.signals.token_bytes import bytes_of_ids, ids_of_bytes
 
 MOST_ALTERNATIVES = 21
 """20, and the token that was drawn where it is not among them."""
@@ -154,7 +154,7 @@ class _Mapping:
     """Between a tokenizer's ids and the bytes they stand for."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.bytes = bytes_of_ids(tokenizer)
+        self.bytes = bytes_of_ids(tokenizer, exact=True)
         self.ids = ids_of_bytes(self.bytes, set(tokenizer.all_special_ids))
 
 

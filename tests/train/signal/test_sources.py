@@ -22,7 +22,7 @@ from distil.train.config import TeacherShare
 from distil.train.examples import Tokenized
 from distil.train.rollouts import Rollouts, unanswered
 from distil.train.setup import same_tokenizer
-from distil.train.signal.crosstokenizer import CrossTokenizerSource, TokenBytes, same_text_spans
+from distil.train.signal.crosstokenizer import CrossTokenizerSource, same_text_spans
 from distil.train.signal.server import Address, top_k_of_rows
 from tests.tiny import CORPUS, tiny_model, tiny_tokenizer, write_tiny_splits
 from tests.train.conftest import Bench
@@ -286,15 +286,6 @@ def test_a_teacher_with_another_tokenizer_corrects_the_students_own_texts(
     assert len(read) >= 24  # before the first step the self-check looks at fixed answers
     assert not any(answer in text for text in read[-24:] for answer in answers)
     assert all(loss > 0 for loss in losses(bench, "own"))
-
-
-def test_the_bytes_of_all_tokens_of_a_text_are_the_text() -> None:
-    tokenizer = tiny_tokenizer()
-    text = "Größe: 42 €, 你好\n\tend"
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    spelled = TokenBytes(tokenizer)
-    assert b"".join(spelled.of(token) for token in ids) == text.encode()
-    assert spelled.of(tokenizer.eos_token_id) == b""
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ Made by assemble.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from distil.errors import UserError
 from distil.models.head import output_head
 from distil.models.load import Loaded, context_length
 from distil.models.render import render, special_ids
+from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
 from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
 from distil.objectives.heads import OutputHead
 from distil.objectives.spans import (
@@ -36,6 +36,9 @@ from distil.train.batches import MicroBatch, pad
 from distil.train.examples import IGNORED, Tokenized
 from distil.train.objective import Weights, causal_model, counted, hidden_rows
 from distil.train.signal.sources import Signal, recalled
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class CrossTokenizerSource:
@@ -190,60 +193,27 @@ def same_text_spans(ours: Sequence[bytes], theirs: Sequence[bytes]) -> Spans:
 
 
 class TokenBytes:
-    """The bytes that each id of a tokenizer stands for: the one spelling in which two vocabularies can be compared."""
+    """The bytes of each id of a tokenizer: the one spelling in which two vocabularies can be compared."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.special = special_ids(tokenizer)
-        self._known: dict[int, bytes] = {}
-        self._tokens = {index: token for token, index in tokenizer.get_vocab().items()}
-        self._byte_level = _is_byte_level(tokenizer)
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        special = special_ids(tokenizer)
+        self._end = int(tokenizer.eos_token_id)
+        self._bytes = {i: b"" if i in special else text for i, text in bytes_of_ids(tokenizer).items()}
 
     def of(self, token: int) -> bytes:
         """Bytes of one id; a control token has none."""
-        if token not in self._known:
-            self._known[token] = b"" if token in self.special else self._spell(token)
-        return self._known[token]
-
-    def _spell(self, token: int) -> bytes:
-        text = self._tokens.get(token, "")
-        if self._byte_level:
-            table = _byte_of_character()
-            if all(character in table for character in text):
-                return bytes(table[character] for character in text)
-        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):  # sentencepiece's byte fallback
-            return bytes([int(text[3:5], 16)])
-        return text.replace("▁", " ").encode()
+        return self._bytes.get(token, b"")
 
     def first_bytes(self, size: int) -> list[int]:
         """For each id of logits of this size: its first byte, END_OUTCOME, or OTHER_OUTCOME for controls and padding."""
-        found = [OTHER_OUTCOME] * size
-        for token in self._tokens:
-            if token < size and (spelled := self.of(token)):
-                found[token] = spelled[0]
-        found[int(self.tokenizer.eos_token_id)] = END_OUTCOME
-        return found
+        outcomes = [OTHER_OUTCOME] * size
+        for token, text in self._bytes.items():
+            if token < size and text:
+                outcomes[token] = text[0]
+        outcomes[self._end] = END_OUTCOME
+        return outcomes
 
-    def vocabulary(self) -> dict[Any, int]:
+    def vocabulary(self) -> dict[Hashable, int]:
         """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
-        found: dict[Any, int] = {}
-        for token in sorted(self._tokens):
-            spelled = self.of(token)
-            if spelled:
-                found.setdefault(spelled, token)
-        found["<end of answer>"] = int(self.tokenizer.eos_token_id)
-        return found
-
-
-def _is_byte_level(tokenizer: Any) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return backend is not None and "ByteLevel" in repr(backend.decoder)
-
-
-@cache
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's printable stand-ins for bytes (Radford et al. 2019): character -> byte."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    table = {chr(byte): byte for byte in printable}
-    rest = [byte for byte in range(256) if byte not in set(printable)]
-    return table | {chr(256 + place): byte for place, byte in enumerate(rest)}
+        ids = ids_of_bytes({token: text for token, text in self._bytes.items() if text}, set())
+        return dict[Hashable, int](ids) | {"<end of answer>": self._end}
