@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from distil.bundled.paths import MODELS, student_path, teacher_path
+from distil.bundled.paths import MODELS
 from tools.bundled_models.__main__ import LOGS
 from tools.bundled_models.scores import copying_scores, task_scores, unseen_examples
 
-PATHS = {"teacher": teacher_path(), "student": student_path()}
+PATHS = {name: MODELS / name for name in ("teacher", "student")}
 
 
 @cache

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from distil.bundled.triage import FIELDS, PRODUCTS, SYSTEM
-from distil.bundled.triage.grammar import content_frames
 from distil.bundled.triage.surroundings import TABLES
+from tests.bundled.phrases import content_frames
 from tools.bundled_models.skills import MIX, SKILLS, Document, document
 from tools.bundled_models.skills.documents import BOS, END
 

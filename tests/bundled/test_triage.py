@@ -26,9 +26,10 @@ from distil.bundled.triage import (
 )
 from distil.bundled.triage.compose import Composer, Meaning
 from distil.bundled.triage.generate import stream
-from distil.bundled.triage.grammar import FRAMES, combinations, content_frames, count, draw, parse
+from distil.bundled.triage.grammar import FRAMES, draw, parse
 from distil.bundled.triage.surroundings import TABLES
 from distil.errors import UserError
+from tests.bundled.phrases import combinations, content_frames, count
 
 
 def words(text: str) -> set[str]:

@@ -1,6 +1,6 @@
-"""A local model behind its own OpenAI-compatible server in a process of its own, for as long as a block runs.
+"""A local model behind an OpenAI-compatible server in a separate process, for the length of a `with` block.
 
-The demo asks its teacher so: through the same wire and the same client that a real provider would meet. Not the gateway.
+The demo's teacher runs this way, so it is reached through the same HTTP client as a real provider. Not the gateway.
 """
 
 from __future__ import annotations
@@ -25,24 +25,13 @@ STOP_S = 20.0
 def teacher_server(ref: str, *, port: int = 0, name: str = "teacher") -> Iterator[str]:
     """Starts `python -m distil.serve REF`, yields its URL (`http://127.0.0.1:PORT/v1#NAME`), and stops it afterwards.
 
-    Raises WorkFailed with the server's own words when it does not come up (port taken, model not there) within three minutes.
+    Raises WorkFailed with the server's own message when it does not start (port taken, model not there) within three minutes.
     """
-    words = [
-        sys.executable,
-        "-m",
-        "distil.serve",
-        ref,
-        "--port",
-        str(port),
-        "--name",
-        name,
-        "--batch-size",
-        "128",
-        "--with-parent",
-    ]
+    options = ["--port", str(port), "--name", name, "--batch-size", "128", "--with-parent"]
+    command = [sys.executable, "-m", "distil.serve", ref, *options]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )
         try:
             yield _wait_ready(process, errors)
@@ -62,12 +51,12 @@ def _wait_ready(process: subprocess.Popen[str], errors: IO[str]) -> str:
         watchdog.cancel()
     process.wait()
     errors.seek(0)
-    said = errors.read().strip()[-500:] or f"nothing, for {START_S:.0f} seconds"
-    raise WorkFailed(f"The teacher's server did not start. It said: {said}")
+    output = errors.read().strip()[-500:] or f"(nothing for {START_S:.0f} seconds)"
+    raise WorkFailed(f"The teacher's server did not start. Its output: {output}")
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Asks it to end, then makes it."""
+    """Ends the process: by a signal first, then by force."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_S)

@@ -1,7 +1,6 @@
 """The bundled task: triage of customer-support messages, with references, from a seeded compositional grammar.
 
-Not a model and not a prompt store: `generate` draws examples, `write_prompts` writes them as JSON Lines. Loads
-no torch.
+Not a model and not a prompt store: `generate` draws examples, `write_prompts` writes them as JSON Lines. Loads no torch.
 """
 
 from __future__ import annotations

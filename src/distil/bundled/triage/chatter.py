@@ -1,6 +1,6 @@
-"""What has nothing to do with the request: greetings, names, irrelevant sentences with distracting numbers and products.
+"""Parts of a message that do not matter: greetings, names, irrelevant sentences with distracting numbers and products.
 
-Data only, in the form that `surroundings` explains. Read by `grammar` and `compose` through `surroundings.TABLES`.
+Data only, in the format that `surroundings` explains.
 """
 
 from __future__ import annotations

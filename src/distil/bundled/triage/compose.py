@@ -1,7 +1,6 @@
-"""Compose a message from a meaning: which sentences are said, in which order, around which request.
+"""Compose a message from a meaning: which sentences, in which order, around which request.
 
-The reference is the meaning itself, so it is right by construction. Called by `generate` and by the skills corpus
-(two messages of one meaning are a paraphrase pair).
+The reference is the meaning itself, so it is right by construction; two messages of one meaning are a paraphrase pair.
 """
 
 from __future__ import annotations
@@ -9,21 +8,20 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from distil.bundled.triage.grammar import KINDS, Split, draw, fill, frames, pick
 from distil.bundled.triage.labels import INTENTS, PRODUCTS
-from distil.bundled.triage.noise import REGISTERS, mistype, speak
+from distil.bundled.triage.noise import REGISTERS, join_sentences, mistype
 from distil.bundled.triage.words import any_word, made_up
 
 _SUBJECT_IT = re.compile(r"\{it\}(?= (\{|broke|refuse|never))")
 _GAPS = re.compile(r" (?=[ .?!,])")  # what an empty choice leaves behind
-_CHATTER = {
-    "formal": 0.35,
-    "casual": 0.5,
-    "sms": 0.3,
-    "rambling": 1.0,
-}  # chance of a first irrelevant sentence; half for a second
+# The chance of a first irrelevant sentence; half of it for each further one.
+_CHATTER = {"formal": 0.35, "casual": 0.5, "sms": 0.3, "rambling": 1.0}
+# What must agree with a noun phrase in number.
+_AGREEING = ("is", "has", "was", "does", "it", "they", "s", "es", "itself")
+_SINGULAR = dict(zip(_AGREEING, ("is", "has", "was", "does", "it", "it", "s", "es", "itself"), strict=True))
+_PLURAL = dict(zip(_AGREEING, ("are", "have", "were", "do", "them", "they", "", "", "themselves"), strict=True))
 # How often a test message takes a table's held-out entries. Requests, names and chatter are always held out.
 _HELD_OUT = {"wish": 0.6, "ask": 0.6, "object": 0.5, "no_product": 0.5, "order_tail": 0.5, "order_sentence": 0.6,
              "product_sentence": 0.6, "high": 0.6, "low": 0.6, "positive": 0.6, "negative": 0.6}  # fmt: skip
@@ -39,7 +37,7 @@ class Meaning:
     sentiment: str
     order_id: str | None
 
-    def reference(self) -> dict[str, Any]:
+    def reference(self) -> dict[str, str | None]:
         """The task's reference: a dict with the keys of `FIELDS`."""
         return {"intent": self.intent, "product": self.product, "urgency": self.urgency, "sentiment": self.sentiment,
                 "order_id": self.order_id}  # fmt: skip
@@ -63,10 +61,10 @@ def draw_meaning(rng: random.Random) -> Meaning:
 
 
 class Composer:
-    """Says meanings in the words of one split. Holds the random stream, nothing else.
+    """Writes messages in the vocabulary of one split. Holds the random stream, nothing else.
 
-    With `noise`, words that mean nothing stand in names, in irrelevant sentences and now and then anywhere: the bundled
-    models learn from such messages to read past words that they do not know. Published examples have none.
+    With `noise`, names, irrelevant sentences and sometimes any sentence contain words without meaning: the bundled models learn
+    from such messages to ignore words that they do not know. Published examples have none.
     """
 
     def __init__(self, rng: random.Random, split: Split, *, noise: bool = False) -> None:
@@ -86,17 +84,17 @@ class Composer:
             body.remove(request)
             body.insert(0, request)
         if rng.random() < 0.6:
-            body.insert(0, self._said("opener", {}))
+            body.insert(0, self._draw("opener", {}))
         if rng.random() < 0.5:
-            body.append(self._said("closer", {}))
+            body.append(self._draw("closer", {}))
         body = [self._padded(_GAPS.sub("", sentence).strip()) for sentence in body]
-        text = speak(rng, body, register)
+        text = join_sentences(rng, body, register)
         if rng.random() < (0.25 if register == "formal" else 0.45):
             text = mistype(rng, text, 0.05)
         return text, group
 
     def _request(self, meaning: Meaning) -> tuple[str, str, list[str]]:
-        """The request sentence, its frame id, and what it left unsaid ("product", "order")."""
+        """The request sentence, its frame id, and what it does not mention ("product", "order")."""
         rng = self.rng
         kind = rng.choices(KINDS, (0.34, 0.26, 0.4))[0]
         phrases = frames(meaning.intent, kind, self.split, self.noise)
@@ -136,29 +134,7 @@ class Composer:
             text = rng.choice(("order ", "my order ", "order number ", "order #")) + str(meaning.order_id)
         else:
             text = self._pick("no_product")
-        several = {
-            "is": "are",
-            "has": "have",
-            "was": "were",
-            "does": "do",
-            "it": "them",
-            "they": "they",
-            "s": "",
-            "es": "",
-            "itself": "themselves",
-        }
-        single = {
-            "is": "is",
-            "has": "has",
-            "was": "was",
-            "does": "does",
-            "it": "it",
-            "they": "it",
-            "s": "s",
-            "es": "es",
-            "itself": "itself",
-        }
-        values = dict(several if plural else single)
+        values = dict(_PLURAL if plural else _SINGULAR)
         values.update({name.capitalize(): values[name].capitalize() for name in ("is", "has", "does", "was")})
         values.update({"obj": text, "Obj": text[0].upper() + text[1:]})
         return values
@@ -178,16 +154,16 @@ class Composer:
 
     def _chatter(self, register: str, meaning: Meaning) -> list[str]:
         rng = self.rng
-        said = []
+        sentences = []
         chance = _CHATTER[register]
         while rng.random() < chance:
-            said.append(self._said("chatter", self._numbers()))
+            sentences.append(self._draw("chatter", self._numbers()))
             chance /= 2
         if meaning.product is not None and rng.random() < 0.1:
             other = rng.choice([name for name in PRODUCTS if name != meaning.product])
             noun = rng.choice([n for n in PRODUCTS[other][self.split] if not n.endswith("*")])
-            said.append(self._said("other_product", {"other": noun}))
-        return said
+            sentences.append(self._draw("other_product", {"other": noun}))
+        return sentences
 
     def _sentence(self, point: str, meaning: Meaning) -> str:
         if point == "order":
@@ -200,7 +176,7 @@ class Composer:
         return {"year": str(rng.randrange(1960, 2027)), "phone": phone, "price": str(rng.randrange(10, 1500)),
                 "count": str(rng.randrange(2, 90)), "zip": digits(rng, 5)}  # fmt: skip
 
-    def _said(self, table: str, values: dict[str, str]) -> str:
+    def _draw(self, table: str, values: dict[str, str]) -> str:
         return self._filled(pick(self.rng, table, self.split, self.noise), values)
 
     def _filled(self, phrase: str, values: dict[str, str]) -> str:
@@ -214,7 +190,7 @@ class Composer:
         return fill(phrase, values)
 
     def _padded(self, sentence: str) -> str:
-        """With noise, now and then, a word more that means nothing; never next to a number."""
+        """With noise, sometimes one more word without meaning; never next to a number."""
         rng = self.rng
         if not self.noise or rng.random() > 0.15:
             return sentence
@@ -225,7 +201,7 @@ class Composer:
         return " ".join((*words[:at], any_word(rng), *words[at:]))
 
     def _pick(self, table: str) -> str:
-        """An entry of a table; in the test split a held-out one as often as `_HELD_OUT` says."""
+        """An entry of a table; in the test split a held-out one with the probability in `_HELD_OUT`."""
         split = self.split
         if split == "test" and self.rng.random() >= _HELD_OUT[table]:
             split = "train"

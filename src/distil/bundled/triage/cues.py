@@ -1,11 +1,11 @@
-"""What shows a hurry or a mood: urgency and sentiment cues. Plain politeness shows neither.
+"""Cues of urgency and sentiment. Plain politeness is neither.
 
-Data only, in the form that `surroundings` explains. Read by `grammar` and `compose` through `surroundings.TABLES`.
+Data only, in the format that `surroundings` explains.
 """
 
 from __future__ import annotations
 
-Table = dict[str, tuple[str, ...]]
+from distil.bundled.triage.chatter import Table
 
 HIGH: Table = {
     "train": (

@@ -1,6 +1,6 @@
 """What customers say about the goods themselves: the intents `damaged` and `exchange`.
 
-Data only, in the form that `frames_money` explains. Read by `grammar`.
+Data only, in the format that `frames_money` explains.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What customers say when no order went wrong: the intents `account` and `information`.
 
-Data only, in the form that `frames_money` explains. `account` phrases name no product: `compose` adds one in a sentence
-of its own. Read by `grammar`.
+Data only, in the format that `frames_money` explains. `account` phrases name no product: `compose` adds it in a
+separate sentence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What customers say about money: the intents `refund` and `billing`.
 
 Data only. `wish` phrases follow "I want to ...", `ask` phrases follow "please ...", `tell` phrases are whole sentences.
-`[a|b]` is a choice, `{slot}` is filled by `compose`. Phrases of "test" never enter training text. Read by `grammar`.
+`[a|b]` is a choice, `{slot}` is filled by `compose`. Phrases of "test" never enter training text.
 """
 
 from __future__ import annotations

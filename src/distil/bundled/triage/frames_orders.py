@@ -1,6 +1,6 @@
 """What customers say about an order on its way: the intents `delivery` and `cancel`.
 
-Data only, in the form that `frames_money` explains. Read by `grammar`.
+Data only, in the format that `frames_money` explains.
 """
 
 from __future__ import annotations

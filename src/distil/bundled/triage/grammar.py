@@ -1,6 +1,6 @@
-"""Phrases with choices: parse `[a|b]`, draw one reading, count the readings.
+"""Phrases with choices: parse `[a|b]`, draw one reading, fill its slots.
 
-Knows nothing about customers; `compose` decides which phrase is said. Called by `compose` and by the tests.
+Not the choice of phrases: `compose` decides which ones make up a message.
 """
 
 from __future__ import annotations
@@ -62,28 +62,14 @@ def parse(text: str) -> Parsed:
 
 
 def _draw(rng: random.Random, parsed: Parsed) -> str:
-    said = []
-    for part in parsed:
-        said.append(part if isinstance(part, str) else _draw(rng, part[int(rng.random() * len(part))]))
-    return "".join(said)
+    return "".join(
+        part if isinstance(part, str) else _draw(rng, part[int(rng.random() * len(part))]) for part in parsed
+    )
 
 
 def draw(rng: random.Random, text: str) -> str:
     """One reading of the phrase, every choice uniform; slots stay."""
     return _draw(rng, parse(text)) if "[" in text else text
-
-
-def _count(parsed: Parsed) -> int:
-    total = 1
-    for part in parsed:
-        if not isinstance(part, str):
-            total *= sum(_count(reading) for reading in part)
-    return total
-
-
-def count(text: str) -> int:
-    """How many readings the phrase has (slots count once)."""
-    return _count(parse(text))
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -106,28 +92,5 @@ def frames(intent: str, kind: str, split: Split, noise: bool) -> tuple[tuple[int
 
 def pick(rng: random.Random, table: str, split: Split, noise: bool = False) -> str:
     """One reading of one entry of a table of `surroundings`."""
-    chosen = entries(table, split, noise)
-    return draw(rng, chosen[int(rng.random() * len(chosen))])
-
-
-def content_frames(split: Split) -> dict[str, str]:
-    """Every content frame of a split: its id (the `group` of its messages) -> its phrase."""
-    return {
-        f"{intent}-{kind}-{split}{index:02d}": phrase
-        for intent, splits in FRAMES.items()
-        for kind in KINDS
-        for index, phrase in enumerate(splits[split][kind])
-    }
-
-
-def combinations(split: Split) -> int:
-    """A lower bound of the distinct messages: request sentence x product name x one opener x one closer, nothing else."""
-    requests = 0
-    for splits in FRAMES.values():
-        for kind in KINDS:
-            forms = sum(count(form) for form in TABLES[kind][split]) if kind != "tell" else 1
-            requests += forms * sum(count(phrase) for phrase in splits[split][kind])
-    around = 1
-    for table in ("object", "opener", "closer"):
-        around *= sum(count(entry) for entry in TABLES[table][split])
-    return requests * around
+    choices = entries(table, split, noise)
+    return draw(rng, choices[int(rng.random() * len(choices))])

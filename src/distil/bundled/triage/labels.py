@@ -1,13 +1,12 @@
 """The task's schema: fields, values, the canonical answer text, and how an answer is scored field by field.
 
-Not the generator (see `compose`). Called by the generator, by the training of the bundled models and by benchmarks.
+Not the generator: that is `compose`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 SYSTEM = "Triage this message as JSON."
 FIELDS: tuple[str, ...] = ("intent", "product", "urgency", "sentiment", "order_id")
@@ -52,26 +51,20 @@ PRODUCTS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def answer_text(reference: Mapping[str, Any]) -> str:
+def answer_text(reference: Mapping[str, object]) -> str:
     """The canonical answer: compact JSON with the keys in the order of `FIELDS`. KeyError when a field is missing."""
     return json.dumps({name: reference[name] for name in FIELDS}, separators=(",", ":"), ensure_ascii=False)
 
 
-def parse_answer(text: str) -> dict[str, Any] | None:
-    """The object in an answer, or None when the text is not exactly one JSON object (surrounding blanks allowed)."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+def field_accuracy(text: str, reference: Mapping[str, object]) -> dict[str, bool]:
+    """For each field, whether the answer gives exactly the reference's value. Extra keys do not count.
 
-
-def field_accuracy(text: str, reference: Mapping[str, Any]) -> dict[str, bool]:
-    """For each field, whether the answer gives exactly the reference's value.
-
-    An answer that is no JSON object, or lacks a field, has that field wrong. Extra keys are not punished here.
+    Every field is wrong in an answer that is not exactly one JSON object, and one that is missing is wrong.
     """
-    answer = parse_answer(text)
-    if answer is None:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
         return dict.fromkeys(FIELDS, False)
     return {name: name in answer and answer[name] == reference[name] for name in FIELDS}

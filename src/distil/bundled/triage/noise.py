@@ -1,6 +1,6 @@
 """How a customer types: the register (formal, casual, sms, rambling) and typing mistakes.
 
-Changes only the surface: digits are never touched, so a copied order number stays exact. Called by `compose`.
+Changes only the surface: digits are never touched, so a copied order number stays exact.
 """
 
 from __future__ import annotations
@@ -27,25 +27,23 @@ _CONTRACTIONS = (
     ("You are ", "You're "),
     ("was not", "wasn't"),
 )
-_SHORT = (
-    ("you", "u"),
-    ("your", "ur"),
-    ("please", "pls"),
-    ("thanks", "thx"),
-    ("thank you", "ty"),
-    ("because", "cos"),
-    ("are", "r"),
-    ("to", "2"),
-    ("tomorrow", "tmrw"),
-    ("with", "w"),
-    ("and", "n"),
-    ("do not", "dont"),
-    ("cannot", "cant"),
-    ("i am", "im"),
-    ("it is", "its"),
-)
-_SHORT_WORDS = {word: short for word, short in _SHORT if word != "to"}
-_SHORT_PATTERN = re.compile(r"\b(" + "|".join(sorted(_SHORT_WORDS, key=len, reverse=True)) + r")\b")
+_SHORT_FORMS = {
+    "you": "u",
+    "your": "ur",
+    "please": "pls",
+    "thanks": "thx",
+    "thank you": "ty",
+    "because": "cos",
+    "are": "r",
+    "tomorrow": "tmrw",
+    "with": "w",
+    "and": "n",
+    "do not": "dont",
+    "cannot": "cant",
+    "i am": "im",
+    "it is": "its",
+}
+_SHORT_PATTERN = re.compile(r"\b(" + "|".join(sorted(_SHORT_FORMS, key=len, reverse=True)) + r")\b")
 _JOINERS = ("so ", "anyway, ", "well, ", "and ", "oh and ", "you know, ", "by the way, ", "also, ", "ok so ")
 _NEAR = {
     "a": "sq",
@@ -82,29 +80,29 @@ def _casual(rng: random.Random, text: str) -> str:
 
 
 def _sms(rng: random.Random, sentences: list[str]) -> str:
-    said = []
+    parts = []
     for sentence in sentences:
         sentence = sentence.lower()
         sentence = _SHORT_PATTERN.sub(
-            lambda m: _SHORT_WORDS[m.group(1)] if rng.random() < 0.5 else m.group(1), sentence
+            lambda m: _SHORT_FORMS[m.group(1)] if rng.random() < 0.5 else m.group(1), sentence
         )
-        said.append(sentence.rstrip(".,!") if rng.random() < 0.7 else sentence)
-    return " ".join(said)
+        parts.append(sentence.rstrip(".,!") if rng.random() < 0.7 else sentence)
+    return " ".join(parts)
 
 
 def _rambling(rng: random.Random, sentences: list[str]) -> str:
-    said = [sentences[0]]
+    parts = [sentences[0]]
     for sentence in sentences[1:]:
         if rng.random() < 0.45:
             first = sentence[:2] if sentence[:2] in ("I ", "I'") else sentence[0].lower()
             sentence = rng.choice(_JOINERS) + first + sentence[len(first) :]
-            if said[-1].endswith("."):
-                said[-1] = said[-1][:-1] + rng.choice((",", " ...", "."))
-        said.append(sentence)
-    return " ".join(said)
+            if parts[-1].endswith("."):
+                parts[-1] = parts[-1][:-1] + rng.choice((",", " ...", "."))
+        parts.append(sentence)
+    return " ".join(parts)
 
 
-def speak(rng: random.Random, sentences: list[str], register: str) -> str:
+def join_sentences(rng: random.Random, sentences: list[str], register: str) -> str:
     """The sentences (at least one) as one message in a register of `REGISTERS`."""
     if register == "sms":
         return _sms(rng, sentences)
@@ -120,12 +118,12 @@ def speak(rng: random.Random, sentences: list[str], register: str) -> str:
 
 def _mistype(rng: random.Random, word: str) -> str:
     at = rng.randrange(1, len(word) - 1)
-    way = rng.random()
-    if way < 0.3:
+    kind = rng.random()
+    if kind < 0.3:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if way < 0.6:
+    if kind < 0.6:
         return word[:at] + word[at + 1 :]
-    if way < 0.8:
+    if kind < 0.8:
         return word[:at] + word[at] + word[at:]
     return word[:at] + rng.choice(_NEAR.get(word[at].lower(), word[at])) + word[at + 1 :]
 

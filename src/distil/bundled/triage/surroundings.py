@@ -1,8 +1,8 @@
-"""What stands around the request: openers, forms of request, ways to name the product and the order, cues, chatter.
+"""The parts of a message around its request: openers, forms of request, names of the product and the order, cues, chatter.
 
 Data only. Every table has a "train" and a "test" side whose sentences are disjoint. `[a|b]` is a choice; slots:
 `{name}` a first name, `{order}` the order number, `{obj}`/`{Obj}` the product, `{other}` another product (a distractor),
-`{year}`, `{phone}`, `{price}`, `{count}`, `{zip}` distracting numbers. Read by `grammar` and `compose`.
+`{year}`, `{phone}`, `{price}`, `{count}`, `{zip}` distracting numbers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ASK: Table = {
         "Might somebody {ask}?",
     ),
 }
-OBJECTS: Table = {  # {n} is the product's noun, {own} a place where an order number may follow
+OBJECTS: Table = {  # {n} is the product's noun
     "train": (
         "[the|my|this] {any} {n}",
         "[the|my] {any} {n} [I bought|I ordered|from you]",
@@ -90,7 +90,7 @@ NO_PRODUCT: Table = {
         "the entire order",
     ),
 }
-ORDER_TAIL: Table = {  # right behind the product
+ORDER_TAIL: Table = {  # directly after the product
     "train": (
         "[from|in|of|with|under] order {order}",
         "(order {order})",

@@ -1,7 +1,7 @@
 """Words without meaning for the task: common English nouns, and words made up of syllables.
 
-Training messages carry them in irrelevant sentences, names and in front of products, so that a model learns to read past
-words that it does not know. Used by `compose` and by the skills corpus.
+Training messages have them in irrelevant sentences, in names and before products, so that a model learns to ignore words that
+it does not know.
 """
 
 from __future__ import annotations
