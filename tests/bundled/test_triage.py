@@ -43,7 +43,7 @@ def test_the_grammar_has_far_more_than_a_million_messages() -> None:
     assert len(content_frames("test")) > 120
 
 
-def test_drawing_many_messages_hardly_ever_repeats_one() -> None:
+def test_repeated_messages_are_rare() -> None:
     """With n draws from m equally likely messages about n^2 / 2m repeat: 20,000 draws and 10^6 messages would give 200."""
     for split in ("train", "test"):
         rng = random.Random(1)
@@ -96,7 +96,7 @@ def test_equal_seeds_give_equal_examples_in_another_process() -> None:
     assert runs[0] == runs[1] == repr([e.message for e in generate(5, seed=9, split="test")]) + "\n"
 
 
-def test_references_use_declared_values_and_verbatim_order_ids() -> None:
+def test_references_have_declared_values_and_exact_ids() -> None:
     for split in ("train", "test"):
         for example in generate(1500, seed=2, split=split):  # type: ignore[arg-type]
             reference = example.reference

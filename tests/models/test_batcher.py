@@ -13,7 +13,7 @@ from distil.errors import WorkFailed
 from distil.models.batcher import Batcher, BatcherStopped, QueueFull
 
 
-def test_items_that_come_together_share_a_batch_and_keys_never_mix() -> None:
+def test_concurrent_items_with_one_key_share_a_batch() -> None:
     sizes: list[list[int]] = []
 
     def work(items: Sequence[int]) -> list[int | Exception]:
@@ -31,7 +31,7 @@ def test_items_that_come_together_share_a_batch_and_keys_never_mix() -> None:
     assert len(sizes) <= 6
 
 
-def test_one_failing_item_does_not_fail_its_neighbours_and_a_full_queue_refuses() -> None:
+def test_one_error_stays_its_own_and_a_full_queue_refuses() -> None:
     release = threading.Event()
 
     def work(items: Sequence[int]) -> list[int | Exception]:
@@ -59,7 +59,7 @@ def test_one_failing_item_does_not_fail_its_neighbours_and_a_full_queue_refuses(
     asyncio.run(go())
 
 
-def test_stopping_fails_what_still_waits() -> None:
+def test_stopping_fails_what_is_still_waiting() -> None:
     started = threading.Event()
 
     def work(items: Sequence[int]) -> list[int | Exception]:

@@ -19,7 +19,7 @@ from tests.wire import openai as wire
     ("model", "said"),
     [("openai/gpt-4o-mini", "export OPENAI_API_KEY="), ("http://127.0.0.1:9/v1#m", "Nobody knows what")],
 )
-def test_a_teacher_without_key_or_price_is_told_before_the_gateway_listens(
+def test_a_teacher_without_key_or_price_fails_at_start(
     model: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -28,7 +28,7 @@ def test_a_teacher_without_key_or_price_is_told_before_the_gateway_listens(
     assert not list(tmp_path.glob(".*reserve")), "the ledger was closed"
 
 
-def test_a_gateway_asks_anew_after_an_outage_that_ends_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_teacher_is_tried_again_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
     asked = ChatRequest("m", [Message(role="user", content="hello")], Sampling(max_tokens=20))
 

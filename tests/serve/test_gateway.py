@@ -45,7 +45,7 @@ def exchange(gateway: Gateway, *bodies: dict[str, Any]) -> list[tuple[int, dict[
     return asyncio.run(go())
 
 
-def test_a_sure_student_answers_and_an_unsure_one_leaves_it_to_the_teacher(tmp_path: Path) -> None:
+def test_a_confident_student_answers_else_the_teacher(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.8)
         sure, unsure = exchange(gateway, ask("p=0.9 hello"), ask("p=0.3 hello"))
@@ -58,7 +58,7 @@ def test_a_sure_student_answers_and_an_unsure_one_leaves_it_to_the_teacher(tmp_p
     assert unsure[2]["usage"]["total_tokens"] > 0
 
 
-def test_what_the_teacher_answers_is_paid_once_and_captured_as_a_prompt(tmp_path: Path) -> None:
+def test_a_fallback_is_paid_once_and_captured(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.8)
         exchange(gateway, ask("p=0.3 hello"), ask("p=0.3 hello"), ask("p=0.95 hello"))
@@ -74,7 +74,7 @@ def test_what_the_teacher_answers_is_paid_once_and_captured_as_a_prompt(tmp_path
     assert (again.prompts, again.duplicates) == (1, 1)
 
 
-def test_fallback_off_and_always_ask_only_one_of_the_two(tmp_path: Path) -> None:
+def test_fallback_off_and_always_use_one_model_only(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         off = exchange(gateway_of(tmp_path / "off", student, fallback="off"), ask("p=0.1 x"))
         assert off[0][1]["x-distil-reason"] == "fallback_off" and not teacher.answered
@@ -105,7 +105,8 @@ def test_when_the_student_fails_the_teacher_answers(tmp_path: Path) -> None:
     assert reply[0] == 200 and reply[1]["x-distil-reason"] == "student_failed"
 
 
-def test_when_the_teacher_fails_an_unsure_answer_is_an_error_unless_the_user_wants_it(tmp_path: Path) -> None:
+def test_a_failing_teacher_gives_an_error_or_the_student(tmp_path: Path) -> None:
+    """As serve.teacher_failure chooses."""
     for choice, status in (("error", 502), ("student", 200)):
         with StudentServer() as student, teacher_server(troubles=[SERVER_ERROR] * 4) as teacher:
             gateway = gateway_of(
@@ -126,7 +127,8 @@ def test_without_budget_the_teacher_is_not_asked(tmp_path: Path) -> None:
         assert reply[0] == 503 and not teacher.answered
 
 
-def test_the_teacher_keeps_its_own_sampling_under_what_the_client_names(tmp_path: Path) -> None:
+def test_the_client_overrides_the_teachers_sampling(tmp_path: Path) -> None:
+    """Only the parameters that it names."""
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="always")
         exchange(gateway, ask("one"), ask("two", temperature=0.1, max_tokens=33))
@@ -215,7 +217,8 @@ def test_models_health_metrics_and_unknown_paths(tmp_path: Path) -> None:
         asyncio.run(go(gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)))
 
 
-def test_a_student_server_that_is_down_or_refuses_is_reported_as_what_it_is(tmp_path: Path) -> None:
+def test_a_student_server_that_is_down_or_refuses(tmp_path: Path) -> None:
+    """The error says which of the two it was."""
     with StudentServer() as student:
         url = student.url
         tools = ask("x", messages=[{"role": "user", "content": "x"}])
@@ -228,7 +231,7 @@ def test_a_student_server_that_is_down_or_refuses_is_reported_as_what_it_is(tmp_
     assert down[0] == 502 and "does not answer" in down[2]["error"]["message"]
 
 
-def test_what_is_missing_is_said_before_anything_is_served(tmp_path: Path) -> None:
+def test_missing_settings_fail_before_serving(tmp_path: Path) -> None:
     project = Project(tmp_path)
     cases: list[tuple[dict[str, Any], str]] = [
         ({}, "no trained student 's'"),

@@ -32,7 +32,7 @@ def ask_together(provider: LocalModelProvider, requests: Sequence[Request]) -> l
     return asyncio.run(gather())
 
 
-def test_concurrent_asks_become_batches_and_keep_their_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_requests_become_ordered_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     provider = LocalModelProvider(folder.name, folder.parent)
     sizes: list[int] = []
     plain = provider._generate
@@ -51,7 +51,7 @@ def test_concurrent_asks_become_batches_and_keep_their_order(folder: Path, monke
     assert alone.usage.input_tokens > 0 and alone.usage.output_tokens <= 4
 
 
-def test_requests_with_other_settings_go_into_another_batch(folder: Path) -> None:
+def test_other_settings_need_another_batch(folder: Path) -> None:
     provider = LocalModelProvider(str(folder))
     long = Sampling(temperature=0.0, max_tokens=9)
     mixed = ask_together(provider, [question("a", sampling=SHORT), question("a", sampling=long)])
@@ -59,7 +59,7 @@ def test_requests_with_other_settings_go_into_another_batch(folder: Path) -> Non
     assert lengths[0] <= 4 and lengths[1] <= 9 and len(lengths) == 2
 
 
-def test_logprobs_come_with_token_ids_when_asked_for(folder: Path) -> None:
+def test_requested_logprobs_come_with_token_ids(folder: Path) -> None:
     provider = LocalModelProvider(str(folder))
     sampling = Sampling(temperature=0.0, max_tokens=4, top_logprobs=0)
     parsed = ask_together(provider, [question("a", sampling=sampling)])[0]
@@ -68,7 +68,8 @@ def test_logprobs_come_with_token_ids_when_asked_for(folder: Path) -> None:
     assert all(entry["logprob"] <= 0 and isinstance(entry["token_id"], int) for entry in parsed.logprobs)
 
 
-def test_a_model_that_is_not_there_is_the_users_mistake_for_everyone_who_waits(tmp_path: Path) -> None:
+def test_a_missing_model_fails_every_waiting_request(tmp_path: Path) -> None:
+    """As an error of the user."""
     provider = LocalModelProvider("./nowhere", tmp_path)
     results = ask_together(provider, [question("a"), question("b")])
     assert all(isinstance(result, UserError) and "nowhere" in str(result) for result in results)

@@ -52,9 +52,10 @@ def section_for(student: StudentServer, **serve: Any) -> ServeConfig:
     return ServeConfig(engine=f"{student.url}#student", risk=0.1, **serve)
 
 
-def test_a_threshold_is_found_where_the_student_starts_to_fail_and_the_promise_says_what_it_means(
+def test_the_threshold_is_where_the_student_starts_to_fail(
     tmp_path: Path,
 ) -> None:
+    """And the guarantee says what it means."""
     project = project_with(tmp_path)
     with StudentServer() as student:
         found = calibrate.run(project, section_for(student), name="s")
@@ -69,7 +70,8 @@ def test_a_threshold_is_found_where_the_student_starts_to_fail_and_the_promise_s
     assert len(list(read_lines(project.stage("serve", "s") / "predictions.jsonl"))) == 320
 
 
-def test_the_gateway_keeps_to_the_threshold_and_only_at_the_calibrated_temperature(tmp_path: Path) -> None:
+def test_the_gateway_applies_the_calibrated_threshold(tmp_path: Path) -> None:
+    """Only at the calibrated temperature."""
     project = project_with(tmp_path)
 
     async def go(section: ServeConfig, teacher: OpenAIServer) -> list[tuple[str, str]]:
@@ -92,7 +94,8 @@ def test_the_gateway_keeps_to_the_threshold_and_only_at_the_calibrated_temperatu
     ]
 
 
-def test_too_few_labels_serve_nothing_and_say_how_many_are_missing(tmp_path: Path) -> None:
+def test_too_few_labels_give_the_number_missing(tmp_path: Path) -> None:
+    """And the student answers nothing."""
     project = project_with(tmp_path, labeled=20, bad_below=0.0)
     with StudentServer() as student, OpenAIServer(key=None) as teacher:
         found = calibrate.run(project, section_for(student), name="s")
@@ -103,7 +106,7 @@ def test_too_few_labels_serve_nothing_and_say_how_many_are_missing(tmp_path: Pat
     assert "About 9 more labeled prompts are missing" in found.promise
 
 
-def test_a_student_that_is_wrong_where_it_is_sure_serves_nothing(tmp_path: Path) -> None:
+def test_a_student_wrong_where_confident_serves_nothing(tmp_path: Path) -> None:
     project = project_with(tmp_path, bad_below=2.0)
     with StudentServer() as student:
         found = calibrate.run(project, section_for(student), name="s")
@@ -111,7 +114,8 @@ def test_a_student_that_is_wrong_where_it_is_sure_serves_nothing(tmp_path: Path)
     assert "even where the student is most sure" in found.promise and "Train a better student" in found.promise
 
 
-def test_without_test_prompts_a_part_of_the_labelled_ones_makes_the_grid_and_is_not_tested_on(tmp_path: Path) -> None:
+def test_without_test_prompts_labeled_ones_make_the_grid(tmp_path: Path) -> None:
+    """A quarter of them, which is then not tested on."""
     project = project_with(tmp_path, held_out=0)
     with StudentServer() as student:
         found = calibrate.run(project, section_for(student), name="s")
@@ -119,7 +123,7 @@ def test_without_test_prompts_a_part_of_the_labelled_ones_makes_the_grid_and_is_
     assert 150 <= found.labels <= 210
 
 
-def test_changed_settings_and_a_changed_server_void_the_promise(tmp_path: Path) -> None:
+def test_changed_settings_void_the_guarantee(tmp_path: Path) -> None:
     project = project_with(tmp_path)
     with StudentServer() as student, OpenAIServer(key=None) as teacher:
         section = section_for(student)
@@ -137,7 +141,7 @@ def test_changed_settings_and_a_changed_server_void_the_promise(tmp_path: Path) 
                 make_gateway(project, section.model_copy(update=change), name="s", teachers=teachers)
 
 
-def test_a_retrained_model_voids_the_promise(tmp_path: Path) -> None:
+def test_a_retrained_model_voids_the_guarantee(tmp_path: Path) -> None:
     project = project_with(tmp_path, labeled=24, held_out=20)
     model = save_tiny(project.model("s"))
     section = ServeConfig(default_max_tokens=2, risk=0.3)
@@ -153,7 +157,7 @@ def test_a_retrained_model_voids_the_promise(tmp_path: Path) -> None:
     assert stage_state(project, "serve", "s")[0] == "stale"
 
 
-def test_what_calibration_needs_and_does_not_find_is_said(tmp_path: Path) -> None:
+def test_missing_inputs_of_calibration_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Run `distil train --as s` first"):
         calibrate.run(Project(tmp_path), ServeConfig(), name="s")
     with StudentServer() as student:

@@ -58,17 +58,19 @@ def simulate(runs: int, true_risk: float, *, pick_any: bool = False) -> float:
     return certified / runs
 
 
-def test_an_uninformative_score_is_falsely_certified_no_more_often_than_promised() -> None:
+def test_false_certification_is_as_rare_as_guaranteed() -> None:
+    """With a score that carries no information and a true risk just above the limit."""
     runs = 1500
     noise = 3 * math.sqrt(DELTA * (1 - DELTA) / runs)
     assert simulate(runs, RISK * 1.001) <= DELTA + noise
 
 
-def test_the_simulation_would_notice_a_method_that_picks_any_threshold_that_looks_good() -> None:
+def test_the_simulation_detects_a_greedy_method() -> None:
+    """One that picks the loosest threshold whose own bound is below the risk."""
     assert simulate(300, RISK * 1.001, pick_any=True) > 2 * DELTA
 
 
-def test_an_informative_score_is_certified_and_its_true_risk_is_below_the_limit() -> None:
+def test_an_informative_score_is_certified_within_the_risk() -> None:
     rng = np.random.default_rng(3)
     unsafe, coverage = 0, []
     for _ in range(200):
@@ -84,7 +86,8 @@ def test_an_informative_score_is_certified_and_its_true_risk_is_below_the_limit(
     assert len(coverage) > 150 and np.mean(coverage) > 0.4  # 0.61 of the requests is the most that is safe
 
 
-def test_the_walk_stops_at_the_first_threshold_that_fails_even_if_a_looser_one_would_pass() -> None:
+def test_the_walk_stops_at_the_first_failing_threshold() -> None:
+    """Even if a looser one would pass."""
     scores = [0.9] * 100 + [0.5] * 40 + [0.1] * 400
     bad = [False] * 100 + [True] * 40 + [False] * 400
     outcome = fixed_sequence(scores, bad, [0.8, 0.4, 0.0], risk=0.1, delta=0.05)
@@ -92,12 +95,13 @@ def test_the_walk_stops_at_the_first_threshold_that_fails_even_if_a_looser_one_w
     assert (outcome.threshold, outcome.served, outcome.bad, outcome.tested) == (0.8, 100, 0, 2)
 
 
-def test_a_grid_that_does_not_run_from_strict_to_loose_is_refused() -> None:
+def test_a_grid_must_run_from_strict_to_loose() -> None:
     with pytest.raises(ValueError, match="strict to loose"):
         fixed_sequence([0.5], [False], [0.1, 0.2], risk=0.1, delta=0.05)
 
 
-def test_the_grid_lets_the_asked_share_through_and_ends_with_everything() -> None:
+def test_the_grid_starts_at_the_share_and_ends_at_zero() -> None:
+    """The strictest threshold lets the requested share through, the loosest everything."""
     grid = make_grid([i / 1000 for i in range(1000)], 0.4)
     assert grid[0] == pytest.approx(0.6, abs=0.002) and grid[-1] == 0.0
     assert make_grid([], 0.4) == [0.0]

@@ -58,7 +58,8 @@ def text_of(reply: tuple[int, Any]) -> str:
     return str(reply[1]["choices"][0]["message"]["content"])
 
 
-def test_concurrent_requests_are_batched_and_get_their_own_answers(model: Path) -> None:
+def test_concurrent_requests_share_batches(model: Path) -> None:
+    """Each request still gets its own answer: the one that it gets alone."""
     bodies = [ask(f"Where is my order {i}?" + " please" * (i % 3)) for i in range(48)]
     found, engine = replies(model, *bodies)
     loaded = load(str(model))
@@ -74,7 +75,8 @@ def test_concurrent_requests_are_batched_and_get_their_own_answers(model: Path) 
     assert gauges["distil_engine_batches_total"] <= 8
 
 
-def test_logprobs_are_those_of_the_model_and_the_best_alternatives_lead(model: Path) -> None:
+def test_logprobs_are_those_of_the_model(model: Path) -> None:
+    """The most probable alternatives come first."""
     (reply,), _ = replies(model, ask(logprobs=True, top_logprobs=4, max_tokens=5))
     content = reply[1]["choices"][0]["logprobs"]["content"]
     assert len(content) in (4, 5)
@@ -85,14 +87,15 @@ def test_logprobs_are_those_of_the_model_and_the_best_alternatives_lead(model: P
         assert token["bytes"] is None or bytes(token["bytes"]).decode() == token["token"]
 
 
-def test_requests_of_one_batch_keep_their_own_max_tokens(model: Path) -> None:
+def test_requests_in_a_batch_have_their_own_max_tokens(model: Path) -> None:
     found, _ = replies(model, *(ask("Where is it?", max_tokens=n) for n in (2, 7, 3)))
     assert [reply[1]["usage"]["completion_tokens"] for reply in found] == [2, 7, 3]
     assert all(reply[1]["choices"][0]["finish_reason"] == "length" for reply in found)
     assert text_of(found[1]).startswith(text_of(found[0]))
 
 
-def test_a_long_neighbour_does_not_shorten_an_answer_and_too_long_a_prompt_is_refused(model: Path) -> None:
+def test_a_long_prompt_does_not_shorten_other_answers(model: Path) -> None:
+    """A prompt longer than the context is refused."""
     long = ask("word " * 110, max_tokens=100)
     found, _ = replies(model, long, ask("short", max_tokens=60), ask("word " * 300))
     alone, _ = replies(model, ask("short", max_tokens=60))
@@ -100,7 +103,8 @@ def test_a_long_neighbour_does_not_shorten_an_answer_and_too_long_a_prompt_is_re
     assert found[2][0] == 400 and found[2][1]["error"]["code"] == "context_length_exceeded"
 
 
-def test_a_seed_makes_sampling_repeatable_whatever_else_is_asked(model: Path) -> None:
+def test_a_seed_makes_sampling_repeatable(model: Path) -> None:
+    """Whatever other requests arrive at the same time."""
     seeded = ask("tell me", temperature=1.5, seed=11, max_tokens=12)
     crowd = [ask(f"other {i}", temperature=1.5) for i in range(5)]
     first, _ = replies(model, seeded, *crowd)
@@ -130,7 +134,7 @@ def test_a_student_on_disk_is_served_by_its_name(model: Path, tmp_path: Path) ->
     assert asyncio.run(go())["usage"]["completion_tokens"] <= 3
 
 
-def test_a_gateway_passes_the_stream_of_a_server_behind_it(model: Path) -> None:
+def test_a_gateway_passes_an_upstream_stream_on(model: Path) -> None:
     async def go() -> tuple[str, str]:
         behind = Gateway("student", LocalEngine(str(model)), Policy("off"), max_tokens=6, temperature=0.0)
         async with running(behind) as session:
@@ -159,7 +163,7 @@ def test_a_port_in_use_is_one_paragraph() -> None:
             open_port("127.0.0.1", taken.getsockname()[1])
 
 
-def test_the_server_process_says_when_it_is_ready_and_ends_cleanly(model: Path) -> None:
+def test_the_server_process_reports_ready_and_ends_cleanly(model: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "distil.serve", str(model), "--name", "tiny"],
         stdout=subprocess.PIPE,
@@ -181,9 +185,10 @@ def test_the_server_process_says_when_it_is_ready_and_ends_cleanly(model: Path) 
         process.communicate()
 
 
-def test_a_model_that_is_not_there_ends_the_server_process_with_one_paragraph(
+def test_a_missing_model_ends_the_server_process(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """With one paragraph, not a traceback."""
     monkeypatch.setattr(sys, "argv", ["serve", "./nothing"])
     assert main() == 2
     found = capsys.readouterr()

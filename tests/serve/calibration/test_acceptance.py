@@ -1,0 +1,29 @@
+"""Whether a student's answer is as good as the teacher's."""
+
+from __future__ import annotations
+
+import pytest
+
+from distil.errors import UserError
+from distil.serve.calibration.acceptance import bad_answers, choose_rule, field_share
+
+
+def test_the_answers_choose_their_comparison() -> None:
+    objects = ['{"a": 1, "b": "x"}', '{"a": 2, "b": "y"}']
+    assert choose_rule(objects, None) == ("fields", 1.0)
+    assert choose_rule(["card_arrival", "top up"], None) == ("label", 1.0)
+    prose = ["A long sentence about the weather of today."] * 2
+    assert choose_rule(prose, None) == ("prose", 0.85)
+    assert bad_answers(choose_rule(objects, None), ['{"b": "X ", "a": 1}', '{"a": 2}'], objects, None) == [False, True]
+    assert bad_answers(choose_rule(["yes", "no"], None), ["Yes", "yes"], ["yes", "no"], None) == [False, True]
+    values = iter([0.9, 0.8])
+    assert bad_answers(choose_rule(prose, None), prose, prose, lambda a, b: list(values)) == [False, True]
+    with pytest.raises(UserError, match="needs a similarity"):
+        bad_answers(choose_rule(prose, None), prose, prose, None)
+
+
+def test_missing_and_invented_fields_both_cost() -> None:
+    assert field_share('{"a": 1}', '{"a": 1, "b": 2}') == 0.5
+    assert field_share('{"a": 1, "b": 2, "c": 3}', '{"a": 1, "b": 2}') == pytest.approx(2 / 3)
+    assert field_share("no object", '{"a": 1}') == 0.0
+    assert field_share("Same", " same") == 1.0
