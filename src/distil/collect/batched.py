@@ -48,7 +48,7 @@ class BatchCollection:
                 raise UserError(
                     f"A batch of {model} is unfinished, and that model is no longer configured as a teacher. Put it back under "
                     f"`teachers:` in distil.yaml and run `distil collect` to fetch what was paid for, or delete "
-                    f"{self._folder.folder} to give the batch up."
+                    f"{self._folder.folder} to abandon the batch."
                 )
             await self._run(model, [])
 

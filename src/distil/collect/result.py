@@ -86,7 +86,7 @@ class CollectResult(Record):
         table.append(("spent so far", f"{dollars(self.usd_total)}; {cap}"))
         needed = self.usd_total + self.uncertain_usd + usd
         if self.cap_usd is not None and usd > 0 and needed > self.cap_usd:
-            table.append(("over the cap", f"it will stop before the end; --set collect.budget_usd={needed * 1.2:.2g}"))
+            table.append(("over the cap", f"it will stop early; raise it: --set collect.budget_usd={needed * 1.2:.2g}"))
         return table
 
 

@@ -71,7 +71,7 @@ class CollectRun:
         total = self._count()
         if total == 0:
             raise UserError(
-                "There is nothing to ask: no prompt is left. Check `distil prompts load`, or drop --only and --limit."
+                "There is nothing to ask. Load prompts with `distil prompts load`, or leave out --only and --limit."
             )
         with OrderedWriter(self._project.answers) as answers, OrderedWriter(self._project.failures) as failures:
             with Ledger(self._project.ledger) as ledger:

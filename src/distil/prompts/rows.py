@@ -104,7 +104,7 @@ def _messages(row: Row) -> list[Message]:
         if name in row.fields:
             text = row.fields[name]
             if not isinstance(text, str) or not text.strip():
-                raise UserError(f"{row.where}: field {name!r}: found {_kind(text)}, expected some text. {_EXPECTED}")
+                raise UserError(f"{row.where}: field {name!r}: found {_kind(text)}, expected text. {_EXPECTED}")
             return [Message(role="user", content=text)]
     keys = ", ".join(row.fields) or "nothing"
     raise UserError(f"{row.where}: found no prompt (keys: {keys}). {_EXPECTED}")

@@ -59,7 +59,7 @@ def read_csv(path: Path) -> Iterator[Row]:
                 if None in fields:
                     raise UserError(
                         f"{where}: found more cells than the header's {len(reader.fieldnames or [])} columns. "
-                        "Put cells that contain a separator into double quotes."
+                        "Put cells that contain a separator in double quotes."
                     )
                 yield Row(where, {name.strip(): value for name, value in fields.items() if value})
         except csv.Error as error:
