@@ -147,7 +147,7 @@ def test_test_prompts_are_no_parents_and_splits_are_inherited(
 
 
 def test_the_budget_stops_it_and_keeps_new_prompts(project: Project, teacher: TeacherConfig) -> None:
-    with pytest.raises(BudgetReached, match=r"go on with `--budget \d.* were written and added"):
+    with pytest.raises(BudgetReached, match=r"continue with `--budget \d.* were written and added"):
         go(project, teacher, 200, budget_usd=0.012)
     assert 0 < len(read_expanded(project)) < 200
     assert len(prompts(project)) == 28 + len(read_expanded(project))

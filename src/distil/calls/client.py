@@ -24,7 +24,7 @@ from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity
 from distil.calls.ledger.store import Ledger, Stored
 from distil.calls.limits.breaker import GIVE_UP_S
-from distil.calls.limits.budget import Budget
+from distil.calls.limits.budget import CAP_OPTION, Budget
 from distil.calls.request import Reply, Request
 from distil.calls.session import KeptReply, ModelSession
 from distil.calls.stats import Stats
@@ -38,7 +38,8 @@ class Client:
     """One per run. `budget_usd` caps what is ever paid, in this ledger, for the purposes that this client asks for.
 
     ledger: path or Ledger; teachers: who can be asked (a request names one by its `model`); give_up_s: seconds without any
-    success after which the run stops; root: where relative paths of recorded/ and local/ start (default: the ledger's folder).
+    success after which the run stops; root: where relative paths of recorded/ and local/ start (default: the ledger's folder);
+    cap_option: the command-line option that raises the cap, for the message of BudgetReached.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Client:
         *,
         give_up_s: float = GIVE_UP_S,
         root: Path | None = None,
+        cap_option: str = CAP_OPTION,
     ) -> None:
         self._own_ledger = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
@@ -58,7 +60,7 @@ class Client:
         self._teachers: dict[str, ModelSession] = {}
         self._asking: dict[str, asyncio.Future[KeptReply]] = {}
         self._purposes: set[str] = set()
-        self._budget = Budget(budget_usd)
+        self._budget = Budget(budget_usd, option=cap_option)
         self._transport = Transport()
         self._stats: Stats | None = None
         self._ending: asyncio.Future[None] | None = None

@@ -28,7 +28,7 @@ from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import read_manifest, stage_run
 
 MAX_WAVE = 40
-DRY = 0.05
+DRY_SHARE = 0.05
 """A wave whose share of new prompts is below this is dry; two dry waves in a row end the expansion."""
 MAX_COMMON = 2
 
@@ -108,8 +108,7 @@ def run(
             stopped = error
         merged = expansion.save(project)
         if stopped is not None:
-            words = str(stopped).replace("--set collect.budget_usd=", "--budget ")
-            raise BudgetReached(f"{words} {len(expansion.made):,} of {count:,} prompts were written and added.")
+            raise BudgetReached(f"{stopped} {len(expansion.made):,} of {count:,} prompts were written and added.")
         if not expansion.made:
             raise WorkFailed(
                 f"{teachers[0].model} wrote no usable new prompt: {expansion.last_problem or 'all were near-duplicates'}."
@@ -153,26 +152,26 @@ class _Expansion:
 
     async def run(self, project: Project, count: int, budget_usd: float | None) -> None:
         """Runs waves until there are `count` new prompts. Raises what ends the run."""
-        teachers = [self._teacher]
-        dry = 0
-        async with Client(project.ledger, teachers, budget_usd, root=project.root) as client:
-            with bar("Writing prompts", count, "prompts") as running:
+        dry_waves = 0
+        async with Client(
+            project.ledger, [self._teacher], budget_usd, root=project.root, cap_option="--budget "
+        ) as client:
+            with bar("Writing prompts", count, "prompts") as progress:
                 try:
-                    while len(self.made) < count and dry < 2:
+                    while len(self.made) < count and dry_waves < 2:
                         before, missing = len(self.made), count - len(self.made)
-                        asked = max(1, min(MAX_WAVE, -(-missing // PER_REQUEST)))
-                        await self._wave(client, asked, count)
-                        running.update(
-                            len(self.made), f"{self.duplicates:,} near-duplicates, {dollars(client.stats.usd)}"
-                        )
-                        fresh = (len(self.made) - before) / (asked * PER_REQUEST)
-                        dry = dry + 1 if fresh < DRY else 0
+                        requests = max(1, min(MAX_WAVE, -(-missing // PER_REQUEST)))
+                        await self._wave(client, requests, count)
+                        note = f"{self.duplicates:,} near-duplicates, {dollars(client.stats.usd)}"
+                        progress.update(len(self.made), note)
+                        new_share = (len(self.made) - before) / (requests * PER_REQUEST)
+                        dry_waves = dry_waves + 1 if new_share < DRY_SHARE else 0
                     self.dry = len(self.made) < count
                 finally:
                     self.usd = client.stats.usd
 
-    async def _wave(self, client: Client, asked: int, count: int) -> None:
-        parents = [self._choose() for _ in range(asked)]
+    async def _wave(self, client: Client, size: int, count: int) -> None:
+        parents = [self._choose() for _ in range(size)]
         common = self._common()
         requests = []
         for index in parents:
@@ -191,7 +190,7 @@ class _Expansion:
             ended = error
         # In the order of the requests, not of the replies: the same replies give the same prompts.
         for number, reply in sorted(replies.items()):
-            self._take(self._prompts[parents[number]], reply, count)
+            self._read(self._prompts[parents[number]], reply, count)
         if ended is not None:
             raise ended
 
@@ -208,7 +207,7 @@ class _Expansion:
         equal_share = sum(cluster.after for cluster in clusters) / len(clusters)
         return [cluster.words for cluster in clusters[::-1][:MAX_COMMON] if cluster.after > 2 * equal_share]
 
-    def _take(self, parent: Prompt, reply: Reply, count: int) -> None:
+    def _read(self, parent: Prompt, reply: Reply, count: int) -> None:
         self.requests += 1
         texts = read_reply(reply.text)
         if not texts:

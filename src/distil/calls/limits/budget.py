@@ -12,12 +12,17 @@ from collections import deque
 from distil.errors import BudgetReached
 from distil.progress import dollars
 
+CAP_OPTION = "--set collect.budget_usd="
+
 
 class Budget:
-    """`reserve` before sending, `settle` with the real cost after. Without a cap it only counts."""
+    """`reserve` before sending, `settle` with the real cost after. Without a cap it only counts. option: what raises the cap."""
 
-    def __init__(self, cap_usd: float | None, spent_usd: float = 0.0, uncertain_usd: float = 0.0) -> None:
+    def __init__(
+        self, cap_usd: float | None, spent_usd: float = 0.0, uncertain_usd: float = 0.0, *, option: str = CAP_OPTION
+    ) -> None:
         self.cap_usd = cap_usd
+        self._option = option
         self.spent_usd = spent_usd
         """Paid, answers in hand."""
         self.uncertain_usd = uncertain_usd
@@ -69,7 +74,7 @@ class Budget:
 
     def reached(self, usd: float) -> BudgetReached:
         """The error that says how far it went and what to type next."""
-        return budget_reached(self.cap_usd or 0.0, self.spent_usd, self.uncertain_usd, usd)
+        return budget_reached(self.cap_usd or 0.0, self.spent_usd, self.uncertain_usd, usd, self._option)
 
     def _fits(self, usd: float) -> bool:
         return usd <= self.left_usd + 1e-12
@@ -90,12 +95,14 @@ class Budget:
                 return
 
 
-def budget_reached(cap_usd: float, spent_usd: float, uncertain_usd: float, next_usd: float) -> BudgetReached:
+def budget_reached(
+    cap_usd: float, spent_usd: float, uncertain_usd: float, next_usd: float, option: str = CAP_OPTION
+) -> BudgetReached:
     """The error that says how far it went and what to type next: twice of what is used up, or room for ten more requests."""
     unsure = f", at most {dollars(uncertain_usd)} more for requests without a whole answer" if uncertain_usd > 0 else ""
     used = max(cap_usd, spent_usd + uncertain_usd)
     return BudgetReached(
         f"The budget of {dollars(cap_usd)} is reached: {dollars(spent_usd)} was paid{unsure}, and the next request may cost "
-        f"{dollars(next_usd)}. Everything that was paid for is kept; go on with `--set "
-        f"collect.budget_usd={dollars(used + max(next_usd * 10, used)).lstrip('$').replace(',', '')}`."
+        f"{dollars(next_usd)}. Everything that was paid for is kept; continue with "
+        f"`{option}{dollars(used + max(next_usd * 10, used)).lstrip('$').replace(',', '')}`."
     )
