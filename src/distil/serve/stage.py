@@ -12,10 +12,10 @@ from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.serve.app import require_server
-from distil.serve.calibration.record import check, read_calibration
+from distil.serve.calibration.record import Calibration, read_calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import make_engine
+from distil.serve.engines.base import identity_of, make_engine
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import total
@@ -113,9 +113,32 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
     if section.fallback != "calibrated":
         return Policy(section.fallback, None, section.score)
     calibration = read_calibration(project, name)
-    check(calibration, section, name=name, model=model)
+    _check(calibration, section, name, model)
     sys.stderr.write(f"distil serve: {calibration.promise}\n")
     return Policy("calibrated", calibration.threshold, calibration.score, calibration.temperature)
+
+
+def _check(calibration: Calibration, section: ServeConfig, name: str, model: Path) -> None:
+    """Raises UserError when the calibration was made for another model or other settings than those about to be served."""
+    advice = f"Run `distil calibrate {name}` again."
+    if calibration.model != identity_of(str(model), section.engine):
+        raise UserError(
+            f"The student {name!r} has changed since it was calibrated, so its guarantee no longer holds. {advice}"
+        )
+    settings = {
+        "risk": (section.risk, calibration.risk),
+        "confidence": (section.confidence, calibration.confidence),
+        "score": (section.score, calibration.score),
+        "goal": (calibration.goal if section.goal is None else section.goal, calibration.goal),
+    }
+    for key, (value, calibrated) in settings.items():
+        if value != calibrated:
+            raise UserError(f"serve.{key} is {value}, but {name!r} was calibrated with {calibrated}. {advice}")
+    if section.teacher_failure == "student":
+        raise UserError(
+            "serve.teacher_failure is student, which returns unsure answers and voids the calibrated guarantee. Set it to "
+            "error, or set serve.fallback to threshold."
+        )
 
 
 def serve_model(

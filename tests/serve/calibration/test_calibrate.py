@@ -1,4 +1,4 @@
-"""Calibration from files to a promise, what it refuses, and that the gateway keeps to it."""
+"""Calibration from files to a guarantee, what it refuses, and that the gateway keeps to it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_too_few_labels_give_the_number_missing(tmp_path: Path) -> None:
         assert not gateway.policy.uses_student
     assert found.threshold is None and found.coverage == 0.0
     assert found.labels_missing == 9  # 29 answers without a failure prove 10%
-    assert "About 9 more labeled prompts are missing" in found.promise
+    assert "About 9 more labeled prompts are needed" in found.promise
 
 
 def test_a_student_wrong_where_confident_serves_nothing(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_student_wrong_where_confident_serves_nothing(tmp_path: Path) -> None:
     with StudentServer() as student:
         found = calibrate.run(project, section_for(student), name="s")
     assert found.threshold is None and found.labels_missing is None
-    assert "even where the student is most sure" in found.promise and "Train a better student" in found.promise
+    assert "even where the student is most confident" in found.promise and "Train a better student" in found.promise
 
 
 def test_without_test_prompts_labeled_ones_make_the_grid(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_changed_settings_void_the_guarantee(tmp_path: Path) -> None:
             ({"score": "mean"}, r"serve\.score is mean"),
             ({"confidence": 0.9}, r"serve\.confidence is 0\.9"),
             ({"goal": 0.5}, r"serve\.goal is 0\.5"),
-            ({"teacher_failure": "student"}, "voids the calibrated promise"),
+            ({"teacher_failure": "student"}, "voids the calibrated guarantee"),
             ({"engine": "http://127.0.0.1:1/v1#other"}, "has changed since it was calibrated"),
         ):
             with pytest.raises(UserError, match=words):

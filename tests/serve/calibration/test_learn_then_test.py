@@ -1,4 +1,4 @@
-"""The promise holds: thresholds that are certified are safe, also when the score says nothing at all."""
+"""The guarantee holds: certified thresholds are safe, even when the score carries no information."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_fewest_labels_without_a_failure(risk: float, labels: int) -> None:
 
 
 def simulate(runs: int, true_risk: float, *, pick_any: bool = False) -> float:
-    """Share of runs that certify although the score says nothing and the true risk is above the limit."""
+    """Share of runs that certify although the score carries no information and the true risk is above the limit."""
     rng = np.random.default_rng(7)
     certified = 0
     for _ in range(runs):

@@ -20,7 +20,7 @@ from distil.runs.manifest import StageRun, now, stage_run
 from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
-from distil.serve.calibration.record import FILE, Calibration, HeldOutCheck, promise_of
+from distil.serve.calibration.record import FILE, Calibration, HeldOutCheck, word_guarantee
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, make_engine
 from distil.serve.wire import ChatReply, ChatRequest
@@ -99,7 +99,7 @@ def _calibrate(
     rule = choose_rule([e.answer for e in labeled.examples], section.goal)
     bad = labeled.bad(rule, similarity)
     outcome, labels, start = walk_thresholds(labeled, bad, held_out.scores, risk=risk, delta=1 - level)
-    promise, missing = promise_of(
+    promise, missing = word_guarantee(
         outcome, labels=labels, start=start, risk=risk, confidence=level, bad_means=rule.sentence()
     )
     return Calibration(

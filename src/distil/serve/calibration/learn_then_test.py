@@ -1,13 +1,12 @@
 """Learn then Test by fixed-sequence testing with exact binomial p-values (Angelopoulos, Bates, Candès, Jordan, Lei 2021,
 arXiv 2110.01052).
 
-The promise is about the *selective risk* R(t) = P(bad | score >= t): the share of bad answers among those that the student
+The guarantee is about the *selective risk* R(t) = P(bad | score >= t): the share of bad answers among those that the student
 gives itself. Thresholds t_1 > t_2 > ... are fixed without looking at calibration labels and tested from strict to loose; the
 walk stops at the first that is not accepted, so no correction for many tests is needed and P(R(threshold) <= risk) >= 1 - delta.
 
-Taking the loosest threshold whose own bound is below the risk, as is often done, breaks that promise: with a score that says
-nothing and a true risk just above the limit it certifies falsely in about one run of five. Pure functions; called by
-calibrate.py.
+Taking the loosest threshold whose own bound is below the risk, as is often done, breaks that guarantee: with a score that
+carries no information and a true risk just above the limit it certifies falsely in about one run of five. Pure functions.
 """
 
 from __future__ import annotations
@@ -19,21 +18,19 @@ from itertools import pairwise
 from typing import NamedTuple
 
 GRID_POINTS = 40
-START_MARGIN = (
-    2.0  # first test at twice the labels that zero failures would need, so that one failure does not end the walk
-)
-_MOST_LABELS = 1_000_000
+START_MARGIN = 2.0  # first test at twice the labels that zero failures need, so that one failure does not end the walk
+MAX_LABELS = 1_000_000
 
 
 class Certified(NamedTuple):
     """The outcome of the walk."""
 
     threshold: float | None
-    """The loosest accepted threshold; None = not even the strictest one."""
+    """The loosest accepted threshold; None = not even the strictest is."""
     served: int
     """Calibration answers with at least that score (of the strictest one when none is accepted)."""
     bad: int
-    """Bad ones among them."""
+    """Bad ones of these."""
     p_value: float
     """Of the last accepted threshold, or of the strictest one."""
     tested: int
@@ -48,9 +45,9 @@ def binomial_cdf(k: int, n: int, p: float) -> float:
     if k < 0:
         return 0.0
     log_p, log_q = math.log(p), math.log1p(-p)
-    whole = math.lgamma(n + 1)
+    log_n = math.lgamma(n + 1)
     terms = (
-        math.exp(whole - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
+        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
         for i in range(k + 1)
     )
     return min(1.0, math.fsum(terms))
@@ -93,11 +90,9 @@ def fixed_sequence(
         served = [b for s, b in zip(scores, bad, strict=True) if s >= threshold]
         p_value = binomial_cdf(sum(served), len(served), risk)
         if p_value > delta:
-            return (
-                accepted._replace(tested=tested)
-                if accepted.threshold is not None
-                else Certified(None, len(served), sum(served), p_value, tested)
-            )
+            if accepted.threshold is not None:
+                return accepted._replace(tested=tested)
+            return Certified(None, len(served), sum(served), p_value, tested)
         accepted = Certified(threshold, len(served), sum(served), p_value, tested)
     return accepted
 
@@ -108,7 +103,7 @@ def labels_needed(served: int, bad: int, *, risk: float, delta: float) -> int | 
     if rate >= risk:
         return None
     count = max(served, zero_failure_labels(risk, delta))
-    while count <= _MOST_LABELS:
+    while count <= MAX_LABELS:
         if binomial_cdf(math.floor(rate * count), count, risk) <= delta:
             return count
         count = math.ceil(count * 1.05)

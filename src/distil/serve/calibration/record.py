@@ -1,11 +1,6 @@
-"""The outcome of a calibration on disk, its promise in words, and whether it still holds for what is about to be served.
-
-Written by calibrate.py, read by stage.py, cost and report. No model is run here.
-"""
+"""The guarantee of a calibration: in words, and read from the disk. No model is run here."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -14,7 +9,6 @@ from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe, read_json
 from distil.serve.calibration.learn_then_test import Certified, labels_needed
-from distil.serve.config import ServeConfig
 
 FILE = "calibration.json"
 
@@ -87,10 +81,10 @@ class Calibration(Record):
         return found
 
 
-def promise_of(
+def word_guarantee(
     outcome: Certified, *, labels: int, start: float, risk: float, confidence: float, bad_means: str
 ) -> tuple[str, int | None]:
-    """(the promise in words, labels that are missing). `start` is the coverage of the strictest threshold."""
+    """(the guarantee in words, the number of further labels that it needs). `start`: coverage of the strictest threshold."""
     if outcome.threshold is not None:
         share = outcome.served / labels
         return (
@@ -99,21 +93,22 @@ def promise_of(
             "model, template and temperature only."
         ), None
     needed = labels_needed(outcome.served, outcome.bad, risk=risk, delta=1 - confidence)
-    nothing = f"No threshold keeps bad answers ({bad_means}) at or below {risk:.0%} with {confidence:.0%} confidence"
+    failure = f"No threshold keeps bad answers ({bad_means}) at or below {risk:.0%} with {confidence:.0%} confidence"
     if needed is None:
         return (
-            f"{nothing}: even where the student is most sure, {outcome.bad} of {outcome.served} are bad. The teacher answers "
-            "everything. Train a better student, or allow a higher serve.risk."
+            f"{failure}: even where the student is most confident, {outcome.bad} of {outcome.served} are bad. The teacher "
+            "answers everything. Train a better student, or allow a higher serve.risk."
         ), None
     missing = max(1, round(needed / start) - labels)
     return (
-        f"{nothing}: {outcome.bad} of {outcome.served} bad where the student is most sure is too little evidence. The teacher "
-        f"answers everything. About {missing} more labeled prompts are missing (collect more, or raise curate.validation)."
+        f"{failure}: {outcome.bad} of {outcome.served} bad answers where the student is most confident are too little "
+        f"evidence. The teacher answers everything. About {missing} more labeled prompts are needed (collect more, or raise "
+        "curate.validation)."
     ), missing
 
 
 def read_calibration(project: Project, name: str) -> Calibration:
-    """The calibration of a student. Raises UserError when there is none or it can't be read."""
+    """The calibration of a student. Raises UserError when it is missing or can't be read."""
     path = project.stage("serve", name) / FILE
     if not path.exists():
         raise UserError(
@@ -124,26 +119,3 @@ def read_calibration(project: Project, name: str) -> Calibration:
         return Calibration.model_validate(read_json(path))
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}. Run `distil calibrate {name}` again.") from None
-
-
-def check(found: Calibration, section: ServeConfig, *, name: str, model: Path) -> None:
-    """Raises UserError when the calibration was made for another model or other settings than those about to be served."""
-    from distil.serve.engines.base import identity_of
-
-    again = f"Run `distil calibrate {name}` again."
-    if found.model != identity_of(str(model), section.engine):
-        raise UserError(
-            f"The student {name!r} has changed since it was calibrated, so the promise no longer holds. {again}"
-        )
-    for key in ("risk", "confidence", "score"):
-        if getattr(found, key) != getattr(section, key):
-            raise UserError(
-                f"serve.{key} is {getattr(section, key)}, but {name!r} was calibrated with {getattr(found, key)}. {again}"
-            )
-    if section.goal is not None and section.goal != found.goal:
-        raise UserError(f"serve.goal is {section.goal}, but {name!r} was calibrated with {found.goal}. {again}")
-    if section.teacher_failure == "student":
-        raise UserError(
-            "serve.teacher_failure is student, which lets unsure answers through and voids the calibrated promise. Set it to "
-            "error, or set serve.fallback to threshold."
-        )
