@@ -30,7 +30,7 @@ def content_frames(split: Split) -> dict[str, str]:
 
 
 def combinations(split: Split) -> int:
-    """A lower bound of the distinct messages: request sentence x product name x one opener x one closer, nothing else."""
+    """A lower bound of the distinct messages: request sentence x product name x one opener x one closer."""
     requests = 0
     for splits in FRAMES.values():
         for kind in KINDS:

@@ -1,4 +1,4 @@
-"""A teacher in a process of its own comes up, answers, and never outlives the one that started it."""
+"""A teacher in a separate process starts, answers, and never outlives its parent."""
 
 from __future__ import annotations
 

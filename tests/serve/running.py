@@ -20,7 +20,7 @@ from distil.serve.server import open_port
 from tests.wire.openai import OpenAIServer, last_words
 
 CHAT = "/v1/chat/completions"
-_SURE = re.compile(r"p=(0?\.\d+|1)")
+_PROBABILITY = re.compile(r"p=(0?\.\d+|1)")
 
 
 class StudentServer(OpenAIServer):
@@ -34,10 +34,12 @@ class StudentServer(OpenAIServer):
         status, reply = super().complete({k: v for k, v in body.items() if k != "logprobs"})
         if status == 200 and wanted and self.logprobs:
             choice = reply["choices"][0]
-            found = _SURE.search(last_words(body))
-            logprob = math.log(float(found.group(1))) if found else -0.01
-            words = choice["message"]["content"].split()
-            tokens = [{"token": w, "logprob": logprob, "bytes": None, "top_logprobs": []} for w in words]
+            match = _PROBABILITY.search(last_words(body))
+            logprob = math.log(float(match.group(1))) if match else -0.01
+            tokens = [
+                {"token": w, "logprob": logprob, "bytes": None, "top_logprobs": []}
+                for w in choice["message"]["content"].split()
+            ]
             choice["logprobs"] = {"content": tokens, "refusal": None}
         return status, reply
 
@@ -67,7 +69,7 @@ async def running(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
         await gateway.stop()
 
 
-def ask(text: str = "Where is my order 17?", **fields: Any) -> dict[str, Any]:
+def chat_body(text: str = "Where is my order 17?", **fields: Any) -> dict[str, Any]:
     """A chat request's body."""
     return {"model": "student", "messages": [{"role": "user", "content": text}], **fields}
 

@@ -1,4 +1,4 @@
-"""The gateway's way to the teacher: whether it can be asked is known before anybody is served."""
+"""The gateway's teacher: its problems are reported at start, and an outage ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.wire import openai as wire
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [("openai/gpt-4o-mini", "export OPENAI_API_KEY="), ("http://127.0.0.1:9/v1#m", "Nobody knows what")],
 )
 def test_a_teacher_without_key_or_price_fails_at_start(
-    model: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         asyncio.run(Fallback(tmp_path / "ledger.sqlite", TeacherConfig(model=model), None).start())
     assert not list(tmp_path.glob(".*reserve")), "the ledger was closed"
 

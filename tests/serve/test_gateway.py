@@ -1,4 +1,4 @@
-"""The gateway over real loopback HTTP: who answers, what a reply says about it, what is paid, captured and counted."""
+"""The gateway over real loopback HTTP: who answers, what the headers report, what is paid, captured and counted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from distil.runs.artifacts import Project
 from distil.serve.config import ServeConfig
 from distil.serve.gateway import Gateway
 from distil.serve.stage import make_gateway
-from tests.serve.running import CHAT, StudentServer, ask, lines, running, teacher_of
+from tests.serve.running import CHAT, StudentServer, chat_body, lines, running, teacher_of
 from tests.wire.openai import SERVER_ERROR, OpenAIServer
 
 
@@ -35,12 +35,12 @@ def exchange(gateway: Gateway, *bodies: dict[str, Any]) -> list[tuple[int, dict[
     """(status, headers, body) of each request, sent one after another."""
 
     async def go() -> list[tuple[int, dict[str, str], Any]]:
-        found = []
+        exchanges = []
         async with running(gateway) as session:
             for body in bodies:
                 async with session.post(CHAT, json=body) as reply:
-                    found.append((reply.status, dict(reply.headers), await reply.json()))
-        return found
+                    exchanges.append((reply.status, dict(reply.headers), await reply.json()))
+        return exchanges
 
     return asyncio.run(go())
 
@@ -48,11 +48,11 @@ def exchange(gateway: Gateway, *bodies: dict[str, Any]) -> list[tuple[int, dict[
 def test_a_confident_student_answers_else_the_teacher(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.8)
-        sure, unsure = exchange(gateway, ask("p=0.9 hello"), ask("p=0.3 hello"))
-    assert sure[1]["x-distil-answered-by"] == "student" and sure[1]["x-distil-reason"] == "confident"
-    assert sure[1]["x-distil-confidence"] == "0.9000"
-    assert sure[2]["choices"][0]["message"]["content"] == "student: p=0.9 hello"
-    assert sure[2]["choices"][0]["logprobs"] is None
+        confident, unsure = exchange(gateway, chat_body("p=0.9 hello"), chat_body("p=0.3 hello"))
+    assert confident[1]["x-distil-answered-by"] == "student" and confident[1]["x-distil-reason"] == "confident"
+    assert confident[1]["x-distil-confidence"] == "0.9000"
+    assert confident[2]["choices"][0]["message"]["content"] == "student: p=0.9 hello"
+    assert confident[2]["choices"][0]["logprobs"] is None
     assert unsure[1]["x-distil-answered-by"] == "teacher" and unsure[1]["x-distil-reason"] == "unsure"
     assert unsure[2]["choices"][0]["message"]["content"] == "the teacher's answer"
     assert unsure[2]["usage"]["total_tokens"] > 0
@@ -61,7 +61,7 @@ def test_a_confident_student_answers_else_the_teacher(tmp_path: Path) -> None:
 def test_a_fallback_is_paid_once_and_captured(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.8)
-        exchange(gateway, ask("p=0.3 hello"), ask("p=0.3 hello"), ask("p=0.95 hello"))
+        exchange(gateway, chat_body("p=0.3 hello"), chat_body("p=0.3 hello"), chat_body("p=0.95 hello"))
         assert len(teacher.answered) == 1
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         calls = list(ledger.calls(purpose="serve"))
@@ -76,10 +76,10 @@ def test_a_fallback_is_paid_once_and_captured(tmp_path: Path) -> None:
 
 def test_fallback_off_and_always_use_one_model_only(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
-        off = exchange(gateway_of(tmp_path / "off", student, fallback="off"), ask("p=0.1 x"))
+        off = exchange(gateway_of(tmp_path / "off", student, fallback="off"), chat_body("p=0.1 x"))
         assert off[0][1]["x-distil-reason"] == "fallback_off" and not teacher.answered
         asked_before = len(student.answered)
-        always = exchange(gateway_of(tmp_path / "always", student, teacher, fallback="always"), ask("p=0.99 x"))
+        always = exchange(gateway_of(tmp_path / "always", student, teacher, fallback="always"), chat_body("p=0.99 x"))
         assert always[0][1]["x-distil-answered-by"] == "teacher"
         assert len(student.answered) == asked_before
 
@@ -87,21 +87,23 @@ def test_fallback_off_and_always_use_one_model_only(tmp_path: Path) -> None:
 def test_a_student_without_logprobs_is_never_trusted(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         student.logprobs = False
-        (reply,) = exchange(gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.1), ask())
+        (reply,) = exchange(gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.1), chat_body())
     assert reply[1]["x-distil-reason"] == "no_logprobs"
 
 
 def test_a_truncated_student_answer_is_never_trusted(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         student.finish_reason = "length"
-        (reply,) = exchange(gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.1), ask("p=1 x"))
+        (reply,) = exchange(
+            gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.1), chat_body("p=1 x")
+        )
     assert reply[1]["x-distil-answered-by"] == "teacher" and reply[1]["x-distil-confidence"] == "0.0000"
 
 
 def test_when_the_student_fails_the_teacher_answers(tmp_path: Path) -> None:
     with StudentServer(troubles=[SERVER_ERROR]) as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
-        (reply,) = exchange(gateway, ask())
+        (reply,) = exchange(gateway, chat_body())
     assert reply[0] == 200 and reply[1]["x-distil-reason"] == "student_failed"
 
 
@@ -112,7 +114,7 @@ def test_a_failing_teacher_gives_an_error_or_the_student(tmp_path: Path) -> None
             gateway = gateway_of(
                 tmp_path / choice, student, teacher, fallback="threshold", threshold=0.9, teacher_failure=choice
             )
-            (reply,) = exchange(gateway, ask("p=0.2 x"))
+            (reply,) = exchange(gateway, chat_body("p=0.2 x"))
         assert reply[0] == status
         if status == 200:
             assert reply[1]["x-distil-reason"] == "unsure_but_teacher_failed"
@@ -123,7 +125,7 @@ def test_a_failing_teacher_gives_an_error_or_the_student(tmp_path: Path) -> None
 def test_without_budget_the_teacher_is_not_asked(tmp_path: Path) -> None:
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="always", budget_usd=0.0)
-        (reply,) = exchange(gateway, ask())
+        (reply,) = exchange(gateway, chat_body())
         assert reply[0] == 503 and not teacher.answered
 
 
@@ -131,7 +133,7 @@ def test_the_client_overrides_the_teachers_sampling(tmp_path: Path) -> None:
     """Only the parameters that it names."""
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="always")
-        exchange(gateway, ask("one"), ask("two", temperature=0.1, max_tokens=33))
+        exchange(gateway, chat_body("one"), chat_body("two", temperature=0.1, max_tokens=33))
         first, second = teacher.answered
     assert first["temperature"] == 0.7
     assert second["temperature"] == 0.1 and 33 in second.values()
@@ -140,7 +142,7 @@ def test_the_client_overrides_the_teachers_sampling(tmp_path: Path) -> None:
 def test_streams_are_openai_events_with_usage_and_an_end(tmp_path: Path) -> None:
     async def go(gateway: Gateway) -> tuple[list[str], str]:
         async with running(gateway) as session:
-            body = ask("p=0.9 hello there", stream=True, stream_options={"include_usage": True})
+            body = chat_body("p=0.9 hello there", stream=True, stream_options={"include_usage": True})
             async with session.post(CHAT, json=body) as reply:
                 assert reply.content_type == "text/event-stream"
                 return (await reply.text()).strip().split("\n\n"), reply.headers["x-distil-answered-by"]
@@ -157,24 +159,26 @@ def test_streams_are_openai_events_with_usage_and_an_end(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "param", "words"),
+    ("body", "status", "param", "message"),
     [
         (b"{nope", 400, None, "not valid JSON"),
         (b"[1]", 400, None, "JSON list"),
         ({"messages": [{"role": "user", "content": "a"}]}, 400, "model", "model parameter"),
-        (ask() | {"model": "gpt-5"}, 404, "model", "Served: student"),
-        (ask() | {"messages": []}, 400, "messages", "at least one"),
-        (ask() | {"messages": [{"role": "person", "content": "a"}]}, 400, "messages.0", "role"),
-        (ask(" "), 400, "messages", "No message has any text"),
-        (ask(temperature=3), 400, "temperature", "less than or equal to 2"),
-        (ask(max_tokens=0), 400, "max_tokens", "greater than or equal to 1"),
-        (ask(n=2), 400, "n", "not supported"),
-        (ask(frequency_penalty=0.5), 400, "frequency_penalty", "not supported"),
-        (ask(top_logprobs=3), 400, "top_logprobs", "logprobs: true"),
-        (ask(stream="yes"), 400, "stream", "expected bool"),
+        (chat_body() | {"model": "gpt-5"}, 404, "model", "Served: student"),
+        (chat_body() | {"messages": []}, 400, "messages", "at least one"),
+        (chat_body() | {"messages": [{"role": "person", "content": "a"}]}, 400, "messages.0", "role"),
+        (chat_body(" "), 400, "messages", "No message has any text"),
+        (chat_body(temperature=3), 400, "temperature", "less than or equal to 2"),
+        (chat_body(max_tokens=0), 400, "max_tokens", "greater than or equal to 1"),
+        (chat_body(n=2), 400, "n", "not supported"),
+        (chat_body(frequency_penalty=0.5), 400, "frequency_penalty", "not supported"),
+        (chat_body(top_logprobs=3), 400, "top_logprobs", "logprobs: true"),
+        (chat_body(stream="yes"), 400, "stream", "expected bool"),
     ],
 )
-def test_bad_requests_get_openai_errors(tmp_path: Path, body: Any, status: int, param: str | None, words: str) -> None:
+def test_bad_requests_get_openai_errors(
+    tmp_path: Path, body: Any, status: int, param: str | None, message: str
+) -> None:
     async def go(gateway: Gateway) -> tuple[int, Any]:
         async with running(gateway) as session:
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -182,10 +186,10 @@ def test_bad_requests_get_openai_errors(tmp_path: Path, body: Any, status: int, 
                 return reply.status, await reply.json()
 
     with StudentServer() as student:
-        found, reply = asyncio.run(go(gateway_of(tmp_path, student, fallback="off")))
+        replied, reply = asyncio.run(go(gateway_of(tmp_path, student, fallback="off")))
         assert not student.answered
-    assert found == status
-    assert reply["error"]["param"] == param and words in reply["error"]["message"]
+    assert replied == status
+    assert reply["error"]["param"] == param and message in reply["error"]["message"]
     assert reply["error"]["type"] == "invalid_request_error"
 
 
@@ -197,9 +201,9 @@ def test_models_health_metrics_and_unknown_paths(tmp_path: Path) -> None:
             async with session.get("/healthz") as reply:
                 assert (await reply.json())["status"] == "ok"
             for text in ("p=0.9 a", "p=0.2 b"):
-                async with session.post(CHAT, json=ask(text)) as reply:
+                async with session.post(CHAT, json=chat_body(text)) as reply:
                     assert reply.status == 200
-            async with session.post(CHAT, json=ask(n=3)) as reply:
+            async with session.post(CHAT, json=chat_body(n=3)) as reply:
                 assert reply.status == 400
             async with session.get("/metrics") as reply:
                 assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -218,16 +222,16 @@ def test_models_health_metrics_and_unknown_paths(tmp_path: Path) -> None:
 
 
 def test_a_student_server_that_is_down_or_refuses(tmp_path: Path) -> None:
-    """The error says which of the two it was."""
+    """The error names which of the two it was."""
     with StudentServer() as student:
         url = student.url
-        tools = ask("x", messages=[{"role": "user", "content": "x"}])
+        tools = chat_body("x", messages=[{"role": "user", "content": "x"}])
         gateway = gateway_of(tmp_path, student, fallback="off")
         student.models = ("other",)
         (refused,) = exchange(gateway, tools)
         assert refused[0] == 502 and "404" in refused[2]["error"]["message"]
     section = ServeConfig(engine=f"{url}#student", fallback="off")
-    (down,) = exchange(make_gateway(Project(tmp_path), section, name="student"), ask())
+    (down,) = exchange(make_gateway(Project(tmp_path), section, name="student"), chat_body())
     assert down[0] == 502 and "does not answer" in down[2]["error"]["message"]
 
 
@@ -241,6 +245,6 @@ def test_missing_settings_fail_before_serving(tmp_path: Path) -> None:
         ({"engine": "http://x/v1#m", "fallback": "threshold"}, r"serve\.threshold is not set"),
         ({"engine": "http://x/v1#m", "fallback": "calibrated"}, "Run `distil calibrate s`"),
     ]
-    for serve, words in cases:
-        with pytest.raises(UserError, match=words):
+    for serve, message in cases:
+        with pytest.raises(UserError, match=message):
             make_gateway(project, ServeConfig(**serve), name="s")

@@ -21,23 +21,20 @@ class Metrics:
 
         self._figures = figures
         self._registry = registry = CollectorRegistry()
-        by, answered_by = ["answered_by", "reason"], ["answered_by"]
-        self.requests = Counter(
-            "distil_requests_total", "Answered requests, by who answered and why.", by, registry=registry
-        )
-        self.errors = Counter(
-            "distil_errors_total", "Requests that got an error, by HTTP status.", ["status"], registry=registry
-        )
-        self.tokens = Counter(
-            "distil_tokens_total", "Tokens of answered requests.", ["answered_by", "kind"], registry=registry
-        )
+        requests, errors = "Answered requests, by who answered and why.", "Requests that got an error, by HTTP status."
+        tokens, confidence = "Tokens of answered requests.", "The student's confidence in its answers."
+        self.requests = Counter("distil_requests_total", requests, ["answered_by", "reason"], registry=registry)
+        self.errors = Counter("distil_errors_total", errors, ["status"], registry=registry)
+        self.tokens = Counter("distil_tokens_total", tokens, ["answered_by", "kind"], registry=registry)
         self.in_flight = Gauge("distil_in_flight", "Requests being answered.", registry=registry)
         self.seconds = Histogram(
-            "distil_request_seconds", "Seconds from request to answer.", answered_by, buckets=SECONDS, registry=registry
+            "distil_request_seconds",
+            "Seconds from request to answer.",
+            ["answered_by"],
+            buckets=SECONDS,
+            registry=registry,
         )
-        self.confidence = Histogram(
-            "distil_confidence", "The student's confidence in its answers.", buckets=SHARES, registry=registry
-        )
+        self.confidence = Histogram("distil_confidence", confidence, buckets=SHARES, registry=registry)
 
     def text(self) -> str:
         """All series in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""Runs a gateway's app on a port until it is told to stop."""
+"""Runs a gateway's app on a port until a signal stops it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from distil.errors import UserError
 from distil.serve.app import make_app
 from distil.serve.gateway import Gateway
 
-GRACE_S = 30  # how long answers under way may take once the server is told to stop
+GRACE_S = 30  # how long running requests may take after the signal to stop
 
 
 def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
-    """Blocks until SIGINT or SIGTERM, then finishes what is under way and returns.
+    """Blocks until SIGINT or SIGTERM, then finishes the running requests and returns.
 
     Once requests can be answered, calls `on_ready` with `http://HOST:PORT/v1#NAME`, or prints `ready URL` to stdout without one.
     Raises UserError when the port is taken or the model can't be loaded.

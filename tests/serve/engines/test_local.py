@@ -1,4 +1,4 @@
-"""The in-process engine with a tiny real model: batches, log-probabilities, limits, seeds, and the server process of the demo."""
+"""The in-process engine with a tiny real model: batches, log-probabilities, limits, seeds, and the server process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from distil.serve.gateway import Gateway
 from distil.serve.policy import Policy
 from distil.serve.server import open_port
 from distil.serve.stage import make_gateway
-from tests.serve.running import CHAT, ask, running
+from tests.serve.running import CHAT, chat_body, running
 from tests.tiny import save_tiny
 
 
@@ -43,13 +43,13 @@ def replies(model: Path, *bodies: dict[str, Any], together: bool = True) -> tupl
     async def go() -> list[tuple[int, Any]]:
         async with running(Gateway("student", engine, Policy("off"), max_tokens=12)) as session:
 
-            async def one(body: dict[str, Any]) -> tuple[int, Any]:
+            async def post(body: dict[str, Any]) -> tuple[int, Any]:
                 async with session.post(CHAT, json=body) as reply:
                     return reply.status, await reply.json()
 
             if together:
-                return list(await asyncio.gather(*(one(body) for body in bodies)))
-            return [await one(body) for body in bodies]
+                return list(await asyncio.gather(*(post(body) for body in bodies)))
+            return [await post(body) for body in bodies]
 
     return asyncio.run(go()), engine
 
@@ -60,16 +60,16 @@ def text_of(reply: tuple[int, Any]) -> str:
 
 def test_concurrent_requests_share_batches(model: Path) -> None:
     """Each request still gets its own answer: the one that it gets alone."""
-    bodies = [ask(f"Where is my order {i}?" + " please" * (i % 3)) for i in range(48)]
-    found, engine = replies(model, *bodies)
+    bodies = [chat_body(f"Where is my order {i}?" + " please" * (i % 3)) for i in range(48)]
+    results, engine = replies(model, *bodies)
     loaded = load(str(model))
     prompts = [
         render_prompt(loaded.tokenizer, [Message.model_validate(m) for m in body["messages"]]) for body in bodies
     ]
     expected = generate(loaded, prompts, Sampling(temperature=0, max_tokens=12))
-    assert [text_of(reply) for reply in found] == [generation.text for generation in expected]
-    assert found[5][1]["usage"]["prompt_tokens"] == len(prompts[5])
-    assert found[5][1]["usage"]["completion_tokens"] == len(expected[5].token_ids)
+    assert [text_of(reply) for reply in results] == [generation.text for generation in expected]
+    assert results[5][1]["usage"]["prompt_tokens"] == len(prompts[5])
+    assert results[5][1]["usage"]["completion_tokens"] == len(expected[5].token_ids)
     gauges = engine.gauges()
     assert gauges["distil_engine_batched_requests_total"] == 48
     assert gauges["distil_engine_batches_total"] <= 8
@@ -77,7 +77,7 @@ def test_concurrent_requests_share_batches(model: Path) -> None:
 
 def test_logprobs_are_those_of_the_model(model: Path) -> None:
     """The most probable alternatives come first."""
-    (reply,), _ = replies(model, ask(logprobs=True, top_logprobs=4, max_tokens=5))
+    (reply,), _ = replies(model, chat_body(logprobs=True, top_logprobs=4, max_tokens=5))
     content = reply[1]["choices"][0]["logprobs"]["content"]
     assert len(content) in (4, 5)
     for token in content:
@@ -88,36 +88,36 @@ def test_logprobs_are_those_of_the_model(model: Path) -> None:
 
 
 def test_requests_in_a_batch_have_their_own_max_tokens(model: Path) -> None:
-    found, _ = replies(model, *(ask("Where is it?", max_tokens=n) for n in (2, 7, 3)))
-    assert [reply[1]["usage"]["completion_tokens"] for reply in found] == [2, 7, 3]
-    assert all(reply[1]["choices"][0]["finish_reason"] == "length" for reply in found)
-    assert text_of(found[1]).startswith(text_of(found[0]))
+    results, _ = replies(model, *(chat_body("Where is it?", max_tokens=n) for n in (2, 7, 3)))
+    assert [reply[1]["usage"]["completion_tokens"] for reply in results] == [2, 7, 3]
+    assert all(reply[1]["choices"][0]["finish_reason"] == "length" for reply in results)
+    assert text_of(results[1]).startswith(text_of(results[0]))
 
 
 def test_a_long_prompt_does_not_shorten_other_answers(model: Path) -> None:
     """A prompt longer than the context is refused."""
-    long = ask("word " * 110, max_tokens=100)
-    found, _ = replies(model, long, ask("short", max_tokens=60), ask("word " * 300))
-    alone, _ = replies(model, ask("short", max_tokens=60))
-    assert found[1][1]["usage"] == alone[0][1]["usage"] and text_of(found[1]) == text_of(alone[0])
-    assert found[2][0] == 400 and found[2][1]["error"]["code"] == "context_length_exceeded"
+    long = chat_body("word " * 110, max_tokens=100)
+    results, _ = replies(model, long, chat_body("short", max_tokens=60), chat_body("word " * 300))
+    alone, _ = replies(model, chat_body("short", max_tokens=60))
+    assert results[1][1]["usage"] == alone[0][1]["usage"] and text_of(results[1]) == text_of(alone[0])
+    assert results[2][0] == 400 and results[2][1]["error"]["code"] == "context_length_exceeded"
 
 
 def test_a_seed_makes_sampling_repeatable(model: Path) -> None:
     """Whatever other requests arrive at the same time."""
-    seeded = ask("tell me", temperature=1.5, seed=11, max_tokens=12)
-    crowd = [ask(f"other {i}", temperature=1.5) for i in range(5)]
+    seeded = chat_body("tell me", temperature=1.5, seed=11, max_tokens=12)
+    crowd = [chat_body(f"other {i}", temperature=1.5) for i in range(5)]
     first, _ = replies(model, seeded, *crowd)
     second, _ = replies(model, *crowd[:2], seeded)
-    other, _ = replies(model, ask("tell me", temperature=1.5, seed=12, max_tokens=12))
+    other, _ = replies(model, chat_body("tell me", temperature=1.5, seed=12, max_tokens=12))
     assert text_of(first[0]) == text_of(second[2]) != text_of(other[0])
 
 
 def test_a_stop_string_ends_the_answer(model: Path) -> None:
-    (whole,), _ = replies(model, ask(max_tokens=10))
+    (whole,), _ = replies(model, chat_body(max_tokens=10))
     text = text_of(whole)
     stop = text[len(text) // 2 : len(text) // 2 + 2]
-    (cut,), _ = replies(model, ask(max_tokens=10, stop=stop))
+    (cut,), _ = replies(model, chat_body(max_tokens=10, stop=stop))
     assert text_of(cut) == text[: text.index(stop)] and cut[1]["choices"][0]["finish_reason"] == "stop"
 
 
@@ -128,7 +128,7 @@ def test_a_student_on_disk_is_served_by_its_name(model: Path, tmp_path: Path) ->
     gateway = make_gateway(project, ServeConfig(fallback="off", default_max_tokens=3), name="mini")
 
     async def go() -> Any:
-        async with running(gateway) as session, session.post(CHAT, json=ask() | {"model": "mini"}) as reply:
+        async with running(gateway) as session, session.post(CHAT, json=chat_body() | {"model": "mini"}) as reply:
             return await reply.json()
 
     assert asyncio.run(go())["usage"]["completion_tokens"] <= 3
@@ -142,12 +142,12 @@ def test_a_gateway_passes_an_upstream_stream_on(model: Path) -> None:
             section = ServeConfig(engine=f"{url}/v1#student", fallback="off", default_max_tokens=6)
             front = make_gateway(Project("."), section, name="student")
             async with running(front) as client:
-                async with client.post(CHAT, json=ask(stream=True)) as reply:
+                async with client.post(CHAT, json=chat_body(stream=True)) as reply:
                     events = await reply.text()
-                async with client.post(CHAT, json=ask()) as reply:
-                    found = await reply.json()
-                    assert reply.status == 200, found
-                    return events, str(found["choices"][0]["message"]["content"])
+                async with client.post(CHAT, json=chat_body()) as reply:
+                    answer = await reply.json()
+                    assert reply.status == 200, answer
+                    return events, str(answer["choices"][0]["message"]["content"])
 
     events, text = asyncio.run(go())
     chunks = [json.loads(e.removeprefix("data: ")) for e in events.strip().split("\n\n")[:-1]]
@@ -191,5 +191,5 @@ def test_a_missing_model_ends_the_server_process(
     """With one paragraph, not a traceback."""
     monkeypatch.setattr(sys, "argv", ["serve", "./nothing"])
     assert main() == 2
-    found = capsys.readouterr()
-    assert found.out == "" and "There is no folder ./nothing" in found.err
+    output = capsys.readouterr()
+    assert output.out == "" and "There is no folder ./nothing" in output.err

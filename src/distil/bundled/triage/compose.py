@@ -61,7 +61,7 @@ def draw_meaning(rng: random.Random) -> Meaning:
 
 
 class Composer:
-    """Writes messages in the vocabulary of one split. Holds the random stream, nothing else.
+    """Writes messages in the vocabulary of one split. Its only state is the random stream.
 
     With `noise`, names, irrelevant sentences and sometimes any sentence contain words without meaning: the bundled models learn
     from such messages to ignore words that they do not know. Published examples have none.

@@ -158,7 +158,7 @@ def _logprobs_content(loaded: Loaded, job: _Job, tokens: list[int], logprobs: li
 
 def _token_entry(loaded: Loaded, token: int, logprob: float) -> JsonObject:
     text = loaded.tokenizer.decode([token])
-    whole = "\ufffd" not in text  # part of a character has no text of its own
+    whole = "\ufffd" not in text  # a token that is part of a character has no text
     return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
 
 

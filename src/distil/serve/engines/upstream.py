@@ -146,5 +146,5 @@ def engine_key(variable: str | None) -> str | None:
 
 
 def server_identity(base: str, name: str) -> str:
-    """Hash of a server's address and its model's name: nothing else is known of a model behind a server."""
+    """Hash of a server's address and its model's name: a server reveals no more about its model."""
     return content_id("server", [base, name])
