@@ -153,7 +153,7 @@ def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_a
 def test_a_better_parser_reads_an_unreadable_reply_without_paying(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.calls.providers.base import GarbledReply
+    from distil.calls.faults import GarbledReply
     from distil.calls.providers.chat import ChatProvider
 
     parse = ChatProvider.parse
@@ -238,7 +238,7 @@ def test_the_live_figures_add_up(server: wire.OpenAIServer, tmp_path: Path) -> N
         )
         forecast, left = stats.forecast_usd(80), stats.time_left_s(80)
         assert forecast == pytest.approx(2 * stats.usd) and left is not None and left > 0
-        assert stats.rate > 0 and stats.limit >= 8 and stats.forecast_usd(40) == pytest.approx(stats.usd)
+        assert stats.rate > 0 and stats.admission.limit >= 8 and stats.forecast_usd(40) == pytest.approx(stats.usd)
 
     with_client(tmp_path, [teacher(server)], work)
 

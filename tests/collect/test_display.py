@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distil.calls.stats import Stats
+from distil.calls.stats import Admission, Stats
 from distil.collect.display import Display
 from distil.progress import Bar
 
@@ -16,25 +16,26 @@ class Clock:
 
 def test_the_note_shows_only_numbers_that_exist() -> None:
     clock = Clock()
-    stats = Stats(clock)
+    admission = Admission(200, None, 0)
+    stats = Stats(clock, lambda: admission)
     display = Display(Bar("Asking", 10, "answers"), 10)
     assert display.note(stats) == ""
     clock.now = 2.0
     for _ in range(4):
         stats.note_answer(100, 25, 0.5)
-    stats.limit, stats.in_flight = 200, 3
+    stats.in_flight = 3
     assert display.note(stats) == "500 tokens, $2.00 of about $5.00, 2.0/s, 3 at once (limit 200)"
     display.advance(stats, failed=True)
-    stats.cached, stats.rate_limit = 5, 8.25
+    stats.cached, admission = 5, Admission(200, 8.25, 0)
     assert display.note(stats).startswith("1 failed, 5 from the ledger, 500 tokens, $2.00")
     assert display.note(stats).endswith("at once (limit 200, 8.2/s)")
-    stats.held_by_cap = 12
+    admission = Admission(200, 8.25, 12)
     assert display.note(stats).endswith(", 12 waiting for the dollar cap")
 
 
 def test_the_time_left_counts_only_open_answers() -> None:
     clock = Clock()
-    stats, bar = Stats(clock), Bar("Asking", 100, "answers")
+    stats, bar = Stats(clock, lambda: Admission(200, None, 0)), Bar("Asking", 100, "answers")
     display = Display(bar, 100)
     stats.cached, clock.now = 60, 2.0
     stats.note_answer(100, 25, 0.5)

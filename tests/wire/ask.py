@@ -40,7 +40,7 @@ def fault(provider: HttpProvider, request: Request) -> Fault:
     return provider.fault(status, headers, body)
 
 
-def limits(provider: HttpProvider, request: Request) -> LimitHint | None:
+def limits(provider: HttpProvider, request: Request) -> LimitHint:
     """What the reply's headers say."""
     _, headers, _ = exchange(provider, request)
     return provider.limits(headers)

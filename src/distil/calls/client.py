@@ -23,11 +23,10 @@ from distil.calls.flow import Result, Tag, patient, run_all
 from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity
 from distil.calls.ledger.store import Ledger, Stored
-from distil.calls.limits.breaker import GIVE_UP_S
 from distil.calls.limits.budget import CAP_OPTION, Budget
 from distil.calls.request import Reply, Request
 from distil.calls.session import KeptReply, ModelSession
-from distil.calls.stats import Stats
+from distil.calls.stats import Admission, Stats
 from distil.errors import DistilError, Interrupted, UserError, did_you_mean
 from distil.records import Call
 
@@ -37,9 +36,9 @@ STOPPED = "Stopped. Every answer that came in is kept; run the same command agai
 class Client:
     """One per run. `budget_usd` caps what is ever paid, in this ledger, for the purposes that this client asks for.
 
-    ledger: path or Ledger; teachers: who can be asked (a request names one by its `model`); give_up_s: seconds without any
-    success after which the run stops; root: where relative paths of recorded/ and local/ start (default: the ledger's folder);
-    cap_option: the command-line option that raises the cap, for the message of BudgetReached.
+    ledger: path or Ledger; teachers: the models to call (a request names one by its `model`); root: where relative paths of
+    recorded/ and local/ start (default: the ledger's folder); cap_option: the command-line option that raises the cap, for the
+    message of BudgetReached.
     """
 
     def __init__(
@@ -48,17 +47,15 @@ class Client:
         teachers: Sequence[TeacherConfig],
         budget_usd: float | None = None,
         *,
-        give_up_s: float = GIVE_UP_S,
         root: Path | None = None,
         cap_option: str = CAP_OPTION,
     ) -> None:
         self._own_ledger = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
         self._configs = by_model(teachers)
-        self._give_up_s = give_up_s
         self._root = root if root is not None else self.ledger.path.parent
-        self._teachers: dict[str, ModelSession] = {}
-        self._asking: dict[str, asyncio.Future[KeptReply]] = {}
+        self._sessions: dict[str, ModelSession] = {}
+        self._in_flight: dict[str, asyncio.Future[KeptReply]] = {}
         self._purposes: set[str] = set()
         self._budget = Budget(budget_usd, option=cap_option)
         self._transport = Transport()
@@ -68,7 +65,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Opens the ledger for writing. Raises UserError or WorkFailed."""
-        self._stats = Stats(asyncio.get_running_loop().time)
+        self._stats = Stats(asyncio.get_running_loop().time, self._admission)
         self._ending = asyncio.get_running_loop().create_future()
         self.ledger.start()
         return self
@@ -82,16 +79,10 @@ class Client:
 
     @property
     def stats(self) -> Stats:
-        """Counters for the live display, as of now."""
+        """Counters for the live display."""
         if self._stats is None:
             raise RuntimeError("the client is used outside `async with`")
-        stats = self._stats
-        stats.held_by_cap = self._budget.waiting
-        stats.limit = sum(teacher.gate.limit for teacher in self._teachers.values())
-        rates = [teacher.gate.rate_limit for teacher in self._teachers.values()]
-        known = [rate for rate in rates if rate is not None]
-        stats.rate_limit = sum(known) if known and len(known) == len(rates) else None
-        return stats
+        return self._stats
 
     def key(self, request: Request) -> str:
         """The request's key in the ledger: known before anything is sent. Raises UserError."""
@@ -117,18 +108,18 @@ class Client:
             reply = self._from_ledger(teacher, request, identity, stored)
             if reply is not None:
                 self.stats.cached += 1
-                teacher.reaction.worked()
+                teacher.outage.worked()
                 return reply
-        under_way = self._asking.get(identity.key)
-        if under_way is not None:
+        in_flight = self._in_flight.get(identity.key)
+        if in_flight is not None:
             # The same question twice at once is paid once.
-            reply = _reply(request, identity, await asyncio.shield(under_way), cached=True)
+            reply = _reply(request, identity, await asyncio.shield(in_flight), cached=True)
             self.stats.cached += 1
             return reply
         identity = teacher.ready(request, identity)
         self._count_earlier(request.purpose)
         future: asyncio.Future[KeptReply] = asyncio.get_running_loop().create_future()
-        self._asking[identity.key] = future
+        self._in_flight[identity.key] = future
         try:
             answer = await teacher.ask(request, identity)
             future.set_result(answer)
@@ -141,7 +132,7 @@ class Client:
                 future.exception()  # seen: nobody need be waiting for the same question
             raise
         finally:
-            del self._asking[identity.key]
+            del self._in_flight[identity.key]
 
     async def map(
         self, *streams: Iterable[tuple[Tag, Request]], concurrency: int | None = None
@@ -165,21 +156,28 @@ class Client:
         self._ended = self._ended or error
         if self._ending is not None and not self._ending.done():
             self._ending.set_result(None)
-        for teacher in self._teachers.values():
+        for teacher in self._sessions.values():
             teacher.gate.close(self._ended)
 
     def reopen(self, model: str) -> None:
         """Asks a teacher anew that an error has ended (down, unreachable, no money): for a gateway, which has no next run."""
-        self._teachers.pop(model, None)
+        self._sessions.pop(model, None)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _admission(self) -> Admission:
+        gates = [session.gate for session in self._sessions.values()]
+        rates = [gate.rate_limit for gate in gates]
+        known = [rate for rate in rates if rate is not None]
+        rate_limit = sum(known) if known and len(known) == len(rates) else None
+        return Admission(sum(gate.limit for gate in gates), rate_limit, self._budget.waiting)
 
     def _interrupted(self) -> int:
         self.stop(Interrupted(STOPPED))
         return self.stats.in_flight
 
     def _teacher(self, model: str) -> ModelSession:
-        teacher = self._teachers.get(model)
+        teacher = self._sessions.get(model)
         if teacher is not None:
             return teacher
         config = self._configs.get(model)
@@ -195,11 +193,10 @@ class Client:
             budget=self._budget,
             stats=self.stats,
             transport=self._transport,
-            give_up_s=self._give_up_s,
             root=self._root,
             ending=self._ending,
         )
-        self._teachers[model] = teacher
+        self._sessions[model] = teacher
         return teacher
 
     def _count_earlier(self, purpose: str) -> None:

@@ -41,7 +41,12 @@ class Fault(NamedTuple):
     retry_after_s: float | None = None
     """What the provider asked us to wait, in seconds."""
     retryable: bool = True
-    """False: asking again gives the same."""
+    """False: the same request would fail again."""
+
+    @property
+    def refusal(self) -> bool:
+        """Refused as too fast or too many: nothing is wrong with the request, and waiting helps."""
+        return self.kind in ("rate_limit", "overload", "shed")
 
 
 class GarbledReply(Exception):

@@ -3,7 +3,7 @@
     reserve dollars -> wait for the gate -> commit the intent -> send -> commit the raw reply -> settle, count, return
 
 Retries and what may have been paid for are decided here; translation is the provider's, speed the gate's, and what a fault
-means for everybody else reaction.py's. Made and called by client.py only.
+means for all other requests outage.py's.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from distil.calls.ledger.store import Ledger, Recorded
 from distil.calls.limits.budget import Budget
 from distil.calls.limits.estimate import Estimator
 from distil.calls.limits.gate import AdmissionGate
-from distil.calls.limits.outage import REFUSALS, Reaction
+from distil.calls.limits.outage import OutagePolicy
 from distil.calls.prices import PriceQuote, price_of
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.catalog import open_keyless, open_teacher
 from distil.calls.request import Request, Tier
 from distil.calls.stats import Stats
-from distil.errors import DistilError
 from distil.records import Usage
 
 # Refused this often although others get through: something about the request itself.
-MOST_REFUSALS = 30
+MAX_REFUSALS = 30
 # A flex request that may go as a standard one does so after so many refusals, and the others then for so long.
 SHED_TRIES = 3
 FLEX_FULL_S = 60.0
 BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 60.0
+MAX_BACKOFF_S = 60.0
 NEVER_SENT = Fault("connection", "never sent: the run stopped")
 
 
@@ -65,7 +64,6 @@ class ModelSession:
         budget: Budget,
         stats: Stats,
         transport: Transport,
-        give_up_s: float,
         root: Path,
         ending: asyncio.Future[None],
     ) -> None:
@@ -85,14 +83,8 @@ class ModelSession:
         self._sender: Sender | None = None
         self._quotes: dict[str, PriceQuote] = {}
         self._flex_full_until = 0.0
-        self.reaction = Reaction(
-            config,
-            self.gate,
-            self._clock,
-            give_up_s,
-            known=ledger.knows(config.model),
-            local=self.opened.local is not None,
-        )
+        known, local = ledger.knows(config.model), self.opened.local is not None
+        self.outage = OutagePolicy(config, self.gate, self._clock, known=known, local=local)
 
     def ready(self, request: Request, identity: Identity) -> Identity:
         """Before anything is sent: looks up key and price, once. Raises UserError when one of them is missing."""
@@ -101,9 +93,7 @@ class ModelSession:
         if self.opened.local is None:
             self.opened = open_teacher(self.config, root=self._root)
         self.quote("standard")
-        self._sender = Sender(
-            self.opened, self.config.timeout_s, self._transport, self.gate, self._clock, self.reaction.reached
-        )
+        self._sender = Sender(self.opened, self.config.timeout_s, self._transport, self._clock)
         return self.identify(request)  # again: the wire request now carries the key
 
     def quote(self, tier: Tier) -> PriceQuote:
@@ -137,23 +127,23 @@ class ModelSession:
             await self._budget.reserve(most)
             paid = 0.0
             try:
-                outcome = await self._attempt(request, identity, most, retry=failures + refusals > 0)
-                if outcome.parsed is not None:
-                    answer = await self._keep(request, identity, outcome)
+                attempt = await self._attempt(request, identity, most, retry=failures + refusals > 0)
+                if attempt.parsed is not None:
+                    answer = await self._keep(request, identity, attempt)
                     paid = answer.usd
-                    self._count(identity, outcome.parsed.usage, answer)
+                    self._count(identity, attempt.parsed.usage, answer)
                     return answer
             finally:
                 self._budget.settle(most, paid)
-            assert outcome.fault is not None
-            if outcome.fault.kind in REFUSALS:
+            assert attempt.fault is not None
+            if attempt.fault.refusal:
                 refusals += 1
-            elif not self.reaction.breaker.open:
+            elif not self.outage.breaker.open:
                 failures += 1
-            if not outcome.fault.retryable or failures >= self.config.attempts or refusals >= MOST_REFUSALS:
-                self._give_up(request, identity, outcome.fault, failures + refusals)
+            if not attempt.fault.retryable or failures >= self.config.attempts or refusals >= MAX_REFUSALS:
+                self._give_up(request, identity, attempt.fault, failures + refusals)
             self._stats.retries += 1
-            await asyncio.wait({self._ending}, timeout=_pause(outcome.fault, failures, refusals))
+            await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, refusals))
 
     def _most(self, request: Request, size: int) -> float:
         """The most dollars that one attempt can cost."""
@@ -172,27 +162,27 @@ class ModelSession:
 
     async def _attempt(self, request: Request, identity: Identity, most: float, *, retry: bool) -> Attempt:
         size = len(identity.body)
-        entry = await self.gate.enter(
+        ticket = await self.gate.enter(
             self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
         )
         try:
             await self._writer.write([self._intent(request, identity, most)])
         except BaseException as error:
-            self.gate.abandon(entry)
+            self.gate.abandon(ticket)
             if isinstance(error, asyncio.CancelledError):
                 self._note(identity, NEVER_SENT, None, None)
             raise
         try:
-            await self.gate.go(entry)
+            await self.gate.go(ticket)
         except BaseException:
             self._note(identity, NEVER_SENT, None, None)
             raise
         self._stats.in_flight += 1
         try:
             assert self._sender is not None, "ready() comes first"
-            outcome = await self._sender.send(request, identity, entry)
+            attempt = await self._sender.send(request, identity)
         except BaseException:
-            self.gate.abandon(entry)
+            self.gate.abandon(ticket)
             self._maybe_paid(most)
             self._writer.put(
                 [AttemptRow(identity.key, timestamp(), "cancelled", "the run was stopped", None, most, None)]
@@ -200,21 +190,28 @@ class ModelSession:
             raise
         finally:
             self._stats.in_flight -= 1
-        if outcome.parsed is not None:
-            self.gate.settle(entry, outcome.parsed.usage.input_tokens, outcome.parsed.usage.output_tokens)
-        else:
-            self.gate.settle(entry, 0, 0)
-            assert outcome.fault is not None
-            self._note(identity, outcome.fault, outcome, most if outcome.maybe_paid else None)
-            if outcome.maybe_paid:
-                self._maybe_paid(most)
-            self._stats.refused += outcome.fault.kind in REFUSALS
-            ended = self.reaction.fault(
-                outcome.fault, self._clock() - outcome.latency_s, silent=outcome.silent, taken=outcome.maybe_paid
-            )
-            if ended is not None:
-                self._stop(identity, outcome.fault, ended)
-        return outcome
+        fault, usage = attempt.fault, attempt.parsed.usage if attempt.parsed is not None else Usage()
+        if attempt.body is not None:
+            self.outage.reached()
+        self.gate.leave(ticket, attempt.refused, attempt.limits, fault.retry_after_s if fault is not None else None)
+        self.gate.settle(ticket, usage.input_tokens, usage.output_tokens)
+        if fault is not None:
+            self._failed(identity, attempt, fault, most)
+        return attempt
+
+    def _failed(self, identity: Identity, attempt: Attempt, fault: Fault, most: float) -> None:
+        """Books an attempt without an answer. Raises what ends the run."""
+        self._note(identity, fault, attempt, most if attempt.maybe_paid else None)
+        if attempt.maybe_paid:
+            self._maybe_paid(most)
+        self._stats.refused += fault.refusal
+        ended = self.outage.fault(
+            fault, self._clock() - attempt.latency_s, silent=attempt.silent, taken=attempt.maybe_paid
+        )
+        if ended is not None:
+            self._writer.put([FailedRow(identity.key, fault.message[:2000])])
+            self.gate.close(ended)
+            raise ended
 
     def _maybe_paid(self, most: float) -> None:
         # Counts against the cap on top of the reservation, which the caller gives back.
@@ -223,12 +220,12 @@ class ModelSession:
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
-    async def _keep(self, request: Request, identity: Identity, outcome: Attempt) -> KeptReply:
-        assert outcome.parsed is not None and outcome.body is not None
-        made = self.recorded(request, identity, outcome.parsed, outcome.body, outcome.request_id)
-        row = self._ledger.answered_row(made, outcome.latency_s)
-        await self._writer.write([row, BodyRow(identity.key, compress(identity.body), compress(outcome.body))])
-        return KeptReply(outcome.parsed, made.usd, outcome.latency_s)
+    async def _keep(self, request: Request, identity: Identity, attempt: Attempt) -> KeptReply:
+        assert attempt.parsed is not None and attempt.body is not None
+        made = self.recorded(request, identity, attempt.parsed, attempt.body, attempt.request_id)
+        row = self._ledger.answered_row(made, attempt.latency_s)
+        await self._writer.write([row, BodyRow(identity.key, compress(identity.body), compress(attempt.body))])
+        return KeptReply(attempt.parsed, made.usd, attempt.latency_s)
 
     def recorded(
         self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
@@ -260,7 +257,7 @@ class ModelSession:
         )
 
     def _count(self, identity: Identity, usage: Usage, answer: KeptReply) -> None:
-        self.reaction.answered()
+        self.outage.answered()
         self.estimator.learn(len(identity.body), usage)
         self._stats.note_answer(usage.input_tokens, usage.output_tokens, answer.usd)
 
@@ -277,17 +274,12 @@ class ModelSession:
             created=timestamp(),
         )
 
-    def _note(self, identity: Identity, fault: Fault, outcome: Attempt | None, maybe_usd: float | None) -> None:
-        body = outcome.body if outcome is not None else None
-        latency = outcome.latency_s if outcome is not None else None
+    def _note(self, identity: Identity, fault: Fault, attempt: Attempt | None, maybe_usd: float | None) -> None:
+        body = attempt.body if attempt is not None else None
+        latency = attempt.latency_s if attempt is not None else None
         kept = compress(body) if body else None
         row = AttemptRow(identity.key, timestamp(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
         self._writer.put([row])
-
-    def _stop(self, identity: Identity, fault: Fault, error: DistilError) -> NoReturn:
-        self._writer.put([FailedRow(identity.key, fault.message[:2000])])
-        self.gate.close(error)
-        raise error
 
     def _give_up(self, request: Request, identity: Identity, fault: Fault, attempts: int) -> NoReturn:
         self._writer.put([FailedRow(identity.key, fault.message[:2000])])
@@ -298,6 +290,6 @@ class ModelSession:
 
 def _pause(fault: Fault, failures: int, refusals: int) -> float:
     """Full jitter over an exponentially growing span; never earlier than the provider asked for."""
-    base = BACKOFF_S / 2 if fault.kind in REFUSALS else BACKOFF_S
-    span = min(LONGEST_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
+    base = BACKOFF_S / 2 if fault.refusal else BACKOFF_S
+    span = min(MAX_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
     return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret

@@ -1,21 +1,34 @@
 """Counters for the live display: what was answered, failed, spent, how fast, and how much longer. Counts only; draws nothing.
 
-`client.stats` is one. Numbers move only after the ledger holds the reply.
+Numbers move only after the ledger holds the reply.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 WINDOW_S = 15.0
 
 
-class Stats:
-    """Times are seconds of the event loop's clock."""
+class Admission(NamedTuple):
+    """What holds requests back at this moment, over all teachers."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    limit: int
+    """Requests at once that are allowed."""
+    rate_limit: float | None
+    """Requests a second that are allowed; None: no limit is known."""
+    held_by_cap: int
+    """Requests that wait until their highest possible cost fits under the dollar cap."""
+
+
+class Stats:
+    """clock: seconds; admission: reads the gates and the budget."""
+
+    def __init__(self, clock: Callable[[], float], admission: Callable[[], Admission]) -> None:
         self._clock = clock
+        self._admission = admission
         self.answered = 0
         """Paid replies of this client."""
         self.cached = 0
@@ -34,14 +47,13 @@ class Stats:
         """Dollars of the answered ones."""
         self.uncertain_usd = 0.0
         """Dollars that attempts without an answer may have cost."""
-        self.limit = 0
-        """Requests at once that are allowed now, over all teachers."""
-        self.held_by_cap = 0
-        """Requests that wait until the most that they may cost fits under the dollar cap."""
-        self.rate_limit: float | None = None
-        """Requests a second that are allowed now, over all teachers; None: no limit is known."""
         self._recent: deque[tuple[int, int]] = deque()
         self._started = clock()
+
+    @property
+    def admission(self) -> Admission:
+        """What holds requests back now."""
+        return self._admission()
 
     @property
     def tokens(self) -> int:
@@ -50,7 +62,7 @@ class Stats:
 
     @property
     def sent(self) -> int:
-        """Attempts that came to an end."""
+        """Attempts that have ended."""
         return self.answered + self.failed + self.retries
 
     @property
@@ -68,11 +80,11 @@ class Stats:
         return self.usd + self.usd / self.answered * self._open(total)
 
     def time_left_s(self, total: int) -> float | None:
-        """Seconds until `total` requests are done at the present rate; None when that can't be said."""
-        left = self._open(total)
-        if left == 0:
+        """Seconds until `total` requests are done at the present rate; None when that is unknown."""
+        remaining = self._open(total)
+        if remaining == 0:
             return 0.0
-        return left / self.rate if self.rate > 0 else None
+        return remaining / self.rate if self.rate > 0 else None
 
     def note_answer(self, input_tokens: int, output_tokens: int, usd: float) -> None:
         """One paid reply is durable."""

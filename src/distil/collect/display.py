@@ -35,6 +35,7 @@ class Display:
 
     def note(self, stats: Stats) -> str:
         """`3 failed, 12,345 tokens, $0.12 of about $1.90, 85.0/s, 180 at once (limit 200, 90.0/s)`."""
+        admission = stats.admission
         parts = [f"{self._failed:,} failed"] if self._failed else []
         if stats.cached:
             parts.append(f"{stats.cached:,} from the ledger")
@@ -43,8 +44,8 @@ class Display:
         if stats.usd > 0:
             parts.append(f"{dollars(stats.usd)} of about {dollars(stats.forecast_usd(self._total) or stats.usd)}")
         if stats.answered:
-            rate = f", {stats.rate_limit:,.1f}/s" if stats.rate_limit is not None else ""
-            parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {stats.limit:,}{rate})")
-        if stats.held_by_cap:
-            parts.append(f"{stats.held_by_cap:,} waiting for the dollar cap")
+            rate = f", {admission.rate_limit:,.1f}/s" if admission.rate_limit is not None else ""
+            parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {admission.limit:,}{rate})")
+        if admission.held_by_cap:
+            parts.append(f"{admission.held_by_cap:,} waiting for the dollar cap")
         return ", ".join(parts)

@@ -36,9 +36,7 @@ def notices(first: Question, teachers: Sequence[TeacherConfig], samples: int, ro
 def _ignored_settings(first: Question, teacher: TeacherConfig, root: Path) -> list[str]:
     if parse_model(teacher.model).local:
         return []
-    ignored = getattr(open_keyless(teacher, root).replicas[0], "ignored", None)
-    names: list[str] = ignored(first._replace(teacher=teacher).request()) if ignored else []
-    return names
+    return open_keyless(teacher, root).replicas[0].ignored(first._replace(teacher=teacher).request())
 
 
 class Terms(NamedTuple):

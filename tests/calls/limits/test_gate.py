@@ -9,7 +9,7 @@ import pytest
 from distil.calls.config import Limits
 from distil.calls.limits.bucket import Bucket, per_second
 from distil.calls.limits.gate import AdmissionGate
-from distil.calls.providers.base import LimitHint
+from distil.calls.providers.base import Window
 from tests.calls.virtual import run_virtually
 
 
@@ -76,7 +76,7 @@ def test_a_limit_that_the_headers_announce_is_kept_from_the_first_reply_on() -> 
         loop = asyncio.get_running_loop()
         entry = await gate.enter(1, 1)
         await gate.go(entry)
-        gate.leave(entry, None, LimitHint(requests_limit=600, requests_remaining=599, requests_reset_s=0.1))
+        gate.leave(entry, None, {"requests": Window(600, 599, 0.1)})
         assert gate.rate_limit == 10.0
         log: list[tuple[str, float]] = []
         start = loop.time()
@@ -96,7 +96,7 @@ def test_a_days_limit_is_not_taken_for_a_minutes_but_waited_for_when_used_up() -
         gate = AdmissionGate(Limits())
         entry = await gate.enter(1, 1)
         await gate.go(entry)
-        gate.leave(entry, None, LimitHint(requests_limit=200, requests_remaining=0, requests_reset_s=7200.0))
+        gate.leave(entry, None, {"requests": Window(200, 0, 7200.0)})
         log: list[tuple[str, float]] = []
         await passed(gate, log, "")
         return log[0][1]
@@ -109,7 +109,7 @@ def test_a_long_retry_after_holds_everybody_and_a_configured_limit_stays() -> No
         gate = AdmissionGate(Limits(requests_per_minute=60_000))
         entry = await gate.enter(1, 1)
         await gate.go(entry)
-        gate.leave(entry, "rate_limit", LimitHint(requests_limit=600_000), retry_after_s=20.0)
+        gate.leave(entry, "rate_limit", {"requests": Window(600_000)}, retry_after_s=20.0)
         assert gate.rate_limit is not None and gate.rate_limit <= 1000.0
         log: list[tuple[str, float]] = []
         await passed(gate, log, "")

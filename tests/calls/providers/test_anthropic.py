@@ -174,9 +174,10 @@ def test_limits_come_with_input_and_output_tokens_apart() -> None:
             "anthropic-ratelimit-output-tokens-limit": "8000",
         }
         hint = limits(provider(server), question())
-    assert hint is not None and (hint.requests_limit, hint.requests_remaining) == (50, 49)
-    assert hint.requests_reset_s is not None and 20 < hint.requests_reset_s <= 30
-    assert (hint.input_tokens_limit, hint.output_tokens_limit, hint.tokens_limit) == (40000, 8000, None)
+    requests = hint["requests"]
+    assert (requests.limit, requests.remaining) == (50, 49)
+    assert requests.reset_s is not None and 20 < requests.reset_s <= 30
+    assert (hint["input_tokens"].limit, hint["output_tokens"].limit, "tokens" in hint) == (40000, 8000, False)
 
 
 def test_garbage_is_no_answer() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distil.calls.config import TeacherConfig
-from distil.calls.providers.base import HttpProvider, LimitHint
+from distil.calls.providers.base import HttpProvider, Window
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.providers.compatible import CompatibleProvider
 from distil.records import Sampling
@@ -86,7 +86,7 @@ def test_limits_per_day_are_not_taken_for_limits_per_minute() -> None:
         "x-ratelimit-reset-tokens": "7.66s",
     }
     groq = CompatibleProvider("llama", "https://api.groq.com/openai/v1", "k").limits(headers)
-    assert groq == LimitHint(tokens_limit=18000, tokens_reset_s=7.66)
+    assert groq == {"tokens": Window(18000, None, 7.66)}
     cerebras = CompatibleProvider("llama", "https://api.cerebras.ai/v1", "k").limits(
         {
             "X-RateLimit-Limit-Requests-Day": "14400",
@@ -94,7 +94,7 @@ def test_limits_per_day_are_not_taken_for_limits_per_minute() -> None:
             "x-ratelimit-remaining-tokens-minute": "59000",
         }
     )
-    assert cerebras == LimitHint(tokens_limit=60000, tokens_remaining=59000)
+    assert cerebras == {"tokens": Window(60000, 59000)}
 
 
 def test_several_base_urls_give_several_replicas_of_one_teacher() -> None:

@@ -1,6 +1,6 @@
-"""One attempt: brings a request to the teacher, in this process or over the wire, and says how it ended. Retries nothing.
+"""One attempt: brings a request to the teacher, in this process or over the wire, and returns how it ended. Retries nothing.
 
-Chooses the replica, reads the reply with its provider, and takes keys out of whatever came back. Used by teacher.py only.
+Chooses the replica, reads the reply with its provider, and takes keys out of whatever came back.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from distil.calls.faults import CallFailed, Fault, GarbledReply
+from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
 from distil.calls.http.replicas import Replica, Replicas
 from distil.calls.http.transport import Broken, HttpReply, Transport, redact, secrets
 from distil.calls.identity import Identity
-from distil.calls.limits.gate import AdmissionGate, Ticket
-from distil.calls.limits.outage import REFUSALS
-from distil.calls.providers.base import Parsed
+from distil.calls.providers.base import LimitHint, LocalProvider, Parsed
 from distil.calls.providers.catalog import Opened
 from distil.calls.request import Request
 
@@ -26,52 +24,44 @@ class Attempt(NamedTuple):
 
     parsed: Parsed | None
     body: bytes | None
+    """What the server replied; None when it did not reply."""
     fault: Fault | None
     latency_s: float
     maybe_paid: bool = False
     request_id: str | None = None
+    refused: FaultKind | None = None
+    """rate_limit, overload or shed, where it means that requests are sent too fast."""
+    limits: LimitHint | None = None
+    """What the reply announced."""
     silent: bool = False
-    """The connection broke, and no replica is there either."""
+    """The connection broke, and no replica takes connections either."""
 
 
 class Sender:
-    """`send` one request that the gate has let through; the gate is told how it went. on_reply: called when a server answers."""
+    """`send` makes one attempt."""
 
-    def __init__(
-        self,
-        opened: Opened,
-        timeout_s: float,
-        transport: Transport,
-        gate: AdmissionGate,
-        clock: Callable[[], float],
-        on_reply: Callable[[], None],
-    ) -> None:
+    def __init__(self, opened: Opened, timeout_s: float, transport: Transport, clock: Callable[[], float]) -> None:
         self._opened = opened
         self._timeout_s = timeout_s
         self._transport = transport
-        self.gate = gate
         self._clock = clock
-        self._on_reply = on_reply
         self._replicas = Replicas(opened.replicas, clock)
 
-    async def send(self, request: Request, identity: Identity, entry: Ticket) -> Attempt:
-        """How it ended. Raises only what is not the request's own: cancelled, a model that can't be loaded."""
+    async def send(self, request: Request, identity: Identity) -> Attempt:
+        """How it ended. Raises only what is not the request's fault: cancelled, a model that can't be loaded."""
         if self._opened.local is not None:
-            return await self._answer_here(request, entry)
-        return await self._send_out(request, identity, entry)
+            return await self._answer_here(self._opened.local, request)
+        return await self._send_out(request, identity)
 
-    async def _answer_here(self, request: Request, entry: Ticket) -> Attempt:
-        assert self._opened.local is not None
+    async def _answer_here(self, local: LocalProvider, request: Request) -> Attempt:
         started = self._clock()
         try:
-            parsed = await self._opened.local.answer(request)
+            parsed = await local.answer(request)
         except CallFailed as error:
-            self.gate.leave(entry, None)
             return Attempt(None, None, error.fault, self._clock() - started)
-        self.gate.leave(entry, None)
         return Attempt(parsed, parsed.model_dump_json().encode(), None, self._clock() - started)
 
-    async def _send_out(self, request: Request, identity: Identity, entry: Ticket) -> Attempt:
+    async def _send_out(self, request: Request, identity: Identity) -> Attempt:
         replica = self._replicas.take()
         wire = identity.wire if replica.provider is self._opened.replicas[0] else replica.provider.wire(request)
         assert wire is not None
@@ -81,26 +71,17 @@ class Sender:
         except Broken as broken:
             latency = self._clock() - started
             self._replicas.broke(replica) if broken.kind == "connection" else self._replicas.gave_up(replica)
-            self.gate.leave(entry, None)
-            words, silent = str(broken), self._replicas.silent
-            return Attempt(None, None, Fault(broken.kind, words, None), latency, maybe_paid=broken.sent, silent=silent)
+            fault = Fault(broken.kind, str(broken))
+            return Attempt(None, None, fault, latency, maybe_paid=broken.sent, silent=self._replicas.silent)
         except BaseException:
             self._replicas.gave_up(replica)
             raise
-        self._on_reply()
-        outcome = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
+        attempt = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
         self._replicas.done(replica)
-        fault = outcome.fault
-        refused = fault.kind if fault is not None and fault.kind in REFUSALS else None
+        refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
             refused = None  # goes on at the standard price: a full flex tier is no reason to slow that down
-        self.gate.leave(
-            entry,
-            refused,
-            replica.provider.limits(reply.headers),
-            fault.retry_after_s if fault is not None else None,
-        )
-        return outcome
+        return attempt._replace(refused=refused, limits=replica.provider.limits(reply.headers))
 
     def _read(self, replica: Replica, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:
         body = reply.body

@@ -1,10 +1,12 @@
-"""Who may be sent now: the queue of one teacher behind its limits. Retries go before new work; nobody polls.
+"""Admission to one teacher: a queue behind its limits. Retries go before new work; nothing polls.
 
-    enter()   waits for the buckets (requests and tokens a minute) and for a place near the front
-    go()      waits for one of the places on the wire; between the two the caller commits its intent to the ledger
-    leave()   tells how it went: limits are learned, the next in line goes
+    enter()    waits for the buckets (requests and tokens a minute) and for a place near the front
+    go()       waits for a place on the wire; between the two the caller commits its intent to the ledger
+    leave()    the reply is in: limits are learned, the next in line goes
+    settle()   corrects the token buckets by the usage
+    abandon()  instead of leave: nothing was sent, or nothing came back
 
-Time spent here is queue time and never counts as a request's timeout. One Gate per (provider, model); pace.py is its law.
+Time spent here is queue time and never counts as a request's timeout. One gate per (provider, model); pace.py is its law.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import itertools
 from collections import deque
 
 from distil.calls.config import Limits
-from distil.calls.limits.bucket import Bucket, per_second
+from distil.calls.faults import FaultKind
+from distil.calls.limits.bucket import Bucket, Buckets
 from distil.calls.limits.pace import AdaptiveLimit, SentMark
 from distil.calls.providers.base import LimitHint
 
@@ -25,7 +28,7 @@ LEARNED_BURST_S = 0.01
 
 
 class Ticket:
-    """One request's way through the gate."""
+    """One request on its way through the gate."""
 
     __slots__ = ("input_tokens", "mark", "on_wire", "output_tokens")
 
@@ -42,16 +45,9 @@ class AdmissionGate:
     def __init__(self, limits: Limits, *, adaptive: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self.pace = (
-            AdaptiveLimit(limits.concurrency)
-            if adaptive
-            else AdaptiveLimit(limits.concurrency, start=limits.concurrency)
-        )
-        self._configured = limits
-        self.requests = _bucket(limits.requests_per_minute, now)
-        self.tokens = _bucket(limits.tokens_per_minute, now)
-        self.input_tokens = _bucket(limits.input_tokens_per_minute, now)
-        self.output_tokens = _bucket(limits.output_tokens_per_minute, now)
+        ceiling = limits.concurrency
+        self.pace = AdaptiveLimit(ceiling) if adaptive else AdaptiveLimit(ceiling, start=ceiling)
+        self._buckets = Buckets(limits, now)
         self._learned: Bucket | None = (
             Bucket(self.pace.send_rate, now, LEARNED_BURST_S) if self.pace.send_rate else None
         )
@@ -74,8 +70,8 @@ class AdmissionGate:
     @property
     def rate_limit(self) -> float | None:
         """Requests a second that are allowed now, as configured, announced or learned; None: no such limit is known."""
-        rates = [rate for rate in (self.requests.rate if self.requests else None, self.pace.rate) if rate is not None]
-        return min(rates) if rates else None
+        rates = (self._buckets.rate("requests"), self.pace.rate)
+        return min((rate for rate in rates if rate is not None), default=None)
 
     def try_one(self, pause_s: float) -> None:
         """The circuit breaker opened: nothing for a while, then one request at a time beside those that are still out."""
@@ -95,50 +91,54 @@ class AdmissionGate:
         """Waits for the buckets and a place near the front. Raises what the gate was closed with."""
         if self._closed is not None:
             raise self._closed
-        entry = Ticket(input_tokens, output_tokens)
+        ticket = Ticket(input_tokens, output_tokens)
         waiter: asyncio.Future[None] = self._loop.create_future()
-        heapq.heappush(self._queue, (0 if retry else 1, next(self._order), entry, waiter))
+        heapq.heappush(self._queue, (0 if retry else 1, next(self._order), ticket, waiter))
         self._pump()
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.abandon(entry)
+                self.abandon(ticket)
             raise
-        return entry
+        return ticket
 
-    async def go(self, entry: Ticket) -> None:
+    async def go(self, ticket: Ticket) -> None:
         """Waits for a place on the wire. From here on the request is in flight until `leave`."""
         if self.in_flight < self.limit and not self._ready:
-            self._launch(entry)
+            self._launch(ticket)
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._ready.append((entry, waiter))
+        self._ready.append((ticket, waiter))
         try:
             await waiter
         except BaseException:
-            if not entry.on_wire and (entry, waiter) in self._ready:
-                self._ready.remove((entry, waiter))
-            self.abandon(entry)
+            if not ticket.on_wire and (ticket, waiter) in self._ready:
+                self._ready.remove((ticket, waiter))
+            self.abandon(ticket)
             raise
 
-    def abandon(self, entry: Ticket) -> None:
+    def abandon(self, ticket: Ticket) -> None:
         """Gives a place back that was not used, or whose outcome is unknown (cancelled)."""
-        if entry.on_wire:
-            self._land(entry)
+        if ticket.on_wire:
+            self._land(ticket)
         else:
             self._preparing -= 1
         self._pump()
 
     def leave(
-        self, entry: Ticket, refused: str | None, hint: LimitHint | None = None, retry_after_s: float | None = None
+        self,
+        ticket: Ticket,
+        refused: FaultKind | None,
+        hint: LimitHint | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
-        """The reply is in. `refused`: rate_limit, overload or shed; None for every other outcome."""
+        """The reply is in. refused: rate_limit, overload or shed, None for every other outcome; hint: what it announced."""
         now = self._loop.time()
         busy = self.in_flight >= self.limit - 1
-        mark = self._land(entry)
-        if hint is not None:
-            self._sync(hint, now)
+        mark = self._land(ticket)
+        if hint:
+            self._hold(self._buckets.follow(hint, now))
         if refused is None:
             self.pace.accepted(mark, now, busy)
         else:
@@ -148,24 +148,12 @@ class AdmissionGate:
         self._follow_pace(now, refused is not None)
         self._pump()
 
-    def settle(self, entry: Ticket, input_tokens: int, output_tokens: int) -> None:
+    def settle(self, ticket: Ticket, input_tokens: int, output_tokens: int) -> None:
         """Corrects the token buckets by what was really used."""
-        more_in, more_out = input_tokens - entry.input_tokens, output_tokens - entry.output_tokens
-        for bucket, more in (
-            (self.tokens, more_in + more_out),
-            (self.input_tokens, more_in),
-            (self.output_tokens, more_out),
-        ):
-            if bucket is not None:
-                bucket.correct(more)
-
-    def hold(self, seconds: float) -> None:
-        """Nothing new goes for so long."""
-        self._hold(self._loop.time() + seconds)
-        self._pump()
+        self._buckets.correct(input_tokens - ticket.input_tokens, output_tokens - ticket.output_tokens)
 
     def close(self, error: BaseException) -> None:
-        """Everybody who waits, and everybody who comes, gets `error`. Those in flight finish."""
+        """Every waiting and every later request gets `error`. Those in flight finish."""
         self._closed = error
         if self._timer is not None:
             self._timer.cancel()
@@ -180,16 +168,16 @@ class AdmissionGate:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _launch(self, entry: Ticket) -> None:
+    def _launch(self, ticket: Ticket) -> None:
         self._preparing -= 1
         self.in_flight += 1
-        entry.on_wire = True
-        entry.mark = self.pace.sent(self._loop.time(), self.in_flight)
+        ticket.on_wire = True
+        ticket.mark = self.pace.sent(self._loop.time(), self.in_flight)
 
-    def _land(self, entry: Ticket) -> SentMark:
+    def _land(self, ticket: Ticket) -> SentMark:
         self.in_flight -= 1
-        entry.on_wire = False
-        mark = entry.mark
+        ticket.on_wire = False
+        mark = ticket.mark
         assert mark is not None
         if self._only_one_since is not None and mark.sent_at < self._only_one_since:
             self._older_in_flight -= 1
@@ -197,13 +185,14 @@ class AdmissionGate:
 
     def _pump(self) -> None:
         while self._ready and self.in_flight < self.limit:
-            entry, waiter = self._ready.popleft()
+            ticket, waiter = self._ready.popleft()
             if not waiter.done():
-                self._launch(entry)
+                self._launch(ticket)
                 waiter.set_result(None)
         limit = self.limit
-        room = limit + (0 if self._only_one_since is not None else int(limit * AHEAD))
-        while self._queue and self.in_flight + self._preparing < room:
+        # Past the limit, requests may already commit their intents: then one is ready the moment another comes back.
+        capacity = limit + (0 if self._only_one_since is not None else int(limit * AHEAD))
+        while self._queue and self.in_flight + self._preparing < capacity:
             if self._queue[0][3].done():
                 heapq.heappop(self._queue)
                 continue
@@ -212,29 +201,16 @@ class AdmissionGate:
             if ready_at > now:
                 self._wake_at(ready_at)
                 return
-            _, _, entry, waiter = heapq.heappop(self._queue)
-            self._take(entry, now)
+            _, _, ticket, waiter = heapq.heappop(self._queue)
+            self._buckets.take(ticket.input_tokens, ticket.output_tokens, now)
+            if self._learned is not None:
+                self._learned.take(1, now)
             self._preparing += 1
             waiter.set_result(None)
 
     def _ready_at(self, now: float) -> float:
-        when = max(now, self._held_until)
-        for bucket in (self.requests, self._learned, self.tokens, self.input_tokens, self.output_tokens):
-            if bucket is not None:
-                when = max(when, bucket.ready_at(now))
-        return when
-
-    def _take(self, entry: Ticket, now: float) -> None:
-        both = entry.input_tokens + entry.output_tokens
-        for bucket, cost in (
-            (self.requests, 1),
-            (self._learned, 1),
-            (self.tokens, both),
-            (self.input_tokens, entry.input_tokens),
-            (self.output_tokens, entry.output_tokens),
-        ):
-            if bucket is not None:
-                bucket.take(cost, now)
+        when = max(now, self._held_until, self._buckets.ready_at(now))
+        return when if self._learned is None else max(when, self._learned.ready_at(now))
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
@@ -256,34 +232,3 @@ class AdmissionGate:
             self._learned.set_rate(rate, now)
         if refused and self._learned is not None:
             self._learned.drain(now)
-
-    def _sync(self, hint: LimitHint, now: float) -> None:
-        configured = self._configured
-        for name, per_minute in (
-            ("requests", configured.requests_per_minute),
-            ("tokens", configured.tokens_per_minute),
-            ("input_tokens", configured.input_tokens_per_minute),
-            ("output_tokens", configured.output_tokens_per_minute),
-        ):
-            limit = getattr(hint, f"{name}_limit")
-            if limit is None or limit <= 0:
-                continue
-            remaining, reset_s = getattr(hint, f"{name}_remaining"), getattr(hint, f"{name}_reset_s")
-            rate = per_second(limit, remaining, reset_s)
-            bucket: Bucket | None = getattr(self, name)
-            if rate is not None:
-                rate = min(rate, per_minute / 60.0) if per_minute is not None else rate
-                if bucket is None:
-                    bucket = Bucket(rate, now)
-                    setattr(self, name, bucket)
-                elif abs(bucket.rate - rate) > 1e-9:
-                    bucket.set_rate(rate, now)
-            if remaining is not None and remaining <= 0:
-                if rate is None and reset_s:
-                    self._hold(now + reset_s)  # an hour's or a day's quota is used up
-                elif bucket is not None:
-                    bucket.drain(now)
-
-
-def _bucket(per_minute: int | None, now: float) -> Bucket | None:
-    return None if per_minute is None else Bucket(per_minute / 60.0, now)

@@ -12,7 +12,7 @@ from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import blocks, common
-from distil.calls.providers.base import LimitHint, Parsed, WireRequest
+from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Usage
@@ -37,6 +37,12 @@ _KINDS: dict[str, tuple[FaultKind, bool]] = {
     "overloaded_error": ("overload", True),
     "timeout_error": ("timeout", True),
     "api_error": ("server", True),
+}
+_LIMITS: dict[Unit, str] = {
+    "requests": "anthropic-ratelimit-requests-{}",
+    "tokens": "anthropic-ratelimit-tokens-{}",
+    "input_tokens": "anthropic-ratelimit-input-tokens-{}",
+    "output_tokens": "anthropic-ratelimit-output-tokens-{}",
 }
 
 
@@ -169,20 +175,9 @@ class AnthropicProvider:
             return f"The Anthropic account has no credit left.{said} Add credit, then run again."
         return f"Anthropic answered {status}{' ' + code if code else ''}.{said}"
 
-    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """`anthropic-ratelimit-*`: requests, input tokens and output tokens apart; resets are RFC 3339 times."""
-        low = common.lowered(headers)
-        found: dict[str, Any] = {}
-        for ours, theirs in (
-            ("requests", "requests"),
-            ("tokens", "tokens"),
-            ("input_tokens", "input-tokens"),
-            ("output_tokens", "output-tokens"),
-        ):
-            found[f"{ours}_limit"] = common.limit(low.get(f"anthropic-ratelimit-{theirs}-limit"))
-            found[f"{ours}_remaining"] = common.remaining(low.get(f"anthropic-ratelimit-{theirs}-remaining"))
-            found[f"{ours}_reset_s"] = common.duration_s(low.get(f"anthropic-ratelimit-{theirs}-reset"))
-        return LimitHint(**found) if any(value is not None for value in found.values()) else None
+        return common.read_limits(common.lowered(headers), _LIMITS)
 
 
 def model_version(name: str) -> tuple[int, int]:

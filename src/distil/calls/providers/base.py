@@ -1,28 +1,19 @@
 """What a provider is: pure translation between `Request` and a wire format. No sending, no retries, no money, no files.
 
-`HttpProvider` for everything behind HTTP, `LocalProvider` for answers made in this process. Written in calls/providers/,
-found through calls/providers/catalog.py, driven by calls/client.py.
+`HttpProvider` for everything behind HTTP, `LocalProvider` for answers made in this process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from distil.calls.faults import Fault, FaultKind, GarbledReply
+from distil.calls.faults import Fault
 from distil.calls.request import Request
 from distil.records import Record, Usage
 
-__all__ = [
-    "Fault",
-    "FaultKind",
-    "GarbledReply",
-    "HttpProvider",
-    "LimitHint",
-    "LocalProvider",
-    "Parsed",
-    "WireRequest",
-]
+Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+"""What a provider counts a minute. `tokens`: input and output together."""
 
 
 class WireRequest(NamedTuple):
@@ -54,22 +45,17 @@ class Parsed(Record):
     """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the one asked for."""
 
 
-class LimitHint(NamedTuple):
-    """What a reply's headers say about limits per minute; None where a provider says nothing (or nonsense such as -1)."""
+class Window(NamedTuple):
+    """What a reply's headers say about one limit per minute; None where they say nothing, or nonsense such as -1."""
 
-    requests_limit: int | None = None
-    requests_remaining: int | None = None
-    requests_reset_s: float | None = None
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
     """Seconds until the bucket is full again."""
-    tokens_limit: int | None = None
-    tokens_remaining: int | None = None
-    tokens_reset_s: float | None = None
-    input_tokens_limit: int | None = None
-    input_tokens_remaining: int | None = None
-    input_tokens_reset_s: float | None = None
-    output_tokens_limit: int | None = None
-    output_tokens_remaining: int | None = None
-    output_tokens_reset_s: float | None = None
+
+
+LimitHint = Mapping[Unit, Window]
+"""The limits that a reply announces; empty where it announces none."""
 
 
 @runtime_checkable
@@ -88,8 +74,12 @@ class HttpProvider(Protocol):
         """Classifies a non-2xx reply, or a 2xx body that is an error. Header names are case-insensitive."""
         ...
 
-    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """What the headers of any reply say about limits."""
+        ...
+
+    def ignored(self, request: Request) -> list[str]:
+        """Names of the sampling settings that this model does not accept and that are left out of the body."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import common
-from distil.calls.providers.base import LimitHint, Parsed, WireRequest
+from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.request import Request
 from distil.records import Message, Usage
 
@@ -21,6 +21,7 @@ QUOTA_CODES = {
     "quota_exceeded",
     "insufficient_balance",
 }
+LIMIT_HEADERS: dict[Unit, str] = {"requests": "x-ratelimit-{}-requests", "tokens": "x-ratelimit-{}-tokens"}
 SHED_CODES = {"resource_unavailable", "capacity_exceeded"}
 
 
@@ -143,20 +144,9 @@ class ChatProvider:
             return f"Prompt and max_tokens are too long for {self.name}.{said} Shorten the prompt or lower max_tokens."
         return f"{self.vendor} answered {status}{' ' + code if code else ''}.{said}"
 
-    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """OpenAI's `x-ratelimit-*` headers, which many others send too."""
-        low = common.lowered(headers)
-        if not any(name.startswith("x-ratelimit-") for name in low):
-            return None
-        hint = LimitHint(
-            requests_limit=common.limit(low.get("x-ratelimit-limit-requests")),
-            requests_remaining=common.remaining(low.get("x-ratelimit-remaining-requests")),
-            requests_reset_s=common.duration_s(low.get("x-ratelimit-reset-requests")),
-            tokens_limit=common.limit(low.get("x-ratelimit-limit-tokens")),
-            tokens_remaining=common.remaining(low.get("x-ratelimit-remaining-tokens")),
-            tokens_reset_s=common.duration_s(low.get("x-ratelimit-reset-tokens")),
-        )
-        return hint if hint != LimitHint() else None
+        return common.read_limits(common.lowered(headers), LIMIT_HEADERS)
 
 
 def wire_message(message: Message) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from distil.calls.faults import FaultKind, GarbledReply
+from distil.calls.providers.base import LimitHint, Unit, Window
 
 LONGEST_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -141,6 +142,20 @@ def remaining(value: str | None) -> int | None:
     """What is left in a bucket; 0 is a real answer, a negative one is not."""
     number = _number(value)
     return int(number) if number is not None and number >= 0 else None
+
+
+def read_limits(headers: Mapping[str, str], names: Mapping[Unit, str]) -> LimitHint:
+    """The announced limits. headers: with lower-case names; names: header per unit, `{}` for limit, remaining or reset."""
+    hint: dict[Unit, Window] = {}
+    for unit, name in names.items():
+        window = Window(
+            limit(headers.get(name.format("limit"))),
+            remaining(headers.get(name.format("remaining"))),
+            duration_s(headers.get(name.format("reset"))),
+        )
+        if window != Window():
+            hint[unit] = window
+    return hint
 
 
 def count(value: Any) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from distil.calls.faults import FaultKind
 from distil.calls.providers import common
 from distil.calls.providers.base import LimitHint
-from distil.calls.providers.chat import ChatProvider
+from distil.calls.providers.chat import LIMIT_HEADERS, ChatProvider
 
 
 class CompatibleProvider(ChatProvider):
@@ -33,16 +33,11 @@ class CompatibleProvider(ChatProvider):
             code = "context_length_exceeded"
         return super().explain(status, kind, code, words)
 
-    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """Groq's and Cerebras's request limits are per day and would be misread as per minute: only their tokens count."""
         low = common.lowered(headers)
         if "x-ratelimit-limit-tokens-minute" in low:
-            return LimitHint(
-                tokens_limit=common.limit(low["x-ratelimit-limit-tokens-minute"]),
-                tokens_remaining=common.remaining(low.get("x-ratelimit-remaining-tokens-minute")),
-                tokens_reset_s=common.duration_s(low.get("x-ratelimit-reset-tokens-minute")),
-            )
-        hint = super().limits(low)
-        if hint is not None and "groq.com" in self.base_url:
-            return hint._replace(requests_limit=None, requests_remaining=None, requests_reset_s=None)
-        return hint
+            return common.read_limits(low, {"tokens": "x-ratelimit-{}-tokens-minute"})
+        if "groq.com" in self.base_url:
+            return common.read_limits(low, {"tokens": LIMIT_HEADERS["tokens"]})
+        return super().limits(low)

@@ -151,9 +151,9 @@ class GoogleProvider:
             return f"The day's quota of this Google project is used up.{said} Run again tomorrow (Pacific time), or raise it."
         return f"Google answered {status}{' ' + word if word else ''}.{said}"
 
-    def limits(self, headers: Mapping[str, str]) -> LimitHint | None:
-        """Gemini says nothing about limits in its headers."""
-        return None
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
+        """Gemini announces no limits in its headers."""
+        return {}
 
 
 def _per_day(details: list[dict[str, Any]]) -> bool:
