@@ -20,10 +20,11 @@ from distil.records import Message, Sampling
 from distil.runs.signals.shards import ShardWriter, merge_index
 from distil.runs.signals.spec import SignalSpec, write_spec
 from distil.runs.signals.store import SignalRows, SignalStore
-from distil.signals.build import write_items
+from distil.signals.build import write_examples
 from distil.signals.config import SignalsConfig
-from distil.signals.plan import kept
-from distil.signals.teacher import Item, LocalTeacher
+from distil.signals.examples import TokenizedExample
+from distil.signals.plan import row_settings
+from distil.signals.teacher import LocalTeacher
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Bench:
         self._stores: dict[str, SignalStore] = {}
         self._teacher_log_probs: list[Tensor] = []
 
-    def held_out(self) -> list[tuple[list[Item], Tensor]]:
+    def held_out(self) -> list[tuple[list[TokenizedExample], Tensor]]:
         """Batches of held-out examples with the teacher's (R, V) log-probabilities."""
         batches = [self.items["validation"][i : i + 32] for i in range(0, len(self.items["validation"]), 32)]
         if not self._teacher_log_probs:
@@ -95,11 +96,13 @@ class Bench:
             spec = SignalSpec.model_validate(
                 FOR_BENCH
                 | {"vocab_size": teacher.vocab_size, "hidden_size": teacher.hidden_size, "dtype": "float32"}
-                | kept(arm.section, temperature=1.0, seed=0)
+                | row_settings(arm.section, temperature=1.0, seed=0)
             )
             write_spec(folder, spec)
             with ShardWriter(folder, "part0", 2**28) as writer:
-                write_items(teacher, self.items["train"], writer, spec, batch_tokens=4096, advance=lambda tokens: None)
+                write_examples(
+                    teacher, self.items["train"], writer, spec, batch_tokens=4096, advance=lambda tokens: None
+                )
             if spec.kind == "hidden":
                 np.save(folder / "head.npy", teacher.head.weight.numpy())
             merge_index(folder)
@@ -107,7 +110,7 @@ class Bench:
         return self._stores[key]
 
 
-def conversations(teacher: Loaded, count: int, learn: str) -> list[Item]:
+def conversations(teacher: Loaded, count: int, learn: str) -> list[TokenizedExample]:
     """Messages of the bundled task with answers that the teacher drew at temperature 1; the system prompt is not learned."""
     from distil.models.generate import generate
     from distil.models.render import render, render_prompt
@@ -127,7 +130,7 @@ def conversations(teacher: Loaded, count: int, learn: str) -> list[Item]:
         ids, mask = render(teacher.tokenizer, [*prompt, Message(role="assistant", content=answer.text)])
         if learn == "conversation":
             mask = [place >= shared for place in range(len(ids))]
-        items.append(Item(f"example_{number:020x}", ids, mask))
+        items.append(TokenizedExample(f"example_{number:020x}", ids, mask))
     return items[:count]
 
 
@@ -143,7 +146,7 @@ def targets_of(rows: SignalRows, store: SignalStore, renormalized: bool = False)
     return SampledTargets(ids, torch.from_numpy(rows.weights), torch.from_numpy(rows.entropy))
 
 
-def forward_rows(model: Any, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
+def forward_rows(model: Any, items: Sequence[TokenizedExample]) -> tuple[Tensor, Tensor]:
     """(R, H) final hidden states of the answer rows, with a graph, and the (R,) labels that they predict."""
     longest = max(len(item.token_ids) for item in items)
     ids = torch.zeros(len(items), longest, dtype=torch.long)
@@ -156,7 +159,7 @@ def forward_rows(model: Any, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
     return torch.cat([hidden[i, item.positions] for i, item in enumerate(items)]), labels
 
 
-def loss_of(model: Any, items: Sequence[Item], targets: Targets | None) -> Tensor:
+def loss_of(model: Any, items: Sequence[TokenizedExample], targets: Targets | None) -> Tensor:
     """Mean over the rows: forward KL to the teacher, or cross-entropy without one."""
     hidden, labels = forward_rows(model, items)
     weights = (0.0, 1.0) if targets is None else (1.0, 0.0)

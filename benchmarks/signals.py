@@ -32,8 +32,8 @@ from signal_bytes import bytes_table
 from torch import Tensor
 
 from distil.objectives import Targets
+from distil.signals.examples import TokenizedExample
 from distil.signals.inspect import measure
-from distil.signals.teacher import Item
 
 # ---- gradients --------------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def gradient_table(bench: Bench, model: Any, sets: int, batch: int = 48) -> Iter
         ]
 
 
-def gradient(model: Any, items: Sequence[Item], targets: Targets | None) -> Tensor:
+def gradient(model: Any, items: Sequence[TokenizedExample], targets: Targets | None) -> Tensor:
     """All gradients of a student as one vector."""
     model.zero_grad(set_to_none=True)
     loss_of(model, items, targets).backward()
@@ -118,7 +118,7 @@ def train_student(bench: Bench, arm: Arm, seed: int, epochs: int, rate: float) -
     return model.eval(), time.process_time() - start
 
 
-def shuffled(items: Sequence[Item], size: int, seed: int) -> Iterator[list[Item]]:
+def shuffled(items: Sequence[TokenizedExample], size: int, seed: int) -> Iterator[list[TokenizedExample]]:
     order = np.random.default_rng(seed).permutation(len(items))
     for start in range(0, len(order) - size + 1, size):
         yield [items[i] for i in order[start : start + size]]

@@ -56,7 +56,7 @@ def test_a_top_k_cache_is_exact_at_each_temperature_of_its_grid(temperature: flo
     np.testing.assert_allclose(rows.entropy, entropy.numpy(), rtol=1e-3)
 
 
-def test_a_tail_far_below_rounding_is_kept() -> None:
+def test_a_tail_far_below_rounding_is_row_settings() -> None:
     logits = torch.full((1, V), -40.0)
     logits[0, 3] = 0.0
     spec = spec_of("top_k", temperatures=(1.0,), k=2)

@@ -163,7 +163,7 @@ def slow(write):
             time.sleep(0.3)
         return write(*a, **{**k, "advance": advance})
     return items
-stage.write_items = slow(build.write_items)
+stage.write_examples = slow(build.write_examples)
 stage.build(Project(sys.argv[1]), SignalsConfig(kind="sampled", batch_tokens=60), teacher=sys.argv[2], student=None)
 """
 
@@ -286,11 +286,12 @@ def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: 
 
 
 def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_path: Path) -> None:
-    from distil.signals.teacher import Item, LocalTeacher
+    from distil.signals.examples import TokenizedExample
+    from distil.signals.teacher import LocalTeacher
 
     model = tiny_model(seed=4)
     teacher = LocalTeacher(model)
-    item = Item("e", [5, 6, 7, 8, 9], [False, False, True, True, True])
+    item = TokenizedExample("e", [5, 6, 7, 8, 9], [False, False, True, True, True])
     teacher.check_head(item)
     teacher.head = OutputHead(teacher.head.weight, None, 2.0, 30.0)
     with pytest.raises(UserError, match="computes its logits in a way"):
@@ -303,12 +304,13 @@ def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_pa
 def test_a_batch_that_does_not_fit_into_memory_is_halved(
     project: Project, teacher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.signals.teacher import Item, LocalTeacher
+    from distil.signals.examples import TokenizedExample
+    from distil.signals.teacher import LocalTeacher
 
     sizes: list[int] = []
     whole = LocalTeacher.hidden_rows
 
-    def crowded(self: LocalTeacher, items: list[Item]) -> list[torch.Tensor]:
+    def crowded(self: LocalTeacher, items: list[TokenizedExample]) -> list[torch.Tensor]:
         sizes.append(len(items))
         if len(items) > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")

@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from distil.calls.ledger.store import Ledger
 from distil.calls.providers.chat import ChatProvider
+from distil.calls.providers.google import GoogleProvider
 from distil.errors import UserError
 from distil.models.config import StudentConfig
+from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
+from distil.models.load import load_tokenizer
 from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
 from distil.progress import track
 from distil.records import Answer
@@ -27,19 +30,24 @@ from distil.runs.signals.codec import SparseRows, encode
 from distil.runs.signals.shards import ShardWriter
 from distil.runs.signals.spec import SignalSpec
 from distil.signals.config import SignalsConfig
-from distil.signals.examples import curated, render_all
-from distil.signals.resuming import Done, hash_of, prepare
-from distil.signals.teacher import Item
+from distil.signals.examples import BuildCounts, TokenizedExample, curated, not_stored, tokenize
 
-MOST_ALTERNATIVES = 21
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_ALTERNATIVES = 21
 """20, and the token that was drawn where it is not among them."""
 HARD_LOG_PROB = 0.0
-LEAST_MASS = 1e-9
+MIN_TAIL_MASS = 1e-9
 """A reply's rounded log-probabilities may sum to a little over 1; the tail is then taken as this."""
 
 
+TokenLogprob = Mapping[str, Any]
+"""An entry of OpenAI's `logprobs.content`: token, bytes, logprob, top_logprobs."""
+
+
 class Alternatives(NamedTuple):
-    """What an API said of one token of its answer."""
+    """What an API reports for one token of its answer."""
 
     token: bytes
     """The token that it drew."""
@@ -47,14 +55,14 @@ class Alternatives(NamedTuple):
     """Token bytes -> natural log-probability; the drawn token is among them."""
 
 
-class Counts:
-    """How the replies fared, for the user."""
+class ReplyCounts:
+    """How many replies and tokens could be used."""
 
     def __init__(self) -> None:
         self.aligned = self.without = self.other_tokens = 0
         self.soft_rows = self.hard_rows = self.unknown = 0
 
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> dict[str, int]:
         """Plain numbers for manifest and table."""
         return {
             "replies_with_alternatives": self.aligned,
@@ -66,15 +74,14 @@ class Counts:
         }
 
 
-def build_from_answers(project: Project, section: SignalsConfig, teacher: str, student: StudentConfig | None) -> Done:
+def build_from_answers(
+    project: Project, section: SignalsConfig, teacher: str, student: StudentConfig | None
+) -> BuildCounts:
     """Writes a top_k cache at temperature 1 for the curated examples that `teacher` answered.
 
     Rows without alternatives (the end-of-turn token, and every token of a reply whose tokens differ) are certain of the token
     that is there: plain hard labels. Raises UserError when no reply at all can be used.
     """
-    from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
-    from distil.models.load import load_tokenizer
-
     if section.kind != "top_k":
         raise UserError(
             f"signals.kind is {section.kind}, and {teacher} is behind an API that gives its best tokens only. Set signals.kind: "
@@ -84,7 +91,7 @@ def build_from_answers(project: Project, section: SignalsConfig, teacher: str, s
         raise UserError("A cache from an API's log-probabilities needs the student's tokenizer. Set student.model.")
     tokenizer = load_tokenizer(student.model)
     examples = curated(project, section.splits)
-    rendered = render_all(tokenizer, examples, section.max_length)
+    tokenized, too_long = tokenize(tokenizer, examples, section.max_length)
     spec = SignalSpec(
         kind="top_k",
         teacher=teacher,
@@ -94,25 +101,25 @@ def build_from_answers(project: Project, section: SignalsConfig, teacher: str, s
         template=template_fingerprint(tokenizer),
         vocab_size=max(tokenizer.get_vocab().values()) + 1,
         temperatures=(1.0,),
-        k=min(section.k or MOST_ALTERNATIVES, MOST_ALTERNATIVES),
+        k=min(section.k or MAX_ALTERNATIVES, MAX_ALTERNATIVES),
         max_length=section.max_length,
     )
-    left, reused = prepare(project.signals, spec, rendered.items)
+    missing, reused = not_stored(project.signals, spec, tokenized)
     calls = _calls(project, teacher)
     answer_of = {example.id: example.answer_id for example in examples}
-    counts = Counts()
-    mapping = _Mapping(tokenizer)
-    waiting: list[tuple[Item, bytes]] = []
+    counts = ReplyCounts()
+    token_map = _TokenMap(tokenizer)
+    waiting: list[tuple[TokenizedExample, bytes]] = []
     with Ledger(project.ledger) as ledger, ShardWriter(project.signals, "api", section.shard_mb * 2**20) as writer:
-        for item in track(left, "signals", unit="examples"):
-            said = logprobs_of(ledger, calls.get(answer_of[item.example_id] or ""))
-            rows = rows_of(item, said, mapping, spec.k, counts)
-            waiting.append((item, encode(rows, spec.layout)))
+        for example in track(missing, "signals", unit="examples"):
+            alternatives = logprobs_of(ledger, calls.get(answer_of[example.example_id] or ""))
+            rows = rows_of(example, alternatives, token_map, spec.k, counts)
+            waiting.append((example, encode(rows, spec.layout)))
             if counts.aligned or reused:  # nothing is stored before one reply was of use
                 _store(writer, waiting)
     if waiting:
         raise UserError(_useless(counts, teacher))
-    return Done(reused, len(rendered.too_long), counts.notes())
+    return BuildCounts(reused, too_long, counts.notes())
 
 
 def logprobs_of(ledger: Ledger, call_id: str | None) -> list[Alternatives] | None:
@@ -126,18 +133,26 @@ def logprobs_of(ledger: Ledger, call_id: str | None) -> list[Alternatives] | Non
     return [_alternatives(entry) for entry in content]
 
 
-def rows_of(item: Item, said: Sequence[Alternatives] | None, mapping: _Mapping, k: int, counts: Counts) -> SparseRows:
+def rows_of(
+    example: TokenizedExample,
+    reply: Sequence[Alternatives] | None,
+    token_map: _TokenMap,
+    k: int,
+    counts: ReplyCounts,
+) -> SparseRows:
     """The rows of one example: soft where the reply's tokens are the answer's tokens, hard elsewhere."""
-    labels = [item.token_ids[t + 1] for t in item.positions]
-    start = last_turn(item.positions)
+    labels = [example.token_ids[t + 1] for t in example.positions]
+    start = last_turn(example.positions)
     soft: list[dict[int, float]] = []
-    if said is None:
+    if reply is None:
         counts.without += 1
-    elif [alternative.token for alternative in said] != [mapping.bytes[i] for i in labels[start : start + len(said)]]:
+    elif [alternative.token for alternative in reply] != [
+        token_map.bytes[i] for i in labels[start : start + len(reply)]
+    ]:
         counts.other_tokens += 1
     else:
         counts.aligned += 1
-        soft = [_by_id(a, label, mapping, k, counts) for a, label in zip(said, labels[start:], strict=False)]
+        soft = [_by_id(a, label, token_map, k, counts) for a, label in zip(reply, labels[start:], strict=False)]
     counts.soft_rows += len(soft)
     counts.hard_rows += len(labels) - len(soft)
     rows = [{label: HARD_LOG_PROB} for label in labels]
@@ -150,19 +165,21 @@ def last_turn(positions: Sequence[int]) -> int:
     return max((i for i in range(1, len(positions)) if positions[i] != positions[i - 1] + 1), default=0)
 
 
-class _Mapping:
+class _TokenMap:
     """Between a tokenizer's ids and the bytes they stand for."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.bytes = bytes_of_ids(tokenizer, exact=True)
         self.ids = ids_of_bytes(self.bytes, set(tokenizer.all_special_ids))
 
 
-def _by_id(said: Alternatives, label: int, mapping: _Mapping, k: int, counts: Counts) -> dict[int, float]:
+def _by_id(
+    alternatives: Alternatives, label: int, token_map: _TokenMap, k: int, counts: ReplyCounts
+) -> dict[int, float]:
     """id -> log-probability of at most k alternatives, the drawn one always among them; what has no id goes to the tail."""
-    found = {label: said.log_probs[said.token]}
-    for token, log_prob in sorted(said.log_probs.items(), key=lambda pair: -pair[1]):
-        id_ = label if token == said.token else mapping.ids.get(token)
+    found = {label: alternatives.log_probs[alternatives.token]}
+    for token, log_prob in sorted(alternatives.log_probs.items(), key=lambda pair: -pair[1]):
+        id_ = label if token == alternatives.token else token_map.ids.get(token)
         if id_ is None:
             counts.unknown += 1
         elif len(found) < k:
@@ -183,7 +200,7 @@ def _as_rows(rows: Sequence[Mapping[int, float]], soft: range) -> SparseRows:
         if r in soft:
             entropy[r] = np.nan  # of the whole vocabulary, which the API does not show
             mass = math.fsum(math.exp(value) for value in row.values())
-            tail = max(1 - mass, LEAST_MASS)
+            tail = max(1 - mass, MIN_TAIL_MASS)
             odds[r, 0] = math.log(tail) - math.log(mass)
     return SparseRows(ids, values, entropy, odds)
 
@@ -193,12 +210,10 @@ def _calls(project: Project, teacher: str) -> dict[str, str]:
     return {a.id: a.call_id for a in read_records(project.answers, Answer) if a.teacher == teacher}
 
 
-def _content(reply: bytes) -> list[dict[str, Any]] | None:
+def _content(reply: bytes) -> Sequence[TokenLogprob] | None:
     """`logprobs.content` of a raw reply in OpenAI's or Google's form, or of an answer that was recorded here."""
     value = json.loads(reply)
     if "candidates" in value:
-        from distil.calls.providers.google import GoogleProvider
-
         return GoogleProvider("", "", None).parse(200, {}, reply).logprobs
     if "choices" in value:
         return ChatProvider("", "", None).parse(200, {}, reply).logprobs
@@ -206,26 +221,26 @@ def _content(reply: bytes) -> list[dict[str, Any]] | None:
     return found if isinstance(found, list) else None
 
 
-def _alternatives(entry: Mapping[str, Any]) -> Alternatives:
-    others: Iterable[Mapping[str, Any]] = entry.get("top_logprobs") or []
+def _alternatives(entry: TokenLogprob) -> Alternatives:
+    others: Iterable[TokenLogprob] = entry.get("top_logprobs") or []
     token = _bytes(entry)
     log_probs = {_bytes(other): float(other["logprob"]) for other in others}
     log_probs.setdefault(token, float(entry["logprob"]))
     return Alternatives(token, log_probs)
 
 
-def _bytes(entry: Mapping[str, Any]) -> bytes:
+def _bytes(entry: TokenLogprob) -> bytes:
     raw = entry.get("bytes")
     return bytes(raw) if raw else str(entry["token"]).encode()
 
 
-def _store(writer: ShardWriter, waiting: list[tuple[Item, bytes]]) -> None:
-    for item, payload in waiting:
-        writer.add(item.example_id, len(item.positions), hash_of(item), payload)
+def _store(writer: ShardWriter, waiting: list[tuple[TokenizedExample, bytes]]) -> None:
+    for example, payload in waiting:
+        writer.add(example.example_id, len(example.positions), example.token_hash, payload)
     waiting.clear()
 
 
-def _useless(counts: Counts, teacher: str) -> str:
+def _useless(counts: ReplyCounts, teacher: str) -> str:
     if counts.other_tokens:
         return (
             f"{teacher} cuts its answers into other tokens than the student ({counts.other_tokens:,} replies, none agrees), so "

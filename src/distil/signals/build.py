@@ -1,7 +1,7 @@
 """The teacher's pass over the examples: forward, choose what to keep, append to shards; in one process or several.
 
-Called by stage.py with a finished list of what is left to do. What was appended is safe from `kill -9`; nothing is held back but
-the batch in work. Each process writes shards of its own, so they never wait for one another.
+What was appended is safe from `kill -9`; only the current batch is in memory. Each process writes its own shards, so processes
+never wait for one another.
 """
 
 from __future__ import annotations
@@ -12,47 +12,50 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from distil.errors import WorkFailed
+from distil.models.load import load
 from distil.progress import bar
 from distil.runs.signals.codec import SparseRows, encode
 from distil.runs.signals.shards import ShardWriter
-from distil.runs.signals.spec import SignalSpec, join_sets, token_hash
-from distil.signals.draws import join_rows, sampled_rows, slice_rows, stratified_rows, top_k_rows, uniforms
-from distil.signals.teacher import Item, LocalTeacher, to_numpy
+from distil.runs.signals.spec import SignalSpec, join_sets
+from distil.signals.draws import Doubles, join_rows, sampled_rows, slice_rows, stratified_rows, top_k_rows, uniforms
+from distil.signals.examples import TokenizedExample
+from distil.signals.teacher import LocalTeacher, to_numpy
 
 if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+
     from torch import Tensor
 
 POLL_S = 0.5
 
 
-def write_items(
+def write_examples(
     teacher: LocalTeacher,
-    items: Sequence[Item],
+    examples: Sequence[TokenizedExample],
     writer: ShardWriter,
     spec: SignalSpec,
     *,
     batch_tokens: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Appends a record for each item, longest batches first; `advance` is told the tokens of each finished batch.
+    """Appends a record for each example, longest batches first; `advance` gets the tokens of each finished batch.
 
     A batch that does not fit into the GPU's memory is halved. Raises WorkFailed where a single example does not fit.
     """
-    for batch in batches(items, batch_tokens):
-        for item, payload in zip(batch, _batch_payloads(teacher, batch, spec), strict=True):
-            rows = len(item.positions)
-            writer.add(item.example_id, rows, token_hash(item.token_ids, item.answer_mask), payload)
-        advance(sum(len(item.token_ids) for item in batch))
+    for batch in batches(examples, batch_tokens):
+        for example, payload in zip(batch, _batch_payloads(teacher, batch, spec), strict=True):
+            rows = len(example.positions)
+            writer.add(example.example_id, rows, example.token_hash, payload)
+        advance(sum(len(example.token_ids) for example in batch))
 
 
-def _batch_payloads(teacher: LocalTeacher, batch: Sequence[Item], spec: SignalSpec) -> list[bytes]:
-    import torch
-
+def _batch_payloads(teacher: LocalTeacher, batch: Sequence[TokenizedExample], spec: SignalSpec) -> list[bytes]:
     try:
         return payloads(teacher, batch, teacher.hidden_rows(batch), spec)
     except torch.OutOfMemoryError as error:
@@ -65,30 +68,30 @@ def _batch_payloads(teacher: LocalTeacher, batch: Sequence[Item], spec: SignalSp
     return [*_batch_payloads(teacher, batch[:half], spec), *_batch_payloads(teacher, batch[half:], spec)]
 
 
-def batches(items: Sequence[Item], batch_tokens: int) -> Iterator[list[Item]]:
-    """Items of similar length together, padded size at most `batch_tokens` (or one item)."""
-    batch: list[Item] = []
-    for item in sorted(items, key=lambda item: (-len(item.token_ids), item.example_id)):
+def batches(examples: Sequence[TokenizedExample], batch_tokens: int) -> Iterator[list[TokenizedExample]]:
+    """Examples of similar length together, padded size at most `batch_tokens` (or one example)."""
+    batch: list[TokenizedExample] = []
+    for example in sorted(examples, key=lambda example: (-len(example.token_ids), example.example_id)):
         if batch and len(batch[0].token_ids) * (len(batch) + 1) > batch_tokens:
             yield batch
             batch = []
-        batch.append(item)
+        batch.append(example)
     if batch:
         yield batch
 
 
-def payloads(teacher: LocalTeacher, items: Sequence[Item], hidden: Sequence[Tensor], spec: SignalSpec) -> list[bytes]:
-    """What is stored of each item. The rows of all items go through the head together."""
-    import torch
-
+def payloads(
+    teacher: LocalTeacher, examples: Sequence[TokenizedExample], hidden: Sequence[Tensor], spec: SignalSpec
+) -> list[bytes]:
+    """What is stored of each example. The rows of all examples go through the head together."""
     if spec.kind == "hidden":
         return [to_numpy(rows, spec.dtype).tobytes() for rows in hidden]
     sizes = [len(rows) for rows in hidden]
     if not sum(sizes):
-        nothing = np.zeros((0, len(spec.temperatures)), np.float32)
-        empty = SparseRows(np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), nothing)
-        return [join_sets([encode(empty, spec.layout)] * spec.sets) for _ in items]
-    random = _random(items, sizes, spec)
+        no_entropy = np.zeros((0, len(spec.temperatures)), np.float32)
+        empty = SparseRows(np.zeros((0, 1), np.int64), np.zeros((0, 1), np.float32), no_entropy)
+        return [join_sets([encode(empty, spec.layout)] * spec.sets) for _ in examples]
+    random = _random(examples, sizes, spec)
     per_set: list[list[SparseRows]] = [[] for _ in range(spec.sets)]
     start = 0
     for logits in teacher.logit_chunks(torch.cat(list(hidden))):
@@ -104,21 +107,21 @@ def payloads(teacher: LocalTeacher, items: Sequence[Item], hidden: Sequence[Tens
     ]
 
 
-def _random(items: Sequence[Item], sizes: Sequence[int], spec: SignalSpec) -> list[np.ndarray[Any, Any]]:
+def _random(examples: Sequence[TokenizedExample], sizes: Sequence[int], spec: SignalSpec) -> list[Doubles]:
     if spec.kind == "top_k":
         return []
     return [
         np.concatenate(
             [
-                uniforms(item.example_id, size, spec.draws, draw=spec.draw, seed=spec.seed, number=number)
-                for item, size in zip(items, sizes, strict=True)
+                uniforms(example.example_id, size, spec.draws, draw=spec.draw, seed=spec.seed, number=number)
+                for example, size in zip(examples, sizes, strict=True)
             ]
         )
         for number in range(spec.sets)
     ]
 
 
-def _keep(logits: Tensor, random: np.ndarray[Any, Any] | None, spec: SignalSpec) -> SparseRows:
+def _keep(logits: Tensor, random: Doubles | None, spec: SignalSpec) -> SparseRows:
     if random is None:
         return top_k_rows(logits, spec.k, spec.temperatures)
     if spec.kind == "sampled":
@@ -127,16 +130,23 @@ def _keep(logits: Tensor, random: np.ndarray[Any, Any] | None, spec: SignalSpec)
 
 
 def write_in_processes(
-    folder: Path, ref: str, items: Sequence[Item], spec: SignalSpec, *, batch_tokens: int, shard_bytes: int, count: int
+    folder: Path,
+    ref: str,
+    examples: Sequence[TokenizedExample],
+    spec: SignalSpec,
+    *,
+    batch_tokens: int,
+    shard_bytes: int,
+    count: int,
 ) -> None:
-    """As `write_items`, in `count` processes of this machine, each with its own teacher and every count-th item.
+    """As `write_examples`, in `count` processes of this machine, each with its own teacher and every count-th example.
 
     Raises what a process raised, and WorkFailed when one was killed; what they had written stays.
     """
     context = get_context("spawn")
     done = context.Value("q", 0)
-    total = sum(len(item.token_ids) for item in items)
-    ordered = sorted(items, key=lambda item: -len(item.token_ids))
+    total = sum(len(example.token_ids) for example in examples)
+    ordered = sorted(examples, key=lambda example: -len(example.token_ids))
     with (
         bar("signals", total, "tokens") as running,
         ProcessPoolExecutor(count, mp_context=context, initializer=_share, initargs=(done,)) as pool,
@@ -153,16 +163,16 @@ def write_in_processes(
                     future.result()
                 except BrokenProcessPool:
                     raise WorkFailed(
-                        "A process of `distil signals build` was killed (out of memory?). What it had written is kept: run "
-                        "again with fewer signals.processes or smaller signals.batch_tokens, and it goes on."
+                        "A process of `distil signals build` was killed (out of memory?). What it wrote is kept. "
+                        "Run the command again with fewer signals.processes or smaller signals.batch_tokens."
                     ) from None
 
 
-_done: Any = None
+_done: Synchronized[int]
 """In a worker process: the counter of finished tokens that the parent's bar shows."""
 
 
-def _share(counter: Any) -> None:
+def _share(counter: Synchronized[int]) -> None:
     global _done
     _done = counter
 
@@ -170,22 +180,18 @@ def _share(counter: Any) -> None:
 def _worker(
     folder: Path,
     ref: str,
-    items: list[Item],
+    examples: list[TokenizedExample],
     spec: SignalSpec,
     batch_tokens: int,
     shard_bytes: int,
-    place: tuple[int, int],
+    share: tuple[int, int],
 ) -> None:
-    import torch
-
-    number, count = place
+    number, count = share
     if torch.cuda.is_available():
         device = f"cuda:{number % torch.cuda.device_count()}"
     else:
         device = None
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-    from distil.models.load import load
-
     teacher = LocalTeacher(load(ref, device=device).model)
 
     def advance(tokens: int) -> None:
@@ -193,4 +199,4 @@ def _worker(
             _done.value += tokens
 
     with ShardWriter(folder, f"part{number}", shard_bytes) as writer:
-        write_items(teacher, items, writer, spec, batch_tokens=batch_tokens, advance=advance)
+        write_examples(teacher, examples, writer, spec, batch_tokens=batch_tokens, advance=advance)

@@ -1,6 +1,6 @@
 """From the teacher's logits to what is stored of them: the exact top k, random draws, or both. torch in, numpy rows out.
 
-Only the choice of what to keep; bytes are made in distil.runs.signals.codec. Called by teacher.py for each chunk of rows.
+Only the choice of what to keep; distil.runs.signals.codec makes the bytes.
 
 Draws use one stream of random numbers an example (seed, example id, set), so neither batching, nor the order, nor the number of
 processes, nor a restart changes what is drawn.
@@ -13,15 +13,15 @@ processes, nor a restart changes what is drawn.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from distil.objectives.sampling import entropy_of, unique_counts
 from distil.runs.signals.codec import SparseRows
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Doubles = NDArray[np.float64]
 Draw = Literal["independent", "systematic"]
@@ -42,20 +42,18 @@ def top_k_rows(logits: Tensor, k: int, temperatures: tuple[float, ...]) -> Spars
 
     Stored: logit minus the row's largest. With o_T = log(tail_T / kept_T) the normalizer is
     log Z_T = logsumexp over the kept of logit/T + log(1 + e^o_T), so the cache is exact at each temperature of the grid; the mass
-    that a T = 1 cache left over, raised to the power 1/T, is not (4.3 of the field notes: (sum p)^a != sum p^a).
+    that a T = 1 cache left over, raised to the power 1/T, is not, because (sum p)^a != sum p^a.
     """
-    import torch
-
     logits = logits.float()
-    kept, ids = logits.topk(min(k, logits.shape[1]), dim=-1)
-    rest = logits.scatter(1, ids, -torch.inf)
+    top, ids = logits.topk(min(k, logits.shape[1]), dim=-1)
+    tail = logits.scatter(1, ids, -torch.inf)
     odds, entropy = [], []
     for temperature in temperatures:
-        odds.append(torch.logsumexp(rest / temperature, -1) - torch.logsumexp(kept / temperature, -1))
+        odds.append(torch.logsumexp(tail / temperature, -1) - torch.logsumexp(top / temperature, -1))
         entropy.append(_entropy(logits, temperature))
     return SparseRows(
         ids.cpu().numpy(),
-        (kept - kept[:, :1]).cpu().numpy(),
+        (top - top[:, :1]).cpu().numpy(),
         torch.stack(entropy, -1).cpu().numpy(),
         torch.stack(odds, -1).cpu().numpy(),
     )
@@ -63,8 +61,6 @@ def top_k_rows(logits: Tensor, k: int, temperatures: tuple[float, ...]) -> Spars
 
 def sampled_rows(logits: Tensor, random: Doubles, temperature: float) -> SparseRows:
     """Counts of `random.shape[1]` draws a row from p_T; logits (C, V), random (C, N) from `uniforms`."""
-    from distil.objectives.sampling import unique_counts
-
     probabilities = _softmax(logits, temperature)
     ids, counts = unique_counts(_draw(probabilities, random))
     entropy = _entropy(logits, temperature)[:, None]
@@ -77,19 +73,15 @@ def stratified_rows(logits: Tensor, k: int, random: Doubles, temperature: float)
     A draw stands for tail mass / number of draws. A row without a tail (k covers the vocabulary, or the tail's probabilities
     are 0 in float32) has no draws.
     """
-    import torch
-
-    from distil.objectives.sampling import unique_counts
-
     probabilities = _softmax(logits, temperature)
     head, head_ids = probabilities.topk(min(k, logits.shape[1]), dim=-1)
     tail = probabilities.scatter(1, head_ids, 0.0)
     mass = tail.sum(-1, dtype=torch.float64)
     tail_ids, counts = unique_counts(_draw(torch.where((mass > 0)[:, None], tail, 1.0), random))
     tail_ids = tail_ids.masked_fill((mass <= 0)[:, None], -1)
-    shown = head > 0  # what is 0 in float32 is no entry
-    head_ids = head_ids.masked_fill(~shown, -1)
-    relative = torch.where(shown, (head / head[:, :1]).log(), 0.0)
+    positive = head > 0  # what is 0 in float32 has no entry
+    head_ids = head_ids.masked_fill(~positive, -1)
+    relative = torch.where(positive, (head / head[:, :1]).log(), 0.0)
     odds = (mass.log() - head.double().sum(-1).log())[:, None]
     return SparseRows(
         torch.cat([head_ids, tail_ids], -1).cpu().numpy(),
@@ -120,25 +112,17 @@ def slice_rows(rows: SparseRows, start: int, stop: int) -> SparseRows:
 
 
 def _softmax(logits: Tensor, temperature: float) -> Tensor:
-    import torch
-
     return torch.softmax(logits.float() / temperature, -1)
 
 
 def _entropy(logits: Tensor, temperature: float) -> Tensor:
-    import torch
-
-    from distil.objectives.sampling import entropy_of
-
     return entropy_of(torch.log_softmax(logits.float() / temperature, -1))
 
 
 def _draw(weights: Tensor, random: Doubles) -> Tensor:
     """(C, N) ids by inversion of the cumulative sum (float64: 128k float32 steps would lose the tail)."""
-    import torch
-
     cumulative = weights.double().cumsum(-1)
     points = torch.as_tensor(random, device=weights.device) * cumulative[:, -1:]
     # right=True: the first id whose cumulative mass exceeds the point, so an id of mass 0 is never drawn.
-    found: Tensor = torch.searchsorted(cumulative, points, right=True)
-    return found.clamp(max=weights.shape[1] - 1)
+    ids: Tensor = torch.searchsorted(cumulative, points, right=True)
+    return ids.clamp(max=weights.shape[1] - 1)

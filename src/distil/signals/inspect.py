@@ -1,30 +1,34 @@
-"""What is in a cache, for a person: figures, damage, and the teacher's words at each position of one example.
+"""What is in a cache, for a person: statistics, damage, and the teacher's distribution at each token of one example.
 
-Reads through distil.runs.signals.store only, and loads no model (a tokenizer, to show tokens as text). Called by stage.py.
+Reads through distil.runs.signals.store only, and loads no model (a tokenizer, to show tokens as text).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distil.errors import UserError
+from distil.models.load import load_tokenizer
+from distil.models.render import render
 from distil.progress import bar
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
+from distil.runs.signals.codec import decode
 from distil.runs.signals.shards import map_bytes, parse_record
 from distil.runs.signals.spec import block_of_set, row_count, token_hash
 from distil.runs.signals.store import SignalRows, SignalStore
 
 SAMPLED_EXAMPLES = 500
-"""Figures that need decoding come from at most this many examples, spread over the cache."""
+"""CacheStats that need decoding come from at most this many examples, spread over the cache."""
 SHOWN_TOKENS = 5
 
 
-class Figures(NamedTuple):
+class CacheStats(NamedTuple):
     """Numbers of a whole cache."""
 
     examples: int
@@ -56,19 +60,19 @@ class VerifyResult(NamedTuple):
         return not self.faults
 
     def __str__(self) -> str:
-        whole = (
+        summary = (
             f"{self.examples:,} examples, {self.tokens:,} answer tokens, {self.bytes:,} bytes: every checksum is right."
         )
         if self.ok:
-            return whole
+            return summary
         shown = "\n".join(f"  {fault}" for fault in self.faults[:20])
         return (
             f"{len(self.faults):,} faults in the cache:\n{shown}\n"
-            "Delete the shards that are named and run `distil signals build`: it makes only what is missing."
+            "Delete the shards named above and run `distil signals build`: it adds only what is missing."
         )
 
 
-class Position(NamedTuple):
+class InspectedToken(NamedTuple):
     """One row of an example."""
 
     position: int
@@ -86,25 +90,25 @@ class Position(NamedTuple):
 class InspectResult(NamedTuple):
     """A readable view of a cache."""
 
-    spec: dict[str, Any]
-    figures: Figures
+    spec: dict[str, object]
+    figures: CacheStats
     example_ids: list[str]
     """The first few."""
-    positions: list[Position]
+    positions: list[InspectedToken]
     """Of the example that was asked for."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing the summary."""
-        figures = self.figures
+        stats = self.figures
         lines = [(key, str(self.spec[key])) for key in ("kind", "teacher", "revision", "vocab_size", "temperatures")]
         lines += [(key, str(self.spec[key])) for key in ("k", "draws", "draw", "sets", "dtype")]
         lines += [
-            ("examples", f"{figures.examples:,}"),
-            ("answer tokens", f"{figures.tokens:,}"),
-            ("bytes a token", f"{figures.bytes_per_token:.1f}"),
-            ("ids a token", f"{figures.entries:.1f}"),
-            ("mean mass covered", _number(figures.mass, 4)),
-            ("mean entropy (nats)", _number(figures.entropy, 3)),
+            ("examples", f"{stats.examples:,}"),
+            ("answer tokens", f"{stats.tokens:,}"),
+            ("bytes a token", f"{stats.bytes_per_token:.1f}"),
+            ("ids a token", f"{stats.entries:.1f}"),
+            ("mean mass covered", _number(stats.mass, 4)),
+            ("mean entropy (nats)", _number(stats.entropy, 3)),
         ]
         return lines
 
@@ -112,10 +116,10 @@ class InspectResult(NamedTuple):
         text = aligned(self.rows())
         if not self.positions:
             return f"{text}\n\nsome examples: {', '.join(self.example_ids)}"
-        table = [("at", "token", "entropy", "covered", "the teacher's words")]
+        table = [("at", "token", "entropy", "covered", "the teacher's tokens")]
         for row in self.positions:
-            words = "  ".join(f"{token!r} {probability:.3f}" for token, probability in row.top)
-            table.append((str(row.position), repr(row.token), _number(row.entropy, 3), _number(row.mass, 4), words))
+            top = "  ".join(f"{token!r} {probability:.3f}" for token, probability in row.top)
+            table.append((str(row.position), repr(row.token), _number(row.entropy, 3), _number(row.mass, 4), top))
         widths = [max(len(line[column]) for line in table) for column in range(4)]
         lines = [
             "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in table
@@ -133,12 +137,12 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _known(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def measure(store: SignalStore) -> Figures:
-    """Figures of a cache. Bytes and rows are exact; what needs decoding is a mean over some examples."""
+def measure(store: SignalStore) -> CacheStats:
+    """CacheStats of a cache. Bytes and rows are exact; what needs decoding is a mean over some examples."""
     rows = sum(record.rows for record in store.records())
     size = sum(
         path.stat().st_size
@@ -146,7 +150,7 @@ def measure(store: SignalStore) -> Figures:
         if path.is_file() and path.name not in ("manifest.json", ".lock")
     )
     entries, mass, entropy = _means(store)
-    return Figures(len(store), rows, size, size / max(rows, 1), entries, mass, entropy)
+    return CacheStats(len(store), rows, size, size / max(rows, 1), entries, mass, entropy)
 
 
 def check_cache(store: SignalStore) -> VerifyResult:
@@ -178,13 +182,13 @@ def check_cache(store: SignalStore) -> VerifyResult:
 
 
 def table(project: Project, store: SignalStore, example_id: str | None) -> InspectResult:
-    """Figures, and the positions of one example."""
+    """CacheStats, and the positions of one example."""
     positions = list(_positions(project, store, example_id)) if example_id else []
     ids = [record.example_id for record in store.records(10)]
     return InspectResult(store.spec.model_dump(mode="json"), measure(store), ids, positions)
 
 
-def exact_mass(rows: SignalRows) -> np.ndarray[Any, Any]:
+def exact_mass(rows: SignalRows) -> NDArray[np.floating]:
     """(R,) mass of the ids that are stored exactly (top_k, stratified); nan for sampled, whose every weight is an estimate."""
     if rows.log_tail is None:
         return np.full(int(rows.row_counts.sum()), np.nan)
@@ -198,8 +202,6 @@ def _check_payload(store: SignalStore, payload: memoryview, rows: int) -> None:
         if len(payload) != rows * spec.hidden_size * width:
             raise ValueError(f"{len(payload)} bytes do not hold {rows} rows of {spec.hidden_size} values")
         return
-    from distil.runs.signals.codec import decode
-
     for number in range(spec.sets):
         decode([block_of_set(payload, number, spec.sets)], [rows], spec.layout)
 
@@ -213,21 +215,18 @@ def _means(store: SignalStore) -> tuple[float, float | None, float | None]:
         return 0.0, None, None
     entropies = rows.entropy[~np.isnan(rows.entropy)]
     entropy = float(entropies.mean()) if len(entropies) else None
-    return float((rows.ids >= 0).sum(axis=1).mean()), _known(exact_mass(rows).mean()), entropy
+    return float((rows.ids >= 0).sum(axis=1).mean()), _finite(exact_mass(rows).mean()), entropy
 
 
-def _positions(project: Project, store: SignalStore, example_id: str) -> Iterator[Position]:
+def _positions(project: Project, store: SignalStore, example_id: str) -> Iterator[InspectedToken]:
     record = store.record(example_id)
     if store.spec.kind == "hidden":
         raise UserError(
             "A cache of kind hidden holds no probabilities to show (they are made with the head while training). "
-            "Run `distil signals inspect` without an example for its figures."
+            "Run `distil signals inspect` without an example to see its figures."
         )
     if not record.rows:
         return
-    from distil.models.load import load_tokenizer
-    from distil.models.render import render
-
     tokenizer = load_tokenizer(store.spec.tokenizer_from)
     examples = (
         e
@@ -247,17 +246,17 @@ def _positions(project: Project, store: SignalStore, example_id: str) -> Iterato
         )
     assert row_count(rendered.answer_mask) == record.rows
     rows = store.read([example_id], temperature=store.spec.temperatures[0])
-    places = [t for t in range(1, len(rendered.input_ids)) if rendered.answer_mask[t]]
+    positions = [t for t in range(1, len(rendered.input_ids)) if rendered.answer_mask[t]]
     assert rows.ids is not None and rows.entropy is not None
     weights = np.exp(rows.log_probs) if rows.log_probs is not None else rows.weights
     assert weights is not None
     mass = exact_mass(rows)
-    for i, place in enumerate(places):
+    for i, position in enumerate(positions):
         best = [j for j in np.argsort(-weights[i])[:SHOWN_TOKENS] if rows.ids[i, j] >= 0]
-        yield Position(
-            position=place,
-            token=tokenizer.decode([rendered.input_ids[place]]),
-            entropy=_known(rows.entropy[i]),
-            mass=_known(mass[i]),
+        yield InspectedToken(
+            position=position,
+            token=tokenizer.decode([rendered.input_ids[position]]),
+            entropy=_finite(rows.entropy[i]),
+            mass=_finite(mass[i]),
             top=[(tokenizer.decode([int(rows.ids[i, j])]), float(weights[i, j])) for j in best],
         )

@@ -1,18 +1,26 @@
 """The loaded teacher, the tokenizer that makes the token ids, and the spec of the cache that follows from both.
 
-Called by stage.py for teachers that run here; api.py makes its own spec.
+Only for teachers that run here; api.py makes its own spec.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import numpy as np
 
 from distil.errors import UserError
 from distil.models.config import StudentConfig
+from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
+from distil.models.load import context_length, load, load_tokenizer, resolve
+from distil.runs.signals.codec import Kind
 from distil.runs.signals.spec import SignalSpec
 from distil.signals.config import SignalsConfig
 from distil.signals.teacher import LocalTeacher, revision_of, to_numpy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 DEFAULT_K = {"top_k": 50, "stratified": 4}
 DEFAULT_DRAWS = {
@@ -25,7 +33,7 @@ DEFAULT_DRAWS = {
 
 
 class SignalPlan:
-    """Everything that a build in this process needs to know of its teacher."""
+    """What a build in this process needs to know about its teacher."""
 
     def __init__(
         self,
@@ -38,9 +46,6 @@ class SignalPlan:
         seed: int = 0,
     ) -> None:
         """ref: what `load` takes; name: as the config names it. Raises UserError where student and teacher don't match."""
-        from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
-        from distil.models.load import context_length, load, load_tokenizer, resolve
-
         loaded = load(ref)
         self.teacher = LocalTeacher(loaded.model)
         tokens_from = student.model if student else ref
@@ -61,13 +66,11 @@ class SignalPlan:
             hidden_size=self.teacher.hidden_size if hidden else 0,
             logit_scale=self.teacher.head.scale if hidden else 1.0,
             logit_softcap=self.teacher.head.softcap if hidden else None,
-            **kept(section, temperature, seed),
+            **row_settings(section, temperature, seed),
         )
 
     def write_head(self, folder: Path) -> None:
         """hidden: the head beside the rows, once, so that training needs no teacher in memory."""
-        import numpy as np
-
         head, path = self.teacher.head, folder / "head.npy"
         if path.exists():
             return
@@ -79,8 +82,20 @@ class SignalPlan:
         unfinished.rename(path)
 
 
-def kept(section: SignalsConfig, temperature: float, seed: int) -> dict[str, Any]:
-    """The fields of a spec that say what is stored of a row. temperature: the training's."""
+class RowSettings(TypedDict):
+    """The fields of a spec that decide what is stored of a row."""
+
+    kind: Kind
+    temperatures: tuple[float, ...]
+    k: int
+    draws: int
+    draw: Literal["independent", "systematic"]
+    sets: int
+    seed: int
+
+
+def row_settings(section: SignalsConfig, temperature: float, seed: int) -> RowSettings:
+    """What a section stores of each row. temperature: the training's."""
     kind = section.kind
     drawn = kind in ("sampled", "stratified")
     grid = tuple(sorted({*section.temperatures, temperature}))
@@ -96,20 +111,20 @@ def kept(section: SignalsConfig, temperature: float, seed: int) -> dict[str, Any
     }
 
 
-def _dtype(section: SignalsConfig, teacher: LocalTeacher) -> Any:
+def _dtype(section: SignalsConfig, teacher: LocalTeacher) -> Literal["float16", "bfloat16", "float32"]:
     if section.dtype == "bfloat16" and section.kind == "top_k":
         raise UserError(
             "signals.dtype: bfloat16 keeps too few digits of a logit. Set float16 or float32 for kind top_k, or auto."
         )
     if section.dtype != "auto":
         return section.dtype
-    own = str(teacher.head.weight.dtype).removeprefix("torch.")
-    return "bfloat16" if section.kind == "hidden" and own == "bfloat16" else "float16"
+    dtype = str(teacher.head.weight.dtype).removeprefix("torch.")
+    return "bfloat16" if section.kind == "hidden" and dtype == "bfloat16" else "float16"
 
 
-def _refuse_other_tokens(ours: Any, theirs: Any, student: str, teacher: str) -> None:
-    from distil.models.fingerprint import shared_prefix
-
+def _refuse_other_tokens(
+    ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase, student: str, teacher: str
+) -> None:
     shared, size = shared_prefix(ours, theirs), len(ours.get_vocab())
     if shared < size and shared < len(theirs.get_vocab()):
         raise UserError(

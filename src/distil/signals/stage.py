@@ -1,7 +1,7 @@
 """`distil signals build | verify`: from curated examples to a finished cache in work/signals. Start reading here.
 
-    examples -> token ids (examples.py) -> what is not stored yet -> the teacher's pass (teacher.py, draws.py, writing.py), or an
-    API's top_logprobs out of the ledger (api.py) -> shards -> merged index -> manifest
+    examples -> token ids, less what is stored (examples.py) -> the teacher's pass (teacher.py, draws.py, build.py), or an API's
+    top_logprobs from the ledger (api.py) -> shards -> merged index -> manifest
 
 `train/` reads the result through distil.runs.signals.store. Whether a row is right for a token is checked there again.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from distil.calls.providers.catalog import PROVIDERS
 from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.progress import bar
@@ -20,13 +21,12 @@ from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.signals.shards import ShardWriter, merge_index
 from distil.runs.signals.store import SignalStore
-from distil.signals.build import write_in_processes, write_items
+from distil.signals.api import build_from_answers
+from distil.signals.build import write_examples, write_in_processes
 from distil.signals.config import SignalsConfig
-from distil.signals.examples import curated, render_all
+from distil.signals.examples import BuildCounts, TokenizedExample, curated, not_stored, tokenize
 from distil.signals.inspect import InspectResult, VerifyResult, aligned, check_cache, measure, table
 from distil.signals.plan import SignalPlan
-from distil.signals.resuming import Done, prepare
-from distil.signals.teacher import Item
 
 IN_PROCESS = ("bundled", "local")
 
@@ -45,7 +45,7 @@ class BuildResult(NamedTuple):
     """Examples that an earlier run had stored."""
     too_long: int
     """Examples left out because they don't fit into max_length or the teacher's context."""
-    notes: dict[str, Any]
+    notes: dict[str, int]
     """What else a person should know: for an API how many rows carry its alternatives."""
 
     def rows(self) -> list[tuple[str, str]]:
@@ -83,10 +83,10 @@ def build(
     one folder; a last run without `part` merges and writes the manifest.
     Raises UserError for a cache in the folder that was made otherwise, for a teacher with other tokens, and for wrong settings.
     """
-    missing = [split for split in section.splits if not project.split(split).exists()]
-    if missing:
+    absent = [split for split in section.splits if not project.split(split).exists()]
+    if absent:
         raise UserError(
-            f"{project.split(missing[0])} is not there. Run `distil curate` first, or leave {missing[0]} out of signals.splits."
+            f"{project.split(absent[0])} is not there. Run `distil curate` first, or leave {absent[0]} out of signals.splits."
         )
     student = student and student.model_copy(update={"model": project.placed(student.model)})
     with _run(project, section, part) as run:
@@ -95,22 +95,20 @@ def build(
                 run.reads(project.split(split))
             run.seeds["draws"] = seed
         if _from_api(teacher):
-            from distil.signals.api import build_from_answers
-
             return _finish(project, build_from_answers(project, section, teacher, student), run)
         ref = project.placed(teacher).removeprefix("local/")
-        source = SignalPlan(ref, teacher, section, student, temperature=temperature, seed=seed)
-        rendered = render_all(source.tokenizer, curated(project, section.splits), source.limit)
-        spec = source.spec
-        left, reused = prepare(project.signals, spec, rendered.items)
-        share = {item.example_id for item in rendered.items[part[0] :: part[1]]} if part else None
-        mine = left if share is None else [item for item in left if item.example_id in share]
-        if spec.kind == "hidden":
-            source.write_head(project.signals)
-        if mine:
-            source.teacher.check_head(min(mine, key=lambda item: len(item.token_ids)))
-            _write(project.signals, source, ref, mine, section, part)
-        return _finish(project, Done(reused, len(rendered.too_long), {}), run)
+        plan = SignalPlan(ref, teacher, section, student, temperature=temperature, seed=seed)
+        examples, too_long = tokenize(plan.tokenizer, curated(project, section.splits), plan.limit)
+        missing, reused = not_stored(project.signals, plan.spec, examples)
+        if part:
+            share = {example.example_id for example in examples[part[0] :: part[1]]}
+            missing = [example for example in missing if example.example_id in share]
+        if plan.spec.kind == "hidden":
+            plan.write_head(project.signals)
+        if missing:
+            plan.teacher.check_head(min(missing, key=lambda example: len(example.token_ids)))
+            _write(project.signals, plan, ref, missing, section, part)
+        return _finish(project, BuildCounts(reused, too_long, {}), run)
 
 
 def verify(project: Project) -> VerifyResult:
@@ -135,36 +133,34 @@ def _run(project: Project, section: SignalsConfig, part: tuple[int, int] | None)
 
 
 def _from_api(teacher: str) -> bool:
-    from distil.calls.providers.catalog import PROVIDERS
-
     prefix = teacher.split("://", 1)[0] if "://" in teacher else teacher.split("/", 1)[0]
     return prefix in PROVIDERS and prefix not in IN_PROCESS and not Path(teacher).is_dir()
 
 
 def _write(
     folder: Path,
-    source: SignalPlan,
+    plan: SignalPlan,
     ref: str,
-    items: list[Item],
+    examples: list[TokenizedExample],
     section: SignalsConfig,
     part: tuple[int, int] | None,
 ) -> None:
     shard_bytes = section.shard_mb * 2**20
-    if section.processes > 1 and len(items) > 1:
-        count = min(section.processes, len(items))
+    if section.processes > 1 and len(examples) > 1:
+        count = min(section.processes, len(examples))
         write_in_processes(
-            folder, ref, items, source.spec, batch_tokens=section.batch_tokens, shard_bytes=shard_bytes, count=count
+            folder, ref, examples, plan.spec, batch_tokens=section.batch_tokens, shard_bytes=shard_bytes, count=count
         )
         return
-    total = sum(len(item.token_ids) for item in items)
+    total = sum(len(example.token_ids) for example in examples)
     name = "part0" if part is None else f"machine{part[0]}"
     with bar("signals", total, "tokens") as running, ShardWriter(folder, name, shard_bytes) as writer:
-        write_items(
-            source.teacher, items, writer, source.spec, batch_tokens=section.batch_tokens, advance=running.advance
+        write_examples(
+            plan.teacher, examples, writer, plan.spec, batch_tokens=section.batch_tokens, advance=running.advance
         )
 
 
-def _finish(project: Project, done: Done, run: StageRun | None) -> BuildResult:
+def _finish(project: Project, counts: BuildCounts, run: StageRun | None) -> BuildResult:
     """Merges the index, notes the outputs. Only small files are stamped in the manifest: `verify` reads the shards."""
     folder = project.signals
     merge_index(folder)
@@ -175,9 +171,9 @@ def _finish(project: Project, done: Done, run: StageRun | None) -> BuildResult:
         examples=len(store),
         tokens=figures.tokens,
         bytes_per_token=figures.bytes_per_token,
-        reused=done.reused,
-        too_long=done.too_long,
-        notes=done.notes,
+        reused=counts.reused,
+        too_long=counts.too_long,
+        notes=counts.notes,
     )
     if run is not None:
         for name in ("spec.json", "index.json", "index.npy"):

@@ -216,4 +216,6 @@ class TokenBytes:
     def vocabulary(self) -> dict[Hashable, int]:
         """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
         ids = ids_of_bytes({token: text for token, text in self._bytes.items() if text}, set())
-        return dict[Hashable, int](ids) | {"<end of answer>": self._end}
+        vocabulary: dict[Hashable, int] = {"<end of answer>": self._end}
+        vocabulary.update(ids.items())
+        return vocabulary
