@@ -23,8 +23,8 @@ KILLS = 4
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-from distil.calls.batch.job import Row, Shelf
-from distil.calls.batch.run import Purse, open_batches
+from distil.calls.batch.job import BatchRow, BatchFolder
+from distil.calls.batch.run import BatchBudget, open_batches
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.identity import endpoint_of, identify
@@ -36,7 +36,7 @@ from distil.records import Message
 model, url, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 price = Price(input=1.0, output=4.0, batch_factor=0.5)
 opened = open_teacher(TeacherConfig(model=model, base_urls=[url], price=price))
-ledger, shelf = Ledger(folder / "ledger.sqlite"), Shelf(folder / "batches")
+ledger, batch_folder = Ledger(folder / "ledger.sqlite"), BatchFolder(folder / "batches")
 
 def rows():
     for n in range(12):
@@ -44,11 +44,11 @@ def rows():
         identity = identify(opened, request, endpoint_of(opened))
         stored = ledger.find(identity.key)
         if stored is None or not (stored.open or stored.call.status == "answered"):
-            yield Row(identity.key, 0, identity.wire.body, 0.01)
+            yield BatchRow(identity.key, 0, identity.wire.body, 0.01)
 
 async def main():
-    purse = Purse(model, price_of(model, price, "batch"))
-    async with open_batches(opened, ledger, shelf, purse, poll_s=0.02) as batches:
+    budget = BatchBudget(model, price_of(model, price, "batch"))
+    async with open_batches(opened, ledger, batch_folder, budget, poll_s=0.02) as batches:
         batches._most_rows = 5
         await batches.buy(rows())
 

@@ -99,11 +99,11 @@ def test_what_a_dead_process_left_open_may_have_been_paid_and_is_said_once(tmp_p
         import os, signal
         from distil.calls.identity import timestamp
         from distil.calls.ledger.store import Ledger
-        from distil.calls.ledger.rows import Intent
+        from distil.calls.ledger.rows import IntentRow
         ledger = Ledger({str(path)!r})
         for number, most in ((1, 0.5), (2, 0.25)):
-            ledger.intend([Intent(f"call_{{number}}", "collect", "m", "e", "standard", 0, ledger.run, most, timestamp())])
-        ledger.intend([Intent("call_3", "collect", "m", "e", "batch", 0, ledger.run, 1.0, timestamp())])
+            ledger.intend([IntentRow(f"call_{{number}}", "collect", "m", "e", "standard", 0, ledger.run, most, timestamp())])
+        ledger.intend([IntentRow("call_3", "collect", "m", "e", "batch", 0, ledger.run, 1.0, timestamp())])
         os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
