@@ -75,8 +75,8 @@ class Batcher(Generic[Item, Result]):
         if self._drainer is None or self._drainer.done():
             self._wake = asyncio.Event()
             self._drainer = loop.create_task(self._drain())
-        elif len(self._waiting) >= self._size:
-            self._wake.set()
+        elif len(self._waiting) >= min(self._size, self._last_size):
+            self._wake.set()  # the batch is full, or as large as the last one: no more are expected soon
         return await future
 
     async def stop(self) -> None:

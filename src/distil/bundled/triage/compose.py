@@ -145,12 +145,8 @@ class Composer:
         return self.rng.choice(names["test"] if held_out else names["train"])
 
     def _cues(self, meaning: Meaning) -> list[str]:
-        cues = []
-        if meaning.urgency != "normal":
-            cues.append(self._filled(self._pick(meaning.urgency), {}))
-        if meaning.sentiment != "neutral":
-            cues.append(self._filled(self._pick(meaning.sentiment), {}))
-        return cues
+        cues = [cue for cue in (meaning.urgency, meaning.sentiment) if cue not in ("normal", "neutral")]
+        return [self._filled(self._pick(cue), {}) for cue in cues]
 
     def _chatter(self, register: str, meaning: Meaning) -> list[str]:
         rng = self.rng
