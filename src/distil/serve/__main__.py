@@ -20,11 +20,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 = any free port; the ready line shows it")
     parser.add_argument("--name", default="model", help="the model name in requests")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument(
-        "--with-parent",
-        action="store_true",
-        help="stop when standard input closes, because the parent process has ended",
-    )
+    parser.add_argument("--with-parent", action="store_true", help="stop when standard input closes (the parent ended)")
     options = parser.parse_args()
     if options.with_parent:
         threading.Thread(target=_stop_when_orphaned, daemon=True).start()

@@ -56,9 +56,7 @@ def make_app(gateway: Gateway) -> Starlette:
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return _error(
-            BadRequest(f"{request.method} {request.url.path}: this server has no such operation.", status=status)
-        )
+        return _error(BadRequest(f"{request.method} {request.url.path} is not supported.", status=status))
 
     return Starlette(
         routes=[
@@ -114,9 +112,8 @@ async def _through(gateway: Gateway, chat: ChatRequest) -> Response:
             async for chunk in chunks:
                 yield chunk
         except BadRequest as error:
-            yield sse(
-                error.body()
-            )  # the status line is already sent; without [DONE] a client sees that the stream broke
+            # the status line is already sent; without [DONE] a client sees that the stream broke
+            yield sse(error.body())
 
     headers = {"x-distil-answered-by": "student", "x-distil-reason": "fallback_off"}
     return StreamingResponse(all_chunks(), media_type="text/event-stream", headers=headers)
