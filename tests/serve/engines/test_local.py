@@ -121,6 +121,18 @@ def test_a_stop_string_ends_the_answer(model: Path) -> None:
     assert text_of(cut) == text[: text.index(stop)] and cut[1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_a_bug_of_ours_is_a_500_with_a_traceback_in_the_log(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("distil.serve.engines.local._reply", broken)
+    (reply,), _ = replies(model, chat_body())
+    assert reply[0] == 500 and "ZeroDivisionError: a bug" in reply[1]["error"]["message"]
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_student_on_disk_is_served_by_its_name(model: Path, tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.model("mini").parent.mkdir(parents=True)
