@@ -11,7 +11,6 @@ import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -31,6 +30,7 @@ from distil.signals.config import SignalsConfig
 from distil.train.config import TrainConfig
 
 COMMENT_WIDTH = 120
+Node = dict[str, object] | list[object]  # a part of the YAML file
 
 
 class Config(Section):
@@ -95,7 +95,7 @@ def parse_config(data: Mapping[str, object], source: str) -> Config:
         raise UserError(f"{source}: " + "; ".join(_faults(error))) from None
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _apply(data: dict[str, object], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise UserError(f"--set: found {override!r}, expected KEY=VALUE, such as --set train.epochs=2.")
@@ -103,27 +103,29 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         value = text
-    here: Any = data
+    node: Node = data
     keys = path.strip().split(".")
     for index, key in enumerate(keys[:-1]):
-        here = _child(here, key, ".".join(keys[: index + 1]))
-    if isinstance(here, list):
-        here[_position(here, keys[-1], path)] = value
+        node = _child(node, key, ".".join(keys[: index + 1]))
+    if isinstance(node, list):
+        node[_position(node, keys[-1], path)] = value
     else:
-        here[keys[-1]] = value
+        node[keys[-1]] = value
 
 
-def _child(here: Any, key: str, path: str) -> Any:
-    if isinstance(here, list):
-        return here[_position(here, key, path)]
-    if here.get(key) is None:
-        here[key] = {}
-    if not isinstance(here[key], (dict, list)):
-        raise UserError(f"--set {path}: {path!r} is a value ({here[key]!r}) with no keys below it.")
-    return here[key]
+def _child(node: Node, key: str, path: str) -> Node:
+    if isinstance(node, list):
+        child = node[_position(node, key, path)]
+    else:
+        if node.get(key) is None:
+            node[key] = {}
+        child = node[key]
+    if not isinstance(child, (dict, list)):
+        raise UserError(f"--set {path}: {path!r} is a value ({child!r}) with no keys below it.")
+    return child
 
 
-def _position(items: list[Any], key: str, path: str) -> int:
+def _position(items: list[object], key: str, path: str) -> int:
     if not key.isdigit() or int(key) >= len(items):
         raise UserError(
             f"--set {path}: expected a list position from 0 to {len(items) - 1}, as in teachers.0.model=..., found {key!r}."

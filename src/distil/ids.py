@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """The one JSON text of a value: keys sorted, no spaces, UTF-8 kept, NaN refused (ValueError)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def content_id(prefix: str, value: Any) -> str:
+def content_id(prefix: str, value: object) -> str:
     """`prefix_` + 20 hex digits of blake2b over the canonical JSON of `value`."""
     digest = hashlib.blake2b(canonical_json(value).encode("utf-8", "surrogatepass"), digest_size=10)
     return f"{prefix}_{digest.hexdigest()}"

@@ -7,7 +7,7 @@ it (`collect` loads the prompts first).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from distil.config import Config
 from distil.errors import UserError
@@ -102,7 +102,7 @@ def signal_teacher(config: Config) -> str:
     return (config.train.teachers or config.teachers)[0].model
 
 
-def run_stage(project: Project, config: Config, stage: str, name: str | None) -> Any:
+def run_stage(project: Project, config: Config, stage: str, name: str | None) -> object:
     """Runs one stage with the config's section and returns its result."""
     return RUNNERS[stage](project, config, name)
 
@@ -115,7 +115,7 @@ def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
     return [*line, ("train", student), ("evaluate", student), ("cost", None), ("report", None)]
 
 
-def _settings(config: Config, stage: str) -> dict[str, Any] | None:
+def _settings(config: Config, stage: str) -> dict[str, object] | None:
     """The resolved settings to compare with a stage's manifest; None = nothing to compare (the report has none)."""
     if stage == "collect":
         from distil.collect.stage import settings_of
@@ -125,25 +125,25 @@ def _settings(config: Config, stage: str) -> dict[str, Any] | None:
     return section.model_dump(mode="json") if section is not None else None
 
 
-def _prompts(project: Project, config: Config, name: str | None) -> Any:
+def _prompts(project: Project, config: Config, name: str | None) -> object:
     from distil.prompts import stage
 
     return stage.run(project, config.prompts)
 
 
-def _collect(project: Project, config: Config, name: str | None) -> Any:
+def _collect(project: Project, config: Config, name: str | None) -> object:
     from distil.collect import stage
 
     return stage.run(project, config.collect, config.teachers)
 
 
-def _curate(project: Project, config: Config, name: str | None) -> Any:
+def _curate(project: Project, config: Config, name: str | None) -> object:
     from distil.curate import stage
 
     return stage.run(project, config.curate, teachers=[teacher.model for teacher in config.teachers])
 
 
-def _signals(project: Project, config: Config, name: str | None) -> Any:
+def _signals(project: Project, config: Config, name: str | None) -> object:
     from distil.signals import stage
 
     return stage.build(
@@ -155,7 +155,7 @@ def _signals(project: Project, config: Config, name: str | None) -> Any:
     )
 
 
-def _train(project: Project, config: Config, name: str | None) -> Any:
+def _train(project: Project, config: Config, name: str | None) -> object:
     from distil.train import stage
 
     return stage.run(
@@ -163,7 +163,7 @@ def _train(project: Project, config: Config, name: str | None) -> Any:
     )
 
 
-def _evaluate(project: Project, config: Config, name: str | None) -> Any:
+def _evaluate(project: Project, config: Config, name: str | None) -> object:
     from distil.evaluate import stage
 
     return stage.run(
@@ -171,19 +171,19 @@ def _evaluate(project: Project, config: Config, name: str | None) -> Any:
     )
 
 
-def _cost(project: Project, config: Config, name: str | None) -> Any:
+def _cost(project: Project, config: Config, name: str | None) -> object:
     from distil.cost import stage
 
     return stage.run(project, config.cost, config.teachers, name=name)
 
 
-def _report(project: Project, config: Config, name: str | None) -> Any:
+def _report(project: Project, config: Config, name: str | None) -> object:
     from distil.report import page
 
     return page.build(project)
 
 
-RUNNERS: dict[str, Callable[[Project, Config, str | None], Any]] = {
+RUNNERS: dict[str, Callable[[Project, Config, str | None], object]] = {
     "prompts": _prompts,
     "collect": _collect,
     "curate": _curate,

@@ -15,9 +15,9 @@ def command() -> None:
 @distil_command("distil prompts load --set prompts.path=questions.csv")
 def load(context: Context) -> None:
     """Read prompts.path into work/prompts/prompts.jsonl (`collect` does this when needed)."""
-    from distil.pipeline import run_stage
+    from distil.prompts import stage
 
-    result = run_stage(context.project, context.config(), "prompts", None)
+    result = stage.run(context.project, context.config().prompts)
     context.emit(result, lambda: show_rows("Prompts", result.rows()))
 
 
