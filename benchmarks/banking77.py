@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from distil.config import Config, parse_config, write_config
-from distil.evaluate.summary import read_summary
 from distil.pipeline import run_missing
 from distil.runs.artifacts import Project
+from distil.runs.schemas.summary import read_summary
 
 SYSTEM = "Name the intent of the customer's question."
 DEFAULT_DATA = Path(os.environ.get("DISTIL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "banking77"

@@ -17,9 +17,9 @@ from pathlib import Path
 from distil.bundled.triage import SYSTEM, write_prompts
 from distil.config import Config, load_config, parse_config, write_config
 from distil.evaluate.stats import mean_interval
-from distil.evaluate.summary import Summary, read_summary
 from distil.pipeline import run_stage, step_state
 from distil.runs.artifacts import Project
+from distil.runs.schemas.summary import Summary, read_summary
 
 METHODS = {"baseline": ["train.target=reference"], "sft": [], "logits": ["train.method=logits"]}
 

@@ -13,6 +13,7 @@ from distil.config import Config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.runs.manifest import State, read_manifest, stage_state
+from distil.runs.schemas.notes import CollectSettings, TrainNotes
 
 
 class Step(NamedTuple):
@@ -45,8 +46,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
     """The state of one stage under the current config."""
     state, why = stage_state(project, stage, name, _settings(config, stage))
     if stage == "collect" and state == "stale":
-        manifest = read_manifest(project, stage)
-        if manifest is not None and (limit := manifest.config.get("limit")) is not None:
+        limit = CollectSettings.of(read_manifest(project, stage)).limit
+        if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
     if stage == "train" and state == "done":
         state, why = _training_state(project, config, name, why)
@@ -55,11 +56,10 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
 
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:
     """A finished training is also stale when the student section changed or it was only a trial run."""
-    manifest = read_manifest(project, "train", name)
-    notes = manifest.notes if manifest else {}
-    if notes.get("partial"):
+    notes = TrainNotes.of(read_manifest(project, "train", name))
+    if notes.partial:
         return "stale", "it was a trial run with --max-steps"
-    if notes.get("student") != config.student.model_dump(mode="json"):
+    if notes.student != config.student.model_dump(mode="json"):
         return "stale", "the student section has changed"
     return "done", why
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distil.collect.ordered_writer import OrderedWriter
-from distil.collect.questions import Failure
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.failures import Failure
 
 
 def failure(name: str) -> Failure:

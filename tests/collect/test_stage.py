@@ -15,12 +15,12 @@ from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.collect import stage
 from distil.collect.config import CollectConfig
-from distil.collect.questions import Failure
 from distil.errors import BudgetReached, Interrupted, UserError, WorkFailed
 from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.manifest import read_manifest, stage_state
+from distil.runs.schemas.failures import Failure
 from tests.wire import openai as wire
 from tests.wire.openai import OpenAIServer
 from tests.wire.server import Seen, Trouble

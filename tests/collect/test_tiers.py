@@ -10,11 +10,12 @@ from distil.calls.config import Price, TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.collect import stage
 from distil.collect.config import CollectConfig
-from distil.collect.questions import Failure, tier_of
+from distil.collect.questions import tier_of
 from distil.errors import BudgetReached, UserError
 from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.failures import Failure
 from tests.wire import openai as wire
 from tests.wire.anthropic import AnthropicServer
 from tests.wire.openai import OpenAIServer, last_words

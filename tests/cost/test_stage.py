@@ -14,6 +14,8 @@ from distil.cost.stage import run
 from distil.errors import UserError
 from distil.records import Usage
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_json
+from tests.report.sample import calibration
 
 TEACHER = TeacherConfig(model="http://127.0.0.1:1/v1#teacher", price=Price(input=30.0, output=60.0))
 
@@ -86,8 +88,6 @@ def test_an_unknown_price_is_asked_for_and_never_taken_as_nothing(tmp_path: Path
 def test_a_calibrated_coverage_is_used(tmp_path: Path) -> None:
     project = Project(tmp_path)
     ledger_with(project, 3)
-    folder = project.stage("serve", "small")
-    folder.mkdir(parents=True)
-    (folder / "calibration.json").write_text(json.dumps({"coverage": 0.9}))
+    write_json(project.calibration("small"), calibration("small", coverage=0.9).model_dump(mode="json"))
     summary = run(project, CostConfig(student_host=StudentHost(input=1, output=1)), [TEACHER], name="small")
     assert (summary.options[2].coverage, summary.options[2].coverage_source) == (0.9, "calibrated")

@@ -16,6 +16,7 @@ from distil.records import Answer, Example, Message, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, write_json, write_lines, write_records
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.failures import Failure
 from tests.report.sample import make_project, write_evaluation, write_training
 
 BIG = Machine(cores=16, ram=64 * GIB, gpu_name=None, gpus=0, gpu_memory=0)
@@ -90,11 +91,12 @@ def test_cut_answers_and_failed_calls_are_found(tmp_path: Path) -> None:
         for i, reason in enumerate(reasons)
     ]  # fmt: skip
     write_records(project.answers, answers)
-    write_lines(project.failures, [json.dumps({"kind": "server", "why": "500"})] * 10)
+    failed = Failure(answer_id="a", prompt_id="p", teacher="t", sample=0, kind="server", why="500")
+    write_records(project.failures, [failed] * 10)
     evidence = Evidence(project)
-    cut, failed = data.truncated_answers(evidence), data.failed_calls(evidence)
+    cut, lost = data.truncated_answers(evidence), data.failed_calls(evidence)
     assert cut.level == "problem" and "15 of 100 answers (15.0%)" in cut.seen and "max_tokens=600" in cut.fix
-    assert failed.level == "problem" and "10 of 110" in failed.seen and "server 10" in failed.seen
+    assert lost.level == "problem" and "10 of 110" in lost.seen and "server 10" in lost.seen
 
 
 def example(number: int, text: str, answer: str, split: Any, group: str | None = None) -> Example:

@@ -12,11 +12,11 @@ from distil.calls.config import Price, TeacherConfig
 from distil.errors import UserError
 from distil.evaluate import local, stage
 from distil.evaluate.config import EvaluateConfig
-from distil.evaluate.summary import Summary
 from distil.models.config import StudentConfig
 from distil.records import Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.summary import Summary
 from tests.tiny import save_tiny, write_tiny_splits
 from tests.wire.openai import OpenAIServer
 from tests.wire.server import Trouble

@@ -11,12 +11,12 @@ from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.evaluate import compare, local, stage
 from distil.evaluate.config import EvaluateConfig
-from distil.evaluate.summary import Summary, read_summary
 from distil.models.config import StudentConfig
 from distil.records import Prediction, Sampling, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.summary import Summary, read_summary
 from tests.tiny import save_tiny, write_tiny_splits
 
 TEACHER = TeacherConfig(model="recorded/none.jsonl", sampling=Sampling(temperature=0.7, max_tokens=6))

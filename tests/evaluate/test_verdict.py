@@ -9,16 +9,16 @@ import pytest
 
 from distil.evaluate import aggregate
 from distil.evaluate.scoring import Table
-from distil.evaluate.summary import ShipVerdict
 from distil.evaluate.verdict import Goals, decide
 from distil.records import Prediction
+from distil.runs.schemas.summary import ShipDecision
 
 GOALS = Goals(similarity=0.85, margin=0.05, least_retention=0.8)
 
 
 def decision(
     n: int = 300, *, student: float, base: float | None = 0.1, ceiling: float = 0.97, **means: float
-) -> ShipVerdict:
+) -> ShipDecision:
     """A task with references: shares of right answers, and normal similarities around their means."""
     rng = np.random.default_rng(0)
     teacher = means.get("teacher", 0.97)

@@ -14,13 +14,14 @@ from distil.config import parse_config, write_config
 from distil.evaluate import aggregate
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import primary_metric, score_all
-from distil.evaluate.summary import MetricInfo, Size, Speed, Summary
 from distil.evaluate.verdict import Goals, decide
 from distil.ids import content_id
 from distil.records import Answer, Example, Message, Prediction, Prompt, Sampling, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json, write_lines, write_records
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.calibration import Calibration, HeldOutCheck
+from distil.runs.schemas.summary import MetricInfo, Size, Speed, Summary
 
 INTENTS = ("refund", "delivery", "billing", "cancel", "damaged")
 PRODUCTS = ("phone", "laptop", "camera", "printer")
@@ -267,3 +268,13 @@ def write_cost(project: Project) -> None:
     with stage_run(project, "cost", {}) as stage:
         write_json(stage.folder / "summary.json", COST)
         stage.wrote(stage.folder / "summary.json")
+
+
+def calibration(student: str, coverage: float = 0.7) -> Calibration:
+    """A calibration with an accepted threshold."""
+    return Calibration(
+        student=student, model="m", engine=None, score="mean", temperature=0.0, risk=0.05, confidence=0.95, goal=0.9,
+        compared="fields", threshold=-0.2, labels=300, served=210, bad=3, p_value=0.01, coverage=coverage,
+        labels_missing=None, test=HeldOutCheck(prompts=40, served=29, bad=1), created="2026-11-24T10:00:00+00:00",
+        promise="With 95% confidence, at most 5% are bad.",
+    )  # fmt: skip

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from distil.cost.stage import CostSummary
 from distil.errors import UserError
 from distil.report import page
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json
 from distil.runs.manifest import stage_state
-from distil.serve.calibration.record import Calibration, HeldOutCheck
-from tests.report.sample import COST, make_project, write_cost, write_data
+from distil.runs.schemas.cost import CostSummary
+from tests.report.sample import COST, calibration, make_project, write_cost, write_data
 
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
 VOID = {"meta", "line", "circle", "rect", "polyline", "br", "img"}
@@ -99,13 +98,7 @@ def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
 
 def test_a_calibrated_fallback_shows_its_promise(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
-    calibration = Calibration(
-        student="sft", model="m", engine=None, score="mean", temperature=0.0, risk=0.05, confidence=0.95, goal=0.9,
-        compared="fields", threshold=-0.2, labels=300, served=210, bad=3, p_value=0.01, coverage=0.7, labels_missing=None,
-        test=HeldOutCheck(prompts=40, served=29, bad=1), promise="With 95% confidence, at most 5% are bad.",
-        created="2026-11-24T10:00:00+00:00",
-    )  # fmt: skip
-    write_json(project.stage("serve", "sft") / "calibration.json", calibration.model_dump(mode="json"))
+    write_json(project.calibration("sft"), calibration("sft").model_dump(mode="json"))
     _, _, text = read(page.build(project))
     assert "With 95% confidence, at most 5% are bad." in text
     assert "the student would answer 29 itself, and 1 of those are bad" in text

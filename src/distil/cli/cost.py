@@ -9,7 +9,7 @@ import click
 from distil.cli.options import Context, distil_command, dollars, table
 
 if TYPE_CHECKING:
-    from distil.cost.stage import CostSummary
+    from distil.runs.schemas.cost import CostSummary
 
 
 @distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")

@@ -126,14 +126,15 @@ def _run(project: Project, config: Config, overrides: list[str], port: int) -> N
 def summary(project: Project, seconds: float) -> dict[str, Any]:
     """The figures of the summary, read from what the stages wrote."""
     from distil.doctor import checks
-    from distil.evaluate.summary import read_summary
-    from distil.runs.jsonl import read_json
+    from distil.runs.jsonl import read_document
+    from distil.runs.schemas.cost import CostSummary
+    from distil.runs.schemas.summary import read_summary
 
-    cost = read_json(project.stage("cost") / "summary.json")
+    cost = read_document(project.cost, CostSummary, command="distil cost")
     rows = []
     last = None
     for name in STUDENTS:
-        last = read_summary(project.stage("evaluate", name) / "summary.json")
+        last = read_summary(project.summary(name))
         for model in (["teacher", "base"] if name == "baseline" else []) + [name]:
             metrics, size, speed = last.models.get(model, {}), last.size.get(model), last.speed.get(model)
             rows.append(
@@ -150,9 +151,9 @@ def summary(project: Project, seconds: float) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "models": rows,
-        "usd_per_million_requests": cost["per_million_requests"],
-        "spent_usd": cost["one_time_usd"],
-        "payback": cost["options"][1]["payback"],
+        "usd_per_million_requests": cost.per_million_requests,
+        "spent_usd": cost.one_time_usd,
+        "payback": cost.options[1].payback,
         "verdict": last.verdict.sentence,
         "decision": last.verdict.decision,
         "findings": [f.seen for f in findings],

@@ -9,7 +9,7 @@ import click
 from distil.cli.options import Context, distil_command, table
 
 if TYPE_CHECKING:
-    from distil.evaluate.summary import Summary
+    from distil.runs.schemas.summary import Summary
 
 COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red"}
 

@@ -131,8 +131,7 @@ def _predictions(project: Project, student: str | None) -> Iterator[Item]:
 
     prompts = {item.id: item.parts for item in _prompts(project, student)}
     by_prompt: dict[str, list[tuple[str, str]]] = {}
-    folder = project.stage("evaluate", pick_student(project, student))
-    for prediction in read_records(folder / "predictions.jsonl", Prediction):
+    for prediction in read_records(project.predictions(pick_student(project, student)), Prediction):
         if prediction.sample == 0:
             by_prompt.setdefault(prediction.prompt_id, []).append((prediction.model, prediction.text))
     for prompt_id, parts in by_prompt.items():

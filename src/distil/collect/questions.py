@@ -15,9 +15,10 @@ from distil.calls.request import Reply, Request, Tier, WhenFull
 from distil.collect.config import Service
 from distil.errors import UserError
 from distil.ids import content_id
-from distil.records import Answer, Prompt, Record, Sampling
+from distil.records import Answer, Prompt, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.failures import Failure
 
 RETRY_STRIDE = 10_000
 """The retry of an empty answer is sent as sample + 10,000 (+ 20,000, ...): another ledger key, the same in every run."""
@@ -78,23 +79,6 @@ class Question(NamedTuple):
             kind=kind,
             why=why,
         )
-
-
-class Failure(Record):
-    """One line of failures.jsonl: an answer that could not be had."""
-
-    answer_id: str
-    """The answer that is missing."""
-    prompt_id: str
-    """Its prompt."""
-    teacher: str
-    """Who was asked."""
-    sample: int
-    """Which sample."""
-    kind: str
-    """empty, or what a fault is called (bad_request, server, timeout, ...)."""
-    why: str
-    """For a person."""
 
 
 def answer_id(prompt_id: str, model: str, sampling: Sampling, sample: int) -> str:

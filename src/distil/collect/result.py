@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from distil.calls.ledger.store import Uncertain
 from distil.collect.forecast import CollectForecast
 from distil.collect.forecast import rows as forecast_rows
-from distil.collect.questions import Failure
 from distil.progress import dollars
 from distil.records import Record
+from distil.runs.schemas.failures import Failure
 
 MAX_REASONS = 3
 _NUMBERS = re.compile(r"\d+|call_[0-9a-f]+")

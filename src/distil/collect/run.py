@@ -20,12 +20,13 @@ from distil.collect.ledger_view import LedgerView
 from distil.collect.live import LiveCollection
 from distil.collect.notices import notices, terms_of_all
 from distil.collect.ordered_writer import OrderedWriter, carry_over
-from distil.collect.questions import Failure, Question, plan_questions, tier_of
+from distil.collect.questions import Question, plan_questions, tier_of
 from distil.collect.result import CollectResult, reasons
 from distil.errors import DistilError, Interrupted, UserError, WorkFailed
 from distil.progress import bar, say, track
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.failures import Failure
 
 PRUNED = (
     "it was paid for, its text was pruned from the ledger, and it will not be asked again; restore ledger.sqlite or "

@@ -11,7 +11,7 @@ from typing import Literal
 
 from distil.calls.config import TeacherConfig
 from distil.collect.config import CollectConfig
-from distil.collect.questions import Failure, check_teachers
+from distil.collect.questions import check_teachers
 from distil.collect.result import CollectResult
 from distil.collect.run import CollectRun
 from distil.errors import UserError
@@ -19,6 +19,7 @@ from distil.progress import say
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.manifest import StageRun, stage_run
+from distil.runs.schemas.failures import Failure
 
 FREE_TO_CHANGE = ("budget_usd", "batch", "tier", "flex_full")
 """Settings for how answers are bought, not which ones: changing them makes nothing stale."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
@@ -24,79 +23,15 @@ from distil.cost.arithmetic import (
 )
 from distil.cost.config import CostConfig, StudentHost
 from distil.errors import UserError
-from distil.records import Call, Record
+from distil.records import Call
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_json, write_json
+from distil.runs.jsonl import read_document, write_json
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.cost import CostSummary, Option, Traffic
+from distil.runs.schemas.summary import read_summary
 
 WHAT_IF_COVERAGE = 0.7
-
-
-class Traffic(Record):
-    """What one request of production looks like."""
-
-    queries_per_month: int
-    """From the config."""
-    input_tokens: float
-    """Mean prompt tokens."""
-    output_tokens: float
-    """Mean answer tokens."""
-    measured_calls: int
-    """Ledger calls behind the means; 0 = both are given in the config."""
-
-
-class Option(Record):
-    """One way to serve production, priced for a month."""
-
-    name: str
-    """teacher only, or the student's name with its coverage."""
-    coverage: float
-    """Share of requests that the student answers."""
-    coverage_source: str
-    """calibrated | config | what-if | all."""
-    student_usd: float | None
-    """Student's month; None = no host price is known."""
-    teacher_usd: float
-    """Teacher's month (fallbacks and audits)."""
-    total_usd: float | None
-    """Both."""
-    saving_usd: float | None
-    """Against teacher only."""
-    payback_days: float | None
-    """Until the one-time cost is earned back; None = never or unknown."""
-    payback: str
-    """The same for a person."""
-
-
-class CostSummary(Record):
-    """The content of work/cost/summary.json."""
-
-    spent: dict[str, float]
-    """Dollars by purpose, from the ledger."""
-    one_time_usd: float
-    """Spent on collecting, judging and evaluating, plus cost.training_usd; serving excluded."""
-    teacher: str
-    """The teacher whose bill is replaced."""
-    price_input: float
-    """$ per million input tokens."""
-    price_output: float
-    """$ per million output tokens."""
-    price_source: str
-    """Where the price comes from, and when."""
-    traffic: Traffic
-    """One request of production."""
-    teacher_month_usd: float
-    """The bill before."""
-    teacher_month_error_usd: float
-    """Half width of its 95% interval, from the spread of tokens over the measured calls."""
-    per_million_requests: dict[str, float | None]
-    """$ per million requests: teacher, student."""
-    options: list[Option]
-    """The bill after, in several ways."""
-    break_even_coverage: float | None
-    """Coverage from which the gateway is cheaper than the teacher alone."""
-    warnings: list[str]
-    """What is missing for a complete sum, and what to type."""
 
 
 def run(
@@ -111,9 +46,8 @@ def run(
         for path in _evidence(project, student):
             stage.reads(path)
         summary = _summarize(project, section, teachers, student)
-        path = stage.folder / "summary.json"
-        write_json(path, summary.model_dump(mode="json"))
-        stage.wrote(path)
+        write_json(project.cost, summary.model_dump(mode="json"))
+        stage.wrote(project.cost)
         stage.notes["student"] = student
     return summary
 
@@ -122,10 +56,7 @@ def _evidence(project: Project, student: str | None) -> list[Path]:
     """The files that the sums rest on. answers.jsonl stands for the ledger, whose bytes change whenever its log is folded in."""
     files = [project.answers]
     if student:
-        files += [
-            project.stage("evaluate", student) / "summary.json",
-            project.stage("serve", student) / "calibration.json",
-        ]
+        files += [project.summary(student), project.calibration(student)]
     return [path for path in files if path.exists()]
 
 
@@ -251,12 +182,10 @@ def _machine_month(
 
 
 def _measured_speed(project: Project, student: str | None) -> float | None:
-    path = project.stage("evaluate", student) / "summary.json" if student else None
-    if path is None or not path.exists():
+    if student is None or not project.summary(student).exists():
         return None
-    speed = read_json(path).get("speed", {}).get(student, {})
-    value = speed.get("tokens_per_second")
-    return float(value) if value else None
+    speed = read_summary(project.summary(student)).speed.get(student)
+    return speed.tokens_per_second if speed else None
 
 
 def _options(
@@ -298,9 +227,7 @@ def _options(
 def _coverage(project: Project, section: CostConfig, student: str | None) -> tuple[float, str]:
     if section.coverage is not None:
         return section.coverage, "config"
-    path = project.stage("serve", student) / "calibration.json" if student else None
-    if path is not None and path.exists():
-        calibration: dict[str, Any] = read_json(path)
-        if calibration.get("coverage") is not None:
-            return float(calibration["coverage"]), "calibrated"
+    if student is not None and project.calibration(student).exists():
+        path = project.calibration(student)
+        return read_document(path, Calibration, command=f"distil calibrate {student}").coverage, "calibrated"
     return WHAT_IF_COVERAGE, "what-if"

@@ -10,6 +10,7 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.records import Example
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.notes import CurateNotes, CurateSettings
 
 LEAST_EXAMPLES = 1_000
 LEAST_TEST = 200
@@ -53,8 +54,9 @@ def enough_test_prompts(evidence: Evidence) -> Finding:
         else ""
     )
     fix = f"distil curate --set curate.test={LEAST_TEST}"
-    manifest = read_manifest(evidence.project, "curate")
-    if manifest is not None and manifest.config.get("test", 0) >= LEAST_TEST:  # asked for, and there are not so many
+    if (
+        CurateSettings.of(read_manifest(evidence.project, "curate")).test >= LEAST_TEST
+    ):  # there are not that many prompts
         fix = "mark more prompts with `split: test` in their file, or write more of them:\n"
         fix += f"distil prompts expand --count {3 * max(LEAST_TEST - count, 50)}\ndistil collect\ndistil curate"
     return Finding(
@@ -94,7 +96,7 @@ def failed_calls(evidence: Evidence) -> Finding:
         return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
     total = len(evidence.answers) + len(evidence.failures)
     share = len(evidence.failures) / total
-    kinds = Counter(str(line.get("kind", "unknown")) for line in evidence.failures).most_common(3)
+    kinds = Counter(failure.kind for failure in evidence.failures).most_common(3)
     listed = f" ({', '.join(f'{kind} {n}' for kind, n in kinds)})" if kinds else ""
     seen = f"{len(evidence.failures):,} of {total:,} calls have no answer{listed}."
     if not evidence.failures:
@@ -118,7 +120,7 @@ def leakage(evidence: Evidence) -> Finding:
     groups = {example.group for side in ("train", "validation") for example in evidence.split(side) if example.group}
     same = sum(prompt_key(example) in known for example in test)
     shared = sum(example.group in groups for example in test if example.group)
-    nearest = _curate_note(evidence, "max_similarity")
+    nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
     near = (
         f" The nearest pair of a training and a test prompt has a similarity of {nearest:.2f}."
         if nearest is not None
@@ -203,9 +205,3 @@ def prompt_key(example: Example) -> str:
 
 def _words(texts: Iterable[str]) -> list[str]:
     return [word for text in texts for word in text.casefold().split()]
-
-
-def _curate_note(evidence: Evidence, name: str) -> float | None:
-    manifest = read_manifest(evidence.project, "curate")
-    value = manifest.notes.get(name) if manifest else None
-    return float(value) if value is not None else None

@@ -12,12 +12,15 @@ from distil.config import Config, load_config
 from distil.errors import UserError
 from distil.evaluate.compare import Comparison
 from distil.evaluate.compare import run as compare
-from distil.evaluate.summary import Summary, read_summary
 from distil.models.sizing import Machine, this_machine
 from distil.records import Answer, Example, Manifest, Prediction, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_lines, read_records
+from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.failures import Failure
+from distil.runs.schemas.metrics import MetricsRow
+from distil.runs.schemas.notes import TrainSettings
+from distil.runs.schemas.summary import Summary, read_summary
 
 
 class Curves(NamedTuple):
@@ -55,9 +58,9 @@ class Evidence:
         return list(read_records(self.project.answers, Answer)) if self.project.answers.exists() else []
 
     @cached_property
-    def failures(self) -> list[dict[str, object]]:
-        """Lines of failures.jsonl."""
-        return [line for _, line in read_lines(self.project.failures)] if self.project.failures.exists() else []
+    def failures(self) -> list[Failure]:
+        """Questions without an answer."""
+        return list(read_records(self.project.failures, Failure)) if self.project.failures.exists() else []
 
     @cached_property
     def dropped(self) -> list[Verdict]:
@@ -88,16 +91,15 @@ class Evidence:
     @cached_property
     def baselines(self) -> list[str]:
         """Students that learned from the references alone."""
-        return [name for name, manifest in self.trainings.items() if manifest.config.get("target") == "reference"]
+        return [name for name, manifest in self.trainings.items() if TrainSettings.of(manifest).target == "reference"]
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
         """Student -> evaluation; students whose training is known first, in its order."""
-        files = {path.parent.name: path for path in sorted(self.project.stage("evaluate").glob("*/summary.json"))}
-        order = [name for name in self.trainings if name in files] + [
-            name for name in files if name not in self.trainings
-        ]
-        return {name: read_summary(files[name]) for name in order}
+        evaluated = self.project.evaluated()
+        order = [name for name in self.trainings if name in evaluated]
+        order += [name for name in evaluated if name not in self.trainings]
+        return {name: read_summary(self.project.summary(name)) for name in order}
 
     @property
     def distilled(self) -> dict[str, Summary]:
@@ -106,7 +108,7 @@ class Evidence:
 
     def predictions(self, name: str) -> dict[str, list[Prediction]]:
         """Model -> its answers in the evaluation of one student."""
-        path = self.project.stage("evaluate", name) / "predictions.jsonl"
+        path = self.project.predictions(name)
         found: dict[str, list[Prediction]] = {}
         if path.exists():
             for prediction in read_records(path, Prediction):
@@ -122,17 +124,16 @@ class Evidence:
 
     def curves(self, name: str) -> Curves | None:
         """The losses of a training; None when nothing was logged."""
-        path = self.project.stage("train", name) / "metrics.jsonl"
+        path = self.project.metrics(name)
         if not path.exists():
             return None
         curves = Curves([], [], [])
-        for number, line in read_lines(path):
-            step = float(line.get("step", number))
-            if isinstance(line.get("loss"), (int, float)):
-                curves.train.append((step, float(line["loss"])))
-            if isinstance(line.get("eval_loss"), (int, float)):
-                curves.validation.append((step, float(line["eval_loss"])))
-                curves.epochs.append((step, float(line.get("epoch") or 0.0)))
+        for row in read_records(path, MetricsRow):
+            if row.loss is not None:
+                curves.train.append((row.step, row.loss))
+            if row.eval_loss is not None:
+                curves.validation.append((row.step, row.eval_loss))
+                curves.epochs.append((row.step, row.epoch))
         return curves
 
     @cached_property

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
-from distil.evaluate.summary import Difference, Summary
 from distil.records import Prediction
+from distil.runs.schemas.summary import Difference, Summary
 
 ALPHA = 0.05
 NOT_YET = Finding(check="", level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from distil.evaluate import stats
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table, prompt_text
-from distil.evaluate.summary import CoveragePoint, Difference, Interval, Slice, Worst
 from distil.records import Example, Prediction
+from distil.runs.schemas.summary import CoveragePoint, Difference, Interval, Slice, Worst
 
 Groups = Mapping[str, str | None]
 """prompt id -> group."""
@@ -25,7 +25,7 @@ def intervals(table: Table, groups: Groups, confidence: float) -> dict[str, dict
     """model -> metric -> interval over the prompts where the metric applies."""
     return {
         model: {
-            name: Interval.of(
+            name: stats.interval_of(
                 stats.summarize(list(values.values()), [groups[i] for i in values], confidence=confidence)
             )
             for name, values in metrics.items()
@@ -72,7 +72,7 @@ def _difference(
     return Difference(
         metric=name,
         versus=other,
-        difference=Interval.of(result.estimate),
+        difference=stats.interval_of(result.estimate),
         p=p,
         p_holm=None,
         only_student=only_a,
@@ -92,7 +92,7 @@ def retentions(table: Table, student: str, groups: Groups, confidence: float, se
         a, b, labels = paired(values, table[other][name], groups)
         kept = stats.retention(a, b, labels, confidence=confidence, seed=seed)
         if kept is not None:
-            found[name] = Interval.of(kept)
+            found[name] = stats.interval_of(kept)
     return found
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from distil.errors import UserError, did_you_mean
 from distil.evaluate import aggregate
 from distil.evaluate.scoring import Table
-from distil.evaluate.summary import Difference, Interval, MetricInfo, Summary, read_summary
 from distil.records import Record, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
+from distil.runs.schemas.summary import Difference, Interval, MetricInfo, Summary, read_summary
 
 
 class Comparison(Record):
@@ -80,9 +80,9 @@ def run(project: Project, a: str, b: str) -> Comparison:
 
 def evaluated(project: Project, name: str) -> Summary:
     """The summary of one student. Raises UserError that says how to get it."""
-    path = project.stage("evaluate", name) / "summary.json"
+    path = project.summary(name)
     if not path.exists():
-        have = sorted(p.parent.name for p in project.stage("evaluate").glob("*/summary.json"))
+        have = project.evaluated()
         known = f" Evaluated: {', '.join(have)}.{did_you_mean(name, have)}" if have else ""
         raise UserError(f"{name!r} is not evaluated.{known} Run `distil evaluate {name}`.")
     return read_summary(path)
@@ -90,7 +90,7 @@ def evaluated(project: Project, name: str) -> Summary:
 
 def _values(project: Project, name: str) -> dict[str, dict[str, float]]:
     values: dict[str, dict[str, float]] = {}
-    for score in read_records(project.stage("evaluate", name) / "scores.jsonl", Score):
+    for score in read_records(project.scores(name), Score):
         if score.model == name and score.metric != "judge":
             values.setdefault(score.metric, {})[score.prompt_id] = score.value
     return values

@@ -15,9 +15,9 @@ from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
 from distil.evaluate import length, stats
 from distil.evaluate.cases import parse_object
-from distil.evaluate.summary import Interval, JudgeSummary
 from distil.ids import content_id
 from distil.records import Example, Message, Prediction, Sampling, Score
+from distil.runs.schemas.summary import JudgeSummary
 
 Slot = Literal["A", "B", "tie"]
 
@@ -112,12 +112,12 @@ def settle(
     controlled = length.length_controlled(values, longer, groups, confidence=confidence)
     summary = JudgeSummary(
         model=judge,
-        win_rate=Interval.of(stats.mean_interval(values, groups, confidence=confidence)),
+        win_rate=stats.interval_of(stats.mean_interval(values, groups, confidence=confidence)),
         consistency=consistent / len(values),
         first_slot=first / decided if decided else 0.5,
         unreadable=unreadable,
         longer_wins=length.longer_wins(values, longer),
-        length_controlled=Interval.of(controlled) if controlled is not None else None,
+        length_controlled=stats.interval_of(controlled) if controlled is not None else None,
     )
     return summary, scores
 

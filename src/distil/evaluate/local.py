@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.errors import UserError
-from distil.evaluate.summary import Size, Speed, read_summary
 from distil.ids import content_id
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
@@ -22,6 +21,7 @@ from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, read_records
 from distil.runs.manifest import stamp
+from distil.runs.schemas.summary import Size, Speed, read_summary
 
 
 class Run(NamedTuple):

@@ -13,11 +13,11 @@ from distil.errors import DistilError
 from distil.evaluate import local, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.local import Candidate
-from distil.evaluate.summary import Size, Speed
 from distil.ids import content_id
 from distil.models.config import StudentConfig
 from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
+from distil.runs.schemas.summary import Size, Speed
 
 
 class Answers(NamedTuple):

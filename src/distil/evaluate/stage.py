@@ -16,13 +16,13 @@ from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS, chosen
 from distil.evaluate.predictions import Answers, gather
 from distil.evaluate.scoring import Scored, primary_metric, score_all
-from distil.evaluate.summary import Interval, JudgeSummary, MetricInfo, Summary
 from distil.evaluate.verdict import Goals, decide
 from distil.models.config import StudentConfig
 from distil.records import Example, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import StageRun, stage_run
+from distil.runs.schemas.summary import Interval, JudgeSummary, MetricInfo, Summary
 
 RESERVED = ("teacher", "ceiling", "base")
 
@@ -174,7 +174,7 @@ def _anchors(
     from distil.evaluate.similarity import long_share, shuffled
 
     values = shuffled([example.answer for example in examples], section.seed)
-    floor = Interval.of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
+    floor = stats.interval_of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
     if floor is not None and floor.mean >= section.goal_similarity:
         answers.notes.append(
             f"Answers to different prompts already reach a similarity of {floor.mean:.3f} here, so the goal of "
@@ -189,10 +189,9 @@ def _anchors(
 
 
 def _write(stage: StageRun, answers: Answers, scores: list[Score], summary: Summary) -> None:
+    project, name = stage.project, summary.name
     predictions = [prediction for rows in answers.predictions.values() for prediction in rows]
-    for file, records in (("predictions.jsonl", predictions), ("scores.jsonl", scores)):
-        path = stage.folder / file
-        stage.wrote(path, write_records(path, records))
-    path = stage.folder / "summary.json"
-    write_json(path, summary.model_dump(mode="json"))
-    stage.wrote(path)
+    stage.wrote(project.predictions(name), write_records(project.predictions(name), predictions))
+    stage.wrote(project.scores(name), write_records(project.scores(name), scores))
+    write_json(project.summary(name), summary.model_dump(mode="json"))
+    stage.wrote(project.summary(name))

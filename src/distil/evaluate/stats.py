@@ -8,11 +8,14 @@ McNemar (1947), exact form; Holm (1979). `confidence` is two-sided everywhere an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from distil.runs.schemas.summary import Interval
 
 Floats = Sequence[float] | npt.NDArray[np.float64]
 
@@ -27,6 +30,12 @@ class Estimate(NamedTuple):
     """Standard error of the mean; for a bootstrap the standard deviation of the resampled statistic."""
     n: int
     """Prompts."""
+
+
+def interval_of(estimate: Estimate) -> Interval:
+    """The record of an estimate; NaN bounds become None."""
+    low, high = (None if math.isnan(bound) else bound for bound in (estimate.low, estimate.high))
+    return Interval(mean=estimate.mean, low=low, high=high, n=estimate.n)
 
 
 class Paired(NamedTuple):

@@ -16,7 +16,7 @@ from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups, intervals, paired
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table
-from distil.evaluate.summary import Difference, Interval, ShipVerdict
+from distil.runs.schemas.summary import Difference, Interval, ShipDecision
 
 LEAST_PROMPTS = 30
 """Below this no interval is worth a decision."""
@@ -49,7 +49,7 @@ def decide(
     *,
     found_differences: list[Difference],
     retention: Mapping[str, Interval],
-) -> ShipVerdict:
+) -> ShipDecision:
     """The decision from the values and what was already said of them. `table[student]` must have the primary metric."""
     n = len(table[student][primary])
     findings = [
@@ -69,7 +69,7 @@ def decide(
     else:
         decision, why = "SHIP", " and ".join(good[:2]) or "nothing speaks against it"
     few = f" ({ADVISED_PROMPTS} or more are advised)" if n < ADVISED_PROMPTS else ""
-    return ShipVerdict(
+    return ShipDecision(
         decision=decision,
         sentence=f"{why}, on {n} test prompts{few}.",
         n=n,

@@ -28,7 +28,7 @@ class Expanded(Record):
 
 def expanded_path(project: Project) -> Path:
     """The file."""
-    return project.stage("prompts") / "expanded.jsonl"
+    return project.expanded
 
 
 def read_expanded(project: Project) -> list[Expanded]:

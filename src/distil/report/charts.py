@@ -94,7 +94,7 @@ class Plot(NamedTuple):
     lines: list[Line]
 
 
-def plot(lines: Sequence[Line], *, percent: bool = False, from_zero: bool = False, label: str = "") -> Plot | None:
+def plot(lines: Sequence[Line], *, percent: bool = False, label: str = "") -> Plot | None:
     """Curves in a frame of 100 x 100 units that stretches; None when no finite point is there."""
     kept = [line._replace(points=[p for p in line.points if all(map(math.isfinite, p))]) for line in lines]
     kept = [line for line in kept if line.points]
@@ -103,9 +103,9 @@ def plot(lines: Sequence[Line], *, percent: bool = False, from_zero: bool = Fals
     xs = [x for line in kept for x, _ in line.points]
     ys = [y for line in kept for _, y in line.points]
     x_low, x_high = min(xs), max(xs)
-    y_low, y_high = (0.0 if from_zero else min(ys)), max(ys)
+    y_low, y_high = min(ys), max(ys)
     pad = 0.06 * (y_high - y_low or abs(y_high) or 1.0)
-    y_low, y_high = (0.0 if from_zero else y_low - pad), y_high + pad
+    y_low, y_high = y_low - pad, y_high + pad
     across, up = Axis(x_low, x_high), Axis(y_low, y_high)
     y_marks = ticks(y_low, y_high, 4)
     shapes = [

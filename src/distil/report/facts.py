@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
-from distil.evaluate.summary import Summary
 from distil.records import Manifest, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_json, read_lines, read_records
+from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.summary import Summary
 
 STAGE_FOLDERS = ("prompts", "collect", "curate", "signals", "cost")
 RANK = {"SHIP": 2, "SHIP WITH FALLBACK": 1, "DO NOT SHIP": 0}
@@ -46,10 +48,10 @@ class Facts(NamedTuple):
     """The student that the first screen is about."""
     curves: dict[str, Curves]
     """Student -> losses of its training."""
-    cost: dict[str, Any] | None
-    """work/cost/summary.json."""
-    calibrations: dict[str, dict[str, Any]]
-    """Student -> work/serve/NAME/calibration.json."""
+    cost: CostSummary | None
+    """The bill before and after."""
+    calibrations: dict[str, Calibration]
+    """Student -> its fallback threshold."""
     funnel: Funnel | None
     findings: list[Finding]
     """The doctor's."""
@@ -61,7 +63,6 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
     """Reads the project. Raises UserError for a file that is there but broken."""
     project, read = evidence.project, [*_evidence_files(evidence)]
     manifests = _manifests(project, read)
-    cost_file = project.stage("cost") / "summary.json"
     summaries, baselines = evidence.summaries, tuple(evidence.baselines)
     curves = {name: found for name in evidence.trainings if (found := evidence.curves(name))}
     return Facts(
@@ -71,7 +72,7 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
         baselines=baselines,
         headline=pick_headline(summaries, baselines),
         curves=curves,
-        cost=read_json(_note(cost_file, read)) if cost_file.exists() else None,
+        cost=_cost(project, read),
         calibrations=_calibrations(project, read),
         funnel=_funnel(project, read),
         findings=findings,
@@ -81,8 +82,8 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
 
 def _evidence_files(evidence: Evidence) -> list[Path]:
     project = evidence.project
-    files = [project.stage("evaluate", name) / "summary.json" for name in evidence.summaries]
-    metrics = [project.stage("train", name) / "metrics.jsonl" for name in evidence.trainings]
+    files = [project.summary(name) for name in evidence.summaries]
+    metrics = [project.metrics(name) for name in evidence.trainings]
     return files + [path for path in metrics if path.exists()]
 
 
@@ -115,9 +116,18 @@ def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
     return found
 
 
-def _calibrations(project: Project, read: list[Path]) -> dict[str, dict[str, Any]]:
-    files = sorted(project.stage("serve").glob("*/calibration.json"))
-    return {path.parent.name: read_json(_note(path, read)) for path in files}
+def _cost(project: Project, read: list[Path]) -> CostSummary | None:
+    return (
+        read_document(_note(project.cost, read), CostSummary, command="distil cost") if project.cost.exists() else None
+    )
+
+
+def _calibrations(project: Project, read: list[Path]) -> dict[str, Calibration]:
+    files = {name: project.calibration(name) for name in project.calibrated()}
+    return {
+        name: read_document(_note(path, read), Calibration, command=f"distil calibrate {name}")
+        for name, path in files.items()
+    }
 
 
 def _funnel(project: Project, read: list[Path]) -> Funnel | None:

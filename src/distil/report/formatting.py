@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from distil import progress
-from distil.evaluate.summary import Interval
+from distil.runs.schemas.summary import Interval
 
 SHARES = {"field_accuracy", "accuracy", "field_agreement", "exact_match", "similar_share", "number_mismatch"}
 SHARES |= {"unsupported", "valid_json", "truncated"}

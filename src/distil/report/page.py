@@ -16,13 +16,14 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
-from distil.evaluate.summary import Interval
 from distil.report import formatting, view
 from distil.report.charts import Row
 from distil.report.facts import Facts, gather
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_lines
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.notes import CollectNotes
+from distil.runs.schemas.summary import Interval
 
 HERE = Path(__file__).parent
 
@@ -118,13 +119,11 @@ def _rest(facts: Facts) -> dict[str, Any]:
     terms: list[str] = []
     for manifest in facts.manifests.values():
         packages |= manifest.packages
-        found = manifest.notes.get("terms") or []
-        terms += [found] if isinstance(found, str) else [str(line) for line in found]
-    teachers = facts.headline.teachers if facts.headline else ([facts.cost["teacher"]] if facts.cost else [])
+        terms += CollectNotes.of(manifest).terms if manifest.stage == "collect" else []
+    teachers = facts.headline.teachers if facts.headline else ([facts.cost.teacher] if facts.cost else [])
     return {
         "curves": view.curve_plots(facts),
         "confidence": view.confidence_plot(facts.headline),
-        "fallbacks": view.fallback_plots(facts),
         "money": view.money_rows(facts.cost) if facts.cost else [],
         "funnel": view.funnel_rows(facts),
         "packages": packages,

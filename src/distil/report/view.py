@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from distil.evaluate.summary import Difference, Interval, Summary
+from markupsafe import Markup
+
 from distil.report import charts, formatting
 from distil.report.diff import Part, word_diff
 from distil.report.facts import Facts
-
-Cell = tuple[str, Interval | None]
+from distil.runs.schemas.cost import CostSummary, Option
+from distil.runs.schemas.summary import Difference, Interval, Summary
 
 
 class Tile(NamedTuple):
@@ -50,14 +51,10 @@ def tiles(facts: Facts) -> list[Tile]:
         found += _quality_tiles(summary)
         found += _size_tiles(summary)
     if cost := facts.cost:
-        price = cost.get("per_million_requests", {})
-        before, after = price.get("teacher"), price.get("student")
-        best = min(
-            (o for o in cost.get("options", [])[1:] if o.get("total_usd") is not None),
-            key=lambda o: o["total_usd"],
-            default=None,
-        )
-        note = f"teacher {formatting.dollars(before)}" + (f", pays back in {best['payback']}" if best else "")
+        before, after = cost.per_million_requests["teacher"], cost.per_million_requests["student"]
+        priced = [(option.total_usd, option.payback) for option in cost.options[1:] if option.total_usd is not None]
+        payback = min(priced, key=lambda pair: pair[0])[1] if priced else None
+        note = f"teacher {formatting.dollars(before)}" + (f", pays back in {payback}" if payback else "")
         if after is None:
             found.append(
                 Tile("teacher, per million requests", formatting.dollars(before), "student's host not priced yet")
@@ -67,7 +64,7 @@ def tiles(facts: Facts) -> list[Tile]:
     if not facts.headline and facts.funnel:
         found = [Tile(name, f"{n:,}", "") for name, n in facts.funnel.steps] + found
         if facts.cost:
-            found.append(Tile("spent so far", formatting.dollars(facts.cost.get("one_time_usd")), "from the ledger"))
+            found.append(Tile("spent so far", formatting.dollars(facts.cost.one_time_usd), "from the ledger"))
     return found[:5]
 
 
@@ -213,22 +210,6 @@ def curve_plots(facts: Facts) -> list[tuple[str, charts.Plot]]:
     return found
 
 
-def fallback_plots(facts: Facts) -> list[tuple[str, dict[str, Any], charts.Plot | None]]:
-    """(student, its calibration, risk over coverage where the calibration holds a curve of points with both)."""
-    found = []
-    for name, calibration in facts.calibrations.items():
-        points = sorted(
-            (float(p["coverage"]), float(p["risk"]), float(p.get("upper", p["risk"])))
-            for p in calibration.get("curve", [])
-            if p.get("coverage") is not None and p.get("risk") is not None
-        )
-        lines = [charts.Line("measured", "curve", [(c, r) for c, r, _ in points])]
-        if any(upper != risk for _, risk, upper in points):
-            lines.append(charts.Line("upper bound", "promise", [(c, u) for c, _, u in points]))
-        found.append((name, calibration, charts.plot(lines, percent=True, from_zero=True, label="Risk by coverage")))
-    return found
-
-
 def confidence_plot(summary: Summary | None) -> charts.Plot | None:
     """The deciding metric by the share of prompts that the student answers itself; None without log-probabilities."""
     if summary is None or not summary.confidence_curve:
@@ -241,13 +222,13 @@ def confidence_plot(summary: Summary | None) -> charts.Plot | None:
     return charts.plot(lines, percent=True, label="Quality by the share that the student answers")
 
 
-def money_rows(cost: dict[str, Any]) -> list[tuple[dict[str, Any], Any]]:
+def money_rows(cost: CostSummary) -> list[tuple[Option, Markup]]:
     """(option, bar of student and teacher dollars a month), all on one scale."""
-    options = [option for option in cost.get("options", []) if option.get("total_usd") is not None]
-    whole = max((option["total_usd"] for option in options), default=0.0)
+    totals = [option.total_usd for option in cost.options if option.total_usd is not None]
     return [
-        (o, charts.bar([("student", o.get("student_usd") or 0.0), ("teacher", o.get("teacher_usd") or 0.0)], whole))
-        for o in options
+        (option, charts.bar([("student", option.student_usd or 0.0), ("teacher", option.teacher_usd)], max(totals)))
+        for option in cost.options
+        if option.total_usd is not None
     ]
 
 

@@ -64,6 +64,11 @@ class Project:
     def __repr__(self) -> str:
         return f"Project({str(self.root)!r})"
 
+    def stage(self, stage: str, name: str | None = None) -> Path:
+        """The folder of a stage; train, evaluate and serve have one per student."""
+        folder = self.root / "work" / stage
+        return folder / name if name else folder
+
     @property
     def config(self) -> Path:
         return self.root / "distil.yaml"
@@ -77,6 +82,11 @@ class Project:
         return self.stage("prompts") / "prompts.jsonl"
 
     @property
+    def expanded(self) -> Path:
+        """Prompts that a teacher wrote."""
+        return self.stage("prompts") / "expanded.jsonl"
+
+    @property
     def answers(self) -> Path:
         return self.stage("collect") / "answers.jsonl"
 
@@ -86,7 +96,7 @@ class Project:
 
     @property
     def batches(self) -> Path:
-        """What is remembered of batch jobs at a provider."""
+        """State of the batch jobs at providers."""
         return self.stage("collect") / "batches"
 
     def split(self, name: str) -> Path:
@@ -99,29 +109,68 @@ class Project:
 
     @property
     def marks(self) -> Path:
+        """What a person kept or dropped in `distil view`."""
         return self.stage("curate") / "marks.jsonl"
 
     @property
     def signals(self) -> Path:
         return self.stage("signals")
 
-    @property
-    def report(self) -> Path:
-        return self.stage("report") / "index.html"
-
-    def stage(self, stage: str, name: str | None = None) -> Path:
-        """The folder of a stage; train and evaluate have one per student."""
-        folder = self.root / "work" / stage
-        return folder / name if name else folder
+    def metrics(self, name: str) -> Path:
+        """The log of a training."""
+        return self.stage("train", name) / "metrics.jsonl"
 
     def model(self, name: str) -> Path:
         """The trained student's Hugging Face folder."""
         return self.stage("train", name) / "model"
 
+    def adapter(self, name: str) -> Path:
+        """The LoRA adapter of a student that was trained with one."""
+        return self.stage("train", name) / "adapter"
+
+    def predictions(self, name: str) -> Path:
+        return self.stage("evaluate", name) / "predictions.jsonl"
+
+    def scores(self, name: str) -> Path:
+        return self.stage("evaluate", name) / "scores.jsonl"
+
+    def summary(self, name: str) -> Path:
+        """The evaluation of a student."""
+        return self.stage("evaluate", name) / "summary.json"
+
+    @property
+    def cost(self) -> Path:
+        return self.stage("cost") / "summary.json"
+
+    def calibration(self, name: str) -> Path:
+        """The fallback threshold of a student."""
+        return self.stage("serve", name) / "calibration.json"
+
+    def calibration_predictions(self, name: str) -> Path:
+        """The answers that the threshold was calibrated on."""
+        return self.stage("serve", name) / "predictions.jsonl"
+
+    @property
+    def captured(self) -> Path:
+        """Requests that the gateway sent to the teacher."""
+        return self.stage("serve") / "captured.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.stage("report") / "index.html"
+
     def students(self) -> list[str]:
         """Names of the students whose training is done, oldest manifest first."""
         manifests = self.stage("train").glob("*/manifest.json")
         return [m.parent.name for m in sorted(manifests, key=lambda m: m.stat().st_mtime)]
+
+    def evaluated(self) -> list[str]:
+        """Names of the students that have a summary, sorted."""
+        return sorted(path.parent.name for path in self.stage("evaluate").glob("*/summary.json"))
+
+    def calibrated(self) -> list[str]:
+        """Names of the students that have a fallback threshold, sorted."""
+        return sorted(path.parent.name for path in self.stage("serve").glob("*/calibration.json"))
 
     def placed(self, ref: str) -> str:
         """A local model that is named relative to the project, as a whole path; other names as they are."""

@@ -129,3 +129,11 @@ def read_json(path: Path) -> Any:
         raise UserError(
             f"{path}: not valid JSON ({error.msg}, line {error.lineno}). Delete it and run its stage again."
         ) from None
+
+
+def read_document(path: Path, record: type[R], *, command: str) -> R:
+    """Reads a file that holds one record. Raises UserError that names file and field, and the command that writes it."""
+    try:
+        return record.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}. Run `{command}` again.") from None

@@ -11,8 +11,9 @@ from distil.errors import UserError
 from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
+from distil.runs.schemas.calibration import Calibration
 from distil.serve.app import require_server
-from distil.serve.calibration.record import Calibration, read_calibration
+from distil.serve.calibration.record import read_calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import identity_of, make_engine
@@ -90,7 +91,7 @@ def make_gateway(
                 "or type --set serve.fallback=off."
             )
         teacher = Fallback(project.ledger, teachers[0], section.budget_usd)
-    capture = Capture(project.stage("serve") / "captured.jsonl") if section.capture and teacher is not None else None
+    capture = Capture(project.captured) if section.capture and teacher is not None else None
     return Gateway(
         name,
         student,

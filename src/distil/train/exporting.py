@@ -66,7 +66,7 @@ def run(
     target = out or project.stage("train", name) / ("gguf" if kind == "gguf" else "export")
     if kind == "gguf" and target.suffix != ".gguf":
         target = target / f"{name}-{dtype or 'f16'}.gguf"
-    adapter = project.stage("train", name) / "adapter"
+    adapter = project.adapter(name)
     figures = export(
         model,
         target,

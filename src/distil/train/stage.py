@@ -15,6 +15,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
+from distil.runs.schemas.notes import TrainNotes
 from distil.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ def _note_inputs(stage: StageRun, job: TrainJob) -> None:
 def _note_outputs(stage: StageRun, job: TrainJob, facts: dict[str, Any]) -> None:
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
-    stage.notes["student"] = job.student.model_dump(mode="json")
-    stage.notes["teacher"] = job.teacher.model if job.teacher is not None else None
-    stage.notes["partial"] = job.max_steps is not None
+    notes = TrainNotes(
+        student=job.student.model_dump(mode="json"),
+        teacher=job.teacher.model if job.teacher is not None else None,
+        partial=job.max_steps is not None,
+    )
+    stage.notes.update(notes.model_dump())
     stage.wrote(stage.project.model(job.name))
-    for extra in (job.folder / "metrics.jsonl", job.folder / "adapter"):
+    for extra in (stage.project.metrics(job.name), stage.project.adapter(job.name)):
         if extra.exists():
             stage.wrote(extra)

@@ -17,10 +17,11 @@ from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import StageRun, now, stage_run
+from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
-from distil.serve.calibration.record import FILE, Calibration, HeldOutCheck, word_guarantee
+from distil.serve.calibration.record import word_guarantee
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, make_engine
 from distil.serve.wire import ChatReply, ChatRequest
@@ -76,9 +77,9 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
             identity=engine.identity,
             similarity=similarity,
         )
-        write_json(stage.folder / FILE, calibration.model_dump(mode="json"))
-        stage.wrote(stage.folder / FILE)
-        predictions = stage.folder / "predictions.jsonl"
+        write_json(project.calibration(name), calibration.model_dump(mode="json"))
+        stage.wrote(project.calibration(name))
+        predictions = project.calibration_predictions(name)
         stage.wrote(predictions, write_records(predictions, _predictions([*labeled, *unlabeled], answers, name)))
         notes = {"promise": calibration.promise, "coverage": calibration.coverage, "threshold": calibration.threshold}
         stage.notes.update(notes)

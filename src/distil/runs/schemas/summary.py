@@ -1,21 +1,17 @@
-"""The record of work/evaluate/NAME/summary.json: everything that the report, the doctor, the cost and a program need.
+"""The evaluation of one student: the content of work/evaluate/NAME/summary.json.
 
 Models are called `teacher` (its answers in test.jsonl), `ceiling` (the teacher asked a second time), `base` (the student before
-distillation) and by the student's name. Not the statistics (stats.py) and not the decision (verdict.py).
+distillation) and by the student's name. Not the statistics or the decision: those are in distil/evaluate/.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Literal, Self
-
-from pydantic import ValidationError
+from typing import Literal
 
 from distil.errors import UserError
-from distil.evaluate import stats
 from distil.records import Record
-from distil.runs.jsonl import describe, read_json
+from distil.runs.jsonl import read_document, read_json
 
 SUMMARY_VERSION = 1
 
@@ -31,12 +27,6 @@ class Interval(Record):
     """Upper end."""
     n: int
     """Prompts behind it."""
-
-    @classmethod
-    def of(cls, estimate: stats.Estimate) -> Self:
-        """From the statistics; NaN bounds become None."""
-        low, high = (None if math.isnan(bound) else bound for bound in (estimate.low, estimate.high))
-        return cls(mean=estimate.mean, low=low, high=high, n=estimate.n)
 
 
 class MetricInfo(Record):
@@ -149,7 +139,7 @@ class JudgeSummary(Record):
     """The win rate at equal length (AlpacaEval 2); None below 30 pairs, or where one side is always the longer one."""
 
 
-class ShipVerdict(Record):
+class ShipDecision(Record):
     """The decision."""
 
     decision: Literal["SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP"]
@@ -201,7 +191,7 @@ class Summary(Record):
     """Student minus teacher, ceiling and base."""
     retention: dict[str, Interval]
     """Metric -> student's mean over the teacher's (metrics against the teacher: over the ceiling's)."""
-    verdict: ShipVerdict
+    verdict: ShipDecision
     """The decision."""
     goals: dict[str, float]
     """goal_similarity, margin, least_retention as they were set."""
@@ -256,7 +246,4 @@ def read_summary(path: Path) -> Summary:
         raise UserError(
             f"{path} has version {value.get('summary_version')}, this tool reads {SUMMARY_VERSION}. Run `distil evaluate` again."
         )
-    try:
-        return Summary.model_validate(value)
-    except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}. Run `distil evaluate` again.") from None
+    return read_document(path, Summary, command="distil evaluate")

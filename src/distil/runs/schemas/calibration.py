@@ -1,0 +1,73 @@
+"""The fallback threshold of one student: the content of work/serve/NAME/calibration.json."""
+
+from __future__ import annotations
+
+from distil.records import Record
+
+
+class HeldOutCheck(Record):
+    """What the threshold does on the test prompts, whose labels it has never seen. A report, not part of the promise."""
+
+    prompts: int
+    """Test prompts."""
+    served: int
+    """Those that the student would answer itself."""
+    bad: int
+    """Bad ones among them."""
+
+
+class Calibration(Record):
+    """A threshold with its promise, bound to one model and one way of asking it."""
+
+    student: str
+    """Its name."""
+    model: str
+    """Identity of the model: a hash of its files, or of the server's address and name."""
+    engine: str | None
+    """The server in front of it, as serve.engine names it; None = in this process."""
+    score: str
+    """Which confidence score."""
+    temperature: float
+    """At which the student answered."""
+    risk: float
+    """Largest share of bad answers among those that the student gives itself."""
+    confidence: float
+    """1 - delta."""
+    goal: float
+    """Agreement from which an answer is good."""
+    compared: str
+    """What bad means."""
+    threshold: float | None
+    """Confidence from which the student answers; None = never."""
+    labels: int
+    """Labeled prompts that it rests on."""
+    served: int
+    """Of those, how many the student would answer itself (or would at the strictest threshold, when none is accepted)."""
+    bad: int
+    """Bad ones among the served."""
+    p_value: float
+    """Of the accepted threshold, or of the strictest."""
+    coverage: float
+    """Share of the labeled prompts that the student answers itself."""
+    labels_missing: int | None
+    """When nothing is accepted: further labels that would probably do; None = no number would."""
+    test: HeldOutCheck | None
+    """The same threshold on the test prompts."""
+    promise: str
+    """In words."""
+    created: str
+    """ISO time, UTC."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        found = [
+            ("promise", self.promise),
+            ("threshold", "none" if self.threshold is None else f"{self.threshold:.4f} on the score {self.score}"),
+            ("served by the student", f"{self.coverage:.1%} of {self.labels:,} labeled prompts"),
+            ("bad among them", f"{self.bad:,} of {self.served:,}"),
+        ]
+        if self.test is not None:
+            share = self.test.served / max(1, self.test.prompts)
+            text = f"{share:.1%} served, {self.test.bad:,} of {self.test.served:,} bad"
+            found.append(("on the test prompts", text))
+        return found

@@ -1,0 +1,79 @@
+"""The few settings and notes of a stage's manifest that other packages read. The rest of a manifest is for people.
+
+A manifest holds the whole resolved section and many notes; these classes name the part that is read elsewhere, with the
+default that an older manifest without the key has.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from distil.records import Manifest
+
+
+class _Part(BaseModel):
+    """A part of a mapping: other keys are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class _Settings(_Part):
+    @classmethod
+    def of(cls, manifest: Manifest | None) -> Self:
+        """From the manifest's config; the defaults when there is no manifest."""
+        return cls.model_validate(manifest.config if manifest else {})
+
+
+class _Notes(_Part):
+    @classmethod
+    def of(cls, manifest: Manifest | None) -> Self:
+        """From the manifest's notes; the defaults when there is no manifest."""
+        return cls.model_validate(manifest.notes if manifest else {})
+
+
+class CollectSettings(_Settings):
+    """Of `distil collect`."""
+
+    limit: int | None = None
+    """Only so many prompts were sent (--limit)."""
+
+
+class CurateSettings(_Settings):
+    """Of `distil curate`."""
+
+    test: int = 0
+    """Test prompts that were requested."""
+
+
+class TrainSettings(_Settings):
+    """Of `distil train`."""
+
+    target: str = "teacher"
+    """teacher | reference: which answers were learned."""
+
+
+class CollectNotes(_Notes):
+    """Of `distil collect`."""
+
+    terms: list[str] = []
+    """One line per vendor on training on its outputs."""
+
+
+class CurateNotes(_Notes):
+    """Of `distil curate`."""
+
+    max_similarity: float | None = None
+    """Of the nearest pair of a training and a test prompt."""
+
+
+class TrainNotes(_Notes):
+    """Of `distil train`."""
+
+    student: dict[str, object] | None = None
+    """The resolved student section."""
+    teacher: str | None = None
+    """The teacher, as the config names it."""
+    partial: bool = False
+    """A trial run with --max-steps."""
