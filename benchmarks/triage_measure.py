@@ -15,7 +15,6 @@ import torch
 
 from distil.bundled.triage import SYSTEM, answer_text
 from distil.bundled.triage import generate as draw_messages
-from distil.evaluate.cases import parse_object, same_fields
 from distil.models.generate import generate
 from distil.models.head import output_head
 from distil.models.load import Loaded, load
@@ -23,6 +22,7 @@ from distil.models.render import render_prompt
 from distil.objectives.crosstokenizer import CrossTokenizer
 from distil.objectives.heads import OutputHead
 from distil.records import Message, Sampling
+from distil.text import compare_fields, parse_object
 from distil.train.batches import pad
 from distil.train.examples import IGNORED, Tokenized
 from distil.train.objective import Weights, counted, hidden_rows
@@ -173,5 +173,5 @@ def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
 
 
 def _share(text: str, target: str) -> float:
-    fields = same_fields(text, parse_object(target) or {})
+    fields = compare_fields(text, parse_object(target) or {}).fields
     return fmean(fields.values()) if fields else 0.0

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distil.curate.shingles import jaccard, shingles
 from distil.curate.similar import band_width, near_pairs, nearest, shingle_sets
-from distil.curate.text import canonical_answer, jaccard, normalize, parse_json, shingles
+from distil.text import normalize
 from tests.curate.material import distinct_text
 
 
@@ -65,9 +66,3 @@ def test_nearest_is_exact() -> None:
 
 def test_texts_without_letters_have_no_near_duplicates() -> None:
     assert near_pairs(shingle_sets(["", " ", "real text here"]), 0.5) == []
-
-
-def test_json_answers_agree_whatever_their_spacing_and_order() -> None:
-    assert canonical_answer('{"a": 1, "b": [2]}') == canonical_answer('{ "b":[2],\n "a":1 }')
-    assert canonical_answer("Yes ") == canonical_answer("yes")
-    assert parse_json('{"a": 1} trailing') is None and parse_json("12") is None

@@ -7,8 +7,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distil.curate.shingles import jaccard, shingles, text_key
 from distil.curate.split import Assignment, Item, assign
-from distil.curate.text import jaccard, shingles, text_key
 from tests.curate.material import distinct_text
 
 NEAR = 0.8

@@ -17,6 +17,7 @@ from distil.collect.display import Display
 from distil.collect.ordered_writer import OrderedWriter
 from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty, why_empty
 from distil.errors import UserError
+from distil.text import is_cut_off
 
 MAX_CUT_OFF = 20
 """First answers of a teacher that may all be empty because reasoning used up max_tokens; then the run stops."""
@@ -110,7 +111,7 @@ class LiveCollection:
 
     def _stop_if_all_cut_off(self, pending: _Pending, reply: Reply) -> None:
         """When all of the first answers are cut off before their first word, the others will be too: stop paying."""
-        if reply.finish_reason != "length" or pending.teacher in self._answering:
+        if not is_cut_off(reply.finish_reason) or pending.teacher in self._answering:
             return
         self._cut_off[pending.teacher] += 1
         if self._cut_off[pending.teacher] == MAX_CUT_OFF:

@@ -19,6 +19,7 @@ from distil.records import Answer, Prompt, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.failures import Failure
+from distil.text import is_cut_off, is_withheld
 
 RETRY_STRIDE = 10_000
 """The retry of an empty answer is sent as sample + 10,000 (+ 20,000, ...): another ledger key, the same in every run."""
@@ -158,10 +159,10 @@ def is_empty(reply: Reply) -> bool:
 
 def why_empty(reply: Reply) -> str:
     """The reason for failures.jsonl."""
-    if reply.finish_reason == "length":
+    if is_cut_off(reply.finish_reason):
         tokens = reply.usage.reasoning_tokens
         thinking = f" after {tokens:,} tokens of reasoning" if tokens else ""
         return f"the answer is empty: it was cut off at max_tokens{thinking}; raise sampling.max_tokens"
-    if reply.finish_reason in ("content_filter", "refusal"):
+    if is_withheld(reply.finish_reason):
         return f"the answer is empty: the provider withheld it ({reply.finish_reason})"
     return f"the answer is empty, also when asked again (finish_reason {reply.finish_reason})"

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from distil.curate.text import canonical_answer, jaccard, shingles
+from distil.curate.shingles import jaccard, shingles
 from distil.errors import UserError
 from distil.records import Answer, Prompt
+from distil.text import answer_key
 
 Judge = Callable[[Prompt, Answer], float]
 """Scores one answer to one prompt; higher is better."""
@@ -41,7 +42,7 @@ def choose(method: str, prompt: Prompt, answers: Sequence[Answer], judge: Judge 
 
 def by_agreement(answers: Sequence[Answer]) -> Choice:
     """Majority vote on the canonical answer (JSON compared as JSON); ties go to the answer most similar to all others."""
-    keys = [canonical_answer(a.text) for a in answers]
+    keys = [answer_key(a.text) for a in answers]
     votes = Counter(keys)
     sets = [shingles(a.text) for a in answers]
     closeness = [sum(jaccard(a, b) for b in sets) for a in sets]

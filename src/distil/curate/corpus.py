@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from distil.curate.scripts import same_script
-from distil.curate.text import parse_json
 from distil.records import Answer, Prompt
+from distil.text import parse_json
 
 
 class Corpus(NamedTuple):

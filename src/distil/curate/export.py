@@ -14,6 +14,7 @@ from distil.errors import UserError, did_you_mean
 from distil.records import Answer, Example, Message, Record, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records, write_lines
+from distil.text import instructions, spoken_turns
 
 Line = dict[str, object]
 """One JSON object of an exported file."""
@@ -76,10 +77,10 @@ def alpaca(example: Example, losers: Sequence[Answer]) -> list[Line]:
     """instruction / input / output, with `system` and LLaMA-Factory's `history` of earlier turns."""
     if not _plain(example):
         return []
-    turns = [m for m in example.prompt_messages if m.role not in ("system", "developer")]
+    turns = spoken_turns(example.prompt_messages)
     pairs = [[turns[i].text, turns[i + 1].text] for i in range(0, len(turns) - 1, 2)]
     line: Line = {"instruction": turns[-1].text, "input": "", "output": example.answer}
-    system = _system(example.messages)
+    system = instructions(example.messages)
     return [line | ({"system": system} if system else {}) | ({"history": pairs} if pairs else {})]
 
 
@@ -89,16 +90,16 @@ def sharegpt(example: Example, losers: Sequence[Answer]) -> list[Line]:
         return []
     names = {"user": "human", "assistant": "gpt"}
     turns = [{"from": names[m.role], "value": m.text} for m in example.messages if m.role in names]
-    system = _system(example.messages)
+    system = instructions(example.messages)
     return [{"conversations": turns} | ({"system": system} if system else {})]
 
 
 def prompt_completion(example: Example, losers: Sequence[Answer]) -> list[Line]:
     """{"prompt", "completion"} of one question and its answer; a system text comes before the question."""
-    turns = [m for m in example.prompt_messages if m.role not in ("system", "developer")]
+    turns = spoken_turns(example.prompt_messages)
     if not _plain(example) or len(turns) != 1:
         return []
-    system = _system(example.messages)
+    system = instructions(example.messages)
     return [{"prompt": f"{system}\n\n{turns[0].text}" if system else turns[0].text, "completion": example.answer}]
 
 
@@ -145,10 +146,6 @@ def _losers(project: Project) -> dict[str, list[Answer]]:
 
 def _plain(example: Example) -> bool:
     """Only text turns that alternate user, assistant, ..., which is all that the older formats can express."""
-    turns = [m for m in example.messages if m.role not in ("system", "developer")]
+    turns = spoken_turns(example.messages)
     expected = ["user", "assistant"] * (len(turns) // 2)
     return [m.role for m in turns] == expected and not any(m.tool_calls for m in turns) and not example.tools
-
-
-def _system(messages: Sequence[Message]) -> str:
-    return "\n".join(m.text for m in messages if m.role in ("system", "developer"))

@@ -7,7 +7,6 @@ Not duplicates and leaks: those concern pairs of rows (select.py, split.py).
 from __future__ import annotations
 
 import importlib
-import re
 import zlib
 from collections.abc import Sequence
 
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 
 from distil.curate.corpus import Corpus, Filter
 from distil.curate.scripts import same_script, script_of
-from distil.curate.text import parse_json
 from distil.errors import UserError, did_you_mean
 from distil.records import Answer, Prompt
+from distil.text import find_refusal, is_cut_off, is_withheld, parse_json
 
 FILTERS: dict[str, str] = {
     "truncated": "distil.curate.filters:truncated",
@@ -36,20 +35,11 @@ DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "inval
 USUAL_SCRIPT_SHARE = 0.95  # from this share of answers in their prompt's script, another script is a fault
 JSON_MAJORITY = 0.8
 JSON_MIN_ANSWERS = 5
-_REFUSAL_WINDOW = 240  # characters: a refusal is at the start; later, the same words are usually quoted
 _LOOP_WORDS = 30
 _LOOP_CHARACTERS = 120
 _LOOP_REPEATS = 4
 _MAX_PERIOD = 40
 _COMPRESSED_LOOP = 0.2  # deflated size / size below which a text is searched for loops of characters
-_REFUSAL = re.compile(
-    r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
-    r"|\bas a (?:large )?language model\b"
-    r"|\bi(?:'m| am) (?:really |very |so |truly )?sorry,? but (?:i|as an)\b"
-    r"|\bi (?:can't|cannot|can not|won't|will not) (?:help|assist|comply|provide|fulfill?|do that|answer|engage)\b(?! but\b)"
-    r"|\bi(?:'m| am) (?:not able|unable) to (?:help|assist|comply|provide|fulfil|fulfill|answer)\b"
-    r"|\bi(?:'m| am) not (?:allowed|permitted) to\b"
-)
 
 
 def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
@@ -68,7 +58,7 @@ def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
 
 def truncated(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The model was cut off by its token limit."""
-    if answer.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
+    if is_cut_off(answer.finish_reason):
         limit = answer.sampling.max_tokens
         return f"cut off at {limit} tokens (finish_reason {answer.finish_reason}); raise max_tokens"
     return None
@@ -81,11 +71,10 @@ def empty(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
 
 def refusal(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The model declines, or speaks of itself as a model."""
-    if answer.finish_reason in ("content_filter", "refusal", "SAFETY"):
+    if is_withheld(answer.finish_reason):
         return f"refused by the provider (finish_reason {answer.finish_reason})"
-    opening = answer.text[:_REFUSAL_WINDOW].lower().replace("’", "'")
-    found = _REFUSAL.search(opening)
-    return f"refusal: “{found.group(0)}”" if found else None
+    phrase = find_refusal(answer.text)
+    return f"refusal: “{phrase}”" if phrase else None
 
 
 def repetition(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:

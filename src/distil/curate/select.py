@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from distil.curate.choose import Judge, choose
 from distil.curate.corpus import Filter, describe_corpus
+from distil.curate.shingles import jaccard, shingles, text_key
 from distil.curate.similar import near_pairs, shingle_sets
-from distil.curate.text import canonical_answer, jaccard, shingles, text_key
 from distil.records import Answer, Prompt, Verdict
+from distil.text import answer_key, conversation_text
 
 
 class Pair(NamedTuple):
@@ -20,11 +21,6 @@ class Pair(NamedTuple):
 
     prompt: Prompt
     answer: Answer
-
-
-def conversation_text(prompt: Prompt) -> str:
-    """What makes a prompt different from others: its turns without the system's."""
-    return "\n".join(m.text for m in prompt.messages if m.role not in ("system", "developer"))
 
 
 def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequence[str] | None) -> list[Pair]:
@@ -98,7 +94,7 @@ def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Ver
     for index in free:
         prompt, answer = pairs[index]
         asked = "\n".join(f"{m.role}: {m.text}" for m in prompt.messages)
-        key = (text_key(asked), canonical_answer(answer.text), str(answer.tool_calls))
+        key = (text_key(asked), answer_key(answer.text), str(answer.tool_calls))
         earlier = first.setdefault(key, index)
         if earlier != index:
             dropped[index] = ("duplicate", f"same question and answer as {pairs[earlier].prompt.id}")
@@ -110,7 +106,7 @@ def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Ver
 
 def _near_duplicates(pairs: Sequence[Pair], rows: Sequence[int], near: float) -> dict[int, tuple[str, str]]:
     """Row -> (filter, reason) for those whose question with answer and answer alone both nearly repeat an earlier row."""
-    texts = [f"{conversation_text(pairs[i].prompt)}\n{pairs[i].answer.text}" for i in rows]
+    texts = [f"{conversation_text(pairs[i].prompt.messages)}\n{pairs[i].answer.text}" for i in rows]
     neighbors: dict[int, list[tuple[int, float]]] = {}
     for pair in near_pairs(shingle_sets(texts), near):
         neighbors.setdefault(pair.second, []).append((pair.first, pair.similarity))
@@ -126,7 +122,7 @@ def _near_duplicates(pairs: Sequence[Pair], rows: Sequence[int], near: float) ->
 
 def _same_answer(a: Answer, b: Answer, near: float) -> bool:
     """Two short answers may differ in the one word that matters, so they are compared on their own."""
-    if canonical_answer(a.text) == canonical_answer(b.text) and a.tool_calls == b.tool_calls:
+    if answer_key(a.text) == answer_key(b.text) and a.tool_calls == b.tool_calls:
         return True
     return jaccard(shingles(a.text), shingles(b.text)) >= near
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
 
-from distil.curate.text import Shingles, jaccard, shingles
+from distil.curate.shingles import Shingles, jaccard, shingles
 
 PERMUTATIONS = 256
 LSH_RECALL = 0.9995  # chance that a pair exactly at the threshold is proposed

@@ -15,8 +15,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from distil.curate.shingles import Shingles
 from distil.curate.similar import near_pairs, nearest
-from distil.curate.text import Shingles
 from distil.records import Split
 
 LARGEST_TEST_SHARE = 1 / 3  # of the free rows, so that a small project has something left to train on

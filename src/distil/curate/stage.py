@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.filters import load_filters
-from distil.curate.select import Pair, apply_filters, choose_answers, conversation_text, drop_redundant, join
+from distil.curate.select import Pair, apply_filters, choose_answers, drop_redundant, join
+from distil.curate.shingles import Shingles, text_key
 from distil.curate.similar import nearest, shingle_sets
 from distil.curate.split import Assignment, Item, assign
-from distil.curate.text import Shingles, text_key
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.progress import bar
@@ -23,6 +23,7 @@ from distil.records import Answer, Example, Message, Prompt, Record, Split, Verd
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
+from distil.text import conversation_text
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -97,7 +98,7 @@ def run(
             rows = drop_redundant(chosen, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
             _require_rows(rows, pairs, verdicts)
-            sets = shingle_sets([conversation_text(row.prompt) for row in rows])
+            sets = shingle_sets([conversation_text(row.prompt.messages) for row in rows])
             assignment = assign(
                 [_item(row.prompt) for row in rows],
                 sets,
@@ -150,7 +151,9 @@ def make_example(prompt: Prompt, answer: Answer, split: Split) -> Example:
 
 
 def _item(prompt: Prompt) -> Item:
-    return Item(key=prompt.id, same=text_key(conversation_text(prompt)), group=prompt.group, fixed=prompt.split)
+    return Item(
+        key=prompt.id, same=text_key(conversation_text(prompt.messages)), group=prompt.group, fixed=prompt.split
+    )
 
 
 def _leak_verdict(row: Pair, reason: str) -> Verdict:

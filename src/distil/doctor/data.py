@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable
 
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
-from distil.records import Example
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
+from distil.text import find_refusal, is_cut_off, prompt_key
 
 LEAST_EXAMPLES = 1_000
 LEAST_TEST = 200
-REFUSAL = re.compile(
-    r"\A\W*(?:(?:i'?m|i am) (?:really |very |so )?sorry,? but\b|i (?:can'?t|cannot|am unable to|am not able to|won'?t) "
-    r"(?:help|assist|comply|provide|do that|answer)\b|as an ai\b|as a (?:large )?language model\b)",
-    re.IGNORECASE,
-)
 
 
 def enough_examples(evidence: Evidence) -> Finding:
@@ -74,7 +67,7 @@ def truncated_answers(evidence: Evidence) -> Finding:
     answers = evidence.answers
     if not answers:
         return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
-    cut = [answer for answer in answers if answer.finish_reason == "length"]
+    cut = [answer for answer in answers if is_cut_off(answer.finish_reason)]
     seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) end at the token limit."
     if len(cut) <= 0.01 * len(answers):
         return Finding(check=name, level="ok", seen=seen)
@@ -116,9 +109,11 @@ def leakage(evidence: Evidence) -> Finding:
     test = evidence.split("test")
     if not test:
         return Finding(check=name, level="unknown", seen="There is no test split yet.", fix="distil curate")
-    known = {prompt_key(example) for side in ("train", "validation") for example in evidence.split(side)}
+    known = {
+        prompt_key(example.prompt_messages) for side in ("train", "validation") for example in evidence.split(side)
+    }
     groups = {example.group for side in ("train", "validation") for example in evidence.split(side) if example.group}
-    same = sum(prompt_key(example) in known for example in test)
+    same = sum(prompt_key(example.prompt_messages) in known for example in test)
     shared = sum(example.group in groups for example in test if example.group)
     nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
     near = (
@@ -144,7 +139,7 @@ def duplicates(evidence: Evidence) -> Finding:
     train = evidence.split("train")
     if not train:
         return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
-    repeated = len(train) - len({prompt_key(example) for example in train})
+    repeated = len(train) - len({prompt_key(example.prompt_messages) for example in train})
     seen = f"{repeated:,} of {len(train):,} training prompts repeat another one word for word."
     if repeated <= 0.02 * len(train):
         return Finding(check=name, level="ok", seen=seen)
@@ -163,7 +158,7 @@ def refusals(evidence: Evidence) -> Finding:
     train = evidence.split("train")
     if not train:
         return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
-    count = sum(bool(REFUSAL.match(example.answer)) for example in train)
+    count = sum(find_refusal(example.answer) is not None for example in train)
     seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) refuse."
     if count <= 0.01 * len(train):
         return Finding(check=name, level="ok", seen=seen)
@@ -194,14 +189,3 @@ def much_dropped(evidence: Evidence) -> Finding:
         why="Dropped answers were paid for, and a filter that takes so much may be wrong for this task.",
         fix="distil view dropped\n(look at them, then name the filters that you want in curate.filters)",
     )
-
-
-def prompt_key(example: Example) -> str:
-    """What is asked, without case and blanks: the turns that are not the system's."""
-    return " ".join(
-        _words(message.text for message in example.prompt_messages if message.role not in ("system", "developer"))
-    )
-
-
-def _words(texts: Iterable[str]) -> list[str]:
-    return [word for text in texts for word in text.casefold().split()]

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
 from distil.evaluate import length, stats
-from distil.evaluate.cases import parse_object
 from distil.ids import content_id
 from distil.records import Example, Message, Prediction, Sampling, Score
 from distil.runs.schemas.summary import JudgeSummary
+from distil.text import parse_object
 
 Slot = Literal["A", "B", "tie"]
 

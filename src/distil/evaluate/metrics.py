@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, cast
 
 from distil.errors import UserError, did_you_mean
-from distil.evaluate.cases import Case, normal, parse_object, same_fields
+from distil.evaluate.cases import Case
+from distil.text import field_share, is_cut_off, parse_object, same_answer
 
 Values = list[float | None]
 Function = Callable[[Sequence[Case]], Values]
@@ -72,39 +73,23 @@ def function(name: str) -> Function:
 
 
 def exact_match(cases: Sequence[Case]) -> Values:
-    """1 where the answer is the teacher's, blanks and case aside (JSON objects: by value, whatever the key order)."""
-    return [None if case.teacher is None else _same(case.answer, case.teacher) for case in cases]
+    """1 where the answer is the same as the teacher's (distil.text.same_answer)."""
+    return [None if case.teacher is None else float(same_answer(case.answer, case.teacher)) for case in cases]
 
 
 def accuracy(cases: Sequence[Case]) -> Values:
     """1 where the answer is the reference, compared as in `exact_match`."""
-    return [None if case.reference is None else _same(case.answer, case.reference) for case in cases]
-
-
-def _same(answer: str, target: str) -> float:
-    wanted = parse_object(target)
-    if wanted is None:
-        return float(normal(answer) == normal(target))
-    found = parse_object(answer)
-    return float(found is not None and found.keys() == wanted.keys() and all(same_fields(answer, wanted).values()))
+    return [None if case.reference is None else float(same_answer(case.answer, case.reference)) for case in cases]
 
 
 def field_accuracy(cases: Sequence[Case]) -> Values:
-    """Share of the reference object's fields that the answer has right; None where the reference is no JSON object."""
-    return [_field_share(case.answer, case.reference) for case in cases]
+    """Share of the reference's fields that the answer has right, invented fields counted as wrong; None without a JSON object."""
+    return [field_share(case.answer, case.reference) for case in cases]
 
 
 def field_agreement(cases: Sequence[Case]) -> Values:
-    """Share of the fields of the teacher's answer that the answer has the same; None where that is no JSON object."""
-    return [_field_share(case.answer, case.teacher) for case in cases]
-
-
-def _field_share(answer: str, target: str | None) -> float | None:
-    wanted = parse_object(target)
-    if not wanted:
-        return None
-    fields = same_fields(answer, wanted)
-    return sum(fields.values()) / len(fields)
+    """As `field_accuracy`, against the teacher's answer."""
+    return [field_share(case.answer, case.teacher) for case in cases]
 
 
 def rouge_l(cases: Sequence[Case]) -> Values:
@@ -190,4 +175,4 @@ def _wants_object(case: Case) -> bool:
 
 def truncated(cases: Sequence[Case]) -> Values:
     """1 where the answer hit the token limit."""
-    return [float(case.finish_reason == "length") for case in cases]
+    return [float(is_cut_off(case.finish_reason)) for case in cases]

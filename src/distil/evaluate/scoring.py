@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distil.evaluate.cases import Case, parse_object, same_fields
+from distil.evaluate.cases import Case
 from distil.evaluate.metrics import METRICS, function
 from distil.progress import track
 from distil.records import Example, Prediction, Score
+from distil.text import compare_fields, parse_object
 
 Table = dict[str, dict[str, dict[str, float]]]
 """model -> metric (or field) -> prompt id -> value."""
@@ -91,8 +92,8 @@ def _fields(
         for row in rows:
             example = asked[row.prompt_id]
             target = parse_object(example.reference if against == "reference" else example.answer)
-            for name, value in same_fields(row.text, target or {}).items():
-                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = value
+            for name, value in compare_fields(row.text, target or {}).fields.items():
+                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = float(value)
     return table
 
 

@@ -15,6 +15,7 @@ from distil.ids import canonical_json
 from distil.prompts.sources import Row
 from distil.records import Message, Prompt, Split
 from distil.runs.jsonl import describe
+from distil.text import is_instruction, spoken_turns
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "text", "question"),
@@ -63,9 +64,9 @@ def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
     if messages[-1].role == "assistant":
         reference = reference or messages[-1].text or None
         messages = messages[:-1]
-    if not messages or not any(m.text.strip() or isinstance(m.content, list) for m in messages if m.role != "system"):
+    if not messages or not any(m.text.strip() or isinstance(m.content, list) for m in spoken_turns(messages)):
         raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {_EXPECTED}")
-    if system and messages[0].role not in ("system", "developer"):
+    if system and not is_instruction(messages[0]):
         messages = [Message(role="system", content=system), *messages]
     try:
         prompt = Prompt.make(

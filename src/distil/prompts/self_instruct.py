@@ -6,20 +6,19 @@ functions; expand.py sends the requests.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Request
 from distil.records import Message, Prompt
+from distil.text import find_json, instructions
 
 PER_REQUEST = 8
 MAX_LENGTH_FACTOR, MIN_LENGTH_LIMIT = 8, 400  # a child may be 8 times as long as its parent, or 400 characters
 TOKENS_PER_CHARACTER = 0.5
 TEMPERATURE = 1.0
 _NUMBERED = re.compile(r"^\s*(?:\d+[.)]|[-*])\s+(.+?)\s*$")
-_FENCE = re.compile(r"^```[a-z]*\s*\n(.*?)\n?```\s*$", re.S)
 _INSTRUCTIONS = (
     "You write realistic user messages that are used to train and test an assistant. You are shown one real message. Write new "
     "ones that the same kind of user could send to the same assistant, as different from it and from each other as real traffic "
@@ -30,7 +29,7 @@ _INSTRUCTIONS = (
 
 def request_for(teacher: TeacherConfig, parent: Prompt, sample: int, avoid: Sequence[str] = ()) -> Request:
     """A request for PER_REQUEST messages like the parent's last turn. avoid: kinds that are common enough already."""
-    system = "\n".join(message.text for message in parent.messages if message.role in ("system", "developer"))
+    system = instructions(parent.messages)
     earlier = [message for message in parent.messages[:-1] if message.role in ("user", "assistant")]
     parts = [f"The assistant's instructions:\n{system}"] if system else []
     if earlier:
@@ -50,17 +49,10 @@ def request_for(teacher: TeacherConfig, parent: Prompt, sample: int, avoid: Sequ
 
 def read_reply(text: str) -> list[str]:
     """The messages in a reply: a JSON array (also fenced, also of objects with one string), or a numbered list."""
-    fenced = _FENCE.match(text.strip())
-    body = fenced[1] if fenced else text
-    start, end = body.find("["), body.rfind("]")
-    if 0 <= start < end:
-        try:
-            value = json.loads(body[start : end + 1])
-        except ValueError:
-            value = None
-        if isinstance(value, list):
-            return [message for item in value if (message := _string(item))]
-    return [line[1].strip().strip('"') for line in map(_NUMBERED.match, body.splitlines()) if line]
+    value = find_json(text, "[")
+    if isinstance(value, list):
+        return [message for item in value if (message := _string(item))]
+    return [line[1].strip().strip('"') for line in map(_NUMBERED.match, text.splitlines()) if line]
 
 
 def acceptable(text: str, parent: Prompt) -> bool:

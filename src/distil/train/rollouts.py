@@ -17,6 +17,7 @@ from distil.models.render import render_prompt
 from distil.records import Answer, Message, Prompt, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
+from distil.text import prompt_key
 from distil.train.examples import IGNORED, Tokenized
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
@@ -79,20 +80,18 @@ def unanswered(project: Project, tokenizer: Any, max_length: int | None) -> list
         e for side in ("test", "validation") if project.split(side).exists() for e in read_examples(project.split(side))
     ]
     groups = {e.group for e in held_out if e.group is not None}
-    texts = {_said(e.prompt_messages) for e in held_out}
+    texts = {prompt_key(e.prompt_messages) for e in held_out}
     found = []
     for prompt in read_records(project.prompts, Prompt):
-        own = prompt.split in (None, "train") and prompt.group not in groups and _said(prompt.messages) not in texts
+        own = (
+            prompt.split in (None, "train") and prompt.group not in groups and prompt_key(prompt.messages) not in texts
+        )
         if prompt.id in answered or not own:
             continue
         ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
         if max_length is None or len(ids) < max_length:
             found.append(Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), tuple(prompt.messages)))
     return found
-
-
-def _said(messages: Sequence[Message]) -> str:
-    return " ".join(" ".join(m.text for m in messages if m.role != "system").split()).casefold()
 
 
 def _rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tokenized:

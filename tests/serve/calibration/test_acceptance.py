@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distil.errors import UserError
-from distil.serve.calibration.acceptance import bad_answers, choose_rule, field_share
+from distil.serve.calibration.acceptance import Rule, bad_answers, choose_rule
 
 
 def test_the_answers_choose_their_comparison() -> None:
@@ -23,7 +23,8 @@ def test_the_answers_choose_their_comparison() -> None:
 
 
 def test_missing_and_invented_fields_both_cost() -> None:
-    assert field_share('{"a": 1}', '{"a": 1, "b": 2}') == 0.5
-    assert field_share('{"a": 1, "b": 2, "c": 3}', '{"a": 1, "b": 2}') == pytest.approx(2 / 3)
-    assert field_share("no object", '{"a": 1}') == 0.0
-    assert field_share("Same", " same") == 1.0
+    target = '{"a": 1, "b": 2}'
+    answers = ['{"a": 1}', '{"a": 1, "b": 2, "c": 3}', "no object"]
+    assert bad_answers(Rule("fields", 0.6), answers, [target] * 3, None) == [True, False, True]
+    assert bad_answers(Rule("fields", 0.7), answers, [target] * 3, None) == [True, True, True]
+    assert bad_answers(Rule("fields", 1.0), ["Same", "Other"], [" same"] * 2, None) == [False, True]

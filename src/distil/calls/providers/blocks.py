@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from distil.records import Message
+from distil.text import instructions, spoken_turns
 
 _DATA_URL = "data:"
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
     """(system prompt, turns). Tool results become user turns; neighbors of one role are joined, as the API asks for."""
-    system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
+    system = instructions(messages, "\n\n")
     turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role in ("system", "developer"):
-            continue
+    for message in spoken_turns(messages):
         role = "assistant" if message.role == "assistant" else "user"
         content = _blocks(message)
         if turns and turns[-1]["role"] == role:

@@ -11,18 +11,17 @@ from typing import Any
 
 from distil.calls.providers.blocks import arguments
 from distil.records import Message
+from distil.text import instructions, spoken_turns
 
 _DATA_URL = "data:"
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
     """(system instruction, contents). Tool results name the function that they answer; neighbors of one role are joined."""
-    system = "\n\n".join(message.text for message in messages if message.role in ("system", "developer"))
+    system = instructions(messages, "\n\n")
     contents: list[dict[str, Any]] = []
     names: dict[str, str] = {}
-    for message in messages:
-        if message.role in ("system", "developer"):
-            continue
+    for message in spoken_turns(messages):
         for call in message.tool_calls or []:
             names[str(call.get("id", ""))] = str((call.get("function") or {}).get("name", ""))
         role = "model" if message.role == "assistant" else "user"

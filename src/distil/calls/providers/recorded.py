@@ -23,6 +23,7 @@ from distil.errors import UserError
 from distil.ids import canonical_json, file_sha256
 from distil.records import Message, Prompt, Usage
 from distil.runs.jsonl import describe
+from distil.text import spoken_turns
 
 PROMPT_FIELDS = ("prompt", "instruction", "question", "input")
 OUTPUT_FIELDS = ("output", "response", "completion", "answer", "text")
@@ -132,9 +133,8 @@ def _request_keys(request: Request) -> Iterator[bytes]:
 
 
 def _message_keys(messages: list[Message]) -> Iterator[bytes]:
-    turns = [[message.role, message.text.strip()] for message in messages]
-    yield _digest("all", turns)
-    yield _digest("spoken", [turn for turn in turns if turn[0] not in ("system", "developer")])
+    for kind, turns in (("all", messages), ("spoken", spoken_turns(messages))):
+        yield _digest(kind, [[turn.role, turn.text.strip()] for turn in turns])
 
 
 def _digest(kind: str, value: Any) -> bytes:

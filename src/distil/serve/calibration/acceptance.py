@@ -5,11 +5,11 @@ Not the evaluation: that has many metrics and intervals. Called by calibrate.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from distil.errors import UserError
+from distil.text import field_share, parse_object, same_answer
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Semantic similarity of pairs of texts, such as distil.evaluate.similarity.cosines."""
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
 def choose_rule(targets: Sequence[str], goal: float | None) -> Rule:
     """By what most of the teacher's answers are: JSON objects, labels of a few words, or prose."""
-    if sum(_object(t) is not None for t in targets) > len(targets) / 2:
+    if sum(parse_object(t) is not None for t in targets) > len(targets) / 2:
         return Rule("fields", FIELDS_GOAL if goal is None else goal)
     if sum(len(t.split()) <= LABEL_WORDS for t in targets) > len(targets) / 2:
         return Rule("label", 1.0)
@@ -59,34 +59,10 @@ def bad_answers(
             )
         return [float(value) < rule.goal for value in similarity(answers, targets)]
     if rule.kind == "label":
-        return [_plain(a) != _plain(t) for a, t in zip(answers, targets, strict=True)]
-    return [field_share(a, t) < rule.goal for a, t in zip(answers, targets, strict=True)]
+        return [not same_answer(a, t) for a, t in zip(answers, targets, strict=True)]
+    return [_agreement(a, t) < rule.goal for a, t in zip(answers, targets, strict=True)]
 
 
-def field_share(answer: str, target: str) -> float:
-    """Share of the fields of either object that are equal in both; a target that is no object must be equal as text."""
-    wanted = _object(target)
-    if wanted is None:
-        return float(_plain(answer) == _plain(target))
-    found = _object(answer)
-    if found is None:
-        return 0.0
-    keys = wanted.keys() | found.keys()
-    equal = sum(key in wanted and key in found and _value(wanted[key]) == _value(found[key]) for key in keys)
-    return equal / len(keys) if keys else 1.0
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _value(value: Any) -> Any:
-    return _plain(value) if isinstance(value, str) else value
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+def _agreement(answer: str, target: str) -> float:
+    share = field_share(answer, target)
+    return float(same_answer(answer, target)) if share is None else share

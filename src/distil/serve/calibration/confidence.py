@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from distil.serve.wire import ChatReply
+from distil.text import is_cut_off
 
 
 class Features(NamedTuple):
@@ -51,7 +52,7 @@ def features(logprobs: Sequence[float], entropies: Sequence[float] = ()) -> Feat
 
 def confidence(reply: ChatReply, score: str) -> float | None:
     """The score of an answer in [0, 1]; 0 for one that was cut off, None where the engine gives no probabilities."""
-    if reply.finish_reason == "length":
+    if is_cut_off(reply.finish_reason):
         return 0.0
     statistics = features(reply.token_logprobs, reply.token_entropies)
     value = None if statistics is None else SCORES[score](statistics)

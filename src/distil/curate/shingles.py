@@ -1,61 +1,26 @@
-"""Text as sets: normalized text, character shingles as 64-bit hashes, Jaccard similarity.
-
-Only numpy; called by similar.py, select.py and choose.py.
-"""
+"""Text as sets: character shingles as 64-bit hashes, and their Jaccard similarity."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import unicodedata
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distil.ids import canonical_json
+from distil.text import normalize
 
 Shingles = NDArray[np.uint64]
 """Sorted, distinct 64-bit hashes of a text's character 5-grams."""
 
 SHINGLE_LENGTH = 5
-_SPACE = re.compile(r"\s+")
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def normalize(text: str) -> str:
-    """Compatibility characters folded, lower case, runs of white space as one blank."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
-
-
 def text_key(text: str) -> str:
-    """Equal for texts that differ only in case and white space."""
+    """A short key, equal for texts that `normalize` makes equal."""
     return hashlib.blake2b(normalize(text).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def canonical_answer(text: str) -> str:
-    """An answer as it is compared for agreement: canonical JSON where it is JSON, normalized text otherwise."""
-    value = parse_json(text)
-    return normalize(text) if value is None else canonical_json(value)
-
-
-def parse_json(text: str) -> dict[str, Any] | list[Any] | None:
-    """The object or list that the whole text is, or None (also for bare numbers, strings and NaN)."""
-    stripped = text.strip()
-    if stripped[:1] not in ("{", "["):
-        return None
-    try:
-        value = json.loads(stripped, parse_constant=_refuse)
-    except (json.JSONDecodeError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, (dict, list)) else None
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)
 
 
 def shingles(text: str) -> Shingles:

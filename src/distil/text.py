@@ -1,0 +1,188 @@
+"""What counts as the same text, the same answer, a refusal or a cut-off answer: one definition for all stages.
+
+Standard library only. Not a similarity: nearly the same text is measured in curate/similar.py and evaluate/similarity.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple, NoReturn, Protocol, TypeVar
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_REFUSAL_WINDOW = 240  # characters: refusals come at the start; later, the same phrases are usually quoted
+_REFUSAL = re.compile(
+    r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
+    r"|\bas a (?:large )?language model\b"
+    r"|\bi(?:'?m| am) (?:really |very |so |truly )?sorry,? but (?:i|as an|(?:that|this|it)(?:'s| is) (?:not something|against))\b"
+    r"|\bi (?:can'?t|cannot|can not|won'?t|will not) (?:help|assist|comply|provide|fulfill?|do that|answer|engage)\b(?! but\b)"
+    r"|\bi(?:'m| am) (?:not able|unable) to (?:help|assist|comply|provide|fulfill?|do that|answer)\b"
+    r"|\bi(?:'m| am) not (?:allowed|permitted) to\b"
+)
+
+
+class Turn(Protocol):
+    """What is needed of a message (distil.records.Message)."""
+
+    @property
+    def role(self) -> str:
+        """system | developer | user | assistant | tool."""
+
+    @property
+    def text(self) -> str:
+        """The text parts of the turn."""
+
+
+T = TypeVar("T", bound=Turn)
+
+
+class FieldComparison(NamedTuple):
+    """An answer's fields beside those of the target object."""
+
+    fields: dict[str, bool]
+    """Whether the answer has each field of the target, with the same value."""
+    extra: list[str]
+    """Fields of the answer that the target does not have."""
+
+    @property
+    def share(self) -> float:
+        """Share of the fields of either object that are the same in both: an invented field costs as much as a wrong one."""
+        total = len(self.fields) + len(self.extra)
+        return sum(self.fields.values()) / total if total else 1.0
+
+
+def normalize(text: str) -> str:
+    """A text as it is compared: compatibility characters folded (NFKC), case folded, single blanks."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
+    """The object or list that the whole text is, or None (also for bare numbers, strings and NaN)."""
+    stripped = text.strip()
+    if stripped[:1] not in ("{", "["):
+        return None
+    try:
+        value: Json = json.loads(stripped, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def parse_answer(text: str) -> dict[str, Json] | list[Json] | None:
+    """The object or list that an answer is, or None. One code fence around it is allowed, prose is not.
+
+    A program that takes the answer can strip a fence without guessing, but not "Sure! Here it is: ...".
+    """
+    fence = _FENCE.match(text)
+    return parse_json(fence[1] if fence else text)
+
+
+def parse_object(text: str | None) -> dict[str, Json] | None:
+    """The JSON object that an answer is (see `parse_answer`), or None."""
+    value = parse_answer(text or "")
+    return value if isinstance(value, dict) else None
+
+
+def find_json(text: str, opening: Literal["{", "["]) -> dict[str, Json] | list[Json] | None:
+    """The object or list inside prose, from the first opening bracket to the last closing one; never used to judge an answer."""
+    start, end = text.find(opening), text.rfind("}" if opening == "{" else "]")
+    return parse_json(text[start : end + 1]) if 0 <= start < end else None
+
+
+def normalize_value(value: Json) -> Json:
+    """A JSON value as it is compared: strings normalized at every depth, numbers by value (2.0 is 2), true is not 1.
+
+    Keys stay as they are, because programs look them up by their exact name.
+    """
+    if isinstance(value, str):
+        return normalize(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else repr(value) if value in _INFINITIES else value
+    if isinstance(value, list):
+        return [normalize_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: normalize_value(item) for key, item in value.items()}
+    return value
+
+
+_INFINITIES = (float("inf"), float("-inf"))  # 1e999 in a JSON text
+
+
+def _canonical(value: Json) -> str:
+    return json.dumps(normalize_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def answer_key(text: str) -> str:
+    """Equal for equal answers: canonical JSON where the answer is an object or a list, normalized text otherwise."""
+    value = parse_answer(text)
+    return f"text {normalize(text)}" if value is None else f"json {_canonical(value)}"
+
+
+def same_answer(answer: str, target: str) -> bool:
+    """Whether two answers are the same, by `answer_key`."""
+    return answer_key(answer) == answer_key(target)
+
+
+def compare_fields(answer: str, target: Mapping[str, Json]) -> FieldComparison:
+    """The answer's fields beside the target's. In an answer that is not a JSON object all fields are wrong."""
+    found = parse_object(answer) or {}
+    # As text: Python's == takes true for 1.
+    same = {name: name in found and _canonical(found[name]) == _canonical(value) for name, value in target.items()}
+    return FieldComparison(same, [name for name in found if name not in target])
+
+
+def field_share(answer: str, target: str | None) -> float | None:
+    """`FieldComparison.share` of an answer and a target; None where the target is not a JSON object."""
+    wanted = parse_object(target)
+    if wanted is None:
+        return None
+    return compare_fields(answer, wanted).share if parse_object(answer) is not None else 0.0
+
+
+def find_refusal(text: str) -> str | None:
+    """The phrase by which an answer declines or speaks of itself as a model, or None."""
+    match = _REFUSAL.search(normalize(text[:_REFUSAL_WINDOW]).replace("’", "'"))
+    return match[0] if match else None
+
+
+def is_withheld(finish_reason: str) -> bool:
+    """Whether the provider refused or filtered the answer."""
+    return finish_reason.lower() in ("content_filter", "refusal", "safety")
+
+
+def is_cut_off(finish_reason: str) -> bool:
+    """Whether the answer hit the token limit."""
+    return finish_reason.lower() in ("length", "max_tokens")
+
+
+def is_instruction(turn: Turn) -> bool:
+    """Whether a turn is the operator's: a system or developer message."""
+    return turn.role in ("system", "developer")
+
+
+def spoken_turns(messages: Iterable[T]) -> list[T]:
+    """The turns of a conversation without the operator's instructions."""
+    return [turn for turn in messages if not is_instruction(turn)]
+
+
+def instructions(messages: Iterable[Turn], separator: str = "\n") -> str:
+    """The text of the system and developer messages."""
+    return separator.join(turn.text for turn in messages if is_instruction(turn))
+
+
+def conversation_text(messages: Iterable[Turn]) -> str:
+    """What makes a prompt different from others: the text of its spoken turns."""
+    return "\n".join(turn.text for turn in spoken_turns(messages))
+
+
+def prompt_key(messages: Iterable[Turn]) -> str:
+    """Equal for prompts that ask the same, whatever the system message, case and blanks."""
+    return normalize(conversation_text(messages))

@@ -1,0 +1,107 @@
+"""The definitions of same text, same answer, refusal and cut-off answer, one table each."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distil import text
+from distil.records import Message
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("A  b\n", "a B"), ("e\u0301te\u0301", "\u00e9t\u00e9"), ("ＹＥＳ", "yes"), ("Straße", "STRASSE"), ("１２", "12")],
+)
+def test_the_same_text(left: str, right: str) -> None:
+    assert text.normalize(left) == text.normalize(right)
+    assert text.same_answer(left, right)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "same"),
+    [
+        ('```json\n{"a": 1}\n```', '{"a": 1}', True),
+        ('{"a": 1, "b": [2]}', '{ "b":[2.0],\n "a":1 }', True),
+        ('{"a": true}', '{"a": 1}', False),
+        ('{"a": false}', '{"a": 0}', False),
+        ('{"a": "1"}', '{"a": 1}', False),
+        ('{"a": [{"b": "X  y"}]}', '{"a": [{"b": "x Y "}]}', True),
+        ('{"A": 1}', '{"a": 1}', False),
+        ('{"a": 1, "b": 2}', '{"a": 1}', False),
+        ('{"a": "e\u0301"}', '{"a": "\u00e9"}', True),
+        ('{"a": "ＯＫ"}', '{"a": "ok"}', True),
+        ('Sure! Here it is: {"a": 1}', '{"a": 1}', False),
+        ('["A", "b"]', '["a","B"]', True),
+        ("{}", "{}", True),
+        ('{"a": 1e999}', '{"a": -1e999}', False),
+    ],
+)
+def test_the_same_answer(answer: str, target: str, same: bool) -> None:
+    assert text.same_answer(answer, target) is same
+    assert text.same_answer(target, answer) is same
+
+
+@given(JSON_VALUES)
+@settings(max_examples=100, deadline=None)
+def test_a_normalized_value_stays_as_it_is_when_repeated(value: text.Json) -> None:
+    once = text.normalize_value(value)
+    assert text.normalize_value(once) == once
+
+
+def test_fields_are_compared_by_value_and_extra_ones_cost() -> None:
+    target = {"intent": "refund", "count": 2, "urgent": True, "order": None}
+    answer = '{"intent": " Refund ", "count": 2.0, "urgent": 1, "extra": "x", "order": null}'
+    found = text.compare_fields(answer, target)
+    assert found.fields == {"intent": True, "count": True, "urgent": False, "order": True}
+    assert found.extra == ["extra"] and found.share == 3 / 5
+    assert text.compare_fields("no object", target) == (dict.fromkeys(target, False), [])
+    assert text.field_share("prose", "{}") == 0.0 and text.field_share("{}", "{}") == 1.0
+    assert text.field_share('{"a": 1}', "prose") is None and text.field_share("x", None) is None
+
+
+def test_json_of_a_whole_text_of_an_answer_and_inside_prose() -> None:
+    fenced = '```json\n{"a": 1}\n```'
+    assert text.parse_object(fenced) == {"a": 1} and text.parse_json(fenced) is None
+    assert text.parse_object("[1, 2]") is None and text.parse_answer("[1, 2]") == [1, 2]
+    for broken in ("12", '{"a": NaN}', '{"a": 1} trailing', "[" * 100_000, ""):
+        assert text.parse_json(broken) is None
+    assert text.find_json('Sure! {"a": [1]} There.', "{") == {"a": [1]}
+    assert text.find_json("none", "{") is None and text.find_json("] [", "[") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "refuses"),
+    [
+        ("I'm truly sorry, but I cannot do this.", True),
+        ("I’m sorry, but that's not something I do.", True),
+        ("im sorry, but i can't", True),
+        ("I am unable to do that.", True),
+        ("As an AI language model, I have no opinion.", True),
+        ("As an AI engineer you will need Python.", False),
+        ("I'm sorry, but your order was cancelled yesterday.", False),
+        ("I can't help but smile.", False),
+        ("A long answer. " * 30 + "The bot said: I can't help with that.", False),
+    ],
+)
+def test_refusals(answer: str, refuses: bool) -> None:
+    assert (text.find_refusal(answer) is not None) is refuses
+
+
+def test_finish_reasons_of_all_providers() -> None:
+    assert all(map(text.is_cut_off, ("length", "max_tokens", "MAX_TOKENS"))) and not text.is_cut_off("stop")
+    assert all(map(text.is_withheld, ("content_filter", "refusal", "SAFETY"))) and not text.is_withheld("length")
+
+
+def test_spoken_turns_leave_out_system_and_developer() -> None:
+    turns = [Message(role=role, content=role) for role in ("system", "developer", "user", "assistant")]
+    assert text.spoken_turns(turns) == turns[2:]
+    assert text.instructions(turns) == "system\ndeveloper"
+    assert text.prompt_key(turns) == text.prompt_key([Message(role="user", content="User\nassistant ")])
