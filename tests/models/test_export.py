@@ -49,7 +49,7 @@ def test_a_folder_export_in_another_dtype_is_compared_and_kept(student: Path, tm
     found = export(student, tmp_path / "out", prompts=PROMPTS, dtype="bfloat16")
     assert found["kl"] < 0.01 and found["template_equal"]
     assert load(str(tmp_path / "out"), device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists and is not empty"):
         export(student, tmp_path / "out", prompts=PROMPTS)
 
 

@@ -1,8 +1,8 @@
 """A trained student as files that others load: a merged safetensors folder, an adapter alone, GGUF.
 
 The folder is plain Hugging Face format (config, safetensors, tokenizer, chat template): transformers, vLLM, SGLang and TGI
-load it as it is. A GGUF file (gguf_write.py) is for llama.cpp, Ollama and LM Studio. Every export is compared with the trained
-student (parity.py) and refused where it differs. Called by train/ and by `distil export`.
+load it as it is. A GGUF file (gguf/) is for llama.cpp, Ollama and LM Studio. Every export is compared with the trained student
+(parity.py) and refused where it differs.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError
 from distil.models import parity
-from distil.models.load import Loaded, load, quiet
+from distil.models.gguf.check import compare_gguf
+from distil.models.gguf.write import write_gguf
+from distil.models.load import Loaded, load, load_tokenizer, quiet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FORMATS = ("folder", "adapter", "gguf")
 DTYPES = ("float32", "bfloat16", "float16")
 LEFT_OUT = ("training_args.bin", "optimizer.pt", "rng_state*", "README.md", ".lock")
 
 
-def save_plain(source: Path, target: Path, tokenizer: Any) -> None:
+def save_plain(source: Path, target: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """Copies a saved model as `target`, with its tokenizer and without what only a trainer needs. Replaces `target`
     at the end."""
     building = target.with_name(f".{target.name}.building")
@@ -40,7 +45,7 @@ def merge_adapter(
     prompts: Sequence[list[int]],
     dtype: str = "auto",
     device: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, float | bool]:
     """Merges a LoRA adapter into its base and writes a plain folder, if the merged model equals base + adapter on `prompts`.
 
     Returns the parity figures. Raises WorkFailed on a mismatch, and then `target` is not written. The base is loaded in full
@@ -51,14 +56,14 @@ def merge_adapter(
     tokenizer = _tokenizer_of(adapter, trained)
     merged = load(base, dtype=dtype, adapter=str(adapter), device=device).model.merge_and_unload().eval()
     candidate = Loaded(merged, tokenizer, str(target), trained.device)
-    found = parity.compare(Loaded(trained.model, tokenizer, trained.ref, trained.device), candidate, prompts)
-    parity.require(found)
+    result = parity.compare(Loaded(trained.model, tokenizer, trained.ref, trained.device), candidate, prompts)
+    parity.require(result)
     building = target.with_name(f".{target.name}.merging")
     shutil.rmtree(building, ignore_errors=True)
     merged.save_pretrained(building)
     save_plain(building, target, tokenizer)
     shutil.rmtree(building, ignore_errors=True)
-    return found.as_dict()
+    return result.as_dict()
 
 
 def export(
@@ -69,7 +74,7 @@ def export(
     kind: str = "folder",
     dtype: str | None = None,
     adapter: Path | None = None,
-) -> dict[str, Any]:
+) -> dict[str, float | bool]:
     """Exports a trained student to `target` and returns the parity figures.
 
     kind: folder (merged safetensors; `dtype` float32 | bfloat16 | float16 casts it), adapter (needs `adapter`), or gguf (`target`
@@ -77,7 +82,7 @@ def export(
     isn't the trained student, and then nothing is left at `target`.
     """
     if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
-        raise UserError(f"{target} is there already and is not empty. Give another place, or remove it.")
+        raise UserError(f"{target} already exists and is not empty. Give another path, or remove it.")
     if kind == "gguf":
         return _gguf(model, target, prompts, dtype or "f16")
     if kind == "adapter":
@@ -94,7 +99,7 @@ def export(
     return _folder(model, target, prompts, dtype)
 
 
-def _folder(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str | None) -> dict[str, Any]:
+def _folder(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str | None) -> dict[str, float | bool]:
     if dtype not in (None, *DTYPES):
         raise UserError(
             f"A safetensors folder of type {dtype!r} can't be written; expected one of {', '.join(DTYPES)}."
@@ -107,37 +112,32 @@ def _folder(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str 
     cast.model.save_pretrained(building)
     cast.tokenizer.save_pretrained(building)
     try:
-        again = load(str(building), dtype=dtype or "auto")
-        found = parity.compare(trained, again, prompts)
-        parity.require(found)
+        reloaded = load(str(building), dtype=dtype or "auto")
+        result = parity.compare(trained, reloaded, prompts)
+        parity.require(result)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         building.rename(target)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return found.as_dict()
+    return result.as_dict()
 
 
-def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -> dict[str, Any]:
-    from distil.models.gguf.check import compare_gguf
-    from distil.models.gguf.write import write_gguf
-
+def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -> dict[str, float | bool]:
     quiet()
     trained = load(str(model), dtype="float32", device="cpu")
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.with_name(f".{target.stem}.exporting.gguf")
     try:
         write_gguf(trained, building, dtype=dtype, name=target.stem)
-        found = compare_gguf(trained, building, prompts)
-        parity.require(found, quantized=dtype == "q8_0")
+        result = compare_gguf(trained, building, prompts)
+        parity.require(result, quantized=dtype == "q8_0")
         building.rename(target)
     finally:
         building.unlink(missing_ok=True)
-    return found.as_dict()
+    return result.as_dict()
 
 
-def _tokenizer_of(adapter: Path, trained: Loaded) -> Any:
-    from distil.models.load import load_tokenizer
-
-    has_own = (adapter / "tokenizer_config.json").is_file()
-    return load_tokenizer(str(adapter)) if has_own else trained.tokenizer
+def _tokenizer_of(adapter: Path, trained: Loaded) -> PreTrainedTokenizerBase:
+    has_tokenizer = (adapter / "tokenizer_config.json").is_file()
+    return load_tokenizer(str(adapter)) if has_tokenizer else trained.tokenizer

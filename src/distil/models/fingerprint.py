@@ -1,23 +1,24 @@
 """Short hashes that say whether two tokenizers give the same ids, and whether two chat templates give the same text.
 
 A cache of a teacher's distributions is bound to exact token ids, so it carries both hashes and is refused on a mismatch.
-Used by signals, train and export parity.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING
 
 from distil.ids import content_id
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def tokenizer_fingerprint(tokenizer: Any) -> str:
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash of the id of every token, the merge rules and the splitting rules; equal hashes = equal ids for every text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules: dict[str, Any] = {"vocab": sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))}
+    rules: dict[str, object] = {"vocab": sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))}
     if backend is not None:
-        import json
-
         saved = json.loads(backend.to_str())
         model = saved.get("model") or {}
         rules["merges"] = model.get("merges")
@@ -25,17 +26,17 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     return content_id("tok", rules)
 
 
-def template_fingerprint(tokenizer: Any) -> str:
+def template_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash of the chat template's text, the end token and the start token (templates insert both)."""
     return content_id("tpl", [tokenizer.chat_template, tokenizer.eos_token, tokenizer.bos_token])
 
 
-def shared_prefix(ours: Any, theirs: Any) -> int:
+def shared_prefix(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> int:
     """How many ids, counted from 0, stand for the same token in both tokenizers.
 
     One family with a differently padded or extended vocabulary shares a long prefix; different tokenizers share next to none.
     """
-    mine, yours = (dict(map(reversed, t.get_vocab().items())) for t in (ours, theirs))
+    mine, yours = ({index: token for token, index in t.get_vocab().items()} for t in (ours, theirs))
     count = 0
     while count in mine and count in yours and mine[count] == yours[count]:
         count += 1

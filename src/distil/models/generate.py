@@ -1,8 +1,7 @@
 """Batched generation for small models on any device: prompt ids in, text, token log-probabilities and entropies out.
 
 Prompts of similar length share a batch (left-padded), finished rows leave it at once, and the key/value cache grows in blocks
-instead of being copied at every token. Not a server: production serving is vLLM, which distil.serve can stand in front of.
-Used by train (rollouts), evaluate, serve and the local providers.
+instead of being copied at every token. Not a server: production serving is vLLM, which distil.serve can use as its engine.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError
 from distil.models.load import Loaded, context_length, stop_ids
@@ -18,6 +17,7 @@ from distil.records import Sampling
 
 if TYPE_CHECKING:
     import torch
+    from transformers import Cache, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def generate(
 
     `sampling.temperature` 0 is greedy. `seed` (else `sampling.seed`) makes sampling repeatable for the same list of prompts.
     `on_progress(n)` is called with the number of answers that have just finished. Raises UserError when a prompt is empty or
-    leaves no room for an answer in the model's context.
+    fills the model's context.
     """
     import torch
 
@@ -95,30 +95,31 @@ class _Batch:
         generator: torch.Generator,
         limit: int | None,
     ) -> None:
-        self.model, self.tokenizer, self.device = loaded.model, loaded.tokenizer, loaded.device
+        self.loaded, self.model, self.tokenizer, self.device = loaded, loaded.model, loaded.tokenizer, loaded.device
         self.prompts, self.sampling, self.generator = prompts, sampling, generator
         self.stops = stop_ids(self.model, self.tokenizer)
         self.ids: list[list[int]] = [[] for _ in prompts]
         self.logprobs: list[list[float]] = [[] for _ in prompts]
         self.entropies: list[list[float]] = [[] for _ in prompts]
         self.reasons = ["length"] * len(prompts)
-        most = sampling.max_tokens
-        self.rooms = [most if limit is None else min(most, limit - len(prompt)) for prompt in prompts]
-        self.takes_positions = "position_ids" in inspect.signature(_innermost(self.model).forward).parameters
+        longest = sampling.max_tokens
+        self.max_new = [longest if limit is None else min(longest, limit - len(prompt)) for prompt in prompts]
+        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        self.takes_positions = "position_ids" in inspect.signature(base.forward).parameters
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[Generation]:
         import torch
 
         longest = max(map(len, self.prompts))
-        room = max(self.rooms)
+        steps = max(self.max_new)
         pad = int(self.tokenizer.pad_token_id)
         tokens = torch.tensor([[pad] * (longest - len(p)) + p for p in self.prompts], device=self.device)  # (B, P)
         padded = any(len(p) < longest for p in self.prompts)
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in self.prompts], device=self.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = growing_cache(self.model, longest + room)
+        cache = growing_cache(self.model, longest + steps)
         alive = list(range(len(self.prompts)))
-        for _ in range(room):
+        for _ in range(steps):
             logits = self._forward(tokens, mask if padded else None, positions, cache)  # (B, V) float32
             drawn, logprob, entropy = _draw(logits, self.sampling, self.generator)
             rows = zip(alive, drawn.tolist(), logprob.tolist(), entropy.tolist(), strict=True)
@@ -138,7 +139,9 @@ class _Batch:
                 mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
         return [self._finish(row) for row in range(len(self.prompts))]
 
-    def _forward(self, tokens: torch.Tensor, mask: Any, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+    def _forward(
+        self, tokens: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache
+    ) -> torch.Tensor:
         extra = {"position_ids": positions} if self.takes_positions else {}
         out = self.model(
             input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
@@ -153,15 +156,15 @@ class _Batch:
         if token in self.stops or (self.sampling.stop and self._stop_at(row) is not None):
             self.reasons[row] = "stop"
             return True
-        return len(self.ids[row]) >= self.rooms[row]
+        return len(self.ids[row]) >= self.max_new[row]
 
     def _text(self, row: int) -> str:
-        return str(self.tokenizer.decode(self.ids[row], skip_special_tokens=True))
+        return self.loaded.decode(self.ids[row], skip_special_tokens=True)
 
     def _stop_at(self, row: int) -> int | None:
         text = self._text(row)
-        found = [at for stop in self.sampling.stop or [] if stop and (at := text.find(stop)) >= 0]
-        return min(found) if found else None
+        positions = [at for stop in self.sampling.stop or [] if stop and (at := text.find(stop)) >= 0]
+        return min(positions) if positions else None
 
     def _finish(self, row: int) -> Generation:
         text = self._text(row)
@@ -209,11 +212,7 @@ def _pick(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return drawn[:, 0].clamp(max=mass.shape[1] - 1)
 
 
-def _innermost(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def growing_cache(model: Any, capacity: int) -> Any:
+def growing_cache(model: PreTrainedModel, capacity: int) -> Cache:
     """A key/value cache for at most `capacity` positions.
 
     Models with full attention everywhere get buffers that are written in place (transformers' own cache copies everything at

@@ -1,7 +1,7 @@
-"""Whether the Hugging Face hub can be reached, found out in seconds: its own library retries for most of a minute per file.
+"""Checks in seconds whether the Hugging Face hub can be reached: its own library retries for most of a minute per file.
 
 Only a connection to its address (or to the proxy that leads there) is tried: nothing is downloaded, and no setting of the
-library is changed, so a slow download stays as patient as it is. Called by load.py.
+library is changed, so a slow download stays as patient as it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 ADDRESS_S = 3.0
 """For one of its addresses: long enough for a second try of the handshake's first packet."""
-LONGEST_S = 6.0
+TOTAL_S = 6.0
 """For all of them."""
 
 
@@ -27,18 +27,18 @@ def endpoint() -> str:
 def reachable(url: str) -> bool:
     """Whether something takes a connection at the host of `url`, or at the proxy that the environment names for it."""
     host, port = _first_stop(url)
-    end = time.monotonic() + LONGEST_S
+    end = time.monotonic() + TOTAL_S
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    for family, kind, protocol, _, address in found:
-        left = end - time.monotonic()
-        if left <= 0:
+    for family, kind, protocol, _, address in addresses:
+        remaining = end - time.monotonic()
+        if remaining <= 0:
             return False
         try:
             with socket.socket(family, kind, protocol) as connection:
-                connection.settimeout(min(ADDRESS_S, left))
+                connection.settimeout(min(ADDRESS_S, remaining))
                 connection.connect(address)
                 return True
         except OSError:

@@ -1,11 +1,9 @@
 """One layer's key/value cache that is written in place, in blocks. Not the cache's logic: transformers' DynamicCache drives it.
 
-Imports torch and transformers at the top: only generate.py imports this file, from inside a function.
+Imports torch and transformers at the top; generate.py imports it inside a function.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicLayer
@@ -23,7 +21,7 @@ class BlockLayer(DynamicLayer):
         self._buffers: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Appends the new positions and returns views of all of them."""
         if not self.is_initialized:
@@ -39,11 +37,11 @@ class BlockLayer(DynamicLayer):
         return self.keys, self.values
 
     def _grow(self, key_states: torch.Tensor, value_states: torch.Tensor, end: int) -> None:
-        room = max(end, min(self.capacity, (end // BLOCK + 1) * BLOCK))
+        capacity = max(end, min(self.capacity, (end // BLOCK + 1) * BLOCK))
         grown = []
         for states, old in ((key_states, self.keys), (value_states, self.values)):
             batch, heads, _, width = states.shape
-            buffer = states.new_empty(batch, heads, room, width)
+            buffer = states.new_empty(batch, heads, capacity, width)
             if self.length:
                 buffer[:, :, : self.length] = old  # type: ignore[assignment]
             grown.append(buffer)

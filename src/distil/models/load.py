@@ -1,7 +1,7 @@
 """Loads a local model and its tokenizer: bundled/NAME, a Hugging Face folder (also one that holds a LoRA adapter), or a hub id.
 
-Not the door to models behind an API (that is distil.calls). Used by train, evaluate, serve, signals and the local providers.
-torch and transformers are imported inside the functions, so that importing this file costs nothing.
+Not for models behind an API (that is distil.calls). torch and transformers are imported inside the functions, so that
+importing this file costs nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distil.bundled.paths import MODELS
 from distil.errors import UserError, did_you_mean
+from distil.models import hub
+from distil.runs.jsonl import read_json
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUNDLED = ("teacher", "student")
 PLAIN_TEMPLATE = (
@@ -32,12 +36,16 @@ class Loaded:
 
     model: Any
     """A transformers PreTrainedModel (or a PeftModel around one), in eval mode."""
-    tokenizer: Any
-    """A transformers tokenizer with a chat template."""
+    tokenizer: PreTrainedTokenizerBase
+    """With a chat template."""
     ref: str
     """What it was loaded from, as the config names it."""
     device: torch.device
-    """Where the weights lie."""
+    """Of the weights."""
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of these token ids."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,8 @@ def quiet() -> None:
 
     from transformers.utils import logging
 
-    libraries = (
-        r"(transformers|peft|accelerate)\."  # what they will rename is news for their developers, not for a user
-    )
-    warnings.filterwarnings("ignore", category=FutureWarning, module=libraries)
-
+    # Deprecations inside these libraries are for their developers, not for a user.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft|accelerate)\.")
     logging.disable_progress_bar()
     logging.set_verbosity_error()
 
@@ -67,22 +72,19 @@ def quiet() -> None:
 def resolve(ref: str) -> str:
     """The folder or hub id behind a name of the config. Raises UserError for an unknown bundled name or an empty folder."""
     if ref.startswith("bundled/"):
-        from distil.bundled.paths import MODELS
-
         name = ref.removeprefix("bundled/")
         folder = MODELS / name
         if name not in BUNDLED or not (folder / "config.json").is_file():
             raise UserError(
-                f"There is no bundled model {name!r}.{did_you_mean(name, BUNDLED)} Expected bundled/teacher or "
-                "bundled/student, "
-                "a folder, or a hub id such as Qwen/Qwen3-0.6B."
+                f"There is no bundled model {name!r}.{did_you_mean(name, BUNDLED)} Expected bundled/teacher, "
+                "bundled/student, a folder, or a hub id such as Qwen/Qwen3-0.6B."
             )
         return str(folder)
     folder = Path(ref).expanduser()
     if folder.is_dir():
         if not any((folder / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise UserError(
-                f"The folder {ref} holds no model: neither config.json nor adapter_config.json is in it. "
+                f"The folder {ref} holds no model: it has neither config.json nor adapter_config.json. "
                 "Expected a folder in Hugging Face format, such as work/train/NAME/model."
             )
         return str(folder)
@@ -161,7 +163,7 @@ def load(
     return Loaded(model.eval(), tokenizer, ref, where)
 
 
-def load_tokenizer(ref: str) -> Any:
+def load_tokenizer(ref: str) -> PreTrainedTokenizerBase:
     """The tokenizer alone, without weights: with a chat template, a pad token and an end token. Raises UserError
     like `load`."""
     quiet()
@@ -179,8 +181,8 @@ def load_tokenizer(ref: str) -> Any:
     return tokenizer
 
 
-def context_length(model: Any) -> int | None:
-    """Most tokens that the model can read at once, or None where its config doesn't say."""
+def context_length(model: PreTrainedModel) -> int | None:
+    """The maximum number of tokens, or None where the model's config doesn't give it."""
     config = getattr(model.config, "get_text_config", lambda: model.config)()
     for name in ("max_position_embeddings", "n_positions", "max_sequence_length"):
         value = getattr(config, name, None)
@@ -189,21 +191,19 @@ def context_length(model: Any) -> int | None:
     return None
 
 
-def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Ids that end an answer: the tokenizer's end token and those of the model's generation config."""
-    found = {int(tokenizer.eos_token_id)}
+    ids = {int(tokenizer.eos_token_id)}
     for source in (getattr(model, "generation_config", None), model.config):
         value = getattr(source, "eos_token_id", None)
-        found.update(int(v) for v in ([value] if isinstance(value, int) else value or []))
-    return found
+        ids.update(int(v) for v in ([value] if isinstance(value, int) else value or []))
+    return ids
 
 
 def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any:
-    from distil.models import hub
-
     at_hub = not Path(source).is_dir()
     if at_hub and not hub.reachable(hub.endpoint()):
-        options["local_files_only"] = True  # what was downloaded before is found at once, without asking for news
+        options["local_files_only"] = True  # use the download cache without checking for updates
     try:
         return factory.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
@@ -211,14 +211,14 @@ def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any
             raise UserError(f"{ref} could not be loaded as a language model: {_first_line(error)}") from error
         if "local_files_only" in options:
             raise UserError(
-                f"{ref} could not be loaded: it is no folder here, it was not downloaded before, and the Hugging Face hub "
-                f"({hub.endpoint()}) can't be reached. Check the name and the network (and HTTPS_PROXY), or give a local "
+                f"{ref} could not be loaded: there is no such folder, it was not downloaded before, and the Hugging Face hub "
+                f"({hub.endpoint()}) can't be reached. Check the name and the network (and HTTPS_PROXY), or use a local "
                 "folder or bundled/student."
             ) from error
         raise UserError(
-            f"{ref} could not be loaded: it is no folder here, and the Hugging Face hub could not give it "
+            f"{ref} could not be loaded: there is no such folder, and the Hugging Face hub could not provide it "
             f"({_first_line(error)}). "
-            "Check the name and the network (a gated model needs `hf auth login`), or give a local folder or bundled/student."
+            "Check the name and the network (a gated model needs `hf auth login`), or use a local folder or bundled/student."
         ) from error
 
 
@@ -250,26 +250,24 @@ def _check_quantization(quantization: str | None, adapter: str | Lora | None, de
 
 
 def _base_of(folder: str) -> str:
-    from distil.runs.jsonl import read_json
-
     return str(read_json(Path(folder) / "adapter_config.json")["base_model_name_or_path"])
 
 
-def _add_adapter(model: Any, adapter: str | Lora) -> Any:
+def _add_adapter(model: PreTrainedModel, adapter: str | Lora) -> Any:
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if isinstance(adapter, str) and adapter != "lora":
         if not (Path(adapter) / "adapter_config.json").is_file():
             raise UserError(
-                f"{adapter} holds no adapter (adapter_config.json is not there). Expected 'lora', or a folder such as "
+                f"{adapter} holds no adapter: adapter_config.json is missing. Expected 'lora', or a folder such as "
                 "work/train/NAME/adapter."
             )
         return PeftModel.from_pretrained(model, adapter).eval()
-    shape = adapter if isinstance(adapter, Lora) else Lora()
+    lora = adapter if isinstance(adapter, Lora) else Lora()
     config = LoraConfig(
-        r=shape.rank,
-        lora_alpha=shape.alpha,
-        lora_dropout=shape.dropout,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )

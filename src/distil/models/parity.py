@@ -1,20 +1,23 @@
 """Is an exported student the student that was trained? Compared on real prompts before an export is accepted.
 
-"Good before the export, bad after" is the field's most common complaint: a wrong merge, a lost chat template, another end
-token. Not an evaluation of quality (distil.evaluate). Called by export.py and by `distil export`.
+"Good before the export, bad after" is a common complaint: a wrong merge, a lost chat template, another end
+token. Not an evaluation of quality (distil.evaluate).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError, WorkFailed
 from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
 from distil.models.generate import generate
 from distil.models.load import Loaded, stop_ids
 from distil.records import Sampling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOP_K = 10
 
@@ -30,7 +33,7 @@ class Parity:
     greedy_prefix: float
     """Share of greedy tokens before the first difference: one flipped near-tie costs only what follows it."""
     top_token_equal: float
-    """Share of positions of the trained student's answers at which both find the same token likeliest: unlike the greedy
+    """Share of positions of the trained student's answers at which both find the same token most probable: unlike the greedy
     figures, one flipped near-tie costs one position."""
     top_k_overlap: float
     """Mean share of the 10 most probable next tokens that both have in common, over all positions of the prompts' answers."""
@@ -43,7 +46,7 @@ class Parity:
     shape_equal: bool = True
     """Sizes, rotation and norms in a converted file's metadata are the student's; true where the config is copied."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | bool]:
         """For a manifest."""
         return {name: round(value, 8) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
@@ -96,8 +99,8 @@ def require(parity: Parity, *, max_kl: float = 0.01, quantized: bool = False) ->
     """
     shares = [
         ("greedy tokens", parity.greedy_prefix, 0.0 if quantized else 0.9),
-        ("likeliest next tokens", parity.top_token_equal, 0.9),
-        ("ten likeliest tokens", parity.top_k_overlap, 0.9),
+        ("top next tokens", parity.top_token_equal, 0.9),
+        ("top ten tokens", parity.top_k_overlap, 0.9),
     ]
     faults = []
     if not parity.template_equal:
@@ -118,7 +121,7 @@ def require(parity: Parity, *, max_kl: float = 0.01, quantized: bool = False) ->
         )
 
 
-def _answer_logprobs(side: Loaded, ids: list[int], start: int) -> Any:
+def _answer_logprobs(side: Loaded, ids: list[int], start: int) -> Tensor:
     import torch
 
     tokens = torch.tensor([ids], device=side.device)

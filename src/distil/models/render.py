@@ -2,8 +2,7 @@
 
 The answer mask is true on every token that the assistant produces, its end-of-turn token included, so that a student learns to
 stop. Where the template has `{% generation %}` markers they decide; elsewhere an answer is what the template adds to the text
-with the generation prompt. When neither locates the answer it is a loud error, never a silent guess. Used by train, signals,
-evaluate and serve.
+with the generation prompt. When neither locates the answer it is a loud error, never a silent guess.
 """
 
 from __future__ import annotations
@@ -13,14 +12,19 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from distil.errors import UserError
 from distil.records import Message
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
-Chat = Sequence[Message | dict[str, Any]]
+Turn = dict[str, Any]
+"""A message, a tool or a tool call as the chat template takes it."""
+Chat = Sequence[Message | Turn]
 Spans = list[tuple[int, int]]
 
 
@@ -39,7 +43,11 @@ class Rendered(NamedTuple):
 
 
 def render(
-    tokenizer: Any, messages: Chat, *, tools: list[dict[str, Any]] | None = None, max_length: int | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Chat,
+    *,
+    tools: list[Turn] | None = None,
+    max_length: int | None = None,
 ) -> Rendered:
     """Tokens of a conversation that ends with an assistant turn, and which of them are learned.
 
@@ -65,13 +73,13 @@ def render(
     return rendered
 
 
-def _check_kept(shown: str, answer: Any) -> None:
-    """The last answer must stand in the text as it was given, but for spaces and line breaks, which templates trim."""
+def _check_kept(shown: str, answer: object) -> None:
+    """The text must contain the last answer unchanged, except for spaces and line breaks, which templates trim."""
     wanted = str(answer or "")
     if "".join(wanted.split()) not in "".join(shown.split()):
         raise UserError(
             f"The chat template changes the answer: it shows {_short(shown)}, and the answer is {_short(wanted)}. The student "
-            "would learn other words than the teacher's. Give the tokenizer a template that shows the assistant's content as it "
+            "would learn another text than the teacher's. Give the tokenizer a template that shows the assistant's content as it "
             "is (some drop reasoning in <think> tags: leave that out of the answers, or use a template that keeps it)."
         )
 
@@ -80,14 +88,14 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:50]} ... {text[-25:]}")
 
 
-def render_prompt(tokenizer: Any, messages: Chat, *, tools: list[dict[str, Any]] | None = None) -> list[int]:
-    """Token ids of a conversation up to where the assistant starts to speak (with the generation prompt)."""
+def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None) -> list[int]:
+    """Token ids of a conversation up to the start of the answer (with the generation prompt)."""
     chat, _ = _plain(messages)
     text = _apply(tokenizer, chat, tools, generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _plain(messages: Chat) -> tuple[list[dict[str, Any]], list[int]]:
+def _plain(messages: Chat) -> tuple[list[Turn], list[int]]:
     """Messages as a template takes them, and the weight of each assistant turn."""
     chat, weights = [], []
     for message in messages:
@@ -103,7 +111,7 @@ def _plain(messages: Chat) -> tuple[list[dict[str, Any]], list[int]]:
     return chat, weights
 
 
-def _call_with_object(call: dict[str, Any]) -> dict[str, Any]:
+def _call_with_object(call: Turn) -> Turn:
     """OpenAI sends a call's arguments as JSON text; templates expect the object."""
     function = dict(call.get("function") or {})
     if isinstance(function.get("arguments"), str):
@@ -114,7 +122,7 @@ def _call_with_object(call: dict[str, Any]) -> dict[str, Any]:
     return {**call, "function": function}
 
 
-def _template(tokenizer: Any) -> str:
+def _template(tokenizer: PreTrainedTokenizerBase) -> str:
     template = tokenizer.chat_template
     if not isinstance(template, str):
         raise UserError(
@@ -123,15 +131,20 @@ def _template(tokenizer: Any) -> str:
     return template
 
 
-def _apply(tokenizer: Any, chat: list[dict[str, Any]], tools: Any, *, generation_prompt: bool) -> str:
+def _apply(
+    tokenizer: PreTrainedTokenizerBase, chat: list[Turn], tools: list[Turn] | None, *, generation_prompt: bool
+) -> str:
     with _template_errors(chat):
+        functions: list[Any] | None = [*tools] if tools is not None else None
         return str(
-            tokenizer.apply_chat_template(chat, tools=tools, tokenize=False, add_generation_prompt=generation_prompt)
+            tokenizer.apply_chat_template(
+                chat, tools=functions, tokenize=False, add_generation_prompt=generation_prompt
+            )
         )
 
 
 @contextmanager
-def _template_errors(chat: list[dict[str, Any]]) -> Iterator[None]:
+def _template_errors(chat: list[Turn]) -> Iterator[None]:
     import jinja2
 
     try:
@@ -141,7 +154,7 @@ def _template_errors(chat: list[dict[str, Any]]) -> Iterator[None]:
         raise UserError(f"The model's chat template refuses this conversation (turns: {roles}): {error}.") from None
 
 
-def _marked(tokenizer: Any, chat: list[dict[str, Any]], tools: Any) -> tuple[str, Spans]:
+def _marked(tokenizer: PreTrainedTokenizerBase, chat: list[Turn], tools: list[Turn] | None) -> tuple[str, Spans]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     with _template_errors(chat):
@@ -157,7 +170,7 @@ def _marked(tokenizer: Any, chat: list[dict[str, Any]], tools: Any) -> tuple[str
     return str(texts[0]), [(int(start), int(end)) for start, end in indices[0]]
 
 
-def _by_prefix(tokenizer: Any, chat: list[dict[str, Any]], tools: Any) -> tuple[str, Spans]:
+def _by_prefix(tokenizer: PreTrainedTokenizerBase, chat: list[Turn], tools: list[Turn] | None) -> tuple[str, Spans]:
     """The answer of turn i is what the template adds to `messages before i + generation prompt`."""
     text = _apply(tokenizer, chat, tools, generation_prompt=False)
     spans: Spans = []
@@ -176,10 +189,12 @@ def _by_prefix(tokenizer: Any, chat: list[dict[str, Any]], tools: Any) -> tuple[
     return text, spans
 
 
-_SPECIAL: WeakKeyDictionary[Any, frozenset[int]] = WeakKeyDictionary()  # asking a tokenizer costs more than rendering
+_SPECIAL: WeakKeyDictionary[PreTrainedTokenizerBase, frozenset[int]] = (
+    WeakKeyDictionary()
+)  # asking a tokenizer costs more than rendering
 
 
-def special_ids(tokenizer: Any) -> frozenset[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Ids of all control tokens of a tokenizer: they can end a turn and are never part of the text."""
     if tokenizer not in _SPECIAL:
         marked = [i for i, token in tokenizer.added_tokens_decoder.items() if token.special]
@@ -187,7 +202,7 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     return _SPECIAL[tokenizer]
 
 
-def _tokens(tokenizer: Any, text: str, spans: Spans) -> Rendered:
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str, spans: Spans) -> Rendered:
     """Tokens of the text, marked inside the spans; each span is cut after, or grown by, its end-of-turn token."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=tokenizer.is_fast)
     ids = list(encoded["input_ids"])
@@ -226,7 +241,7 @@ def _borders(text: str, offsets: list[tuple[int, int]], spans: Spans) -> list[tu
     return borders
 
 
-def _piecewise(tokenizer: Any, text: str, spans: Spans) -> tuple[list[int], list[tuple[int, int]]]:
+def _piecewise(tokenizer: PreTrainedTokenizerBase, text: str, spans: Spans) -> tuple[list[int], list[tuple[int, int]]]:
     """Context and answers tokenized apart, as they are when a model is asked and answers."""
     ids: list[int] = []
     borders = []

@@ -255,8 +255,8 @@ def _positions(project: Project, store: SignalStore, example_id: str) -> Iterato
         best = [j for j in np.argsort(-weights[i])[:SHOWN_TOKENS] if rows.ids[i, j] >= 0]
         yield InspectedToken(
             position=position,
-            token=tokenizer.decode([rendered.input_ids[position]]),
+            token=str(tokenizer.decode([rendered.input_ids[position]])),
             entropy=_finite(rows.entropy[i]),
             mass=_finite(mass[i]),
-            top=[(tokenizer.decode([int(rows.ids[i, j])]), float(weights[i, j])) for j in best],
+            top=[(str(tokenizer.decode([int(rows.ids[i, j])])), float(weights[i, j])) for j in best],
         )

@@ -195,7 +195,7 @@ def rollouts_of(section: TrainConfig, student: Loaded, train: Sequence[Tokenized
     sampling = Sampling(
         temperature=section.rollout_temperature, max_tokens=room(inner, longest, section.rollout_tokens)
     )
-    decode = partial(student.tokenizer.decode, skip_special_tokens=True) if section.cross_tokenizer else None
+    decode = partial(student.decode, skip_special_tokens=True) if section.cross_tokenizer else None
     return Rollouts(
         write,
         share=section.on_policy_share,

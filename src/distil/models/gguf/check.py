@@ -1,7 +1,7 @@
 """Reads a GGUF file back, through transformers' own reader, and compares it with the student that was trained.
 
 The weights take another way back than they took in, so a wrong name, order or quantization shows; what transformers' reader
-leaves out of the metadata (rotation factors, head size, end tokens, splitting) is read here from the file. Called by export.py.
+leaves out of the metadata (rotation factors, head size, end tokens, splitting) is read here from the file.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distil.models import parity
 from distil.models.gguf.tokenizer import PROBES, Vocabulary, plain_template, tokenizer_from
 from distil.models.gguf.write import plain_frequencies, require_gguf
 from distil.models.load import Loaded, stop_ids
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Fields = dict[str, Any]
+"""The key-value pairs of a GGUF file."""
 SAME = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
         "num_key_value_heads", "max_position_embeddings", "tie_word_embeddings")  # fmt: skip
 CHAT = ({"role": "user", "content": "Where is order 4711?"}, {"role": "assistant", "content": "On its way."})
@@ -39,12 +44,12 @@ def compare_gguf(trained: Loaded, file: Path, prompts: Sequence[list[int]]) -> p
     )
 
 
-def metadata(file: Path) -> dict[str, Any]:
+def metadata(file: Path) -> Fields:
     """All key-value pairs of a GGUF file as plain values."""
     return {name: field.contents() for name, field in require_gguf().GGUFReader(file).fields.items()}
 
 
-def vocabulary_in(fields: dict[str, Any]) -> Vocabulary:
+def vocabulary_in(fields: Fields) -> Vocabulary:
     """The tokenizer that a file describes."""
     names = {"bos": "bos_token_id", "eos": "eos_token_id", "eot": "eot_token_id", "eom": "eom_token_id",
              "pad": "padding_token_id"}  # fmt: skip
@@ -60,7 +65,7 @@ def vocabulary_in(fields: dict[str, Any]) -> Vocabulary:
     )
 
 
-def _model(trained: Loaded, file: Path, fields: dict[str, Any]) -> Any:
+def _model(trained: Loaded, file: Path, fields: Fields) -> PreTrainedModel:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -76,10 +81,11 @@ def _model(trained: Loaded, file: Path, fields: dict[str, Any]) -> Any:
     stops = [int(fields[key]) for name in ("eos", "eot", "eom") if (key := f"tokenizer.ggml.{name}_token_id") in fields]
     model.config.eos_token_id = stops
     model.generation_config.eos_token_id = stops
-    return model.to(trained.device).eval()
+    result: PreTrainedModel = model.to(trained.device).eval()
+    return result
 
 
-def _same_shape(trained: Loaded, model: Any, file: Path, fields: dict[str, Any]) -> bool:
+def _same_shape(trained: Loaded, model: PreTrainedModel, file: Path, fields: Fields) -> bool:
     import numpy as np
 
     ours, theirs = trained.model.config, model.config
@@ -99,21 +105,21 @@ def _same_shape(trained: Loaded, model: Any, file: Path, fields: dict[str, Any])
     )
 
 
-def _same_text(ours: Any, theirs: Any, prompts: Sequence[list[int]]) -> bool:
+def _same_text(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase, prompts: Sequence[list[int]]) -> bool:
     """The same ids for probes and prompts, the same template, and the same rendering of a conversation."""
     import unicodedata
 
-    texts = [unicodedata.normalize("NFC", probe) for probe in PROBES] + [ours.decode(ids) for ids in prompts]
+    texts = [unicodedata.normalize("NFC", probe) for probe in PROBES] + [str(ours.decode(ids)) for ids in prompts]
     if any(_ids(ours, text) != _ids(theirs, text) for text in texts):
         return False
     if theirs.chat_template != plain_template(ours.chat_template):
         return False
     for chat, asks in (([CHAT[0]], True), (list(CHAT), False)):
-        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": asks}
+        options: Fields = {"tokenize": False, "add_generation_prompt": asks}
         if ours.apply_chat_template(chat, **options) != theirs.apply_chat_template(chat, **options):
             return False
     return True
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -2,7 +2,7 @@
 
 llama.cpp does not store how text is split before the merges: it stores a name and keeps the rules for that name in its code.
 So the name is found here by behavior: a tokenizer gets a name only when both split the same probes alike. Not the file
-(gguf_write.py) and not the comparison (gguf_check.py). Sentencepiece vocabularies are refused.
+(write.py) and not the comparison (check.py). Sentencepiece vocabularies are refused.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distil.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers.pre_tokenizers import Sequence
+    from transformers import PreTrainedTokenizerBase
 
 ELSEWHERE = (
     "Export it with `--to safetensors`, then convert that folder with llama.cpp's own convert_hf_to_gguf.py, which "
@@ -81,7 +85,7 @@ class Vocabulary:
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 
 
-def vocabulary_of(tokenizer: Any, size: int, stops: set[int]) -> Vocabulary:
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int, stops: set[int]) -> Vocabulary:
     """Reads a transformers tokenizer. size: rows of the model's embedding; stops: all ids that end an answer.
 
     Raises UserError for anything that llama.cpp would tokenize differently.
@@ -132,7 +136,7 @@ def _check_kind(saved: dict[str, Any]) -> None:
             )
 
 
-def _special(tokenizer: Any, stops: set[int]) -> dict[str, int]:
+def _special(tokenizer: PreTrainedTokenizerBase, stops: set[int]) -> dict[str, int]:
     found = {"eos": int(tokenizer.eos_token_id)}
     others = sorted(stops - {found["eos"]})
     if len(others) > 2:
@@ -144,18 +148,18 @@ def _special(tokenizer: Any, stops: set[int]) -> dict[str, int]:
     return found
 
 
-def splitting_name(tokenizer: Any, ignore_merges: bool) -> str:
+def splitting_name(tokenizer: PreTrainedTokenizerBase, ignore_merges: bool) -> str:
     """The name under which llama.cpp splits text as this tokenizer does. Raises UserError where there is none."""
-    own = tokenizer.backend_tokenizer.pre_tokenizer
+    ours = tokenizer.backend_tokenizer.pre_tokenizer
     for name, splitting in SPLITTINGS.items():
         theirs = pre_tokenizer(splitting)
-        alike = all(own.pre_tokenize_str(probe) == theirs.pre_tokenize_str(probe) for probe in PROBES)
+        alike = all(ours.pre_tokenize_str(probe) == theirs.pre_tokenize_str(probe) for probe in PROBES)
         if alike and splitting.ignore_merges == ignore_merges:
             return name
     raise _refused(f"its tokenizer splits text in none of the known ways ({', '.join(SPLITTINGS)})")
 
 
-def pre_tokenizer(splitting: Splitting) -> Any:
+def pre_tokenizer(splitting: Splitting) -> Sequence:
     """llama.cpp's splitting as a pre-tokenizer of the tokenizers package."""
     from tokenizers import Regex, pre_tokenizers
 
@@ -172,7 +176,7 @@ def plain_template(template: str) -> str:
     return re.sub(r"(\{%[-+]?\s*)endgeneration(\s*[-+]?%\})", r"\1endif\2", opened)
 
 
-def tokenizer_from(vocabulary: Vocabulary) -> Any:
+def tokenizer_from(vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
     """What llama.cpp makes of it, as a transformers tokenizer: vocabulary, merges, splitting and control tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models
     from transformers import PreTrainedTokenizerFast

@@ -1,13 +1,13 @@
 """Writes a student as one GGUF file, the format of llama.cpp, Ollama and LM Studio: Llama, Qwen2 and Qwen3 models.
 
 Names of tensors and metadata and the quantization come from `gguf`, llama.cpp's own package (the extra `distil[gguf]`). Whether
-the file holds the student that was trained is checked elsewhere (gguf_check.py). Called by export.py.
+the file holds the student that was trained is checked elsewhere (check.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distil.errors import UserError
 from distil.models.gguf.tokenizer import ELSEWHERE, Vocabulary, vocabulary_of
@@ -15,7 +15,14 @@ from distil.models.load import Loaded, stop_ids
 from distil.progress import track
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from numpy.typing import NDArray
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    Array = NDArray[np.float32]
 
 ARCHITECTURES = {"llama": "LLAMA", "qwen2": "QWEN2", "qwen3": "QWEN3"}
 """transformers' model_type -> gguf's architecture."""
@@ -24,7 +31,7 @@ TYPES = {"f32": ("F32", "ALL_F32"), "f16": ("F16", "MOSTLY_F16"), "q8_0": ("Q8_0
 ROPES = {"llama": ("default", "linear", "llama3"), "qwen2": ("default", "linear"), "qwen3": ("default", "linear")}
 
 
-def require_gguf() -> Any:
+def require_gguf() -> ModuleType:
     """The package `gguf`. Raises UserError when it is not installed."""
     try:
         import gguf
@@ -63,7 +70,7 @@ def write_gguf(student: Loaded, target: Path, *, dtype: str = "f16", name: str =
         writer.close()
 
 
-def check_supported(config: Any) -> None:
+def check_supported(config: PretrainedConfig) -> None:
     """Raises UserError for a model whose mathematics llama.cpp's architecture of that name does not have."""
     kind = config.model_type
     reasons = []
@@ -84,7 +91,7 @@ def check_supported(config: Any) -> None:
         raise _refused(" and ".join(reasons))
 
 
-def _add_shape(writer: Any, config: Any, rows: int) -> None:
+def _add_shape(writer: GGUFWriter, config: PretrainedConfig, rows: int) -> None:
     heads = int(config.num_attention_heads)
     head_size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     rope = dict(config.rope_parameters or {})
@@ -107,7 +114,7 @@ def _add_shape(writer: Any, config: Any, rows: int) -> None:
     writer.add_layer_norm_rms_eps(float(config.rms_norm_eps))
 
 
-def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
+def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
@@ -127,7 +134,7 @@ def _add_vocabulary(writer: Any, vocabulary: Vocabulary) -> None:
     writer.add_chat_template(vocabulary.template)
 
 
-def _add_tensors(gguf: Any, writer: Any, model: Any, dtype: str) -> None:
+def _add_tensors(gguf: ModuleType, writer: GGUFWriter, model: PreTrainedModel, dtype: str) -> None:
     config = model.config
     names = gguf.get_tensor_name_map(
         getattr(gguf.MODEL_ARCH, ARCHITECTURES[config.model_type]), config.num_hidden_layers
@@ -147,7 +154,7 @@ def _add_tensors(gguf: Any, writer: Any, model: Any, dtype: str) -> None:
         writer.add_tensor(known, array, raw_dtype=kind)
 
 
-def permuted(array: np.ndarray[Any, Any], name: str, config: Any) -> np.ndarray[Any, Any]:
+def permuted(array: Array, name: str, config: PretrainedConfig) -> Array:
     """Rows of Llama's query and key matrices in the order of llama.cpp's rotation.
 
     transformers rotates dimension i of a head with i + d/2, llama.cpp's "llama" rotates 2i with 2i + 1 (as Meta's weights do).
@@ -159,7 +166,7 @@ def permuted(array: np.ndarray[Any, Any], name: str, config: Any) -> np.ndarray[
     return halves.swapaxes(1, 2).reshape(array.shape)
 
 
-def rope_factors(model: Any) -> np.ndarray[Any, Any]:
+def rope_factors(model: PreTrainedModel) -> Array:
     """(d / 2,) float32: what llama.cpp divides each plain rotation frequency by (Llama 3's long context)."""
     import torch
 
@@ -168,14 +175,14 @@ def rope_factors(model: Any) -> np.ndarray[Any, Any]:
     return (torch.as_tensor(plain) / actual).numpy()
 
 
-def plain_frequencies(theta: float, size: int) -> np.ndarray[Any, Any]:
+def plain_frequencies(theta: float, size: int) -> Array:
     """(size / 2,) rotation frequencies of RoPE (Su et al. 2021) for heads of `size` dimensions."""
     import numpy as np
 
     return (theta ** (-np.arange(0, size, 2, dtype=np.float64) / size)).astype(np.float32)
 
 
-def _converted(gguf: Any, array: np.ndarray[Any, Any], dtype: str) -> tuple[np.ndarray[Any, Any], Any]:
+def _converted(gguf: ModuleType, array: Array, dtype: str) -> tuple[Array, GGMLQuantizationType]:
     kind = gguf.GGMLQuantizationType[TYPES[dtype][0]]
     if array.ndim < 2:
         kind = gguf.GGMLQuantizationType.F32

@@ -63,6 +63,7 @@ class LocalEngine:
 
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest when the conversation can't be rendered or is too long."""
+        assert self._tokenizer is not None, "start() loads it"
         try:
             ids = render_prompt(self._tokenizer, request.messages, tools=request.tools)
         except UserError as error:
@@ -132,7 +133,7 @@ def _reply(loaded: Loaded, job: _Job, generation: Generation) -> ChatReply:
     text, finish, tokens = generation.text, generation.finish_reason, list(generation.token_ids)
     if len(tokens) > job.max_tokens:
         tokens = tokens[: job.max_tokens]
-        text, finish = loaded.tokenizer.decode(tokens, skip_special_tokens=True), "length"
+        text, finish = loaded.decode(tokens, skip_special_tokens=True), "length"
     logprobs = generation.token_logprobs[: len(tokens)]
     return ChatReply(
         text=text,
@@ -157,7 +158,7 @@ def _logprobs_content(loaded: Loaded, job: _Job, tokens: list[int], logprobs: li
 
 
 def _token_entry(loaded: Loaded, token: int, logprob: float) -> JsonObject:
-    text = loaded.tokenizer.decode([token])
+    text = loaded.decode([token])
     whole = "\ufffd" not in text  # a token that is part of a character has no text
     return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
 
