@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
+
+
+def now(timespec: Literal["seconds", "milliseconds"] = "milliseconds") -> str:
+    """ISO time in UTC."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def canonical_json(value: object) -> str:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from distil.calls.providers.base import WireRequest
 from distil.calls.providers.catalog import Opened
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 
 TIER_FIELDS = ("service_tier", "serviceTier")
 PLAIN_BELOW = 300
 
 
-def call_key(endpoint: str, body: dict[str, Any], sample: int = 0, encoded: bytes | None = None) -> str:
+def call_key(endpoint: str, body: JsonObject, sample: int = 0, encoded: bytes | None = None) -> str:
     """Key of a call: hash of (endpoint, final wire body, sample index), as `call_` + 20 hex digits.
 
     The tier is left out: what was bought in a batch is not bought again live. `encoded` is `wire_bytes(body)`, where it is
@@ -32,7 +31,7 @@ def call_key(endpoint: str, body: dict[str, Any], sample: int = 0, encoded: byte
     return f"call_{digest.hexdigest()}"
 
 
-def wire_bytes(body: dict[str, Any]) -> bytes:
+def wire_bytes(body: JsonObject) -> bytes:
     """The bytes that are sent, in the order that the provider wrote: JSON schemas are answered in the order of their keys."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -51,11 +50,6 @@ def compress(data: bytes) -> bytes:
 def decompress(data: bytes) -> bytes:
     """The inverse of `compress`."""
     return data[1:] if data[:1] == b"\0" else zlib.decompress(data)
-
-
-def timestamp() -> str:
-    """ISO time, UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Identity(NamedTuple):

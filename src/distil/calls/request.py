@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from distil.records import Message, Record, Sampling, Usage
 
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object of a provider's API."""
 Tier = Literal["standard", "flex", "batch"]
 WhenFull = Literal["wait", "standard"]
 
@@ -26,9 +28,9 @@ class Request(Record):
     """Which of several answers to the same question. Part of the ledger's key."""
     purpose: str = "collect"
     """collect | expand | judge | evaluate | serve | train | import. Not part of the key: the same question is paid once."""
-    tools: list[dict[str, Any]] | None = None
+    tools: list[JsonObject] | None = None
     """Tool definitions in OpenAI's shape."""
-    response_format: dict[str, Any] | None = None
+    response_format: JsonObject | None = None
     """A JSON schema in OpenAI's shape."""
     tier: Tier = "standard"
     """What kind of service is paid for: standard, flex (slower, about half price, synchronous) or batch."""
@@ -40,9 +42,9 @@ class Request(Record):
         """The seed that goes on the wire: the config's plus the sample index, or n samples would be n equal answers."""
         return None if self.sampling.seed is None else self.sampling.seed + self.sample
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> JsonObject:
         """The provider-neutral body that stands for this request where there is no wire (local, bundled, recorded)."""
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "messages": [message.to_wire() for message in self.messages],
             "sampling": self.sampling.model_dump(mode="json", exclude_none=True),
         }
@@ -60,13 +62,13 @@ class Reply(Record):
     """The visible answer."""
     reasoning: str | None = None
     """Thinking that the provider returned, kept apart from the answer."""
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[JsonObject] | None = None
     """Calls that the answer makes, in OpenAI's shape."""
     finish_reason: str
     """stop | length | tool_calls | content_filter | ... as the provider says it."""
     usage: Usage
     """Tokens that were billed."""
-    logprobs: list[dict[str, Any]] | None = None
+    logprobs: list[JsonObject] | None = None
     """One object per token, as OpenAI's `logprobs.content`, where the provider gives them."""
     usd: float
     """What the call cost when it was paid for, in dollars (also for a cached one, whose cost now is nothing)."""

@@ -18,7 +18,7 @@ from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed, Fault
 from distil.calls.http.attempt import Attempt, Sender
 from distil.calls.http.transport import Transport
-from distil.calls.identity import Identity, compress, endpoint_of, identify, timestamp
+from distil.calls.identity import Identity, compress, endpoint_of, identify
 from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
 from distil.calls.limits.budget import Budget
@@ -30,6 +30,7 @@ from distil.calls.providers.base import Parsed
 from distil.calls.providers.catalog import open_keyless, open_teacher
 from distil.calls.request import Request, Tier
 from distil.calls.stats import Stats
+from distil.ids import now
 from distil.records import Usage
 
 # Refused this often although others get through: something about the request itself.
@@ -184,9 +185,7 @@ class ModelSession:
         except BaseException:
             self.gate.abandon(ticket)
             self._maybe_paid(most)
-            self._writer.put(
-                [AttemptRow(identity.key, timestamp(), "cancelled", "the run was stopped", None, most, None)]
-            )
+            self._writer.put([AttemptRow(identity.key, now(), "cancelled", "the run was stopped", None, most, None)])
             raise
         finally:
             self._stats.in_flight -= 1
@@ -271,14 +270,14 @@ class ModelSession:
             sample=request.sample,
             run=self._ledger.run,
             reserve_usd=most,
-            created=timestamp(),
+            created=now(),
         )
 
     def _note(self, identity: Identity, fault: Fault, attempt: Attempt | None, maybe_usd: float | None) -> None:
         body = attempt.body if attempt is not None else None
         latency = attempt.latency_s if attempt is not None else None
         kept = compress(body) if body else None
-        row = AttemptRow(identity.key, timestamp(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
+        row = AttemptRow(identity.key, now(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
         self._writer.put([row])
 
     def _give_up(self, request: Request, identity: Identity, fault: Fault, attempts: int) -> NoReturn:

@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 
 import distil
 from distil.errors import UserError
-from distil.ids import file_sha256, folder_sha256
+from distil.ids import file_sha256, folder_sha256, now
 from distil.records import FileStamp, Manifest
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe, read_json, write_json
@@ -37,11 +36,6 @@ NOTED_PACKAGES = (
 )
 
 
-def now() -> str:
-    """ISO time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def stamp(path: Path, count: int | None = None) -> FileStamp:
     """Hash of a file, or of a folder over the names and contents below it."""
     return FileStamp(sha256=folder_sha256(path) if path.is_dir() else file_sha256(path), count=count)
@@ -55,7 +49,7 @@ class StageRun:
         self.stage = stage
         self.name = name
         self.folder = project.stage(stage, name)
-        self.started = now()
+        self.started = now("seconds")
         self.usd = 0.0
         self.notes: dict[str, Any] = {}
         self.seeds: dict[str, int] = {}
@@ -86,7 +80,7 @@ class StageRun:
             packages=package_versions(),
             usd=round(self.usd, 8),
             started=self.started,
-            finished=now(),
+            finished=now("seconds"),
             notes=self.notes,
         )
 

@@ -9,8 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from distil.ids import content_id
-from distil.runs.manifest import now
+from distil.ids import content_id, now
 from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
 from distil.serve.engines.base import Engine, StreamingEngine
@@ -158,7 +157,7 @@ def _captured(request: ChatRequest, student_reply: ChatReply | None, routed: Rou
     if request.response_format:
         line["response_format"] = request.response_format
     line["captured"] = {
-        "at": now(),
+        "at": now("seconds"),
         "reason": routed.decision.reason,
         "confidence": routed.confidence,
         "student": None if student_reply is None else student_reply.text,

@@ -44,7 +44,7 @@ class Desk:
         self.opened: Opened = open_teacher(teacher, environ={variable: key})
         self.model = model
         self.folder = folder
-        self.shelf = BatchFolder(folder / "batches")
+        self.batch_folder = BatchFolder(folder / "batches")
 
     def row(self, text: str, most_usd: float = 0.01) -> BatchRow:
         identity = identify(self.opened, question(text, self.model), endpoint_of(self.opened))
@@ -55,10 +55,10 @@ class Desk:
         self, do: Callable[[BatchRun], Any], cap_usd: float | None = None, show: Show = lambda done, total, note: None
     ) -> tuple[BatchRun, Ledger]:
         ledger = Ledger(self.folder / "ledger.sqlite")
-        purse = BatchBudget(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
+        budget = BatchBudget(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
 
         async def run() -> BatchRun:
-            async with open_batches(self.opened, ledger, self.shelf, purse, poll_s=0.01, show=show) as batches:
+            async with open_batches(self.opened, ledger, self.batch_folder, budget, show=show) as batches:
                 await do(batches)
                 return batches
 
@@ -66,6 +66,9 @@ class Desk:
             return asyncio.run(run()), ledger
         finally:
             ledger.close()
+
+    def keys_in_flight(self) -> set[str]:
+        return {row.key for job in self.batch_folder.open_jobs() for row in self.batch_folder.rows(job)}
 
     @property
     def created(self) -> int:
@@ -75,6 +78,11 @@ class Desk:
         stored = ledger.find(row.key)
         assert stored is not None and stored.reply is not None
         return self.opened.replicas[0].parse(200, {}, stored.reply).text
+
+
+@pytest.fixture(autouse=True)
+def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distil.calls.batch.run.FIRST_POLL_S", 0.01)
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -103,7 +111,7 @@ def test_answers_come_back_in_any_order_and_find_their_question_at_half_the_pric
     assert run.usd == pytest.approx(
         sum(call.usage.input_tokens * 0.5 + call.usage.output_tokens * 2 for call in calls) / 1e6
     )
-    assert desk.shelf.open_jobs() == [] and not list(desk.shelf.folder.glob("*.rows.jsonl"))
+    assert desk.batch_folder.open_jobs() == [] and not list(desk.batch_folder.folder.glob("*.rows.jsonl"))
 
 
 def test_the_keys_are_those_of_a_live_request_so_that_switching_costs_nothing(desk: Desk) -> None:
@@ -143,12 +151,14 @@ def test_killed_after_creating_a_batch_it_is_found_again_and_not_bought_twice(de
     rows = [desk.row(f"question {n}") for n in range(3)]
 
     async def killed(batches: BatchRun) -> None:
-        job = desk.shelf.new(desk.model, desk.opened.endpoint, rows)
-        await batches._api.submit(job, desk.shelf.rows(job), desk.shelf.upload_path(job))  # and its id was never noted
+        job = desk.batch_folder.new(desk.model, desk.opened.endpoint, rows)
+        await batches._api.submit(
+            job, desk.batch_folder.rows(job), desk.batch_folder.upload_path(job)
+        )  # and its id was never noted
 
     desk.go(killed)
-    assert [job.state for job in desk.shelf.open_jobs()] == ["intended"]
-    assert desk.shelf.keys_in_flight() == {row.key for row in rows}
+    assert [job.state for job in desk.batch_folder.open_jobs()] == ["intended"]
+    assert desk.keys_in_flight() == {row.key for row in rows}
     run, ledger = desk.go(lambda batches: batches.resume())
     assert run.answered == 3 and desk.created == 1 and len(desk.server.answered) == 3
     assert ledger.answered() == {row.key for row in rows}
@@ -156,7 +166,7 @@ def test_killed_after_creating_a_batch_it_is_found_again_and_not_bought_twice(de
 
 def test_killed_before_creating_a_batch_nothing_is_found_and_it_is_bought_once(desk: Desk) -> None:
     rows = [desk.row("one")]
-    desk.shelf.new(desk.model, desk.opened.endpoint, rows)
+    desk.batch_folder.new(desk.model, desk.opened.endpoint, rows)
     run, _ = desk.go(lambda batches: batches.buy(rows))
     assert run.answered == 1 and desk.created == 1 and len(desk.server.answered) == 1
 
@@ -173,7 +183,7 @@ def test_killed_while_it_waits_the_next_run_goes_on_waiting(desk: Desk) -> None:
 
     async def interrupted(batches: BatchRun) -> None:
         task = asyncio.create_task(batches.buy(rows))
-        while not [job for job in desk.shelf.open_jobs() if job.state == "created"]:
+        while not [job for job in desk.batch_folder.open_jobs() if job.state == "created"]:
             await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -182,9 +192,7 @@ def test_killed_while_it_waits_the_next_run_goes_on_waiting(desk: Desk) -> None:
     _, ledger = desk.go(interrupted)
     stored = ledger.find(rows[0].key)
     assert stored is not None and stored.open and stored.call.tier == "batch"
-    run, ledger = desk.go(
-        lambda batches: batches.buy([row for row in rows if row.key not in desk.shelf.keys_in_flight()])
-    )
+    run, ledger = desk.go(lambda batches: batches.buy([row for row in rows if row.key not in desk.keys_in_flight()]))
     assert run.answered == 1 and desk.created == 1 and len(ledger.answered()) == 1
 
 
@@ -192,9 +200,9 @@ def test_results_that_are_taken_in_twice_are_counted_once(desk: Desk) -> None:
     rows = [desk.row("one"), desk.row("two")]
 
     async def twice(batches: BatchRun) -> None:
-        finish, desk.shelf.finish = desk.shelf.finish, lambda job: None  # type: ignore[method-assign]
+        finish, desk.batch_folder.finish = desk.batch_folder.finish, lambda job: None  # type: ignore[method-assign]
         await batches.buy(rows)
-        desk.shelf.finish = finish  # type: ignore[method-assign]
+        desk.batch_folder.finish = finish  # type: ignore[method-assign]
 
     first, ledger = desk.go(twice)
     spent = ledger.spent()
@@ -213,8 +221,8 @@ def test_the_budget_holds_over_open_batches_and_says_how_to_go_on(desk: Desk) ->
 
 
 def test_files_keep_the_vendors_limits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api.OpenAIBatches, "most_rows", 3)
-    monkeypatch.setattr(anthropic_api.AnthropicBatches, "most_rows", 3)
+    monkeypatch.setattr(openai_api.OpenAIBatches, "max_rows", 3)
+    monkeypatch.setattr(anthropic_api.AnthropicBatches, "max_rows", 3)
     run, _ = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(7)]))
     assert run.answered == 7 and desk.created == 3
 
@@ -223,7 +231,7 @@ def test_a_wrong_key_stops_at_once_and_leaves_nothing_behind(desk: Desk) -> None
     desk.opened.replicas[0]._key = "wrong"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="API key"):
         desk.go(lambda batches: batches.buy([desk.row("one")]))
-    assert desk.shelf.open_jobs() == [] and desk.server.answered == []
+    assert desk.batch_folder.open_jobs() == [] and desk.server.answered == []
 
 
 def test_an_address_where_nobody_is_is_told_after_two_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,11 +245,11 @@ def test_an_address_where_nobody_is_is_told_after_two_tries(tmp_path: Path, monk
     monkeypatch.setattr(api.asyncio, "sleep", no_wait)
     with pytest.raises(WorkFailed, match="can't be reached"):
         desk.go(lambda run: run.buy([desk.row("hello")]))
-    assert len(pauses) == 1 and desk.shelf.open_jobs() == []
+    assert len(pauses) == 1 and desk.batch_folder.open_jobs() == []
 
 
 def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(api, "MAX_WAIT_S", 0.01)
     looks = iter([Trouble(500, {}), Trouble(503, b""), Trouble(200, b"<html>")])
     desk.server.trouble_for = lambda seen: next(looks, None) if seen.method == "GET" else None
     run, _ = desk.go(lambda batches: batches.buy([desk.row("one")]))
@@ -251,17 +259,17 @@ def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.Mon
 def test_results_that_are_cut_off_are_downloaded_again_and_counted_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(api, "MAX_WAIT_S", 0.01)
     troubles = iter([Trouble(200, b'{"custom_id": "x"}\n' * 50, cut=True), Trouble(502, b"")])
     desk.server.trouble_for = lambda seen: next(troubles, None) if seen.path.endswith(("content", "results")) else None
     run, ledger = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(5)]))
     assert run.answered == 5 and desk.created == 1 and run.usd == pytest.approx(ledger.spent())
 
 
-def test_results_that_are_no_json_stop_the_run_and_lose_nothing(desk: Desk) -> None:
+def test_results_that_are_not_json_stop_the_run(desk: Desk) -> None:
     garbage = iter([Trouble(200, b"<html>maintenance</html>")])
     desk.server.trouble_for = lambda seen: next(garbage, None) if seen.path.endswith(("content", "results")) else None
-    with pytest.raises(WorkFailed, match="no JSON object"):
+    with pytest.raises(WorkFailed, match="not a JSON object"):
         desk.go(lambda batches: batches.buy([desk.row("one")]))
     run, _ = desk.go(lambda batches: batches.resume())
     assert run.answered == 1 and desk.created == 1
@@ -273,7 +281,7 @@ def test_a_batch_that_openai_refuses_says_why(tmp_path: Path) -> None:
         desk = Desk(server, tmp_path)
         with pytest.raises(WorkFailed, match="Missing required parameter"):
             desk.go(lambda batches: batches.buy([desk.row("one")]))
-        assert desk.shelf.open_jobs() == []
+        assert desk.batch_folder.open_jobs() == []
 
 
 def test_too_many_enqueued_tokens_make_the_batches_smaller(tmp_path: Path) -> None:

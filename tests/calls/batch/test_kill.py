@@ -23,7 +23,8 @@ KILLS = 4
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-from distil.calls.batch.job import BatchRow, BatchFolder
+from distil.calls.batch.job import BatchFolder, BatchRow
+from distil.calls.batch import run
 from distil.calls.batch.run import BatchBudget, open_batches
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.config import Price, TeacherConfig
@@ -36,6 +37,7 @@ from distil.records import Message
 model, url, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 price = Price(input=1.0, output=4.0, batch_factor=0.5)
 opened = open_teacher(TeacherConfig(model=model, base_urls=[url], price=price))
+run.FIRST_POLL_S = 0.02
 ledger, batch_folder = Ledger(folder / "ledger.sqlite"), BatchFolder(folder / "batches")
 
 def rows():
@@ -48,8 +50,8 @@ def rows():
 
 async def main():
     budget = BatchBudget(model, price_of(model, price, "batch"))
-    async with open_batches(opened, ledger, batch_folder, budget, poll_s=0.02) as batches:
-        batches._most_rows = 5
+    async with open_batches(opened, ledger, batch_folder, budget) as batches:
+        batches._max_rows = 5
         await batches.buy(rows())
 
 asyncio.run(main())

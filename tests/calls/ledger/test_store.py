@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from distil.calls.identity import call_key, compress, timestamp, wire_bytes
+from distil.calls.identity import call_key, compress, wire_bytes
 from distil.calls.ledger import schema
 from distil.calls.ledger.rows import AnsweredRow, AttemptRow, BodyRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
 from distil.calls.ledger.writer import rescue_path
 from distil.errors import UserError, WorkFailed
+from distil.ids import now
 from distil.records import Usage
 
 
@@ -36,7 +37,7 @@ def recorded(number: int, *, purpose: str = "collect", usd: float = 0.25, reques
 
 
 def intent(ledger: Ledger, key: str, most: float = 0.5, purpose: str = "collect") -> IntentRow:
-    return IntentRow(key, purpose, "openai/m", "https://api.example/v1", "standard", 0, ledger.run, most, timestamp())
+    return IntentRow(key, purpose, "openai/m", "https://api.example/v1", "standard", 0, ledger.run, most, now())
 
 
 def test_the_key_is_the_wire_body_the_endpoint_and_the_sample_and_not_the_tier() -> None:
@@ -97,13 +98,13 @@ def test_what_a_dead_process_left_open_may_have_been_paid_and_is_said_once(tmp_p
     path = tmp_path / "ledger.sqlite"
     script = f"""
         import os, signal
-        from distil.calls.identity import timestamp
+        from distil.ids import now
         from distil.calls.ledger.store import Ledger
         from distil.calls.ledger.rows import IntentRow
         ledger = Ledger({str(path)!r})
         for number, most in ((1, 0.5), (2, 0.25)):
-            ledger.intend([IntentRow(f"call_{{number}}", "collect", "m", "e", "standard", 0, ledger.run, most, timestamp())])
-        ledger.intend([IntentRow("call_3", "collect", "m", "e", "batch", 0, ledger.run, 1.0, timestamp())])
+            ledger.intend([IntentRow(f"call_{{number}}", "collect", "m", "e", "standard", 0, ledger.run, most, now())])
+        ledger.intend([IntentRow("call_3", "collect", "m", "e", "batch", 0, ledger.run, 1.0, now())])
         os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
@@ -280,8 +281,8 @@ def test_attempts_without_an_answer_close_the_call_and_keep_what_came(tmp_path: 
         ledger.intend([intent(ledger, "call_1")])
         body = compress(b"<html>")
         rows = [
-            AttemptRow("call_1", timestamp(), "garbled", "no JSON", 0.2, 0.5, body),
-            AttemptRow("call_1", timestamp(), "rate_limit", "slow down", 0.2, None, None),
+            AttemptRow("call_1", now(), "garbled", "no JSON", 0.2, 0.5, body),
+            AttemptRow("call_1", now(), "rate_limit", "slow down", 0.2, None, None),
         ]
         ledger.start().put(rows).result(10)
         stored = ledger.find("call_1")

@@ -1,7 +1,7 @@
 """Anthropic's message batches: one POST with all requests, results as one JSONL stream.
 
 At most 100,000 requests or 256 MB, answered within 24 hours at half price. There is no metadata field, so a batch of ours is
-recognized by the intent in its custom_ids, which show only in its results. Found by run.py.
+recognized by the intent in its custom_ids, which show only in its results.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from distil.calls.batch.api import Http, Progress, Result
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id, intent_of
 from distil.calls.identity import wire_bytes
 from distil.calls.providers.anthropic import AnthropicProvider
+from distil.calls.request import JsonObject
 from distil.errors import WorkFailed
 
-MOST_ROWS = 100_000
-MOST_BYTES = 256_000_000
+MAX_ROWS = 100_000
+MAX_BYTES = 256_000_000
 PATH = "/v1/messages/batches"
 SLACK = timedelta(minutes=10)  # the clocks of both sides may differ
 
@@ -27,8 +27,8 @@ SLACK = timedelta(minutes=10)  # the clocks of both sides may differ
 class AnthropicBatches:
     """Batches of one Anthropic model. `poll_s`: pause between looks at a batch that may be ours; `known`: ids that are not."""
 
-    most_rows = MOST_ROWS
-    most_bytes = MOST_BYTES
+    max_rows = MAX_ROWS
+    max_bytes = MAX_BYTES
 
     def __init__(
         self, provider: AnthropicProvider, http: Http, poll_s: float, known: Callable[[], set[str]] = set
@@ -38,7 +38,7 @@ class AnthropicBatches:
         self._poll_s = poll_s
         self._known = known
 
-    def line(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    def line(self, name: str, body: JsonObject) -> JsonObject:
         """One entry of `requests`."""
         return {"custom_id": name, "params": body}
 
@@ -74,7 +74,7 @@ class AnthropicBatches:
                 return None
             query["after_id"] = page["last_id"]
 
-    async def _is_ours(self, job: BatchJob, batch: dict[str, Any]) -> bool:
+    async def _is_ours(self, job: BatchJob, batch: JsonObject) -> bool:
         if batch["id"] in self._known() or sum((batch.get("request_counts") or {}).values()) != job.rows:
             return False
         while (await self.look(batch["id"])).state == "running":
@@ -96,7 +96,7 @@ class AnthropicBatches:
         async for row in self._http.rows(f"{PATH}/{batch_id}/results"):
             yield self._result(row)
 
-    def _result(self, row: dict[str, Any]) -> Result:
+    def _result(self, row: JsonObject) -> Result:
         name, result = str(row.get("custom_id", "")), row.get("result") or {}
         kind = result.get("type")
         if kind == "succeeded" and isinstance(result.get("message"), dict):

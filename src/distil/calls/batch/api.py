@@ -1,7 +1,7 @@
 """What a vendor's batch API looks like from here, and the plain HTTP under it.
 
 Slow path: a few requests per batch, each retried until it works. Creating a batch is never repeated blindly. The vendors are
-in openai_api.py and anthropic_api.py; run.py drives them.
+in openai_api.py and anthropic_api.py.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, Protocol, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from distil.calls.batch.job import BatchJob, BatchRow
 from distil.calls.faults import GarbledReply
+from distil.calls.http.transport import proxy_for
 from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.common import loads, read_object
+from distil.calls.request import JsonObject
 from distil.errors import UserError, WorkFailed
 
 if TYPE_CHECKING:
     import aiohttp
 
+T = TypeVar("T")
 TRIES = 6
-LONGEST_WAIT_S = 60.0
+MAX_WAIT_S = 60.0
 
 
 class Progress(NamedTuple):
@@ -59,10 +60,10 @@ class Result(NamedTuple):
 class BatchApi(Protocol):
     """One vendor's batches for one model."""
 
-    most_rows: int
-    most_bytes: int
+    max_rows: int
+    max_bytes: int
 
-    def line(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    def line(self, name: str, body: JsonObject) -> JsonObject:
         """One row as the vendor wants it."""
         ...
 
@@ -84,7 +85,7 @@ class BatchApi(Protocol):
 
 
 class Lost(Exception):
-    """The reply to `create` did not come: the batch may exist. `find` tells."""
+    """The reply to `create` did not come: the batch may exist, and `find` looks for it."""
 
 
 class Http:
@@ -101,11 +102,7 @@ class Http:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
-        proxies = urllib.request.getproxies_environment()
-        parts = urlsplit(self._base_url)
-        bypass = urllib.request.proxy_bypass_environment(parts.hostname or "", proxies)  # type: ignore[attr-defined]
-        proxy = None if bypass else proxies.get(parts.scheme)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, proxy=proxy)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, proxy=proxy_for(self._base_url))
         return self
 
     async def __aexit__(
@@ -114,16 +111,16 @@ class Http:
         assert self._session is not None
         await self._session.close()
 
-    async def get(self, path: str, **query: str) -> Any:
+    async def get(self, path: str, **query: str) -> JsonObject:
         """JSON of a GET, repeated until it works. Raises UserError (auth, not found) or WorkFailed."""
-        return await self._patiently("GET", path, params=query)
+        return await self._patiently("GET", path, _object, lambda: {"params": query})
 
-    async def upload(self, path: str, form: Callable[[], aiohttp.FormData]) -> Any:
-        """JSON of a multipart POST that may be repeated without harm; `form` makes the form anew each time."""
-        return await self._patiently("POST", path, form=form)
+    async def upload(self, path: str, form: Callable[[], aiohttp.FormData]) -> JsonObject:
+        """JSON of a multipart POST that may be repeated without harm; `form` makes the form for each attempt."""
+        return await self._patiently("POST", path, _object, lambda: {"data": form()})
 
-    async def create(self, path: str, **content: Any) -> Any:
-        """JSON of a POST that must not be repeated blindly: raises Lost when nobody knows whether it worked."""
+    async def create(self, path: str, **content: Any) -> JsonObject:
+        """JSON of a POST that must not be repeated blindly: raises Lost when its outcome is unknown."""
         import aiohttp
 
         assert self._session is not None
@@ -144,87 +141,73 @@ class Http:
         except GarbledReply as error:
             raise Lost(str(error)) from None
 
-    async def rows(self, path: str) -> AsyncIterator[dict[str, Any]]:
+    async def rows(self, path: str) -> AsyncIterator[JsonObject]:
         """The objects of a JSONL result file. It is downloaded whole first: a cut connection must not lose or repeat rows."""
         with tempfile.TemporaryFile() as file:
-            await self._download(path, file)
+
+            async def save(reply: aiohttp.ClientResponse) -> None:
+                file.seek(0)
+                file.truncate()
+                async for block in reply.content.iter_chunked(1 << 18):
+                    file.write(block)
+
+            await self._patiently("GET", path, save)
             file.seek(0)
             for line in file:
                 if line.strip():
                     yield _row(line)
 
-    async def _download(self, path: str, file: BinaryIO) -> None:
-        import aiohttp
-
-        assert self._session is not None
-        wait = 1.0
-        for attempt in range(TRIES):
-            file.seek(0)
-            file.truncate()
-            try:
-                async with self._session.get(self._base_url + path) as reply:
-                    if reply.status == 200:
-                        async for block in reply.content.iter_chunked(1 << 18):
-                            file.write(block)
-                        return
-                    status, headers, body = reply.status, dict(reply.headers), await reply.read()
-                if attempt == TRIES - 1 or not self._provider.fault(status, headers, body).retryable:
-                    raise self._refused(status, headers, body)
-            except (aiohttp.ClientError, TimeoutError):
-                if attempt == TRIES - 1:
-                    raise self._unreachable() from None
-            await asyncio.sleep(min(LONGEST_WAIT_S, random.uniform(0.5, 1.0) * wait))
-            wait *= 2
-
     async def _patiently(
         self,
         method: str,
         path: str,
-        params: dict[str, str] | None = None,
-        form: Callable[[], aiohttp.FormData] | None = None,
-    ) -> Any:
+        read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        content: Callable[[], JsonObject] = dict,
+    ) -> T:
+        """What `read` makes of the reply; `content`: aiohttp's arguments for the request's content, made for each attempt."""
         import aiohttp
 
         assert self._session is not None
         wait = 1.0
         for attempt in range(TRIES):
             last = attempt == TRIES - 1
-            asked_to_wait = None
+            retry_after = None
             try:
-                async with self._session.request(
-                    method, self._base_url + path, params=params, data=form() if form else None
-                ) as reply:
+                async with self._session.request(method, self._base_url + path, **content()) as reply:
                     self._reached = True
-                    body = await reply.read()
-                    status, headers = reply.status, dict(reply.headers)
-                if status < 300:
-                    return read_object(body)
+                    if reply.status < 300:
+                        return await read(reply)
+                    status, headers, body = reply.status, dict(reply.headers), await reply.read()
                 fault = self._provider.fault(status, headers, body)
                 if not fault.retryable or last:
                     raise self._refused(status, headers, body)
-                asked_to_wait = fault.retry_after_s
+                retry_after = fault.retry_after_s
             except (aiohttp.ClientError, TimeoutError, GarbledReply) as error:
-                # Never there so far: a wrong address or no network, and no outage to sit out.
+                # Never reached so far: a wrong address or no network, not an outage to wait for.
                 absent = not self._reached and attempt > 0 and isinstance(error, aiohttp.ClientConnectorError)
                 if last or absent:
                     raise self._unreachable() from None
-            await asyncio.sleep(min(LONGEST_WAIT_S, asked_to_wait or random.uniform(0.5, 1.0) * wait))
+            await asyncio.sleep(min(MAX_WAIT_S, retry_after or random.uniform(0.5, 1.0) * wait))
             wait *= 2
         raise self._unreachable()
 
     def _refused(self, status: int, headers: dict[str, str], body: bytes) -> UserError | WorkFailed:
         fault = self._provider.fault(status, headers, body)
         kind = UserError if fault.kind in ("auth", "not_found") else WorkFailed
-        return kind(f"{fault.message} Batches that were created are remembered; run again to go on.")
+        return kind(f"{fault.message} Batches that were created are remembered; run again to continue.")
 
     def _unreachable(self) -> WorkFailed:
         return WorkFailed(
-            f"{self._base_url} can't be reached. Batches that were created go on there and are remembered; "
+            f"{self._base_url} can't be reached. Batches that were created continue there and are remembered; "
             "run again when the network is back."
         )
 
 
-def _row(line: bytes) -> dict[str, Any]:
+async def _object(reply: aiohttp.ClientResponse) -> JsonObject:
+    return read_object(await reply.read())
+
+
+def _row(line: bytes) -> JsonObject:
     try:
         value = loads(line)
     except ValueError:
@@ -232,6 +215,6 @@ def _row(line: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         start = line[:60].decode("utf-8", "replace")
         raise WorkFailed(
-            f"A line of the batch's results is no JSON object (it begins {start!r}). Nothing is lost; run again later."
+            f"A line of the batch's results is not a JSON object (it begins {start!r}). Nothing is lost; run again later."
         )
     return value

@@ -11,19 +11,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from distil.calls.identity import wire_bytes
+from distil.calls.request import JsonObject
 from distil.errors import UserError, WorkFailed
+from distil.ids import now
 from distil.records import Record
 from distil.runs.jsonl import describe, read_json, write_json
 
 State = Literal["intended", "created", "done"]
-LONGEST_CUSTOM_ID = 64  # Anthropic's limit
+MAX_CUSTOM_ID = 64  # Anthropic's limit
 _KEY_PREFIX = "call_"
 
 
@@ -33,7 +34,7 @@ class BatchRow(NamedTuple):
     key: str
     """Its key in the ledger."""
     sample: int
-    body: dict[str, Any]
+    body: JsonObject
     """The wire body, exactly as a live request would send it, or the keys would differ."""
     most_usd: float
     """The most it can cost at the batch price."""
@@ -77,7 +78,7 @@ class BatchFolder:
             state="intended",
             rows=len(rows),
             most_usd=sum(row.most_usd for row in rows),
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            created=now(),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -105,7 +106,7 @@ class BatchFolder:
         self._clear(job)
 
     def drop(self, job: BatchJob) -> None:
-        """It never came to be: nothing to remember."""
+        """It was never created: nothing to remember."""
         (self.folder / f"{job.intent}.job.json").unlink(missing_ok=True)
         self._clear(job)
 
@@ -122,7 +123,7 @@ class BatchFolder:
         return sorted(jobs, key=lambda job: job.created)
 
     def upload_path(self, job: BatchJob) -> Path:
-        """Where the vendor's form of the rows lies while it is sent."""
+        """The rows in the vendor's format, while they are sent."""
         return self.folder / f"{job.intent}.upload"
 
     def _clear(self, job: BatchJob) -> None:
@@ -130,7 +131,7 @@ class BatchFolder:
         self.upload_path(job).unlink(missing_ok=True)
 
     def rows_path(self, job: BatchJob) -> Path:
-        """Where the rows lie."""
+        """The rows as they were written."""
         return self.folder / f"{job.intent}.rows.jsonl"
 
     def rows(self, job: BatchJob) -> Iterator[BatchRow]:
@@ -140,28 +141,24 @@ class BatchFolder:
                 yield BatchRow(**json.loads(line))
 
     def offsets(self, job: BatchJob) -> dict[str, int]:
-        """Ledger key -> byte offset of its row, so that a batch of 100,000 bodies need not lie in memory."""
-        found, offset = {}, 0
+        """Ledger key -> byte offset of its row, so that a batch of 100,000 bodies need not be in memory."""
+        offsets, offset = {}, 0
         with self.rows_path(job).open("rb") as file:
             for line in file:
-                found[str(json.loads(line)["key"])] = offset
+                offsets[str(json.loads(line)["key"])] = offset
                 offset += len(line)
-        return found
+        return offsets
 
     def row_at(self, file: BinaryIO, offset: int) -> BatchRow:
         """One row of an opened rows file."""
         file.seek(offset)
         return BatchRow(**json.loads(file.readline()))
 
-    def keys_in_flight(self) -> set[str]:
-        """Ledger keys of the rows of all batches that are not done: they must not be asked live meanwhile."""
-        return {row.key for job in self.open_jobs() for row in self.rows(job)}
-
 
 def custom_id(intent: str, key: str) -> str:
     """`d` + intent + `-` + the hex digits of the key: 34 characters, of the 64 that Anthropic allows."""
     name = f"d{intent}-{key.removeprefix(_KEY_PREFIX)}"
-    assert len(name) <= LONGEST_CUSTOM_ID
+    assert len(name) <= MAX_CUSTOM_ID
     return name
 
 

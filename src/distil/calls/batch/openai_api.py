@@ -1,6 +1,6 @@
 """OpenAI's batch API: a JSONL file is uploaded, a batch is made of it, results and errors come as two files.
 
-At most 50,000 requests and 200 MB a file, answered within 24 hours at half price. Found by run.py.
+At most 50,000 requests and 200 MB a file, answered within 24 hours at half price.
 """
 
 from __future__ import annotations
@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distil.calls.batch.api import Http, Progress, Result
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id
 from distil.calls.identity import wire_bytes
 from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.request import JsonObject
 from distil.errors import WorkFailed
 
 if TYPE_CHECKING:
     import aiohttp
 
-MOST_ROWS = 50_000
-MOST_BYTES = 200_000_000
+MAX_ROWS = 50_000
+MAX_BYTES = 200_000_000
 URL = "/v1/chat/completions"
 INTENT_FIELD = "distil_intent"
 SLACK = timedelta(hours=1)  # the clocks of both sides may differ
@@ -30,14 +31,14 @@ _RUNNING = ("validating", "in_progress", "finalizing", "cancelling")
 class OpenAIBatches:
     """Batches of one OpenAI model."""
 
-    most_rows = MOST_ROWS
-    most_bytes = MOST_BYTES
+    max_rows = MAX_ROWS
+    max_bytes = MAX_BYTES
 
     def __init__(self, provider: OpenAIProvider, http: Http) -> None:
         self._provider = provider
         self._http = http
 
-    def line(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    def line(self, name: str, body: JsonObject) -> JsonObject:
         """One line of the input file."""
         return {"custom_id": name, "method": "POST", "url": URL, "body": body}
 
@@ -62,7 +63,7 @@ class OpenAIBatches:
 
     async def find(self, job: BatchJob) -> str | None:
         """Looks through the account's batches, newest first, back to when the intent was written."""
-        oldest = (datetime.fromisoformat(job.created) - SLACK).timestamp()
+        oldest = (datetime.fromisoformat(job.created) - SLACK).now()
         query = {"limit": "100"}
         while True:
             page = await self._http.get("/batches", **query)
@@ -98,7 +99,7 @@ class OpenAIBatches:
                 async for row in self._http.rows(f"/files/{batch[field]}/content"):
                     yield self._result(row)
 
-    def _result(self, row: dict[str, Any]) -> Result:
+    def _result(self, row: JsonObject) -> Result:
         name = str(row.get("custom_id", ""))
         response = row.get("response") or {}
         status, body = response.get("status_code") or 0, response.get("body")

@@ -1,4 +1,4 @@
-"""Rows on their way into batches, taken in pieces that fit the vendor's and the budget's limits. Used by run.py."""
+"""Rows on their way into batches, taken in pieces that fit the vendor's and the budget's limits."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class RowQueue:
         """They will be taken before the others."""
         self._back.extend(rows)
 
-    def take(self, most_rows: int, most_bytes: int, left_usd: float) -> list[BatchRow]:
+    def take(self, max_rows: int, max_bytes: int, left_usd: float) -> list[BatchRow]:
         """The next rows within the limits; empty when there are none, or the first does not fit the budget."""
         taken, size, usd = list[BatchRow](), 0, 0.0
         self.blocked, self.cut = None, False
-        while len(taken) < most_rows:
+        while len(taken) < max_rows:
             row = self._back.popleft() if self._back else next(self._rows, None)
             if row is None:
                 break
             size += len(wire_bytes(row.body)) + LINE_OVERHEAD
             usd += row.most_usd
-            if (taken and size > most_bytes) or usd > left_usd:
+            if (taken and size > max_bytes) or usd > left_usd:
                 self._back.appendleft(row)
                 self.cut = usd > left_usd
                 self.blocked = None if taken else row

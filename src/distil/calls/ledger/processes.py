@@ -7,7 +7,7 @@ import socket
 import sqlite3
 from pathlib import Path
 
-from distil.calls.identity import timestamp
+from distil.ids import now
 
 
 def begin_run(db: sqlite3.Connection, run: str) -> None:
@@ -23,13 +23,13 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
             "INSERT INTO attempt (key, at, kind, message, maybe_usd) SELECT key, ?, 'crashed', "
             "'the process ended while it waited for the reply', reserve_usd FROM call "
             "WHERE open = 1 AND tier != 'batch' AND run = ?",
-            [timestamp(), gone],
+            [now(), gone],
         )
         db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [gone])
         db.execute("DELETE FROM run WHERE id = ?", [gone])
     db.execute(
         "INSERT INTO run (id, pid, host, born, started) VALUES (?, ?, ?, ?, ?)",
-        [run, os.getpid(), socket.gethostname(), birth(os.getpid()), timestamp()],
+        [run, os.getpid(), socket.gethostname(), birth(os.getpid()), now()],
     )
     db.execute("COMMIT")
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from distil.calls.identity import compress, decompress, timestamp
+from distil.calls.identity import compress, decompress
 from distil.calls.ledger.processes import alive_run, begin_run, end_run
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
 from distil.calls.ledger.schema import connect, explain
 from distil.calls.ledger.writer import Writer, recover_rescued
+from distil.calls.request import JsonObject
 from distil.errors import UserError
-from distil.ids import content_id
+from distil.ids import content_id, now
 from distil.progress import dollars
 from distil.records import Call, Usage
 
@@ -103,7 +104,7 @@ class Ledger:
         self._busy_timeout_s = busy_timeout_s
         self._db: sqlite3.Connection | None = None
         self._writer: Writer | None = None
-        self.run = content_id("run", [os.getpid(), timestamp(), os.urandom(8).hex()])
+        self.run = content_id("run", [os.getpid(), now(), os.urandom(8).hex()])
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +167,7 @@ class Ledger:
             price_output=reply.price[1],
             price_source=reply.price[2],
             latency_s=latency_s,
-            created=timestamp(),
+            created=now(),
             request_id=reply.request_id,
         )
 
@@ -217,7 +218,7 @@ class Ledger:
         reply = decompress(row[-3]) if row[-3] is not None else None
         return Stored(_call(row[:-3]), reply, bool(row[-2]), bool(row[-1]))
 
-    def body(self, call_id: str) -> tuple[dict[str, Any], bytes]:
+    def body(self, call_id: str) -> tuple[JsonObject, bytes]:
         """(the request's JSON body, the reply's raw bytes) of an answered call. Raises UserError when they aren't there."""
         row = self._one("SELECT request, reply FROM body WHERE key = ?", [call_id])
         if row is None or row[1] is None:

@@ -114,7 +114,7 @@ class Writer:
             _tell(paid, None)
 
     def _transaction(self, rows: list[Row]) -> None:
-        by_kind: dict[type, list[Any]] = defaultdict(list)
+        by_kind: dict[type, list[Row]] = defaultdict(list)
         for row in rows:
             by_kind[type(row)].append(row)
         db = self._db

@@ -13,7 +13,7 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import blocks, common
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
 from distil.records import Usage
 
@@ -66,13 +66,13 @@ class AnthropicProvider:
             headers["x-api-key"] = self._key
         return headers
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> JsonObject:
         """The JSON body; settings that the model refuses are left out."""
         if request.tier == "flex":
             raise UserError("Anthropic sells no flex tier. Set `collect.tier` to batch, cheapest or standard.")
         sampling = request.sampling
         system, turns = blocks.conversation(request.messages)
-        body: dict[str, Any] = {"model": self.name, "max_tokens": sampling.max_tokens, "messages": turns}
+        body: JsonObject = {"model": self.name, "max_tokens": sampling.max_tokens, "messages": turns}
         if system:
             body["system"] = system
         body.update(self._sampling(request))
@@ -114,7 +114,7 @@ class AnthropicProvider:
             sent["top_p"] = sampling.top_p
         return sent
 
-    def _thinking(self, request: Request) -> dict[str, Any]:
+    def _thinking(self, request: Request) -> JsonObject:
         effort = request.sampling.reasoning_effort
         if effort is None or self._version < (3, 7):
             return {}

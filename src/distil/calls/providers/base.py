@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from distil.calls.faults import Fault
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.records import Record, Usage
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
@@ -22,7 +22,7 @@ class WireRequest(NamedTuple):
     url: str
     headers: dict[str, str]
     """Carries the key: never stored, never logged."""
-    body: dict[str, Any]
+    body: JsonObject
     """What is asked, the model's wire name included. It is part of the ledger's key, so nothing random or secret in it."""
 
 
@@ -33,13 +33,13 @@ class Parsed(Record):
     """The visible answer; empty when there are only tool calls."""
     reasoning: str | None = None
     """Thinking, kept apart."""
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[JsonObject] | None = None
     """In OpenAI's shape."""
     finish_reason: str
     """stop | length | tool_calls | content_filter | ..."""
     usage: Usage
     """Billed tokens."""
-    logprobs: list[dict[str, Any]] | None = None
+    logprobs: list[JsonObject] | None = None
     """One object per token, as OpenAI's `logprobs.content`."""
     served_tier: str | None = None
     """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the one asked for."""

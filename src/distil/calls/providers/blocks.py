@@ -9,16 +9,17 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
 
 _DATA_URL = "data:"
 
 
-def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+def conversation(messages: Sequence[Message]) -> tuple[str, list[JsonObject]]:
     """(system prompt, turns). Tool results become user turns; neighbors of one role are joined, as the API asks for."""
     system = instructions(messages, "\n\n")
-    turns: list[dict[str, Any]] = []
+    turns: list[JsonObject] = []
     for message in spoken_turns(messages):
         role = "assistant" if message.role == "assistant" else "user"
         content = _blocks(message)
@@ -29,7 +30,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]
     return system, turns
 
 
-def _blocks(message: Message) -> str | list[dict[str, Any]]:
+def _blocks(message: Message) -> str | list[JsonObject]:
     if message.role == "tool":
         return [{"type": "tool_result", "tool_use_id": message.tool_call_id or "", "content": message.text}]
     if message.tool_calls:
@@ -40,11 +41,11 @@ def _blocks(message: Message) -> str | list[dict[str, Any]]:
     return message.text
 
 
-def _as_list(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _as_list(content: str | list[JsonObject]) -> list[JsonObject]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _part(part: dict[str, Any]) -> dict[str, Any]:
+def _part(part: JsonObject) -> JsonObject:
     if part.get("type") != "image_url":
         return {"type": "text", "text": str(part.get("text", ""))}
     url = str((part.get("image_url") or {}).get("url", ""))
@@ -54,7 +55,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     return {"type": "image", "source": {"type": "url", "url": url}}
 
 
-def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
+def _tool_use(call: JsonObject) -> JsonObject:
     function = call.get("function") or {}
     return {
         "type": "tool_use",
@@ -64,7 +65,7 @@ def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def arguments(text: Any) -> dict[str, Any]:
+def arguments(text: Any) -> JsonObject:
     """A call's arguments as an object; text that is no JSON object is kept under `text`."""
     if isinstance(text, dict):
         return text
@@ -75,7 +76,7 @@ def arguments(text: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"text": text}
 
 
-def tool(definition: dict[str, Any]) -> dict[str, Any]:
+def tool(definition: JsonObject) -> JsonObject:
     """A tool definition."""
     function = definition.get("function") or definition
     made = {
@@ -87,7 +88,7 @@ def tool(definition: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def json_schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
+def json_schema(response_format: JsonObject | None) -> JsonObject | None:
     """The bare schema in OpenAI's `response_format`; None where there is none (also for plain `json_object`)."""
     if not response_format or response_format.get("type") != "json_schema":
         return None
@@ -95,7 +96,7 @@ def json_schema(response_format: dict[str, Any] | None) -> dict[str, Any] | None
     return schema if isinstance(schema, dict) else None
 
 
-def read(content: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
+def read(content: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
     """(text, thinking, tool calls in OpenAI's shape) of a reply's blocks; redacted thinking says nothing and is left out."""
     text, thinking, calls = [], [], []
     for block in content:

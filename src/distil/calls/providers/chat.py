@@ -11,7 +11,7 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import common
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.records import Message, Usage
 
 QUOTA_CODES = {
@@ -47,11 +47,11 @@ class ChatProvider:
             headers["Authorization"] = f"Bearer {self._key}"
         return headers
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> JsonObject:
         """The JSON body; parameters that the model refuses are left out."""
         sampling = request.sampling
         left_out = set(self.ignored(request))
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "model": self.name,
             "messages": [wire_message(message) for message in request.messages],
             self.max_tokens_field: sampling.max_tokens,
@@ -149,7 +149,7 @@ class ChatProvider:
         return common.read_limits(common.lowered(headers), LIMIT_HEADERS)
 
 
-def wire_message(message: Message) -> dict[str, Any]:
+def wire_message(message: Message) -> JsonObject:
     """A turn as chat APIs take it: without `weight`, which only fine-tuning files carry."""
     wire = message.to_wire()
     wire.pop("weight", None)

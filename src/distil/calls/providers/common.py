@@ -14,6 +14,7 @@ from typing import Any
 
 from distil.calls.faults import FaultKind, GarbledReply
 from distil.calls.providers.base import LimitHint, Unit, Window
+from distil.calls.request import JsonObject
 
 LONGEST_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -21,7 +22,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> JsonObject:
     """The JSON object in a 2xx body. Raises GarbledReply on anything else (HTML of a proxy, half a body, a list)."""
     try:
         value = loads(body)
@@ -33,7 +34,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def error_object(body: bytes) -> dict[str, Any]:
+def error_object(body: bytes) -> JsonObject:
     """The JSON object of an error body, or {}: errors of proxies are often HTML or empty."""
     try:
         value = loads(body)

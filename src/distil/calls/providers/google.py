@@ -12,7 +12,7 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import common, google_parts
 from distil.calls.providers.base import LimitHint, Parsed, WireRequest
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.records import Usage
 
 THINKING_TOKENS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
@@ -54,10 +54,10 @@ class GoogleProvider:
             headers["x-goog-api-key"] = self._key
         return headers
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> JsonObject:
         """The JSON body."""
         system, contents = google_parts.conversation(request.messages)
-        body: dict[str, Any] = {"contents": contents, "generationConfig": self._config(request)}
+        body: JsonObject = {"contents": contents, "generationConfig": self._config(request)}
         if system:
             body["systemInstruction"] = {"parts": [{"text": system}]}
         if request.tools:
@@ -70,9 +70,9 @@ class GoogleProvider:
         """Gemini takes every setting of ours."""
         return []
 
-    def _config(self, request: Request) -> dict[str, Any]:
+    def _config(self, request: Request) -> JsonObject:
         sampling = request.sampling
-        config: dict[str, Any] = {"temperature": sampling.temperature, "maxOutputTokens": sampling.max_tokens}
+        config: JsonObject = {"temperature": sampling.temperature, "maxOutputTokens": sampling.max_tokens}
         if sampling.top_p != 1.0:
             config["topP"] = sampling.top_p
         if sampling.stop:
@@ -156,7 +156,7 @@ class GoogleProvider:
         return {}
 
 
-def _per_day(details: list[dict[str, Any]]) -> bool:
+def _per_day(details: list[JsonObject]) -> bool:
     violations = [violation for item in details for violation in item.get("violations") or []]
     return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)
 

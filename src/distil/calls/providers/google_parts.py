@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from distil.calls.providers.blocks import arguments
+from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
 
 _DATA_URL = "data:"
 
 
-def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
+def conversation(messages: Sequence[Message]) -> tuple[str, list[JsonObject]]:
     """(system instruction, contents). Tool results name the function that they answer; neighbors of one role are joined."""
     system = instructions(messages, "\n\n")
-    contents: list[dict[str, Any]] = []
+    contents: list[JsonObject] = []
     names: dict[str, str] = {}
     for message in spoken_turns(messages):
         for call in message.tool_calls or []:
@@ -33,7 +34,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]
     return system, contents
 
 
-def _parts(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
+def _parts(message: Message, names: dict[str, str]) -> list[JsonObject]:
     if message.role == "tool":
         name = names.get(message.tool_call_id or "", message.name or message.tool_call_id or "")
         return [{"functionResponse": {"name": name, "response": {"result": message.text}}}]
@@ -43,7 +44,7 @@ def _parts(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
     return parts + [_call(call) for call in message.tool_calls or []]
 
 
-def _part(part: dict[str, Any]) -> dict[str, Any]:
+def _part(part: JsonObject) -> JsonObject:
     if part.get("type") != "image_url":
         return {"text": str(part.get("text", ""))}
     url = str((part.get("image_url") or {}).get("url", ""))
@@ -53,9 +54,9 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     return {"fileData": {"fileUri": url}}
 
 
-def _call(call: dict[str, Any]) -> dict[str, Any]:
+def _call(call: JsonObject) -> JsonObject:
     function = call.get("function") or {}
-    part: dict[str, Any] = {
+    part: JsonObject = {
         "functionCall": {"name": function.get("name", ""), "args": arguments(function.get("arguments"))}
     }
     signature = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
@@ -64,7 +65,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-def declaration(tool: dict[str, Any]) -> dict[str, Any]:
+def declaration(tool: JsonObject) -> JsonObject:
     """A function declaration."""
     function = tool.get("function") or tool
     made = {"name": function.get("name", "")}
@@ -75,10 +76,10 @@ def declaration(tool: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def read(parts: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
+def read(parts: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
     """(text, thoughts, tool calls in OpenAI's shape). A call's thought signature is kept: the next turn must carry it."""
     text, thoughts = list[str](), list[str]()
-    calls: list[dict[str, Any]] = []
+    calls: list[JsonObject] = []
     for part in parts:
         if not isinstance(part, dict):
             continue
@@ -88,7 +89,7 @@ def read(parts: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
                 "name": call.get("name", ""),
                 "arguments": json.dumps(call.get("args") or {}, ensure_ascii=False),
             }
-            made: dict[str, Any] = {
+            made: JsonObject = {
                 "id": call.get("id") or f"call_{len(calls)}",
                 "type": "function",
                 "function": function,
@@ -101,7 +102,7 @@ def read(parts: Sequence[Any]) -> tuple[str, str, list[dict[str, Any]]]:
     return "".join(text), "\n".join(thoughts), calls
 
 
-def logprobs(result: Any) -> list[dict[str, Any]] | None:
+def logprobs(result: Any) -> list[JsonObject] | None:
     """`logprobsResult` in the shape of OpenAI's `logprobs.content`."""
     if not isinstance(result, dict) or not result.get("chosenCandidates"):
         return None
@@ -113,7 +114,7 @@ def logprobs(result: Any) -> list[dict[str, Any]] | None:
     return made
 
 
-def _logprob(candidate: dict[str, Any]) -> dict[str, Any]:
+def _logprob(candidate: JsonObject) -> JsonObject:
     return {
         "token": candidate.get("token", ""),
         "token_id": candidate.get("tokenId"),

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from distil.calls.faults import CallFailed, Fault
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.common import loads
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
 from distil.ids import canonical_json, file_sha256
 from distil.records import Message, Prompt, Usage
@@ -67,7 +67,7 @@ class RecordedProvider:
         return _parsed(line, request)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[int, int, JsonObject]]:
     """(line number, byte offset, object). Raises UserError that names file and line."""
     offset = 0
     with path.open("rb") as file:
@@ -85,7 +85,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
             offset += len(raw)
 
 
-def _line_keys(path: Path, number: int, line: dict[str, Any]) -> list[bytes]:
+def _line_keys(path: Path, number: int, line: JsonObject) -> list[bytes]:
     if isinstance(line.get("prompt_id"), str):
         return [_digest("id", line["prompt_id"])]
     try:
@@ -100,7 +100,7 @@ def _line_keys(path: Path, number: int, line: dict[str, Any]) -> list[bytes]:
     return list(dict.fromkeys(_message_keys(messages)))
 
 
-def split_line(line: dict[str, Any]) -> tuple[list[Message] | None, Any]:
+def split_line(line: JsonObject) -> tuple[list[Message] | None, Any]:
     """(the asked messages, the answer as found) of a recorded line; None for what is not there.
 
     Raises pydantic.ValidationError on messages that are none.
@@ -141,7 +141,7 @@ def _digest(kind: str, value: Any) -> bytes:
     return blake2b(canonical_json([kind, value]).encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 
-def _parsed(line: dict[str, Any], request: Request) -> Parsed:
+def _parsed(line: JsonObject, request: Request) -> Parsed:
     answer = line if isinstance(line.get("prompt_id"), str) else split_line(line)[1]
     if isinstance(answer, dict) and ("choices" in answer or "body" in answer):
         from distil.calls.providers.chat import ChatProvider
@@ -162,7 +162,7 @@ def _parsed(line: dict[str, Any], request: Request) -> Parsed:
     )
 
 
-def _recorded_usage(usage: dict[str, Any]) -> Usage:
+def _recorded_usage(usage: JsonObject) -> Usage:
     return Usage(
         input_tokens=int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
         output_tokens=int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),

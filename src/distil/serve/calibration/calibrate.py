@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.errors import UserError
-from distil.ids import content_id
+from distil.ids import content_id, now
 from distil.progress import bar
 from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
-from distil.runs.manifest import StageRun, now, stage_run
+from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
@@ -122,7 +122,7 @@ def _calibrate(
         labels_missing=missing,
         test=_check_held_out(held_out, outcome.threshold, section.goal, similarity),
         promise=promise,
-        created=now(),
+        created=now("seconds"),
     )
 
 
