@@ -19,9 +19,11 @@ from distil.collect.ledger_view import LedgerView
 from distil.collect.notices import terms_of_all
 from distil.collect.questions import plan_questions, tier_of
 from distil.config import Config
-from distil.cost.arithmetic import describe_payback, hosted_month, machines_needed, payback_days, tokens_month
+from distil.cost.arithmetic import describe_payback, payback_days, tokens_month
+from distil.cost.student import student_month
 from distil.errors import DistilError
-from distil.models.sizing import GIB, Machine, Shape, model_shape, this_machine, training_memory, training_seconds
+from distil.fit import USABLE_MEMORY, training_need, what_fits
+from distil.models.sizing import GIB, Machine, model_shape, this_machine, training_seconds
 from distil.progress import dollars
 from distil.records import Prompt
 from distil.runs.artifacts import Project
@@ -29,9 +31,7 @@ from distil.runs.jsonl import read_records
 
 BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; the ledger gives the truth after the first replies
 ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anything is known
-MICRO_TOKENS = 4096
-LEAST, ADVISED = 1_000, 10_000  # the article's range of examples
-ROOM = 0.9  # of the memory may be used
+MIN_EXAMPLES, ADVISED_EXAMPLES = 1_000, 10_000  # the article's range of examples
 
 
 class Forecast(NamedTuple):
@@ -69,9 +69,8 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     usd, spent, tokens_in, tokens_out = _collecting(project, config, prompts, advice)
     method, reasons = choose_method(config.teachers[0], len(prompts), machine, project.root)
     calls = len(prompts) * len(config.teachers) * config.collect.samples
-    shape = _shape(config.student.model, project.root)
     tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
-    hours, memory = _training(config, shape, tokens, machine, advice, project.root)
+    hours, memory = _training(project, config, tokens, machine, advice)
     _judge_data(len(prompts), config, usd, advice)
     before, after = _months(config, tokens_in, tokens_out)
     saving = None if before is None or after is None or usd is None else before - after
@@ -101,16 +100,18 @@ def choose_method(
     ref = parse_model(teacher.model)
     if ref.prefix not in ("local", "bundled"):
         reasons = [f"{teacher.model} is behind an API: its full distributions are out of reach, its answers are not"]
-        if prompts < ADVISED:
-            reasons.append(f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED:,})")
+        if prompts < ADVISED_EXAMPLES:
+            reasons.append(
+                f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED_EXAMPLES:,})"
+            )
         return "api", reasons
-    shape = _shape(teacher.model, root)
+    shape = model_shape(Project(root).placed(teacher.model) if root is not None else teacher.model)
     if shape is None:
         return "api", [
             f"the size of {teacher.model} is unknown, so it can't be said that it fits here; its answers always do"
         ]
     size = shape.parameters * 2
-    if size > machine.memory * ROOM:
+    if size > machine.memory * USABLE_MEMORY:
         need = f"{size / GIB:.1f} GiB"
         return "api", [
             f"{teacher.model} needs {need} and this machine has {machine.memory / GIB:.1f}: serve it elsewhere and ask it"
@@ -119,11 +120,6 @@ def choose_method(
         f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its whole distribution, not only its words",
         "`--set train.method=logits` does so without a paid call; `distil signals build` can cache it once",
     ]
-
-
-def _shape(model: str, root: Path | None) -> Shape | None:
-    """Also of a folder, a student's or local/PATH, that is named relative to the project."""
-    return model_shape(Project(root).placed(model) if root is not None else model)
 
 
 def _tokens(prompt: Prompt) -> float:
@@ -157,60 +153,45 @@ def _collecting(
 
 
 def _training(
-    config: Config, shape: Shape | None, tokens: int, machine: Machine, advice: list[str], root: Path
+    project: Project, config: Config, tokens: int, machine: Machine, advice: list[str]
 ) -> tuple[float | None, float | None]:
-    if shape is None:
-        advice.append(f"The size of student {config.student.model} is unknown, so time and memory are too.")
+    """(hours, GiB); None and advice where the student's size is unknown."""
+    need = training_need(project, config, machine)
+    if need is None:
+        advice.append(
+            f"The size of the student {config.student.model} is unknown, so training time and memory can't be estimated."
+        )
         return None, None
-    online = config.train.method == "logits" and config.train.signal == "online"
-    teacher = _shape(config.teachers[0].model, root) if online else None
-    lora, four_bit = config.student.adapter == "lora", config.student.quantization == "4bit"
-    half = machine.gpu_name is not None
-    need = training_memory(
-        shape, micro_tokens=MICRO_TOKENS, adapter=lora, four_bit=four_bit, half=half, teacher=teacher
-    )
-    room = machine.memory * ROOM
-    if need.total > room:
-        advice.append(what_fits(shape, room, need.total, half, teacher))
-    hours = training_seconds(shape, tokens, machine, teacher=teacher) / 3600
+    if not need.fits:
+        fit = what_fits(need)
+        solution = (
+            f"With {fit.options} it needs about {fit.bytes / GIB:.1f} GiB."
+            if fit
+            else "Even QLoRA does not fit: choose a smaller student or a larger GPU."
+        )
+        advice.append(
+            f"Training needs about {need.memory.total / GIB:.1f} GiB, but only {need.usable / GIB:.1f} GiB are usable. {solution}"
+        )
+    hours = training_seconds(need.shape, tokens, machine, teacher=need.teacher) / 3600
     if hours > 24:
         advice.append(
-            f"About {hours:,.0f} hours of training on {_describe(machine)}: rent a GPU, or choose a smaller student."
+            f"Training takes about {hours:,.0f} hours on {_describe(machine)}: rent a GPU, or choose a smaller student."
         )
-    return hours, need.total / GIB
-
-
-def what_fits(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
-    """The first of the article's fixes for out-of-memory that fits: checkpointing, LoRA, QLoRA, cached signals."""
-    attempts: list[tuple[str, dict[str, bool], Shape | None]] = [
-        ("--set train.gradient_checkpointing=true", {"checkpointing": True}, teacher),
-        ("--set train.signal=cached", {"checkpointing": True}, None),
-        (
-            "--set student.adapter=lora --set train.gradient_checkpointing=true",
-            {"adapter": True, "checkpointing": True},
-            None,
-        ),
-        (
-            "--set student.adapter=lora --set student.quantization=4bit",
-            {"adapter": True, "four_bit": True, "checkpointing": True},
-            None,
-        ),
-    ]
-    start = f"Training needs about {need / GIB:.1f} GiB and {room / GIB:.1f} GiB can be used. "
-    for what, options, with_teacher in attempts:
-        total = training_memory(shape, micro_tokens=MICRO_TOKENS // 4, half=half, teacher=with_teacher, **options).total
-        if total <= room:
-            return f"{start}With {what} and smaller micro-batches it is about {total / GIB:.1f} GiB."
-    return f"{start}Even QLoRA does not fit: choose a smaller student or a larger GPU."
+    return hours, need.memory.total / GIB
 
 
 def _judge_data(prompts: int, config: Config, usd: float | None, advice: list[str]) -> None:
     usable = prompts - config.curate.test
-    if usable < LEAST:
-        price = f" At this price 1,000 cost about {dollars(usd / prompts * LEAST)}." if usd and prompts else ""
+    if usable < MIN_EXAMPLES:
+        price = (
+            f" At this price, {MIN_EXAMPLES:,} cost about {dollars(usd / prompts * MIN_EXAMPLES)}."
+            if usd and prompts
+            else ""
+        )
         advice.append(
-            f"{prompts:,} prompts, {config.curate.test} of them held out: the article advises {LEAST:,} to {ADVISED:,}."
-            f"{price} `distil prompts expand --count {max(LEAST - usable, 100)}` writes more like them."
+            f"{prompts:,} prompts, of which {config.curate.test} are held out: the article advises {MIN_EXAMPLES:,} to "
+            f"{ADVISED_EXAMPLES:,} examples.{price} `distil prompts expand --count {max(MIN_EXAMPLES - usable, 100)}` writes "
+            "more like them."
         )
 
 
@@ -224,20 +205,7 @@ def _months(config: Config, tokens_in: float, tokens_out: float) -> tuple[float 
         return None, None
     before = tokens_month(cost.queries_per_month, inputs, outputs, price.input, price.output)
     host = cost.student_host
-    if host is None:
-        return before, None
-    if host.input is not None or host.output is not None:
-        return before, tokens_month(cost.queries_per_month, inputs, outputs, host.input or 0.0, host.output or 0.0)
-    if host.usd_per_hour is None or host.tokens_per_second is None:
-        return before, None
-    machines = machines_needed(
-        cost.queries_per_month,
-        outputs,
-        host.tokens_per_second,
-        peak_to_mean=host.peak_to_mean,
-        utilisation=host.utilisation,
-    )
-    return before, hosted_month(host.usd_per_hour, machines)
+    return before, student_month(host, cost.queries_per_month, inputs, outputs) if host else None
 
 
 def _describe(machine: Machine) -> str:

@@ -16,12 +16,11 @@ from distil.cost.arithmetic import (
     break_even_coverage,
     describe_payback,
     gateway_month,
-    hosted_month,
-    machines_needed,
     payback_days,
     tokens_month,
 )
-from distil.cost.config import CostConfig, StudentHost
+from distil.cost.config import CostConfig
+from distil.cost.student import student_month
 from distil.errors import UserError
 from distil.records import Call
 from distil.runs.artifacts import Project
@@ -147,38 +146,20 @@ def _student_month(
             "The student's own cost is not counted: say where it will run, such as --set cost.student_host.usd_per_hour=0.6."
         )
         return None
-    if host.input is not None or host.output is not None:
-        return tokens_month(
-            traffic.queries_per_month,
-            traffic.input_tokens,
-            traffic.output_tokens,
-            host.input or 0.0,
-            host.output or 0.0,
-        )
-    return _machine_month(project, host, traffic, student, warnings)
-
-
-def _machine_month(
-    project: Project, host: StudentHost, traffic: Traffic, student: str | None, warnings: list[str]
-) -> float | None:
-    if host.usd_per_hour is None:
+    by_token = host.input is not None or host.output is not None
+    if host.usd_per_hour is None and not by_token:
         raise UserError(
             "cost.student_host needs usd_per_hour (a machine) or input and output (a provider's $ per million tokens)."
         )
-    speed = host.tokens_per_second or _measured_speed(project, student)
-    if speed is None:
+    speed = None if by_token else _measured_speed(project, student)
+    month = student_month(
+        host, traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, measured_speed=speed
+    )
+    if month is None:
         warnings.append(
             "The student's speed is unknown: run `distil evaluate`, or give --set cost.student_host.tokens_per_second=N."
         )
-        return None
-    machines = machines_needed(
-        traffic.queries_per_month,
-        traffic.output_tokens,
-        speed,
-        peak_to_mean=host.peak_to_mean,
-        utilisation=host.utilisation,
-    )
-    return hosted_month(host.usd_per_hour, machines)
+    return month
 
 
 def _measured_speed(project: Project, student: str | None) -> float | None:

@@ -6,58 +6,37 @@ import math
 
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
-from distil.models.sizing import GIB, Memory, Shape, model_shape, training_memory
-from distil.plan import what_fits
-
-MICRO_TOKENS = 4096
-ROOM = 0.9
+from distil.fit import training_need, what_fits
+from distil.models.sizing import GIB, Memory
 
 
 def out_of_memory(evidence: Evidence) -> Finding:
     """The article: fine-tuning fails with OOM errors. An estimate for this machine, and the first fix that fits."""
     name = "out of memory"
     config = evidence.config
-    placed = evidence.project.placed
-    shape = model_shape(placed(config.student.model)) if config else None
-    if config is None or shape is None:
-        what = "distil.yaml can't be read" if config is None else f"The size of {config.student.model} is unknown"
-        return Finding(check=name, level="unknown", seen=f"{what}, so the memory can't be estimated.")
-    half = evidence.machine.gpu_name is not None
-    online = config.train.method != "sft" and config.train.signal == "online"
-    teacher_ref = config.train.teachers[0].model if config.train.teachers else config.teachers[0].model
-    teacher = model_shape(placed(teacher_ref)) if online else None
-    need = training_memory(
-        shape,
-        micro_tokens=config.train.micro_batch_tokens or MICRO_TOKENS,
-        adapter=config.student.adapter == "lora",
-        four_bit=config.student.quantization == "4bit",
-        half=half,
-        checkpointing=config.train.gradient_checkpointing,
-        teacher=teacher,
+    if config is None:
+        seen = "distil.yaml can't be read, so the memory for training can't be estimated."
+        return Finding(check=name, level="unknown", seen=seen)
+    need = training_need(evidence.project, config, evidence.machine)
+    if need is None:
+        seen = f"The size of {config.student.model} is unknown, so the memory for training can't be estimated."
+        return Finding(check=name, level="unknown", seen=seen)
+    seen = (
+        f"Training {config.student.model} needs about {need.memory.total / GIB:.1f} GiB; "
+        f"this machine has {evidence.machine.memory / GIB:.1f} GiB."
     )
-    room = evidence.machine.memory * ROOM
-    seen = f"Training {config.student.model} needs about {_gib(need)} GiB; this machine has {evidence.machine.memory / GIB:.1f}."
-    if need.total <= room:
+    if need.fits:
         return Finding(check=name, level="ok", seen=seen)
+    fit = what_fits(need)
     return Finding(
         check=name,
         level="problem",
-        seen=f"{seen} {_parts(need)}",
-        why="The run would end in an out-of-memory error. Micro-batches are halved by themselves, but weights and Adam are not.",
-        fix=f"distil train {_options(shape, room, need.total, half, teacher)}",
+        seen=f"{seen} {_parts(need.memory)}",
+        why="Training would run out of memory. Micro-batches are halved automatically, but weights and Adam's state stay.",
+        fix=f"distil train {fit.options}"
+        if fit
+        else "distil train --set student.model=SMALLER\n(even QLoRA does not fit: choose a smaller student or a larger GPU)",
     )
-
-
-def _options(shape: Shape, room: float, need: int, half: bool, teacher: Shape | None) -> str:
-    sentence = what_fits(shape, room, need, half, teacher)
-    start = sentence.find("--set")
-    if start < 0:
-        return "--set student.model=SMALLER\n" + f"({sentence})"
-    return sentence[start:].split(" and smaller", 1)[0] + " --set train.micro_batch_tokens=1024"
-
-
-def _gib(memory: Memory) -> str:
-    return f"{memory.total / GIB:.1f}"
 
 
 def _parts(memory: Memory) -> str:
