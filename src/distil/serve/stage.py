@@ -11,9 +11,9 @@ from distil.errors import UserError
 from distil.progress import dollars
 from distil.records import Record
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import Calibration
 from distil.serve.app import require_server
-from distil.serve.calibration.record import read_calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import identity_of, make_engine
@@ -117,6 +117,17 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
     _check(calibration, section, name, model)
     sys.stderr.write(f"distil serve: {calibration.promise}\n")
     return Policy("calibrated", calibration.threshold, calibration.score, calibration.temperature)
+
+
+def read_calibration(project: Project, name: str) -> Calibration:
+    """The calibration of a student. Raises UserError when it is missing or can't be read."""
+    path = project.calibration(name)
+    if not path.exists():
+        raise UserError(
+            f"serve.fallback is calibrated, but {name!r} has no calibration yet. Run `distil calibrate {name}`, or type "
+            "--set serve.fallback=off to serve without fallback."
+        )
+    return read_document(path, Calibration, command=f"distil calibrate {name}")
 
 
 def _check(calibration: Calibration, section: ServeConfig, name: str, model: Path) -> None:

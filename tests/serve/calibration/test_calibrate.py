@@ -16,10 +16,9 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_lines, write_records
 from distil.runs.manifest import read_manifest, stage_state
 from distil.serve.calibration import calibrate
-from distil.serve.calibration.record import read_calibration
 from distil.serve.config import ServeConfig
 from distil.serve.engines.local import model_identity
-from distil.serve.stage import make_gateway
+from distil.serve.stage import make_gateway, read_calibration
 from tests.serve.running import CHAT, StudentServer, chat_body, running, teacher_of
 from tests.tiny import save_tiny
 from tests.wire.openai import OpenAIServer

@@ -6,7 +6,7 @@ from distil.records import Record
 
 
 class HeldOutCheck(Record):
-    """What the threshold does on the test prompts, whose labels it has never seen. A report, not part of the promise."""
+    """What the threshold does on the test prompts, whose labels it has never seen. Not part of the guarantee."""
 
     prompts: int
     """Test prompts."""
@@ -17,7 +17,7 @@ class HeldOutCheck(Record):
 
 
 class Calibration(Record):
-    """A threshold with its promise, bound to one model and one way of asking it."""
+    """A threshold with its guarantee, for one model at one temperature."""
 
     student: str
     """Its name."""
@@ -34,13 +34,13 @@ class Calibration(Record):
     confidence: float
     """1 - delta."""
     goal: float
-    """Agreement from which an answer is good."""
+    """An answer is good from this agreement on."""
     compared: str
     """What bad means."""
     threshold: float | None
     """Confidence from which the student answers; None = never."""
     labels: int
-    """Labeled prompts that it rests on."""
+    """Labeled prompts that it was tested on."""
     served: int
     """Of those, how many the student would answer itself (or would at the strictest threshold, when none is accepted)."""
     bad: int
@@ -50,18 +50,18 @@ class Calibration(Record):
     coverage: float
     """Share of the labeled prompts that the student answers itself."""
     labels_missing: int | None
-    """When nothing is accepted: further labels that would probably do; None = no number would."""
+    """When nothing is accepted: further labels that would probably suffice; None = no number would."""
     test: HeldOutCheck | None
     """The same threshold on the test prompts."""
     promise: str
-    """In words."""
+    """The guarantee in words."""
     created: str
     """ISO time, UTC."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        found = [
-            ("promise", self.promise),
+        rows = [
+            ("guarantee", self.promise),
             ("threshold", "none" if self.threshold is None else f"{self.threshold:.4f} on the score {self.score}"),
             ("served by the student", f"{self.coverage:.1%} of {self.labels:,} labeled prompts"),
             ("bad among them", f"{self.bad:,} of {self.served:,}"),
@@ -69,5 +69,5 @@ class Calibration(Record):
         if self.test is not None:
             share = self.test.served / max(1, self.test.prompts)
             text = f"{share:.1%} served, {self.test.bad:,} of {self.test.served:,} bad"
-            found.append(("on the test prompts", text))
-        return found
+            rows.append(("on the test prompts", text))
+        return rows

@@ -1,7 +1,4 @@
-"""Is a student's answer as good as the teacher's? The label that calibration needs: good or bad, nothing in between.
-
-Not the evaluation: that has many metrics and intervals. Called by calibrate.py.
-"""
+"""The label that calibration needs: whether a student's answer is as good as the teacher's. Not the evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ class Rule(NamedTuple):
     kind: str
     """fields | label | prose."""
     goal: float
-    """Agreement from which an answer is good."""
+    """An answer is good from this agreement on."""
 
     def sentence(self) -> str:
         """What `bad` means, for a person."""
@@ -33,13 +30,13 @@ class Rule(NamedTuple):
             return "another label than the teacher's"
         if self.kind == "prose":
             return f"a similarity to the teacher's answer below {self.goal:g}"
-        return (
-            "any field other than the teacher's" if self.goal >= 1 else f"under {self.goal:.0%} of the teacher's fields"
-        )
+        if self.goal >= 1:
+            return "any field other than the teacher's"
+        return f"under {self.goal:.0%} of the teacher's fields"
 
 
 def choose_rule(targets: Sequence[str], goal: float | None) -> Rule:
-    """By what most of the teacher's answers are: JSON objects, labels of a few words, or prose."""
+    """The rule for the majority of the teacher's answers: JSON objects, labels of a few words, or prose."""
     if sum(parse_object(t) is not None for t in targets) > len(targets) / 2:
         return Rule("fields", FIELDS_GOAL if goal is None else goal)
     if sum(len(t.split()) <= LABEL_WORDS for t in targets) > len(targets) / 2:
@@ -50,7 +47,7 @@ def choose_rule(targets: Sequence[str], goal: float | None) -> Rule:
 def bad_answers(
     rule: Rule, answers: Sequence[str], targets: Sequence[str], similarity: Similarity | None
 ) -> list[bool]:
-    """Per answer whether it misses the goal. Raises UserError when prose must be compared and nothing compares it."""
+    """Per answer whether it misses the goal. Raises UserError when prose must be compared without a similarity."""
     if rule.kind == "prose":
         if similarity is None:
             raise UserError(

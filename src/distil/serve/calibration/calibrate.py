@@ -20,8 +20,8 @@ from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
+from distil.serve.calibration.guarantee import word_guarantee
 from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
-from distil.serve.calibration.record import word_guarantee
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, make_engine
 from distil.serve.wire import ChatReply, ChatRequest

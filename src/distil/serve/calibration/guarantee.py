@@ -1,11 +1,7 @@
-"""The guarantee of a calibration: in words, and read from the disk. No model is run here."""
+"""The guarantee of a calibration in words, or what it lacks."""
 
 from __future__ import annotations
 
-from distil.errors import UserError
-from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document
-from distil.runs.schemas.calibration import Calibration
 from distil.serve.calibration.learn_then_test import Certified, labels_needed
 
 
@@ -33,14 +29,3 @@ def word_guarantee(
         f"evidence. The teacher answers everything. About {missing} more labeled prompts are needed (collect more, or raise "
         "curate.validation)."
     ), missing
-
-
-def read_calibration(project: Project, name: str) -> Calibration:
-    """The calibration of a student. Raises UserError when it is missing or can't be read."""
-    path = project.calibration(name)
-    if not path.exists():
-        raise UserError(
-            f"serve.fallback is calibrated, but {name!r} has no calibration yet. Run `distil calibrate {name}`, or type "
-            "--set serve.fallback=off to serve without fallback."
-        )
-    return read_document(path, Calibration, command=f"distil calibrate {name}")
