@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from distil.calls.config import Price, TeacherConfig
-from distil.errors import UserError
+from distil.calls.config import Limits, Price, TeacherConfig
+from distil.calls.ledger.store import Ledger
+from distil.errors import Interrupted, UserError
 from distil.evaluate import local, stage
 from distil.evaluate.config import EvaluateConfig
 from distil.models.config import StudentConfig
@@ -92,6 +96,33 @@ def test_the_cap_holds_and_what_was_answered_counts(project: Project) -> None:
         assert server.answered == []
     assert "ceiling" not in summary.models
     assert any("not answered" in note or "missing" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("judged", [False, True], ids=["ceiling", "judge"])
+def test_a_ctrl_c_waits_for_what_is_in_flight(project: Project, judged: bool) -> None:
+    """Nothing that came home is booked as possibly paid twice, and the next run pays only for what is missing."""
+    answer = (lambda body: '{"better": "tie"}') if judged else same_order
+    with OpenAIServer(key=None, answer=answer) as server:
+        server.delay_s = 0.3
+        asked = teacher(server, limits=Limits(concurrency=2))
+        changes: dict[str, Any] = {"ceiling": False, "judge": asked} if judged else {}
+
+        def press() -> None:
+            while not server.answered:
+                threading.Event().wait(0.005)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=press, daemon=True).start()
+        with pytest.raises(Interrupted, match="same command again"):
+            evaluate(project, asked, **changes)
+        count = 16 if judged else 8
+        assert 0 < len(server.answered) < count
+        with Ledger(project.ledger) as ledger:
+            assert ledger.uncertain("judge" if judged else "evaluate").requests == 0
+            assert len(ledger.answered()) == len(server.answered)
+        server.delay_s = 0.0
+        evaluate(project, asked, **changes)
+        assert len(server.answered) == count
 
 
 def test_the_judge_is_asked_in_both_orders_over_the_same_wire(project: Project) -> None:

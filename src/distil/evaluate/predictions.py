@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
-from distil.errors import DistilError
+from distil.errors import UserError, WorkFailed
 from distil.evaluate import local, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.local import Candidate
@@ -105,7 +105,7 @@ def _second_answers(
             budget_usd=section.budget_usd,
             label="teacher again",
         )
-    except DistilError as error:
+    except (UserError, WorkFailed) as error:
         answers.notes.append(f"The ceiling is missing, because the teacher could not be asked a second time: {error}")
         return 0.0
     if asked.why_incomplete:

@@ -33,7 +33,10 @@ class Asked(NamedTuple):
 def ask_all(
     ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], *, budget_usd: float | None, label: str
 ) -> Asked:
-    """Sends all requests at once (the client limits the rate) and waits. Only a UserError (no key, unknown model) gets out."""
+    """Sends the requests and waits for the replies; failed ones, and those beyond the cap, are missing.
+
+    Raises UserError (no key, unknown model) and Interrupted (Ctrl-C, once what was in flight has been kept).
+    """
     return asyncio.run(_ask_all(ledger, models, requests, budget_usd, label))
 
 
@@ -43,25 +46,21 @@ async def _ask_all(
     from distil.calls.client import Client
 
     replies: list[Reply | None] = [None] * len(requests)
-    faults: list[Exception] = []
-
+    failure: Exception | None = None
     async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd) as client:
         with bar(label, len(requests), "answers") as running:
-
-            async def one(index: int, request: Request) -> None:
-                try:
-                    replies[index] = await client.complete(request)
-                except (WorkFailed, BudgetReached) as fault:
-                    faults.append(fault)
-                running.advance()
-
-            outcomes = await asyncio.gather(*(one(i, r) for i, r in enumerate(requests)), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+            try:
+                async for index, result in client.map(enumerate(requests)):
+                    if isinstance(result, Reply):
+                        replies[index] = result
+                    else:
+                        failure = failure or result
+                    running.advance()
+            except (WorkFailed, BudgetReached) as error:
+                failure = failure or error
     usd = sum(reply.usd for reply in replies if reply is not None and not reply.cached)
     missing = sum(reply is None for reply in replies)
-    why = f"{missing} of {len(requests)} were not answered: {faults[0]}" if missing else None
+    why = f"{missing} of {len(requests)} were not answered: {failure}" if missing else None
     return Asked(replies, usd, why)
 
 
