@@ -1,4 +1,4 @@
-"""The forecast: the article's choice between API and logits, money over the cap, and memory that does not suffice."""
+"""The forecast: the article's choice between API and logits, costs over the cap, and memory that is too small."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def config(**sections: object) -> Config:
     return parse_config({"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-4o"}], **sections}, "test")
 
 
-def test_a_commercial_teacher_is_asked_and_an_open_one_that_fits_is_matched() -> None:
+def test_the_method_is_api_for_vendors_and_logits_for_open_models() -> None:
     assert choose_method(TeacherConfig(model="anthropic/claude-sonnet-4-5"), 2000, H100)[0] == "api"
     assert choose_method(TeacherConfig(model="local/Qwen3-8B"), 2000, H100)[0] == "logits"
 
 
-def test_an_open_teacher_too_large_for_this_machine_is_asked_elsewhere() -> None:
+def test_an_open_teacher_too_large_for_this_machine_is_an_api() -> None:
     method, reasons = choose_method(TeacherConfig(model="local/Llama-3-70B"), 2000, LAPTOP)
     assert method == "api" and "130.4 GiB" in reasons[0]
 
@@ -52,7 +52,7 @@ def test_a_forecast_has_dollars_hours_memory_and_terms(tmp_path: Path) -> None:
     assert any("OpenAI" in line for line in forecast.terms)
 
 
-def test_too_few_prompts_a_low_cap_and_an_unknown_size_are_said_with_what_to_type(tmp_path: Path) -> None:
+def test_too_few_prompts_a_low_cap_and_an_unknown_size_are_advised(tmp_path: Path) -> None:
     changed = config(collect={"budget_usd": 0.01}, student={"model": "someone/mystery"})
     forecast = make(project_with(tmp_path, 300), changed, LAPTOP)
     text = " ".join(forecast.advice)
@@ -69,13 +69,13 @@ def test_what_will_not_fit_names_the_setting_that_does(tmp_path: Path) -> None:
     assert any("Even QLoRA does not fit" in line for line in small.advice)
 
 
-def test_an_unknown_price_is_asked_for_in_the_plan(tmp_path: Path) -> None:
+def test_an_unknown_price_is_requested_in_the_plan(tmp_path: Path) -> None:
     unpriced = parse_config({"prompts": {"path": "p"}, "teachers": [{"model": "http://127.0.0.1:9/v1#m"}]}, "test")
     forecast = make(project_with(tmp_path, 10), unpriced, LAPTOP)
     assert forecast.collect_usd is None and any("price" in line for line in forecast.advice)
 
 
-def test_each_vendor_s_terms_stand_once_and_a_hosted_teacher_is_asked(tmp_path: Path) -> None:
+def test_terms_are_listed_once_per_vendor_and_hosted_means_api(tmp_path: Path) -> None:
     pair = [{"model": "openai/gpt-4o"}, {"model": "openai/gpt-4o-mini"}]
     forecast = make(project_with(tmp_path, 10), config(teachers=pair), LAPTOP)
     assert len(forecast.terms) == 1
@@ -83,7 +83,7 @@ def test_each_vendor_s_terms_stand_once_and_a_hosted_teacher_is_asked(tmp_path: 
     assert method == "api" and "behind an API" in reasons[0]
 
 
-def test_the_price_is_that_of_the_tier_that_will_be_asked(tmp_path: Path) -> None:
+def test_the_price_is_that_of_the_tier_in_use(tmp_path: Path) -> None:
     project = project_with(tmp_path, 100)
     standard, flex, cheapest = (
         make(project, config(teachers=[{"model": "openai/gpt-5-mini"}], collect={"tier": tier}), LAPTOP).collect_usd
@@ -99,14 +99,14 @@ def folder_in(project: Path, name: str) -> None:
     )
 
 
-def test_a_local_teacher_s_folder_starts_at_the_project(tmp_path: Path) -> None:
+def test_a_local_teachers_folder_is_relative_to_the_project(tmp_path: Path) -> None:
     project = project_with(tmp_path, 10)
     folder_in(tmp_path, "mine")
     forecast = make(project, config(teachers=[{"model": "local/mine"}]), LAPTOP)
     assert forecast.method == "logits" and "license" in forecast.terms[0]
 
 
-def test_a_student_s_folder_starts_at_the_project(tmp_path: Path) -> None:
+def test_a_students_folder_is_relative_to_the_project(tmp_path: Path) -> None:
     project = project_with(tmp_path, 10)
     folder_in(tmp_path, "mine")
     forecast = make(project, config(student={"model": "mine"}), LAPTOP)

@@ -1,4 +1,4 @@
-"""What is drawn while something runs, on a wide and on a narrow terminal, and how dollars are written."""
+"""Progress bars on wide and narrow terminals, and the format of dollars."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from distil.progress import Bar, _LiveBar, dollars
 NOTE = "3 failed, 5,124 tokens, $0.0016 of about $0.0037, 137.2/s, 49 at once (limit 50)"
 
 
-def test_sums_keep_as_many_digits_as_tell_something() -> None:
+def test_dollars_keep_the_digits_that_matter() -> None:
     written = [dollars(value) for value in (0, 0.0000052, 0.00042, 0.0123, 1.234, 1234.5, -2)]
     assert written == ["$0", "$0.0000052", "$0.00042", "$0.0123", "$1.23", "$1,234", "-$2.00"]
 
 
-def test_a_line_tells_the_time_left_of_whoever_knows_it_and_then_no_second_speed() -> None:
+def test_a_line_shows_the_given_time_left_and_one_speed() -> None:
     bar = Bar("Asking", 100, "answers")
     bar.update(40, "2.0/s", left_s=30.0)
     assert bar.line() == "Asking: 40/100 answers, 0:30 left, 2.0/s"
