@@ -15,6 +15,7 @@ from distil.objectives import (
     CrossTokenizer,
     DenseTargets,
     FirstBytes,
+    LossSettings,
     LogitTargets,
     Spans,
     aligned_spans,
@@ -149,7 +150,9 @@ def problem() -> tuple[Tensor, Tensor, DenseTargets, Tensor, Tensor, Spans]:
 @pytest.mark.parametrize("chunk", [1, 3, 50])
 def test_chunks_give_the_loss_and_gradient_of_the_whole(method: str, chunk: int) -> None:
     hidden, weight, targets, labels, teacher_labels, spans = problem()
-    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), BYTES, temperature=1.5, chunk_groups=chunk)
+    how = CrossTokenizer(
+        method, matched_vocabulary(WORDS, OTHERS), BYTES, LossSettings(temperature=1.5), chunk_groups=chunk
+    )
     loss = cross_tokenizer_distillation(hidden, weight, targets, labels, teacher_labels, spans, how)
     groups = group_losses(
         hidden @ weight.t(),
@@ -173,7 +176,9 @@ def test_chunks_give_the_loss_and_gradient_of_the_whole(method: str, chunk: int)
 @pytest.mark.parametrize("method", ["spans", "uld", "bytes"])
 def test_gradients_across_tokenizers_match_finite_differences(method: str) -> None:
     hidden, weight, targets, labels, teacher_labels, spans = problem()
-    how = CrossTokenizer(method, matched_vocabulary(WORDS, OTHERS), BYTES, divergence="jsd", temperature=2.0)
+    how = CrossTokenizer(
+        method, matched_vocabulary(WORDS, OTHERS), BYTES, LossSettings(divergence="jsd", temperature=2.0)
+    )
 
     def loss(hidden: Tensor, weight: Tensor) -> Tensor:
         return cross_tokenizer_distillation(hidden, weight, targets, labels, teacher_labels, spans, how).total
@@ -194,7 +199,9 @@ def test_two_equal_models_with_one_tokenizer_have_no_loss(method: str) -> None:
 def test_with_every_id_matched_single_groups_are_the_plain_divergence() -> None:
     student, teacher = normal(3, 5, seed=1), normal(3, 5, seed=2)
     labels = torch.tensor([0, 1, 2])
-    how = CrossTokenizer("spans", matched_vocabulary(WORDS, WORDS), divergence="reverse_kl", temperature=2.0)
+    how = CrossTokenizer(
+        "spans", matched_vocabulary(WORDS, WORDS), loss=LossSettings(divergence="reverse_kl", temperature=2.0)
+    )
     got = group_losses(student, teacher, labels, labels, aligned_spans([1, 2, 3], [1, 2, 3]), how)
     expected = 4.0 * divergence_rows(
         "reverse_kl", torch.log_softmax(teacher / 2, -1), torch.log_softmax(student / 2, -1)

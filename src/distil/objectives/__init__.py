@@ -10,6 +10,7 @@ from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_dis
 from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.reference import divergence_rows, reference_distillation
 from distil.objectives.sampling import random_sampling_targets, stratified_targets, top_k_targets
+from distil.objectives.settings import LossSettings
 from distil.objectives.shift import next_token_labels, next_token_rows
 from distil.objectives.spans import FirstBytes, Spans, VocabularyMatch, aligned_spans, joined_spans, matched_vocabulary
 from distil.objectives.targets import (
@@ -34,6 +35,7 @@ __all__ = [
     "DenseTargets",
     "FirstBytes",
     "LogitTargets",
+    "LossSettings",
     "LossSum",
     "MixtureTargets",
     "SampledTargets",

@@ -12,8 +12,7 @@ that begin with it) and a probability of the group's whole text. The divergence 
 byte; the same byte but another text; the end. It compares events and never ids: an id that both vocabularies spell alike is no
 common event where only one of them has longer tokens with that beginning. Needs no common id and no sort.
 
-Not for equal tokenizers (`fused.py` is exact and faster) and not a tokenizer. Chunks are recomputed in the backward pass. Called
-by `train/`.
+Not for equal tokenizers (`fused.py` is exact and faster) and not a tokenizer. Chunks are recomputed in the backward pass.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from distil.errors import UserError
 from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.heads import OutputHead
 from distil.objectives.reference import divergence_rows
+from distil.objectives.settings import LossSettings
 from distil.objectives.spans import OUTCOMES, FirstBytes, Spans, VocabularyMatch
 from distil.objectives.sparse import LOWEST_LOG_MASS
 from distil.objectives.targets import IGNORED, DenseTargets, LogitTargets, LossSum
@@ -46,14 +46,9 @@ class CrossTokenizer:
     """Needed by `spans`."""
     first_bytes: FirstBytes | None = None
     """Needed by `bytes`."""
-    divergence: str = "forward_kl"
-    beta: float = 0.5
-    alpha: float = 0.1
-    temperature: float = 1.0
+    loss: LossSettings = LossSettings()
     rest_weight: float = 1.0
     """Of the sorted L1 on ids without a partner, next to a divergence of weight 1."""
-    distill_weight: float = 0.7
-    label_weight: float = 0.3
     logit_scale: float = 1.0
     """Of the student; the teacher's is in its DenseTargets. As in `fused_linear_distillation`."""
     logit_softcap: float | None = None
@@ -75,6 +70,10 @@ class CrossTokenizer:
             raise UserError(
                 "The method bytes needs the first byte of every id of both vocabularies: a FirstBytes; got none."
             )
+
+    def divergence_rows(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """The chosen divergence of each row of log-probabilities: (G, V), (G, V) -> (G,)."""
+        return divergence_rows(self.loss.divergence, teacher, student, beta=self.loss.beta, alpha=self.loss.alpha)
 
 
 def sorted_l1_rows(p: Tensor, q: Tensor, ranks: int | None = None) -> Tensor:
@@ -116,7 +115,7 @@ def group_losses(
 ) -> Tensor:
     """The distillation term of each group, (G,), with T^2. Logits (T_s, V_s), (T_t, V_t); labels are the tokens that each
     row predicts, on its own side; every row inside a span needs one."""
-    temperature = how.temperature
+    temperature = how.loss.temperature
     student = torch.log_softmax(student_logits / temperature, -1)
     teacher = torch.log_softmax(teacher_logits.to(student.dtype) / temperature, -1)
     if how.method == "uld":
@@ -133,7 +132,7 @@ def group_losses(
         if longer.numel():
             q = _two_outcomes(span_log_probs(student, student_labels, spans.student[longer]))
             p = _two_outcomes(span_log_probs(teacher, teacher_labels, spans.teacher[longer]))
-            rows = rows.index_add(0, longer, divergence_rows(how.divergence, p, q, beta=how.beta, alpha=how.alpha))
+            rows = rows.index_add(0, longer, how.divergence_rows(p, q))
     return rows * temperature**2
 
 
@@ -180,7 +179,7 @@ def cross_tokenizer_distillation(
             how,
             use_reentrant=False,
         )
-    total = how.distill_weight * distill + how.label_weight * label.total
+    total = how.loss.distill_weight * distill + how.loss.label_weight * label.total
     return LossSum(total, distill.detach(), label.label, label.count)
 
 
@@ -262,12 +261,12 @@ def _byte_rows(
         sides.append(masses.clamp(min=LEAST_MASS).log().log_softmax(-1))
         firsts.append(first[:, 0])
     q, p = sides
-    rows = divergence_rows(how.divergence, p, q, beta=how.beta, alpha=how.alpha)
+    rows = how.divergence_rows(p, q)
     apart = firsts[0] != firsts[1]  # one side begins with a blank or mark of its own: only the whole is the same event
     if not apart.any():
         return rows
     alone = [_two_outcomes(side[:, -1]) for side in (p, q)]
-    return torch.where(apart, divergence_rows(how.divergence, *alone, beta=how.beta, alpha=how.alpha), rows)
+    return torch.where(apart, how.divergence_rows(*alone), rows)
 
 
 def _matched_rows(student: Tensor, teacher: Tensor, how: CrossTokenizer) -> Tensor:
@@ -277,7 +276,7 @@ def _matched_rows(student: Tensor, teacher: Tensor, how: CrossTokenizer) -> Tens
     rest_s, rest_t = match.rest("student"), match.rest("teacher")
     q = torch.cat([student[:, match.student_ids], _log_mass(student[:, rest_s])], -1)
     p = torch.cat([teacher[:, match.teacher_ids], _log_mass(teacher[:, rest_t])], -1)
-    rows = divergence_rows(how.divergence, p.log_softmax(-1), q.log_softmax(-1), beta=how.beta, alpha=how.alpha)
+    rows = how.divergence_rows(p.log_softmax(-1), q.log_softmax(-1))
     if how.rest_weight and (rest_s.numel() or rest_t.numel()):
         rows = rows + how.rest_weight * sorted_l1_rows(teacher[:, rest_t].exp(), student[:, rest_s].exp(), how.ranks)
     return rows

@@ -1,26 +1,29 @@
 """Which examples make a step, and how a step becomes forward passes.
 
-The order of examples is a function of (seed, epoch), nothing else, so that a resumed training sees the same data. One element
-of the loader is this process's part of a whole optimizer step; `micro_batches` cuts it by tokens. Cutting differently never
-changes the result: losses are sums, divided once by the tokens of the whole step.
+The order of examples depends on (seed, epoch) alone, so that a resumed training sees the same data. One element of the loader
+is this process's part of a whole optimizer step; `micro_batches` cuts it by tokens. Cutting differently never changes the
+result: losses are sums, divided once by the tokens of the whole step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from distil.train.examples import IGNORED, Tokenized
+from distil.objectives.shift import next_token_labels
+from distil.objectives.targets import IGNORED
+from distil.train.examples import Tokenized
 from distil.train.packing import PackedLayout, no_mask
 
 
 class StepSampler:
-    """Yields the dataset indices of each optimizer step that belong to this process. A batch sampler for DataLoader."""
+    """A batch sampler for DataLoader: this process's dataset indices of each optimizer step."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
@@ -29,7 +32,7 @@ class StepSampler:
 
     @property
     def batch_sampler(self) -> StepSampler:
-        """transformers looks here for `set_epoch`."""
+        """Where transformers looks for `set_epoch`."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
@@ -43,13 +46,12 @@ class StepSampler:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
         for start in range(0, len(order), self.batch_size):
             step = sorted(order[start : start + self.batch_size].tolist(), key=lambda i: (-self.lengths[i], i))
-            yield step[self.rank :: self.world]  # every world-th of a list sorted by length: equal work
+            yield step[self.rank :: self.world]  # striding over a list sorted by length gives processes equal work
 
 
 @dataclass
 class MicroBatch:
-    """One forward pass. Packed: one flat row of documents; else right-padded rows (no mask: causal attention
-    ignores the right)."""
+    """One forward pass. Packed: one flat row of documents; otherwise right-padded rows."""
 
     input_ids: Tensor
     """(B, T) int64; B = 1 when packed."""
@@ -58,12 +60,12 @@ class MicroBatch:
     labels: Tensor
     """(B, T), by position, -100 where nothing is learned."""
     documents: Tensor
-    """(B, T): which document a token belongs to, so that none predicts the next one's first token."""
+    """(B, T): the index of each token's document, so that none predicts the first token of the next; -1 for padding."""
     examples: list[Tokenized]
-    """The documents in order."""
+    """The documents, in order."""
     layout: PackedLayout | None
     rollout: bool = False
-    """Texts that the student wrote itself: no cross-entropy on them."""
+    """Texts that the student wrote itself: they get no cross-entropy."""
 
     @property
     def tokens(self) -> int:
@@ -75,8 +77,26 @@ class MicroBatch:
         """Tokens that are learned."""
         return sum(example.learned for example in self.examples)
 
+    @cached_property
+    def counted(self) -> tuple[Tensor, Tensor]:
+        """Mask (B * T,) of the rows that predict a learned token, and those tokens (R,). Computed once per pass."""
+        following = next_token_labels(self.labels, self.documents).reshape(-1)
+        mask = following != IGNORED
+        return mask, following[mask]
+
+    def hidden_states(self, model: PreTrainedModel) -> Tensor:
+        """Final hidden states (B, T, H) of a bare causal language model."""
+        decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+        hidden: Tensor = decoder(**self.inputs()).last_hidden_state
+        return hidden
+
+    def counted_hidden(self, model: PreTrainedModel) -> Tensor:
+        """Final hidden states (R, H) of the counted rows."""
+        hidden = self.hidden_states(model)
+        return hidden.reshape(-1, hidden.shape[-1])[self.counted[0]]
+
     def to(self, device: torch.device) -> MicroBatch:
-        """The same on a device."""
+        """A copy on a device."""
         return replace(
             self,
             input_ids=self.input_ids.to(device),
@@ -86,9 +106,9 @@ class MicroBatch:
             layout=self.layout.to(device) if self.layout is not None else None,
         )
 
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, object]:
         """Keyword arguments for a decoder."""
-        common = {"input_ids": self.input_ids, "position_ids": self.position_ids, "use_cache": False}
+        common: dict[str, object] = {"input_ids": self.input_ids, "position_ids": self.position_ids, "use_cache": False}
         if self.layout is None:
             return common | {"attention_mask": (self.documents >= 0).long()}
         return common | {"attention_mask": no_mask(self.input_ids.device), "packed_layout": self.layout}
@@ -97,8 +117,8 @@ class MicroBatch:
 def micro_batches(
     examples: Sequence[Tokenized], max_tokens: int, *, packing: bool, pad_id: int, rollout: bool = False
 ) -> list[MicroBatch]:
-    """Cuts examples (any order) into forward passes of at most `max_tokens` tokens, padding included; a longer
-    example is alone."""
+    """Cuts examples (in any order) into forward passes of at most `max_tokens` tokens, padding included. A longer example gets
+    a pass alone."""
     groups: list[list[Tokenized]] = []
     size = 0
     for example in sorted(examples, key=lambda e: (-len(e.input_ids), e.id)):
@@ -142,7 +162,7 @@ def pad(examples: list[Tokenized], pad_id: int, rollout: bool = False) -> MicroB
 
 
 def placeholder(example: Tokenized, *, packing: bool, pad_id: int) -> MicroBatch:
-    """A pass that teaches nothing, for a process that has fewer passes than the others (sharded weights need equal counts)."""
+    """A pass with no learned token, for a process that has fewer passes than the others."""
     length = min(len(example.input_ids), 8)
-    silent = Tokenized(example.id, example.input_ids[:length], [IGNORED] * length, length)
-    return pack([silent]) if packing else pad([silent], pad_id)
+    masked = Tokenized(example.id, example.input_ids[:length], [IGNORED] * length, length)
+    return pack([masked]) if packing else pad([masked], pad_id)

@@ -1,8 +1,7 @@
-"""Several training processes on this machine through torch's own launcher, and their outcome brought back.
+"""Several training processes on this machine through torchrun, and their result or error.
 
-As a module (`python -m distil.train.launch`) it is torchrun without the traceback of the launcher itself, because a child that
-makes a known mistake writes it down. Several machines: run torchrun or accelerate there yourself with worker.py
-(docs/training.md). Called by stage.py.
+As a module (`python -m distil.train.launch`) it is torchrun without the launcher's own traceback, because a worker writes a known
+error to a file. For several machines, start worker.py with torchrun or accelerate yourself (docs/training.md).
 """
 
 from __future__ import annotations
@@ -15,62 +14,58 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-from distil import errors
+import distil.errors
 from distil.errors import DistilError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
-from distil.train.run import TrainJob
-from distil.train.worker import LAUNCHED, fault_of, job_to_json
+from distil.train.job import LAUNCHED, TrainJob, error_file
+from distil.train.manifest import TrainFacts
 
 WORKER = "distil.train.worker"
 
 
-def torchrun(job: TrainJob) -> dict[str, Any]:
-    """Runs the job in `section.processes` processes; returns the first one's facts or raises its error."""
+def torchrun(job: TrainJob) -> TrainFacts:
+    """Runs the job in `train.processes` processes. Returns the first one's facts, or raises its error."""
+    processes = job.section.processes
     path = job.folder / "job.json"
-    write_json(path, job_to_json(job))
-    result = path.with_suffix(".result.json")
-    faults = [fault_of(path, rank) for rank in range(job.section.processes)]
-    for old in (result, *faults):
-        old.unlink(missing_ok=True)
+    write_json(path, job.to_json())
+    result, stop = path.with_suffix(".result.json"), path.with_suffix(".stop")
+    errors = [error_file(path, rank) for rank in range(processes)]
+    for stale in (result, stop, *errors):
+        stale.unlink(missing_ok=True)
     command = [
         sys.executable,
         "-m",
         "distil.train.launch",
         "--standalone",
-        f"--nproc-per-node={job.section.processes}",
+        f"--nproc-per-node={processes}",
         "-m",
         WORKER,
         str(path),
     ]
-    stop = path.with_suffix(".stop")
-    environment = {
-        **os.environ,
-        LAUNCHED: str(stop),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_threads(job.section.processes))),
-    }
-    stop.unlink(missing_ok=True)
-    # Its own session: a terminal's Ctrl-C must not reach torch's launcher, which would kill the processes in mid-step.
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ, LAUNCHED: str(stop)}
+    # A new session: a terminal's Ctrl-C must not reach torchrun, which would kill the processes in the middle of a step.
     child = subprocess.Popen(command, env=environment, stdout=sys.stderr, start_new_session=True)
     code = _wait(child, stop)
     try:
-        for fault in faults:
-            if fault.exists():
-                raise known_error(read_json(fault))
+        for file in errors:
+            if file.exists():
+                raise known_error(read_json(file))
         if code != 0 or not result.exists():
             raise WorkFailed(
-                f"A training process ended with code {code}; its own words are above. The last whole checkpoint is kept, "
-                "and the next run goes on from it."
+                f"A training process ended with code {code}; its output is above. The last complete checkpoint is kept, and "
+                "the next run resumes from it."
             )
-        return dict(read_json(result))
+        facts: TrainFacts = read_json(result)
+        return facts
     finally:
-        for used in (path, result, stop, *faults):
+        for used in (path, result, stop, *errors):
             used.unlink(missing_ok=True)
 
 
 def _wait(child: subprocess.Popen[bytes], stop: Path) -> int:
-    """Waits. The first Ctrl-C asks all processes to save and end after the running step, the second one ends them at once."""
+    """Waits. The first Ctrl-C requests all processes to save and end after the running step; the second ends them at once."""
     while True:
         try:
             return child.wait()
@@ -80,29 +75,25 @@ def _wait(child: subprocess.Popen[bytes], stop: Path) -> int:
             stop.touch()
 
 
-def _threads(processes: int) -> int:
-    return max(1, (os.cpu_count() or 1) // processes)
-
-
-def known_error(fault: dict[str, Any]) -> DistilError:
-    """The error that a worker process wrote down, as itself again."""
-    kind = getattr(errors, fault["kind"], WorkFailed)
-    error: DistilError = kind(fault["message"])
+def known_error(record: dict[str, str]) -> DistilError:
+    """The error that a worker process wrote to a file."""
+    kind = getattr(distil.errors, record["kind"], WorkFailed)
+    error: DistilError = kind(record["message"])
     return error
 
 
 def main(arguments: list[str]) -> int:
-    """torchrun's own entry; a child that failed without writing down why is told of on stderr."""
+    """torchrun's own entry. Reports on stderr a worker that failed without an error file."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    logging.disable(logging.ERROR)  # this launcher's own lines about children that end; theirs are not touched
+    logging.disable(logging.ERROR)  # the launcher's own lines about workers that end; the workers' lines stay
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         run(parse_args(arguments))
     except ChildFailedError as error:
-        if not any(fault_of(Path(arguments[-1]), rank).exists() for rank in error.failures):
+        if not any(error_file(Path(arguments[-1]), rank).exists() for rank in error.failures):
             sys.stderr.write(f"{error}\n")
         return 1
     except SignalException:
@@ -111,7 +102,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this launcher and its processes when `distil train` itself has been killed: nobody would wait for them."""
+    """Ends this launcher and its workers when `distil train` itself was killed."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)

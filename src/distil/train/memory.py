@@ -1,7 +1,4 @@
-"""What happens when memory runs out: which errors mean that, and the paragraph that a person reads when no smaller pass helps.
-
-The smaller micro-batch itself is trainer.py's, which knows the step. Used by trainer.py and work.py.
-"""
+"""Errors that mean that memory ran out, and the advice a user reads when no smaller pass helps. trainer.py makes passes smaller."""
 
 from __future__ import annotations
 
@@ -13,26 +10,26 @@ import torch
 from distil.errors import WorkFailed
 
 ADVICE = (
-    "Lower train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, choose a smaller student "
-    "or teacher, and run again: the last whole checkpoint is kept."
+    "Lower train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, or choose a smaller student "
+    "or teacher. Then run the command again: the last complete checkpoint is kept."
 )
 
 
-class Shortage(Exception):
+class PassTooLarge(Exception):
     """Memory ran out in a step that every process can repeat with smaller passes. Never leaves trainer.py."""
 
 
-def ran_out(error: BaseException) -> bool:
-    """Whether an error says that memory is exhausted, on a GPU or on a CPU."""
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory is exhausted, on a GPU or on a CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
 @contextmanager
-def memory_told(doing: str) -> Iterator[None]:
-    """Turns memory that runs out outside the passes of a step into WorkFailed with what to do; other errors pass."""
+def explain_out_of_memory(phase: str) -> Iterator[None]:
+    """Turns running out of memory outside the passes of a step into WorkFailed with advice; other errors pass through."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not ran_out(error):
+        if not ran_out_of_memory(error):
             raise
-        raise WorkFailed(f"Memory ran out while {doing}. {ADVICE}") from error
+        raise WorkFailed(f"Memory ran out while {phase}. {ADVICE}") from error

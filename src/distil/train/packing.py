@@ -1,9 +1,9 @@
-"""Attention over several documents in one row, where each sees only itself: no mask, no padding outside the attention.
+"""Packing: attention over several documents in one row, where each document sees only itself.
 
-Projections, norms and the feed-forward run on the row without a pad token; inside the attention the documents stand side by
-side, padded to the longest, with a causal mask. That is what variable-length kernels do on a GPU, in portable torch: on a CPU
-it costs the square of a document's length, not of the row's. Registered with transformers' attention interface by `use_packed`;
-student.py passes the layout along. Imports torch at the top: only train/ files that are imported late use it.
+Projections, norms and the feed-forward run on the row without padding; inside the attention the documents form a grid, padded to
+the longest, with a causal mask. That is what variable-length kernels do on a GPU, in portable torch: on a CPU it costs the
+square of a document's length instead of the row's. `use_packed` registers it with transformers' attention interface; the layout
+reaches it as an input of the decoder (`MicroBatch.inputs`).
 """
 
 from __future__ import annotations
@@ -14,63 +14,66 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 NAME = "distil_packed"
 
 
 def no_mask(device: torch.device) -> Tensor:
-    """A four-dimensional stand-in: transformers passes such a mask on as it is instead of building (N, N)."""
+    """A four-dimensional placeholder: transformers passes such a mask through instead of building an (N, N) one."""
     return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
 
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """Where the documents of one flat row lie."""
+    """How the documents of one flat row map to a padded grid."""
 
-    places: Tensor
-    """(N,) int64: token -> its place in the (documents * longest) grid."""
+    cells: Tensor
+    """(N,) int64: the cell of each token in the flattened (documents * longest) grid."""
     documents: int
     longest: int
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device | None = None) -> PackedLayout:
+    def of(cls, lengths: Sequence[int]) -> PackedLayout:
         """Documents of these lengths, one after another."""
         longest = max(lengths)
-        places = torch.cat([torch.arange(n) + d * longest for d, n in enumerate(lengths)])
-        return cls(places.to(device) if device is not None else places, len(lengths), longest)
+        cells = torch.cat([torch.arange(n) + d * longest for d, n in enumerate(lengths)])
+        return cls(cells, len(lengths), longest)
 
     def to(self, device: torch.device) -> PackedLayout:
-        return PackedLayout(self.places.to(device), self.documents, self.longest)
+        return PackedLayout(self.cells.to(device), self.documents, self.longest)
 
 
-class _Spread(torch.autograd.Function):
-    """(N, ...) rows to their places in a grid of zeros; the gradient picks them again."""
+class _Scatter(torch.autograd.Function):
+    """(N, ...) rows into the cells of a grid of zeros; the gradient gathers them."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor, size: int) -> Tensor:
-        ctx.save_for_backward(places)
-        return rows.new_zeros(size, *rows.shape[1:]).index_copy_(0, places, rows)
+    def forward(ctx: Any, rows: Tensor, cells: Tensor, size: int) -> Tensor:
+        ctx.save_for_backward(cells)
+        return rows.new_zeros(size, *rows.shape[1:]).index_copy_(0, cells, rows)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (places,) = ctx.saved_tensors
-        return gradients[0].index_select(0, places), None, None
+        (cells,) = ctx.saved_tensors
+        return gradients[0].index_select(0, cells), None, None
 
 
-class _Collect(torch.autograd.Function):
-    """The inverse of _Spread. Places are distinct, so the gradient is a copy and needs no slow accumulation."""
+class _Gather(torch.autograd.Function):
+    """The inverse of _Scatter. Cells are distinct, so the gradient is a copy without slow accumulation."""
 
     @staticmethod
-    def forward(ctx: Any, grid: Tensor, places: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
+    def forward(ctx: Any, grid: Tensor, cells: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
         ctx.size = grid.shape[0]
-        return grid.index_select(0, places)
+        return grid.index_select(0, cells)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (places,) = ctx.saved_tensors
+        (cells,) = ctx.saved_tensors
         gradient = gradients[0]
-        return gradient.new_zeros(ctx.size, *gradient.shape[1:]).index_copy_(0, places, gradient), None
+        return gradient.new_zeros(ctx.size, *gradient.shape[1:]).index_copy_(0, cells, gradient), None
 
 
 def packed_attention(
@@ -84,14 +87,12 @@ def packed_attention(
     dropout: float = 0.0,
     packed_layout: PackedLayout | None = None,
     sliding_window: int | None = None,
-    **rest: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention signature -> ((1, N, heads, d), None). Without a layout it is transformers' own sdpa."""
+    """transformers' attention signature -> ((1, N, heads, d), None). Without a layout it is transformers' own SDPA."""
     if packed_layout is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
         return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **rest
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     groups = query.shape[1] // key.shape[1]
     query, key, value = (_to_grid(tensor, packed_layout) for tensor in (query, key, value))
@@ -106,19 +107,18 @@ def packed_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
     )  # (documents, heads, longest, d)
     flat = out.transpose(1, 2).reshape(-1, out.shape[1], out.shape[3])
-    return _Collect.apply(flat, packed_layout.places)[None], None
+    return _Gather.apply(flat, packed_layout.cells)[None], None
 
 
 def _to_grid(tensor: Tensor, layout: PackedLayout) -> Tensor:
     """(1, heads, N, d) -> (documents, heads, longest, d)"""
     rows = tensor[0].transpose(0, 1)  # (N, heads, d)
-    grid = _Spread.apply(rows, layout.places, layout.documents * layout.longest)
+    grid = _Scatter.apply(rows, layout.cells, layout.documents * layout.longest)
     return grid.view(layout.documents, layout.longest, *rows.shape[1:]).transpose(1, 2)
 
 
-def can_pack(model: Any) -> bool:
-    """Whether the model's attention goes through transformers' interface and is plain enough to be done document by
-    document."""
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether the attention goes through transformers' interface and is full or sliding-window, without a soft cap."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     capped = getattr(config, "attn_logit_softcapping", None)
@@ -128,13 +128,8 @@ def can_pack(model: Any) -> bool:
     )
 
 
-def use_packed(model: Any) -> str:
-    """Switches the model to `packed_attention` and returns the name of what it used before."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
+def use_packed(model: PreTrainedModel) -> None:
+    """Switches the model to `packed_attention`."""
     AttentionInterface.register(NAME, packed_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)  # for calls without a layout, such as generation
-    before = str(model.config._attn_implementation)
     model.set_attn_implementation(NAME)
-    return before

@@ -1,0 +1,69 @@
+"""What a training reports (`TrainFacts`) and what its stage's manifest notes: inputs, outputs, seeds and facts."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from distil.runs.artifacts import Project
+from distil.runs.manifest import StageRun, stage_run
+from distil.train.job import TrainJob
+
+
+class TrainFacts(TypedDict):
+    """What a training reports; becomes the manifest's notes."""
+
+    steps: int
+    """Optimizer steps."""
+    seconds: float
+    """From the first check to the saved model."""
+    training_seconds: float
+    """Of the loop, and of querying the teacher ahead of it."""
+    examples: int
+    dropped_for_length: int
+    tokens_seen: int
+    final: dict[str, float] | None
+    """The last line of metrics.jsonl with a training loss."""
+    validation: dict[str, float] | None
+    """The last line with a validation loss."""
+    micro_batch_tokens: int
+    resumed_from: str | None
+    """Name of the checkpoint."""
+    device: str
+    processes: int
+    checks: list[str]
+    """What the self-check measured."""
+    parity: NotRequired[dict[str, float]]
+    """LoRA: the merged model compared with base and adapter."""
+
+
+def adopt(job: TrainJob, facts: TrainFacts) -> None:
+    """Writes the manifest of a training that a cluster's own launcher has run."""
+    with stage_run(Project(job.root), "train", job.section.model_dump(mode="json"), job.name) as stage:
+        note_inputs(stage, job)
+        note_outputs(stage, job, facts)
+
+
+def note_inputs(stage: StageRun, job: TrainJob) -> None:
+    """Notes the files that a training reads. Call it before the training."""
+    project = stage.project
+    stage.reads(project.split("train"))
+    if project.split("validation").exists():
+        stage.reads(project.split("validation"))
+    if job.section.method == "on_policy" and job.section.rollout_unanswered:
+        stage.reads(project.prompts)
+    cached = job.section.method != "sft" and job.section.signal == "cached"
+    if cached and (project.signals / "manifest.json").exists():
+        stage.reads(project.signals / "manifest.json")
+
+
+def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
+    """Notes what a training wrote and reported."""
+    stage.seeds["train"] = job.section.seed
+    stage.notes.update(facts)
+    stage.notes["student"] = job.student.model_dump(mode="json")
+    stage.notes["teacher"] = job.teacher.model if job.teacher is not None else None
+    stage.notes["partial"] = job.max_steps is not None
+    stage.wrote(stage.project.model(job.name))
+    for extra in (job.folder / "metrics.jsonl", job.folder / "adapter"):
+        if extra.exists():
+            stage.wrote(extra)
