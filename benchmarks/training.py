@@ -72,7 +72,7 @@ def distil(job: dict[str, Any]) -> Clock:
     from distil.calls.config import TeacherConfig
     from distil.models.config import StudentConfig
     from distil.runs.artifacts import Project
-    from distil.train import run, stage
+    from distil.train import setup, stage
     from distil.train.config import TrainConfig
     from distil.train.trainer import DistilTrainer
 
@@ -92,7 +92,7 @@ def distil(job: dict[str, Any]) -> Clock:
         return run
 
     DistilTrainer.train = timed(DistilTrainer.train)  # type: ignore[method-assign]
-    run._remember = timed(run._remember)  # asking the teacher once, where there are several epochs
+    setup._cache_signal = timed(setup._cache_signal)  # querying the teacher ahead, where there are several epochs
     stage.run(
         Project(Path(job["folder"]) / "project"),
         section,

@@ -21,11 +21,12 @@ from distil.models.load import Loaded, load
 from distil.models.render import render_prompt
 from distil.objectives.crosstokenizer import CrossTokenizer
 from distil.objectives.heads import OutputHead
+from distil.objectives.settings import LossSettings
+from distil.objectives.targets import IGNORED
 from distil.records import Message, Sampling
 from distil.text import compare_fields, parse_object
 from distil.train.batches import pad
-from distil.train.examples import IGNORED, Tokenized
-from distil.train.objective import Weights, counted, hidden_rows
+from distil.train.examples import Tokenized
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 
 LONGEST = 80
@@ -129,7 +130,7 @@ class Judge:
             for i, answer in zip(ended, answers, strict=True)
         ]
         source = _Shared(self.teacher, student, "spans")
-        source.check(ours, Weights(distill_weight=1.0, label_weight=0.0))
+        source.check(ours, LossSettings(distill_weight=1.0, label_weight=0.0))
         said = asked = spans = 0.0
         for start in range(0, len(ours), batch):
             mine, yours = ours[start : start + batch], theirs[start : start + batch]
@@ -144,8 +145,8 @@ class Judge:
 class _Shared(CrossTokenizerSource):
     """The divergence alone, without the sorted difference of the ids that only one side has."""
 
-    def _how(self, head: OutputHead) -> CrossTokenizer:
-        return replace(super()._how(head), rest_weight=0.0)
+    def _comparison(self, head: OutputHead) -> CrossTokenizer:
+        return replace(super()._comparison(head), rest_weight=0.0)
 
 
 def _tokenized(name: str, prompt: list[int], answer: list[int]) -> Tokenized:
@@ -155,20 +156,18 @@ def _tokenized(name: str, prompt: list[int], answer: list[int]) -> Tokenized:
 @torch.no_grad()
 def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Tokenized]) -> float:
     batch = pad(texts, 0)
-    keep, labels = counted(batch.labels, batch.documents)
-    hidden = hidden_rows(student.model, batch)
-    loss = source.signal(batch, keep, 0).loss
+    _, labels = batch.counted
+    loss = source.signal(batch, 0).loss
     assert loss is not None
-    return float(loss(hidden.reshape(-1, hidden.shape[-1])[keep], output_head(student.model), labels)["distill"])
+    return float(loss(batch.counted_hidden(student.model), output_head(student.model), labels)["distill"])
 
 
 @torch.no_grad()
 def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
     """(R, V) log-probabilities at the learned places of these texts, and (R,) those of the tokens that stand there."""
     batch = pad(texts, 0)
-    keep, labels = counted(batch.labels, batch.documents)
-    hidden = hidden_rows(side.model, batch)
-    found = output_head(side.model).logits(hidden.reshape(-1, hidden.shape[-1])[keep]).float().log_softmax(-1)
+    _, labels = batch.counted
+    found = output_head(side.model).logits(batch.counted_hidden(side.model)).float().log_softmax(-1)
     return found, found.gather(1, labels[:, None])
 
 

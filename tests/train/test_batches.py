@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distil.objectives.settings import LABELS_ONLY
 from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder
 from distil.train.examples import Tokenized
-from distil.train.objective import Task, Weights, counted, hidden_rows, teach, untaught
+from distil.train.objective import Task, install_objective, remove_objective
 from distil.train.packing import PackedLayout, can_pack, no_mask, use_packed
 from tests.tiny import tiny_model
 
@@ -29,7 +30,7 @@ def sums(model: Any, batches: list[Any]) -> tuple[float, dict[str, torch.Tensor]
     model.zero_grad()
     total = 0.0
     for batch in batches:
-        out = model(task=Task(batch.labels, batch.documents, None, Weights()), batch=batch)
+        out = model(task=Task(None, LABELS_ONLY), batch=batch)
         out["loss"].backward()
         total += float(out["loss"].detach())
     return total, {name: p.grad.clone() for name, p in model.named_parameters()}
@@ -52,7 +53,7 @@ def test_loss_and_gradients_do_not_depend_on_how_a_step_is_cut(packing: bool, si
     assert can_pack(model)
     if packing:
         use_packed(model)
-    teach(model)
+    install_objective(model)
     total, gradients = sums(model, micro_batches(EXAMPLES, size, packing=packing, pad_id=0))
     assert total == pytest.approx(float(expected.detach()), rel=1e-5)
     for name, gradient in gradients.items():
@@ -62,9 +63,9 @@ def test_loss_and_gradients_do_not_depend_on_how_a_step_is_cut(packing: bool, si
 def test_a_document_does_not_see_its_neighbours_in_a_packed_row() -> None:
     model = tiny_model()
     use_packed(model)
-    alone = hidden_rows(model, pack([EXAMPLES[1]]))
+    alone = pack([EXAMPLES[1]]).hidden_states(model)
     other = [example(77, 9, 4), EXAMPLES[1], EXAMPLES[3]]
-    together = hidden_rows(model, pack(other))
+    together = pack(other).hidden_states(model)
     torch.testing.assert_close(together[:, 9 : 9 + 17], alone, atol=1e-6, rtol=1e-5)
 
 
@@ -73,7 +74,7 @@ def test_packing_equals_what_transformers_does_with_restarting_positions() -> No
     batch = pack(list(EXAMPLES))
     theirs = model.model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).last_hidden_state
     use_packed(model)
-    torch.testing.assert_close(hidden_rows(model, batch), theirs, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(batch.hidden_states(model), theirs, atol=1e-6, rtol=1e-5)
 
 
 def test_a_sliding_window_limits_a_packed_document() -> None:
@@ -87,7 +88,7 @@ def test_a_sliding_window_limits_a_packed_document() -> None:
     model = MistralForCausalLM(config).eval()
     alone = model.model(torch.tensor([EXAMPLES[3].input_ids]), use_cache=False).last_hidden_state
     use_packed(model)
-    together = hidden_rows(model, pack([EXAMPLES[0], EXAMPLES[3]]))
+    together = pack([EXAMPLES[0], EXAMPLES[3]]).hidden_states(model)
     torch.testing.assert_close(together[:, 9:], alone, atol=1e-6, rtol=1e-5)
 
 
@@ -100,7 +101,7 @@ def test_a_model_that_caps_its_attention_is_not_packed() -> None:
 def test_no_position_predicts_the_next_documents_first_token() -> None:
     learning = [Tokenized(f"x{i}", [5, 6, 7], [5, 6, 7], 0) for i in range(3)]
     batch = pack(learning)
-    keep, labels = counted(batch.labels, batch.documents)
+    keep, labels = batch.counted
     assert labels.tolist() == [6, 7] * 3
     assert keep.tolist() == [True, True, False] * 3
 
@@ -114,7 +115,7 @@ def test_a_padded_batch_is_right_padded_and_counts_only_real_tokens() -> None:
 def test_a_placeholder_teaches_nothing_and_stays_connected() -> None:
     model = tiny_model()
     use_packed(model)
-    teach(model)
+    install_objective(model)
     total, gradients = sums(model, [placeholder(EXAMPLES[0], packing=True, pad_id=0)])
     assert total == 0 and all(gradient.abs().max() == 0 for gradient in gradients.values())
 
@@ -122,9 +123,9 @@ def test_a_placeholder_teaches_nothing_and_stays_connected() -> None:
 def test_the_original_forward_comes_back() -> None:
     model = tiny_model()
     before = model(torch.tensor([[3, 4]])).logits
-    teach(model)
+    install_objective(model)
     torch.testing.assert_close(model(torch.tensor([[3, 4]])).logits, before)
-    untaught(model)
+    remove_objective(model)
     assert "forward" not in model.__dict__
 
 
@@ -165,5 +166,5 @@ def test_a_pass_holds_at_most_so_many_tokens_unless_one_example_is_longer(
 
 def test_the_layout_places_documents_side_by_side() -> None:
     layout = PackedLayout.of([2, 3])
-    assert layout.places.tolist() == [0, 1, 3, 4, 5] and (layout.documents, layout.longest) == (2, 3)
+    assert layout.cells.tolist() == [0, 1, 3, 4, 5] and (layout.documents, layout.longest) == (2, 3)
     assert no_mask(torch.device("cpu")).dim() == 4

@@ -15,9 +15,9 @@ from distil.errors import Interrupted, UserError, WorkFailed
 from distil.runs.jsonl import read_json, write_json
 from distil.runs.manifest import stage_state
 from distil.train import launch, stage
+from distil.train.job import TrainJob
 from distil.train.launch import known_error
-from distil.train.run import TrainJob
-from distil.train.worker import job_to_json, main
+from distil.train.worker import main
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick, weights
@@ -49,12 +49,12 @@ TIGHT = """
 import os, sys, torch
 from distil.train import objective
 from distil.train import worker
-original = student.objective
+original = objective.objective
 def tight(model, task, batch):
     if os.environ["RANK"] == "1" and batch.input_ids.numel() > int(os.environ["TIGHT"]):
         raise torch.OutOfMemoryError("CUDA out of memory")
     return original(model, task, batch)
-student.objective = tight
+objective.objective = tight
 sys.exit(worker.main(sys.argv[1:]))
 """
 
@@ -120,7 +120,7 @@ def test_the_first_interrupt_asks_two_processes_to_save_and_end(bench: Bench, mo
 
 def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    write_json(path, job_to_json(TrainJob(bench.project.root, "x", quick(max_length=40), bench.student)))
+    write_json(path, TrainJob(bench.project.root, "x", quick(max_length=40), bench.student).to_json())
     assert main([str(path)]) == UserError.exit_code
     error = known_error(read_json(path.with_suffix(".error.0.json")))
     assert isinstance(error, UserError) and "longer than 40 tokens" in str(error)
@@ -129,7 +129,7 @@ def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, t
 
 def test_a_training_that_a_cluster_has_launched_writes_its_own_manifest(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
-    write_json(path, job_to_json(TrainJob(bench.project.root, "x", quick(epochs=1), bench.student)))
+    write_json(path, TrainJob(bench.project.root, "x", quick(epochs=1), bench.student).to_json())
     assert main([str(path)]) == 0
     assert (
         stage_state(bench.project, "train", "x")[0] == "done"

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from distil.errors import Interrupted
-from distil.train import stage
-from distil.train.callback import MARK, Recorder, whole_checkpoints
+from distil.train import run, stage
+from distil.train.callback import TrainingCallback
+from distil.train.checkpoints import MARK, complete_checkpoints
 from distil.train.config import TrainConfig
-from distil.train.run import TrainJob
-from distil.train.worker import job_from_json, job_to_json
+from distil.train.job import TrainJob
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick, weights
 
@@ -36,18 +36,18 @@ def lora(bench: Bench) -> Any:
 KILLED = """
 import os, signal, sys
 from distil.runs.jsonl import read_json
-from distil.train import run
-from distil.train import callback
-from distil.train.worker import job_from_json
+from pathlib import Path
+from distil.train.callback import TrainingCallback
+from distil.train.job import TrainJob
+from distil.train.run import train_student
 
-on_step_end = recorder.Recorder.on_step_end
+on_step_end = TrainingCallback.on_step_end
 def dies(self, args, state, control, **kwargs):
     if state.global_step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return on_step_end(self, args, state, control, **kwargs)
-recorder.Recorder.on_step_end = dies
-from pathlib import Path
-work.train_student(job_from_json(read_json(Path(sys.argv[1]))))
+TrainingCallback.on_step_end = dies
+train_student(TrainJob.from_json(read_json(Path(sys.argv[1]))))
 """
 
 
@@ -58,11 +58,11 @@ def test_a_training_that_was_killed_ends_with_exactly_the_weights_of_one_that_wa
     stage.run(bench.project, section, lora(bench), name="whole")
     job = TrainJob(bench.project.root, "killed", section, lora(bench))
     path = tmp_path / "job.json"
-    path.write_text(json.dumps(job_to_json(job)))
+    path.write_text(json.dumps(job.to_json()))
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     child = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, capture_output=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
-    assert whole_checkpoints(job.folder / "checkpoints")[-1].name == "checkpoint-4"
+    assert complete_checkpoints(job.folder / "checkpoints")[-1].name == "checkpoint-4"
     assert [line["step"] for line in lines(bench, "killed") if "loss" in line] == [1, 2, 3, 4, 5]
     result = stage.run(bench.project, section, lora(bench), name="killed")
     assert result.facts["resumed_from"] == "checkpoint-4"
@@ -80,24 +80,24 @@ def test_a_checkpoint_that_was_cut_while_it_was_written_is_not_used(tmp_path: Pa
         folder.mkdir()
         if whole:
             (folder / MARK).touch()
-    assert [path.name for path in whole_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-10"]
+    assert [path.name for path in complete_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-10"]
 
 
 def test_ctrl_c_saves_and_the_next_run_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     section = quick(epochs=3)
     stage.run(bench.project, section, bench.student, name="whole")
-    begin = Recorder.on_step_begin
+    begin = TrainingCallback.on_step_begin
 
-    def interrupting(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def interrupting(self: TrainingCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 3:
             signal.raise_signal(signal.SIGINT)
         begin(self, args, state, control, **kwargs)
 
-    monkeypatch.setattr(Recorder, "on_step_begin", interrupting)
+    monkeypatch.setattr(TrainingCallback, "on_step_begin", interrupting)
     with pytest.raises(Interrupted, match="Stopped after step 4 of 9"):
         stage.run(bench.project, section, bench.student, name="stopped")
     assert not (bench.project.stage("train", "stopped") / "manifest.json").exists()
-    monkeypatch.setattr(Recorder, "on_step_begin", begin)
+    monkeypatch.setattr(TrainingCallback, "on_step_begin", begin)
     result = stage.run(bench.project, section, bench.student, name="stopped")
     assert result.facts["resumed_from"] == "checkpoint-4" and result.steps == 9
     whole, resumed = (weights(bench.project.model(name)) for name in ("whole", "stopped"))
@@ -105,41 +105,35 @@ def test_ctrl_c_saves_and_the_next_run_goes_on(bench: Bench, monkeypatch: pytest
 
 
 def test_other_settings_or_data_start_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = Recorder.on_step_begin
+    begin = TrainingCallback.on_step_begin
 
-    def interrupting(self: Recorder, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def interrupting(self: TrainingCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.interrupted = self.interrupted or state.global_step == 2
         begin(self, args, state, control, **kwargs)
 
-    monkeypatch.setattr(Recorder, "on_step_begin", interrupting)
+    monkeypatch.setattr(TrainingCallback, "on_step_begin", interrupting)
     with pytest.raises(Interrupted):
         stage.run(bench.project, quick(), bench.student, name="x")
-    monkeypatch.setattr(Recorder, "on_step_begin", begin)
+    monkeypatch.setattr(TrainingCallback, "on_step_begin", begin)
     result = stage.run(bench.project, quick(learning_rate=1e-3), bench.student, name="x")
     assert result.facts["resumed_from"] is None
     assert [line["step"] for line in lines(bench, "x") if "loss" in line] == [1, 2, 3, 4, 5, 6]
 
 
-def test_the_clock_makes_checkpoints_too(bench: Bench) -> None:
+def test_the_clock_makes_checkpoints_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    class Spy(Recorder):
+    class Spy(TrainingCallback):
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             seen.append(state.global_step)
             super().on_save(args, state, control, **kwargs)
             time.sleep(0.05)
 
-    import distil.train.callback as module
-
-    original = module.Recorder
-    module.Recorder = Spy  # type: ignore[misc]
-    try:
-        stage.run(bench.project, quick(checkpoint_minutes=1e-6), bench.student, name="clock")
-    finally:
-        module.Recorder = original  # type: ignore[misc]
+    monkeypatch.setattr(run, "TrainingCallback", Spy)
+    stage.run(bench.project, quick(checkpoint_minutes=1e-6), bench.student, name="clock")
     assert len(seen) >= 3
 
 
 def test_a_job_survives_its_way_to_a_worker_process(bench: Bench) -> None:
     job = TrainJob(bench.project.root, "x", quick(method="logits"), bench.student, bench.teacher, 7)
-    assert job_from_json(json.loads(json.dumps(job_to_json(job)))) == job
+    assert TrainJob.from_json(json.loads(json.dumps(job.to_json()))) == job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,14 +13,20 @@ from distil.errors import WorkFailed
 from distil.objectives import native, rows
 from distil.train import objective as objective_module
 from distil.train import selfcheck, stage
+from distil.train.check_project import check_project
+from distil.train.config import TrainConfig
+from distil.train.job import TrainJob
 from tests.train.conftest import Bench
 from tests.train.test_stage import quick
 
 
+def job(bench: Bench, section: TrainConfig) -> TrainJob:
+    return TrainJob(bench.project.root, "x", section, bench.student, bench.teacher)
+
+
 def test_all_checks_pass_on_tensors_and_on_a_project(bench: Bench) -> None:
-    assert all(check.ok for check in selfcheck.run(bench.project))
-    config = SimpleNamespace(train=quick(method="logits"), student=bench.student, teachers=[bench.teacher])
-    checks = {check.name: check for check in selfcheck.run(bench.project, config)}
+    assert all(check.ok for check in selfcheck.check_objectives())
+    checks = {check.name: check for check in check_project(job(bench, quick(method="logits")))}
     assert all(check.ok for check in checks.values()), checks
     assert "【" in checks["answer and end token train, nothing else"].detail
     assert not bench.project.stage("train", ".selfcheck").exists() and not bench.project.students()
@@ -31,8 +37,7 @@ def test_all_checks_pass_on_tensors_and_on_a_project(bench: Bench) -> None:
 def test_a_student_named_relative_to_the_project_is_checked(bench: Bench) -> None:
     shutil.copytree(bench.student.model, bench.project.root / "mine")
     student = bench.student.model_copy(update={"model": "mine"})
-    config = SimpleNamespace(train=quick(), student=student, teachers=[bench.teacher])
-    assert all(check.ok for check in selfcheck.run(bench.project, config))
+    assert all(check.ok for check in check_project(replace(job(bench, quick()), student=student)))
 
 
 def test_a_loss_without_its_factor_of_temperature_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +85,7 @@ def test_a_loss_that_depends_on_how_a_step_is_cut_is_found(bench: Bench, monkeyp
         return {name: value / len(batch.examples) for name, value in out.items()}
 
     monkeypatch.setattr(objective_module, "objective", mean)
-    config = SimpleNamespace(train=quick(), student=bench.student, teachers=[bench.teacher])
-    failed = [check.name for check in selfcheck.run(bench.project, config) if not check.ok]
+    failed = [check.name for check in check_project(job(bench, quick())) if not check.ok]
     assert failed == ["cutting a step differently changes nothing", "two processes learn what one learns"]
 
 
@@ -90,6 +94,6 @@ def test_an_answer_that_does_not_end_is_found(bench: Bench) -> None:
     from tests.tiny import tiny_tokenizer
 
     endless = Tokenized("x", [5, 6, 7], [-100, 6, 7], 1)
-    assert not selfcheck._what_trains(tiny_tokenizer(), endless).ok
-    assert selfcheck._what_trains(tiny_tokenizer(), Tokenized("x", [5, 6, 2], [-100, 6, 2], 1)).ok
+    assert not selfcheck._learned_tokens(tiny_tokenizer(), endless).ok
+    assert selfcheck._learned_tokens(tiny_tokenizer(), Tokenized("x", [5, 6, 2], [-100, 6, 2], 1)).ok
     assert torch.is_grad_enabled()

@@ -189,7 +189,7 @@ def test_memory_that_is_too_small_for_one_example_says_what_to_change(
     from distil.train import selfcheck
 
     monkeypatch.setattr(objective_module, "objective", never)
-    monkeypatch.setattr(selfcheck, "check_training", lambda ready, thorough: [])
+    monkeypatch.setattr(selfcheck, "check_training", lambda *args, **options: [])
     with pytest.raises(WorkFailed, match=r"train\.micro_batch_tokens"):
         stage.run(bench.project, quick(validation_examples=0), bench.student, name="never")
 
@@ -274,7 +274,9 @@ def test_a_loss_that_stops_being_a_number_stops_the_training(bench: Bench) -> No
 def test_a_reporter_that_is_not_installed_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(UserError, match="pip install wandb"):
-        setup.arguments(quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, False)
+        setup.training_arguments(
+            quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, validates=False
+        )
 
 
 def test_a_name_must_be_a_folder_name(bench: Bench) -> None:

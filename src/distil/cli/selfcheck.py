@@ -9,9 +9,16 @@ from distil.cli.options import Context, distil_command, table
 def command(context: Context) -> None:
     """Check in seconds that losses, gradients and masks are correct, on your model and data if the project has them."""
     from distil.errors import WorkFailed
-    from distil.train import selfcheck
+    from distil.train.selfcheck import check_objectives
 
-    checks = selfcheck.run(context.project, context.config() if context.project.config.exists() else None)
+    checks, project = check_objectives(), context.project
+    if project.config.exists() and project.split("train").exists():
+        from distil.train.check_project import check_project
+        from distil.train.job import TrainJob
+
+        config = context.config()
+        job = TrainJob(project.root, "selfcheck", config.train, config.student, config.teachers[0])
+        checks += check_project(job)
     context.emit(
         checks,
         lambda: table(

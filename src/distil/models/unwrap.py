@@ -1,8 +1,8 @@
-"""The causal language model inside the wrappers that training puts around it."""
+"""The causal language model inside the wrappers that training puts around it, and its input embedding."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 
 def causal_model(model: torch.nn.Module) -> PreTrainedModel:
     """Removes PEFT, DDP and torch.compile wrappers; FSDP2 shards a model in place and adds none."""
+    inner: Any = model
     while True:
-        if hasattr(model, "_orig_mod"):
-            model = model._orig_mod
-        elif isinstance(model, torch.nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif hasattr(model, "get_base_model"):
-            model = model.get_base_model()
+        if hasattr(inner, "_orig_mod"):
+            inner = inner._orig_mod
+        elif isinstance(inner, torch.nn.parallel.DistributedDataParallel):
+            inner = inner.module
+        elif hasattr(inner, "get_base_model"):
+            inner = inner.get_base_model()
         else:
-            return cast("PreTrainedModel", model)
+            return cast("PreTrainedModel", inner)
+
+
+def input_embedding(model: torch.nn.Module) -> torch.Tensor:
+    """(V, H): one row per id that the model can read."""
+    return cast("torch.Tensor", causal_model(model).get_input_embeddings().weight)

@@ -18,7 +18,7 @@ Not for equal tokenizers (`fused.py` is exact and faster) and not a tokenizer. C
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class CrossTokenizer:
     """Needed by `spans`."""
     first_bytes: FirstBytes | None = None
     """Needed by `bytes`."""
-    loss: LossSettings = LossSettings()
+    loss: LossSettings = field(default_factory=LossSettings)
     rest_weight: float = 1.0
     """Of the sorted L1 on ids without a partner, next to a divergence of weight 1."""
     logit_scale: float = 1.0

@@ -125,6 +125,6 @@ def marked_text(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> str:
     """The example as text with the learned parts in 【】, for a person to check before training."""
     parts = []
     for learned, pairs in groupby(zip(example.input_ids, example.labels, strict=True), lambda pair: pair[1] != IGNORED):
-        text = tokenizer.decode([token for token, _ in pairs])
+        text = str(tokenizer.decode([token for token, _ in pairs]))
         parts.append(f"【{text}】" if learned else text)
     return "".join(parts)

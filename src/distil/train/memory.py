@@ -1,4 +1,4 @@
-"""Errors that mean that memory ran out, and the advice a user reads when no smaller pass helps. trainer.py makes passes smaller."""
+"""Which errors mean that memory ran out, and what to advise when no smaller pass helps. trainer.py makes passes smaller."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from distil.errors import WorkFailed
 
 ADVICE = (
-    "Lower train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, or choose a smaller student "
-    "or teacher. Then run the command again: the last complete checkpoint is kept."
+    "Lower train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, or choose a smaller "
+    "student or teacher. Then run the command again: the last complete checkpoint is kept."
 )
 
 

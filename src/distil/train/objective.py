@@ -92,8 +92,8 @@ def objective(model: PreTrainedModel, task: Task, batch: MicroBatch) -> Sums:
 def diagnose(rows: Tensor, head: OutputHead, labels: Tensor, targets: Targets | None) -> Sums:
     """Sums over an evenly spaced sample of rows.
 
-    agreement: rows whose top token is the teacher's, or the label's without a teacher; entropy, in nats; sampled: the number of
-    rows. Where every logit of the teacher is known, also kl: KL(teacher || student) at temperature 1, in nats; compared: its rows.
+    agreement: rows whose top token is the teacher's (without a teacher: the label); entropy, in nats; sampled: number of rows.
+    Where every logit of the teacher is known, also kl: KL(teacher || student) at temperature 1, in nats; compared: its rows.
     """
     count = rows.shape[0]
     sample = torch.linspace(0, max(count - 1, 0), min(count, DIAGNOSED_ROWS), device=rows.device).long()

@@ -1,32 +1,46 @@
-"""Checks that run in seconds before every training and as `distil selfcheck`; each is a bug that some trainer has shipped.
+"""Checks that run in seconds before every training and as `distil selfcheck`; each finds a bug that some trainer has shipped.
 
 Objectives against their plain reference and finite differences, a teacher that equals its student, one batch against four,
-packed against alone, which tokens of the first example train, and how much of the teacher lies outside the student's
-vocabulary. Not the tests: these run with the user's own models and data where there are any.
+packed against alone, which tokens of the first example are learned, and how much of the teacher's mass is outside the student's
+vocabulary. Not the test suite: these run with the user's own models and data.
 """
 
 from __future__ import annotations
 
-import shutil
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
+from torch import Tensor
 
 from distil.errors import UserError, WorkFailed
+from distil.models.unwrap import causal_model
 from distil.objectives.chunks import Buffers
 from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.gradients import chosen_divergence
 from distil.objectives.reference import divergence_rows, reference_distillation
 from distil.objectives.rows import row_kernel
-from distil.objectives.targets import DIVERGENCES, DenseTargets, LogitTargets, MixtureTargets
+from distil.objectives.targets import DIVERGENCES, IGNORED, DenseTargets, LogitTargets, MixtureTargets
 from distil.objectives.vocabulary import teacher_mass_outside
-from distil.runs.artifacts import Project
-from distil.train.batches import MicroBatch, StepSampler, micro_batches
+from distil.train.batches import MicroBatch, StepSampler
 from distil.train.examples import Tokenized, marked_text
-from distil.train.objective import causal_model, counted
 
-OUTSIDE_WARNING = 1e-4
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from distil.models.load import Loaded
+    from distil.train.trainer import DistilTrainer
+
+MAX_EXPECTED_MASS_OUTSIDE = 1e-4
+ONE_PASS = 10**9
+
+
+class _Options(TypedDict):
+    divergence: str
+    temperature: float
+    alpha: float
+    beta: float
 
 
 @dataclass(frozen=True)
@@ -39,28 +53,13 @@ class Check:
     """The measured figure, for a person."""
 
 
-def run(project: Project, config: Any | None = None) -> list[Check]:
-    """All checks that can be made: on tensors always; on the configured student and the curated data where they are there."""
-    checks = check_objectives()
-    if config is None or not project.split("train").exists():
-        return checks
-    from distil.train.run import TrainJob, prepare
-
-    # One step: a teacher is then asked about the checked examples alone, not once about all.
-    job = TrainJob(project.root, ".selfcheck", config.train, config.student, config.teachers[0], max_steps=1)
-    try:
-        return [*checks, *check_training(prepare(job.placed()), thorough=True)]
-    finally:
-        shutil.rmtree(job.folder, ignore_errors=True)
-
-
-def before_training(ready: Any) -> list[Check]:
-    """The checks of a training's start. Raises WorkFailed when one fails, UserError when the first loss isn't a number."""
-    checks = [*check_objectives(), *check_training(ready, thorough=False)]
+def check_before_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenized]) -> list[Check]:
+    """The quick checks. Raises WorkFailed when one fails, UserError when the first loss isn't a number."""
+    checks = [*check_objectives(), *check_training(trainer, student, train, thorough=False)]
     failed = [f"{check.name} ({check.detail})" for check in checks if not check.ok]
     if failed:
         raise WorkFailed(
-            f"The self-check before training failed: {'; '.join(failed)}. Nothing was trained; `distil selfcheck` repeats it."
+            f"The self-check before training failed: {'; '.join(failed)}. Nothing was trained. Repeat it with `distil selfcheck`."
         )
     return checks
 
@@ -69,37 +68,38 @@ def before_training(ready: Any) -> list[Check]:
 
 
 def check_objectives(seed: int = 0) -> list[Check]:
-    """On small float64 tensors, and rows of logits in float32: about a tenth of a second, once they are compiled."""
+    """Small float64 tensors, and rows of logits in float32: about a tenth of a second once the row kernel is compiled."""
     generator = torch.Generator().manual_seed(seed)
 
-    def normal(*shape: int) -> torch.Tensor:
+    def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
     hidden, weight, teacher, teacher_weight = normal(6, 5), normal(11, 5), normal(6, 7), normal(13, 7)
     labels = torch.tensor([3, -100, 0, 10, -100, 7])
     targets = DenseTargets(teacher, teacher_weight)
-    worst, slope = 0.0, 0.0
+    loss_error, slope_error = 0.0, 0.0
     for divergence in DIVERGENCES:
-        options: dict[str, Any] = {"divergence": divergence, "temperature": 2.0, "alpha": 0.1, "beta": 0.3}
+        options: _Options = {"divergence": divergence, "temperature": 2.0, "alpha": 0.1, "beta": 0.3}
         h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
         fused = fused_linear_distillation(h, w, targets, labels, chunk_tokens=2, **options)
         fused.total.backward()
         plain = reference_distillation(hidden @ weight.T, targets, labels, **options)
-        worst = max(worst, abs(float(fused.total.detach() - plain.total)))
-        slope = max(slope, _slope_error(hidden, weight, h.grad, targets, labels, options, generator))
+        loss_error = max(loss_error, abs(float(fused.total.detach() - plain.total)))
+        slope_error = max(slope_error, _slope_error(hidden, weight, h.grad, targets, labels, options, generator))
     h = hidden.clone().requires_grad_()
     same = fused_linear_distillation(
         h, weight, DenseTargets(hidden, weight), labels, distill_weight=1.0, label_weight=0.0, temperature=2.0
     )
     same.total.backward()
-    zero = max(abs(float(same.total.detach())), float(h.grad.abs().max()) if h.grad is not None else float("inf"))
+    assert h.grad is not None
+    zero = max(abs(float(same.total.detach())), float(h.grad.abs().max()))
     return [
         Check(
             "fused loss equals its formula",
-            worst < 1e-9,
-            f"largest difference {worst:.1e} over {len(DIVERGENCES)} divergences",
+            loss_error < 1e-9,
+            f"largest difference {loss_error:.1e} over {len(DIVERGENCES)} divergences",
         ),
-        Check("gradients equal finite differences", slope < 1e-5, f"largest relative error {slope:.1e}"),
+        Check("gradients equal finite differences", slope_error < 1e-5, f"largest relative error {slope_error:.1e}"),
         Check(
             "a teacher that equals its student teaches nothing", zero < 1e-9, f"loss and gradient at most {zero:.1e}"
         ),
@@ -108,8 +108,8 @@ def check_objectives(seed: int = 0) -> list[Check]:
 
 
 def _rows_in_float32(generator: torch.Generator) -> Check:
-    """Losses and gradients of rows as a training on a CPU computes them: other code than that for float64."""
-    worst, kind = 0.0, ""
+    """Losses and gradients of rows as a training on a CPU computes them: float64 runs other code."""
+    max_error, kind = 0.0, ""
     for divergence in DIVERGENCES:
         student, teacher = (3 * torch.randn(4, 4099, generator=generator) for _ in range(2))
         exact = student.double().requires_grad_()
@@ -120,28 +120,29 @@ def _rows_in_float32(generator: torch.Generator) -> Check:
         kind = kernel.kind
         loss, _ = kernel.dense(student, teacher, (1.0, 0.0))  # the gradient takes the student's place
         pairs = ((loss, plain.detach()), (student, exact.grad))
-        worst = max(worst, *(float((got - right).norm() / right.norm()) for got, right in pairs))
-    return Check("rows of logits are right in float32", worst < 1e-5, f"{kind}, largest relative error {worst:.1e}")
+        max_error = max(max_error, *(float((actual - exact).norm() / exact.norm()) for actual, exact in pairs))
+    detail = f"{kind}, largest relative error {max_error:.1e}"
+    return Check("rows of logits are right in float32", max_error < 1e-5, detail)
 
 
 def _slope_error(
-    hidden: torch.Tensor,
-    weight: torch.Tensor,
-    gradient: torch.Tensor | None,
+    hidden: Tensor,
+    weight: Tensor,
+    gradient: Tensor | None,
     targets: DenseTargets,
-    labels: torch.Tensor,
-    options: dict[str, Any],
+    labels: Tensor,
+    options: _Options,
     generator: torch.Generator,
 ) -> float:
-    """The gradient along a random direction against a central difference, relative."""
+    """Relative error of the gradient along a random direction, against a central difference."""
     assert gradient is not None
     direction = torch.randn(hidden.shape, generator=generator, dtype=torch.float64)
     step = 1e-5
-    sides = [
+    totals = [
         float(reference_distillation((hidden + sign * step * direction) @ weight.T, targets, labels, **options).total)
         for sign in (1, -1)
     ]
-    numeric = (sides[0] - sides[1]) / (2 * step)
+    numeric = (totals[0] - totals[1]) / (2 * step)
     analytic = float((gradient * direction).sum())
     return abs(numeric - analytic) / max(abs(numeric), 1e-8)
 
@@ -149,13 +150,12 @@ def _slope_error(
 # ---- on the training's own models and data
 
 
-def check_training(ready: Any, *, thorough: bool) -> list[Check]:
-    """First loss, which tokens train, and the teacher's mass outside; `thorough` adds one batch against four and
-    packed against alone."""
-    trainer, recipe, student = ready.trainer, ready.recipe, ready.student
-    examples: list[Tokenized] = sorted(ready.train, key=lambda e: (len(e.input_ids), e.id))[: 8 if thorough else 4]
-    checks = [_first_loss(trainer, examples), _what_trains(student.tokenizer, examples[0])]
-    outside = _mass_outside(trainer, recipe, student, examples)
+def check_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenized], *, thorough: bool) -> list[Check]:
+    """First loss, learned tokens, and the teacher's mass outside the student's vocabulary. `thorough` adds cutting a step
+    differently and two processes."""
+    examples = sorted(train, key=lambda e: (len(e.input_ids), e.id))[: 8 if thorough else 4]
+    checks = [_first_loss(trainer, examples), _learned_tokens(student.tokenizer, examples[0])]
+    outside = _mass_outside(trainer, student, examples)
     if outside is not None:
         checks.append(outside)
     if thorough:
@@ -163,36 +163,31 @@ def check_training(ready: Any, *, thorough: bool) -> list[Check]:
     return checks
 
 
-def _loss(trainer: Any, batches: list[MicroBatch]) -> tuple[float, float]:
-    """(sum of losses, counted tokens) of some passes, without gradients."""
-    total, count = 0.0, 0
+@torch.no_grad()
+def _loss(trainer: DistilTrainer, batches: list[MicroBatch]) -> tuple[float, int]:
+    """(sum of losses, learned tokens) of some passes."""
     model = trainer.model
-    was = model.training
+    was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            for batch in batches:
-                total += float(trainer._forward(model, batch, False)["loss"])
-                count += batch.learned
+        total = sum((float(trainer.forward(model, batch)["loss"]) for batch in batches), 0.0)
     finally:
-        model.train(was)
-    return total, float(count)
+        model.train(was_training)
+    return total, sum(batch.learned for batch in batches)
 
 
-def _first_loss(trainer: Any, examples: list[Tokenized]) -> Check:
-    options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
-    total, count = _loss(trainer, micro_batches(examples, 1, **options))  # one example a pass: needs the least memory
-    if not torch.isfinite(torch.tensor(total)):
+def _first_loss(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
+    total, count = _loss(trainer, trainer.cut(examples, max_tokens=1))  # one example per pass needs the least memory
+    if not math.isfinite(total):
         raise UserError(
-            f"The loss is {total} before the first step: the student's or the teacher's weights hold no usable numbers "
-            "in this dtype. "
-            "Set student.dtype: float32 and train.bf16: false, and check that both models answer."
+            f"The loss is {total} before the first step, so the student or the teacher has weights that are NaN or overflow in "
+            "this dtype. Set student.dtype: float32 and train.bf16: false, and check that both models answer."
         )
-    return Check("the first loss is a number", True, f"{total / max(count, 1):.4f} a token over {int(count)} tokens")
+    return Check("the first loss is a number", True, f"{total / max(count, 1):.4f} per token over {count} tokens")
 
 
-def _what_trains(tokenizer: Any, example: Tokenized) -> Check:
-    learned = [token for token, label in zip(example.input_ids, example.labels, strict=True) if label != -100]
+def _learned_tokens(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> Check:
+    learned = [label for label in example.labels if label != IGNORED]
     stops = bool(learned) and learned[-1] in {tokenizer.eos_token_id, *tokenizer.all_special_ids}
     text = marked_text(tokenizer, example).replace("\n", "⏎")
     shown = text if len(text) <= 300 else f"{text[:120]} ... {text[-170:]}"
@@ -203,11 +198,10 @@ def _what_trains(tokenizer: Any, example: Tokenized) -> Check:
     )
 
 
-def _mass_outside(trainer: Any, recipe: Any, student: Any, examples: list[Tokenized]) -> Check | None:
-    batch = trainer._cut(examples, [])[0].to(student.device)
-    keep, _ = counted(batch.labels, batch.documents)
+def _mass_outside(trainer: DistilTrainer, student: Loaded, examples: list[Tokenized]) -> Check | None:
+    batch = trainer.cut(examples)[0].to(student.device)
     with torch.no_grad():
-        targets = recipe.source.signal(batch, keep, 0).targets
+        targets = trainer.settings.source.signal(batch, 0).targets
     if not isinstance(targets, DenseTargets | LogitTargets | MixtureTargets):
         return None
     size = causal_model(student.model).get_output_embeddings().weight.shape[0]
@@ -215,32 +209,33 @@ def _mass_outside(trainer: Any, recipe: Any, student: Any, examples: list[Tokeni
     shared = min(size, targets.vocabulary)
     sizes = f"{shared:,} shared ids (student {size:,}, teacher {targets.vocabulary:,})"
     detail = f"{sizes}, {mass:.1e} of the teacher's mass outside"
-    if mass > OUTSIDE_WARNING:
+    if mass > MAX_EXPECTED_MASS_OUTSIDE:
         detail += ": more than expected"
     return Check("the vocabularies fit", mass < 0.5, detail)
 
 
-def _cut_differently(trainer: Any, examples: list[Tokenized]) -> Check:
-    """One pass, passes of one example each (which is also packed against alone), and passes of about two: the same sum."""
-    options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
-    sizes = (10**9, 1, max(len(e.input_ids) for e in examples) * 2)
-    totals = [_loss(trainer, micro_batches(examples, size, **options)) for size in sizes]
+def _cut_differently(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
+    """One pass, passes of one example each (packed against alone), and passes of about two give the same sum."""
+    sizes = (ONE_PASS, 1, max(len(e.input_ids) for e in examples) * 2)
+    totals = [_loss(trainer, trainer.cut(examples, max_tokens=size)) for size in sizes]
     losses = [total / max(count, 1) for total, count in totals]
     spread = (max(losses) - min(losses)) / max(abs(losses[0]), 1e-6)
-    tolerance = 1e-4 if next(trainer.model.parameters()).dtype == torch.float32 else 3e-2
-    return Check("cutting a step differently changes nothing", spread < tolerance, f"relative spread {spread:.1e}")
+    ok = spread < _tolerance(trainer)
+    return Check("cutting a step differently changes nothing", ok, f"relative spread {spread:.1e}")
 
 
-def _two_processes(trainer: Any, examples: list[Tokenized]) -> Check:
-    """The shares of two processes of a step hold every example once, and their losses add up to the loss of one process."""
-    options: dict[str, Any] = {"packing": trainer.recipe.packing, "pad_id": trainer.pad_id}
+def _two_processes(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
+    """Two processes' shares of a step contain every example once, and their losses add up to the loss of one process."""
     lengths = [len(example.input_ids) for example in examples]
     shares = [next(iter(StepSampler(lengths, len(examples), 0, rank, 2))) for rank in range(2)]
-    whole, count = _loss(trainer, micro_batches(examples, 10**9, **options))
-    parts = [_loss(trainer, micro_batches([examples[i] for i in share], 10**9, **options)) for share in shares if share]
-    off = abs(sum(total for total, _ in parts) - whole) / max(abs(whole), 1e-6)
-    tolerance = 1e-4 if next(trainer.model.parameters()).dtype == torch.float32 else 3e-2
-    same_tokens = sum(n for _, n in parts) == count
-    return Check(
-        "two processes learn what one learns", same_tokens and off < tolerance, f"relative difference {off:.1e}"
-    )
+    whole, count = _loss(trainer, trainer.cut(examples, max_tokens=ONE_PASS))
+    parts = [
+        _loss(trainer, trainer.cut([examples[i] for i in share], max_tokens=ONE_PASS)) for share in shares if share
+    ]
+    error = abs(sum(total for total, _ in parts) - whole) / max(abs(whole), 1e-6)
+    ok = sum(tokens for _, tokens in parts) == count and error < _tolerance(trainer)
+    return Check("two processes learn what one learns", ok, f"relative difference {error:.1e}")
+
+
+def _tolerance(trainer: DistilTrainer) -> float:
+    return 1e-4 if next(trainer.model.parameters()).dtype == torch.float32 else 3e-2

@@ -1,46 +1,136 @@
-"""Turns settings into the parts of a training: student, teachers, source, rollouts, transformers' arguments.
+"""Turns the `train` section into the parts of a training: student, data, signal source, rollouts, transformers' arguments.
 
-Plain functions; nothing is trained here. Everything that can be wrong with models, vocabularies, caches and servers is
-found here, before the first step. Called by work.py and selfcheck.py.
+Nothing is trained here. Whatever can be wrong with models, vocabularies, caches and servers is found here, before the first step.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainingArguments, set_seed
 
-from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.models.config import StudentConfig
-from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
-from distil.models.load import Loaded, Lora, context_length, load, load_tokenizer, pick_device
+from distil.models.load import Loaded, Lora, context_length, load, pick_device
 from distil.models.sizing import default_micro_tokens
+from distil.models.unwrap import causal_model, input_embedding
+from distil.objectives.settings import LABELS_ONLY, LossSettings
+from distil.progress import track
 from distil.records import Sampling
 from distil.runs.artifacts import Project
-from distil.train.config import TeacherShare, TrainConfig
-from distil.train.examples import Tokenized
-from distil.train.objective import Weights, causal_model
+from distil.train.config import TrainConfig
+from distil.train.examples import Tokenized, load_examples, require_known_ids, tokenize
+from distil.train.job import TrainJob
 from distil.train.packing import can_pack, use_packed
-from distil.train.rollouts import Rollouts, in_process, room
-from distil.train.signal.server import Address, ServerSource, served_writer
-from distil.train.signal.sources import CachedSource, NoSource, OnlineSource, SignalSource
+from distil.train.rollouts import Rollouts, in_process, unanswered
+from distil.train.signal.crosstokenizer import CrossTokenizerSource
+from distil.train.signal.server import Address, served_writer
+from distil.train.signal.setup import signal_source
+from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
+from distil.train.trainer import DistilTrainer, StepSettings
+
+CPU_CACHE_BYTES, GPU_CACHE_BYTES = 4 << 30, 512 << 20
+"""How much memory a teacher's hidden states may take."""
 
 
-def weights_of(section: TrainConfig) -> Weights:
-    """What is minimized. sft counts labels alone, at weight 1."""
+@dataclass(frozen=True)
+class Prepared:
+    """A training ready to start, checked."""
+
+    student: Loaded
+    trainer: DistilTrainer
+    train: list[Tokenized]
+    dropped: int
+    """Training examples that were dropped for their length."""
+    cache_seconds: float
+    """Seconds spent on querying the teacher ahead of training; 0 = it runs in every step."""
+
+
+def prepare(job: TrainJob) -> Prepared:
+    """Loads, renders and checks everything; `job` as `placed` returned it. Raises UserError before anything is trained."""
+    project, section = Project(job.root), job.section
+    set_seed(section.seed)  # before loading the student: a fresh adapter is random
+    student = load_student(job.student, section)
+    limit = max_length(section, student)
+    train, validation, dropped = _data(project, section, student, limit)
+    packing = section.packing and can_pack(causal_model(student.model))
+    source = signal_source(section, project, job.teacher, student, packing=packing)
+    if isinstance(source, CachedSource):  # the cache may hold the training split only: then there is no validation
+        validation = [example for example in validation if example.id in source.store]
+    loss = loss_settings(section)
+    source.check([*train, *validation], loss)
+    settings = StepSettings(
+        loss=loss,
+        source=source,
+        packing=packing and source.packs,
+        batch_size=section.batch_size,
+        micro_tokens=section.micro_batch_tokens or default_micro_tokens(gpu=student.device.type != "cpu"),
+        seed=section.seed,
+        rollouts=make_rollouts(section, student, train),
+    )
+    arguments = training_arguments(section, job.folder, student.device, job.max_steps, validates=bool(validation))
+    with_unanswered = section.method == "on_policy" and section.rollout_unanswered
+    prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
+    trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
+    cache_seconds = _cache_signal(job, source, trainer, [*train, *validation], student.device)
+    return Prepared(student, trainer, train, dropped, cache_seconds)
+
+
+def _data(
+    project: Project, section: TrainConfig, student: Loaded, limit: int | None
+) -> tuple[list[Tokenized], list[Tokenized], int]:
+    """Training examples, validation examples, and how many training examples were dropped for their length."""
+    render = partial(tokenize, student.tokenizer, max_length=limit, too_long=section.too_long)
+    train, dropped = render(load_examples(project.split("train"), section.target), label="training examples")
+    validation: list[Tokenized] = []
+    path = project.split("validation")
+    if section.validation_examples and path.exists() and path.stat().st_size:
+        examples = load_examples(path, section.target, section.validation_examples)
+        validation, _ = render(examples, label="validation examples")
+    require_known_ids([*train, *validation], input_embedding(student.model).shape[0], len(student.tokenizer))
+    if section.early_stopping is not None and not validation:
+        raise UserError(
+            "train.early_stopping needs validation examples, and there are none. Set curate.validation above 0."
+        )
+    return train, validation, dropped
+
+
+def _cache_signal(
+    job: TrainJob, source: SignalSource, trainer: DistilTrainer, examples: list[Tokenized], device: torch.device
+) -> float:
+    """Runs a local teacher once over all fixed texts if several epochs will need them and memory allows. Returns seconds."""
+    section = job.section
+    if (
+        not isinstance(source, OnlineSource | CrossTokenizerSource)
+        or (job.max_steps is not None and job.max_steps * section.batch_size <= len(examples))
+        or section.method != "logits"
+        or section.epochs <= 1
+        or section.processes > 1
+        or source.cache_bytes(examples) > (CPU_CACHE_BYTES if device.type == "cpu" else GPU_CACHE_BYTES)
+    ):
+        return 0.0
+    started = time.perf_counter()
+    source.fill_cache(track(trainer.cut(examples), "Querying the teacher", unit="batches"), device)
+    return time.perf_counter() - started
+
+
+def loss_settings(section: TrainConfig) -> LossSettings:
+    """What is minimized. sft uses the labels alone, at weight 1."""
     if section.method == "sft":
-        return Weights()
+        return LABELS_ONLY
     if section.distill_weight == 0 and section.label_weight == 0:
         raise UserError(
-            "train.distill_weight and train.label_weight are both 0: nothing would be learned. Use 0.7 and 0.3."
+            "train.distill_weight and train.label_weight are both 0, so nothing would be learned. Use 0.7 and 0.3."
         )
-    return Weights(
+    return LossSettings(
         divergence=section.divergence,
         beta=section.beta,
         alpha=section.alpha,
@@ -50,184 +140,80 @@ def weights_of(section: TrainConfig) -> Weights:
     )
 
 
-def load_student(student: StudentConfig, section: TrainConfig, device: str | None = None) -> Loaded:
+def load_student(student: StudentConfig, section: TrainConfig) -> Loaded:
     """The student ready to train: float32 master weights for a full training, a fresh adapter for LoRA."""
     lora = Lora(student.lora_rank, student.lora_alpha, student.lora_dropout) if student.adapter == "lora" else None
-    dtype = student.dtype
-    if dtype == "auto" and lora is None:
-        dtype = (
-            "float32"  # AdamW's small steps vanish in bfloat16 weights; the products still run in bfloat16 (autocast)
-        )
+    # AdamW's small steps vanish in bfloat16 weights; with autocast the products still run in bfloat16.
+    dtype = "float32" if student.dtype == "auto" and lora is None else student.dtype
+    rank = os.environ.get("LOCAL_RANK")  # set by torchrun: one GPU per process
+    device = f"cuda:{rank}" if rank is not None and pick_device().type == "cuda" else None
     loaded = load(student.model, dtype=dtype, adapter=lora, quantization=student.quantization, device=device)
     if section.packing and can_pack(causal_model(loaded.model)):
         use_packed(causal_model(loaded.model))
     return loaded
 
 
-def computes_in_bf16(section: TrainConfig, device: torch.device) -> bool:
-    """Whether products run in bfloat16."""
-    if section.bf16 is not None:
-        return section.bf16
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def max_length(section: TrainConfig, model: Any) -> int | None:
-    """Longest example: the setting, at most the student's context. Raises UserError when the setting is beyond it."""
-    context = context_length(causal_model(model))
+def max_length(section: TrainConfig, student: Loaded) -> int | None:
+    """Maximum length of an example: the setting, else the student's context. UserError if the setting exceeds the context."""
+    context = context_length(causal_model(student.model))
     if section.max_length is not None and context is not None and section.max_length > context:
         raise UserError(
-            f"train.max_length is {section.max_length:,}, but the student reads at most {context:,} tokens."
+            f"train.max_length is {section.max_length:,}, but the student reads at most {context:,} tokens. "
+            f"Set train.max_length: {context}, or leave it out."
         )
     return section.max_length or context
 
 
-def teacher_shares(section: TrainConfig, teacher: TeacherConfig | None) -> list[TeacherShare]:
-    """The local teachers of a training with an online signal. Raises UserError where there is none."""
-    if section.teachers:
-        return [share.model_copy(update={"model": _local(share.model)}) for share in section.teachers]
-    if teacher is None:
-        raise UserError(f"train.method: {section.method} needs a teacher; the config names none.")
-    return [TeacherShare(model=_local(teacher.model))]
-
-
-def _local(model: str) -> str:
-    if model.startswith(("http://", "https://", "sglang+")):
-        raise UserError(
-            f"The teacher {model} is a server, and train.signal is online (a model in this process). Set train.signal: "
-            "server, or "
-            "name a local model in train.teachers."
-        )
-    prefix = model.split("/", 1)[0]
-    if prefix in ("openai", "anthropic", "google", "recorded", "azure", "together", "fireworks", "groq", "mistral"):
-        raise UserError(
-            f"The teacher {model} gives text only, no distribution over every token, which train.method needs. Use "
-            "train.method: sft, "
-            "or name an open model in train.teachers, such as {model: Qwen/Qwen3-8B}."
-        )
-    return model.removeprefix("local/")
-
-
-def source_of(
-    section: TrainConfig,
-    project: Project | None,
-    teacher: TeacherConfig | None,
-    student: Loaded,
-    *,
-    packing: bool,
-) -> SignalSource:
-    """The teacher's side. Raises UserError for tokenizers that differ, a cache made for others, or a server that is
-    not there."""
-    if section.method == "sft":
-        return NoSource()
-    if section.signal == "cached":
-        if section.method == "on_policy" or project is None:
-            raise UserError(
-                "train.signal: cached knows the fixed answers only; on_policy needs train.signal: online or server."
-            )
-        from distil.runs.signals.store import SignalStore
-
-        store = SignalStore.open(
-            project.signals,
-            tokenizer=tokenizer_fingerprint(student.tokenizer),
-            template=template_fingerprint(student.tokenizer),
-        )
-        return CachedSource(store, section.temperature, student.device)
-    if section.signal == "server":
-        place = section.server or (teacher.model if teacher else "")
-        return ServerSource(Address.parse(place), section.server_top_k, student.device)
-    shares = teacher_shares(section, teacher)
-    same = [same_tokenizer(student.tokenizer, load_tokenizer(share.model)) for share in shares]
-    if not all(same):
-        return _cross_source(section, shares, student)
-    models = [load(share.model, dtype="auto", device=str(student.device)).model for share in shares]
-    return OnlineSource(models, [share.weight for share in shares], packing=packing)
-
-
-def same_tokenizer(ours: Any, theirs: Any) -> bool:
-    """Whether both give the same ids: one is a prefix of the other (families pad and extend their vocabularies)."""
-    if tokenizer_fingerprint(ours) == tokenizer_fingerprint(theirs):
-        return True
-    probe = 'Where is order 4711? Ümlaut, 你好, {"a": [1, 2.5]}\n\n\tdef f(x): return x**2'
-    shared = shared_prefix(ours, theirs)
-    smaller = min(len(ours), len(theirs))
-    same_text = (
-        ours(probe, add_special_tokens=False)["input_ids"] == theirs(probe, add_special_tokens=False)["input_ids"]
-    )
-    return bool(same_text and shared >= 0.99 * smaller)
-
-
-def _cross_source(section: TrainConfig, shares: Sequence[TeacherShare], student: Loaded) -> SignalSource:
-    if section.cross_tokenizer is None:
-        raise UserError(
-            f"The teacher {shares[0].model} and the student {student.ref} have different tokenizers, so their "
-            "distributions can't be "
-            "compared token by token. Set train.cross_tokenizer: bytes (or spans, uld), choose models of one family, or use "
-            "method: sft."
-        )
-    if len(shares) > 1:
-        raise UserError(
-            "A mixture of teachers needs one tokenizer for all; with train.cross_tokenizer name a single teacher."
-        )
-    from distil.train.signal.crosstokenizer import CrossTokenizerSource
-
-    return CrossTokenizerSource(
-        load(shares[0].model, dtype="auto", device=str(student.device)), student, section.cross_tokenizer
-    )
-
-
-def rollouts_of(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Rollouts | None:
-    """Who writes the student's own texts, for on_policy."""
+def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Rollouts | None:
+    """The writer of the student's own texts, for on_policy."""
     if section.method != "on_policy" or section.on_policy_share == 0:
         return None
     if section.rollout_server is None and section.fsdp and section.processes > 1:
         raise UserError(
-            "on_policy with train.fsdp: true needs train.rollout_server (sharded weights can't generate here)."
+            "on_policy with train.fsdp: true can't generate in this process, where the weights are sharded. Set "
+            "train.rollout_server, or train.fsdp: false."
         )
-    longest = max(len(e.input_ids) - e.prompt_length for e in train)
-    inner = causal_model(student.model)
-    write = (
-        served_writer(Address.parse(section.rollout_server))
-        if section.rollout_server
-        else in_process(student.model, student.tokenizer, student.device)
-    )
-    sampling = Sampling(
-        temperature=section.rollout_temperature, max_tokens=room(inner, longest, section.rollout_tokens)
-    )
-    decode = partial(student.decode, skip_special_tokens=True) if section.cross_tokenizer else None
+    context = context_length(causal_model(student.model))
+    longest_answer = max(len(e.input_ids) - e.prompt_length for e in train)
+    max_tokens = section.rollout_tokens if section.rollout_tokens is not None else longest_answer
+    server = section.rollout_server
     return Rollouts(
-        write,
+        served_writer(Address.parse(server)) if server else in_process(student),
         share=section.on_policy_share,
-        sampling=sampling,
-        context=context_length(inner),
+        sampling=Sampling(
+            temperature=section.rollout_temperature,
+            max_tokens=max_tokens if context is None else min(max_tokens, context),
+        ),
+        context=context,
         seed=section.seed,
-        decode=decode,
+        decode=partial(student.decode, skip_special_tokens=True) if section.cross_tokenizer else None,
     )
 
 
-def arguments(section: TrainConfig, folder: Path, device: torch.device, max_steps: int | None, validates: bool) -> Any:
-    """transformers' TrainingArguments: everything that we do ourselves is switched off."""
-    from transformers import TrainingArguments
-
+def training_arguments(
+    section: TrainConfig, folder: Path, device: torch.device, max_steps: int | None, *, validates: bool
+) -> TrainingArguments:
+    """transformers' settings. Whatever Distil does itself is switched off."""
     _check_reporters(section, folder)
     fsdp: dict[str, Any] = {}
     if section.fsdp and section.processes > 1:
         config = {"version": 2, "activation_checkpointing": section.gradient_checkpointing}
         fsdp = {"fsdp": True, "fsdp_config": config}
     checkpointing = section.gradient_checkpointing and not fsdp
-    schedule = {"constant": "constant_with_warmup"}.get(section.schedule, section.schedule)
+    bf16_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         num_train_epochs=section.epochs,
         max_steps=max_steps if max_steps is not None else -1,
         per_device_train_batch_size=1,
         learning_rate=section.learning_rate,
-        lr_scheduler_type=schedule,
+        lr_scheduler_type="constant_with_warmup" if section.schedule == "constant" else section.schedule,
         warmup_steps=section.warmup,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         activation_checkpointing=checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
-        bf16=computes_in_bf16(section, device),
+        bf16=section.bf16 if section.bf16 is not None else bf16_supported,
         use_cpu=device.type == "cpu",
         seed=section.seed,
         data_seed=section.seed,
@@ -237,20 +223,20 @@ def arguments(section: TrainConfig, folder: Path, device: torch.device, max_step
         save_strategy="no",
         save_total_limit=2,
         disable_tqdm=True,
-        log_level="error",  # or the Trainer talks again, of tied weights that a checkpoint holds once
+        log_level="error",  # silences the Trainer's advice about tied weights, which a checkpoint stores once
         log_level_replica="error",
         report_to=list(section.report_to) or "none",
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         dataloader_num_workers=0,
         ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,  # constants; a pass that ran out of memory would leave the processes out of step
+        ddp_broadcast_buffers=False,  # they are constants, and after a failed pass the processes would be out of step
         **fsdp,
     )
 
 
 def _check_reporters(section: TrainConfig, folder: Path) -> None:
-    """The packages of train.report_to must be there; TensorBoard's files go beside metrics.jsonl."""
+    """The packages of train.report_to must be installed; TensorBoard's files go next to metrics.jsonl."""
     for package in section.report_to:
         if importlib.util.find_spec(package) is None:
             raise UserError(
@@ -258,14 +244,3 @@ def _check_reporters(section: TrainConfig, folder: Path) -> None:
             )
     if "tensorboard" in section.report_to:
         os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(folder / "tensorboard"))
-
-
-def micro_tokens(section: TrainConfig, device: torch.device) -> int:
-    """Most tokens of one forward pass."""
-    return section.micro_batch_tokens or default_micro_tokens(gpu=device.type != "cpu")
-
-
-def device_of_process() -> str | None:
-    """`cuda:RANK` inside torchrun on a GPU machine; None lets `load` choose."""
-    rank = os.environ.get("LOCAL_RANK")
-    return f"cuda:{rank}" if rank is not None and pick_device().type == "cuda" else None

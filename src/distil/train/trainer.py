@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -39,7 +39,7 @@ class StepSettings:
     """How a step is computed, apart from model and data."""
 
     loss: LossSettings = LABELS_ONLY
-    source: SignalSource = NoSource()
+    source: SignalSource = field(default_factory=NoSource)
     packing: bool = True
     batch_size: int = 32
     micro_tokens: int = 4096
@@ -58,6 +58,8 @@ class StepRequest:
 
 class DistilTrainer(Trainer):
     """Tokenized examples in, checkpoints and metrics out; see the file's docstring."""
+
+    model: torch.nn.Module
 
     def __init__(
         self,
@@ -206,7 +208,9 @@ class DistilTrainer(Trainer):
             return count, passes
         own = torch.tensor([[count, passes, self.request.stop, self.request.save]], device=self.args.device)
         rows = self.accelerator.gather(own)
-        self.agreed = StepRequest(bool(rows[:, 2].any()), bool(rows[0, 3]))  # the first process's clock decides on saving
+        self.agreed = StepRequest(
+            bool(rows[:, 2].any()), bool(rows[0, 3])
+        )  # the first process's clock decides on saving
         return int(rows[:, 0].sum()), int(rows[:, 1].max())
 
     # ---- out of memory
@@ -221,7 +225,7 @@ class DistilTrainer(Trainer):
             raise error
         if in_collective:
             raise WorkFailed(
-                f"Memory ran out with {self.micro_tokens:,} tokens per pass, at a point where the step can't be repeated. {ADVICE}"
+                f"Memory ran out with {self.micro_tokens:,} tokens per pass, where the step can't be repeated. {ADVICE}"
             ) from error
         if self.args.world_size == 1:
             raise PassTooLarge
@@ -299,7 +303,7 @@ def require_whole_head(state: AcceleratorState) -> None:
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """Means of sums: loss, distill (with T^2) and label per learned token; agreement, entropy and kl (T = 1) per sampled token."""
+    """loss, distill (with T^2) and label per learned token; agreement, entropy and kl (at T = 1) per sampled token."""
     count, sampled = max(sums["count"], 1.0), sums["sampled"]
     values = {name: sums[name] / count for name in ("loss", "distill", "label")}
     if sampled:

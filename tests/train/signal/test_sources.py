@@ -21,9 +21,9 @@ from distil.train import stage
 from distil.train.config import TeacherShare
 from distil.train.examples import Tokenized
 from distil.train.rollouts import Rollouts, unanswered
-from distil.train.setup import same_tokenizer
 from distil.train.signal.crosstokenizer import CrossTokenizerSource, same_text_spans
 from distil.train.signal.server import Address, top_k_of_rows
+from distil.train.signal.setup import same_tokenizer
 from tests.tiny import CORPUS, tiny_model, tiny_tokenizer, write_tiny_splits
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick
@@ -272,13 +272,13 @@ def test_a_teacher_with_another_tokenizer_corrects_the_students_own_texts(
     bench: Bench, stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    original = CrossTokenizerSource._ask
+    original = CrossTokenizerSource._compute
 
     def noting(self: CrossTokenizerSource, sides: Any) -> Any:
         read.extend(self.teacher.tokenizer.decode(side.input_ids) for side in sides)
         return original(self, sides)
 
-    monkeypatch.setattr(CrossTokenizerSource, "_ask", noting)
+    monkeypatch.setattr(CrossTokenizerSource, "_compute", noting)
     section = quick(method="on_policy", on_policy_share=1.0, cross_tokenizer="bytes", epochs=2, temperature=1.0)
     section = section.model_copy(update={"teachers": [TeacherShare(model=stranger)], "validation_examples": 0})
     stage.run(bench.project, section, bench.student, name="own", teacher=bench.teacher)
@@ -328,7 +328,7 @@ def test_a_teacher_that_is_asked_once_teaches_the_same_as_one_asked_in_every_ste
         asked.append(len(texts if stranger_teaches else texts.examples))
         return original(self, texts, *rest)
 
-    monkeypatch.setattr(source, "_ask", counting)
+    monkeypatch.setattr(source, "_compute", counting)
     section = quick(method="logits", epochs=2)
     if stranger_teaches:
         section = section.model_copy(update={"cross_tokenizer": "spans", "teachers": [TeacherShare(model=stranger)]})

@@ -2,7 +2,6 @@
 
 The mathematics is in distil.objectives (spans.py, crosstokenizer.py); here both sides are rendered with their own chat
 templates, run, and their answer rows are paired. Not for teachers of the student's family (sources.OnlineSource is exact).
-Made by assemble.py.
 """
 
 from __future__ import annotations
@@ -19,8 +18,10 @@ from distil.models.head import output_head
 from distil.models.load import Loaded, context_length
 from distil.models.render import render, special_ids
 from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
+from distil.models.unwrap import causal_model, input_embedding
 from distil.objectives.crosstokenizer import CrossTokenizer, cross_tokenizer_distillation
 from distil.objectives.heads import OutputHead
+from distil.objectives.settings import LossSettings
 from distil.objectives.spans import (
     END_OUTCOME,
     OTHER_OUTCOME,
@@ -31,48 +32,49 @@ from distil.objectives.spans import (
     joined_spans,
     matched_vocabulary,
 )
-from distil.objectives.targets import DenseTargets
+from distil.objectives.targets import IGNORED, DenseTargets
 from distil.train.batches import MicroBatch, pad
-from distil.train.examples import IGNORED, Tokenized
-from distil.train.objective import Weights, causal_model, counted, hidden_rows
-from distil.train.signal.sources import Signal, recalled
+from distil.train.examples import Tokenized
+from distil.train.signal.sources import Signal, lookup
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 class CrossTokenizerSource:
-    """Gives the trainer a loss of its own for each micro-batch."""
+    """Provides a loss for each micro-batch in place of the fused one."""
 
-    packs = True  # the student packs as it likes; the teacher's side is padded
+    packs = True  # of the student; the teacher's side is padded
 
     def __init__(self, teacher: Loaded, student: Loaded, method: str) -> None:
         self.teacher, self.student, self.method = teacher, student, method
         teacher.model.eval().requires_grad_(False)
-        self.weights = Weights()
-        self._sides: dict[str, tuple[Tokenized, Spans]] = {}
-        self._known: dict[str, Tensor] = {}
+        self.settings = LossSettings()
+        self._alignments: dict[str, tuple[Tokenized, Spans]] = {}
+        self._cache: dict[str, Tensor] = {}
         self._match: VocabularyMatch | None = None
         self._first_bytes: FirstBytes | None = None
         self._bytes = {id(side.tokenizer): TokenBytes(side.tokenizer) for side in (teacher, student)}
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
-        """Renders and aligns everything once. Raises UserError where the vocabularies share nothing or answers don't fit."""
-        self.weights = weights
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
+        """Renders and aligns all examples. Raises UserError if the vocabularies share nothing or an example is too long."""
+        self.settings = settings
         limit = context_length(causal_model(self.teacher.model))
         groups = 0
         for example in examples:
             if not example.learned:
                 continue  # a prompt that the student will answer
-            theirs, spans = self._align(example)
+            teacher_side, spans = self._align(example)
             groups += len(spans)
-            if limit is not None and len(theirs.input_ids) > limit:
+            if limit is not None and len(teacher_side.input_ids) > limit:
                 raise UserError(
-                    f"Example {example.id} has {len(theirs.input_ids):,} tokens for the teacher, which reads at most {limit:,}."
+                    f"Example {example.id} has {len(teacher_side.input_ids):,} tokens for the teacher, which reads at most "
+                    f"{limit:,}. Shorten it, or use a teacher with a longer context."
                 )
         if not groups:
             raise UserError(
-                "Not one group of tokens of teacher and student covers the same text: nothing can be compared."
+                "No group of the teacher's tokens covers the same text as a group of the student's, so nothing can be compared. "
+                "Check that both chat templates keep the answers unchanged."
             )
         sizes = [causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)]
         if self.method == "bytes":
@@ -91,97 +93,88 @@ class CrossTokenizerSource:
                     self._match.student_ids.to(device), self._match.teacher_ids.to(device), *sizes
                 )
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
-        """A loss over the student's counted rows, with the teacher's rows and the alignment bound to it."""
-        sides = [self._align(example, keep=not batch.rollout) for example in batch.examples]
-        known = recalled(self._known, batch)
-        if known is not None:
-            hidden = torch.cat(known)
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
+        """A loss over the student's counted rows, bound to the teacher's rows and the alignment."""
+        sides = [self._align(example, cache=not batch.rollout) for example in batch.examples]
+        cached = lookup(self._cache, batch)
+        if cached is not None:
+            hidden = torch.cat(cached)
         else:
-            hidden = self._ask([side for side, _ in sides])
+            hidden = self._compute([side for side, _ in sides])
         targets = DenseTargets.of(hidden, output_head(causal_model(self.teacher.model)))
         learned = [token for side, _ in sides for token in side.labels if token != IGNORED]
         teacher_labels = torch.tensor(learned, device=self.teacher.device)
-        parts, ours_at, theirs_at = [], 0, 0
+        parts, student_start, teacher_start = [], 0, 0
         for example, (side, spans) in zip(batch.examples, sides, strict=True):
-            parts.append(spans.moved(ours_at, theirs_at))
-            ours_at, theirs_at = ours_at + example.learned, theirs_at + side.learned
+            parts.append(spans.moved(student_start, teacher_start))
+            student_start, teacher_start = student_start + example.learned, teacher_start + side.learned
         spans = joined_spans(parts).to(self.student.device)
 
         def loss(rows: Tensor, head: OutputHead, labels: Tensor) -> dict[str, Tensor]:
-            done = cross_tokenizer_distillation(
-                rows, head.weight, targets, labels, teacher_labels, spans, self._how(head), head.bias
+            losses = cross_tokenizer_distillation(
+                rows, head.weight, targets, labels, teacher_labels, spans, self._comparison(head), head.bias
             )
-            return {"loss": done.total, "distill": done.distill, "label": done.label}
+            return {"loss": losses.total, "distill": losses.distill, "label": losses.label}
 
         return Signal(loss=loss)
 
     @torch.no_grad()
-    def _ask(self, sides: Sequence[Tokenized]) -> Tensor:
+    def _compute(self, sides: Sequence[Tokenized]) -> Tensor:
         """The teacher's hidden rows (R, H) that predict the learned tokens of these texts."""
-        theirs = pad(list(sides), int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
-        keep, _ = counted(theirs.labels, theirs.documents)
-        hidden = hidden_rows(causal_model(self.teacher.model), theirs)
-        return hidden.reshape(-1, hidden.shape[-1])[keep]
+        batch = pad(list(sides), int(self.teacher.tokenizer.pad_token_id)).to(self.teacher.device)
+        return batch.counted_hidden(causal_model(self.teacher.model))
 
-    def bytes_to_remember(self, examples: Sequence[Tokenized]) -> int:
+    def cache_bytes(self, examples: Sequence[Tokenized]) -> int:
         """Memory for the teacher's hidden states of all learned positions."""
-        weight = causal_model(self.teacher.model).get_input_embeddings().weight
-        width = int(weight.shape[1] * weight.element_size())
-        return width * sum(self._align(example)[0].learned for example in examples)
+        weight = input_embedding(self.teacher.model)
+        bytes_per_row = weight.shape[1] * weight.element_size()
+        return bytes_per_row * sum(self._align(example)[0].learned for example in examples)
 
-    def remember(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
-        """Asks about fixed texts once, in the order given, so that later epochs cost no teacher (as OnlineSource does)."""
+    def fill_cache(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
+        """Computes the hidden states of fixed texts once, in the given order (as OnlineSource does)."""
         for batch in batches:
             sides = [self._align(example)[0] for example in batch.examples]
-            rows = self._ask(sides).split([side.learned for side in sides])
-            self._known.update({example.id: own for example, own in zip(batch.examples, rows, strict=True)})
+            rows = self._compute(sides).split([side.learned for side in sides])
+            self._cache.update({example.id: row for example, row in zip(batch.examples, rows, strict=True)})
 
-    def _how(self, head: OutputHead) -> CrossTokenizer:
-        weights = self.weights
+    def _comparison(self, head: OutputHead) -> CrossTokenizer:
         return CrossTokenizer(
             method=self.method,
             match=self._match,
             first_bytes=self._first_bytes,
-            divergence=weights.divergence,
-            beta=weights.beta,
-            alpha=weights.alpha,
-            temperature=weights.temperature,
-            distill_weight=weights.distill_weight,
-            label_weight=weights.label_weight,
+            loss=self.settings,
             logit_scale=head.scale,
             logit_softcap=head.softcap,
         )
 
-    def _align(self, example: Tokenized, *, keep: bool = True) -> tuple[Tokenized, Spans]:
-        """The teacher's rendering of an example and the groups of its learned tokens. Kept, but for rollouts: their texts
-        change under one id."""
-        if not keep or example.id not in self._sides:
-            rendered = render(self.teacher.tokenizer, example.messages)
-            labels = [IGNORED, *rendered.labels[1:]]
-            theirs = Tokenized(example.id, rendered.input_ids, labels, 0)
-            spelled = [
-                [self._bytes[id(side.tokenizer)].of(token) for token in tokenized.labels if token != IGNORED]
-                for side, tokenized in ((self.student, example), (self.teacher, theirs))
-            ]
-            found = theirs, same_text_spans(*spelled)
-            if not keep:
-                return found
-            self._sides[example.id] = found
-        return self._sides[example.id]
+    def _align(self, example: Tokenized, *, cache: bool = True) -> tuple[Tokenized, Spans]:
+        """The teacher's rendering of an example and the groups of its learned tokens. Not cached for rollouts: their texts
+        change under the same id."""
+        if cache and example.id in self._alignments:
+            return self._alignments[example.id]
+        rendered = render(self.teacher.tokenizer, example.messages)
+        teacher_side = Tokenized(example.id, rendered.input_ids, [IGNORED, *rendered.labels[1:]], 0)
+        spelled = [
+            [self._bytes[id(side.tokenizer)].of(token) for token in tokenized.labels if token != IGNORED]
+            for side, tokenized in ((self.student, example), (self.teacher, teacher_side))
+        ]
+        alignment = teacher_side, same_text_spans(*spelled)
+        if cache:
+            self._alignments[example.id] = alignment
+        return alignment
 
 
 def same_text_spans(ours: Sequence[bytes], theirs: Sequence[bytes]) -> Spans:
-    """Groups of tokens (as bytes; empty for a control token) of one answer in two tokenizers, as far as both say the same.
+    """Groups of tokens (as bytes; empty for a control token) of one answer in two tokenizers, up to the first difference.
 
-    Blanks before the answer count for nothing: SentencePiece puts one before the first word, byte-level tokenizers none. Where a
-    template changes the text on one side (cut blanks, a mark that only one tokenizer has), groups behind the difference are left
-    out instead of being compared at the wrong place.
+    Blanks before the answer are ignored: SentencePiece puts one before the first word, byte-level tokenizers none. If a template
+    changes the text on one side (cut blanks, a mark that only one tokenizer has), the groups after the difference are left out
+    instead of being compared at the wrong position.
     """
     texts = [b"".join(side) for side in (ours, theirs)]
     leads = [len(text) - len(text.lstrip()) for text in texts]
     left, right = (text[lead:] for text, lead in zip(texts, leads, strict=True))
-    differing = (place for place, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+    differing = (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
     common = next(differing, min(len(left), len(right)))
     student, teacher = (
         [max(end - lead, 0) for end in accumulate(map(len, side))]

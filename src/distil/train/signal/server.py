@@ -1,8 +1,8 @@
 """A teacher behind vLLM or SGLang scores given tokens (`prompt_logprobs`), and a served student writes rollouts.
 
-Speaks token ids, never text, so nothing is tokenized again. A server gives the k best log-probabilities a position at
+Token ids are sent, never text, so nothing is tokenized twice. A server returns the k best log-probabilities per position at
 temperature 1: top-k with the exact tail mass, and no other temperature, because the normalizer at T is unknown. Not for
-chat APIs (distil.calls). Made by assemble.py.
+chat APIs (distil.calls).
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from distil.errors import UserError, WorkFailed
-from distil.objectives.targets import TopKTargets
+from distil.objectives.settings import LossSettings
+from distil.objectives.targets import IGNORED, TopKTargets
 from distil.records import Sampling
 from distil.train.batches import MicroBatch
-from distil.train.examples import IGNORED, Tokenized
-from distil.train.objective import Weights
+from distil.train.examples import Tokenized
+from distil.train.rollouts import Writer
 from distil.train.signal.sources import Signal
 
 WORKERS = 16
@@ -33,10 +34,11 @@ FLOOR = 1e-12
 
 
 class Address(NamedTuple):
-    """Where a server is and what it speaks."""
+    """Where a server is, and its protocol."""
 
     base: str
     name: str
+    """Of the model."""
     sglang: bool
 
     @classmethod
@@ -52,7 +54,7 @@ class Address(NamedTuple):
 
 
 def post(url: str, body: dict[str, Any], timeout_s: float = 600.0) -> dict[str, Any]:
-    """One JSON request. Overload and cut connections are tried again; a refusal is a UserError with the server's words."""
+    """One JSON request. Retries overload and lost connections; raises UserError with the server's message for a refusal."""
     data = json.dumps(body).encode()
     fault = ""
     for attempt in range(ATTEMPTS):
@@ -71,7 +73,7 @@ def post(url: str, body: dict[str, Any], timeout_s: float = 600.0) -> dict[str, 
             fault = str(error)
         time.sleep(0.2 * 2**attempt)
     raise WorkFailed(
-        f"The server {url} did not answer after {ATTEMPTS} attempts ({fault}). Start it, and run again: training goes on."
+        f"The server {url} did not answer after {ATTEMPTS} attempts ({fault}). Start it and run again; training resumes."
     )
 
 
@@ -79,49 +81,50 @@ Row = dict[int, float]
 
 
 def vllm_rows(reply: dict[str, Any]) -> list[Row | None]:
-    """`prompt_logprobs` of a vLLM completion: a dict id -> log-probability a position, None at the first."""
+    """`prompt_logprobs` of a vLLM completion: for each position a dict id -> log-probability, None for the first."""
     choice = (reply.get("choices") or [{}])[0]
-    found = choice.get("prompt_logprobs")
-    if found is None:
+    positions = choice.get("prompt_logprobs")
+    if positions is None:
         raise UserError(
             "The server's reply has no prompt_logprobs: expected a vLLM server (/v1/completions), or use sglang+http://."
         )
-    return [None if row is None else {int(i): float(entry["logprob"]) for i, entry in row.items()} for row in found]
+    return [None if row is None else {int(i): float(entry["logprob"]) for i, entry in row.items()} for row in positions]
 
 
 def sglang_rows(reply: dict[str, Any]) -> list[Row | None]:
-    """`input_top_logprobs` of SGLang's /generate: [log-probability, id, text] triples a position, None at the first."""
-    found = (reply.get("meta_info") or {}).get("input_top_logprobs")
-    if found is None:
+    """`input_top_logprobs` of SGLang's /generate: for each position [log-probability, id, text] triples, None for the first."""
+    positions = (reply.get("meta_info") or {}).get("input_top_logprobs")
+    if positions is None:
         raise UserError("The server's reply has no input_top_logprobs: expected an SGLang server (/generate).")
-    return [None if not row else {int(entry[1]): float(entry[0]) for entry in row} for row in found]
+    return [None if not row else {int(entry[1]): float(entry[0]) for entry in row} for row in positions]
 
 
 class ServerSource:
-    """Top-k targets with their tail from a running server."""
+    """Top-k targets with their tail mass, from a running server."""
+
+    packs = True
 
     def __init__(self, address: Address, top_k: int, device: torch.device) -> None:
         self.address, self.top_k, self.device = address, top_k, device
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
-        """Asks about one example. Raises UserError for another temperature than 1 or a server that can't score."""
-        if weights.temperature != 1.0:
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
+        """Scores one example. Raises UserError for another temperature than 1 or a server that can't score."""
+        if settings.temperature != 1.0:
             raise UserError(
-                "train.signal: server gives probabilities at temperature 1, and train.temperature is "
-                f"{weights.temperature:g}. Set "
-                "train.temperature: 1.0, or use signal: cached (which stores normalizers) or online."
+                f"A server gives probabilities at temperature 1, and train.temperature is {settings.temperature:g}. Set "
+                "train.temperature: 1.0, or train.signal: cached (which stores normalizers) or online."
             )
         self._score(examples[0].input_ids)
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
-        """One request an example, many at once."""
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
+        """One request per example, many at once."""
         with ThreadPoolExecutor(WORKERS) as pool:
             scored = list(pool.map(self._score, [example.input_ids for example in batch.examples]))
         rows: list[Row] = []
         for example, positions in zip(batch.examples, scored, strict=True):
-            for at, label in enumerate(example.labels):
-                if at and label != IGNORED:
-                    rows.append(positions[at] or {})
+            for position, label in enumerate(example.labels):
+                if position and label != IGNORED:
+                    rows.append(positions[position] or {})
         return Signal(top_k_of_rows(rows, self.top_k, self.device))
 
     def _score(self, ids: list[int]) -> list[Row | None]:
@@ -145,32 +148,31 @@ class ServerSource:
             rows = vllm_rows(post(f"{self.address.base}/completions", body))
         if len(rows) != len(ids):
             raise UserError(
-                f"The server scored {len(rows)} positions of {len(ids)}: it does not read these token ids as they are."
+                f"The server scored {len(rows)} positions of {len(ids)}, so it does not take token ids unchanged. Use "
+                "vLLM's /v1/completions or SGLang's /generate."
             )
         return rows
 
 
 def top_k_of_rows(rows: Sequence[Row], top_k: int, device: torch.device) -> TopKTargets:
     """Dicts id -> log p to (R, K) targets. A server may add the actual token as entry k + 1; it is as exact as the others."""
-    width = max([len(row) for row in rows] + [1])
-    width = min(width, top_k + 1)
+    width = min(max([len(row) for row in rows] + [1]), top_k + 1)
     ids = torch.full((len(rows), width), -1, dtype=torch.int64)
     log_probs = torch.full((len(rows), width), -math.inf)
     tails = []
     for number, row in enumerate(rows):
         best = sorted(row.items(), key=lambda item: -item[1])[:width]
-        for place, (token, log_prob) in enumerate(best):
-            ids[number, place], log_probs[number, place] = token, log_prob
+        for rank, (token, log_prob) in enumerate(best):
+            ids[number, rank], log_probs[number, rank] = token, log_prob
         tails.append(math.log(max(1.0 - sum(math.exp(value) for _, value in best), FLOOR)))
     return TopKTargets(ids.to(device), log_probs.to(device), torch.tensor(tails, device=device))
 
 
-def served_writer(address: Address) -> Any:
-    """Rollouts from a vLLM server that serves the student. Its weights are those it was started with: refresh it
-    now and then."""
+def served_writer(address: Address) -> Writer:
+    """Rollouts from a vLLM server that serves the student. It keeps the weights it was started with: restart it with a newer
+    student from time to time."""
 
-    def one(job: tuple[list[int], Sampling, int]) -> list[int]:
-        prompt, sampling, seed = job
+    def complete(prompt: list[int], sampling: Sampling, seed: int) -> list[int]:
         body = {
             "model": address.name,
             "prompt": prompt,
@@ -188,7 +190,8 @@ def served_writer(address: Address) -> Any:
         return [int(token) for token in ids]
 
     def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:
+        seeds = range(seed, seed + len(prompts))
         with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(one, [(prompt, sampling, seed + i) for i, prompt in enumerate(prompts)]))
+            return list(pool.map(complete, prompts, repeat(sampling), seeds))
 
     return write

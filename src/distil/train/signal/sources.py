@@ -1,60 +1,64 @@
 """Where the teacher's word comes from: nowhere, a model in this process, the cache on disk, or a server (server.py).
 
-A source says, for the counted rows of one micro-batch, what the teacher thinks of them: targets for the fused loss, or a
-loss of its own (crosstokenizer.py). It is not part of the student's graph. Made by stage.py, asked by trainer.py.
+For the counted rows of one micro-batch a source returns targets for the fused loss, or a loss in its place (crosstokenizer.py).
+It is not part of the student's autograd graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from distil.errors import UserError
 from distil.models.head import output_head
+from distil.models.load import context_length
+from distil.models.unwrap import causal_model, input_embedding
 from distil.objectives.heads import OutputHead
-from distil.objectives.targets import (
-    DenseTargets,
-    MixtureTargets,
-    SampledTargets,
-    Targets,
-    TopKTargets,
-)
+from distil.objectives.settings import LossSettings
+from distil.objectives.targets import DenseTargets, MixtureTargets, SampledTargets, Targets, TopKTargets
 from distil.runs.signals.store import SignalRows, SignalStore
 from distil.train.batches import MicroBatch
 from distil.train.examples import Tokenized
-from distil.train.objective import Weights, causal_model, counted, hidden_rows
 from distil.train.packing import can_pack, use_packed
 
 
 class Signal(NamedTuple):
-    """The teacher's word on one micro-batch."""
+    """What the teacher contributes to the loss of one micro-batch."""
 
     targets: Targets | None = None
     """One row for each counted position, in order."""
     loss: Callable[[Tensor, OutputHead, Tensor], dict[str, Tensor]] | None = None
-    """(student's counted rows, head, labels) -> sums loss, distill, label; in place of the fused loss."""
+    """Replaces the fused loss: (student's counted rows, head, labels) -> sums loss, distill, label."""
 
 
 class SignalSource(Protocol):
-    """Anything that knows what the teacher says."""
+    """Anything that provides the teacher's signal."""
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
-        """Raises UserError where this source can't serve these examples or this objective. Called before the first step."""
+    @property
+    def packs(self) -> bool:
+        """Whether it can serve packed rows."""
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
-        """keep: (B * T,) bool on the batch's device, the counted rows."""
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
+        """Raises UserError, before the first step, if this source can't serve these examples or this objective."""
+
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
+        """The signal for `batch.counted`, on the batch's device."""
 
 
 class NoSource:
-    """Hard labels only: sft."""
+    """Labels only: sft."""
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
+    packs = True
+
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
         """Nothing can be wrong."""
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """No targets."""
         return Signal()
 
@@ -62,35 +66,35 @@ class NoSource:
 T = TypeVar("T")
 
 
-def recalled(known: dict[str, T], batch: MicroBatch) -> list[T] | None:
-    """What was remembered of each of a batch's examples, in order. None where one is unknown, and for rollouts: their texts
-    change under one id."""
-    if batch.rollout or not all(example.id in known for example in batch.examples):
+def lookup(cache: dict[str, T], batch: MicroBatch) -> list[T] | None:
+    """The cached value of each of a batch's examples, in order. None if one is missing, and for rollouts: their texts change
+    under the same id."""
+    if batch.rollout or not all(example.id in cache for example in batch.examples):
         return None
-    return [known[example.id] for example in batch.examples]
+    return [cache[example.id] for example in batch.examples]
 
 
 class OnlineSource:
-    """Teachers in this process. Their logits never exist as a whole: hidden states and head go to the fused loss."""
+    """Teachers in this process. Their full logits never exist: hidden states and head go to the fused loss."""
 
-    def __init__(self, teachers: Sequence[Any], shares: Sequence[float] | None = None, *, packing: bool = True) -> None:
-        """teachers: causal language models with the student's tokenizer; shares: one weight each (default: equal)."""
-        self.teachers = [causal_model(teacher).eval().requires_grad_(False) for teacher in teachers]
-        self.shares = tuple(shares) if shares is not None else (1.0,) * len(self.teachers)
-        self._known: dict[str, tuple[Tensor, ...]] = {}
+    def __init__(self, teachers: Sequence[torch.nn.Module], shares: Sequence[float], *, packing: bool) -> None:
+        """teachers: causal language models with the student's tokenizer; shares: a weight for each."""
+        self.teachers = [causal_model(teacher) for teacher in teachers]
+        self.shares = tuple(shares)
+        self._cache: dict[str, tuple[Tensor, ...]] = {}
+        for teacher in self.teachers:
+            teacher.eval().requires_grad_(False)
         if packing:
             for teacher in self.teachers:
                 use_packed(teacher)
 
     @property
     def packs(self) -> bool:
-        """Whether all teachers can read packed rows."""
+        """Whether all teachers support packed rows."""
         return all(can_pack(teacher) for teacher in self.teachers)
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
         """The longest example must fit into every teacher's context."""
-        from distil.models.load import context_length
-
         longest = max(len(example.input_ids) for example in examples)
         for teacher in self.teachers:
             limit = context_length(teacher)
@@ -100,63 +104,57 @@ class OnlineSource:
                     f"Set train.max_length: {limit} with train.too_long: drop, or use a teacher with a longer context."
                 )
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """Dense targets of one teacher, or the mixture of several."""
-        known = recalled(self._known, batch)
-        if known is not None:
-            rows = [torch.cat(side) for side in zip(*known, strict=True)]
+        cached = lookup(self._cache, batch)
+        if cached is not None:
+            rows = [torch.cat(parts) for parts in zip(*cached, strict=True)]
         else:
-            rows = self._ask(batch, keep)
+            rows = self._compute(batch)
         parts = [
             DenseTargets.of(hidden, output_head(teacher)) for teacher, hidden in zip(self.teachers, rows, strict=True)
         ]
         return Signal(parts[0] if len(parts) == 1 else MixtureTargets(tuple(parts), self.shares))
 
     @torch.no_grad()
-    def _ask(self, batch: MicroBatch, keep: Tensor) -> list[Tensor]:
-        rows = []
-        for teacher in self.teachers:
-            hidden = hidden_rows(teacher, batch)
-            rows.append(hidden.reshape(-1, hidden.shape[-1])[keep])
-        return rows
+    def _compute(self, batch: MicroBatch) -> list[Tensor]:
+        return [batch.counted_hidden(teacher) for teacher in self.teachers]
 
-    def bytes_to_remember(self, examples: Sequence[Tokenized]) -> int:
+    def cache_bytes(self, examples: Sequence[Tokenized]) -> int:
         """Memory for the hidden states of all learned positions."""
-        widths = sum(
-            t.get_input_embeddings().weight.shape[1] * next(t.parameters()).element_size() for t in self.teachers
-        )
-        return widths * sum(example.learned for example in examples)
+        bytes_per_row = sum(input_embedding(t).shape[1] * next(t.parameters()).element_size() for t in self.teachers)
+        return bytes_per_row * sum(example.learned for example in examples)
 
-    def remember(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
-        """Asks about fixed texts once, so that later epochs cost no teacher.
+    def fill_cache(self, batches: Iterable[MicroBatch], device: torch.device) -> None:
+        """Computes the hidden states of fixed texts once, so that no epoch needs to run the teacher.
 
-        In the order given, before the first step: a resumed training then learns from the very same numbers.
+        In the given order, before the first step, so that a resumed training learns from exactly the same numbers.
         """
-        for cpu_batch in batches:
-            batch = cpu_batch.to(device)
-            keep, _ = counted(batch.labels, batch.documents)
+        for batch in batches:
             counts = [example.learned for example in batch.examples]
-            sides = zip(*(hidden.split(counts) for hidden in self._ask(batch, keep)), strict=True)
-            self._known.update({example.id: side for example, side in zip(batch.examples, sides, strict=True)})
+            rows = zip(*(hidden.split(counts) for hidden in self._compute(batch.to(device))), strict=True)
+            self._cache.update({example.id: row for example, row in zip(batch.examples, rows, strict=True)})
 
 
 class CachedSource:
     """What `distil signals` stored: no teacher in memory."""
 
+    packs = True
+
     def __init__(self, store: SignalStore, temperature: float, device: torch.device) -> None:
         self.store, self.temperature, self.device = store, temperature, device
         self._head: tuple[Tensor, Tensor | None] | None = None
 
-    def check(self, examples: Sequence[Tokenized], weights: Weights) -> None:
+    def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
         """The cache must serve this divergence and temperature, and hold exactly these token ids."""
-        self.store.allow(divergence=weights.divergence, temperature=weights.temperature)
+        self.store.allow(divergence=settings.divergence, temperature=settings.temperature)
         self.store.require((e.id, e.input_ids, [label != -100 for label in e.labels]) for e in examples)
 
-    def signal(self, batch: MicroBatch, keep: Tensor, epoch: int) -> Signal:
-        """The rows of the batch's examples, one after another: the order of `keep`."""
+    def signal(self, batch: MicroBatch, epoch: int) -> Signal:
+        """The rows of the batch's examples, one after another: the order of the counted rows."""
         if batch.rollout:
             raise UserError(
-                "A cache knows the fixed answers only, so train.signal: cached can't serve on_policy. Use online."
+                "A cache holds the fixed answers only, so train.signal: cached can't serve on_policy. Set train.signal: online."
             )
         rows = self.store.read([e.id for e in batch.examples], temperature=self.temperature, epoch=epoch)
         return Signal(self._targets(rows))
@@ -184,7 +182,8 @@ class CachedSource:
             )
         return self._head
 
-    def _tensor(self, array: Any) -> Tensor:
+    def _tensor(self, array: NDArray[np.generic] | None) -> Tensor:
+        assert array is not None
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         if array.dtype.name == "uint16":
             tensor = tensor.view(torch.bfloat16)
