@@ -60,7 +60,7 @@ def test_loss_and_gradients_do_not_depend_on_how_a_step_is_cut(packing: bool, si
         torch.testing.assert_close(gradient, wanted[name], atol=2e-4, rtol=1e-4, msg=name)
 
 
-def test_a_document_does_not_see_its_neighbours_in_a_packed_row() -> None:
+def test_packed_documents_do_not_see_each_other() -> None:
     model = tiny_model()
     use_packed(model)
     alone = pack([EXAMPLES[1]]).hidden_states(model)
@@ -69,7 +69,7 @@ def test_a_document_does_not_see_its_neighbours_in_a_packed_row() -> None:
     torch.testing.assert_close(together[:, 9 : 9 + 17], alone, atol=1e-6, rtol=1e-5)
 
 
-def test_packing_equals_what_transformers_does_with_restarting_positions() -> None:
+def test_packing_equals_transformers_with_restarting_positions() -> None:
     model = tiny_model()
     batch = pack(list(EXAMPLES))
     theirs = model.model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).last_hidden_state
@@ -106,7 +106,7 @@ def test_no_position_predicts_the_next_documents_first_token() -> None:
     assert keep.tolist() == [True, True, False] * 3
 
 
-def test_a_padded_batch_is_right_padded_and_counts_only_real_tokens() -> None:
+def test_padding_is_on_the_right_and_does_not_count() -> None:
     batch = pad(EXAMPLES[:3], pad_id=0)
     assert batch.input_ids.shape == (3, 17) and batch.tokens == 9 + 17 + 5 and batch.learned == 5 + 6 + 3
     assert batch.labels[2, 5:].eq(-100).all()
@@ -137,9 +137,7 @@ def test_the_original_forward_comes_back() -> None:
     epoch=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_example_is_seen_once_an_epoch_over_all_processes(
-    count: int, batch_size: int, world: int, seed: int, epoch: int
-) -> None:
+def test_every_example_is_seen_once_per_epoch(count: int, batch_size: int, world: int, seed: int, epoch: int) -> None:
     lengths = [(i * 7) % 23 + 1 for i in range(count)]
     samplers = [StepSampler(lengths, batch_size, seed, rank, world) for rank in range(world)]
     for sampler in samplers:
@@ -154,9 +152,7 @@ def test_every_example_is_seen_once_an_epoch_over_all_processes(
 
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=30), size=st.integers(1, 100), packing=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_a_pass_holds_at_most_so_many_tokens_unless_one_example_is_longer(
-    lengths: list[int], size: int, packing: bool
-) -> None:
+def test_a_pass_is_within_its_limit_or_has_one_example(lengths: list[int], size: int, packing: bool) -> None:
     examples = [Tokenized(str(i), [3] * n, [-100] * n, n) for i, n in enumerate(lengths)]
     batches = micro_batches(examples, size, packing=packing, pad_id=0)
     assert sorted(e.id for b in batches for e in b.examples) == sorted(e.id for e in examples)

@@ -1,4 +1,4 @@
-"""Two processes learn what one learns, sharded or not, and what they save is a plain folder."""
+"""Two processes learn what one learns, sharded or not, and save a plain folder."""
 
 from __future__ import annotations
 
@@ -72,9 +72,7 @@ def tight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], No
     return limit
 
 
-def test_memory_that_runs_out_in_one_process_makes_the_passes_of_all_smaller(
-    bench: Bench, tight: Callable[[int], None]
-) -> None:
+def test_out_of_memory_in_one_process_shrinks_all_passes(bench: Bench, tight: Callable[[int], None]) -> None:
     section = quick(epochs=1, batch_size=12, micro_batch_tokens=1000, validation_examples=0)
     stage.run(bench.project, section, bench.student, name="roomy")
     tight(200)
@@ -86,9 +84,7 @@ def test_memory_that_runs_out_in_one_process_makes_the_passes_of_all_smaller(
         torch.testing.assert_close(tighter[key], value, atol=5e-4, rtol=1e-3, msg=key)
 
 
-def test_memory_that_is_too_small_in_one_process_ends_all_with_what_to_change(
-    bench: Bench, tight: Callable[[int], None]
-) -> None:
+def test_too_little_memory_in_one_process_ends_all_with_advice(bench: Bench, tight: Callable[[int], None]) -> None:
     tight(8)
     with pytest.raises(WorkFailed, match=r"Memory ran out .*train\.micro_batch_tokens"):
         stage.run(bench.project, quick(epochs=1, processes=2, validation_examples=0), bench.student, name="never")
@@ -127,7 +123,7 @@ def test_a_mistake_inside_a_process_comes_back_as_the_same_error(bench: Bench, t
     assert isinstance(known_error({"kind": "Interrupted", "message": "stopped"}), Interrupted)
 
 
-def test_a_training_that_a_cluster_has_launched_writes_its_own_manifest(bench: Bench, tmp_path: Path) -> None:
+def test_a_training_launched_by_a_cluster_writes_its_manifest(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     write_json(path, TrainJob(bench.project.root, "x", quick(epochs=1), bench.student).to_json())
     assert main([str(path)]) == 0

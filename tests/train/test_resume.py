@@ -1,4 +1,4 @@
-"""Killed, interrupted, or changed in between: a training goes on bit for bit, or starts anew where it must."""
+"""A killed or interrupted training resumes bit for bit; one with other settings starts from the beginning."""
 
 from __future__ import annotations
 
@@ -51,9 +51,8 @@ train_student(TrainJob.from_json(read_json(Path(sys.argv[1]))))
 """
 
 
-def test_a_training_that_was_killed_ends_with_exactly_the_weights_of_one_that_was_not(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_killed_training_resumes_bit_for_bit(bench: Bench, tmp_path: Path) -> None:
+    """The weights and the losses equal those of an uninterrupted training."""
     section = dropout_section()
     stage.run(bench.project, section, lora(bench), name="whole")
     job = TrainJob(bench.project.root, "killed", section, lora(bench))
@@ -74,7 +73,7 @@ def test_a_training_that_was_killed_ends_with_exactly_the_weights_of_one_that_wa
     assert histories[0] == histories[1]
 
 
-def test_a_checkpoint_that_was_cut_while_it_was_written_is_not_used(tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_not_used(tmp_path: Path) -> None:
     for number, whole in ((2, True), (10, True), (12, False)):
         folder = tmp_path / f"checkpoint-{number}"
         folder.mkdir()
@@ -104,7 +103,7 @@ def test_ctrl_c_saves_and_the_next_run_goes_on(bench: Bench, monkeypatch: pytest
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 
-def test_other_settings_or_data_start_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_start_from_the_beginning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = TrainingCallback.on_step_begin
 
     def interrupting(self: TrainingCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -134,6 +133,6 @@ def test_the_clock_makes_checkpoints_too(bench: Bench, monkeypatch: pytest.Monke
     assert len(seen) >= 3
 
 
-def test_a_job_survives_its_way_to_a_worker_process(bench: Bench) -> None:
+def test_a_job_survives_json(bench: Bench) -> None:
     job = TrainJob(bench.project.root, "x", quick(method="logits"), bench.student, bench.teacher, 7)
     assert TrainJob.from_json(json.loads(json.dumps(job.to_json()))) == job

@@ -35,7 +35,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(str(folder / "model.safetensors"))
 
 
-def test_sft_lowers_the_loss_and_leaves_a_plain_folder_with_a_manifest(bench: Bench) -> None:
+def test_sft_lowers_the_loss_and_writes_a_plain_model_folder(bench: Bench) -> None:
     result = stage.run(bench.project, quick(), bench.student, name="sft")
     found = lines(bench, "sft")
     losses = [line["loss"] for line in found if "loss" in line]
@@ -128,9 +128,7 @@ def test_early_stopping_keeps_the_best_weights(bench: Bench) -> None:
     assert float(loss.detach()) == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_memory_that_runs_out_halves_the_pass_and_changes_nothing_else(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_halves_the_pass_and_changes_no_weight(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from distil.train import objective as objective_module
 
     stage.run(bench.project, quick(epochs=1), bench.student, name="roomy")
@@ -151,9 +149,7 @@ def test_memory_that_runs_out_halves_the_pass_and_changes_nothing_else(
         torch.testing.assert_close(tighter[key], value, atol=2e-4, rtol=1e-3, msg=key)
 
 
-def test_gradients_are_complete_with_the_last_pass_of_a_step_alone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_are_synchronized_in_the_last_pass_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate import Accelerator
 
     complete: list[bool] = []
@@ -178,9 +174,7 @@ def test_zero_stage_three_is_refused() -> None:
         require_whole_head(SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
 
 
-def test_memory_that_is_too_small_for_one_example_says_what_to_change(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory_for_one_example_ends_with_advice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from distil.train import objective as objective_module
 
     def never(model: Any, task: Any, batch: Any) -> Any:
@@ -194,7 +188,7 @@ def test_memory_that_is_too_small_for_one_example_says_what_to_change(
         stage.run(bench.project, quick(validation_examples=0), bench.student, name="never")
 
 
-def test_a_student_named_relative_to_the_project_is_found_from_anywhere(bench: Bench) -> None:
+def test_a_project_relative_student_is_found_from_any_folder(bench: Bench) -> None:
     stage.run(bench.project, quick(epochs=1), bench.student, name="first")
     second = bench.student.model_copy(update={"model": "work/train/first/model"})
     shares = [TeacherShare(model="local/work/train/first/model"), TeacherShare(model=bench.student.model)]
@@ -205,7 +199,7 @@ def test_a_student_named_relative_to_the_project_is_found_from_anywhere(bench: B
 # ---- wrong input, before the first step
 
 
-def test_answers_longer_than_the_context_are_an_error_with_counts(bench: Bench) -> None:
+def test_too_long_answers_are_an_error_with_counts(bench: Bench) -> None:
     with pytest.raises(
         UserError, match=r"12 of 12 training examples are longer than 40 tokens .*an answer is never cut"
     ):
@@ -216,7 +210,7 @@ def test_answers_longer_than_the_context_are_an_error_with_counts(bench: Bench) 
     assert 0 < result.facts["dropped_for_length"] < 12
 
 
-def test_a_tokenizer_with_more_ids_than_the_student_has_rows_is_an_error(bench: Bench, own_student: Path) -> None:
+def test_ids_without_an_embedding_row_are_an_error(bench: Bench, own_student: Path) -> None:
     tiny_model(vocab_size=270).save_pretrained(own_student)
     student = bench.student.model_copy(update={"model": str(own_student)})
     with pytest.raises(
@@ -254,7 +248,7 @@ def test_a_teacher_without_distributions_is_refused_for_logits(bench: Bench, mod
         stage.run(bench.project, quick(method="logits"), bench.student, name="x", teacher=teacher)
 
 
-def test_weights_that_are_no_numbers_are_found_before_the_first_step(bench: Bench, own_student: Path) -> None:
+def test_nan_weights_are_found_before_the_first_step(bench: Bench, own_student: Path) -> None:
     from safetensors.torch import save_file
 
     broken = weights(own_student)
@@ -284,7 +278,7 @@ def test_a_name_must_be_a_folder_name(bench: Bench) -> None:
         stage.run(bench.project, quick(), bench.student, name="a/b")
 
 
-def test_a_trained_student_is_exported_and_compared_on_held_out_prompts(bench: Bench, tmp_path: Path) -> None:
+def test_a_student_is_exported_and_compared_on_held_out_prompts(bench: Bench, tmp_path: Path) -> None:
     from distil.train import exporting
 
     with pytest.raises(UserError, match="no trained student 'sft'"):

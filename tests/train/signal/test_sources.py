@@ -1,4 +1,4 @@
-"""Where the teacher's word comes from: this process, the cache, a server, the student's own texts, another tokenizer."""
+"""Sources of the signal: this process, the cache, a server; the student's own texts; a teacher with another tokenizer."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def cached(bench: Bench, **settings: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "tolerance"), [({"kind": "hidden", "dtype": "float16"}, 2e-2), ({"kind": "top_k", "k": 300}, 2e-2)]
 )
-def test_learning_from_a_full_cache_equals_learning_from_the_teacher(
-    bench: Bench, settings: dict[str, Any], tolerance: float
-) -> None:
+def test_a_full_cache_trains_as_the_teacher_does(bench: Bench, settings: dict[str, Any], tolerance: float) -> None:
     cached(bench, **settings)
     section = quick(method="logits", epochs=1)
     stage.run(bench.project, section, bench.student, name="online", teacher=bench.teacher)
@@ -56,7 +54,7 @@ def test_learning_from_a_full_cache_equals_learning_from_the_teacher(
     assert losses(bench, "cached") == pytest.approx(losses(bench, "online"), rel=tolerance)
 
 
-def test_a_sampled_cache_teaches_and_serves_forward_kl_at_its_temperature_only(bench: Bench) -> None:
+def test_a_sampled_cache_serves_forward_kl_at_its_temperature(bench: Bench) -> None:
     cached(bench, kind="stratified", temperature=2.0)
     section = quick(method="logits", signal="cached", distill_weight=1.0, label_weight=0.0, epochs=4)
     stage.run(bench.project, section, bench.student, name="stratified")
@@ -148,9 +146,7 @@ def sglang(model: Any, path: str, body: dict[str, Any]) -> tuple[int, dict[str, 
 
 
 @pytest.mark.parametrize(("wire", "address"), [(vllm, "{}/v1#m"), (sglang, "sglang+{}")])
-def test_a_server_that_scores_nearly_everything_teaches_what_the_teacher_teaches(
-    bench: Bench, wire: Any, address: str
-) -> None:
+def test_a_server_with_a_large_k_equals_the_teacher(bench: Bench, wire: Any, address: str) -> None:
     write_tiny_splits(bench.project, train=4)
     section = quick(method="logits", epochs=1, temperature=1.0, server_top_k=310, validation_examples=0, batch_size=2)
     stage.run(bench.project, section, bench.student, name="online", teacher=bench.teacher)
@@ -163,7 +159,8 @@ def test_a_server_that_scores_nearly_everything_teaches_what_the_teacher_teaches
     assert losses(bench, "server") == pytest.approx(losses(bench, "online"), rel=1e-2)
 
 
-def test_a_server_gives_temperature_one_only_and_its_refusals_are_shown(bench: Bench) -> None:
+def test_a_server_refuses_other_temperatures_and_models(bench: Bench) -> None:
+    """The server's own message is shown."""
     section = quick(method="logits", signal="server", server="http://127.0.0.1:9/v1#m")
     with pytest.raises(UserError, match="at temperature 1"):
         stage.run(bench.project, section, bench.student, name="x")
@@ -175,7 +172,7 @@ def test_a_server_gives_temperature_one_only_and_its_refusals_are_shown(bench: B
         Address.parse("localhost:8000")
 
 
-def test_rows_of_a_server_keep_the_actual_token_and_the_mass_of_the_rest() -> None:
+def test_server_rows_keep_the_actual_token_and_the_tail_mass() -> None:
     targets = top_k_of_rows([{3: -0.5, 9: -1.5}, {4: -0.1}], 2, torch.device("cpu"))
     assert targets.ids.tolist() == [[3, 9], [4, -1]]
     mass = targets.log_probs.exp().sum(-1) + targets.log_tail.exp()
@@ -196,13 +193,14 @@ def test_on_policy_learns_from_what_the_student_writes(bench: Bench) -> None:
     assert held_out[-1] < held_out[0]
 
 
-def test_without_a_share_of_rollouts_on_policy_is_plain_distillation(bench: Bench) -> None:
+def test_on_policy_without_rollouts_is_plain_distillation(bench: Bench) -> None:
     for name, changes in (("logits", {"method": "logits"}), ("none", {"method": "on_policy", "on_policy_share": 0.0})):
         stage.run(bench.project, quick(epochs=1, **changes), bench.student, name=name, teacher=bench.teacher)
     assert losses(bench, "logits") == losses(bench, "none")
 
 
-def test_rollouts_are_drawn_by_seed_and_step_and_hold_no_labels_of_the_old_answer() -> None:
+def test_rollouts_depend_on_seed_and_step() -> None:
+    """A rollout keeps no label of the old answer."""
     examples = [Tokenized(f"e{i}", [1, 2, 3, 8, 9], [-100, -100, -100, 8, 9], 3) for i in range(40)]
 
     def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:
@@ -216,7 +214,8 @@ def test_rollouts_are_drawn_by_seed_and_step_and_hold_no_labels_of_the_old_answe
     assert rollouts(examples, step=4) == (fixed, written) != rollouts(examples, step=5)
 
 
-def test_prompts_without_an_answer_are_written_by_the_student_and_none_of_the_test_side_is(bench: Bench) -> None:
+def test_the_student_answers_unanswered_training_prompts(bench: Bench) -> None:
+    """Prompts of the test side are left out."""
     asked = [Message(role="user", content=f"My order {number} is late") for number in range(6)]
     held_out = next(read_examples(bench.project.split("test")))
     prompts = [Prompt.make([message]) for message in asked]
@@ -268,9 +267,8 @@ def test_a_teacher_with_another_tokenizer_teaches(bench: Bench, stranger: str, m
     assert held_out[-1] < held_out[0]
 
 
-def test_a_teacher_with_another_tokenizer_corrects_the_students_own_texts(
-    bench: Bench, stranger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_policy_works_across_tokenizers(bench: Bench, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher reads the student's own texts, never the fixed answers."""
     read: list[str] = []
     original = CrossTokenizerSource._compute
 
@@ -298,14 +296,14 @@ def test_a_teacher_with_another_tokenizer_corrects_the_students_own_texts(
         ([b"yes", b"\n", b""], [b"yes", b""], [(0, 1, 0, 1)]),  # a template that cut the last line end
     ],
 )
-def test_only_tokens_that_say_the_same_bytes_are_compared(
+def test_only_tokens_with_the_same_bytes_are_compared(
     ours: list[bytes], theirs: list[bytes], groups: list[tuple[int, ...]]
 ) -> None:
     spans = same_text_spans(ours, theirs)
     assert [(*a, *b) for a, b in zip(spans.student.tolist(), spans.teacher.tolist(), strict=True)] == groups
 
 
-def test_a_padded_vocabulary_of_the_same_tokenizer_needs_no_setting(bench: Bench, tmp_path: Path) -> None:
+def test_a_padded_vocabulary_counts_as_the_same_tokenizer(bench: Bench, tmp_path: Path) -> None:
     tiny_model(352, hidden=48, seed=1).save_pretrained(tmp_path / "padded")
     tiny_tokenizer().save_pretrained(tmp_path / "padded")
     section = quick(method="logits", epochs=1, teachers=[TeacherShare(model=str(tmp_path / "padded"))])
@@ -314,7 +312,7 @@ def test_a_padded_vocabulary_of_the_same_tokenizer_needs_no_setting(bench: Bench
 
 
 @pytest.mark.parametrize("stranger_teaches", [False, True])
-def test_a_teacher_that_is_asked_once_teaches_the_same_as_one_asked_in_every_step(
+def test_querying_the_teacher_ahead_changes_nothing(
     bench: Bench, stranger: str, stranger_teaches: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from distil.train import run

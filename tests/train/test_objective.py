@@ -1,4 +1,4 @@
-"""What metrics.jsonl says about student and teacher."""
+"""The diagnostic metrics of student and teacher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distil.objectives.heads import OutputHead
 from distil.train.objective import diagnose
 
 
-def test_agreement_is_with_the_teacher_whatever_form_its_word_has() -> None:
+def test_agreement_is_measured_for_every_kind_of_targets() -> None:
     weight = torch.eye(5) * 9.0
     head = OutputHead(weight)
     rows, labels = torch.eye(5)[[2, 3]], torch.tensor([0, 0])  # the student says 2, then 3
