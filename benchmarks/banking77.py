@@ -25,7 +25,7 @@ DEFAULT_DATA = Path(os.environ.get("DISTIL_DATA", Path(__file__).parents[2] / "s
 
 
 def read(path: Path) -> dict[str, str]:
-    """Question -> its intent in words; a question that stands twice counts once."""
+    """Question -> its intent in words; a repeated question counts once."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["text"].strip(): row["category"].replace("_", " ").lower() for row in csv.DictReader(file)}
 
@@ -35,7 +35,7 @@ def write_project(project: Project, data: Path, epochs: float, learning_rate: fl
     rows = {split: read(data / f"banking_{split}.csv") for split in ("train", "test")}
     leaked = [text for text in rows["train"] if text in rows["test"]]
     print(
-        f"{len(rows['test']):,} test questions; {len(leaked)} training questions stand in the test word for word and are left out"
+        f"{len(rows['test']):,} test questions; {len(leaked)} training questions are also test questions and are left out"
     )
     prompts, labels = [], []
     for split in ("train", "test"):
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not (options.data / "banking_train.csv").exists():
-        raise SystemExit(f"{options.data} holds no banking_train.csv: give the folder of the data with --data.")
+        raise SystemExit(f"{options.data} contains no banking_train.csv. Give the folder of the data with --data.")
     project = Project(options.dir)
     start = time.monotonic()
     config = write_project(project, options.data, options.epochs, options.learning_rate, options.seed)

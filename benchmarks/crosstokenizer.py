@@ -1,17 +1,17 @@
-"""A teacher that reads with another tokenizer: does its distribution teach more than its answers? Bundled teacher, several seeds.
+"""A teacher with another tokenizer: does its distribution teach more than its answers? Bundled teacher, several seeds.
 
     python benchmarks/crosstokenizer.py [--dir crosstokenizer] [--seeds 3] [--vocabulary 4000]
 
-The student is the bundled one with a tokenizer of its own, learned from the bundled text (second_tokenizer.py), and has not seen
-the task. Each method trains it for equally many steps on the same answers, through the product's own stages:
+The student is the bundled one with another tokenizer, learned from the bundled text (second_tokenizer.py), and has not seen the
+task. Each method trains it for equally many steps on the same answers, through the product's own stages:
 
 sft    the teacher's answers as text
-uld    also the sorted probabilities (Boizard et al. 2024), between groups of tokens that say the same bytes
-spans  also a divergence over the ids that both spell alike, and the probabilities of whole spans (after GOLD, 2025)
+uld    also the sorted probabilities (Boizard et al. 2024), between groups of tokens with the same bytes
+spans  also a divergence over the ids that both spell the same, and the probabilities of whole spans (after GOLD, 2025)
 bytes  also a divergence over the next byte of the text and whole spans
 
-Measured on messages of held-out wording: fields of the greedy answer against the teacher's greedy answer and the reference; what
-the student needs for the teacher's own samples (bits a byte, nats a whole answer above the teacher: these need no common
+Measured on messages with held-out wording: fields of the greedy answer against the teacher's greedy answer and the reference; the
+student's code length of the teacher's own samples (bits per byte, nats per answer above the teacher: these need no common
 tokenizer); the divergence at merged spans. Differences are paired by seed. Resumes.
 """
 
@@ -43,21 +43,24 @@ SHOWN = {
     "teacher": ("fields like the teacher", 100),
     "reference": ("like the reference", 100),
     "whole": ("whole answer like the teacher", 100),
-    "bits": ("bits a byte", 1),
-    "kl": ("KL an answer", 1),
-    "spans": ("KL a span", 1),
+    "bits": ("bits per byte", 1),
+    "kl": ("KL per answer", 1),
+    "spans": ("KL per span", 1),
 }
 
 
 def describe(student: Path) -> None:
-    """How much the two tokenizers have in common."""
-    ours, theirs = load_tokenizer(str(student)), load_tokenizer("bundled/teacher")
-    match = matched_vocabulary(TokenBytes(ours).vocabulary(), TokenBytes(theirs).vocabulary())
-    print(f"student {len(ours):,} ids, teacher {len(theirs):,}, {len(match.student_ids):,} spelled alike")
+    """Prints how much the two tokenizers have in common."""
+    student_tokenizer, teacher_tokenizer = load_tokenizer(str(student)), load_tokenizer("bundled/teacher")
+    match = matched_vocabulary(TokenBytes(student_tokenizer).vocabulary(), TokenBytes(teacher_tokenizer).vocabulary())
+    print(
+        f"student {len(student_tokenizer):,} ids, teacher {len(teacher_tokenizer):,}, "
+        f"{len(match.student_ids):,} spelled the same"
+    )
 
 
 class Bench:
-    """The project, the judge, and what is measured so far."""
+    """The project, the judge, and the measurements so far."""
 
     def __init__(self, root: Path, prompts: int, test: int, on: str, student: Path) -> None:
         self.root, self.on, self.student = root, on, student.resolve()
@@ -69,7 +72,7 @@ class Bench:
         self._judge: Judge | None = None
 
     def arm(self, method: str, seed: int, extra: list[str]) -> Across:
-        """Trains a student where it isn't there, and measures it."""
+        """Trains a student if it does not exist, and measures it."""
         name = "-".join([method, *(e.split(".", 1)[-1] for e in extra), str(seed)])
         settings = [f"student.model={self.student}", f"train.seed={seed}", *METHODS[method], *extra]
         ensure(self.project, load_config(self.project, settings), "train", name)
@@ -89,7 +92,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=4000)
     parser.add_argument("--steps", type=int, default=1500, help="of the new student on the skills corpus")
     parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--set", nargs="*", default=[], help="further settings of the methods, to try them")
+    parser.add_argument("--set", nargs="*", default=[], help="additional settings of all methods")
     parser.add_argument("--on", choices=["test", "validation"], default="test", help="validation: wording of training")
     options = parser.parse_args()
     student = options.dir / "student"
@@ -97,12 +100,12 @@ def main() -> None:
         make_student(student, options.vocabulary, options.steps)
     describe(student)
     bench = Bench(options.dir, options.prompts, options.test, options.on, student)
-    found: dict[str, list[Across]] = {}
+    results: dict[str, list[Across]] = {}
     for seed in range(options.seeds):
         for method in options.methods:
-            found.setdefault(method, []).append(bench.arm(method, seed, options.set))
+            results.setdefault(method, []).append(bench.arm(method, seed, options.set))
         print(f"after seed {seed}")
-        show(found, options.methods[0], SHOWN)
+        show(results, options.methods[0], SHOWN)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Baseline, SFT and logit distillation at equal tokens over several seeds: which one wins on unseen messages, and by how much?
+"""Baseline, SFT and logit distillation at equal tokens over several seeds: which wins on unseen messages, and by how much?
 
     python benchmarks/methods.py [--dir methods] [--seeds 3] [--prompts 1500]
 
 Same student, same prompts, equal training tokens (the same examples for as many epochs; only the answers differ, by a token or
 so). The baseline learns the references, SFT the teacher's sampled answers, logits also its distributions (T = 2, 0.7 / 0.3).
 Accuracy is of the fields, greedy, against the references. Seeds change the data order; the teacher's samples stay the same.
-Resumes: what is trained is not trained again.
+Resumes: trained students are reused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METHODS = {"baseline": ["train.target=reference"], "sft": [], "logits": ["train.
 
 
 def prepare(project: Project, prompts: int, test: int) -> Config:
-    """A project with the bundled teacher in this process; nothing is asked over the network."""
+    """A project with the bundled teacher in this process; no network requests."""
     if not project.config.exists():
         config = parse_config(
             {
@@ -53,7 +53,7 @@ def ensure(project: Project, config: Config, stage: str, name: str | None = None
 
 
 def trained(project: Project, method: str, seed: int) -> Summary:
-    """The evaluation of one method with one seed, trained where it is not there yet."""
+    """The evaluation of one method with one seed; trains the student if it does not exist."""
     name = f"{method}-{seed}"
     config = load_config(project, [*METHODS[method], f"train.seed={seed}"])
     ensure(project, config, "train", name)

@@ -1,17 +1,17 @@
-"""Does on-policy distillation (GKD) make a student better than further fine-tuning does? The bundled models, several seeds.
+"""Does on-policy distillation (GKD) improve a student more than further fine-tuning? The bundled models, several seeds.
 
     python benchmarks/onpolicy.py [--dir onpolicy] [--seeds 3] [--arms sft logits on-policy]
 
-One student a seed learns from the teacher's sampled answers (SFT). Then every arm goes on from it for equally many steps over as
-many examples, at one learning rate, through the product's own stages:
+One student per seed learns from the teacher's sampled answers (SFT). Then every arm continues from it for equally many steps over
+as many examples, at one learning rate, through the product's own stages:
 
 equal prompts  the same prompts again: SFT, logits off-policy, GKD with half of the texts from the student (JSD), and all of them
                (reverse KL).
 more prompts   four times as many prompts, each seen once. On-policy needs no answers for them; SFT and logits get the teacher's.
 
-Measured on messages of held-out wording: fields of the greedy answer against the teacher's own greedy answer and against the
-reference; on the student's own samples at temperature 1, the teacher's KL(student || teacher) in nats an answer and how often the
-teacher would have chosen the same token. Differences are paired by seed. Resumes: what is trained or measured is not done again.
+Measured on messages with held-out wording: fields of the greedy answer against the teacher's own greedy answer and against the
+reference; on the student's own samples at temperature 1, KL(student || teacher) in nats per answer and how often the teacher would
+have chosen the same token. Differences are paired by seed. Resumes: trained students and measurements are reused.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ SHOWN = {
     "teacher": ("fields like the teacher", 100),
     "reference": ("like the reference", 100),
     "whole": ("whole answer like the teacher", 100),
-    "kl": ("KL an answer", 1),
+    "kl": ("KL per answer", 1),
     "agreement": ("same top token", 100),
 }
 
 
 class Bench:
-    """The two projects, the judge, and what is measured so far."""
+    """The two projects, the judge, and the measurements so far."""
 
     def __init__(self, root: Path, prompts: int, more: int, test: int, on: str) -> None:
         self.root, self.on = root, on
@@ -63,7 +63,7 @@ class Bench:
         self._judge: Judge | None = None
 
     def project(self, which: str) -> Project:
-        """With its answers collected and curated."""
+        """The project of this name, with answers collected and curated."""
         project = self.projects[which]
         config = prepare(project, self.prompts if which == "equal" else self.more, self.test)
         for stage in ("prompts", "collect", "curate"):
@@ -71,7 +71,7 @@ class Bench:
         return project
 
     def measured(self, which: str, name: str) -> Measured:
-        """Of one trained student; kept."""
+        """The measurements of a trained student, reused where they are newer than the model."""
         path, model = self.root / "measured" / self.on / f"{which}-{name}.json", self.projects[which].model(name)
         if not path.exists() or older(path, model):
             self._judge = self._judge or Judge(self.test, self.on)
@@ -79,13 +79,13 @@ class Bench:
         return Measured(**read_json(path))
 
     def train(self, which: str, name: str, settings: list[str]) -> Measured:
-        """Trains a student where it isn't there, and measures it."""
+        """Trains a student if it does not exist, and measures it."""
         project = self.project(which)
         ensure(project, load_config(project, settings), "train", name)
         return self.measured(which, name)
 
     def arm(self, arm: str, seed: int, examples: int, rate: float, extra: list[str]) -> Measured:
-        """One continuation of the SFT student of this seed over about `examples` examples."""
+        """Continues the SFT student of this seed over about `examples` examples."""
         which, settings = ARMS[arm]
         rows = sum(1 for _ in self.project(which).split("train").open(encoding="utf-8"))
         start = self.projects["equal"].model(f"start-{seed}").resolve()
@@ -95,23 +95,23 @@ class Bench:
 
 
 def older(path: Path, model: Path) -> bool:
-    """Whether a measurement was made before the model that is there now."""
+    """Whether a measurement is older than the current model."""
     return path.stat().st_mtime < (model / "config.json").stat().st_mtime
 
 
-def show(found: Mapping[str, Sequence[Any]], against: str, columns: Mapping[str, tuple[str, int]]) -> None:
+def show(results: Mapping[str, Sequence[Any]], against: str, columns: Mapping[str, tuple[str, int]]) -> None:
     """A Markdown table: each arm's mean with its 95% interval over seeds, and its difference to `against`, paired by seed.
 
     columns: field -> (heading, 100 for shares that are shown in percent).
     """
     print(f"| | {' | '.join(f'{heading} | vs {against}' for heading, _ in columns.values())} |")
     print("|---|" + "---:|---:|" * len(columns))
-    for arm, rows in found.items():
+    for arm, rows in results.items():
         cells = []
         for field, (_, scale) in columns.items():
-            mine, base = ([getattr(row, field) * scale for row in side] for side in (rows, found[against]))
-            difference = [a - b for a, b in zip(mine, base, strict=True)]
-            cells += [_interval(mine, scale), "" if arm == against else _interval(difference, scale, signed=True)]
+            values, base = ([getattr(row, field) * scale for row in side] for side in (rows, results[against]))
+            difference = [a - b for a, b in zip(values, base, strict=True)]
+            cells += [_interval(values, scale), "" if arm == against else _interval(difference, scale, signed=True)]
         print(f"| {arm} | {' | '.join(cells)} |")
 
 
@@ -132,19 +132,19 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=2400, help="examples of each continuation, repeats counted")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--set", nargs="*", default=[], help="further settings of the arms, to try them")
+    parser.add_argument("--set", nargs="*", default=[], help="additional settings of all arms")
     parser.add_argument("--on", choices=["test", "validation"], default="test", help="validation: wording of training")
     options = parser.parse_args()
     bench = Bench(options.dir, options.prompts, options.more, options.test, options.on)
-    found: dict[str, list[Measured]] = {}
+    results: dict[str, list[Measured]] = {}
     for seed in range(options.seeds):
         start = bench.train("equal", f"start-{seed}", [f"train.seed={seed}"])
-        found.setdefault("student after SFT", []).append(start)
+        results.setdefault("student after SFT", []).append(start)
         for arm in options.arms:
             extra = [*options.set, *([] if options.rate == 1e-3 else [f"train.learning_rate={options.rate}"])]
-            found.setdefault(arm, []).append(bench.arm(arm, seed, options.examples, options.rate, extra))
+            results.setdefault(arm, []).append(bench.arm(arm, seed, options.examples, options.rate, extra))
         print(f"after seed {seed}")
-        show(found, options.arms[0], SHOWN)
+        show(results, options.arms[0], SHOWN)
 
 
 if __name__ == "__main__":

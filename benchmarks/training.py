@@ -1,8 +1,9 @@
-"""Tokens a second of the training loop: SFT beside TRL's SFTTrainer, logit distillation beside a loop written as in the article.
+"""Tokens per second of the training loop: SFT next to TRL's SFTTrainer, logit distillation next to a loop as in the article.
 
-Same student, same examples, same batch of 32, same epochs, AdamW; each contestant in a fresh process, in turn, several times; the
-median counts. Tokens are the real ones of the chat, without padding, over the seconds of the loop (imports and loading excluded).
-The article's loop computes what the article's code computes, full logits of both models and all positions of padded batches.
+Same student, same examples, same batch of 32, same epochs, AdamW; each contestant runs in a fresh process, in turn, several
+times; the median counts. Tokens are those of the chat, without padding, over the seconds of the loop (without imports and
+loading). The article's loop computes what the article's code computes: full logits of both models at all positions of padded
+batches.
 
     python benchmarks/training.py                                       # Distil and the article's loop
     python benchmarks/training.py --peer-python VENV/bin/python         # and TRL, from a venv with trl, torch and transformers
@@ -29,21 +30,21 @@ ROW = 512  # length of TRL's packed rows
 
 
 class Clock:
-    """Wall and processor seconds of a loop; the latter are steadier on a machine that does other things too."""
+    """Wall and CPU seconds of a loop; CPU seconds are steadier on a busy machine."""
 
     wall = cpu = 0.0
 
     def start(self) -> None:
-        """From here."""
+        """Starts a measurement."""
         self._begin = time.perf_counter(), time.process_time()
 
     def stop(self) -> None:
-        """To here."""
+        """Adds the time since `start`."""
         self.wall += time.perf_counter() - self._begin[0]
         self.cpu += time.process_time() - self._begin[1]
 
 
-def prepared(folder: Path, student: str, examples: int) -> dict[str, Any]:
+def write_examples(folder: Path, student: str, examples: int) -> dict[str, Any]:
     """Writes the bundled task as chats, for all contestants and as a Distil project; returns counts."""
     from distil.bundled.triage.generate import write_prompts
     from distil.models.load import load_tokenizer
@@ -139,7 +140,7 @@ def trl(job: dict[str, Any]) -> Clock:
 
 
 def article(job: dict[str, Any]) -> Clock:
-    """Seconds of a plain loop as in the article: padded batches, full logits of both models, KL at T = 2 and cross-entropy."""
+    """Seconds of a plain loop as in the article: padded batches, full logits of both models, KL at T = 2, cross-entropy."""
     import torch
     import torch.nn.functional as F
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -201,15 +202,15 @@ def main() -> None:
         clock = CONTESTANTS[options.contestant][0](json.loads(options.job))
         print("SECONDS", clock.wall, clock.cpu)
         return
-    with tempfile.TemporaryDirectory() as place:
-        measure(options, Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(options, Path(folder))
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
     """Every contestant in turn, `repeats` times."""
     from distil.models.load import resolve
 
-    counts = prepared(folder, options.student, options.examples)
+    counts = write_examples(folder, options.student, options.examples)
     common = {
         "folder": str(folder), "student": options.student, "teacher": options.teacher, "epochs": options.epochs,
         "student_folder": resolve(options.student), "teacher_folder": resolve(options.teacher), **counts,
@@ -222,15 +223,15 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
             python = options.peer_python if peer else sys.executable
             command = [python, __file__, "--contestant", name, "--job", json.dumps({**common, **extra})]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
-            found = [line for line in done.stdout.splitlines() if line.startswith("SECONDS ")]
-            if not found:
+            results = [line for line in done.stdout.splitlines() if line.startswith("SECONDS ")]
+            if not results:
                 raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
-            times.setdefault(name, []).append((float(found[0].split()[1]), float(found[0].split()[2])))
+            times.setdefault(name, []).append((float(results[0].split()[1]), float(results[0].split()[2])))
     report(times, counts["tokens"] * options.epochs, counts["examples"])
 
 
 def report(times: dict[str, list[tuple[float, float]]], tokens: int, examples: int) -> None:
-    """Prints medians, and Distil against each peer."""
+    """Prints medians, and Distil relative to each peer."""
     print(
         f"{platform.machine()}, {examples} examples, {tokens:,} tokens, batch {BATCH}, Python {platform.python_version()}"
     )

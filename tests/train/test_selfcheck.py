@@ -1,4 +1,4 @@
-"""The self-check finds each of the bugs that it is there for."""
+"""The self-check finds each of the bugs that it looks for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_all_checks_pass_on_tensors_and_on_a_project(bench: Bench) -> None:
     assert all(check.ok for check in selfcheck.check_objectives())
     checks = {check.name: check for check in check_project(job(bench, quick(method="logits")))}
     assert all(check.ok for check in checks.values()), checks
-    assert "【" in checks["answer and end token train, nothing else"].detail
+    assert "【" in checks["only the answer and its end token are learned"].detail
     assert not bench.project.stage("train", ".selfcheck").exists() and not bench.project.students()
     assert "two processes learn what one learns" in checks
     assert "cutting a step differently changes nothing" in checks and "the vocabularies fit" in checks

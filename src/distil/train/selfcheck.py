@@ -101,7 +101,7 @@ def check_objectives(seed: int = 0) -> list[Check]:
         ),
         Check("gradients equal finite differences", slope_error < 1e-5, f"largest relative error {slope_error:.1e}"),
         Check(
-            "a teacher that equals its student teaches nothing", zero < 1e-9, f"loss and gradient at most {zero:.1e}"
+            "a teacher that equals its student gives no gradient", zero < 1e-9, f"loss and gradient at most {zero:.1e}"
         ),
         _rows_in_float32(generator),
     ]
@@ -192,7 +192,7 @@ def _learned_tokens(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> C
     text = marked_text(tokenizer, example).replace("\n", "⏎")
     shown = text if len(text) <= 300 else f"{text[:120]} ... {text[-170:]}"
     return Check(
-        "answer and end token train, nothing else",
+        "only the answer and its end token are learned",
         stops,
         f"{len(learned)} of {len(example.input_ids)} tokens in 【】: {shown}",
     )

@@ -196,7 +196,7 @@ class DistilTrainer(Trainer):
         with self.accelerator.autocast():
             signal = self.settings.source.signal(batch, int(self.state.epoch or 0))
         loss = self.settings.loss
-        if batch.rollout:  # the student's own text is no label: all weight is on the divergence
+        if batch.rollout:  # the student's own text is not a label: all weight goes to the divergence
             loss = replace(loss, distill_weight=loss.distill_weight + loss.label_weight, label_weight=0.0)
         sums: Sums = model(task=Task(signal.targets, loss, signal.loss, diagnose), batch=batch)
         return sums
