@@ -10,8 +10,8 @@ equal prompts  the same prompts again: SFT, logits off-policy, GKD with half of 
 more prompts   four times as many prompts, each seen once. On-policy needs no answers for them; SFT and logits get the teacher's.
 
 Measured on messages with held-out wording: fields of the greedy answer against the teacher's own greedy answer and against the
-reference; on the student's own samples at temperature 1, KL(student || teacher) in nats per answer and how often the teacher would
-have chosen the same token. Differences are paired by seed. Resumes: trained students and measurements are reused.
+reference; on the student's own samples at temperature 1, KL(student || teacher) in nats per answer and how often the teacher
+would have chosen the same token. Differences are paired by seed. Resumes: trained students and measurements are reused.
 """
 
 from __future__ import annotations

@@ -76,22 +76,18 @@ class CrossTokenizerSource:
                 "No group of the teacher's tokens covers the same text as a group of the student's, so nothing can be compared. "
                 "Check that both chat templates keep the answers unchanged."
             )
-        sizes = [causal_model(s.model).get_output_embeddings().weight.shape[0] for s in (self.student, self.teacher)]
+        device = self.student.device
+        sizes = [output_head(causal_model(side.model)).weight.shape[0] for side in (self.student, self.teacher)]
         if self.method == "bytes":
             sides = zip((self.student, self.teacher), sizes, strict=True)
             firsts = [self._bytes[id(side.tokenizer)].first_bytes(size) for side, size in sides]
-            self._first_bytes = FirstBytes(*(torch.tensor(first) for first in firsts)).to(self.student.device)
+            self._first_bytes = FirstBytes(*(torch.tensor(first) for first in firsts)).to(device)
         elif self.method == "spans":
-            self._match = matched_vocabulary(
-                self._bytes[id(self.student.tokenizer)].vocabulary(),
-                self._bytes[id(self.teacher.tokenizer)].vocabulary(),
-                *sizes,
+            student_ids, teacher_ids = (
+                self._bytes[id(side.tokenizer)].vocabulary() for side in (self.student, self.teacher)
             )
-            if self.student.device.type != "cpu":
-                device = self.student.device
-                self._match = VocabularyMatch(
-                    self._match.student_ids.to(device), self._match.teacher_ids.to(device), *sizes
-                )
+            match = matched_vocabulary(student_ids, teacher_ids, *sizes)
+            self._match = VocabularyMatch(match.student_ids.to(device), match.teacher_ids.to(device), *sizes)
 
     def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """A loss over the student's counted rows, bound to the teacher's rows and the alignment."""
@@ -164,24 +160,24 @@ class CrossTokenizerSource:
         return alignment
 
 
-def same_text_spans(ours: Sequence[bytes], theirs: Sequence[bytes]) -> Spans:
+def same_text_spans(student: Sequence[bytes], teacher: Sequence[bytes]) -> Spans:
     """Groups of tokens (as bytes; empty for a control token) of one answer in two tokenizers, up to the first difference.
 
     Blanks before the answer are ignored: SentencePiece puts one before the first word, byte-level tokenizers none. If a template
     changes the text on one side (cut blanks, a mark that only one tokenizer has), the groups after the difference are left out
     instead of being compared at the wrong position.
     """
-    texts = [b"".join(side) for side in (ours, theirs)]
-    leads = [len(text) - len(text.lstrip()) for text in texts]
-    left, right = (text[lead:] for text, lead in zip(texts, leads, strict=True))
+    texts = [b"".join(side) for side in (student, teacher)]
+    blanks = [len(text) - len(text.lstrip()) for text in texts]
+    left, right = (text[count:] for text, count in zip(texts, blanks, strict=True))
     differing = (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
     common = next(differing, min(len(left), len(right)))
-    student, teacher = (
-        [max(end - lead, 0) for end in accumulate(map(len, side))]
-        for side, lead in zip((ours, theirs), leads, strict=True)
+    student_ends, teacher_ends = (
+        [max(end - count, 0) for end in accumulate(map(len, side))]
+        for side, count in zip((student, teacher), blanks, strict=True)
     )
-    spans = aligned_spans(student, teacher)
-    same = torch.tensor([student[stop - 1] <= common for stop in spans.student[:, 1].tolist()], dtype=torch.bool)
+    spans = aligned_spans(student_ends, teacher_ends)
+    same = torch.tensor([student_ends[stop - 1] <= common for stop in spans.student[:, 1].tolist()], dtype=torch.bool)
     return Spans(spans.student[same], spans.teacher[same])
 
 
@@ -207,7 +203,7 @@ class TokenBytes:
         return outcomes
 
     def vocabulary(self) -> dict[Hashable, int]:
-        """bytes -> id, for ids that stand for text; the end token stands as itself, so that both sides' ends match."""
+        """bytes -> id, for ids that spell text; the end token has a key that both sides share."""
         ids = ids_of_bytes({token: text for token, text in self._bytes.items() if text}, set())
         vocabulary: dict[Hashable, int] = {"<end of answer>": self._end}
         vocabulary.update(ids.items())
