@@ -17,12 +17,7 @@ LOCAL_IMPORTS = {
     "evaluate/similarity.py": 1,
     "evaluate/stage.py": 1,
     "models/generate.py": 1,
-    "train/run.py": 12,
-    "train/selfcheck.py": 1,
-    "train/setup.py": 2,
-    "train/signal/sources.py": 1,
-    "train/stage.py": 2,
-    "train/worker.py": 1,
+    "train/stage.py": 1,
 }
 REMAINING_CIRCLES = 2
 MAX_TRAIN_LEVELS = 8

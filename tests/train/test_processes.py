@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def tight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], No
     def limit(tokens: int) -> None:
         (tmp_path / "tight_worker.py").write_text(TIGHT)
         monkeypatch.setattr(launch, "WORKER", "tight_worker")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
         monkeypatch.setenv("TIGHT", str(tokens))
 
     return limit

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 
 from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
+from distil.runs.schemas.notes import TrainNotes
 from distil.train.job import TrainJob
 
 
@@ -60,10 +61,13 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     """Notes what a training wrote and reported."""
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
-    stage.notes["student"] = job.student.model_dump(mode="json")
-    stage.notes["teacher"] = job.teacher.model if job.teacher is not None else None
-    stage.notes["partial"] = job.max_steps is not None
+    notes = TrainNotes(
+        student=job.student.model_dump(mode="json"),
+        teacher=job.teacher.model if job.teacher is not None else None,
+        partial=job.max_steps is not None,
+    )
+    stage.notes.update(notes.model_dump())
     stage.wrote(stage.project.model(job.name))
-    for extra in (job.folder / "metrics.jsonl", job.folder / "adapter"):
+    for extra in (stage.project.metrics(job.name), stage.project.adapter(job.name)):
         if extra.exists():
             stage.wrote(extra)

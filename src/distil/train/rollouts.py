@@ -82,9 +82,7 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
     examples = []
     for prompt in read_records(project.prompts, Prompt):
         for_training = (
-            prompt.split in (None, "train")
-            and prompt.group not in groups
-            and prompt_key(prompt.messages) not in texts
+            prompt.split in (None, "train") and prompt.group not in groups and prompt_key(prompt.messages) not in texts
         )
         if prompt.id in answered or not for_training:
             continue
