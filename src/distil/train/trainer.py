@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -164,10 +164,8 @@ class DistilTrainer(Trainer):
                 out_of_memory = True
                 continue
             total += out["loss"].detach() * scale
-            for name, value in out.items():
-                sums[name] = sums.get(name, 0.0) + value.detach()
-            sums["count"] = sums.get("count", 0.0) + batch.learned
-            sums["tokens"] = sums.get("tokens", 0.0) + (batch.tokens if batch.learned else 0)
+            _add(sums, {name: value.detach() for name, value in out.items()})
+            _add(sums, {"count": batch.learned, "tokens": batch.tokens if batch.learned else 0})
         self._finish(total, sums)
         return total
 
@@ -187,8 +185,7 @@ class DistilTrainer(Trainer):
                 "train.warmup, or set train.bf16: false, and run again (other settings start the training from the beginning)."
             )
         self.steps_since_shrink += 1
-        for name, value in sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        _add(self.sums, sums)
 
     def forward(self, model: torch.nn.Module, batch: MicroBatch, *, diagnose: bool = False) -> Sums:
         """The teacher's signal and the student's losses of one pass: sums over its learned tokens."""
@@ -277,20 +274,24 @@ class DistilTrainer(Trainer):
         model = self.model_wrapped
         was_training = model.training
         model.eval()
-        sums: dict[str, Tensor | float] = dict.fromkeys(SUMS, 0.0)
+        sums: dict[str, Tensor | float] = {}
         passes = self.cut(share)
         _, max_passes = self._agree(0, len(passes))
         self._fill_up(passes, max_passes, examples[0])
         for batch in passes:
-            for name, value in self.forward(model, batch, diagnose=True).items():
-                sums[name] += float(value)
-            sums["count"] += batch.learned
+            _add(sums, {name: float(value) for name, value in self.forward(model, batch, diagnose=True).items()})
+            _add(sums, {"count": batch.learned})
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means(self._over_processes(sums)).items()}
         self._measured_at = time.perf_counter()
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _add(sums: dict[str, Tensor | float], values: Mapping[str, Tensor | float]) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0.0) + value
 
 
 def require_whole_head(state: AcceleratorState) -> None:
