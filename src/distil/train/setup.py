@@ -37,7 +37,7 @@ from distil.train.signal.setup import signal_source
 from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
 from distil.train.trainer import DistilTrainer, StepSettings
 
-CPU_CACHE_BYTES, GPU_CACHE_BYTES = 4 << 30, 512 << 20
+CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
 """How much memory a teacher's hidden states may take."""
 
 

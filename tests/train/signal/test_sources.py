@@ -17,7 +17,7 @@ from distil.errors import UserError
 from distil.models.load import load, load_tokenizer
 from distil.records import Answer, Message, Prompt, Sampling
 from distil.runs.jsonl import read_examples, write_records
-from distil.train import stage
+from distil.train import setup, stage
 from distil.train.config import TeacherShare
 from distil.train.examples import Tokenized
 from distil.train.rollouts import Rollouts, unanswered
@@ -77,7 +77,7 @@ def test_a_cache_for_other_tokens_or_another_template_is_refused(bench: Bench, o
         stage.run(bench.project, section, other, name="x")
     with pytest.raises(UserError, match="other token ids"):
         stage.run(bench.project, section.model_copy(update={"target": "reference"}), bench.student, name="x")
-    with pytest.raises(UserError, match="knows the fixed answers only"):
+    with pytest.raises(UserError, match="holds the fixed answers only"):
         stage.run(bench.project, section.model_copy(update={"method": "on_policy"}), bench.student, name="x")
 
 
@@ -315,15 +315,14 @@ def test_a_padded_vocabulary_counts_as_the_same_tokenizer(bench: Bench, tmp_path
 def test_querying_the_teacher_ahead_changes_nothing(
     bench: Bench, stranger: str, stranger_teaches: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil.train import run
     from distil.train.signal.sources import OnlineSource
 
-    asked: list[int] = []
+    counts: list[int] = []
     source: Any = CrossTokenizerSource if stranger_teaches else OnlineSource
-    original = source._ask
+    original = source._compute
 
     def counting(self: Any, texts: Any, *rest: Any) -> Any:
-        asked.append(len(texts if stranger_teaches else texts.examples))
+        counts.append(len(texts if stranger_teaches else texts.examples))
         return original(self, texts, *rest)
 
     monkeypatch.setattr(source, "_compute", counting)
@@ -331,7 +330,8 @@ def test_querying_the_teacher_ahead_changes_nothing(
     if stranger_teaches:
         section = section.model_copy(update={"cross_tokenizer": "spans", "teachers": [TeacherShare(model=stranger)]})
     stage.run(bench.project, section, bench.student, name="once", teacher=bench.teacher)
-    assert sum(asked) == 12 + 4  # every training and validation example, once
-    monkeypatch.setattr(run, "REMEMBERED_BYTES", {True: 0, False: 0})
+    assert sum(counts) == 12 + 4  # every training and validation example, once
+    monkeypatch.setattr(setup, "CPU_CACHE_BYTES", 0)
+    monkeypatch.setattr(setup, "GPU_CACHE_BYTES", 0)
     stage.run(bench.project, section, bench.student, name="always", teacher=bench.teacher)
     assert losses(bench, "once") == pytest.approx(losses(bench, "always"), rel=1e-4)
