@@ -72,7 +72,7 @@ def prepare(job: TrainJob) -> Prepared:
         source=source,
         packing=packing and source.packs,
         batch_size=section.batch_size,
-        micro_tokens=section.micro_batch_tokens or default_micro_tokens(gpu=student.device.type != "cpu"),
+        micro_tokens=micro_tokens(section, student.device),
         seed=section.seed,
         rollouts=make_rollouts(section, student, train),
     )
@@ -162,6 +162,11 @@ def max_length(section: TrainConfig, student: Loaded) -> int | None:
             f"Set train.max_length: {context}, or leave it out."
         )
     return section.max_length or context
+
+
+def micro_tokens(section: TrainConfig, device: torch.device) -> int:
+    """Maximum tokens of one forward pass."""
+    return section.micro_batch_tokens or default_micro_tokens(gpu=device.type != "cpu")
 
 
 def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Rollouts | None:
