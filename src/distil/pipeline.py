@@ -1,6 +1,6 @@
 """The order of the stages: what is done, what is missing or stale, and running what is left.
 
-Seven stages in a fixed order need no scheduler: this is a loop over a tuple. A single command also uses it for the stage before
+Stages in a fixed order need no scheduler: this is a loop over a tuple. A single command also uses it for the stage before
 it (`collect` loads the prompts first).
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from distil.config import Config
 from distil.errors import UserError
-from distil.runs.artifacts import Project
+from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
 from distil.runs.schemas.notes import CollectSettings, TrainNotes
 
@@ -31,10 +31,7 @@ class Step(NamedTuple):
     @property
     def command(self) -> str:
         """The command that runs it."""
-        special = {"prompts": "distil prompts load", "signals": "distil signals build"}
-        if self.stage == "train":
-            return f"distil train --as {self.name}"
-        return special.get(self.stage, f"distil {self.stage}" + (f" {self.name}" if self.name else ""))
+        return stage_command(self.stage, self.name)
 
 
 def steps(project: Project, config: Config, name: str | None = None) -> list[Step]:
@@ -109,10 +106,9 @@ def run_stage(project: Project, config: Config, stage: str, name: str | None) ->
 
 def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
     student = name or default_name(config)
-    line: list[tuple[str, str | None]] = [("prompts", None), ("collect", None), ("curate", None)]
-    if config.train.method == "logits" and config.train.signal == "cached":
-        line.append(("signals", None))
-    return [*line, ("train", student), ("evaluate", student), ("cost", None), ("report", None)]
+    cached = config.train.method == "logits" and config.train.signal == "cached"
+    stages = [stage for stage in STAGES if stage != "signals" or cached]
+    return [(stage, student if stage in STUDENT_STAGES else None) for stage in stages]
 
 
 def _settings(config: Config, stage: str) -> dict[str, object] | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.errors import UserError
+from distil.runs.artifacts import STAGES, STUDENT_STAGES, stage_command
 from distil.runs.manifest import stage_state
-
-SINGLE = ("prompts", "collect", "curate", "signals", "cost")
 
 
 def stale_stages(evidence: Evidence) -> Finding:
     """Stages whose inputs or outputs have changed since they ran."""
     name = "stale stages"
-    stages: list[tuple[str, str | None]] = [(stage, None) for stage in SINGLE]
-    for stage in ("train", "evaluate"):
+    stages: list[tuple[str, str | None]] = [
+        (stage, None) for stage in STAGES if stage not in (*STUDENT_STAGES, "report")
+    ]
+    for stage in STUDENT_STAGES:
         manifests = evidence.project.stage(stage).glob("*/manifest.json")
         stages += [(stage, path.parent.name) for path in sorted(manifests)]
     done, stale = 0, []
@@ -22,25 +23,19 @@ def stale_stages(evidence: Evidence) -> Finding:
         state, why = stage_state(evidence.project, stage, student)
         done += state == "done"
         if state == "stale":
-            stale.append(
-                (
-                    f"distil {stage}" + (f" --as {student}" if stage == "train" else f" {student}" if student else ""),
-                    why,
-                )
-            )
+            stale.append((stage_command(stage, student), why))
     if not stale and not done:
         return Finding(check=name, level="unknown", seen="No stage has run yet.", fix="distil run")
     if not stale:
         return Finding(
             check=name, level="ok", seen=f"{done} stages have run, and none of their inputs has changed since."
         )
-    words = {"distil prompts": "distil prompts load", "distil signals": "distil signals build"}
     return Finding(
         check=name,
         level="warn",
         seen="; ".join(f"{command}: {why}" for command, why in stale) + ".",
-        why="What was made from older files no longer belongs to what is there now.",
-        fix="\n".join(words.get(command, command) for command, _ in stale),
+        why="Their results were made from files that have changed since.",
+        fix="\n".join(command for command, _ in stale),
     )
 
 

@@ -12,14 +12,13 @@ from typing import NamedTuple
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
 from distil.records import Manifest, Verdict
-from distil.runs.artifacts import Project
+from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project
 from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.summary import Summary
 
-STAGE_FOLDERS = ("prompts", "collect", "curate", "signals", "cost")
 RANK = {"SHIP": 2, "SHIP WITH FALLBACK": 1, "DO NOT SHIP": 0}
 
 
@@ -99,21 +98,15 @@ def _note(path: Path, read: list[Path]) -> Path:
 
 
 def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
-    found: dict[str, Manifest] = {}
-    for stage in STAGE_FOLDERS[:-1]:
-        if manifest := read_manifest(project, stage):
-            found[stage] = manifest
-    for stage in ("train", "evaluate"):
-        per_student = [
-            read_manifest(project, stage, p.parent.name) for p in project.stage(stage).glob("*/manifest.json")
-        ]
-        for manifest in sorted(filter(None, per_student), key=lambda m: (m.finished, m.name or "")):
-            found[f"{stage} {manifest.name}"] = manifest
-    if manifest := read_manifest(project, "cost"):
-        found["cost"] = manifest
-    for key in found:
-        read.append(project.stage(*key.split(" ", 1)) / "manifest.json")
-    return found
+    """In the order of the stages, students by the time they finished; the report's own is left out."""
+    manifests: dict[str, Manifest] = {}
+    for stage in STAGES[:-1]:
+        names = [path.parent.name for path in project.stage(stage).glob("*/manifest.json")]
+        rows = [read_manifest(project, stage, name) for name in (names if stage in STUDENT_STAGES else [None])]
+        for manifest in sorted((row for row in rows if row), key=lambda row: (row.finished, row.name or "")):
+            manifests[f"{stage} {manifest.name}" if manifest.name else stage] = manifest
+            read.append(project.stage(stage, manifest.name) / "manifest.json")
+    return manifests
 
 
 def _cost(project: Project, read: list[Path]) -> CostSummary | None:

@@ -1,7 +1,7 @@
-"""The map of the whole program: every file of a project, its record type, who writes it and who reads it.
+"""Every file of a project: its path, its record and the package that writes it; and the stages in their order.
 
-Not a registry: nothing is looked up here at run time except the paths, which come from `Project`. docs/architecture.md draws
-its table from this list, and a test holds the two together.
+`Project` computes the paths. docs/architecture.md draws its table from `ARTIFACTS`, and a test compares the two cell by cell and
+finds the packages that use each file in the code itself.
 """
 
 from __future__ import annotations
@@ -9,49 +9,72 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import BaseModel
+
+from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
+from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.failures import Failure
+from distil.runs.schemas.metrics import MetricsRow
+from distil.runs.schemas.summary import Summary
+
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
+"""In the order in which they run."""
+STUDENT_STAGES = ("train", "evaluate")
+"""Those with a folder per student."""
+
+
+def stage_command(stage: str, name: str | None = None) -> str:
+    """What to type to run a stage; `name` is the student of train and evaluate."""
+    if stage == "train":
+        return "distil train" + (f" --as {name}" if name else "")
+    verbs = {"prompts": "prompts load", "signals": "signals build"}
+    return f"distil {verbs.get(stage, stage)}" + (f" {name}" if name else "")
 
 
 class Artifact(NamedTuple):
     """One kind of file in a project."""
 
     path: str
-    """Relative to the project; NAME stands for a student's name."""
-    record: str
-    """What a line or the file holds."""
+    """Relative to the project. NAME = a student's name, SPLIT = train, validation or test."""
+    record: type[BaseModel] | str
+    """The class of a line or of the file; words where it is no record."""
     writer: str
-    """The stage that makes it."""
-    readers: tuple[str, ...]
-    """The stages that use it."""
+    """The package that makes it."""
+    attribute: str | None = None
+    """Its name in `Project`; None = only its writer knows the path."""
+
+    @property
+    def content(self) -> str:
+        """The record's name, or the words."""
+        return self.record if isinstance(self.record, str) else self.record.__name__
 
 
 ARTIFACTS: tuple[Artifact, ...] = (
-    Artifact("distil.yaml", "Config", "init", ("all",)),
-    Artifact("ledger.sqlite", "Call + raw bodies", "calls", ("collect", "cost", "report", "ledger")),
-    Artifact("work/prompts/prompts.jsonl", "Prompt", "prompts", ("collect", "curate", "plan")),
-    Artifact("work/prompts/expanded.jsonl", "new prompts with their parents", "prompts expand", ("prompts",)),
-    Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", ("collect",)),
-    Artifact("work/collect/answers.jsonl", "Answer", "collect", ("curate", "cost", "doctor")),
-    Artifact("work/collect/failures.jsonl", "prompt id, teacher and why", "collect", ("collect", "doctor")),
-    Artifact("work/curate/train.jsonl", "Example (chat line)", "curate", ("signals", "train", "doctor")),
-    Artifact("work/curate/validation.jsonl", "Example (chat line)", "curate", ("train", "serve")),
-    Artifact("work/curate/test.jsonl", "Example (chat line)", "curate", ("evaluate",)),
-    Artifact("work/curate/dropped.jsonl", "Verdict", "curate", ("doctor", "report")),
-    Artifact("work/curate/marks.jsonl", "Verdict by a person", "view", ("curate",)),
-    Artifact("work/curate/export/FORMAT/", "train and validation in other formats", "export", ("other trainers",)),
-    Artifact("work/signals/", "shards of the teacher's distributions", "signals", ("train",)),
-    Artifact("work/train/NAME/metrics.jsonl", "step metrics", "train", ("report", "doctor")),
-    Artifact("work/train/NAME/checkpoints/", "Trainer checkpoints", "train", ("train",)),
-    Artifact("work/train/NAME/model/", "Hugging Face folder", "train", ("evaluate", "serve", "export")),
-    Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", ("export",)),
-    Artifact("work/evaluate/NAME/predictions.jsonl", "Prediction", "evaluate", ("doctor", "serve", "view")),
-    Artifact("work/evaluate/NAME/scores.jsonl", "Score", "evaluate", ("report", "compare")),
-    Artifact("work/evaluate/NAME/summary.json", "verdict and intervals", "evaluate", ("report", "doctor", "cost")),
-    Artifact("work/cost/summary.json", "spent, months, payback", "cost", ("report",)),
-    Artifact("work/serve/NAME/calibration.json", "threshold and its promise", "calibrate", ("serve", "cost", "report")),
-    Artifact("work/serve/NAME/predictions.jsonl", "Prediction", "calibrate", ("calibrate",)),
-    Artifact("work/serve/captured.jsonl", "Prompt", "serve", ("prompts",)),
-    Artifact("work/report/index.html", "one self-contained page", "report", ("people",)),
+    Artifact("distil.yaml", "Config", "cli", "config"),
+    Artifact("ledger.sqlite", Call, "calls", "ledger"),
+    Artifact("work/prompts/prompts.jsonl", Prompt, "prompts", "prompts"),
+    Artifact("work/prompts/expanded.jsonl", "new prompts with their parents", "prompts", "expanded"),
+    Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", "batches"),
+    Artifact("work/collect/answers.jsonl", Answer, "collect", "answers"),
+    Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
+    Artifact("work/curate/SPLIT.jsonl", Example, "curate", "split"),
+    Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
+    Artifact("work/curate/marks.jsonl", Verdict, "cli", "marks"),
+    Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
+    Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
+    Artifact("work/train/NAME/metrics.jsonl", MetricsRow, "train", "metrics"),
+    Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
+    Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
+    Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
+    Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
+    Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
+    Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
+    Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
+    Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
+    Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
+    Artifact("work/serve/captured.jsonl", "prompts, for `prompts.path`", "serve", "captured"),
+    Artifact("work/report/index.html", "one self-contained page", "report", "report"),
 )
 
 
