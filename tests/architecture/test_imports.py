@@ -11,11 +11,6 @@ from tests.architecture.source import PACKAGE, circles, import_graph, levels, mo
 LOCAL_IMPORTS = {
     "calls/providers/recorded.py": 1,
     "doctor/project.py": 1,
-    "evaluate/local.py": 2,
-    "evaluate/remote.py": 2,
-    "evaluate/scoring.py": 1,
-    "evaluate/similarity.py": 1,
-    "evaluate/stage.py": 1,
     "models/generate.py": 1,
     "train/stage.py": 1,
 }

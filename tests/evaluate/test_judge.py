@@ -40,7 +40,7 @@ def test_a_win_needs_both_orders_and_a_conflict_is_a_tie() -> None:
     assert scores[2].detail == "the orders disagree: because | because"
 
 
-def test_a_judge_that_likes_the_first_slot_is_seen_and_changes_nothing() -> None:
+def test_a_judge_that_prefers_the_first_slot_decides_nothing() -> None:
     summary, _ = settled(*["A"] * 8)
     assert summary.win_rate.mean == 0.5
     assert summary.first_slot == 1.0
@@ -68,7 +68,7 @@ def test_unreadable_and_failed_replies_leave_their_pair_out() -> None:
     assert judge.settle(PAIRS[:1], [None, None], "judge", student="me", confidence=0.95) == (None, [])
 
 
-def test_what_length_does_to_the_judge_is_told_beside_the_win_rate() -> None:
+def test_the_effect_of_length_is_reported_beside_the_win_rate() -> None:
     examples = tiny_examples(40, "test")
     pairs = [
         judge.Pair(e, e.answer + " and more words" * (i % 4), e.answer + " words" * 2) for i, e in enumerate(examples)

@@ -19,7 +19,7 @@ def judged(
     return (draw.random(n) < p).astype(float), difference
 
 
-def test_a_judge_that_only_likes_length_is_a_draw_at_equal_length() -> None:
+def test_a_judge_of_length_alone_is_a_draw_at_equal_length() -> None:
     _, difference = judged(0, 0, shift=1.0)
     unsure = np.random.default_rng(1).random(400) < 0.2
     values = np.where(unsure, difference < 0, difference > 0).astype(float)
@@ -36,7 +36,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert np.mean([one.mean for one in found if one is not None]) == pytest.approx(truth, abs=0.01)
 
 
-def test_a_judge_without_a_liking_for_length_gives_the_plain_win_rate() -> None:
+def test_a_judge_that_ignores_length_gives_the_plain_win_rate() -> None:
     values, difference = judged(1.0, 0.0, n=4000)
     found = length_controlled(values, difference)
     assert found is not None and found.mean == pytest.approx(values.mean(), abs=0.02)
@@ -52,7 +52,7 @@ def test_the_sides_can_be_exchanged_and_ties_count_one_half() -> None:
     assert longer_wins(values, difference) == longer_wins(1 - values, -difference)
 
 
-def test_the_fit_is_the_optimum_also_where_one_side_wins_nearly_all() -> None:
+def test_the_fit_is_optimal_when_one_side_wins_nearly_all() -> None:
     for values, difference in (judged(0.4, 1.0), judged(4.0, 1.0, n=100)):
         x = np.tanh(difference / difference.std())
 

@@ -59,7 +59,7 @@ def same_order(body: dict[str, Any]) -> str:
     return json.dumps({"intent": "refund", "order": int(number)})
 
 
-def test_the_teachers_second_answers_are_the_ceiling_and_are_paid_once(project: Project) -> None:
+def test_the_teachers_second_answers_are_paid_once(project: Project) -> None:
     with OpenAIServer(key=None, answer=same_order) as server:
         first = evaluate(project, teacher(server))
         assert len(server.answered) == 8
@@ -73,7 +73,7 @@ def test_the_teachers_second_answers_are_the_ceiling_and_are_paid_once(project: 
     assert sum(row.model == "ceiling" and row.sample == 1 for row in rows) == 8
 
 
-def test_one_failed_second_answer_is_left_out_and_said(project: Project) -> None:
+def test_one_failed_second_answer_is_left_out_and_noted(project: Project) -> None:
     with OpenAIServer(key=None, answer=same_order) as server:
         server.troubles.append(Trouble(400, {"error": {"message": "no", "type": "invalid_request_error"}}))
         summary = evaluate(project, teacher(server))
@@ -136,9 +136,7 @@ def test_the_judge_is_asked_in_both_orders_over_the_same_wire(project: Project) 
     assert (summary.judge.win_rate.mean, summary.judge.consistency, summary.judge.first_slot) == (0.5, 0.0, 1.0)
 
 
-def test_a_judge_without_a_key_is_an_error_before_any_work_is_done(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_judge_without_a_key_fails_before_any_work(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(local, "answer", None)
     with pytest.raises(UserError, match="OPENAI_API_KEY"):

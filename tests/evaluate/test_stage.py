@@ -69,7 +69,7 @@ def test_all_files_are_written_and_agree_with_each_other(project: Project) -> No
     assert manifest.notes["verdict"].endswith(summary.verdict.sentence)
 
 
-def test_students_answer_greedily_within_the_teachers_limit_and_can_be_told_to_sample(project: Project) -> None:
+def test_students_answer_greedily_within_the_teachers_limit(project: Project) -> None:
     evaluate(project)
     rows = list(read_records(project.stage("evaluate", "one") / "predictions.jsonl", Prediction))
     assert max(p.output_tokens for p in rows if p.model == "one") <= 6
@@ -77,9 +77,7 @@ def test_students_answer_greedily_within_the_teachers_limit_and_can_be_told_to_s
     assert greedy != local.prediction_key(local.Candidate("x", "hub/name", "auto"), [], Sampling(temperature=0.7), 0)
 
 
-def test_the_base_answers_once_for_all_students_and_a_new_metric_asks_no_model(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_are_reused_by_other_students_and_metrics(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluate(project)
     asked: list[str] = []
     real = local.answer
@@ -93,7 +91,7 @@ def test_the_base_answers_once_for_all_students_and_a_new_metric_asks_no_model(
     assert set(again.models["one"]) == {"exact_match"}
 
 
-def test_new_weights_are_asked_anew(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_weights_are_evaluated_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate(project, baseline=False)
     save_tiny(project.model("one"), seed=9)
     asked: list[str] = []
@@ -125,10 +123,10 @@ def test_two_students_are_compared_on_the_same_prompts(project: Project) -> None
         compare.run(project, "one", "tow")
 
 
-def test_what_is_missing_is_said_with_the_command_that_makes_it(project: Project) -> None:
+def test_missing_inputs_are_reported_with_the_command_to_run(project: Project) -> None:
     with pytest.raises(UserError, match=r"distil train --as thre"):
         evaluate(project, "thre")
-    with pytest.raises(UserError, match="keeps for itself"):
+    with pytest.raises(UserError, match="is reserved"):
         evaluate(project, "base")
     project.split("test").unlink()
     with pytest.raises(UserError, match="Run `distil curate`"):
@@ -137,5 +135,5 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(project: Project
 
 
 def test_an_unknown_metric_costs_nothing(project: Project) -> None:
-    with pytest.raises(UserError, match="is no metric"):
+    with pytest.raises(UserError, match="is not a metric"):
         evaluate(project, metrics=["bleu"])

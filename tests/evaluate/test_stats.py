@@ -24,7 +24,7 @@ def test_without_groups_the_interval_is_students_t() -> None:
     assert mine.se == pytest.approx(scipy_stats.sem(values))
 
 
-def test_a_clustered_error_equals_that_of_the_cluster_means_when_clusters_are_equal() -> None:
+def test_equal_clusters_give_the_error_of_their_means() -> None:
     values = np.random.default_rng(1).normal(size=(12, 5))
     mine = stats.mean_interval(values.ravel(), [f"g{i // 5}" for i in range(60)])
     theirs = scipy_stats.ttest_1samp(values.mean(axis=1), 0).confidence_interval(0.95)
@@ -65,7 +65,7 @@ def test_the_paired_difference_equals_scipys_related_t_test() -> None:
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (3, 9), (9, 3), (5, 5), (0, 6)])
-def test_mcnemar_is_the_exact_binomial_test_of_the_discordant_pairs(only_a: int, only_b: int) -> None:
+def test_mcnemar_is_the_binomial_test_of_discordant_pairs(only_a: int, only_b: int) -> None:
     a = [1.0] * only_a + [0.0] * only_b + [1.0] * 4
     b = [0.0] * only_a + [1.0] * only_b + [1.0] * 4
     expected = 1.0 if only_a + only_b == 0 else scipy_stats.binomtest(only_a, only_a + only_b).pvalue
@@ -93,7 +93,7 @@ def test_a_shortfall_at_the_margin_passes_in_few_of_many_trials() -> None:
     assert passed / 800 < 0.045  # one-sided 2.5% in truth
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say_also_in_clusters() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     rng = np.random.default_rng(6)
     covered = naive = 0
     for _ in range(400):
@@ -107,7 +107,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say_also_in_clusters()
     assert naive / 400 < 0.75
 
 
-def test_retention_of_a_constant_share_is_that_share_without_error() -> None:
+def test_retention_of_a_constant_share_has_no_error() -> None:
     teacher = np.random.default_rng(7).uniform(0.5, 1, 100)
     kept = stats.retention(0.9 * teacher, teacher)
     assert kept is not None
@@ -123,7 +123,7 @@ def test_the_needed_sample_size_gives_the_promised_power() -> None:
     assert 0.74 < hits / 400 < 0.86
 
 
-def test_too_little_data_gives_nan_bounds_and_none_gives_an_error() -> None:
+def test_too_little_data_gives_nan_bounds_or_an_error() -> None:
     alone = stats.mean_interval([0.5])
     assert alone.mean == 0.5
     assert math.isnan(alone.low)
@@ -133,9 +133,7 @@ def test_too_little_data_gives_nan_bounds_and_none_gives_an_error() -> None:
 
 @given(st.lists(floats, min_size=2, max_size=40), st.lists(st.integers(0, 4), min_size=40, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_the_mean_lies_inside_its_interval_and_swapping_models_turns_the_sign(
-    values: list[float], groups: list[int]
-) -> None:
+def test_intervals_hold_the_mean_and_swapping_turns_the_sign(values: list[float], groups: list[int]) -> None:
     labels = groups[: len(values)]
     estimate = stats.mean_interval(values, labels)
     assert math.isnan(estimate.low) or estimate.low <= estimate.mean <= estimate.high

@@ -39,7 +39,7 @@ def decision(
         "field_accuracy",
         groups,
         GOALS,
-        found_differences=aggregate.differences(table, "me", others, groups, 0.95),
+        differences=aggregate.differences(table, "me", others, groups, 0.95),
         retention=aggregate.retentions(table, "me", groups, 0.95, 0),
     )
 
@@ -55,7 +55,7 @@ def test_a_student_that_is_shown_to_be_as_good_ships() -> None:
     assert "300 test prompts" in verdict.sentence
 
 
-def test_a_student_between_useful_and_equal_ships_with_a_fallback_and_says_how_far_off_it_may_be() -> None:
+def test_a_useful_but_unproven_student_ships_with_a_fallback() -> None:
     verdict = decision(student=0.90)
     assert verdict.decision == "SHIP WITH FALLBACK"
     assert "5 points are allowed" in verdict.sentence
@@ -83,13 +83,13 @@ def test_a_plain_failure_does_not_ship(case: dict[str, float], reason: str) -> N
     assert reason in verdict.sentence
 
 
-def test_the_goal_is_lowered_to_what_the_teacher_reaches_with_itself() -> None:
+def test_the_goal_is_lowered_to_the_ceiling() -> None:
     verdict = decision(student=0.96, similar=0.80, ceiling=0.78)
     assert verdict.decision == "SHIP"
     assert any("lowered from 0.85" in reason for reason in verdict.reasons)
 
 
-def test_the_curve_serves_the_surest_first_and_the_teacher_takes_the_rest() -> None:
+def test_the_confidence_curve_serves_the_surest_first() -> None:
     rows = [
         Prediction(
             id=f"i{i}",

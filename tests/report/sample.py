@@ -196,7 +196,7 @@ def write_evaluation(
         long_texts=None,
         differences=differences,
         retention=retention,
-        verdict=decide(scored.table, name, primary, groups, goals, found_differences=differences, retention=retention),
+        verdict=decide(scored.table, name, primary, groups, goals, differences=differences, retention=retention),
         goals={"goal_similarity": 0.85, "margin": 0.05, "least_retention": 0.8},
         confidence_curve=aggregate.confidence_curve(scored.table, name, primary, predictions[name]),
         slices=aggregate.slices(scored.table, name, examples, groups, 0.95),

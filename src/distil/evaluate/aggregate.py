@@ -1,7 +1,6 @@
-"""From values to what is said: intervals, paired differences, retention, slices and the worst answers.
+"""From values to findings: intervals, paired differences, retention, slices and the worst answers.
 
-Pure functions over the table of scoring.py; nothing is read or written. The decision is verdict.py's.
-Called by stage.py and compare.py.
+Pure functions over the table of scoring.py; nothing is read or written. The decision is in verdict.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a metric looks at: one answer beside the teacher's and, where there is one, the right answer.
 
-Not a metric. Made by scoring.py and compared by metrics.py, fields.py and similarity.py.
+Not a metric: those are in metrics.py and similarity.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ class Case(NamedTuple):
     prompt: str
     """All turns that were shown to the model, joined."""
     answer: str
-    """What the model said."""
+    """The model's answer."""
     teacher: str | None
-    """What the teacher said; None when the answer is the teacher's own."""
+    """The teacher's answer; None when the answer is the teacher's own."""
     reference: str | None
     """The right answer, where the user has one."""
     finish_reason: str = "stop"

@@ -1,11 +1,9 @@
 """`distil compare A B`: two students on the same test prompts, paired.
 
-Reads what `distil evaluate` wrote for both and asks nobody. The report and the doctor use it too. Not the verdict.
+Reads what `distil evaluate` wrote for both and calls no model. Not the verdict.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from distil.errors import UserError, did_you_mean
 from distil.evaluate import aggregate
@@ -34,7 +32,7 @@ class Comparison(Record):
     sentence: str
     """What can be said about the metric that decides."""
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[dict[str, str | float | None]]:
         """One flat row per metric, for a table."""
         return [
             {
@@ -102,9 +100,9 @@ def _sentence(summary: Summary, differences: list[Difference], a: str, b: str) -
         return f"{a} and {b} can't be told apart: there are too few shared prompts."
     label = summary.metrics[summary.primary].label
     low, high = row.difference.low, row.difference.high
-    said = f"{row.difference.mean:+.3f} {label} ({low:+.3f} to {high:+.3f}, {row.difference.n} prompts)"
+    measured = f"{row.difference.mean:+.3f} {label} ({low:+.3f} to {high:+.3f}, {row.difference.n} prompts)"
     if low > 0:
-        return f"{a} is better than {b}: {said}."
+        return f"{a} is better than {b}: {measured}."
     if high < 0:
-        return f"{a} is worse than {b}: {said}."
-    return f"No difference between {a} and {b} is shown: {said}."
+        return f"{a} is worse than {b}: {measured}."
+    return f"No difference between {a} and {b} is shown: {measured}."

@@ -1,8 +1,8 @@
 """A judge for answers that have no right and wrong: student against teacher, each pair in both orders.
 
 Judges like what they see first and what is longer (Zheng et al. 2023, MT-Bench), so a pair counts as won only when the judge says
-the same in both orders; everything else is a tie. What length does is told apart (length.py). The asking itself is ask.py.
-Called by stage.py.
+the same in both orders; everything else is a tie.
+The effect of length is measured in length.py; remote.py sends the requests.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def _question(pair: Pair, first: str, second: str) -> str:
 
 
 def read(text: str) -> tuple[Slot, str] | None:
-    """(A | B | tie, reason) from the judge's reply, or None when it says neither."""
+    """(A | B | tie, reason) from the judge's reply, or None when it holds neither."""
     value = parse_object(text) or {}
-    said, reason = str(value.get("better", "")), str(value.get("reason", ""))
-    if not said and (match := BETTER.search(text)):
-        said = match.group(1)
+    better, reason = str(value.get("better", "")), str(value.get("reason", ""))
+    if not better and (match := BETTER.search(text)):
+        better = match.group(1)
     slots: Mapping[str, Slot] = {"a": "A", "b": "B", "tie": "tie"}
-    slot = slots.get(said.strip().lower())
+    slot = slots.get(better.strip().lower())
     return None if slot is None else (slot, reason)
 
 

@@ -2,7 +2,7 @@
 
 The length-controlled win rate of AlpacaEval 2 (Dubois et al. 2024) for one pair of models: a logistic regression of who wins on
 the difference in length, read off where the difference is 0. Their term for the difficulty of a prompt is left out: it needs many
-models. Answers that are long because they are good are discounted too: read it beside the plain win rate. Called by judge.py.
+models. Answers that are long because they are good are discounted too: read it beside the plain win rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from distil.evaluate import stats
 from distil.evaluate.stats import Estimate, Floats
 
-LEAST = 30
+MIN_PAIRS = 30
 """Pairs below which a slope says nothing."""
 RIDGE = 0.1
 """Pull towards 0 on both coefficients: keeps them finite; at 100 pairs it moves a win rate by about a thousandth."""
@@ -42,7 +42,7 @@ def length_controlled(
     tells who wins.
     """
     y, d = np.asarray(values, dtype=np.float64), np.asarray(difference, dtype=np.float64)
-    if len(y) < LEAST or not d.min() < 0 < d.max() or _separated(d[y > 0.5], d[y < 0.5]):
+    if len(y) < MIN_PAIRS or not d.min() < 0 < d.max() or _separated(d[y > 0.5], d[y < 0.5]):
         return None
     x = np.stack([np.ones_like(d), np.tanh(d / d.std())], axis=1)  # (n, 2)
     coefficients, bend = _fit(x, y)

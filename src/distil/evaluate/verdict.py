@@ -3,7 +3,7 @@
 SHIP needs proof: the lower end of the similarity reaches the goal, and the student is shown to be less than `margin` worse than
 the teacher on the metric that decides. DO NOT SHIP needs a plain failure: too few prompts to say anything, no better than the
 base model, surely below the goal, or surely below `least_retention` of the teacher. Between the two, a fallback for unsure
-answers closes the gap. Pure: called by stage.py.
+answers closes the gap. Pure functions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table
 from distil.runs.schemas.summary import Difference, Interval, ShipDecision
 
-LEAST_PROMPTS = 30
+MIN_PROMPTS = 30
 """Below this no interval is worth a decision."""
 ADVISED_PROMPTS = 200
 """The article's test set."""
@@ -47,17 +47,17 @@ def decide(
     groups: Groups,
     goals: Goals,
     *,
-    found_differences: list[Difference],
+    differences: list[Difference],
     retention: Mapping[str, Interval],
 ) -> ShipDecision:
-    """The decision from the values and what was already said of them. `table[student]` must have the primary metric."""
+    """The decision from the values, their differences and the retention. `table[student]` must have the primary metric."""
     n = len(table[student][primary])
     findings = [
         *_enough(n),
         *_retained(primary, retention, goals),
         *_not_inferior(table, student, primary, groups, goals),
         *_similar(table, student, groups, goals),
-        *_better_than_base(primary, found_differences),
+        *_better_than_base(primary, differences),
     ]
     failures = [finding.text for finding in findings if finding.vote < 0]
     gaps = [finding.text for finding in findings if finding.vote == 0]
@@ -79,19 +79,19 @@ def decide(
 
 
 def _enough(n: int) -> list[Reason]:
-    if n >= LEAST_PROMPTS:
+    if n >= MIN_PROMPTS:
         return []
-    return [Reason(-1, f"{n} test prompts are too few to decide anything ({LEAST_PROMPTS} at least)")]
+    return [Reason(-1, f"{n} test prompts are too few to decide anything ({MIN_PROMPTS} at least)")]
 
 
-def _better_than_base(primary: str, found: list[Difference]) -> list[Reason]:
-    row = next((d for d in found if d.versus == "base" and d.metric == primary), None)
+def _better_than_base(primary: str, differences: list[Difference]) -> list[Reason]:
+    row = next((d for d in differences if d.versus == "base" and d.metric == primary), None)
     if row is None or row.difference.low is None:
         return []
-    said = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
+    measured = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
     if row.difference.low > 0:
-        return [Reason(1, f"better than the base model before distillation: {said}")]
-    return [Reason(-1, f"no better than the base model before distillation: {said}")]
+        return [Reason(1, f"better than the base model before distillation: {measured}")]
+    return [Reason(-1, f"no better than the base model before distillation: {measured}")]
 
 
 def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Reason]:
@@ -104,13 +104,13 @@ def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[R
     if "ceiling" in seen and seen["ceiling"]["similarity"].mean < goal:
         goal = seen["ceiling"]["similarity"].mean
         note = f", lowered from {goals.similarity:.2f} because the teacher reaches only that with itself"
-    mine = seen[student]["similarity"]
-    said = f"similarity {mine.mean:.3f} {_range(mine)}"
-    if mine.high is not None and mine.high < goal:
-        return [Reason(-1, f"{said} is below the goal of {goal:.2f}{note}")]
-    if mine.low is not None and mine.low >= goal:
-        return [Reason(1, f"{said} reaches the goal of {goal:.2f}{note}")]
-    return [Reason(0, f"{said} is not surely at the goal of {goal:.2f}{note}")]
+    own = seen[student]["similarity"]
+    measured = f"similarity {own.mean:.3f} {_range(own)}"
+    if own.high is not None and own.high < goal:
+        return [Reason(-1, f"{measured} is below the goal of {goal:.2f}{note}")]
+    if own.low is not None and own.low >= goal:
+        return [Reason(1, f"{measured} reaches the goal of {goal:.2f}{note}")]
+    return [Reason(0, f"{measured} is not surely at the goal of {goal:.2f}{note}")]
 
 
 def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> list[Reason]:
@@ -121,11 +121,13 @@ def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goal
     result = stats.non_inferiority(a, b, goals.margin, labels, confidence=goals.confidence)
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     label = METRICS[primary].label
-    said = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
+    measured = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
     if result.passed:
-        return [Reason(1, f"{said}, proven less than {_points(goals.margin)} worse")]
+        return [Reason(1, f"{measured}, proven less than {_points(goals.margin)} worse")]
     worst_case = "unknown" if math.isnan(result.shortfall.high) else f"{100 * result.shortfall.high:.1f}"
-    return [Reason(0, f"{said}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")]
+    return [
+        Reason(0, f"{measured}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")
+    ]
 
 
 def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Reason]:
