@@ -1,7 +1,7 @@
-"""A student like the bundled one that reads with another tokenizer: byte-pair merges of its own, learned from the bundled text.
+"""A student like the bundled one that reads with another tokenizer: its own byte-pair merges, learned from the bundled text.
 
 The body starts as the bundled student's, each embedding as the mean of the old tokens that spell the same bytes; then all of it
-learns the skills corpus (never the task) for some steps. Used by crosstokenizer.py.
+learns the skills corpus (never the task) for some steps.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def learn_tokenizer(size: int, documents: int = 20_000) -> Any:
     return tokenizer
 
 
-def embedded_anew(old: Any, old_tokenizer: Any, tokenizer: Any) -> Any:
+def with_new_embeddings(old: Any, old_tokenizer: Any, tokenizer: Any) -> Any:
     """The old model with embeddings for the new ids: each the mean of the old tokens that spell the same bytes."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -82,7 +82,7 @@ def make_student(folder: Path, size: int, steps: int) -> None:
     """Writes the student to `folder` as a plain model folder."""
     bundled = load("bundled/student", dtype="float32", device="cpu")
     tokenizer = learn_tokenizer(size)
-    model = embedded_anew(bundled.model, bundled.tokenizer, tokenizer)
+    model = with_new_embeddings(bundled.model, bundled.tokenizer, tokenizer)
     plan = Plan("second", None, steps, 2048, 0.004, 1.5e-3, task_share=(0.0, 0.0), random_share=0.02, decay=0.5)
     work = folder.parent / f"{folder.name}.run"
     work.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ def adapter_of(base: Path, folder: Path) -> Path:
     return folder
 
 
-def test_a_merged_adapter_is_a_plain_folder_with_the_same_answers(student: Path, tmp_path: Path) -> None:
+def test_a_merged_adapter_gives_the_same_answers(student: Path, tmp_path: Path) -> None:
     adapter = adapter_of(student, tmp_path / "adapter")
     found = merge_adapter(str(student), adapter, tmp_path / "merged", prompts=PROMPTS, device="cpu")
     assert found["greedy_equal"] == 1.0 and found["top_k_overlap"] > 0.99 and found["kl"] < 1e-6
@@ -65,7 +65,7 @@ def test_an_adapter_alone_says_what_it_needs(student: Path, tmp_path: Path) -> N
         export(student, tmp_path / "none", prompts=PROMPTS, dtype="f16")
 
 
-def test_other_weights_another_template_or_another_end_token_are_refused(student: Path, tmp_path: Path) -> None:
+def test_a_different_student_is_refused(student: Path, tmp_path: Path) -> None:
     trained = load(str(student), device="cpu")
     other = load(str(save_tiny(tmp_path / "other", seed=9)), device="cpu")
     with torch.no_grad():

@@ -22,9 +22,7 @@ def prompts(loaded: Loaded) -> list[list[int]]:
     return [render_prompt(loaded.tokenizer, e.prompt_messages) for e in tiny_examples(7)]
 
 
-def test_greedy_tokens_equal_those_of_transformers_for_every_row_of_a_ragged_batch(
-    loaded: Loaded, prompts: list[list[int]]
-) -> None:
+def test_greedy_tokens_of_a_ragged_batch_equal_transformers(loaded: Loaded, prompts: list[list[int]]) -> None:
     import torch
 
     answers = generate(loaded, prompts, Sampling(temperature=0, max_tokens=80), batch_size=4)
@@ -34,7 +32,7 @@ def test_greedy_tokens_equal_those_of_transformers_for_every_row_of_a_ragged_bat
         assert answer.token_ids == expected[0, len(prompt) :].tolist()
 
 
-def test_logprobs_and_entropies_are_those_of_the_untempered_model(loaded: Loaded, prompts: list[list[int]]) -> None:
+def test_logprobs_and_entropies_are_untempered(loaded: Loaded, prompts: list[list[int]]) -> None:
     import torch
 
     answers = generate(loaded, prompts, Sampling(temperature=1.3, top_p=0.8, max_tokens=12), seed=1)
@@ -85,7 +83,7 @@ def test_a_long_prompt_does_not_shorten_the_answers_beside_it(loaded: Loaded, pr
     assert sum(seen) == len(together)
 
 
-def test_tokens_are_drawn_as_often_as_the_model_says_and_never_without_mass() -> None:
+def test_tokens_are_drawn_by_their_probability() -> None:
     import torch
 
     from distil.models.generate import _draw

@@ -154,7 +154,7 @@ def test_the_splitting_is_recognized_and_gives_the_same_ids(name: str) -> None:
         assert again(text)["input_ids"] == tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def test_the_file_tells_end_tokens_padding_rows_and_the_template_without_markers(tmp_path: Path) -> None:
+def test_the_file_has_end_tokens_padding_rows_and_template(tmp_path: Path) -> None:
     student = save_small(tmp_path / "student", vocab_size=328, eos_token_id=[2, 1])
     export(student, tmp_path / "s.gguf", prompts=prompts_of(student), kind="gguf")
     found = vocabulary_in(metadata(tmp_path / "s.gguf"))
@@ -188,15 +188,13 @@ def test_lost_end_tokens_show(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_model_that_the_format_does_not_know_is_refused_with_what_to_do(
-    tmp_path: Path, changes: dict[str, Any], reason: str
-) -> None:
+def test_an_unsupported_model_is_refused_with_advice(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
     student = save_small(tmp_path / "student", **changes)
     with pytest.raises(UserError, match=rf"{reason}.*convert_hf_to_gguf\.py"):
         export(student, tmp_path / "s.gguf", prompts=prompts_of(student), kind="gguf")
 
 
-def test_another_architecture_another_type_and_another_splitting_are_refused(tmp_path: Path) -> None:
+def test_unsupported_architectures_types_and_splits_are_refused(tmp_path: Path) -> None:
     student = save_small(tmp_path / "student", "gemma")
     prompts = prompts_of(student)
     with pytest.raises(UserError, match="architecture is gemma; expected one of llama, qwen2, qwen3"):

@@ -30,7 +30,7 @@ def listening() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_hub_that_takes_a_connection_is_reachable_and_one_that_does_not_is_not(listening: str) -> None:
+def test_a_hub_is_reachable_if_it_accepts_a_connection(listening: str) -> None:
     assert hub.reachable(f"http://{listening}")
     assert not hub.reachable(NOBODY)
 
@@ -45,9 +45,7 @@ def test_the_way_goes_through_the_proxy_that_is_set(form: str, listening: str, m
     assert hub.reachable(f"https://{listening}"), "named as reached without the proxy"
 
 
-def test_a_model_that_was_downloaded_before_loads_without_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_downloaded_model_loads_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", NOBODY)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     stored = tmp_path / "models--some--tiny"

@@ -22,7 +22,7 @@ def test_a_folder_loads_in_float32_on_a_cpu(tmp_path: Path) -> None:
     assert pick_dtype("bfloat16", loaded.device) == torch.bfloat16
 
 
-def test_an_adapter_folder_loads_its_base_and_gives_the_same_logits(tmp_path: Path) -> None:
+def test_an_adapter_folder_loads_its_base(tmp_path: Path) -> None:
     import torch
 
     base = save_tiny(tmp_path / "base")
@@ -70,7 +70,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         load(str(tmp_path), device="cpu")
 
 
-def test_four_bits_on_a_cpu_are_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+def test_four_bits_on_a_cpu_are_refused_with_advice(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Set student.quantization to null"):
         load(str(tmp_path), device="cpu", adapter="lora", quantization="4bit")
 

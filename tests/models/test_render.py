@@ -30,7 +30,7 @@ def learned(tokenizer: Any, rendered: Rendered) -> str:
 
 
 @pytest.mark.parametrize("template", [CHATML, CHATML_WITHOUT_MARKERS])
-def test_every_answer_and_its_end_token_is_learned_and_nothing_else(template: str) -> None:
+def test_only_answers_and_their_end_tokens_are_learned(template: str) -> None:
     tokenizer = tiny_tokenizer(template=template)
     messages = chat(("system", "Be kind."), ("user", "a"), ("assistant", "first"), ("user", "b"), ("assistant", "last"))
     rendered = render(tokenizer, messages)
@@ -48,9 +48,7 @@ def test_a_turn_with_weight_zero_is_context_only(template: str) -> None:
 
 @given(question=st.text(max_size=30), answer=st.text(min_size=1, max_size=30))
 @settings(max_examples=60, deadline=None)
-def test_markers_and_prefix_differences_agree_and_the_prompt_is_what_the_model_is_asked(
-    question: str, answer: str
-) -> None:
+def test_markers_prefixes_and_the_rendered_prompt_agree(question: str, answer: str) -> None:
     messages = chat(("user", question), ("assistant", answer))
     marked, prefix = tiny_tokenizer(template=CHATML), tiny_tokenizer(template=CHATML_WITHOUT_MARKERS)
     rendered = render(marked, messages)

@@ -47,7 +47,7 @@ def test_a_folder_is_counted_from_its_safetensors_header(tmp_path: Path) -> None
     assert model_shape(str(tmp_path)) == Shape(15, 8, 2, "config.json")
 
 
-def test_full_training_of_8b_needs_16_bytes_a_parameter_and_qlora_fits_a_24_gib_card() -> None:
+def test_8b_takes_16_bytes_a_parameter_and_qlora_fits_24_gib() -> None:
     shape = model_shape("Llama-3-8B")
     assert shape is not None
     full = training_memory(shape, micro_tokens=2048)
@@ -56,7 +56,7 @@ def test_full_training_of_8b_needs_16_bytes_a_parameter_and_qlora_fits_a_24_gib_
     assert qlora.total < 24 * GIB < full.total
 
 
-def test_the_logits_counted_are_those_that_the_fused_loss_may_hold() -> None:
+def test_counted_logits_match_the_chunks_of_the_fused_loss() -> None:
     assert (LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU) == (chunks.ACCELERATOR_BYTES, chunks.CHUNK_BYTES)
 
 

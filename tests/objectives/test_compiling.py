@@ -102,7 +102,7 @@ def test_a_compiler_without_openmp_makes_do_with_one_thread(
 
 
 @pytest.mark.parametrize("reachable", [False, True])
-def test_an_openmp_that_does_not_load_or_may_end_the_process_makes_do_with_one_thread(
+def test_an_unsafe_openmp_falls_back_to_one_thread(
     reachable: bool, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "runtime.c").write_text("int nobody(void) { return 0; }")
@@ -192,9 +192,7 @@ def test_two_processes_may_compile_at_once(cache: Path) -> None:
     assert [path.suffix for path in cache.iterdir()] == [".so"]
 
 
-def test_what_compiles_for_one_divergence_alone_is_used_for_it_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partial_compilation_is_used_for_its_divergence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a disk that fills up in between: the other objective must not fail in the middle of a training."""
     from distil.objectives.chunks import Buffers
     from distil.objectives.gradients import Divergence

@@ -60,9 +60,7 @@ cuts = st.lists(st.integers(1, 30), max_size=12, unique=True).map(lambda inner: 
 
 @settings(max_examples=100, deadline=None)
 @given(cuts, cuts)
-def test_groups_cover_both_texts_without_a_gap_and_no_group_could_be_split(
-    student: list[int], teacher: list[int]
-) -> None:
+def test_groups_cover_both_texts_and_are_minimal(student: list[int], teacher: list[int]) -> None:
     spans = aligned_spans(student, teacher)
     for side, ends in ((spans.student, student), (spans.teacher, teacher)):
         assert int(side[0, 0]) == 0 and int(side[-1, 1]) == len(ends)
@@ -103,7 +101,7 @@ def test_sorted_l1_is_blind_to_order_and_to_padding() -> None:
     assert (sorted_l1_rows(p, p.flip(-1)) == 0).all()
 
 
-def test_few_ranks_differ_from_all_by_no_more_than_what_is_left_over() -> None:
+def test_few_ranks_are_within_the_remaining_mass() -> None:
     p, q = (torch.softmax(4 * normal(5, 60, seed=seed), -1) for seed in (1, 2))
     whole, few = sorted_l1_rows(p, q), sorted_l1_rows(p, q, 20)
     left = [side.sort(-1, descending=True).values[:, 20:].sum(-1) for side in (p, q)]
@@ -111,7 +109,7 @@ def test_few_ranks_differ_from_all_by_no_more_than_what_is_left_over() -> None:
     torch.testing.assert_close(sorted_l1_rows(p, q, 60), whole)
 
 
-def test_bytes_compares_the_next_byte_and_the_whole_text_and_is_below_the_divergence_of_the_texts() -> None:
+def test_bytes_is_at_most_the_divergence_of_the_texts() -> None:
     student, teacher = torch.log_softmax(normal(2, 5, seed=1), -1), torch.log_softmax(normal(2, 6, seed=2), -1)
     spans = Spans(torch.tensor([[0, 1], [1, 2]]), torch.tensor([[0, 1], [1, 2]]))
     how = CrossTokenizer("bytes", first_bytes=BYTES)
@@ -196,7 +194,7 @@ def test_two_equal_models_with_one_tokenizer_have_no_loss(method: str) -> None:
     assert abs(float(loss.distill)) < 1e-9
 
 
-def test_with_every_id_matched_single_groups_are_the_plain_divergence() -> None:
+def test_fully_matched_single_groups_are_the_plain_divergence() -> None:
     student, teacher = normal(3, 5, seed=1), normal(3, 5, seed=2)
     labels = torch.tensor([0, 1, 2])
     how = CrossTokenizer(
@@ -221,7 +219,7 @@ def test_a_long_group_compares_the_probability_of_its_span() -> None:
     torch.testing.assert_close(span_log_probs(student, labels, spans.student)[0].exp(), q)
 
 
-def test_groups_with_an_uncounted_row_are_left_out_and_none_left_is_a_connected_zero() -> None:
+def test_groups_with_an_uncounted_row_are_left_out() -> None:
     hidden, weight, targets, labels, teacher_labels, spans = problem()
     how = CrossTokenizer("uld")
     first = Spans(spans.student[1:], spans.teacher[1:])

@@ -88,7 +88,7 @@ def test_fused_equals_reference(
 @pytest.mark.parametrize(("student_size", "teacher_size"), [(9, 13), (13, 9)])
 @pytest.mark.parametrize("kind", DENSE_KINDS)
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_two_paddings_of_one_vocabulary_compare_their_common_prefix(
+def test_padded_vocabularies_compare_their_common_prefix(
     student_size: int, teacher_size: int, kind: str, divergence: str
 ) -> None:
     student = make_student(vocabulary=student_size)
@@ -106,7 +106,7 @@ def test_padding_the_teacher_with_any_logits_changes_nothing() -> None:
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_student_equal_to_its_teacher_has_no_loss_and_no_gradient(divergence: str, dtype: torch.dtype) -> None:
+def test_a_student_equal_to_its_teacher_has_zero_loss(divergence: str, dtype: torch.dtype) -> None:
     hidden, weight = normal(6, 8, seed=1, dtype=dtype), normal(40, 8, seed=2, scale=2.0, dtype=dtype)
     student = make_student(6, 40, 8)
     student.hidden, student.weight = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
@@ -124,7 +124,7 @@ def test_a_student_equal_to_its_teacher_has_no_loss_and_no_gradient(divergence: 
     assert all(float(gradient.abs().max()) < bound for gradient in gradients(loss, student))
 
 
-def test_t_squared_keeps_the_distillation_gradient_independent_of_a_high_temperature() -> None:
+def test_t_squared_keeps_the_gradient_at_high_temperatures() -> None:
     student, labels = make_student(rows=8, vocabulary=50, width=6), make_labels(8, 50)
     targets = make_targets("logits", rows=8, vocabulary=50)
     norms = []
@@ -135,7 +135,7 @@ def test_t_squared_keeps_the_distillation_gradient_independent_of_a_high_tempera
     assert norms[2] / norms[1] == pytest.approx(1.0, abs=0.03)
 
 
-def test_t_squared_is_in_the_reported_loss_and_in_the_gradient_alike() -> None:
+def test_t_squared_is_in_the_loss_and_in_the_gradient() -> None:
     student, labels = make_student(), make_labels()
     targets = make_targets("logits")
     loss = fused(student, targets, labels, temperature=3.0, distill_weight=1.0, label_weight=0.0)
@@ -166,7 +166,7 @@ def test_parts_of_a_batch_add_up_to_the_batch() -> None:
         torch.testing.assert_close(got, expected)
 
 
-def test_rows_that_do_not_count_get_no_gradient_and_are_never_projected() -> None:
+def test_uncounted_rows_are_never_projected() -> None:
     student, targets = make_student(rows=6), make_targets("dense", rows=6)
     labels = make_labels(rows=6, ignored=(0, 1, 4))
     with Operations() as seen:

@@ -49,7 +49,7 @@ def check(kind: str, divergence: str, head: dict[str, object], temperature: floa
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_every_entry_of_the_gradient_is_right_with_all_features_at_once(divergence: str) -> None:
+def test_the_gradient_is_right_with_all_features_at_once(divergence: str) -> None:
     check("dense", divergence, HEADS["scaled and capped"], fast=False)
 
 

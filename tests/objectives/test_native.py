@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from distil.objectives import DIVERGENCES, DenseTargets, LossSum, divergence_rows, fused_linear_distillation
+from distil.objectives import rows as tensor_rows
 from distil.objectives.chunks import Buffers
 from distil.objectives.gradients import Divergence
 from distil.objectives.native import NativeRows, native_rows
-from distil.objectives.rows import TensorRows
+from distil.objectives.rows import LOWEST_LOGIT, TensorRows
 from tests.objectives.builders import make_labels, normal
 
 
@@ -78,7 +81,7 @@ def test_a_large_vocabulary_costs_no_digits(rest: float) -> None:
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
-def test_loss_and_gradient_over_a_large_vocabulary_are_those_of_float64(divergence: str) -> None:
+def test_a_large_vocabulary_matches_float64(divergence: str) -> None:
     student, teacher = (normal(2, 128_000, seed=n, scale=3.0, dtype=torch.float32) for n in (1, 2))
     leaf = student.double().requires_grad_()
     right = divergence_rows(divergence, teacher.double().log_softmax(-1), leaf.log_softmax(-1), beta=0.3, alpha=0.2)
@@ -104,7 +107,7 @@ def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
-def test_what_compiled_code_would_take_for_something_else_is_refused() -> None:
+def test_compiled_code_refuses_unsuitable_tensors() -> None:
     dense, student = both(2.0, Divergence("jsd"))[0], both(2.0, None)[0]
     logits = torch.zeros(4, 9)
     for wrong in (torch.zeros(4, 9).double(), torch.zeros(9, 4).t()):
@@ -186,3 +189,9 @@ if child == 0:
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
+
+
+def test_both_languages_share_the_lowest_logit() -> None:
+    source = Path(tensor_rows.__file__).with_name("rows.c").read_text(encoding="utf-8")
+    found = re.search(r"^#define FLOOR (-\d+)", source, re.MULTILINE)
+    assert found and float(found[1]) == LOWEST_LOGIT

@@ -115,7 +115,7 @@ def test_a_student_and_a_teacher_may_differ_in_dtype() -> None:
     assert loss.total.item() == pytest.approx(expected.total.item(), rel=0.02)
 
 
-def test_autocast_runs_the_products_in_its_dtype_and_keeps_float32_gradients() -> None:
+def test_autocast_products_keep_float32_gradients() -> None:
     _, _, exact, exact_teacher = rounded_problem(torch.float32)
     student = Student(exact.hidden.detach().float().requires_grad_(), exact.weight.detach().float().requires_grad_())
     teacher = DenseTargets(exact_teacher.hidden.float(), exact_teacher.weight.float())

@@ -154,7 +154,7 @@ def test_what_is_no_number_on_either_side_reaches_the_loss(divergence: str, temp
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_what_is_no_number_beyond_the_shared_ids_reaches_the_label_loss(temperature: float, broken: float) -> None:
+def test_nan_beyond_the_shared_ids_reaches_the_label_loss(temperature: float, broken: float) -> None:
     student, teacher = (part.float() for part in ordinary())
     student[1, SHARED + 1] = broken
     _, normalizer = kernel_for(temperature, "forward_kl").dense(student, teacher, PULLS)
@@ -172,7 +172,7 @@ def test_what_is_no_number_reaches_both_sums_of_the_student(temperature: float, 
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-def test_the_students_sums_are_what_float64_says_and_its_logits_stay_where_no_gradient_is_wanted(
+def test_student_sums_match_float64_and_logits_stay_unchanged(
     temperature: float,
 ) -> None:
     for extreme in EXTREMES:

@@ -50,7 +50,7 @@ def test_the_expected_weight_of_every_id_is_its_probability(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_expected_loss_and_gradient_are_those_of_the_full_distribution(form: str) -> None:
+def test_the_expected_loss_is_that_of_the_full_distribution(form: str) -> None:
     logits = normal(1, 12, seed=1, scale=3.0)
     student = make_student(1, 12, 4)
     full = fused(student, LogitTargets(logits), torch.tensor([3]), temperature=2.0)
@@ -89,7 +89,7 @@ def test_a_row_without_a_tail_samples_nothing_from_it() -> None:
     torch.testing.assert_close(targets.weights.sum(-1), torch.ones(2))
 
 
-def test_sampled_targets_of_a_student_equal_to_its_teacher_have_no_loss_on_average() -> None:
+def test_sampled_targets_of_an_equal_teacher_have_zero_mean_loss() -> None:
     student = make_student(2000, 30, 4)
     targets = random_sampling_targets(student.logits().detach(), 50, generator=torch.Generator().manual_seed(0))
     loss = fused(student, targets, make_labels(2000, 30, ()))
@@ -120,7 +120,7 @@ def test_top_k_but_one_has_the_gradient_of_the_full_distribution() -> None:
         )
 
 
-def test_a_cache_with_its_normalizers_is_exact_at_another_temperature() -> None:
+def test_stored_normalizers_are_exact_at_another_temperature() -> None:
     logits = normal(5, 40, seed=2, scale=3.0).float()
     exact = top_k_targets(logits, 6, 2.0)
     again = retempered_top_k(exact.ids, logits.gather(1, exact.ids), torch.logsumexp(logits / 2.0, -1), temperature=2.0)

@@ -21,7 +21,7 @@ from tests.objectives.builders import fused, make_labels, make_student, make_tar
 
 
 @pytest.mark.parametrize("divergence", [name for name in DIVERGENCES if name != "forward_kl"])
-def test_samples_serve_only_the_divergence_that_is_linear_in_the_teacher(divergence: str) -> None:
+def test_samples_serve_forward_kl_only(divergence: str) -> None:
     with pytest.raises(UserError, match="only forward_kl is unbiased"):
         fused(make_student(), make_targets("sampled"), make_labels(), divergence=divergence)
 
@@ -72,7 +72,7 @@ def test_the_logits_at_a_position_predict_the_next_token() -> None:
     assert shifted.tolist() == [6, 7, 8, -100, -100, 3, 4, -100]
 
 
-def test_the_first_token_of_a_packed_document_is_predicted_by_nobody() -> None:
+def test_no_row_predicts_the_first_token_of_a_document() -> None:
     labels = torch.tensor([[1, 2, 3, 4, 5]])
     documents = torch.tensor([[0, 0, 1, 1, 1]])
     assert next_token_labels(labels, documents).tolist() == [[2, -100, 4, 5, -100]]

@@ -106,7 +106,7 @@ def build(project: Project, model: str, section: SignalsConfig = SECTION) -> sta
     return stage.build(project, section, teacher=TEACHER, student=StudentConfig(model=model))
 
 
-def test_alternatives_of_the_same_tokens_become_exact_rows_with_a_tail(project: Project, model: str) -> None:
+def test_alternatives_become_exact_rows_with_a_tail(project: Project, model: str) -> None:
     made = {e.answer_id: reply_of(model, e.messages) for e in examples(project)}
     answer_all(project, {answer_id: reply for answer_id, (reply, _) in made.items()})
     result = build(project, model)
@@ -127,7 +127,7 @@ def test_alternatives_of_the_same_tokens_become_exact_rows_with_a_tail(project: 
     assert kept[-1].max() == 1 and np.exp(stored.log_tail[-1]) == 0  # the end of the answer is a hard label
     assert np.isnan(stored.entropy[0]) and stored.entropy[-1] == 0
     assert token_ids[-2] == load(model).tokenizer.eos_token_id
-    with pytest.raises(UserError, match="holds temperature 1; training asks for 2"):
+    with pytest.raises(UserError, match="holds temperature 1; training needs 2"):
         SignalStore.open(project.signals).allow(divergence="forward_kl", temperature=2.0)
 
 
@@ -138,7 +138,7 @@ def test_alternatives_that_the_student_lacks_go_to_the_tail(project: Project, mo
     assert result.notes["alternatives_moved_to_the_tail"] == result.notes["soft_tokens"]
 
 
-def test_a_reply_in_other_tokens_or_without_alternatives_keeps_its_hard_labels(project: Project, model: str) -> None:
+def test_an_unusable_reply_keeps_its_hard_labels(project: Project, model: str) -> None:
     first, second, third, fourth = examples(project)
     good, _ = reply_of(model, first.messages)
     body = json.loads(reply_of(model, second.messages)[0])

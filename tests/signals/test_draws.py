@@ -99,7 +99,7 @@ def test_stored_draws_are_unbiased(kind: str, draw: Draw) -> None:
     assert np.abs(mean - p).mean() <= error.mean() + head
 
 
-def test_systematic_counts_are_the_expected_ones_rounded_up_or_down() -> None:
+def test_systematic_counts_are_rounded_expectations() -> None:
     logits = logits_like_a_teacher(5)
     spec = spec_of("sampled", temperatures=(1.0,), draws=50)
     rows = stored(sampled_rows(logits, uniforms("e", 5, 50, draw="systematic", seed=0, number=0), 1.0), spec, 1.0)
@@ -108,7 +108,7 @@ def test_systematic_counts_are_the_expected_ones_rounded_up_or_down() -> None:
     assert (np.abs(dense(rows, rows.weights) - p) < 1 / 50 + 1e-6).all()
 
 
-def test_stratified_heads_have_no_variance_and_tails_share_the_rest() -> None:
+def test_stratified_heads_have_no_variance() -> None:
     logits = logits_like_a_teacher(5)
     spec = spec_of("stratified", temperatures=(1.0,), k=3, draws=4)
     rows = stored(stratified_rows(logits, 3, uniforms("e", 5, 4, draw="independent", seed=0, number=0), 1.0), spec, 1.0)

@@ -285,7 +285,7 @@ def test_draw_sets_differ_and_an_epoch_reads_its_own(project: Project, teacher: 
     assert stage.verify(project).ok
 
 
-def test_a_bias_scale_and_soft_cap_of_the_head_are_part_of_a_hidden_cache(tmp_path: Path) -> None:
+def test_a_hidden_cache_applies_scale_and_soft_cap(tmp_path: Path) -> None:
     from distil.signals.examples import TokenizedExample
     from distil.signals.teacher import LocalTeacher
 

@@ -293,5 +293,5 @@ def test_a_student_is_exported_and_compared_on_held_out_prompts(bench: Bench, tm
     assert file.parity["greedy_equal"] == 1.0 and file.parity["shape_equal"]
     named = exporting.run(bench.project, "sft", kind="gguf", out=tmp_path / "mine.gguf")
     assert named.path == tmp_path / "mine.gguf" and named.path.is_file()
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         exporting.run(bench.project, "sft", kind="gguf", out=tmp_path / "mine.gguf")

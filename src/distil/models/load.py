@@ -58,7 +58,7 @@ class Lora:
 
 
 def quiet() -> None:
-    """Silences transformers' own progress bars and advice: Distil shows one bar of its own."""
+    """Silences transformers' own progress bars and advice: Distil shows its own bar."""
     import warnings
 
     from transformers.utils import logging

@@ -3,7 +3,7 @@
 Two sizes. A *chunk* is what a matrix product sees: large enough that reading the head's weights once more for every chunk costs
 little beside the arithmetic, small enough for a byte budget. A *block* is what the elementwise passes see: on a CPU a few rows
 that stay in the second-level cache through all passes, so that ten passes cost little more than one (compiled rows need no
-blocks); on an accelerator the whole chunk, because a launch costs more than the traffic. Called by `engine.py`.
+blocks); on an accelerator the whole chunk, because a launch costs more than the traffic.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from distil.objectives.sparse import LOWEST_LOG_MASS
 from distil.objectives.targets import IGNORED, DenseTargets, LogitTargets, LossSum
 
 METHODS = ("spans", "uld", "bytes")
-LEAST_MASS = 1e-7  # differences of sums in float32 are noise below it
+MIN_MASS = 1e-7  # differences of sums in float32 are noise below it
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ def _uld_rows(
 def _byte_rows(
     student: Tensor, teacher: Tensor, labels: Tensor, teacher_labels: Tensor, spans: Spans, how: CrossTokenizer
 ) -> Tensor:
-    """Divergence over the next byte at the start of each group, with the group's whole text as an outcome of its own."""
+    """Divergence over the next byte at the start of each group, with the group's whole text as a separate outcome."""
     assert how.first_bytes is not None
     sides, firsts = [], []
     for log_probs, tokens, side, bytes_of in (
@@ -258,11 +258,11 @@ def _byte_rows(
         whole = span_log_probs(log_probs, tokens, side).exp()[:, None]
         first = bytes_of[tokens[side[:, 0]]][:, None]
         masses = torch.cat([masses.scatter_add(1, first, -whole), whole], -1)  # (G, OUTCOMES + 1)
-        sides.append(masses.clamp(min=LEAST_MASS).log().log_softmax(-1))
+        sides.append(masses.clamp(min=MIN_MASS).log().log_softmax(-1))
         firsts.append(first[:, 0])
     q, p = sides
     rows = how.divergence_rows(p, q)
-    apart = firsts[0] != firsts[1]  # one side begins with a blank or mark of its own: only the whole is the same event
+    apart = firsts[0] != firsts[1]  # one side begins with its own blank or mark: only the whole is the same event
     if not apart.any():
         return rows
     alone = [_two_outcomes(side[:, -1]) for side in (p, q)]

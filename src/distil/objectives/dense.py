@@ -1,7 +1,7 @@
 """The divergence to a teacher whose every logit is known: live hidden states and head, logits, or a mixture of these.
 
 Reads the teacher a chunk at a time into buffers and hands its logits to the row kernel beside the student's. The formulas are
-in `gradients.py`. Called by `engine.py`, which owns the loop.
+in `gradients.py`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DenseObjective:
 
     @property
     def one_pass(self) -> bool:
-        """As `Objective.one_pass`: one teacher whose logits need no cap asks for nothing else."""
+        """As `Objective.one_pass`: one teacher whose logits need no cap needs no other pass."""
         return len(self._teachers) == 1 and self._teachers[0].final
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:

@@ -107,7 +107,7 @@ def run_pass(
     wanted: tuple[bool, bool, bool],
     chunk_tokens: int | None,
 ) -> Pass:
-    """One forward over the rows where `counted` (N,) is true; `wanted` says which of hidden, weight, bias need a gradient."""
+    """One forward over the rows where `counted` (N,) is true; `wanted` flags which of hidden, weight, bias need a gradient."""
     vocabulary = head.weight.shape[0]
     dtype, device = work_dtype(head.weight.dtype), hidden.device
     rows = Rows(counted, chunk_rows(vocabulary, 1 + objective.chunk_buffers, dtype, device, chunk_tokens))

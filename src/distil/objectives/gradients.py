@@ -8,7 +8,7 @@ q = softmax(s) and g = dL/dq, the gradient with respect to the tempered logits i
 so one function that returns (L, q g) serves full rows of a vocabulary and the few outcomes of a top-k target alike. Working with
 d keeps probabilities that underflow out of every logarithm: log M is never log(probability sum). The formulas follow Agarwal et
 al. 2024 (GKD: jsd), Ko et al. 2024 (DistiLLM: skew), Wen et al. 2023 (tvd); `reference.py` has them in plain autograd form, and
-the tests compare both. Called by `rows.py` and `sparse.py`; it knows nothing of chunks, heads or temperature.
+the tests compare both. It knows nothing of chunks, heads or temperature.
 """
 
 from __future__ import annotations

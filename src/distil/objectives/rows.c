@@ -1,10 +1,10 @@
-/* Losses and logit gradients of rows of a vocabulary, each row worked on while it lies in the second-level cache.
+/* Losses and logit gradients of rows of a vocabulary, processing each row while it is in the second-level cache.
  *
- * The formulas are those of gradients.py; rows.py has the same work in tensor operations, and native.py calls this file, compiled
- * by compiling.py. A row is read from memory once and written once: exponentials are computed once and kept in place of the
- * logits, and the forward KL needs no normalised value, because
+ * The formulas are those of gradients.py; rows.py does the same with tensor operations; compiling.py compiles this file and
+ * native.py calls it. A row is read from memory once and written once: exponentials are computed once and replace the logits,
+ * and the forward KL needs no normalized value, because
  *     sum p (log p - log q) = sum e^b (b - a) / sum e^b + log sum e^a - log sum e^b
- * for a and b, the student's and the teacher's logits less their largest.
+ * where a and b are the student's and the teacher's logits minus their maximum.
  *
  * Compiled once for each of: KIND, the divergence (NONE: the student's side alone); TEMPERATURE, 1 or 2 or 0 for any other;
  * DOUBLE, 0 or 1. A NaN anywhere in a row comes out as a loss that is NaN.
@@ -23,7 +23,7 @@
 
 #define SIMD(clause) _Pragma(#clause)
 
-/* Sums run over a piece in `real` and go on in double: 128,000 terms in one float32 sum cost 1e-4 of it. */
+/* Sums over a piece use `real`, sums over pieces double: 128,000 terms in one float32 sum lose 1e-4 of it. */
 #define PIECE 2048
 #define PIECES(count) \
     for (int64_t from = 0, to; to = from + PIECE < (count) ? from + PIECE : (count), from < (count); from = to)
@@ -50,10 +50,10 @@ static inline real logarithm(real x) { return log(x); }
 typedef float real;
 #define LIMIT 79.8f
 #define LOWEST -87.0f
-#define ROUNDER 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded, and stands in its last bits */
+#define ROUNDER 12582912.0f /* 1.5 * 2^23: a small number added to it is rounded into its last bits */
 
-/* a * b + c, with one rounding where the processor has that. In these two functions alone: everywhere else each product is
- * rounded, so that what a student and its teacher have in common cancels to 0. */
+/* a * b + c, rounded once where the processor can. Only in these two functions: everywhere else each product is
+ * rounded, so that equal logits of student and teacher cancel to 0. */
 #if defined FP_FAST_FMAF || defined __FMA__ || defined __ARM_FEATURE_FMA
 #define STEP(a, b, c) fmaf(a, b, c)
 #else
@@ -100,7 +100,7 @@ static inline real logarithm(real x) {
 }
 #endif
 
-/* Of a row; -inf if it is empty. NaN are passed over: they show in all that is computed after. */
+/* Of a row; -inf if it is empty. NaN values are skipped: they show up in everything computed afterwards. */
 static real largest_of(const real *row, int64_t count) {
     real largest = -INFINITY;
     SIMD(omp simd reduction(max : largest))
@@ -108,7 +108,7 @@ static real largest_of(const real *row, int64_t count) {
     return largest;
 }
 
-/* e^(T a) where e = e^a is at hand; `place` is where it is kept if it is neither e nor e^2. */
+/* e^(T a) where e = e^a is already computed; `place` stores it if it is neither e nor e^2. */
 #if TEMPERATURE == 1
 #define SHARP(e, a, place) (e)
 #define AGAIN(e, place) (e)
@@ -121,7 +121,7 @@ static real largest_of(const real *row, int64_t count) {
 #endif
 
 /* lse, lse1: log-sum-exp of the logits s and of T s. If by_row is given, s becomes by_row[0] softmax(s) + by_row[1] softmax(T s);
- * else s is kept. unwritten, sharp: room for a row. */
+ * else s is unchanged. unwritten, sharp: space for one row. */
 static void student_row(real *s, int64_t vocabulary, real temperature, const real *by_row, real *lse, real *lse1,
                         real *unwritten, real *sharp) {
     (void)sharp;
@@ -183,11 +183,11 @@ static inline real outcome(real p, real q, real d, real parameter, real *pull) {
     return parameter * p * (d - log_mix) - (1 - parameter) * q * log_mix;
 }
 
-/* What a logit lies below the largest, for the logarithm of a ratio: -inf counts as FLOOR, because 0 * FLOOR is 0. */
+/* The distance of a logit below the maximum, for the logarithm of a ratio: -inf counts as FLOOR, because 0 * FLOOR is 0. */
 static inline real floored(real below) { return below < FLOOR ? FLOOR : below; }
 
 /* D(softmax(t) || softmax(s over the first `shared` ids)) into *loss; the teacher's row t is overwritten. With `write`, s becomes
- * weight dD/ds + label_scale softmax(T s). parameter: beta of jsd, alpha of the skewed ones. gap, sharp: room for a row. */
+ * weight dD/ds + label_scale softmax(T s). parameter: beta of jsd, alpha of the skewed ones. gap, sharp: space for one row. */
 static void dense_row(real *s, real *t, int64_t vocabulary, int64_t shared, real parameter, real temperature, real weight,
                       real label_scale, real *loss, real *lse1, real *gap, real *sharp, int write) {
     (void)gap, (void)sharp, (void)parameter;
@@ -214,8 +214,8 @@ static void dense_row(real *s, real *t, int64_t vocabulary, int64_t shared, real
         sharp_sum += sharp_of_piece;
         product += product_of_piece;
     }
-    /* The ids that the teacher doesn't know count in softmax(T s) alone. They have a scale of their own: were it one with the
-     * shared ids', a large logit among them would push all the shared ids below LOWEST. */
+    /* The ids that the teacher doesn't have count only in softmax(T s). They have a separate scale: with the scale of the
+     * shared ids, a large logit among them would push all the shared ids below LOWEST. */
     real beyond = largest_of(s + shared, vocabulary - shared), top = beyond > largest ? beyond : largest;
     double lowered = top == largest ? 1 : exp((double)temperature * (largest - top));
     sharp_sum *= lowered;

@@ -1,9 +1,8 @@
-"""What happens to rows of logits between the matrix products: losses, and gradients in the place of the logits.
+"""The row operations between the matrix products: losses, and gradients written over the logits.
 
-Two ways to the same numbers. `TensorRows` is tensor operations: any device, any dtype, and what the other is tested against.
-`NativeRows` in `native.py` calls compiled code (`rows.c`) that reads each row from memory once: on a CPU wherever a C compiler is
-at hand. The formulas are in `gradients.py`. Called by the objectives in `dense.py` and `sparse.py`, which know the teacher;
-`engine.py` chooses with `row_kernel`.
+Two implementations of the same numbers. `TensorRows` uses tensor operations: any device, any dtype, and the other's reference.
+`NativeRows` in `native.py` calls compiled code (`rows.c`) that reads each row from memory once: on a CPU with a C
+compiler. The formulas are in `gradients.py`; `row_kernel` chooses the implementation.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class TensorRows:
         gradient = None if pulls is None else self._buffers.get("gradient", *logits.shape)
         plain_normalizer = self._label_pull(logits, q, normalizer, gradient, pulls)
         kept = gradient
-        if shared < vocabulary:  # the common prefix of ids, as a distribution of its own
+        if shared < vocabulary:  # the common prefix of ids, as a separate distribution
             kept = None if gradient is None else gradient[:, :shared]
             q, normalizer, largest = self._softmax(logits[:, :shared], "q")
         p, teacher_normalizer, teacher_largest = self._softmax(teacher, "p")

@@ -2,7 +2,7 @@
 
 The sampled forms are unbiased: the expected weight of every id over the draws is its probability, so the expected loss and
 gradient of forward KL are those of the full distribution. Draws at cache time are frozen; with a live teacher each step may draw
-anew. Called by `signals/` (which packs and stores the result) and by `train/` for a live teacher; it computes no loss.
+again. It computes no loss.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def stratified_targets(
     mass = tail.sum(-1, keepdim=True)  # (N, 1), summed over the tail: 1 - P has no digits left where it is small
     proposal = torch.where(mass > 0, tail, 1.0)  # a row without a tail draws anything, at weight 0
     tail_ids, counts = unique_counts(torch.multinomial(proposal, draws, replacement=True, generator=generator))
-    # A row without a tail may draw one of its k ids; an id stands once in a row, so such draws become padding.
+    # A row without a tail may draw one of its k ids; an id occurs once in a row, so such draws become padding.
     tail_ids = tail_ids.masked_fill(mass == 0, -1)
     weights = torch.cat([head.exp(), counts * mass / draws], -1)
     ids = torch.cat([head_ids, tail_ids], -1)

@@ -1,6 +1,6 @@
 """The label shift, in the one place that does it: the logits at position t predict the token at t + 1.
 
-Everything else in this folder takes rows that are aligned already. Called by `train/` and `signals/` before a loss or a cache.
+Everything else in this folder takes rows that are aligned already.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Spans:
         return self.student.shape[0]
 
     def moved(self, student_rows: int, teacher_rows: int) -> Spans:
-        """The same groups where the first token stands at other rows, as in a batch of several texts."""
+        """The same groups with the first token at other rows, as in a batch of several texts."""
         return Spans(self.student + student_rows, self.teacher + teacher_rows)
 
     def single(self) -> Tensor:

@@ -1,7 +1,7 @@
-"""The divergence to a teacher of whom a few ids of each row are known: the top k with a tail, or unbiased samples.
+"""The divergence to a teacher with a few known ids in each row: the top k with a tail, or unbiased samples.
 
-The student's side stays exact: its full vocabulary is projected and normalized, only the teacher is sparse. Called by
-`engine.py`; the formulas of the top-k form are those of `gradients.py` on k + 1 outcomes.
+The student's side stays exact: its full vocabulary is projected and normalized, only the teacher is sparse.
+The formulas of the top-k form are those of `gradients.py` on k + 1 outcomes.
 """
 
 from __future__ import annotations

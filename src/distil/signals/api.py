@@ -2,7 +2,7 @@
 
 Costs nothing: the replies were paid for when they were collected. An API gives at most 20 alternatives at temperature 1 and its
 own tokens, so this works where the teacher's tokens are the student's (an open model behind a server): a reply whose tokens are
-not exactly the answer's token ids keeps only its hard labels, and is counted. Called by stage.py; sends nothing.
+not exactly the answer's token ids keeps only its hard labels, and is counted. Sends nothing.
 """
 
 from __future__ import annotations

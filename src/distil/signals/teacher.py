@@ -1,7 +1,7 @@
 """The teacher in this process: token ids in, the final hidden states of the answer rows and their logits out.
 
-Only answer rows meet the head, so prompts cost no projection and a whole (tokens, vocabulary) matrix never exists. Called by
-writing.py; teachers behind an API are api.py's business. Not a trainer's online teacher: that one lives in train/.
+Only answer rows meet the head, so prompts cost no projection and a whole (tokens, vocabulary) matrix never exists.
+Not for teachers behind an API (api.py), nor for a trainer's online teacher (train/).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def test_blocks_of_each_kind_come_back_together(
     assert (back.ids[:, :1] >= 0).all()
 
 
-def test_half_precision_logits_lose_at_most_two_to_the_minus_eleven() -> None:
+def test_half_precision_logits_lose_at_most_2_to_the_minus_11() -> None:
     layout = Layout("top_k", 15, 1, value_bits=16)
     rows = some_rows("top_k", 20, 32_000, 30, 1, seed=3)
     back = as_dicts(decode([encode(rows, layout)], [20], layout))
@@ -97,7 +97,7 @@ def sampled_like_a_language_model(rows: int, vocabulary: int, draws: int, steepn
     return SparseRows(ids, counts, np.ones((rows, 1), dtype=np.float32))
 
 
-def test_fifty_draws_with_twelve_unique_tokens_fit_into_thirty_bytes_at_128k() -> None:
+def test_50_draws_of_12_tokens_take_30_bytes_at_128k() -> None:
     """12 unique tokens are what Anshumann et al. (ACL 2025) report for N = 50; with 24 bits each they cost 36 bytes."""
     rows = sampled_like_a_language_model(400, 128_000, 50, steepness=2.2)
     unique = float((rows.ids >= 0).sum(axis=1).mean())

@@ -70,7 +70,7 @@ def test_examples_are_read_in_any_order_across_shards(tmp_path: Path) -> None:
     assert "example_3" in store and "example_30" not in store
 
 
-def test_probabilities_and_tail_sum_to_one_at_each_stored_temperature(tmp_path: Path) -> None:
+def test_probabilities_and_tail_sum_to_one(tmp_path: Path) -> None:
     build(tmp_path, range(2))
     for temperature in (1.0, 2.0):
         rows = opened(tmp_path).read(["example_1"], temperature=temperature)
@@ -122,7 +122,7 @@ def test_another_tokenizer_or_template_is_refused(tmp_path: Path) -> None:
         SignalStore.open(tmp_path, tokenizer="tok", template="other")
 
 
-def test_other_token_ids_or_another_mask_are_refused_before_training(tmp_path: Path) -> None:
+def test_other_token_ids_or_masks_are_refused(tmp_path: Path) -> None:
     build(tmp_path, range(3))
     store = opened(tmp_path)
     right = [(f"example_{i}", [*TOKENS, i], [*MASK, False]) for i in range(3)]
@@ -137,11 +137,11 @@ def test_other_token_ids_or_another_mask_are_refused_before_training(tmp_path: P
         store.read(["example_99"], temperature=1.0)
 
 
-def test_a_divergence_or_temperature_that_the_cache_cannot_serve_is_refused(tmp_path: Path) -> None:
+def test_an_unsupported_divergence_or_temperature_is_refused(tmp_path: Path) -> None:
     build(tmp_path, range(1))
     store = opened(tmp_path)
     store.allow(divergence="jsd", temperature=2.0)
-    with pytest.raises(UserError, match=r"holds temperature 1, 2; training asks for 3.*add 3 to signals.temperatures"):
+    with pytest.raises(UserError, match=r"holds temperature 1, 2; training needs 3.*add 3 to signals.temperatures"):
         store.read(["example_0"], temperature=3.0)
     write_spec(tmp_path, SPEC.model_copy(update={"kind": "sampled", "temperatures": (2.0,), "draws": 50}))
     with pytest.raises(UserError, match=r"unbiased for forward_kl only.*reverse_kl"):

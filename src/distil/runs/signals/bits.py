@@ -1,6 +1,6 @@
 """Packing of small integers into bits, in vectorized numpy: binary fields of any width, and unary numbers.
 
-Pure arithmetic on arrays: it knows nothing of tokens, rows or files. Called by signal_codec.py only. Bits are numbered from
+Pure arithmetic on arrays: it knows nothing of tokens, rows or files. Bits are numbered from
 the least significant bit of byte 0; every packed stream is padded with zeros to whole bytes. The unpacking functions work on
 many streams at once (one fancy-indexed gather for a whole training batch), because they run inside the training loop.
 """

@@ -1,8 +1,7 @@
 """How the rows of one example become bytes, and how the bytes of a whole batch become arrays again. numpy only, no files.
 
-A row is what the teacher says at one position. Sparse kinds (top_k, sampled, stratified) hold a few ids a row; `hidden` holds
-the teacher's hidden state and goes through no codec but a cast. signal_store.py reads through `decode`, signals/ writes
-through `encode`.
+A row is the teacher's distribution at one position. Sparse kinds (top_k, sampled, stratified) hold a few ids a row; `hidden`
+holds the teacher's hidden state, which is only cast. store.py reads with `decode`, signals/ writes with `encode`.
 
 The layout of a block (one example, one independent draw), at a vocabulary of V ids and b = ceil(log2 V):
     header      width of the entry counts, Rice parameter, byte length of the unary stream: 6 bytes
@@ -20,7 +19,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ HEAD_BITS = 12
 """Stratified: bits of a head log-probability, relative to the row's largest."""
 HEAD_STEP = 1.0 / 256
 """Stratified: nats of one step, so at most 0.2% of a probability; the range is 16 nats."""
-LOW_CHOICES = range(-1, 7)
+RICE_CHOICES = range(-1, 7)
 """Rice parameters that are tried, as bits below b - bit_length(n)."""
 
 
@@ -67,7 +66,7 @@ class Layout(NamedTuple):
     """top_k: 16 or 32, the width of a stored logit."""
 
     @property
-    def row_type(self) -> np.dtype[Any]:
+    def row_type(self) -> np.dtype[np.void]:
         """The fixed columns of a row."""
         odds = "<f4" if self.kind == "top_k" else "<f2"
         fields: list[tuple[str, str, tuple[int]]] = [("entropy", "<f2", (self.temperatures,))]
@@ -95,7 +94,7 @@ def encode(rows: SparseRows, layout: Layout) -> bytes:
     if rows.tail_odds is not None:
         largest = np.finfo(columns["odds"].dtype).max
         columns["odds"] = np.clip(rows.tail_odds, -largest, largest)
-    header = HEADER.pack(count_width, adjust - LOW_CHOICES.start, len(unary))
+    header = HEADER.pack(count_width, adjust - RICE_CHOICES.start, len(unary))
     return header + pack_fields(counts, count_width) + columns.tobytes() + unary + binary
 
 
@@ -104,7 +103,7 @@ def decode(blocks: Sequence[bytes | memoryview], row_counts: Sequence[int], layo
     per_block = np.asarray(row_counts, dtype=np.int64)
     heads = [HEADER.unpack_from(block) for block in blocks]
     count_width = np.array([head[0] for head in heads], dtype=np.int64)
-    adjust = np.array([head[1] for head in heads], dtype=np.int64) + LOW_CHOICES.start
+    adjust = np.array([head[1] for head in heads], dtype=np.int64) + RICE_CHOICES.start
     unary_bytes = np.array([head[2] for head in heads], dtype=np.int64)
     column_bytes = per_block * layout.row_type.itemsize
     base = starts_of(np.array([len(block) for block in blocks], dtype=np.int64))
@@ -163,7 +162,7 @@ def _best_low(ids: Ints, counts: Ints, id_bits: int) -> tuple[int, Ints]:
     """The Rice parameter that makes this block smallest: skewed ids (frequent tokens come first) want fewer low bits."""
     lasts = (np.cumsum(counts) - 1)[counts > 0]
     costs = {}
-    for adjust in LOW_CHOICES:
+    for adjust in RICE_CHOICES:
         low = np.maximum(id_bits - bit_length(counts) - adjust, 0)
         costs[adjust] = int((low * counts).sum() + (ids[lasts] >> low[counts > 0]).sum())
     best = min(costs, key=lambda adjust: costs[adjust])
@@ -226,7 +225,7 @@ def _binary_starts(stream_bits: Ints, entries: Ints, low: Ints, value_widths: In
     return low_at, value_at
 
 
-def _padded(counts: Ints, row_of: Ints, ids: Ints, values: Floats, columns: NDArray[Any]) -> SparseRows:
+def _padded(counts: Ints, row_of: Ints, ids: Ints, values: Floats, columns: NDArray[np.void]) -> SparseRows:
     width = int(counts.max(initial=1))
     place = np.arange(len(ids)) - starts_of(counts)[row_of]
     wide_ids = np.full((len(counts), width), -1, dtype=np.int64)

@@ -1,6 +1,6 @@
 """Shards of the signal cache: append-only files of checksummed records, one record an example, and their merged index.
 
-Framing only: what a record's payload means is signal_codec.py's business, and who may read it signal_store.py's. Any number of
+Framing only: codec.py gives a payload its meaning, store.py decides who may read it. Any number of
 processes may write at once, each its own shards. A shard is NAME.part while it is written (its writer holds a lock on it) and
 NAME.shard when it is whole; a `.part` without a living writer is what a kill left, and `recover` keeps all whole records of it.
 
@@ -17,7 +17,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,20 @@ MAGIC = b"Ds"
 FRAME = struct.Struct("<2sIII8sB")
 CHECKED_FROM = 6  # the checksum covers everything behind itself
 INDEX_TYPE = np.dtype([("key", "<u8"), ("shard", "<u2"), ("offset", "<u4"), ("length", "<u4")])
-LARGEST_SHARD = 2**32 - 2**28
+MAX_SHARD_BYTES = 2**32 - 2**28
 """Offsets are 4 bytes."""
 
 
+class ShardEntry(TypedDict):
+    """A shard in index.json."""
+
+    file: str
+    bytes: int
+    records: int
+
+
 class ShardRecord(NamedTuple):
-    """One record as it lies in a shard."""
+    """One record of a shard."""
 
     example_id: str
     rows: int
@@ -93,14 +101,14 @@ def map_bytes(path: Path) -> memoryview:
 
 
 class ShardWriter:
-    """Appends records to shards of its own. Use as a context manager; a record is safe from `kill -9` once `add` returns."""
+    """Appends records to new shards. Use as a context manager; a record is safe from `kill -9` once `add` returns."""
 
     def __init__(self, folder: Path, name: str, shard_bytes: int) -> None:
-        """name: shared by no other living writer's choice is needed, files are created exclusively. shard_bytes: soft limit."""
+        """name: starts the file names; files are created exclusively, so writers may share it. shard_bytes: soft limit."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._name = name
-        self._limit = min(shard_bytes, LARGEST_SHARD)
+        self._limit = min(shard_bytes, MAX_SHARD_BYTES)
         self._file: IO[bytes] | None = None
         self._path = folder
         self._number = 0
@@ -183,7 +191,7 @@ def stored_examples(folder: Path) -> dict[str, bytes]:
     }
 
 
-def merge_index(folder: Path) -> NDArray[Any]:
+def merge_index(folder: Path) -> NDArray[np.void]:
     """Writes index.npy and index.json over all finished shards and returns the index. An example stored twice counts once."""
     shards = sorted(folder.glob("*.shard"))
     entries: dict[int, tuple[int, int, int, int]] = {}
@@ -209,7 +217,7 @@ def merge_index(folder: Path) -> NDArray[Any]:
     return index
 
 
-def read_index(folder: Path) -> tuple[NDArray[Any], list[dict[str, Any]]]:
+def read_index(folder: Path) -> tuple[NDArray[np.void], list[ShardEntry]]:
     """(index, shards). Raises UserError when the cache is not finished or the index is damaged."""
     if not (folder / "index.json").exists() or not (folder / "index.npy").exists():
         raise UserError(
@@ -223,6 +231,6 @@ def read_index(folder: Path) -> tuple[NDArray[Any], list[dict[str, Any]]]:
         index = np.zeros(0, dtype=INDEX_TYPE)
     if index.dtype != INDEX_TYPE or zlib.crc32(index.tobytes()) != table["index_crc32"]:
         raise UserError(
-            f"{folder / 'index.npy'} is damaged. Run `distil signals build`: it makes the index anew from the shards."
+            f"{folder / 'index.npy'} is damaged. Run `distil signals build`: it rebuilds the index from the shards."
         )
     return index, table["shards"]

@@ -3,10 +3,10 @@
 The alignment is fixed here, once:
 
     An example is token ids x[0..L) with an answer mask m[0..L). It has one row for each t >= 1 with m[t], in ascending t:
-    the teacher's distribution of x[t] given x[0..t), which is the model's output at position t - 1. So row i speaks about the
+    the teacher's distribution of x[t] given x[0..t), which is the model's output at position t - 1. So row i belongs to the
     i-th label that is not -100 after the usual shift.
 
-No arrays of signals here: signal_codec.py turns them into bytes, signal_store.py reads them. Written by `signals/`.
+No arrays here: codec.py turns them into bytes, store.py reads them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def read_spec(folder: Path) -> SignalSpec:
     raw = read_json(folder / "spec.json")
     if raw.get("format") != FORMAT:
         raise UserError(
-            f"{folder} is a cache of format {raw.get('format')}, this Distil reads {FORMAT}. Build it again."
+            f"{folder} is a cache of format {raw.get('format')}, and this version of Distil reads format {FORMAT}. "
+            "Remove the folder and run `distil signals build` again."
         )
     return SignalSpec.model_validate(raw)
 

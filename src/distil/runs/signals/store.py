@@ -1,13 +1,13 @@
 """The cache of a teacher's distributions, as training reads it: open, check, read a batch. numpy only, no torch.
 
-`signals/` writes it (through signal_shards.ShardWriter), `train/` and `signals/` read it:
+`signals/` writes it (with shards.ShardWriter), `train/` and `signals/` read it:
 
     store = SignalStore.open(project.signals, tokenizer=fingerprint, template=fingerprint)
     store.allow(divergence="forward_kl", temperature=2.0)                # before the first step: can this cache serve it?
     store.require((example_id, token_ids, answer_mask) for ...)          # before the first step: is it about these tokens?
     rows = store.read(example_ids, temperature=2.0, epoch=0)             # in the loop: SignalRows of a whole batch
 
-Rows of several examples lie one after another in the order asked for; signal_spec.py says which positions are rows.
+The rows of several examples follow each other in the requested order; spec.py defines which positions are rows.
 Not a loss and not a tensor: `train/` turns `SignalRows` into targets of `distil.objectives.targets`.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +32,11 @@ class SignalRows:
 
     kind: Kind
     temperature: float
-    """Of everything below; for hidden, the temperature that was asked for."""
+    """Of everything below; for hidden, the requested temperature."""
     row_counts: Ints
-    """(B,) rows of each example asked for."""
+    """(B,) rows of each requested example."""
     ids: Ints | None = None
-    """(R, K) ascending; -1 pads at the end and never stands first."""
+    """(R, K) ascending; -1 pads at the end and is never first."""
     log_probs: Floats | None = None
     """(R, K) top_k: log p_T, -inf where the id is -1 -> TopKTargets."""
     log_tail: Floats | None = None
@@ -46,7 +45,7 @@ class SignalRows:
     """(R, K) sampled, stratified: w with E[w] = p_T; 0 where the id is -1 -> SampledTargets."""
     entropy: Floats | None = None
     """(R,) nats, of p_T over the whole vocabulary; nan = unknown (an API's top_logprobs). None for hidden."""
-    hidden: NDArray[Any] | None = None
+    hidden: NDArray[np.generic] | None = None
     """(R, H_t) float16, float32, or uint16 that holds bfloat16 bits (view it as torch.bfloat16) -> DenseTargets with `head()`."""
 
 
@@ -85,7 +84,7 @@ class SignalStore:
     def __contains__(self, example_id: str) -> bool:
         return self._find(example_id) is not None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_maps": {}}
 
     @property
@@ -93,7 +92,7 @@ class SignalStore:
         """hidden: the teacher's head, (V, H_t) as .npy in the dtype of the hidden states."""
         return self.folder / "head.npy"
 
-    def head(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def head(self) -> tuple[NDArray[np.generic], NDArray[np.float32] | None]:
         """hidden: (weight (V, H_t), bias (V,) float32 or None), memory-mapped; uint16 holds bfloat16 bits, see `SignalRows`."""
         bias = self.folder / "head_bias.npy"
         return np.load(self.head_path, mmap_mode="r"), np.load(bias) if bias.exists() else None
@@ -107,16 +106,16 @@ class SignalStore:
                 f"that is linear in the teacher's probabilities); found divergence: {divergence}. Set train.divergence: "
                 "forward_kl, or build signals of kind hidden (exact for all) or top_k (with the tail as one outcome)."
             )
-        if kind != "hidden" and _place(stored, temperature) is None:
-            known = ", ".join(f"{value:g}" for value in stored)
-            cure = (
+        if kind != "hidden" and _index_of(stored, temperature) is None:
+            available = ", ".join(f"{value:g}" for value in stored)
+            fix = (
                 f"add {temperature:g} to signals.temperatures"
                 if kind == "top_k"
                 else f"set signals.temperature: {temperature:g}"
             )
             raise UserError(
-                f"The cache in {self.folder} (kind {kind}) holds temperature {known}; training asks for {temperature:g}. "
-                f"Set train.temperature to one of these, or {cure}, remove the folder and run `distil signals build` again."
+                f"The cache in {self.folder} (kind {kind}) holds temperature {available}; training needs {temperature:g}. "
+                f"Set train.temperature to one of these, or {fix}, remove the folder and run `distil signals build` again."
             )
 
     def require(self, examples: Iterable[tuple[str, Sequence[int], Sequence[bool]]]) -> int:
@@ -124,28 +123,28 @@ class SignalStore:
 
         Raises UserError when an example is missing or was cached for other token ids or another answer mask.
         """
-        missing, other, rows, total = [], [], 0, 0
+        missing, changed, rows, total = [], [], 0, 0
         for example_id, token_ids, answer_mask in examples:
             total += 1
             record = self._record(example_id)
             if record is None:
                 missing.append(example_id)
             elif record.token_hash != token_hash(token_ids, answer_mask):
-                other.append(example_id)
+                changed.append(example_id)
             else:
                 rows += record.rows
         if missing:
             raise UserError(
                 f"{len(missing):,} of {total:,} examples are not in the cache {self.folder} (the first: {missing[0]}). If the "
-                "data was curated again since, or another split is asked for, run `distil signals build`: it adds them. If they "
+                "data was curated again since, or training uses another split, run `distil signals build`: it adds them. If they "
                 f"were too long for signals.max_length ({self.spec.max_length}) or the teacher's context, set train.max_length "
                 "to that and train.too_long: drop."
             )
-        if other:
+        if changed:
             raise UserError(
-                f"{len(other):,} of {total:,} examples have other token ids than when the cache {self.folder} was made (the "
-                f"first: {other[0]}): the rows would teach the wrong tokens. Another max_length, system prompt or chat template "
-                "is in use. Put it back, or remove the folder and run `distil signals build` again."
+                f"{len(changed):,} of {total:,} examples have other token ids than when the cache {self.folder} was made (the "
+                f"first: {changed[0]}): the rows would teach the wrong tokens. Another max_length, system prompt or chat "
+                "template is in use. Restore it, or remove the folder and run `distil signals build` again."
             )
         return rows
 
@@ -155,13 +154,13 @@ class SignalStore:
         Vectorized over the whole batch: about 1 us a row at 12 entries. Raises UserError for an unknown id, or for a
         temperature that is not stored.
         """
-        records = [self._known(example_id) for example_id in example_ids]
+        records = [self._require(example_id) for example_id in example_ids]
         counts = np.array([record.rows for record in records], dtype=np.int64)
         if self.spec.kind == "hidden":
             kind = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}[self.spec.dtype]
             joined = np.frombuffer(b"".join(record.payload for record in records), dtype=kind)
             return SignalRows("hidden", temperature, counts, hidden=joined.reshape(-1, self.spec.hidden_size))
-        if _place(self.spec.temperatures, temperature) is None:
+        if _index_of(self.spec.temperatures, temperature) is None:
             self.allow(divergence="forward_kl", temperature=temperature)
         number = epoch % self.spec.sets
         blocks = [block_of_set(record.payload, number, self.spec.sets) for record in records]
@@ -170,17 +169,17 @@ class SignalStore:
 
     def record(self, example_id: str) -> ShardRecord:
         """The stored record of one example. Raises UserError when it is unknown."""
-        return self._known(example_id)
+        return self._require(example_id)
 
-    def records(self, most: int | None = None) -> Iterator[ShardRecord]:
-        """The stored records in the order in which they lie on disk; with `most`, so many of them, spread over the whole."""
+    def records(self, limit: int | None = None) -> Iterator[ShardRecord]:
+        """The stored records in disk order; with `limit`, that many of them, evenly spread."""
         order = np.lexsort((self.index["offset"], self.index["shard"]))
-        if most is not None and most < len(order):
-            order = order[np.linspace(0, len(order) - 1, most).astype(np.int64)]
-        for place in order:
-            yield self._at(self.index[place])
+        if limit is not None and limit < len(order):
+            order = order[np.linspace(0, len(order) - 1, limit).astype(np.int64)]
+        for i in order:
+            yield self._at(self.index[i])
 
-    def _known(self, example_id: str) -> ShardRecord:
+    def _require(self, example_id: str) -> ShardRecord:
         record = self._record(example_id)
         if record is None:
             raise UserError(
@@ -201,7 +200,7 @@ class SignalStore:
         place = int(np.searchsorted(self.index["key"], key))
         return place if place < len(self.index) and self.index["key"][place] == key else None
 
-    def _at(self, entry: Any) -> ShardRecord:
+    def _at(self, entry: np.void) -> ShardRecord:
         number = int(entry["shard"])
         if number not in self._maps:
             self._maps[number] = map_bytes(self.folder / self.shards[number]["file"])
@@ -214,7 +213,7 @@ class SignalStore:
             ) from None
 
 
-def _place(temperatures: Sequence[float], temperature: float) -> int | None:
+def _index_of(temperatures: Sequence[float], temperature: float) -> int | None:
     return next((i for i, stored in enumerate(temperatures) if abs(stored - temperature) < 1e-6), None)
 
 
@@ -224,22 +223,21 @@ def to_signal_rows(spec: SignalSpec, rows: SparseRows, counts: Ints, temperature
     log Z_T = logsumexp over the kept of z/T, plus log(1 + e^o): both the kept probabilities and the tail keep their relative
     precision however small the tail is.
     """
-    place = _place(spec.temperatures, temperature)
-    if place is None:
-        raise ValueError(f"temperature {temperature} is none of {spec.temperatures}")
-    entropy = rows.entropy[:, place]
+    column = _index_of(spec.temperatures, temperature)
+    if column is None:
+        raise ValueError(f"temperature {temperature} is not one of {spec.temperatures}")
+    entropy = rows.entropy[:, column]
     present = rows.ids >= 0
     if spec.kind == "sampled":
         weights = np.where(present, rows.values / np.float32(spec.draws), np.float32(0))
         return SignalRows("sampled", temperature, counts, rows.ids, weights=weights, entropy=entropy)
     assert rows.tail_odds is not None
-    odds = rows.tail_odds[:, place]
+    odds = rows.tail_odds[:, column]
     log_tail = -np.logaddexp(np.float32(0), -odds)
     log_kept = -np.logaddexp(np.float32(0), odds)
     exact = present if spec.kind == "top_k" else present & (rows.values <= 0)
-    scale = np.float32(
-        temperature if spec.kind == "top_k" else 1.0
-    )  # a stratified cache stores log p at its temperature
+    # A stratified cache stores log p at its temperature.
+    scale = np.float32(temperature if spec.kind == "top_k" else 1.0)
     relative = np.where(exact, rows.values / scale, -np.inf).astype(np.float32)
     log_probs = relative - _log_sum_exp(relative)[:, None] + log_kept[:, None]
     if spec.kind == "top_k":
