@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on loopback, in a process of its own: answers after a fixed time, limits, and breaks things.
+"""An OpenAI-compatible server on loopback, in a separate process: answers after a fixed time, has limits, and breaks things.
 
     python benchmarks/loopback.py --latency 0.2                     what benchmarks/collect.py measures against
     python benchmarks/loopback.py --at-once 37 --per-minute 600     hidden limits, refused with 429

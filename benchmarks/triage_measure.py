@@ -164,7 +164,7 @@ def _divergence(source: CrossTokenizerSource, student: Loaded, texts: list[Token
 
 @torch.no_grad()
 def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
-    """(R, V) log-probabilities at the learned places of these texts, and (R,) those of the tokens that stand there."""
+    """(R, V) log-probabilities at the learned places of these texts, and (R,) those of the tokens at those positions."""
     batch = pad(texts, 0)
     _, labels = batch.counted
     found = output_head(side.model).logits(batch.counted_hidden(side.model)).float().log_softmax(-1)

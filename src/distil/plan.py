@@ -1,6 +1,6 @@
-"""`distil plan`: before anything is spent. API or logits? How much data, dollars, hours and memory, and when does it pay back?
+"""`distil plan`: API or logits? How much data, dollars, hours and memory, and when does it pay back?
 
-Estimates from the prompts, the price table, the sizes of the models and this machine; nothing is asked, loaded or trained. The
+Estimates from the prompts, the price table, the sizes of the models and this machine; nothing is sent, loaded or trained. The
 advice follows the article: API-based for commercial teachers and fewer than 10,000 examples, logit-based where both models are
 open and the teacher can run here.
 """
@@ -35,7 +35,7 @@ MIN_EXAMPLES, ADVISED_EXAMPLES = 1_000, 10_000  # the article's range of example
 
 
 class Forecast(NamedTuple):
-    """Everything that `distil plan` says."""
+    """The result of `distil plan`."""
 
     method: str
     """api | logits."""
@@ -44,7 +44,7 @@ class Forecast(NamedTuple):
     prompts: int
     teacher_calls: int
     collect_usd: float | None
-    """All of it, what is spent already included. None = the price is unknown."""
+    """Total, including what is already spent. None = the price is unknown."""
     spent_usd: float
     """What was spent on collecting so far."""
     training_tokens: int
@@ -99,7 +99,7 @@ def choose_method(
     """api or logits, with the reasons (the article's section "Choosing Between API-Based and Logit-Based Distillation")."""
     ref = parse_model(teacher.model)
     if ref.prefix not in ("local", "bundled"):
-        reasons = [f"{teacher.model} is behind an API: its full distributions are out of reach, its answers are not"]
+        reasons = [f"{teacher.model} is behind an API: its answers are available, its full distributions are not"]
         if prompts < ADVISED_EXAMPLES:
             reasons.append(
                 f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED_EXAMPLES:,})"
@@ -107,18 +107,16 @@ def choose_method(
         return "api", reasons
     shape = model_shape(Project(root).placed(teacher.model) if root is not None else teacher.model)
     if shape is None:
-        return "api", [
-            f"the size of {teacher.model} is unknown, so it can't be said that it fits here; its answers always do"
-        ]
+        return "api", [f"the size of {teacher.model} is unknown, so it may not fit here; its answers always do"]
     size = shape.parameters * 2
     if size > machine.memory * USABLE_MEMORY:
         need = f"{size / GIB:.1f} GiB"
         return "api", [
-            f"{teacher.model} needs {need} and this machine has {machine.memory / GIB:.1f}: serve it elsewhere and ask it"
+            f"{teacher.model} needs {need} and this machine has {machine.memory / GIB:.1f}: serve it elsewhere, as an API"
         ]
     return "logits", [
-        f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its whole distribution, not only its words",
-        "`--set train.method=logits` does so without a paid call; `distil signals build` can cache it once",
+        f"{teacher.model} is open and fits here ({size / GIB:.2g} GiB): match its full distribution, not only its answers",
+        "`--set train.method=logits` does this without a paid call; `distil signals build` can cache it",
     ]
 
 
@@ -129,7 +127,7 @@ def _tokens(prompt: Prompt) -> float:
 def _collecting(
     project: Project, config: Config, prompts: list[Prompt], advice: list[str]
 ) -> tuple[float | None, float, float, float]:
-    """(dollars in all, dollars spent, tokens of a request, tokens of an answer), measured where the ledger has answers."""
+    """(total dollars, dollars spent, tokens of a request, tokens of an answer), measured if the ledger has answers."""
     section, teachers = config.collect, config.teachers
     guess = sum(_tokens(p) for p in prompts) / max(1, len(prompts)), teachers[0].sampling.max_tokens * ANSWER_SHARE
     tiers = [tier_of(teacher, section.service) for teacher in teachers]

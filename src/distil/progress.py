@@ -1,7 +1,6 @@
-"""Progress with time left for everything longer than two seconds; always on stderr, so that stdout stays machine-readable.
+"""Progress bars with the time left, on stderr, so that stdout stays machine-readable.
 
-On a terminal a live bar; elsewhere (CI, a log file) one plain line every ten seconds. Also how dollars are written, in these
-lines and everywhere. Not a logger. Every floor above may use it.
+A live bar on a terminal; elsewhere (CI, a log file) one plain line every ten seconds. Also the format of dollars. Not a logger.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class Bar:
         self._start = time.monotonic()
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """`count` more units are done; `note` is shown behind the bar (loss, $ spent, ...)."""
+        """`count` more units are done; `note` is shown after the bar (loss, $ spent, ...)."""
         self.update(self.done + count, note)
 
     def update(self, done: int, note: str | None = None, left_s: float | None = None) -> None:
-        """`done` units are done in all. left_s: seconds that are left, for who knows better than the mean speed so far; the
-        note then tells the speed, too."""
+        """`done` units are done in total. left_s: seconds left, if the caller knows better than the mean speed so far; the
+        note then includes the speed."""
         self.done = done
         self.left_s = left_s
         if note is not None:
@@ -52,7 +51,7 @@ class Bar:
         return f"{self.done:,}" + (f"/{self.total:,}" if self.total else "") + f" {self.unit}"
 
     def left(self) -> str:
-        """`0:30 left`, or nothing while nobody knows."""
+        """`0:30 left`, or nothing while unknown."""
         seconds = self.left_s
         if seconds is None and self.total and self.done:
             seconds = (self.total - self.done) * (time.monotonic() - self._start) / self.done
@@ -82,7 +81,7 @@ class _PlainBar(Bar):
 
 
 class _LiveBar(Bar):
-    """The note stands behind the bar while there is room, else on lines of its own below: no number is ever cut off."""
+    """The note follows the bar if it fits, otherwise it is on the lines below: no number is cut off."""
 
     def __init__(self, label: str, total: int | None, unit: str) -> None:
         super().__init__(label, total, unit)
@@ -108,11 +107,11 @@ class _LiveBar(Bar):
 
     def _draw(self) -> None:
         text = ", ".join(part for part in (self.count(), self.left()) if part)
-        room = self._console.width - len(self.label) - len(text) - 2
-        self.below = self.below or len(self.note) + 2 > room - BAR_WIDTH
-        self._column.bar_width = max(4, min(BAR_WIDTH, room))
-        beside = f", {self.note}" if self.note and not self.below else ""
-        self._progress.update(self._task, completed=self.done, total=self.total, text=text + beside)
+        space = self._console.width - len(self.label) - len(text) - 2
+        self.below = self.below or len(self.note) + 2 > space - BAR_WIDTH
+        self._column.bar_width = max(4, min(BAR_WIDTH, space))
+        note = f", {self.note}" if self.note and not self.below else ""
+        self._progress.update(self._task, completed=self.done, total=self.total, text=text + note)
 
     def _close(self) -> None:
         self._progress.stop()
@@ -120,7 +119,7 @@ class _LiveBar(Bar):
 
 @contextmanager
 def bar(label: str, total: int | None = None, unit: str = "items") -> Iterator[Bar]:
-    """A bar for the length of the block; `total` None = unknown."""
+    """A bar for the duration of the block; `total` None = unknown."""
     running: Bar = (_LiveBar if sys.stderr.isatty() else _PlainBar)(label, total, unit)
     try:
         yield running
@@ -129,7 +128,7 @@ def bar(label: str, total: int | None = None, unit: str = "items") -> Iterator[B
 
 
 def track(items: Iterable[T], label: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
-    """Yields the items and shows how many have passed."""
+    """Yields the items and shows their count."""
     with bar(label, total if total is not None else getattr(items, "__len__", lambda: None)(), unit) as running:
         for item in items:
             yield item
@@ -137,7 +136,7 @@ def track(items: Iterable[T], label: str, total: int | None = None, unit: str = 
 
 
 def dollars(value: float) -> str:
-    """$1,234 | $12.30 | $0.0042 | $0.0000051 | -$2.00: as many digits as tell something."""
+    """$1,234 | $12.30 | $0.0042 | $0.0000051 | -$2.00: with the digits that matter."""
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size == 0:
         return "$0"

@@ -1,1 +1,1 @@
-"""Stage or floor `doctor`: see docs/architecture.md."""
+"""What is wrong with a project and how to fix it. Start at checks.py (the list); evidence.py is what every check sees."""

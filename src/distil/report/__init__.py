@@ -1,1 +1,1 @@
-"""Stage or floor `report`: see docs/architecture.md."""
+"""The HTML report. Start at page.py; facts.py reads the files, view.py prepares them, charts.py draws."""

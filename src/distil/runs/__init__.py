@@ -1,1 +1,1 @@
-"""Floor 2: the files of a project. Start with artifacts.py, the map of all of them."""
+"""The files of a project. Start at artifacts.py, the map of all of them."""
