@@ -133,7 +133,7 @@ def test_replies_are_paid_for_once(project: Project, server: OpenAIServer, teach
     assert [one.prompt.id for one in read_expanded(project)] == texts
 
 
-def test_test_prompts_are_no_parents_and_splits_are_inherited(
+def test_test_prompts_are_never_parents_and_splits_inherit(
     tmp_path: Path, server: OpenAIServer, teacher: TeacherConfig
 ) -> None:
     sides = {"kettle": "test", "invoice": "train", "parcel": "validation"}

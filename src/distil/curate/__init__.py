@@ -4,7 +4,7 @@ Start at stage.py. The path of one answer:
     select.py    joined with its prompt; passes or fails the filters
     filters.py   the filters, with facts about all answers from corpus.py; scripts.py and secrets.py are filters' details
     choose.py    one answer per prompt
-    similar.py   near-duplicates of other rows are dropped, on the shingles of text.py
+    similar.py   near-duplicates of other rows are dropped, on the sets of shingles.py
     split.py     train, validation or test, so that no prompt leaks into another split
     stage.py     written to work/curate/*.jsonl; every dropped answer to dropped.jsonl, with the reason
 export.py converts the result for other trainers.
