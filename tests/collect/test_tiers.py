@@ -145,7 +145,7 @@ def test_a_cap_that_splits_batches_is_announced(
     """Before anyone waits a day for the first of several batches."""
     stage.run(project, BATCH.model_copy(update={"budget_usd": 0.0008}), [teacher()])
     output = capsys.readouterr().err
-    assert output.count("requests fit into a batch now") == 1 and "A higher collect.budget_usd" in output
+    assert output.count("requests fit into this batch") == 1 and "A higher collect.budget_usd" in output
     assert len(server.desk.batches) > 1
 
 
