@@ -30,7 +30,7 @@ def config(**sections: object) -> Config:
     return parse_config({"prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-4o"}], **sections}, "test")
 
 
-def test_the_method_is_api_for_vendors_and_logits_for_open_models() -> None:
+def test_the_method_is_api_for_vendors_and_logits_if_open() -> None:
     assert choose_method(TeacherConfig(model="anthropic/claude-sonnet-4-5"), 2000, H100)[0] == "api"
     assert choose_method(TeacherConfig(model="local/Qwen3-8B"), 2000, H100)[0] == "logits"
 
@@ -52,7 +52,7 @@ def test_a_forecast_has_dollars_hours_memory_and_terms(tmp_path: Path) -> None:
     assert any("OpenAI" in line for line in forecast.terms)
 
 
-def test_too_few_prompts_a_low_cap_and_an_unknown_size_are_advised(tmp_path: Path) -> None:
+def test_few_prompts_a_low_cap_and_an_unknown_size_are_advised(tmp_path: Path) -> None:
     changed = config(collect={"budget_usd": 0.01}, student={"model": "someone/mystery"})
     forecast = make(project_with(tmp_path, 300), changed, LAPTOP)
     text = " ".join(forecast.advice)
