@@ -47,9 +47,7 @@ def test_the_same_question_is_paid_once_across_runs_and_at_once(server: wire.Ope
     assert {reply.text for reply in first + second} == {"An answer to: hello"}
 
 
-def test_samples_and_settings_are_asked_apart_and_a_cheaper_tier_is_not(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
+def test_samples_and_settings_are_separate_calls_but_tiers_not(server: wire.OpenAIServer, tmp_path: Path) -> None:
     async def work(client: Client) -> None:
         await client.complete(ask())
         await client.complete(ask(sample=1))
@@ -81,9 +79,7 @@ def test_what_may_pass_is_asked_again(trouble: Trouble, server: wire.OpenAIServe
         assert ledger.uncertain().requests == (2 if lost else 0)
 
 
-def test_a_hang_is_cut_off_at_the_timeout_and_one_slow_prompt_blocks_nobody(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
+def test_a_hang_is_cut_at_the_timeout_and_blocks_no_other(server: wire.OpenAIServer, tmp_path: Path) -> None:
     server.trouble_for = lambda seen: hang(6) if b"slow" in seen.raw else None
 
     async def work(client: Client) -> None:
@@ -130,7 +126,7 @@ def test_a_wrong_key_stops_the_run_and_stands_nowhere(
         assert all(wrong not in str(attempt) for attempt in ledger.attempts())
 
 
-def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_anything_is_sent(
+def test_unknown_key_price_or_teacher_fails_before_sending(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="Did you mean"):
@@ -150,7 +146,7 @@ def test_a_missing_key_an_unknown_price_and_an_unknown_teacher_are_said_before_a
     assert server.posts() == []
 
 
-def test_a_better_parser_reads_an_unreadable_reply_without_paying(
+def test_a_better_parser_reads_a_garbled_reply_without_paying(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from distil.calls.faults import GarbledReply
@@ -255,9 +251,7 @@ def test_nothing_heavy_loads_before_something_is_sent() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_a_reply_that_names_no_tokens_is_priced_by_the_most_that_it_can_have(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
+def test_a_reply_without_usage_is_priced_by_its_upper_bound(server: wire.OpenAIServer, tmp_path: Path) -> None:
     complete = server.complete
 
     def without_usage(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -20,7 +20,7 @@ KILLS = 20
 PROMPTS = 5000
 
 
-def test_twenty_kills_under_faults_lose_nothing_and_ask_nothing_again_that_is_kept(tmp_path: Path) -> None:
+def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     path, log = tmp_path / "ledger.sqlite", tmp_path / "handed over"
     chance = random.Random(20)
     kept: set[str] = set()

@@ -31,10 +31,10 @@ def test_the_cost_is_what_the_price_table_itself_computes(model: str, tokens: in
     quote = price_of(model)
     ours = Usage(input_tokens=tokens, output_tokens=output, cached_tokens=cached, reasoning_tokens=output // 2)
     assert quote.cost(ours) == pytest.approx(expected)
-    assert quote.most(tokens, output) >= quote.cost(ours) - 1e-12
+    assert quote.max_cost(tokens, output) >= quote.cost(ours) - 1e-12
 
 
-def test_flex_and_batch_have_their_own_price_where_the_vendor_sells_them() -> None:
+def test_flex_and_batch_have_their_own_price_where_sold() -> None:
     standard, flex, batch = (price_of("openai/gpt-5-mini", None, tier) for tier in ("standard", "flex", "batch"))
     assert flex.input == batch.input == standard.input / 2
     assert flex.discounted and batch.discounted and not standard.discounted
@@ -48,7 +48,7 @@ def test_the_quote_says_where_it_comes_from() -> None:
     assert len(price_of("openai/gpt-5-mini").date) == 10
 
 
-def test_the_config_overrules_the_table_and_has_factors_for_the_cheap_tiers() -> None:
+def test_the_config_overrules_the_table_with_tier_factors() -> None:
     price = Price(input=2.0, output=8.0, cached_input=1.0, batch_factor=0.5)
     assert price_of("openai/gpt-5-mini", price).cost(
         Usage(input_tokens=1_000_000, cached_tokens=500_000, output_tokens=1_000_000)
@@ -66,7 +66,7 @@ def test_an_unknown_price_is_asked_for_with_the_lines_to_write(model: str) -> No
 @pytest.mark.parametrize("model", ["recorded/a.jsonl", "bundled/teacher", "local/model"])
 def test_what_runs_here_costs_nothing_unless_priced(model: str) -> None:
     assert price_of(model).cost(Usage(input_tokens=1000, output_tokens=1000)) == 0.0
-    assert price_of(model, Price(input=1, output=1)).most(1_000_000, 0) == 1.0
+    assert price_of(model, Price(input=1, output=1)).max_cost(1_000_000, 0) == 1.0
 
 
 def ask(text: str, **fields: object) -> Request:
@@ -75,15 +75,15 @@ def ask(text: str, **fields: object) -> Request:
 
 @settings(max_examples=50, deadline=None)
 @given(text=st.text(max_size=200))
-def test_the_bound_on_prompt_tokens_is_never_below_one_token_a_byte(text: str) -> None:
-    assert Estimator().most_input(ask(text), len(text.encode("utf-8", "surrogatepass"))) >= len(text)
+def test_the_prompt_bound_is_at_least_one_token_a_byte(text: str) -> None:
+    assert Estimator().max_input(ask(text), len(text.encode("utf-8", "surrogatepass"))) >= len(text)
 
 
 def test_images_and_tools_are_bounded_from_above() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
     request = Request(model="m", messages=[Message(role="user", content=[{"type": "text", "text": "a"}, image])])
-    assert Estimator().most_input(request, 100) > 36_835
-    assert Estimator().most_input(ask("a", tools=[{}]), 100) > 1_000
+    assert Estimator().max_input(request, 100) > 36_835
+    assert Estimator().max_input(ask("a", tools=[{}]), 100) > 1_000
 
 
 def test_the_guess_is_close_after_some_replies() -> None:

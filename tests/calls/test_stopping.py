@@ -38,7 +38,7 @@ def test_waiting_in_the_queue_is_no_timeout(server: wire.OpenAIServer, tmp_path:
     with_client(tmp_path, [teacher(server, timeout_s=1.8, limits=Limits(concurrency=1))], work)
 
 
-def test_no_money_at_the_provider_stops_the_run_and_keeps_what_came(server: wire.OpenAIServer, tmp_path: Path) -> None:
+def test_no_money_at_the_provider_stops_and_keeps_answers(server: wire.OpenAIServer, tmp_path: Path) -> None:
     server.trouble_for = lambda seen: wire.OUT_OF_MONEY if len(server.answered) >= 20 else None
     kept: list[Reply] = []
 
@@ -124,9 +124,7 @@ def test_another_purpose_has_its_own_budget(server: wire.OpenAIServer, tmp_path:
     assert isinstance(judged, Reply)
 
 
-def test_replicas_are_balanced_and_a_dead_one_is_left_out_until_it_is_back(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
+def test_replicas_are_balanced_and_dead_ones_left_out(server: wire.OpenAIServer, tmp_path: Path) -> None:
     with wire.OpenAIServer() as second:
         with wire.OpenAIServer() as third:
             pass
@@ -145,9 +143,7 @@ def test_replicas_are_balanced_and_a_dead_one_is_left_out_until_it_is_back(
         assert len(server.answered) + len(second.answered) == 200
 
 
-def test_a_teacher_of_ones_own_that_wants_a_key_says_which_setting_is_missing(
-    server: wire.OpenAIServer, tmp_path: Path
-) -> None:
+def test_a_self_hosted_teacher_without_key_names_the_setting(server: wire.OpenAIServer, tmp_path: Path) -> None:
     own = teacher(server, model=f"{server.url}#gpt-4o-mini", base_urls=[])
     request = ask().model_copy(update={"model": own.model})
     with pytest.raises(UserError, match=r"No key was sent.*`api_key_env`"):
@@ -175,7 +171,7 @@ def test_a_wrong_address_is_told_after_a_few_tries(server: wire.OpenAIServer, tm
         assert sum(kind == "connection" for _, _, kind, _, _ in ledger.attempts()) < 40
 
 
-def test_one_replica_that_is_not_there_does_not_end_a_run_before_the_first_answer(
+def test_one_missing_replica_does_not_end_a_run_at_its_start(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.0)
@@ -188,9 +184,7 @@ def test_one_replica_that_is_not_there_does_not_end_a_run_before_the_first_answe
     with_client(tmp_path, [teacher(server, base_urls=["http://127.0.0.1:9/v1", server.url])], work)
 
 
-def test_a_server_that_vanishes_after_its_first_answer_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_vanishes_after_an_answer_is_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distil.calls.limits.outage.UNREACHABLE_S", 0.0)
     monkeypatch.setattr("distil.calls.limits.outage.GIVE_UP_S", 1.5)
     monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
@@ -205,7 +199,7 @@ def test_a_server_that_vanishes_after_its_first_answer_is_waited_for(
         with_client(tmp_path, [teacher(own)], work)
 
 
-def test_a_full_flex_tier_does_not_slow_down_what_goes_on_at_the_standard_price(
+def test_a_full_flex_tier_does_not_slow_standard_requests(
     server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("distil.calls.session.BACKOFF_S", 0.01)

@@ -286,7 +286,7 @@ def test_bad_input_is_one_paragraph(project: Project, teacher: Make, tmp_path: P
         stage.run(Project(tmp_path / "empty"), FREE, [teacher()])
     with pytest.raises(UserError, match="no list of failures"):
         stage.run(project, FREE, [teacher()], only="failed")
-    with pytest.raises(UserError, match="Nobody knows what"):
+    with pytest.raises(UserError, match="The price of"):
         stage.run(project, FREE, [teacher("openai/gpt-4o-mini-of-mine", price=None)])
     project.prompts.write_text('{"id": "x"}\n')
     with pytest.raises(UserError, match="line 1: field 'messages'"):

@@ -179,13 +179,13 @@ def test_one_model_with_two_samplings_shares_its_limits(
     cold, warm = teacher(sampling=Sampling(temperature=0)), teacher(sampling=Sampling(temperature=1))
     assert stage.run(project, CollectConfig(samples=2, budget_usd=None), [cold, warm]).answers == 48
     assert "at temperature 0" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"stands twice in distil\.yaml with different limits and attempts"):
+    with pytest.raises(UserError, match=r"is listed twice in distil\.yaml with different limits and attempts"):
         stage.run(project, FREE, [cold, teacher(limits={"concurrency": 9}, attempts=7)])
 
 
 @pytest.mark.parametrize("pasted", ["sk-proj-0123456789abcdef", "AIzaSyAbcdefghij0123456789"])
 def test_a_key_in_the_config_is_refused_and_not_repeated(project: Project, teacher: Make, pasted: str) -> None:
-    with pytest.raises(UserError, match="no name of an environment variable") as caught:
+    with pytest.raises(UserError, match="not the name of an environment variable") as caught:
         stage.run(project, FREE, [teacher(api_key_env=pasted)])
     assert pasted not in str(caught.value)
 
@@ -195,6 +195,6 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(project: Project
         {"model": "http://me:hunter2@127.0.0.1:9/v1#m"},
         {"base_urls": ["http://127.0.0.1:9/v1?key=hunter2"]},
     ):
-        with pytest.raises(UserError, match="no secret may stand in them") as caught:
+        with pytest.raises(UserError, match="may not contain a secret") as caught:
             stage.run(project, FREE, [teacher(**fields)])
         assert "hunter2" not in str(caught.value)

@@ -17,7 +17,7 @@ from tests.wire import openai as wire
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("openai/gpt-4o-mini", "export OPENAI_API_KEY="), ("http://127.0.0.1:9/v1#m", "Nobody knows what")],
+    [("openai/gpt-4o-mini", "export OPENAI_API_KEY="), ("http://127.0.0.1:9/v1#m", "The price of")],
 )
 def test_a_teacher_without_key_or_price_fails_at_start(
     model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

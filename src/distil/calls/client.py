@@ -1,11 +1,10 @@
-"""`Client.complete(Request) -> Reply`: the only way to ask a model behind an API, and the only way to pay.
+"""`Client.complete(Request) -> Reply`: the only way to call a model behind an API, and the only way to pay.
 
     async with Client(ledger=project.ledger, teachers=[...], budget_usd=50) as client:
         reply = await client.complete(request)
         async for number, result in client.map(enumerate(requests)): ...
 
-What was answered before comes from the ledger and costs nothing. Used by every stage that asks a model; it knows nothing of
-prompts, files or stages.
+What was answered before comes from the ledger and costs nothing. Knows nothing of prompts, files or stages.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from distil.calls.stats import Admission, Stats
 from distil.errors import DistilError, Interrupted, UserError, did_you_mean
 from distil.records import Call
 
-STOPPED = "Stopped. Every answer that came in is kept; run the same command again to continue."
+STOPPED = "Stopped. Every answer that arrived is kept; run the same command again to continue."
 
 
 class Client:
@@ -89,7 +88,7 @@ class Client:
         return self._teacher(request.model).identify(request).key
 
     def check(self, request: Request) -> None:
-        """Whether it could be sent, before any work is done: raises UserError without its key, its price, or a known model."""
+        """Before any work: raises UserError when its key, its price or its model is unknown."""
         teacher = self._teacher(request.model)
         teacher.ready(request, teacher.identify(request))
 
@@ -112,7 +111,7 @@ class Client:
                 return reply
         in_flight = self._in_flight.get(identity.key)
         if in_flight is not None:
-            # The same question twice at once is paid once.
+            # The same request twice at once is paid once.
             reply = _reply(request, identity, await asyncio.shield(in_flight), cached=True)
             self.stats.cached += 1
             return reply
@@ -121,7 +120,7 @@ class Client:
         future: asyncio.Future[KeptReply] = asyncio.get_running_loop().create_future()
         self._in_flight[identity.key] = future
         try:
-            answer = await teacher.ask(request, identity)
+            answer = await teacher.call(request, identity)
             future.set_result(answer)
             return _reply(request, identity, answer, cached=False)
         except BaseException as error:
@@ -129,7 +128,7 @@ class Client:
                 future.cancel()
             else:
                 future.set_exception(error)
-                future.exception()  # seen: nobody need be waiting for the same question
+                future.exception()  # retrieved: there may be no waiter for the same question
             raise
         finally:
             del self._in_flight[identity.key]
@@ -152,7 +151,7 @@ class Client:
                     yield pair
 
     def stop(self, error: DistilError) -> None:
-        """Nothing more is sent; what is on the wire comes to its end and is kept. `map` and `complete` then raise `error`."""
+        """Sends nothing more; what is in flight finishes and is kept. `map` and `complete` then raise `error`."""
         self._ended = self._ended or error
         if self._ending is not None and not self._ending.done():
             self._ending.set_result(None)
@@ -160,7 +159,7 @@ class Client:
             teacher.gate.close(self._ended)
 
     def reopen(self, model: str) -> None:
-        """Asks a teacher anew that an error has ended (down, unreachable, no money): for a gateway, which has no next run."""
+        """Starts a new session for a model after an error (down, unreachable, no money): a gateway has no next run."""
         self._sessions.pop(model, None)
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ class Client:
         config = self._configs.get(model)
         if config is None:
             raise UserError(
-                f"No teacher is called {model!r}.{did_you_mean(model, self._configs)} "
+                f"No teacher is named {model!r}.{did_you_mean(model, self._configs)} "
                 f"Known here: {', '.join(self._configs) or 'none'}; add it under `teachers` in distil.yaml."
             )
         assert self._ending is not None, "the client is used outside `async with`"
@@ -209,7 +208,7 @@ class Client:
     def _from_ledger(self, teacher: ModelSession, request: Request, identity: Identity, stored: Stored) -> Reply | None:
         if stored.call.status == "answered":
             if stored.reply is None:
-                raise _failed(request, identity, f"{pruned_words(stored.call)}.", "pruned")
+                raise _failed(request, identity, f"{explain_pruned(stored.call)}.", "pruned")
             try:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
@@ -218,15 +217,13 @@ class Client:
                 request, identity, KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0), cached=True
             )
         if stored.open and stored.call.tier == "batch":
-            raise _failed(
-                request, identity, "it lies in a batch job that is not finished; `distil collect` fetches it."
-            )
+            raise _failed(request, identity, "it is in an unfinished batch job; `distil collect` fetches it.")
         for body in self.ledger.garbled(identity.key):
             try:
                 parsed = teacher.parse(body)
             except (GarbledReply, ValueError):
                 continue
-            # It came long ago, and only a newer parser can read it.
+            # It came earlier, and only a newer parser can read it.
             made = teacher.recorded(request, identity, parsed, body)
             self.ledger.record([made])
             return _reply(request, identity, KeptReply(parsed, made.usd, 0.0), cached=True)
@@ -250,9 +247,9 @@ def _reply(request: Request, identity: Identity, answer: KeptReply, *, cached: b
     )
 
 
-def pruned_words(call: Call) -> str:
+def explain_pruned(call: Call) -> str:
     """Why a call that is answered has no text."""
-    return f"its text was pruned from the ledger; it was paid for on {call.created[:10]} and is not asked again"
+    return f"its text was pruned from the ledger; it was paid for on {call.created[:10]} and is not requested again"
 
 
 def _failed(request: Request, identity: Identity, message: str, kind: FaultKind = "bad_request") -> CallFailed:

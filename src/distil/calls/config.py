@@ -65,7 +65,7 @@ class TeacherConfig(Section):
 
 
 def by_model(teachers: Iterable[TeacherConfig]) -> dict[str, TeacherConfig]:
-    """The teachers by their names. One model may stand twice, to be asked with two samplings: then both share its limits.
+    """The teachers by their names. One model may be listed twice with two samplings: both share its limits.
 
     Raises UserError when two entries of one model differ in anything but their sampling.
     """
@@ -79,7 +79,7 @@ def by_model(teachers: Iterable[TeacherConfig]) -> dict[str, TeacherConfig]:
         ]
         if differ:
             raise UserError(
-                f"The teacher {teacher.model} stands twice in distil.yaml with different {' and '.join(differ)}. Both entries "
+                f"The teacher {teacher.model} is listed twice in distil.yaml with different {' and '.join(differ)}. Both entries "
                 "are one model at one provider and share its limits, price and key; only their sampling may differ. "
                 "Write the same in both."
             )

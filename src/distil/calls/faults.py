@@ -1,10 +1,10 @@
-"""How a call fails, told apart by what must be done about it. Used by providers (they classify) and the client (it acts).
+"""How a call fails, classified by what must be done about it: providers classify, the session acts.
 
-rate_limit   slow down, ask again          shed        a cheap tier has no room now: ask again, or fall back
+rate_limit   slow down, send again         shed        a cheap tier is full now: send again, or fall back
 overload     the provider is full: as well quota       no money at the provider: the run stops
-server       5xx: ask again                auth, bad_request, not_found   never works: fail at once
+server       5xx: send again               auth, bad_request, not_found   never works: fail at once
 garbled      a reply that is not one       connection, timeout            nothing or half of a reply came
-pruned       answered and paid for long ago, and its text was deleted from the ledger: never asked again
+pruned       answered and paid for long ago, and its text was deleted from the ledger: never sent again
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Fault(NamedTuple):
     message: str
     """For a person; never holds a key."""
     retry_after_s: float | None = None
-    """What the provider asked us to wait, in seconds."""
+    """Seconds to wait, as the provider requested."""
     retryable: bool = True
     """False: the same request would fail again."""
 
@@ -50,11 +50,11 @@ class Fault(NamedTuple):
 
 
 class GarbledReply(Exception):
-    """A provider's `parse` could not read a body as a whole answer. The client asks again; the body is kept."""
+    """A provider's `parse` could not read a body as a whole answer. The request is sent again; the body is kept."""
 
 
 class CallFailed(WorkFailed):
-    """One request failed for good. Others are not affected; the same request may be asked again in a later run."""
+    """One request failed for good. Others are not affected; a later run may send the same request again."""
 
     def __init__(self, message: str, *, request: Request | None, fault: Fault, call_id: str | None = None) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""What identifies a call, and the bytes that stand for it: the exact wire body, its key, its compressed form.
+"""What identifies a call, and its bytes: the exact wire body, its key, its compressed form.
 
-Pure functions. Used by the client, the ledger, batch jobs and the import of logs.
+Pure functions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def wire_bytes(body: JsonObject) -> bytes:
 def compress(data: bytes) -> bytes:
     """zlib with a small window: bodies are small and many, and setting up the default window costs ten times the rest.
 
-    The shortest are kept as they are behind a zero byte, with which no zlib stream begins.
+    The shortest are stored uncompressed behind a zero byte, which never starts a zlib stream.
     """
     if len(data) < PLAIN_BELOW:
         return b"\0" + data
@@ -64,16 +64,16 @@ class Identity(NamedTuple):
 
 
 def endpoint_of(opened: Opened) -> str:
-    """What stands for the API in the ledger's key; for what answers in this process, what would change its answers.
+    """Identifies the API in the ledger's key; for a local model, whatever would change its answers.
 
-    May hash a file: ask once per teacher, not per request.
+    May hash a file: call it once per teacher, not per request.
     """
     return opened.endpoint if opened.local is None else f"{opened.endpoint}@{opened.local.identity()}"
 
 
 def identify(opened: Opened, request: Request, endpoint: str) -> Identity:
-    """`endpoint` is `endpoint_of(opened)`. Raises UserError when this model can't be asked so."""
+    """`endpoint` is `endpoint_of(opened)`. Raises UserError when the model does not support the request."""
     wire = opened.replicas[0].wire(request) if opened.local is None else None
-    body = wire.body if wire is not None else request.asked()
+    body = wire.body if wire is not None else request.neutral_body()
     data = wire_bytes(body)
     return Identity(call_key(endpoint, body, request.sample, data), data, wire)

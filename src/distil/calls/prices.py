@@ -1,7 +1,6 @@
 """What a call costs: dollars per million tokens, from the config or from the table that genai-prices carries (offline).
 
-An unknown price is asked for, never taken as 0. What runs in this process costs 0 unless the config prices it.
-Called by the client (reserve and settle), plan and cost.
+An unknown price is an error, never 0. What runs in this process costs 0 unless the config prices it.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class PriceQuote(NamedTuple):
     bands: tuple[Band, ...] = ()
     """Higher prices for long prompts, by rising `above`."""
     discounted: bool = False
-    """The tier has a price of its own; False for flex or batch: the table has none, and the standard price stands."""
+    """The tier has a price of its own; False for flex or batch: the table has none, and the standard price applies."""
 
     def cost(self, usage: Usage) -> float:
         """Dollars of what was billed; reasoning tokens are part of the output."""
@@ -61,7 +60,7 @@ class PriceQuote(NamedTuple):
             fresh * band.input + usage.cached_tokens * band.cached_input + usage.output_tokens * band.output
         ) / MILLION
 
-    def most(self, input_tokens: int, output_tokens: int) -> float:
+    def max_cost(self, input_tokens: int, output_tokens: int) -> float:
         """The most dollars that a call of at most so many tokens can cost."""
         candidates = [self._band(0), *(band for band in self.bands if input_tokens > band.above)]
         return max(
@@ -80,7 +79,7 @@ class PriceQuote(NamedTuple):
 def price_of(model: str, config_price: Price | None = None, tier: Tier = "standard") -> PriceQuote:
     """The price of a model at a tier. The config's price overrules the table.
 
-    Raises UserError with the config lines to write when nobody knows the price.
+    Raises UserError with the config lines to write when the price is unknown.
     """
     today = datetime.now(UTC).date().isoformat()
     if config_price is not None:
@@ -103,7 +102,7 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
         if quote is not None:
             return quote
     raise UserError(
-        f"Nobody knows what {model} costs: it is not in genai-prices {table_version()}. "
+        f"The price of {model} is unknown: it is not in genai-prices {table_version()}. "
         "Write its price under this teacher in distil.yaml, in dollars per million tokens "
         f"(0 where it is your own machine):\n\n  - model: {model}\n    price: {{input: 0.25, output: 2.0}}\n"
     )

@@ -1,4 +1,4 @@
-"""What is asked of a model and what comes back. Plain records: no HTTP, no money, no provider's names.
+"""A request to a model and its reply. Plain records: no HTTP, no money, no provider's names.
 
 `Request` is made by the stages (collect, expand, judge, evaluate, serve), `Reply` by `Client.complete` only.
 """
@@ -35,15 +35,15 @@ class Request(Record):
     tier: Tier = "standard"
     """What kind of service is paid for: standard, flex (slower, about half price, synchronous) or batch."""
     flex_full: WhenFull = "wait"
-    """What a flex request does that finds no room: wait and try again, or go as a standard one at the standard price."""
+    """What a flex request does when the tier is full: wait and try again, or go at the standard price."""
 
     @property
     def seed(self) -> int | None:
         """The seed that goes on the wire: the config's plus the sample index, or n samples would be n equal answers."""
         return None if self.sampling.seed is None else self.sampling.seed + self.sample
 
-    def asked(self) -> JsonObject:
-        """The provider-neutral body that stands for this request where there is no wire (local, bundled, recorded)."""
+    def neutral_body(self) -> JsonObject:
+        """The provider-neutral body of this request, for models without a wire format (local, bundled, recorded)."""
         body: JsonObject = {
             "messages": [message.to_wire() for message in self.messages],
             "sampling": self.sampling.model_dump(mode="json", exclude_none=True),

@@ -1,4 +1,4 @@
-"""One teacher of a client: asks a request until it is answered or given up, and has every step in the ledger first.
+"""One teacher of a client: sends a request until it is answered or given up, every step in the ledger first.
 
     reserve dollars -> wait for the gate -> commit the intent -> send -> commit the raw reply -> settle, count, return
 
@@ -33,7 +33,7 @@ from distil.calls.stats import Stats
 from distil.ids import now
 from distil.records import Usage
 
-# Refused this often although others get through: something about the request itself.
+# Refused this often although others succeed: the request itself is the cause.
 MAX_REFUSALS = 30
 # A flex request that may go as a standard one does so after so many refusals, and the others then for so long.
 SHED_TRIES = 3
@@ -52,9 +52,9 @@ class KeptReply(NamedTuple):
 
 
 class ModelSession:
-    """Made once per client. Reads without its key and its price what the ledger has; `ready` asks for both.
+    """One per model and client. What the ledger has can be read without key and price; `ready` requires both.
 
-    ending: done when the run stops, so that nobody sleeps on. Raises UserError when the model or its file is not known.
+    ending: done when the run stops, so that no retry sleeps on. Raises UserError when the model or its file is unknown.
     """
 
     def __init__(
@@ -108,13 +108,13 @@ class ModelSession:
         return identify(self.opened, request, self.endpoint)
 
     def parse(self, body: bytes) -> Parsed:
-        """A raw body from the ledger, read anew. Raises GarbledReply."""
+        """A raw body from the ledger, parsed again. Raises GarbledReply."""
         if self.opened.local is not None:
             return Parsed.model_validate_json(body)
         return self.opened.replicas[0].parse(200, {}, body)
 
-    async def ask(self, request: Request, identity: Identity) -> KeptReply:
-        """Asks until there is an answer. `identity` as `ready` gave it.
+    async def call(self, request: Request, identity: Identity) -> KeptReply:
+        """Sends until there is an answer. identity: from `ready`.
 
         Raises CallFailed (this request only), or what ends the run: BudgetReached, QuotaExhausted, ProviderDown, UserError
         (no such model, wrong key), WorkFailed (the ledger can't be written).
@@ -148,9 +148,9 @@ class ModelSession:
 
     def _most(self, request: Request, size: int) -> float:
         """The most dollars that one attempt can cost."""
-        tokens = self.estimator.most_input(request, size), request.sampling.max_tokens
+        tokens = self.estimator.max_input(request, size), request.sampling.max_tokens
         # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
-        return max(self.quote(tier).most(*tokens) for tier in {request.tier, "standard"})
+        return max(self.quote(tier).max_cost(*tokens) for tier in {request.tier, "standard"})
 
     def _flex_is_full(self, refusals: int) -> bool:
         """Refused often enough, or others were just before."""
@@ -238,7 +238,7 @@ class ModelSession:
         quote, usage, source = self.quote(tier), parsed.usage, self.quote(tier).source
         if usage.input_tokens == usage.output_tokens == 0 and self.opened.local is None:
             size = len(parsed.text.encode()) + len(parsed.reasoning or "") + len(str(parsed.tool_calls or ""))
-            usage = Usage(input_tokens=self.estimator.most_input(request, len(identity.body)), output_tokens=size)
+            usage = Usage(input_tokens=self.estimator.max_input(request, len(identity.body)), output_tokens=size)
             source += ", at most: the reply names no tokens"
         return Recorded(
             key=identity.key,
@@ -276,8 +276,8 @@ class ModelSession:
     def _note(self, identity: Identity, fault: Fault, attempt: Attempt | None, maybe_usd: float | None) -> None:
         body = attempt.body if attempt is not None else None
         latency = attempt.latency_s if attempt is not None else None
-        kept = compress(body) if body else None
-        row = AttemptRow(identity.key, now(), fault.kind, fault.message[:2000], latency, maybe_usd, kept)
+        packed = compress(body) if body else None
+        row = AttemptRow(identity.key, now(), fault.kind, fault.message[:2000], latency, maybe_usd, packed)
         self._writer.put([row])
 
     def _give_up(self, request: Request, identity: Identity, fault: Fault, attempts: int) -> NoReturn:

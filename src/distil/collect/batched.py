@@ -100,5 +100,5 @@ class BatchCollection:
                 continue
             queued.add(identity.key)
             assert identity.wire is not None, "only HTTP teachers have batches"
-            max_usd = quote.most(estimator.most_input(request, len(identity.body)), request.sampling.max_tokens)
+            max_usd = quote.max_cost(estimator.max_input(request, len(identity.body)), request.sampling.max_tokens)
             yield BatchRow(identity.key, request.sample, identity.wire.body, max_usd)

@@ -96,8 +96,8 @@ def forecast(teacher: TeacherConfig, tier: Tier, questions: Iterator[Question], 
         counts.open += 1
         counts.in_batch += in_batch
         counts.open_bytes += len(identity.body)
-        max_input = estimator.most_input(request, len(identity.body))
-        counts.most_usd += quote.most(max_input, request.sampling.max_tokens)
+        max_input = estimator.max_input(request, len(identity.body))
+        counts.most_usd += quote.max_cost(max_input, request.sampling.max_tokens)
     input_tokens, output_tokens = _expected(counts, teacher)
     margin = None
     if counts.enough:

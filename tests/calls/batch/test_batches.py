@@ -100,7 +100,7 @@ def expiring(desk: Desk) -> set[str]:
     return desk.server.desk.expire if isinstance(desk.server, OpenAIServer) else desk.server.expire
 
 
-def test_answers_come_back_in_any_order_and_find_their_question_at_half_the_price(desk: Desk) -> None:
+def test_answers_in_any_order_find_their_rows_at_half_price(desk: Desk) -> None:
     rows = [desk.row(f"question {n}") for n in range(7)]
     run, ledger = desk.go(lambda batches: batches.buy(rows))
     assert run.answered == 7 and not run.problems and desk.created == 1
@@ -114,14 +114,14 @@ def test_answers_come_back_in_any_order_and_find_their_question_at_half_the_pric
     assert desk.batch_folder.open_jobs() == [] and not list(desk.batch_folder.folder.glob("*.rows.jsonl"))
 
 
-def test_the_keys_are_those_of_a_live_request_so_that_switching_costs_nothing(desk: Desk) -> None:
+def test_batch_and_live_requests_have_the_same_keys(desk: Desk) -> None:
     row = desk.row("one")
     live = identify(desk.opened, question("one", desk.model), endpoint_of(desk.opened)).key
     assert key_of(custom_id("0123456789ab", row.key)) == row.key == live
     assert intent_of(custom_id("0123456789ab", row.key)) == "0123456789ab"
 
 
-def test_failed_and_expired_rows_are_asked_again_in_another_batch(desk: Desk) -> None:
+def test_failed_and_expired_rows_go_into_another_batch(desk: Desk) -> None:
     failing(desk).add("bad")
     expiring(desk).add("late")
     rows = [desk.row("good"), desk.row("bad"), desk.row("late")]
@@ -147,7 +147,7 @@ def test_rows_that_never_work_end_in_the_list_and_cost_nothing(desk: Desk) -> No
     assert stored is not None and stored.call.status == "failed" and stored.call.usd == 0 and not stored.open
 
 
-def test_killed_after_creating_a_batch_it_is_found_again_and_not_bought_twice(desk: Desk) -> None:
+def test_killed_after_create_the_batch_is_not_bought_twice(desk: Desk) -> None:
     rows = [desk.row(f"question {n}") for n in range(3)]
 
     async def killed(batches: BatchRun) -> None:
@@ -164,7 +164,7 @@ def test_killed_after_creating_a_batch_it_is_found_again_and_not_bought_twice(de
     assert ledger.answered() == {row.key for row in rows}
 
 
-def test_killed_before_creating_a_batch_nothing_is_found_and_it_is_bought_once(desk: Desk) -> None:
+def test_killed_before_create_the_batch_is_bought_once(desk: Desk) -> None:
     rows = [desk.row("one")]
     desk.batch_folder.new(desk.model, desk.opened.endpoint, rows)
     run, _ = desk.go(lambda batches: batches.buy(rows))
@@ -210,7 +210,7 @@ def test_results_that_are_taken_in_twice_are_counted_once(desk: Desk) -> None:
     assert again.answered == 2 and ledger.spent() == pytest.approx(spent) == pytest.approx(first.usd)
 
 
-def test_the_budget_holds_over_open_batches_and_says_how_to_go_on(desk: Desk) -> None:
+def test_the_budget_holds_over_open_batches(desk: Desk) -> None:
     rows = [desk.row(f"question {n}", most_usd=0.4) for n in range(4)]
     with pytest.raises(BudgetReached, match=r"collect\.budget_usd"):
         desk.go(lambda batches: batches.buy(rows), cap_usd=0.3)
@@ -256,9 +256,7 @@ def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.Mon
     assert run.answered == 1
 
 
-def test_results_that_are_cut_off_are_downloaded_again_and_counted_once(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cut_off_results_are_downloaded_again_counted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "MAX_WAIT_S", 0.01)
     troubles = iter([Trouble(200, b'{"custom_id": "x"}\n' * 50, cut=True), Trouble(502, b"")])
     desk.server.trouble_for = lambda seen: next(troubles, None) if seen.path.endswith(("content", "results")) else None

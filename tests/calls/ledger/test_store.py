@@ -40,7 +40,7 @@ def intent(ledger: Ledger, key: str, most: float = 0.5, purpose: str = "collect"
     return IntentRow(key, purpose, "openai/m", "https://api.example/v1", "standard", 0, ledger.run, most, now())
 
 
-def test_the_key_is_the_wire_body_the_endpoint_and_the_sample_and_not_the_tier() -> None:
+def test_the_key_is_body_endpoint_and_sample_not_tier() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5}
     key = call_key("https://a/v1", body)
     assert call_key("https://a/v1", {**body, "service_tier": "flex"}) == key
@@ -53,7 +53,7 @@ def test_the_key_is_the_wire_body_the_endpoint_and_the_sample_and_not_the_tier()
     assert key not in others and len(others) == 4
 
 
-def test_what_was_recorded_is_read_back_by_another_process_as_it_came(tmp_path: Path) -> None:
+def test_another_process_reads_back_what_was_recorded(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.record([recorded(1), recorded(2), recorded(3, purpose="judge")])
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
@@ -77,7 +77,7 @@ def test_looking_creates_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
-def test_the_same_reply_recorded_twice_costs_once_and_a_second_payment_counts(tmp_path: Path) -> None:
+def test_a_reply_recorded_twice_costs_once(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.record([recorded(1, request_id="a")])
         ledger.record([recorded(1, request_id="a")])
@@ -94,7 +94,7 @@ def test_an_intent_is_on_the_disk_before_it_is_reported(tmp_path: Path) -> None:
         other.close()
 
 
-def test_what_a_dead_process_left_open_may_have_been_paid_and_is_said_once(tmp_path: Path) -> None:
+def test_open_calls_of_a_dead_process_count_as_uncertain_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     script = f"""
         import os, signal
@@ -202,7 +202,7 @@ def big_reply(number: int) -> tuple[AnsweredRow, BodyRow]:
     )
 
 
-def test_on_a_full_disk_paid_replies_are_kept_and_nothing_more_is_sent(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_paid_replies_and_stops_sending(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as ledger:
         ledger.record([recorded(1)])
@@ -243,7 +243,7 @@ def test_space_kept_in_reserve_is_given_back_first(tmp_path: Path) -> None:
         assert not reserve.exists()
 
 
-def test_a_lock_held_too_long_is_said_and_a_short_one_is_waited_for(tmp_path: Path) -> None:
+def test_a_long_lock_is_reported_and_a_short_one_awaited(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as first:
         first.record([recorded(1)])
@@ -276,7 +276,7 @@ def test_rows_that_arrive_together_share_a_commit(tmp_path: Path) -> None:
         assert len(commits) < 200
 
 
-def test_attempts_without_an_answer_close_the_call_and_keep_what_came(tmp_path: Path) -> None:
+def test_attempts_without_answer_close_the_call_keep_bodies(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.intend([intent(ledger, "call_1")])
         body = compress(b"<html>")

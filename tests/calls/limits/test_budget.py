@@ -58,7 +58,7 @@ def test_the_cap_is_never_passed(seed: int, cap: float, in_flight: int, lost_sha
     assert budget.reserved_usd == pytest.approx(0.0, abs=1e-9)
 
 
-def test_what_those_in_flight_give_back_is_spent_before_the_cap_counts_as_reached() -> None:
+def test_money_in_flight_is_spent_before_the_cap_is_reached() -> None:
     budget = Budget(1.0)
     asked = 0
 

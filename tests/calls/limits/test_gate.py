@@ -37,7 +37,7 @@ def test_retries_go_before_new_work() -> None:
     assert order.index("retry") == 1
 
 
-def test_requests_a_minute_are_spread_with_at_most_a_second_of_burst() -> None:
+def test_requests_a_minute_are_spread_with_a_second_of_burst() -> None:
     async def main() -> list[float]:
         gate = AdmissionGate(Limits(requests_per_minute=120))
         log: list[tuple[str, float]] = []
@@ -50,7 +50,7 @@ def test_requests_a_minute_are_spread_with_at_most_a_second_of_burst() -> None:
     assert times[-1] == pytest.approx((30 - 3) / 2, abs=0.6)
 
 
-def test_tokens_a_minute_are_charged_by_estimate_and_corrected_by_usage() -> None:
+def test_tokens_are_charged_by_estimate_and_corrected_by_usage() -> None:
     async def main() -> list[float]:
         gate = AdmissionGate(Limits(tokens_per_minute=6000))
         log: list[float] = []
@@ -70,7 +70,7 @@ def test_tokens_a_minute_are_charged_by_estimate_and_corrected_by_usage() -> Non
     assert times[-1] == pytest.approx(18.0, abs=1.0), "2000 tokens were used, at 100 a second"
 
 
-def test_a_limit_that_the_headers_announce_is_kept_from_the_first_reply_on() -> None:
+def test_an_announced_limit_holds_from_the_first_reply() -> None:
     async def main() -> float:
         gate = AdmissionGate(Limits())
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ def test_a_limit_that_the_headers_announce_is_kept_from_the_first_reply_on() -> 
     assert run_virtually(main()) == pytest.approx(9.0, abs=1.1)
 
 
-def test_a_days_limit_is_not_taken_for_a_minutes_but_waited_for_when_used_up() -> None:
+def test_a_limit_per_day_is_not_one_per_minute() -> None:
     assert per_second(600, 599, 0.1) == 10.0
     assert per_second(200, 199, 432.0) is None
     assert per_second(-1, None, None) is None
@@ -104,7 +104,7 @@ def test_a_days_limit_is_not_taken_for_a_minutes_but_waited_for_when_used_up() -
     assert run_virtually(main()) == pytest.approx(7200.0, abs=1)
 
 
-def test_a_long_retry_after_holds_everybody_and_a_configured_limit_stays() -> None:
+def test_a_long_retry_after_holds_all_requests() -> None:
     async def main() -> float:
         gate = AdmissionGate(Limits(requests_per_minute=60_000))
         entry = await gate.enter(1, 1)
@@ -118,7 +118,7 @@ def test_a_long_retry_after_holds_everybody_and_a_configured_limit_stays() -> No
     assert run_virtually(main()) == pytest.approx(20.0, abs=0.5)
 
 
-def test_closing_reaches_those_who_wait_and_those_who_come_and_leaves_those_in_flight() -> None:
+def test_closing_stops_waiting_and_new_requests_only() -> None:
     async def main() -> list[str]:
         gate = AdmissionGate(Limits(concurrency=1))
         log: list[tuple[str, float]] = []
@@ -132,7 +132,7 @@ def test_closing_reaches_those_who_wait_and_those_who_come_and_leaves_those_in_f
     assert run_virtually(main()) == ["0"]
 
 
-def test_those_who_are_cancelled_give_their_places_back() -> None:
+def test_cancelled_requests_give_their_places_back() -> None:
     async def main() -> int:
         gate = AdmissionGate(Limits(concurrency=2))
         log: list[tuple[str, float]] = []
@@ -158,7 +158,7 @@ def test_those_who_are_cancelled_give_their_places_back() -> None:
     assert run_virtually(main()) == 0
 
 
-def test_the_breaker_lets_one_through_beside_those_that_still_hang() -> None:
+def test_the_breaker_lets_one_through_beside_hanging_ones() -> None:
     async def main() -> tuple[int, int]:
         gate = AdmissionGate(Limits(concurrency=8))
         log: list[tuple[str, float]] = []

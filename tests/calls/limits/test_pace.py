@@ -35,7 +35,7 @@ def test_600_a_minute_are_found_within_seconds_and_kept(latency: float) -> None:
 
 
 @pytest.mark.parametrize("latency", [0.05, 0.2, 2.0])
-def test_even_a_bucket_that_allows_no_burst_at_all_is_used_to_nine_tenths(latency: float) -> None:
+def test_a_bucket_without_burst_is_used_to_nine_tenths(latency: float) -> None:
     provider = Provider(rate=10, burst=1, latency=latency)
     crowd(provider, 90)
     assert provider.taken(30, 90) > 0.9 * 10
@@ -82,14 +82,14 @@ def test_a_limit_that_falls_is_noticed() -> None:
     assert provider.refused_share(25, 60) < 0.03
 
 
-def test_without_a_limit_the_ceiling_is_reached_in_a_few_round_trips() -> None:
+def test_without_a_limit_the_ceiling_comes_in_a_few_round_trips() -> None:
     provider = Provider()
     gate = crowd(provider, 4)
     assert gate.limit == 200
     assert provider.taken(2, 4) > 0.95 * 1000
 
 
-def test_refusals_that_have_nothing_to_do_with_speed_do_not_stop_the_run() -> None:
+def test_refusals_unrelated_to_speed_do_not_stop_the_run() -> None:
     provider = Provider(noise=0.05, latency=1.0)
     crowd(provider, 60)
     assert provider.taken(20, 60) > 0.6 * 200
@@ -103,19 +103,19 @@ def test_random_refusals_do_not_slow_a_quick_provider_down(noise: float, seed: i
     assert provider.taken(20, 30) > 0.9 * 1000
 
 
-def test_even_one_refusal_in_seven_does_not_stop_the_run_for_good() -> None:
+def test_one_refusal_in_seven_does_not_stop_the_run() -> None:
     provider = Provider(noise=0.15, latency=1.0, seed=1)  # it refuses the very first request, too
     crowd(provider, 150)
     assert provider.taken(120, 150) > 0.5 * 200
 
 
-def test_over_a_thousand_requests_fewer_than_one_in_fifty_is_refused() -> None:
+def test_of_a_thousand_requests_under_one_in_fifty_is_refused() -> None:
     provider = Provider(rate=10, burst=10)
     crowd(provider, 100)
     assert provider.refused_share(0, 100) < 0.02
 
 
-def test_the_configured_requests_a_minute_hold_from_the_first_second() -> None:
+def test_configured_requests_a_minute_hold_from_the_start() -> None:
     provider = Provider(rate=10, burst=15)
     crowd(provider, 30, Limits(requests_per_minute=600))
     assert provider.taken(1, 30) > 0.97 * 10

@@ -28,7 +28,7 @@ def provider(server: AnthropicServer, name: str = "claude-haiku-4-5", key: str =
     return AnthropicProvider(name, server.url, key)
 
 
-def test_the_system_prompt_goes_apart_and_usage_counts_the_cached_tokens() -> None:
+def test_separate_system_prompt_and_cached_tokens() -> None:
     turns = [Message(role="system", content="Be brief."), Message(role="user", content="Hello?")]
     sampling = Sampling(temperature=0.3, max_tokens=9, stop=["END"])
     with AnthropicServer() as server:
@@ -41,7 +41,7 @@ def test_the_system_prompt_goes_apart_and_usage_counts_the_cached_tokens() -> No
     assert parsed.served_tier == "standard"
 
 
-def test_only_one_of_temperature_and_top_p_is_sent_and_the_other_is_told() -> None:
+def test_only_one_of_temperature_and_top_p_is_sent() -> None:
     with AnthropicServer() as server:
         anthropic = provider(server)
         both = question(sampling=Sampling(temperature=0.5, top_p=0.9))
@@ -54,7 +54,7 @@ def test_only_one_of_temperature_and_top_p_is_sent_and_the_other_is_told() -> No
     assert anthropic.ignored(both) == ["top_p"] and anthropic.ignored(only_top_p) == []
 
 
-def test_newer_models_get_no_sampling_settings_and_think_adaptively() -> None:
+def test_newer_models_get_no_sampling_and_think_adaptively() -> None:
     with AnthropicServer(
         answer=lambda body: [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, {"type": "text", "text": "8"}]
     ) as server:
@@ -100,7 +100,7 @@ def test_tools_calls_and_results_are_translated_both_ways() -> None:
     assert parsed.tool_calls[0]["function"] == {"name": "look_up", "arguments": '{"order": "B-2"}'}
 
 
-def test_a_json_schema_and_an_image_reach_the_wire_in_their_own_shape() -> None:
+def test_a_json_schema_and_an_image_take_anthropics_shape() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
@@ -189,7 +189,7 @@ def test_garbage_is_no_answer() -> None:
     assert isinstance(anthropic, HttpProvider)
 
 
-def test_what_anthropic_does_not_sell_or_take_is_the_users_mistake() -> None:
+def test_what_anthropic_does_not_offer_is_a_user_error() -> None:
     anthropic = AnthropicProvider("claude-haiku-4-5", "http://x", KEY)
     with pytest.raises(UserError, match="no flex tier"):
         anthropic.wire(question(tier="flex"))

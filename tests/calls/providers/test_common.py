@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distil.calls.providers.common import say
+from distil.calls.providers.common import shorten
 
 KEY = "whatever-it-looks-like"
 
@@ -13,9 +13,9 @@ KEY = "whatever-it-looks-like"
     "words", ["sk-proj-abc***6789", "key-0123456789", "gsk_0123456789", "AIzaSy0123456789", "xai-0123456789", KEY]
 )
 def test_keys_and_what_looks_like_one_are_taken_out(words: str) -> None:
-    assert say(f"Bad key {words}.", KEY).startswith("Bad key ***")
+    assert shorten(f"Bad key {words}.", KEY).startswith("Bad key ***")
 
 
 def test_plain_words_stay() -> None:
     plain = "The keyboard of the skeleton was skipping xaiverse keywords."
-    assert say(plain, KEY) == plain
+    assert shorten(plain, KEY) == plain

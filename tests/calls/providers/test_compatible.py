@@ -18,7 +18,7 @@ def provider(server: OpenAIServer) -> CompatibleProvider:
     return CompatibleProvider("llama", server.url, None)
 
 
-def test_a_self_hosted_server_is_asked_without_a_key_and_with_max_tokens() -> None:
+def test_a_self_hosted_server_gets_max_tokens_and_no_key() -> None:
     with OpenAIServer(models=("llama",), key=None) as server:
         assert ask(provider(server), question("Hi")).text == "An answer to: Hi"
         seen = server.posts()[0]
@@ -27,7 +27,7 @@ def test_a_self_hosted_server_is_asked_without_a_key_and_with_max_tokens() -> No
 
 
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
-def test_both_spellings_of_the_reasoning_field_are_kept_apart_from_the_answer(field: str) -> None:
+def test_both_reasoning_fields_stay_out_of_the_answer(field: str) -> None:
     with OpenAIServer(models=("llama",), key=None) as server:
         server.reasoning_field = field
         parsed = ask(provider(server), question("Hi"))

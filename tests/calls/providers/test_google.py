@@ -23,7 +23,7 @@ def provider(server: GoogleServer, name: str = "gemini-2.5-flash", key: str = KE
     return GoogleProvider(name, server.url, key)
 
 
-def test_a_conversation_with_a_system_instruction_and_all_settings() -> None:
+def test_a_conversation_with_system_instruction_and_settings() -> None:
     turns = [
         Message(role="system", content="Be brief."),
         Message(role="user", content="Hi"),
@@ -59,7 +59,7 @@ def test_thoughts_are_kept_apart_and_counted_as_output() -> None:
     ]
 
 
-def test_function_calls_and_responses_go_both_ways_with_their_signature() -> None:
+def test_function_calls_keep_their_signature_both_ways() -> None:
     made = [{"functionCall": {"name": "look_up", "args": {"order": "A-17"}}, "thoughtSignature": "c2ln"}]
     with GoogleServer(answer=lambda body: made) as server:
         first = ask(provider(server), question("Where is it?", tools=[TOOL]))
@@ -101,7 +101,7 @@ def test_finish_reasons_become_our_words(reason: str, finish: str) -> None:
         assert ask(provider(server), question()).finish_reason == finish
 
 
-def test_a_blocked_prompt_is_an_empty_answer_of_the_content_filter() -> None:
+def test_a_blocked_prompt_is_an_empty_filtered_answer() -> None:
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 4}}
     with GoogleServer(answer=lambda body: blocked) as server:
         parsed = ask(provider(server), question())

@@ -118,7 +118,7 @@ def test_a_refusal_is_told_apart_from_an_answer() -> None:
     assert parsed.finish_reason == "refusal" and parsed.text == "I can't help with that."
 
 
-def test_the_flex_tier_is_asked_for_and_a_shed_request_is_no_rate_limit() -> None:
+def test_flex_is_requested_and_shed_is_not_a_rate_limit() -> None:
     with OpenAIServer(troubles=[None, wire.SHED]) as server:
         parsed = ask(provider(server), question(tier="flex"))
         shed = fault(provider(server), question(tier="flex"))
@@ -186,7 +186,7 @@ def test_a_prompt_that_is_too_long_says_so() -> None:
         assert "max_tokens" in fault(provider(server), question()).message
 
 
-def test_a_page_of_a_proxy_is_garbled_and_not_an_answer() -> None:
+def test_a_proxy_page_is_garbled_and_not_an_answer() -> None:
     empty = wire.Trouble(200, {"id": "x", "choices": []})
     inner = wire.Trouble(200, {"error": {"message": "upstream failed", "code": 502}})
     with OpenAIServer(troubles=[HTML_PAGE, empty, inner]) as server:

@@ -58,7 +58,7 @@ def test_every_known_shape_of_a_line_answers(tmp_path: Path, line: dict[str, Any
     assert parsed.text == "Eight." and parsed.finish_reason == "stop" and parsed.usage.input_tokens > 0
 
 
-def test_a_systems_turn_does_not_hide_a_recorded_answer_but_tells_two_apart(tmp_path: Path) -> None:
+def test_a_system_turn_distinguishes_but_never_hides_an_answer(tmp_path: Path) -> None:
     turn = {"role": "user", "content": "Hi"}
     polite = {
         "messages": [{"role": "system", "content": "Polite"}, turn, {"role": "assistant", "content": "Good day."}]

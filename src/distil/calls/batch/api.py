@@ -52,7 +52,7 @@ class Result(NamedTuple):
     problem: str = ""
     """Why there is none, for a person."""
     retryable: bool = True
-    """False: asking again gives the same."""
+    """False: the same request would fail again."""
     request_id: str | None = None
     """The provider's id of this reply."""
 

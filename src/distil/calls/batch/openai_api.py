@@ -53,13 +53,13 @@ class OpenAIBatches:
             raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
         finally:
             path.unlink(missing_ok=True)
-        asked = {
+        batch = {
             "input_file_id": uploaded["id"],
             "endpoint": URL,
             "completion_window": "24h",
             "metadata": {INTENT_FIELD: job.intent, "distil_rows": str(job.rows)},
         }
-        return str((await self._http.create("/batches", json=asked))["id"])
+        return str((await self._http.create("/batches", json=batch))["id"])
 
     async def find(self, job: BatchJob) -> str | None:
         """Looks through the account's batches, newest first, back to when the intent was written."""
@@ -86,9 +86,9 @@ class OpenAIBatches:
             return Progress("running", done, total)
         if status == "failed":
             errors = (batch.get("errors") or {}).get("data") or []
-            words = "; ".join(str(error.get("message", "")) for error in errors[:3])
+            message = "; ".join(str(error.get("message", "")) for error in errors[:3])
             too_much = any(error.get("code") == "token_limit_exceeded" for error in errors)
-            return Progress("failed", 0, total, words, too_much)
+            return Progress("failed", 0, total, message, too_much)
         return Progress("ended", done, total)
 
     async def results(self, batch_id: str) -> AsyncIterator[Result]:

@@ -80,7 +80,7 @@ class Sender:
         self._replicas.done(replica)
         refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
-            refused = None  # goes on at the standard price: a full flex tier is no reason to slow that down
+            refused = None  # continues at the standard price, which a full flex tier must not slow down
         return attempt._replace(refused=refused, limits=replica.provider.limits(reply.headers))
 
     def _read(self, replica: Replica, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:

@@ -1,7 +1,7 @@
 """Several base URLs of one self-hosted teacher: each request goes to the one with the fewest outstanding requests.
 
 One that refuses connections is left out, and tried again with a single request after a while; it is back when it answers.
-Not a limiter: gate.py is one for all of them. Used by teacher.py.
+Not a limiter: one gate covers all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from distil.calls.providers.base import HttpProvider
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
+MAX_PAUSE_S = 30.0
 
 
 class Replica:
@@ -50,7 +50,7 @@ class Replicas:
         return all(replica.dead and not replica.outstanding for replica in self.all)
 
     def done(self, replica: Replica) -> None:
-        """It answered, whatever it said."""
+        """It replied, with any status."""
         replica.outstanding -= 1
         replica.dead = replica.trying = False
         replica.pause_s = FIRST_PAUSE_S
@@ -60,7 +60,7 @@ class Replicas:
         replica.outstanding -= 1
         if replica.trying or not replica.dead:
             replica.next_try = self._clock() + replica.pause_s
-            replica.pause_s = min(replica.pause_s * 2, LONGEST_PAUSE_S)
+            replica.pause_s = min(replica.pause_s * 2, MAX_PAUSE_S)
         replica.dead, replica.trying = True, False
 
     def gave_up(self, replica: Replica) -> None:

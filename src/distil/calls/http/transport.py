@@ -76,17 +76,17 @@ class Transport:
             ) as reply:
                 return HttpReply(reply.status, reply.headers, await reply.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Broken("connection", f"no connection to {_host(url)}: {_words(error)}", sent=False) from None
+            raise Broken("connection", f"no connection to {_host(url)}: {_reason(error)}", sent=False) from None
         except TimeoutError:
             raise Broken("timeout", f"no whole reply from {_host(url)} within {timeout_s:g} s", sent=True) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Broken(
                 "connection",
-                f"the connection to {_host(url)} broke before the reply was whole: {_words(error)}",
+                f"the connection to {_host(url)} broke before the reply was whole: {_reason(error)}",
                 sent=True,
             ) from None
         except ValueError as error:
-            raise Broken("garbled", f"{_host(url)} sent no valid HTTP: {_words(error)}", sent=True) from None
+            raise Broken("garbled", f"{_host(url)} sent invalid HTTP: {_reason(error)}", sent=True) from None
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -131,8 +131,8 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _words(error: BaseException) -> str:
-    system = getattr(error, "os_error", None)  # aiohttp's own words name its TLS setting and the host once more
+def _reason(error: BaseException) -> str:
+    system = getattr(error, "os_error", None)  # aiohttp's message repeats its TLS setting and the host
     if isinstance(system, OSError) and system.errno and system.errno > 0 and not isinstance(system, socket.gaierror):
         return os.strerror(system.errno).lower()
     text = str(system or error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Which processes write to a ledger, and what one that died left open. Called by ledger.py when writing begins."""
+"""Which processes write to a ledger, and what one that died left open."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from distil.ids import now
 def begin_run(db: sqlite3.Connection, run: str) -> None:
     """Notes this process as a writer, and turns what dead ones left open into attempts that may have been paid for.
 
-    Not what lies in a batch: a batch outlives the process that sent it, and calls/batch keeps its state.
+    Not what is in a batch: a batch outlives the process that sent it, and calls/batch keeps its state.
     """
     runs = db.execute("SELECT id, pid, host, born FROM run").fetchall()
     dead = [row[0] for row in runs if not alive_run(*row[1:])]
     db.execute("BEGIN IMMEDIATE")
-    for gone in dead:
+    for run_id in dead:
         db.execute(
             "INSERT INTO attempt (key, at, kind, message, maybe_usd) SELECT key, ?, 'crashed', "
             "'the process ended while it waited for the reply', reserve_usd FROM call "
             "WHERE open = 1 AND tier != 'batch' AND run = ?",
-            [now(), gone],
+            [now(), run_id],
         )
-        db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [gone])
-        db.execute("DELETE FROM run WHERE id = ?", [gone])
+        db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [run_id])
+        db.execute("DELETE FROM run WHERE id = ?", [run_id])
     db.execute(
         "INSERT INTO run (id, pid, host, born, started) VALUES (?, ?, ?, ?, ?)",
         [run, os.getpid(), socket.gethostname(), birth(os.getpid()), now()],
@@ -43,7 +43,7 @@ def end_run(db: sqlite3.Connection, run: str) -> None:
 
 
 def birth(pid: int) -> str:
-    """When a process started, in the system's own words; empty where the system does not say."""
+    """When a process started, as the system reports it; empty where the system does not say."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,7 +1,6 @@
 """The tables of ledger.sqlite, as a list of migrations, and how a connection is opened. Only SQL; no policy.
 
 To change the schema, append a script to MIGRATIONS; a file is brought up to date when it is next opened.
-Used by ledger.py and writer.py.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ CREATE INDEX call_purpose ON call (purpose, model);
 CREATE INDEX call_open ON call (run) WHERE open = 1;
 CREATE TABLE body (
   key TEXT PRIMARY KEY,
-  request BLOB,                 -- as keys.compress packs it; the JSON body as it was sent
+  request BLOB,                 -- as identity.compress packs it; the JSON body as it was sent
   reply BLOB                    -- the same; the bytes as they came
 );
 CREATE TABLE attempt (          -- those that gave no answer; the one that did is the call itself
@@ -77,7 +76,7 @@ MIGRATIONS: tuple[str, ...] = (BASE, REPLY_IDENTITY)
 def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Opens the file in WAL mode and brings its schema up to date.
 
-    Raises UserError when it is no ledger or was written by a newer Distil, WorkFailed when it is locked or the disk is full.
+    Raises UserError when it is not a ledger or was written by a newer Distil, WorkFailed when it is locked or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +99,7 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def migrate(db: sqlite3.Connection, path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Runs the missing migrations, each in a transaction of its own."""
+    """Runs the missing migrations, each in its own transaction."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(migrations):
         raise UserError(
@@ -138,17 +137,15 @@ def explain(error: sqlite3.DatabaseError, path: Path) -> UserError | WorkFailed:
     text = str(error)
     if "not a database" in text or "malformed" in text:
         return UserError(
-            f"{path} is not a readable ledger ({text}). Restore it from a copy, or move it away to start anew."
+            f"{path} is not a readable ledger ({text}). Restore it from a copy, or move it away to start a new one."
         )
     if "full" in text:
         return WorkFailed(
             f"The disk is full: nothing more can be written to {path}. Every answer that was paid for is kept; "
-            "free some space and run again, it goes on from here."
+            "free some space and run again to continue from here."
         )
     if "locked" in text or "busy" in text:
         return WorkFailed(
             f"The ledger {path} is locked by another process. Nothing is lost; wait for that process and run again."
         )
-    return WorkFailed(
-        f"The ledger {path} can't be written: {text}. Nothing that is in it is lost; mend that and run again."
-    )
+    return WorkFailed(f"The ledger {path} can't be written: {text}. Nothing in it is lost; fix that and run again.")

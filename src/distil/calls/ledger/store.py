@@ -1,11 +1,10 @@
-"""The money's only truth: every paid call, its raw reply, its price. One SQLite file per project.
+"""The only record of money: every paid call, its raw reply, its price. One SQLite file per project.
 
     intent committed -> request sent -> raw reply committed -> reply returned, counted, reported
 
-A call's key is the hash of endpoint, final wire body and sample index, so the same question is never paid twice, and what a
+A call's key is the hash of endpoint, final wire body and sample index, so the same request is never paid twice, and what a
 reply means is always read from its raw body, so a changed parser costs nothing. Holds no key and no header.
-Written by client.py, calls/batch and the import of logs; read by collect, cost, report, doctor and `distil ledger`.
-Not a cache with an expiry: rows stay until `prune` is asked for.
+Not a cache with an expiry: rows stay until `prune`.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Totals(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """A reply that came by another way than a live request: a batch file, or a log that is imported."""
+    """A reply that did not come from a live request: a batch file, or a log that is imported."""
 
     key: str
     """`call_key(...)`, or `Client.key(request)` so that the same request is then answered from the ledger."""
@@ -141,7 +140,7 @@ class Ledger:
             self._db = None
 
     def record(self, replies: Sequence[Recorded]) -> None:
-        """Stores whole replies that came by another way, durably, before it returns. Raises WorkFailed."""
+        """Stores whole replies that did not come from a live request, durably, before it returns. Raises WorkFailed."""
         rows: list[Row] = []
         for reply in replies:
             rows += [self.answered_row(reply), BodyRow(reply.key, compress(reply.request), compress(reply.reply))]
@@ -211,7 +210,7 @@ class Ledger:
             yield _call(row)
 
     def find(self, key: str, *, text: bool = True) -> Stored | None:
-        """What is known of one key; None when it was never asked. text: False leaves the reply out, which is quicker."""
+        """What is known of one key; None when it was never requested. text: False leaves the reply out, which is quicker."""
         row = self._one(_FIND if text else _FIND_BRIEF, [key])
         if row is None:
             return None

@@ -1,8 +1,8 @@
 """The one thread that writes to the ledger: rows that arrive within a few milliseconds share one commit.
 
-A waiter is told only when its rows are on the disk. When SQLite can't write (disk full, file locked, I/O error), replies
+A waiter is resolved only when its rows are on the disk. When SQLite can't write (disk full, file locked, I/O error), replies
 that are already paid for go to a rescue file, for which space is kept in reserve, and nothing more is accepted.
-Not a queue between processes; ledger.py owns it.
+Not a queue between processes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Writer:
         return waiter
 
     def put(self, rows: Sequence[Row]) -> Future[None]:
-        """The same for code outside an event loop, and for rows that nobody waits for."""
+        """The same for code outside an event loop, and for rows without a waiter."""
         waiter: Future[None] = Future()
         self._add(_Job(rows, waiter, None))
         return waiter
@@ -98,20 +98,22 @@ class Writer:
         if self.broken is None:
             try:
                 self._transaction([row for job in jobs for row in job.rows])
-                return _tell(jobs, None)
+                return _resolve_jobs(jobs, None)
             except sqlite3.DatabaseError as error:
                 self.broken = _as_work_failed(error, self._path)
         # Broken: intents are refused, so that nothing more is sent; what was already paid for is kept.
         paid, refused = list[_Job](), list[_Job]()
         for job in jobs:
             (refused if any(isinstance(row, IntentRow) for row in job.rows) else paid).append(job)
-        _tell(refused, self.broken)
+        _resolve_jobs(refused, self.broken)
         try:
             self._rescue([row for job in paid for row in job.rows])
         except OSError as error:
-            _tell(paid, WorkFailed(f"Neither the ledger nor its rescue file can be written ({error.strerror})."))
+            _resolve_jobs(
+                paid, WorkFailed(f"Neither the ledger nor its rescue file can be written ({error.strerror}).")
+            )
         else:
-            _tell(paid, None)
+            _resolve_jobs(paid, None)
 
     def _transaction(self, rows: list[Row]) -> None:
         by_kind: dict[type, list[Row]] = defaultdict(list)
@@ -174,7 +176,7 @@ def _store(db: sqlite3.Connection, kind: type, rows: list[Any]) -> None:
             db.execute(f"UPDATE call SET open = 0 WHERE key IN ({marks})", [row.key for row in group])
 
 
-def _tell(jobs: list[_Job], error: WorkFailed | None) -> None:
+def _resolve_jobs(jobs: list[_Job], error: WorkFailed | None) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[Any]] = defaultdict(list)
     for job in jobs:
         if isinstance(job.waiter, Future):
@@ -182,7 +184,7 @@ def _tell(jobs: list[_Job], error: WorkFailed | None) -> None:
         elif job.waiter is not None and job.loop is not None:
             by_loop[job.loop].append(job.waiter)
     for loop, waiters in by_loop.items():
-        # A loop that was closed meanwhile has nobody left who waits.
+        # A closed loop has no waiters left.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_resolve, waiters, error)
 

@@ -1,1 +1,1 @@
-"""How fast and how much may be asked: the admission gate and its adaptive limit, token buckets, the dollar budget, outages."""
+"""How fast and how much may be sent: the admission gate and its adaptive limit, token buckets, the dollar budget, outages."""

@@ -11,7 +11,7 @@ from distil.calls.providers.base import LimitHint, Unit
 
 BURST_S = 1.0
 # Windows longer than this are quotas of an hour or a day: nothing to pace by.
-LONGEST_WINDOW_S = 150.0
+MAX_WINDOW_S = 150.0
 
 
 class Bucket:
@@ -118,6 +118,6 @@ def per_second(limit: int, remaining: int | None, reset_s: float | None) -> floa
         return None
     if remaining is not None and reset_s and 0 <= remaining < limit:
         window_s = limit * reset_s / (limit - remaining)
-        if window_s > LONGEST_WINDOW_S:
+        if window_s > MAX_WINDOW_S:
             return None
     return limit / 60.0

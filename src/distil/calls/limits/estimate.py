@@ -20,7 +20,7 @@ MEMORY = 200.0
 
 
 class Estimator:
-    """Learns from replies. Both directions: `most_input` is never too low for text, `input`/`output` are close on average."""
+    """Learns from replies. Both directions: `max_input` is never too low for text, `input`/`output` are close on average."""
 
     def __init__(self) -> None:
         self._bytes = FIRST_BYTES_PER_TOKEN * 20
@@ -28,7 +28,7 @@ class Estimator:
         self._output = 0.0
         self._replies = 0.0
 
-    def most_input(self, request: Request, wire_size: int) -> int:
+    def max_input(self, request: Request, wire_size: int) -> int:
         """Upper bound of the prompt's tokens; `wire_size` is the length of the wire body in bytes."""
         most = wire_size + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
         if request.tools:

@@ -24,7 +24,7 @@ START_RATE = 60.0
 # More at once for each answer while no refusal has come yet: four times as many per round trip.
 GROWTH = 3
 FIRST_HOLD_S = 1.0
-LONGEST_HOLD_S = 60.0
+MAX_HOLD_S = 60.0
 OVERLOAD_FACTOR = 0.75
 MARGIN = 0.98
 # Back from a rate that was refused: near one that was measured, and where there is only a guess.
@@ -144,7 +144,7 @@ class AdaptiveLimit:
 
     def _hold(self, now: float) -> None:
         if self._found:
-            self._hold_s = min(self._hold_s * 2, LONGEST_HOLD_S)
+            self._hold_s = min(self._hold_s * 2, MAX_HOLD_S)
         self._found = True
         self._step = 1.0
         self._probing_since = None
@@ -180,7 +180,7 @@ class AdaptiveLimit:
             self._meter.restart(now, accepted)
             deepest = self.rate * (COARSE_CUT if coarse else FINE_CUT)
             self.rate = min(max(measured, deepest), self.rate) * MARGIN
-            self._hold_s = FIRST_HOLD_S if measured > 1.1 * known else min(self._hold_s * 2, LONGEST_HOLD_S)
+            self._hold_s = FIRST_HOLD_S if measured > 1.1 * known else min(self._hold_s * 2, MAX_HOLD_S)
         else:
             # Not enough seen yet: a cut, and back up soon, unless a probe only went a little too far.
             self.rate *= COARSE_CUT if coarse else FINE_CUT

@@ -1,7 +1,7 @@
-"""anthropic/NAME: Anthropic's messages API. System prompt apart, content blocks, thinking kept apart from the answer.
+"""anthropic/NAME: Anthropic's messages API. Separate system prompt, content blocks, thinking separate from the answer.
 
 From Claude 4.7 on, models refuse temperature and top_p; from 4.1 on they take only one of the two; from 4.6 on thinking is
-adaptive with an effort, before that it has a token budget. Sends nothing. Found through calls/providers/catalog.py.
+adaptive with an effort, before that it has a token budget. Sends nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AnthropicProvider:
         self._version = model_version(name)
 
     def wire(self, request: Request) -> WireRequest:
-        """Raises UserError on a temperature above 1, a tier that Anthropic does not sell, or no room for thinking."""
+        """Raises UserError on a temperature above 1, a tier that Anthropic does not sell, or too few max_tokens for thinking."""
         return WireRequest(f"{self.base_url}/v1/messages", self.headers(), self.body(request))
 
     def headers(self) -> dict[str, str]:
@@ -151,29 +151,29 @@ class AnthropicProvider:
         )
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-        """The error's type says more than the status; an empty account is a plain 400 that only its words tell."""
+        """The error's type says more than the status; an empty account is a plain 400, recognized by its message."""
         error = common.error_object(body).get("error")
         error = error if isinstance(error, dict) else {}
         code = str(error.get("type") or "")
-        words = common.say(str(error.get("message") or ""), self._key)
+        message = common.shorten(str(error.get("message") or ""), self._key)
         kind, retryable = _KINDS.get(code, common.by_status(status))
-        if "credit balance is too low" in words:
+        if "credit balance is too low" in message:
             kind, retryable = "quota", False
         wait = common.retry_after_s(headers) if retryable else None
-        return Fault(kind, self._explain(status, kind, code, words), wait, retryable)
+        return Fault(kind, self._explain(status, kind, code, message), wait, retryable)
 
-    def _explain(self, status: int, kind: FaultKind, code: str, words: str) -> str:
-        said = f" It says: {words}" if words else ""
+    def _explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
+        detail = f" It says: {message}" if message else ""
         if kind == "auth":
             return (
                 f"Anthropic refused the API key for {self.name} ({status}). Check the environment variable that holds it, "
                 "and that its workspace may use this model."
             )
         if kind == "not_found":
-            return f"Anthropic knows no model {self.name!r} ({status}).{said} Correct `model` in distil.yaml."
+            return f"Anthropic has no model {self.name!r} ({status}).{detail} Correct `model` in distil.yaml."
         if kind == "quota":
-            return f"The Anthropic account has no credit left.{said} Add credit, then run again."
-        return f"Anthropic answered {status}{' ' + code if code else ''}.{said}"
+            return f"The Anthropic account has no credit left.{detail} Add credit, then run again."
+        return f"Anthropic answered {status}{' ' + code if code else ''}.{detail}"
 
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """`anthropic-ratelimit-*`: requests, input tokens and output tokens apart; resets are RFC 3339 times."""

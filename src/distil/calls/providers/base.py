@@ -23,16 +23,16 @@ class WireRequest(NamedTuple):
     headers: dict[str, str]
     """Carries the key: never stored, never logged."""
     body: JsonObject
-    """What is asked, the model's wire name included. It is part of the ledger's key, so nothing random or secret in it."""
+    """The request, including the model's wire name. It is part of the ledger's key, so nothing random or secret in it."""
 
 
 class Parsed(Record):
-    """What a raw reply says, in our words. Derived: it can be made again from the raw body at no cost."""
+    """A parsed reply. Derived: it can be made again from the raw body at no cost."""
 
     text: str
     """The visible answer; empty when there are only tool calls."""
     reasoning: str | None = None
-    """Thinking, kept apart."""
+    """Thinking, separate from the answer."""
     tool_calls: list[JsonObject] | None = None
     """In OpenAI's shape."""
     finish_reason: str
@@ -42,7 +42,7 @@ class Parsed(Record):
     logprobs: list[JsonObject] | None = None
     """One object per token, as OpenAI's `logprobs.content`."""
     served_tier: str | None = None
-    """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the one asked for."""
+    """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the requested one."""
 
 
 class Window(NamedTuple):
@@ -63,7 +63,7 @@ class HttpProvider(Protocol):
     """One model at one base URL. Constructed as `Class(name, base_url, api_key)`; name is the model's name on the wire."""
 
     def wire(self, request: Request) -> WireRequest:
-        """The HTTP request. Raises UserError when this model can't be asked so."""
+        """The HTTP request. Raises UserError when the model does not support the request."""
         ...
 
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
@@ -88,7 +88,7 @@ class LocalProvider(Protocol):
     """Answers made in this process (recorded, local, bundled). Constructed as `Class(name, root)`: no HTTP, no key, no price."""
 
     def identity(self) -> str:
-        """Joins the ledger's key: changes when the same question would be answered by something else (file hash, ...)."""
+        """Joins the ledger's key: changes when the same request would be answered by something else (file hash, ...)."""
         ...
 
     async def answer(self, request: Request) -> Parsed:

@@ -66,7 +66,7 @@ def _tool_use(call: JsonObject) -> JsonObject:
 
 
 def arguments(text: Any) -> JsonObject:
-    """A call's arguments as an object; text that is no JSON object is kept under `text`."""
+    """A call's arguments as an object; text that is not a JSON object goes under `text`."""
     if isinstance(text, dict):
         return text
     try:

@@ -1,6 +1,6 @@
 """bundled/teacher: the small model that ships with Distil, so that the whole loop runs without a key, a network or a GPU.
 
-Everything but its name is local.py. Found through calls/providers/catalog.py.
+Everything but its name is local.py.
 """
 
 from __future__ import annotations

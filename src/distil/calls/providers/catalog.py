@@ -1,6 +1,6 @@
-"""From a model's name in the config to the providers that speak to it. The only list of providers; all of them load lazily.
+"""From a model's name in the config to its providers. The only list of providers; all of them load lazily.
 
-Not a client: nothing is sent here. Called by calls/client.py, and by plan and doctor to check a name.
+Not a client: nothing is sent here.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class ModelRef(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A teacher, ready to be asked: one provider per base URL, or one that answers in this process."""
+    """A teacher, ready for requests: one provider per base URL, or one that answers in this process."""
 
     ref: ModelRef
     endpoint: str
-    """Identity of the API in the ledger's key; the first base URL stands for all replicas."""
+    """Identity of the API in the ledger's key; the first base URL identifies all replicas."""
     replicas: list[HttpProvider]
     local: LocalProvider | None
 
@@ -94,7 +94,7 @@ def parse_model(model: str) -> ModelRef:
         base_url, mark, name = model.partition("#")
         if not mark or not name:
             raise UserError(
-                f"The model {model!r} has no name behind '#'. Expected http://HOST:PORT/v1#NAME, "
+                f"The model {model!r} has no name after '#'. Expected http://HOST:PORT/v1#NAME, "
                 f"where NAME is what the server calls its model (see {base_url.rstrip('/')}/models)."
             )
         _refuse_secrets(base_url)
@@ -103,7 +103,7 @@ def parse_model(model: str) -> ModelRef:
     known = [p for p in PROVIDERS if p not in ("http", "https")]
     if not mark or not name or prefix not in known:
         raise UserError(
-            f"The model {model!r} names no provider that Distil knows.{did_you_mean(prefix, known)} "
+            f"The model {model!r} does not name a provider that Distil supports.{did_you_mean(prefix, known)} "
             f"Expected PROVIDER/NAME with one of {', '.join(known)}, or http://HOST:PORT/v1#NAME."
         )
     return ModelRef(prefix, name, HOSTS[prefix].base_url if prefix in HOSTS else None)
@@ -115,7 +115,7 @@ def _refuse_secrets(url: str) -> None:
     if parts.username or parts.password or parts.query:
         raise UserError(
             f"The address of a teacher at {parts.hostname} holds a user name, a password or a query. Addresses are written into "
-            "the ledger, so no secret may stand in them: give the bare http://HOST:PORT/v1, and the key with `api_key_env`."
+            "the ledger, so they may not contain a secret: give the bare http://HOST:PORT/v1, and the key with `api_key_env`."
         )
 
 
@@ -139,7 +139,7 @@ def open_teacher(teacher: TeacherConfig, environ: Mapping[str, str] | None = Non
 
 
 def open_keyless(teacher: TeacherConfig, root: Path | None = None) -> Opened:
-    """The same without its key: its wire format can be read and written, but it can't be asked."""
+    """The same without its key: its wire format can be read and written, but no request can be sent."""
     variable = key_variable(teacher)
     return open_teacher(teacher, environ={variable: NO_KEY} if variable else {}, root=root)
 
@@ -147,13 +147,13 @@ def open_keyless(teacher: TeacherConfig, root: Path | None = None) -> Opened:
 def key_variable(teacher: TeacherConfig) -> str | None:
     """Name of the environment variable with its key; None for a self-hosted server without one.
 
-    Raises UserError, without repeating it, when the config holds a key where its variable's name should stand.
+    Raises UserError, without repeating it, when the config holds a key instead of its variable's name.
     """
     ref = parse_model(teacher.model)
     if teacher.api_key_env is not None and _no_name(teacher.api_key_env):
         raise UserError(
-            f"`api_key_env` of {teacher.model} is no name of an environment variable, such as OPENAI_API_KEY. If it is the key "
-            "itself: take it out of distil.yaml, type `export OPENAI_API_KEY=...` and write api_key_env: OPENAI_API_KEY."
+            f"`api_key_env` of {teacher.model} is not the name of an environment variable, such as OPENAI_API_KEY. If it is the "
+            "key itself: take it out of distil.yaml, type `export OPENAI_API_KEY=...` and write api_key_env: OPENAI_API_KEY."
         )
     return teacher.api_key_env or (HOSTS[ref.prefix].api_key_env if ref.prefix in HOSTS else None)
 

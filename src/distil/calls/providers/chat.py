@@ -1,4 +1,4 @@
-"""OpenAI's chat-completions wire format, as OpenAI itself and everybody who copied it speak it.
+"""OpenAI's chat-completions wire format, as OpenAI and the servers compatible with it use it.
 
 Not a provider that a config can name: openai.py and compatible.py are, and say in what they differ. Sends nothing.
 """
@@ -105,18 +105,18 @@ class ChatProvider:
         )
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-        """Tells quota, shed flex requests and context overflow apart from what the status alone says."""
-        code, words = error_words(body)
-        kind, retryable = self.classify(status, code, words)
+        """Distinguishes quota, shed flex requests and context overflow, which the status alone does not."""
+        code, message = error_text(body)
+        kind, retryable = self.classify(status, code, message)
         return Fault(
-            kind, self.explain(status, kind, code, common.say(words, self._key)), _wait(kind, headers), retryable
+            kind, self.explain(status, kind, code, common.shorten(message, self._key)), _wait(kind, headers), retryable
         )
 
-    def classify(self, status: int, code: str, words: str) -> tuple[FaultKind, bool]:
+    def classify(self, status: int, code: str, message: str) -> tuple[FaultKind, bool]:
         """(kind, retryable)."""
         if code in QUOTA_CODES:
             return "quota", False
-        if code in SHED_CODES or (status == 429 and "resource unavailable" in words.lower()):
+        if code in SHED_CODES or (status == 429 and "resource unavailable" in message.lower()):
             return "shed", True
         if status in (400, 401, 403) and code == "invalid_api_key":
             return "auth", False
@@ -124,9 +124,9 @@ class ChatProvider:
             return "not_found", False
         return common.by_status(status)
 
-    def explain(self, status: int, kind: FaultKind, code: str, words: str) -> str:
+    def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
         """What happened and what to do, for a person."""
-        said = f" It says: {words}" if words else ""
+        detail = f" It says: {message}" if message else ""
         if kind == "auth":
             return (
                 f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}). "
@@ -134,15 +134,17 @@ class ChatProvider:
             )
         if kind == "not_found":
             return (
-                f"{self.vendor} at {self.base_url} knows no model {self.name!r} ({status}).{said} "
+                f"{self.vendor} at {self.base_url} has no model {self.name!r} ({status}).{detail} "
                 f"Look at {self.base_url}/models for the names it knows, and correct `model` in distil.yaml."
             )
         if kind == "quota":
             account = f"The account at {self.base_url} has no quota or money left ({code or status})."
-            return f"{account}{said} Add credit, then run again."
+            return f"{account}{detail} Add credit, then run again."
         if code == "context_length_exceeded":
-            return f"Prompt and max_tokens are too long for {self.name}.{said} Shorten the prompt or lower max_tokens."
-        return f"{self.vendor} answered {status}{' ' + code if code else ''}.{said}"
+            return (
+                f"Prompt and max_tokens are too long for {self.name}.{detail} Shorten the prompt or lower max_tokens."
+            )
+        return f"{self.vendor} answered {status}{' ' + code if code else ''}.{detail}"
 
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """OpenAI's `x-ratelimit-*` headers, which many others send too."""
@@ -156,7 +158,7 @@ def wire_message(message: Message) -> JsonObject:
     return wire
 
 
-def error_words(body: bytes) -> tuple[str, str]:
+def error_text(body: bytes) -> tuple[str, str]:
     """(code, message) of an error body in any of the shapes that OpenAI-compatible servers send."""
     value = common.error_object(body)
     inner = value.get("error", value.get("detail", value))
@@ -185,14 +187,14 @@ def _text(content: Any) -> str:
 def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
-    asked = usage.get("prompt_tokens_details") or {}
-    answered = usage.get("completion_tokens_details") or {}
-    cached = common.count(asked.get("cached_tokens")) or common.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    cached = common.count(prompt.get("cached_tokens")) or common.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
     return Usage(
         input_tokens=common.count(usage.get("prompt_tokens")),
         output_tokens=common.count(usage.get("completion_tokens")),
         cached_tokens=cached,
-        reasoning_tokens=common.count(answered.get("reasoning_tokens")),
+        reasoning_tokens=common.count(completion.get("reasoning_tokens")),
     )
 
 

@@ -1,6 +1,6 @@
 """What the HTTP providers share: reading JSON bodies, headers and durations, and sorting faults by status.
 
-Not a base class and no wire format of its own. Called by the other files of this folder.
+Not a base class, not a wire format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distil.calls.faults import FaultKind, GarbledReply
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
 
-LONGEST_MESSAGE = 400
+MAX_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
@@ -49,24 +49,24 @@ def loads(body: bytes | str) -> Any:
     """json.loads, with half surrogate pairs (`"\\ud83d"`, from answers cut inside an emoji) replaced: no file could hold them."""
     value = json.loads(body)
     escaped = b"\\ud" in body.lower() if isinstance(body, bytes) else "\\ud" in body.lower()
-    return _mended(value) if escaped else value
+    return _replace_surrogates(value) if escaped else value
 
 
-def _mended(value: Any) -> Any:
+def _replace_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [_replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_mended(name): _mended(item) for name, item in value.items()}
+        return {_replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()}
     return value
 
 
-def say(text: str, key: str | None) -> str:
-    """A provider's own words, shortened, without the key or anything that looks like one."""
+def shorten(text: str, key: str | None) -> str:
+    """A provider's message, shortened, without the key or anything that looks like one."""
     clean = text.replace(key, "***") if key else text
     clean = _SECRET.sub("***", " ".join(clean.split()))
-    return clean if len(clean) <= LONGEST_MESSAGE else clean[: LONGEST_MESSAGE - 3] + "..."
+    return clean if len(clean) <= MAX_MESSAGE else clean[: MAX_MESSAGE - 3] + "..."
 
 
 def by_status(status: int) -> tuple[FaultKind, bool]:
@@ -80,7 +80,7 @@ def by_status(status: int) -> tuple[FaultKind, bool]:
         409: ("server", True),
         425: ("server", True),
         429: ("rate_limit", True),
-        498: ("shed", True),  # Groq's flex tier without room
+        498: ("shed", True),  # Groq's flex tier is full
         503: ("overload", True),
         529: ("overload", True),  # Anthropic
     }

@@ -1,6 +1,6 @@
-"""google/NAME: the Gemini API's generateContent. System instruction apart, thoughts kept apart, safety blocks told apart.
+"""google/NAME: the Gemini API's generateContent. Separate system instruction and thoughts; safety blocks are recognized.
 
-Not Vertex AI. Sends nothing. Found through calls/providers/catalog.py; the shapes of turns and tools are in google_parts.py.
+Not Vertex AI. Sends nothing. The shapes of turns and tools are in google_parts.py.
 """
 
 from __future__ import annotations
@@ -121,11 +121,11 @@ class GoogleProvider:
         )
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-        """Reads the status word and the details: a quota per day is no rate limit, a bad key is a plain 400."""
+        """Reads the status word and the details: a quota per day is not a rate limit, a bad key is a plain 400."""
         error = common.error_object(body).get("error")
         error = error if isinstance(error, dict) else {}
         word = str(error.get("status") or "")
-        words = common.say(str(error.get("message") or ""), self._key)
+        message = common.shorten(str(error.get("message") or ""), self._key)
         details = [item for item in error.get("details") or [] if isinstance(item, dict)]
         kind, retryable = _KINDS.get(word, common.by_status(status))
         if any(item.get("reason") == "API_KEY_INVALID" for item in details):
@@ -136,20 +136,20 @@ class GoogleProvider:
         if retryable:
             delays = [common.duration_s(item.get("retryDelay")) for item in details]
             wait = next((delay for delay in delays if delay is not None), common.retry_after_s(headers))
-        return Fault(kind, self._explain(status, kind, word, words), wait, retryable)
+        return Fault(kind, self._explain(status, kind, word, message), wait, retryable)
 
-    def _explain(self, status: int, kind: FaultKind, word: str, words: str) -> str:
-        said = f" It says: {words}" if words else ""
+    def _explain(self, status: int, kind: FaultKind, word: str, message: str) -> str:
+        detail = f" It says: {message}" if message else ""
         if kind == "auth":
             return (
-                f"Google refused the API key for {self.name} ({status} {word}).{said} Check the environment variable that "
+                f"Google refused the API key for {self.name} ({status} {word}).{detail} Check the environment variable that "
                 "holds it, and that its project has the Gemini API and billing switched on."
             )
         if kind == "not_found":
-            return f"Google knows no model {self.name!r} ({status}).{said} Correct `model` in distil.yaml."
+            return f"Google has no model {self.name!r} ({status}).{detail} Correct `model` in distil.yaml."
         if kind == "quota":
-            return f"The day's quota of this Google project is used up.{said} Run again tomorrow (Pacific time), or raise it."
-        return f"Google answered {status}{' ' + word if word else ''}.{said}"
+            return f"The day's quota of this Google project is used up.{detail} Run again tomorrow (Pacific time), or raise it."
+        return f"Google answered {status}{' ' + word if word else ''}.{detail}"
 
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """Gemini announces no limits in its headers."""
@@ -175,8 +175,8 @@ def _usage(usage: Any) -> Usage:
 
 
 def _tier(headers: Mapping[str, str], usage: Any) -> str | None:
-    said = common.lowered(headers).get("x-gemini-service-tier") if headers else None
-    said = said or (usage.get("serviceTier") if isinstance(usage, dict) else None)
-    if not isinstance(said, str):
+    detail = common.lowered(headers).get("x-gemini-service-tier") if headers else None
+    detail = detail or (usage.get("serviceTier") if isinstance(usage, dict) else None)
+    if not isinstance(detail, str):
         return None
-    return "flex" if said.lower().endswith("flex") else "standard"
+    return "flex" if detail.lower().endswith("flex") else "standard"

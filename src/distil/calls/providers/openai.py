@@ -1,7 +1,7 @@
 """openai/NAME: OpenAI's own API. Knows which of its models refuse which parameters; the rest is chat.py.
 
 Reasoning models (o-series, GPT-5 and later, but not their `-chat` variants) take no temperature, top_p, stop or logprobs,
-except from GPT-5.1 on with `reasoning_effort: none`. Sends nothing. Found through calls/providers/catalog.py.
+except from GPT-5.1 on with `reasoning_effort: none`. Sends nothing.
 """
 
 from __future__ import annotations

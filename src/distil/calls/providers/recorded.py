@@ -1,6 +1,6 @@
 """recorded/FILE.jsonl: a teacher whose answers are already in a file, keyed by the prompt. Costs nothing, needs no network.
 
-For distilling from what a model once said, and the public fake of a teacher in tests. Lines of any of these shapes:
+For distilling from existing answers, and the public fake of a teacher in tests. Lines of any of these shapes:
 `{"prompt", "output"}` (also instruction / response / completion), `{"messages": [..., assistant]}`, `{"request", "response"}`
 as OpenAI logs them, or Distil's own answer lines. Several lines for one prompt are its samples, in file order.
 """
@@ -59,7 +59,7 @@ class RecordedProvider:
         offsets = next((self._offsets[key] for key in _request_keys(request) if key in self._offsets), [])
         if request.sample >= len(offsets):
             found = f"only {len(offsets)} answers" if offsets else "no answer"
-            message = f"{self.path.name} has {found} to this prompt (sample {request.sample} was asked for)."
+            message = f"{self.path.name} has {found} to this prompt (sample {request.sample} was requested)."
             raise CallFailed(message, request=request, fault=Fault("bad_request", message, None, False))
         with self.path.open("rb") as file:
             file.seek(offsets[request.sample])
@@ -77,7 +77,7 @@ def _lines(path: Path) -> Iterator[tuple[int, int, JsonObject]]:
                     line = loads(raw)
                 except ValueError as error:
                     raise UserError(
-                        f"{path}, line {number}: not valid JSON ({error}). Mend or delete that line and run again."
+                        f"{path}, line {number}: not valid JSON ({error}). Fix or delete that line and run again."
                     ) from None
                 if not isinstance(line, dict):
                     raise UserError(f"{path}, line {number}: found a JSON {type(line).__name__}, expected an object.")
@@ -101,9 +101,9 @@ def _line_keys(path: Path, number: int, line: JsonObject) -> list[bytes]:
 
 
 def split_line(line: JsonObject) -> tuple[list[Message] | None, Any]:
-    """(the asked messages, the answer as found) of a recorded line; None for what is not there.
+    """(the request's messages, the answer as it is) of a recorded line; None for what is not there.
 
-    Raises pydantic.ValidationError on messages that are none.
+    Raises pydantic.ValidationError on invalid messages.
     """
     request = line.get("request")
     if isinstance(request, dict) and "response" in line:
@@ -117,11 +117,11 @@ def split_line(line: JsonObject) -> tuple[list[Message] | None, Any]:
     return _messages(prompt), answer
 
 
-def _messages(asked: Any) -> list[Message] | None:
-    if isinstance(asked, str) and asked.strip():
-        return [Message(role="user", content=asked)]
-    if isinstance(asked, list) and asked:
-        return [Message.model_validate(turn) for turn in asked]
+def _messages(turns: Any) -> list[Message] | None:
+    if isinstance(turns, str) and turns.strip():
+        return [Message(role="user", content=turns)]
+    if isinstance(turns, list) and turns:
+        return [Message.model_validate(turn) for turn in turns]
     return None
 
 
@@ -170,8 +170,8 @@ def _recorded_usage(usage: JsonObject) -> Usage:
 
 
 def _estimated_usage(request: Request, text: str) -> Usage:
-    asked = sum(len(message.text) for message in request.messages)
+    characters = sum(len(message.text) for message in request.messages)
     return Usage(
-        input_tokens=-(-asked // CHARACTERS_PER_TOKEN),
+        input_tokens=-(-characters // CHARACTERS_PER_TOKEN),
         output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN),
     )
