@@ -86,5 +86,5 @@ def test_the_identity_follows_the_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_bundled_model_is_refused_at_once() -> None:
-    with pytest.raises(UserError, match="bundled/teacher or bundled/student"):
+    with pytest.raises(UserError, match="bundled/teacher, bundled/student"):
         BundledProvider("techer")
