@@ -201,7 +201,7 @@ def test_unsupported_architectures_types_and_splits_are_refused(tmp_path: Path) 
         export(student, tmp_path / "s.gguf", prompts=prompts, kind="gguf")
     with pytest.raises(UserError, match="expected one of f32, f16, q8_0"):
         export(save_tiny(tmp_path / "tiny"), tmp_path / "s.gguf", prompts=prompts, kind="gguf", dtype="q4_k")
-    with pytest.raises(UserError, match="splits text in none of the known ways"):
+    with pytest.raises(UserError, match="splits text by none of the known rules"):
         splitting_name(split_like("gpt-2"), True)
     assert not list(tmp_path.glob("*.gguf"))
 

@@ -115,9 +115,7 @@ class Batcher(Generic[Item, Result]):
         gather_until = time.monotonic() + MAX_GATHER_S
         while 0 < len(self._waiting) < self._size:
             quiet_at = self._last_arrival + QUIET_S
-            if (
-                len(self._waiting) < self._last_size
-            ):  # clients that just got an answer are about to send the next request
+            if len(self._waiting) < self._last_size:  # clients that just got an answer are about to send another
                 replying_until = self._answered_at + REPLY_S * self._last_size
                 quiet_at = max(self._last_arrival, replying_until) + EXPECTING_QUIET_S
             delay = min(gather_until, quiet_at) - time.monotonic()

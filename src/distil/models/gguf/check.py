@@ -1,6 +1,6 @@
 """Reads a GGUF file back, through transformers' own reader, and compares it with the student that was trained.
 
-The weights take another way back than they took in, so a wrong name, order or quantization shows; what transformers' reader
+The weights are read by other code than wrote them, so a wrong name, order or quantization shows; what transformers' reader
 leaves out of the metadata (rotation factors, head size, end tokens, splitting) is read here from the file.
 """
 

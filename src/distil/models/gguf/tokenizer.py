@@ -1,7 +1,7 @@
-"""A byte-level BPE tokenizer and its chat template in llama.cpp's words, and back again for the comparison.
+"""A byte-level BPE tokenizer and its chat template in llama.cpp's terms, and back for the comparison.
 
 llama.cpp does not store how text is split before the merges: it stores a name and keeps the rules for that name in its code.
-So the name is found here by behavior: a tokenizer gets a name only when both split the same probes alike. Not the file
+So the name is found by behavior: a tokenizer gets a name only when both split all probes the same. Not the file
 (write.py) and not the comparison (check.py). Sentencepiece vocabularies are refused.
 """
 
@@ -36,7 +36,7 @@ class Splitting(NamedTuple):
     """What llama.cpp does for one value of `tokenizer.ggml.pre` (llama-vocab.cpp)."""
 
     patterns: tuple[str, ...]
-    """Applied one after the other: a match is a piece, and so is what lies between two."""
+    """Applied one after the other: a match is a piece, and so is the text between two."""
     ignore_merges: bool
     """A piece that is a token as a whole is taken without merging."""
 
@@ -96,7 +96,7 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int, stops: set[int]
     _check_kind(saved)
     spelled = {index: token for token, index in tokenizer.get_vocab().items()}
     if max(spelled) >= size:
-        raise _refused(f"its tokenizer has ids up to {max(spelled):,}, but the model knows only {size:,}")
+        raise _refused(f"its tokenizer has ids up to {max(spelled):,}, but the model has only {size:,}")
     added = tokenizer.added_tokens_decoder
     tokens, types = [], []
     for index in range(size):
@@ -131,9 +131,7 @@ def _check_kind(saved: dict[str, Any]) -> None:
         raise _refused(f"its tokenizer changes text before splitting it ({normalizer})")
     for token in saved.get("added_tokens") or []:
         if token["lstrip"] or token["rstrip"] or token["single_word"]:
-            raise _refused(
-                f"its token {token['content']!r} swallows the spaces beside it or stands only as a whole word"
-            )
+            raise _refused(f"its token {token['content']!r} absorbs the spaces next to it or matches whole words only")
 
 
 def _special(tokenizer: PreTrainedTokenizerBase, stops: set[int]) -> dict[str, int]:
@@ -156,7 +154,7 @@ def splitting_name(tokenizer: PreTrainedTokenizerBase, ignore_merges: bool) -> s
         alike = all(ours.pre_tokenize_str(probe) == theirs.pre_tokenize_str(probe) for probe in PROBES)
         if alike and splitting.ignore_merges == ignore_merges:
             return name
-    raise _refused(f"its tokenizer splits text in none of the known ways ({', '.join(SPLITTINGS)})")
+    raise _refused(f"its tokenizer splits text by none of the known rules ({', '.join(SPLITTINGS)})")
 
 
 def pre_tokenizer(splitting: Splitting) -> Sequence:
