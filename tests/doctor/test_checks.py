@@ -121,7 +121,7 @@ def test_leakage_duplicates_and_refusals_are_counted(tmp_path: Path) -> None:
     write_records(project.split("train"), [*train, example(300, "q", "x", "train", "g")])
     write_records(project.split("test"), test)
     evidence = Evidence(project)
-    assert "1 of 3 test prompts stand in another split" in data.leakage(evidence).seen
+    assert "1 of 3 test prompts are also in another split" in data.leakage(evidence).seen
     assert data.leakage(evidence).level == "problem"
     assert "10 of 101" in data.duplicates(evidence).seen and data.duplicates(evidence).level == "warn"
     assert "5 of 101" in data.refusals(evidence).seen and data.refusals(evidence).level == "warn"

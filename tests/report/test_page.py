@@ -77,7 +77,7 @@ def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -
     html, tags, text = read(page.build(project))
     assert not re.search(r'(?:src|href)="(?!#)', html)
     assert not re.search(r"url\(|@import|https?://(?!openai)", html)
-    for words in ("SHIP", "logits can ", "teacher again", "logits − teacher", "baseline (references only)"):
+    for words in ("SHIP", "logits can ", "teacher, second answer", "logits − teacher", "baseline (references only)"):
         assert words in text, words
     assert text.index("fields right") < text.index("What it costs")
     assert tags.seen.count("section") == 7
@@ -101,7 +101,7 @@ def test_a_calibrated_fallback_shows_its_promise(tmp_path: Path) -> None:
     write_json(project.calibration("sft"), calibration("sft").model_dump(mode="json"))
     _, _, text = read(page.build(project))
     assert "With 95% confidence, at most 5% are bad." in text
-    assert "the student would answer 29 itself, and 1 of those are bad" in text
+    assert "the student would answer 29 itself, and 1 of those answers are bad" in text
     assert "No fallback threshold" not in text
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.report import charts, formatting
-from distil.report.diff import MOST_TOKENS, word_diff
+from distil.report.diff import MAX_TOKENS, word_diff
 
 texts = st.text(alphabet="ab <&\n", max_size=60)
 
@@ -29,7 +29,7 @@ def test_a_changed_word_is_marked_and_unlike_texts_are_not() -> None:
 
 
 def test_a_very_long_text_is_shown_without_marks() -> None:
-    long = "word " * MOST_TOKENS
+    long = "word " * MAX_TOKENS
     assert word_diff(long, "x") == ([("same", long)], [("same", "x")])
 
 

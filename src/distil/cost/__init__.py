@@ -1,1 +1,1 @@
-"""Stage `cost`: the bill before and after, and when distillation pays back. arithmetic.py is pure; stage.py reads the folder."""
+"""`distil cost`. Start at stage.py; the formulas are in arithmetic.py."""

@@ -1,1 +1,1 @@
-"""What is wrong with a project and how to fix it. Start at checks.py (the list); evidence.py is what every check sees."""
+"""`distil doctor`. Start at checks.py, the list of checks; evidence.py reads the project for them."""

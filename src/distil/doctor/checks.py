@@ -1,7 +1,6 @@
 """`distil doctor`: the list of checks, flat and explicit, and running them over a project.
 
-Each check is a function of the evidence that returns a Finding or several; none changes anything, asks a model or loads torch.
-Called by the command line, the demo and the report.
+Each check is a function of the evidence that returns one Finding or several; none changes anything, calls a model or loads torch.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ CHECKS: tuple[Check, ...] = (
     quality.cut_off,
     project.missing_evidence,
 )
-"""In the order in which a person would mend things: data before training, training before quality."""
+"""In the order of fixing: data before training, training before quality."""
 
 ORDER = {"problem": 0, "warn": 1, "unknown": 2, "ok": 3}
 
@@ -54,9 +53,9 @@ def run(project: Project, machine: Machine | None = None) -> list[Finding]:
 
 
 def examine(evidence: Evidence) -> list[Finding]:
-    """The same over evidence that somebody has already read."""
+    """The same for evidence that is already loaded."""
     findings: list[Finding] = []
     for check in CHECKS:
-        found = check(evidence)
-        findings += found if isinstance(found, list) else [found]
+        result = check(evidence)
+        findings += result if isinstance(result, list) else [result]
     return sorted(findings, key=lambda finding: ORDER[finding.level])

@@ -1,4 +1,4 @@
-"""Checks of the data: enough, whole, clean, and no test prompt among the training ones. Listed in checks.py."""
+"""Checks of the data: enough, complete, clean, and no test prompt among the training prompts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
 from distil.text import find_refusal, is_cut_off, prompt_key
 
-LEAST_EXAMPLES = 1_000
-LEAST_TEST = 200
+MIN_EXAMPLES = 1_000
+MIN_TEST = 200
 
 
 def enough_examples(evidence: Evidence) -> Finding:
@@ -21,14 +21,14 @@ def enough_examples(evidence: Evidence) -> Finding:
         return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
     count = len(evidence.split("train"))
     seen = f"{count:,} training examples in work/curate/train.jsonl."
-    if count >= LEAST_EXAMPLES:
+    if count >= MIN_EXAMPLES:
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
         check=name,
-        level="problem" if count < LEAST_EXAMPLES / 5 else "warn",
+        level="problem" if count < MIN_EXAMPLES / 5 else "warn",
         seen=seen,
-        why=f"Students keep getting better well beyond {LEAST_EXAMPLES:,} examples; below it they mostly learn the form.",
-        fix=f"distil prompts expand --count {max(100, LEAST_EXAMPLES - count)}\ndistil collect\ndistil curate",
+        why=f"Students keep improving well beyond {MIN_EXAMPLES:,} examples; with fewer they mostly learn the format.",
+        fix=f"distil prompts expand --count {max(100, MIN_EXAMPLES - count)}\ndistil collect\ndistil curate",
     )
 
 
@@ -39,36 +39,30 @@ def enough_test_prompts(evidence: Evidence) -> Finding:
         return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
     count = len(evidence.split("test"))
     seen = f"{count:,} held-out prompts in work/curate/test.jsonl."
-    if count >= LEAST_TEST:
+    if count >= MIN_TEST:
         return Finding(check=name, level="ok", seen=seen)
-    half = (
-        f"; an accuracy of 90% then has an interval of about ± {196 * (0.09 / count) ** 0.5:.0f} points"
-        if count
-        else ""
-    )
-    fix = f"distil curate --set curate.test={LEAST_TEST}"
-    if (
-        CurateSettings.of(read_manifest(evidence.project, "curate")).test >= LEAST_TEST
-    ):  # there are not that many prompts
-        fix = "mark more prompts with `split: test` in their file, or write more of them:\n"
-        fix += f"distil prompts expand --count {3 * max(LEAST_TEST - count, 50)}\ndistil collect\ndistil curate"
+    half = f"; an accuracy of 90% has an interval of about ± {196 * (0.09 / count) ** 0.5:.0f} points" if count else ""
+    fix = f"distil curate --set curate.test={MIN_TEST}"
+    if CurateSettings.of(read_manifest(evidence.project, "curate")).test >= MIN_TEST:  # there are not that many prompts
+        fix = "set `split: test` on more prompts in their file, or write more prompts:\n"
+        fix += f"distil prompts expand --count {3 * max(MIN_TEST - count, 50)}\ndistil collect\ndistil curate"
     return Finding(
         check=name,
         level="warn" if count >= 50 else "problem",
         seen=seen,
-        why=f"Below {LEAST_TEST} prompts the error bars are too wide to decide anything{half}.",
+        why=f"With fewer than {MIN_TEST} prompts, the error bars are too wide for a decision{half}.",
         fix=fix,
     )
 
 
 def truncated_answers(evidence: Evidence) -> Finding:
-    """Answers that hit the token limit: cut off in the middle, and billed in full."""
+    """Answers that hit the token limit: cut off, but billed in full."""
     name = "truncated answers"
     answers = evidence.answers
     if not answers:
         return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
     cut = [answer for answer in answers if is_cut_off(answer.finish_reason)]
-    seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) end at the token limit."
+    seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) were cut off at the token limit."
     if len(cut) <= 0.01 * len(answers):
         return Finding(check=name, level="ok", seen=seen)
     limit = max(answer.sampling.max_tokens for answer in cut)
@@ -76,9 +70,9 @@ def truncated_answers(evidence: Evidence) -> Finding:
         check=name,
         level="problem" if len(cut) > 0.1 * len(answers) else "warn",
         seen=seen,
-        why="They are paid for and then dropped; what is kept is biased towards short answers.",
+        why="They are paid for and then dropped, which biases the training data toward short answers.",
         fix=f"distil collect --set teachers.0.sampling.max_tokens={2 * limit}\n"
-        "(asks everything anew: another limit is another question)",
+        "(collects every answer again, because a different limit makes a different request)",
     )
 
 
@@ -98,13 +92,13 @@ def failed_calls(evidence: Evidence) -> Finding:
         check=name,
         level="problem" if share > 0.05 else "warn",
         seen=seen,
-        why="What fails is seldom random: it is often the long or the unusual prompts, which the student then never sees.",
-        fix="distil collect\n(asks only what is missing; the reasons are in work/collect/failures.jsonl)",
+        why="Failures are rarely random. Often the long or unusual prompts fail, and the student never sees them.",
+        fix="distil collect\n(requests only the missing answers; the reasons are in work/collect/failures.jsonl)",
     )
 
 
 def leakage(evidence: Evidence) -> Finding:
-    """Test prompts that also stand in train or validation, word for word or nearly."""
+    """Test prompts that are also in train or validation, verbatim or nearly."""
     name = "leakage between the splits"
     test = evidence.split("test")
     if not test:
@@ -121,71 +115,71 @@ def leakage(evidence: Evidence) -> Finding:
         if nearest is not None
         else ""
     )
-    seen = f"{same} of {len(test):,} test prompts stand in another split word for word, {shared} share a group with one.{near}"
+    seen = f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one.{near}"
     if same or shared:
         return Finding(
             check=name,
             level="problem",
             seen=seen,
-            why="The student has seen these answers: the evaluation would praise memory, not skill.",
-            fix="distil curate\n(splits anew without leakage; remove fixed `split` values from prompts that are equal)",
+            why="The student has seen these answers, so the evaluation measures memory instead of skill.",
+            fix="distil curate\n(splits again without leakage; remove fixed `split` values from identical prompts)",
         )
     return Finding(check=name, level="ok", seen=seen)
 
 
 def duplicates(evidence: Evidence) -> Finding:
-    """The same question many times in train."""
+    """Identical prompts in train."""
     name = "duplicate prompts"
     train = evidence.split("train")
     if not train:
         return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
     repeated = len(train) - len({prompt_key(example.prompt_messages) for example in train})
-    seen = f"{repeated:,} of {len(train):,} training prompts repeat another one word for word."
+    seen = f"{repeated:,} of {len(train):,} training prompts are copies of another."
     if repeated <= 0.02 * len(train):
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
         check=name,
         level="warn",
         seen=seen,
-        why="Repeated prompts cost money and training time and make the student generic.",
+        why="Repeated prompts cost money and training time, and make the student generic.",
         fix="distil curate --set curate.near_duplicates=0.85",
     )
 
 
 def refusals(evidence: Evidence) -> Finding:
-    """Answers in train that say no."""
+    """Refusals in train."""
     name = "refusals in the training data"
     train = evidence.split("train")
     if not train:
         return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
     count = sum(find_refusal(example.answer) is not None for example in train)
-    seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) refuse."
+    seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) are refusals."
     if count <= 0.01 * len(train):
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
         check=name,
         level="warn",
         seen=seen,
-        why="A student learns to refuse quickly, and then refuses what the teacher would answer.",
-        fix="distil curate --set curate.filters=default\n(the filter `refusal` is among them), or mend the system prompt",
+        why="Students learn refusals quickly, and then refuse what the teacher would answer.",
+        fix="distil curate --set curate.filters=default\n(which include the filter `refusal`), or improve the system prompt",
     )
 
 
 def much_dropped(evidence: Evidence) -> Finding:
-    """How much of what was paid for curate throws away."""
+    """How many paid answers curation drops."""
     name = "much of the data is dropped"
     if not evidence.curated or not evidence.answers:
         return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
     dropped, total = len(evidence.dropped), len(evidence.answers)
     kinds = Counter(verdict.filter for verdict in evidence.dropped).most_common(3)
     listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds)}" if kinds else ""
-    seen = f"{dropped:,} of {total:,} answers are dropped{listed}."
+    seen = f"{dropped:,} of {total:,} answers were dropped{listed}."
     if dropped <= 0.2 * total:
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
         check=name,
         level="warn",
         seen=seen,
-        why="Dropped answers were paid for, and a filter that takes so much may be wrong for this task.",
-        fix="distil view dropped\n(look at them, then name the filters that you want in curate.filters)",
+        why="Dropped answers were paid for, and a filter that drops this many may be wrong for the task.",
+        fix="distil view dropped\n(look at them, then list the filters that you want in curate.filters)",
     )

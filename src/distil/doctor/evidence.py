@@ -1,6 +1,6 @@
-"""Everything the checks look at, read from the project's files once and only when a check asks for it.
+"""What the checks look at: read from the project's files once, when a check first needs it.
 
-Not a check. It reads no model and asks nobody; a file that is not there is an empty list or None. Called by checks.py.
+Not a check. No model is loaded or called; a missing file is an empty list or None.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Evidence:
 
     @cached_property
     def machine(self) -> Machine:
-        """What training has to fit into."""
+        """Where training would run."""
         return self._machine or this_machine()
 
     @cached_property
     def config(self) -> Config | None:
-        """distil.yaml; None when it is not there or wrong (the command line says what is wrong with it)."""
+        """distil.yaml; None when it is missing or wrong."""
         try:
             return load_config(self.project)
         except UserError:
@@ -85,8 +85,8 @@ class Evidence:
     @cached_property
     def trainings(self) -> dict[str, Manifest]:
         """Student -> manifest of its training, oldest first."""
-        found = {name: read_manifest(self.project, "train", name) for name in self.project.students()}
-        return {name: manifest for name, manifest in found.items() if manifest is not None}
+        manifests = {name: read_manifest(self.project, "train", name) for name in self.project.students()}
+        return {name: manifest for name, manifest in manifests.items() if manifest is not None}
 
     @cached_property
     def baselines(self) -> list[str]:
@@ -95,7 +95,7 @@ class Evidence:
 
     @cached_property
     def summaries(self) -> dict[str, Summary]:
-        """Student -> evaluation; students whose training is known first, in its order."""
+        """Student -> evaluation, in the order of training; students that were not trained here come last."""
         evaluated = self.project.evaluated()
         order = [name for name in self.trainings if name in evaluated]
         order += [name for name in evaluated if name not in self.trainings]
@@ -109,11 +109,11 @@ class Evidence:
     def predictions(self, name: str) -> dict[str, list[Prediction]]:
         """Model -> its answers in the evaluation of one student."""
         path = self.project.predictions(name)
-        found: dict[str, list[Prediction]] = {}
+        by_model: dict[str, list[Prediction]] = {}
         if path.exists():
             for prediction in read_records(path, Prediction):
-                found.setdefault(prediction.model, []).append(prediction)
-        return found
+                by_model.setdefault(prediction.model, []).append(prediction)
+        return by_model
 
     def compared(self, a: str, b: str) -> Comparison | None:
         """Two students paired; None when they were evaluated on different prompts."""

@@ -1,4 +1,4 @@
-"""What a check says. Not a check: those are in the files beside this one, listed in checks.py."""
+"""What a check returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Finding(Record):
     check: str
     """Name of the check, such as `too few examples`."""
     level: Level
-    """ok; warn = look at it; problem = mend it first; unknown = the evidence is not there yet."""
+    """ok; warn = look at it; problem = fix it first; unknown = there is no evidence yet."""
     seen: str
     """The evidence, with numbers and where they come from."""
     why: str = ""

@@ -1,4 +1,4 @@
-"""Checks of the project as a whole: what is stale, what was not measured. Listed in checks.py."""
+"""Checks of the project as a whole: the config, stale stages, and what was not measured."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def stale_stages(evidence: Evidence) -> Finding:
     if not stale and not done:
         return Finding(check=name, level="unknown", seen="No stage has run yet.", fix="distil run")
     if not stale:
-        return Finding(
-            check=name, level="ok", seen=f"{done} stages have run, and none of their inputs has changed since."
-        )
+        return Finding(check=name, level="ok", seen=f"{done} stages have run, and their files have not changed since.")
     return Finding(
         check=name,
         level="warn",
@@ -40,23 +38,21 @@ def stale_stages(evidence: Evidence) -> Finding:
 
 
 def readable_config(evidence: Evidence) -> Finding:
-    """distil.yaml is there and right."""
+    """distil.yaml exists and is valid."""
     name = "the config"
     if evidence.config is not None:
-        return Finding(check=name, level="ok", seen="distil.yaml is complete and has no unknown keys.")
+        return Finding(check=name, level="ok", seen="distil.yaml is valid.")
     from distil.config import load_config
 
     try:
         load_config(evidence.project)
     except UserError as error:
-        return Finding(
-            check=name, level="problem", seen=str(error), why="No command can run without it.", fix="distil status"
-        )
-    return Finding(check=name, level="ok", seen="distil.yaml is complete and has no unknown keys.")
+        return Finding(check=name, level="problem", seen=str(error), why="Every command needs it.", fix="distil status")
+    return Finding(check=name, level="ok", seen="distil.yaml is valid.")
 
 
 def missing_evidence(evidence: Evidence) -> list[Finding]:
-    """What an evaluation could not measure or what its figures can't carry, in its own words; once for all students."""
+    """The notes of the evaluations on what could not be measured; each once for all students."""
     name = "not measured"
     if not evidence.summaries:
         return [Finding(check=name, level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")]
@@ -65,13 +61,13 @@ def missing_evidence(evidence: Evidence) -> list[Finding]:
         for note in summary.notes:
             students.setdefault(note, []).append(student)
     if not students:
-        return [Finding(check=name, level="ok", seen="Ceiling, base and every metric were measured.")]
+        return [Finding(check=name, level="ok", seen="The ceiling, the base model and every metric were measured.")]
     return [
         Finding(
             check=name,
             level="warn",
             seen=f"{', '.join(dict.fromkeys(names))}: {note}",
-            why="A figure that was not measured, or that any answer reaches, can't carry a decision.",
+            why="A decision needs figures that were measured and that not every answer reaches.",
             fix="distil report",
         )
         for note, names in students.items()

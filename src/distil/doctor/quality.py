@@ -1,6 +1,6 @@
-"""Checks of the students: the article's failures (too generic, hallucinates, no better than the baseline) and their like.
+"""Checks of the students: the failures that the article lists, such as too generic, hallucinates, no better than the baseline.
 
-Every statement compares paired answers to the same prompts and gives the test behind it. Listed in checks.py.
+Every finding compares answers to the same prompts and names the test behind it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.records import Prediction
-from distil.runs.schemas.summary import Difference, Summary
+from distil.runs.schemas.summary import Summary
 
 ALPHA = 0.05
 NOT_YET = Finding(check="", level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
@@ -20,86 +20,86 @@ NOT_YET = Finding(check="", level="unknown", seen="No student has been evaluated
 def too_generic(evidence: Evidence) -> list[Finding]:
     """The article: outputs are too generic. Variety of word pairs, length and the most frequent answer, against the teacher."""
     name = "too generic"
-    found = []
+    findings = []
     for student, summary in evidence.distilled.items():
-        said = evidence.predictions(student)
-        mine, theirs = _texts(said.get(student, [])), _texts(said.get("teacher", []))
-        if mine and theirs:
-            found.append(_generic(name, student, summary, mine, theirs, said.get(student, [])))
-    return found or [_not_yet(name)]
+        answers = evidence.predictions(student)
+        if answers.get(student) and answers.get("teacher"):
+            findings.append(_generic(name, student, summary, answers[student], answers["teacher"]))
+    return findings or [_not_yet(name)]
 
 
 def _generic(
-    name: str, student: str, summary: Summary, mine: list[str], theirs: list[str], predictions: Sequence[Prediction]
+    name: str, student: str, summary: Summary, answers: Sequence[Prediction], teacher: Sequence[Prediction]
 ) -> Finding:
-    variety = distinct_pairs(mine) / max(1e-9, distinct_pairs(theirs))
-    top_mine, top_theirs = most_common_share(mine), most_common_share(theirs)
+    texts, teacher_texts = [answer.text for answer in answers], [answer.text for answer in teacher]
+    variety = distinct_pairs(texts) / max(1e-9, distinct_pairs(teacher_texts))
+    top, teacher_top = most_common_share(texts), most_common_share(teacher_texts)
     ratio = summary.models[student].get("length_ratio")
-    entropies = [value for prediction in predictions for value in prediction.token_entropies]
-    unsure = f", {sum(entropies) / len(entropies):.2f} nats of entropy a token" if entropies else ""
+    entropies = [value for answer in answers for value in answer.token_entropies]
+    entropy = f", {sum(entropies) / len(entropies):.2f} nats of entropy per token" if entropies else ""
     length = f"{ratio.mean:.2f} times the teacher's length, " if ratio else ""
     seen = (
         f"{student}: {length}{variety:.0%} of the teacher's variety of word pairs, most frequent answer "
-        f"{top_mine:.1%} (teacher {top_theirs:.1%}){unsure}."
+        f"{top:.1%} (teacher {teacher_top:.1%}){entropy}."
     )
     short = ratio is not None and ratio.high is not None and ratio.high < 0.7
-    if variety >= 0.7 and not short and top_mine <= top_theirs + 0.05:
+    if variety >= 0.7 and not short and top <= teacher_top + 0.05:
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
         check=name,
         level="warn",
         seen=seen,
-        why="The student falls back on safe phrases. It needs more varied answers to learn from, and more unusual prompts.",
+        why="The student falls back on safe phrases. It needs more varied answers and more unusual prompts to learn from.",
         fix="distil collect --set teachers.0.sampling.temperature=0.9 --set teachers.0.sampling.top_p=0.95\n"
         "distil prompts expand --count 500\ndistil curate",
     )
 
 
 def distinct_pairs(texts: Sequence[str]) -> float:
-    """Different neighbouring word pairs over all pairs (distinct-2, Li et al. 2016); a single word is a pair with itself."""
+    """Distinct word pairs over all word pairs (distinct-2, Li et al. 2016); a single word is a pair with itself."""
     pairs = [pair for text in texts if (words := text.split()) for pair in zip(words, words[1:] or words, strict=False)]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
 def most_common_share(texts: Sequence[str]) -> float:
-    """Share of the texts that are the most frequent one."""
+    """Share of the most frequent text."""
     return Counter(texts).most_common(1)[0][1] / len(texts)
 
 
 def hallucinates(evidence: Evidence) -> list[Finding]:
     """The article: hallucinates more than the teacher. Numbers and names that prompt and reference lack, by McNemar."""
     name = "makes things up"
-    found = []
+    findings = []
     for student, summary in evidence.distilled.items():
-        row = difference(summary, "unsupported", "teacher")
+        row = summary.difference("unsupported", "teacher")
         if row is None:
             continue
-        mine, theirs = summary.models[student]["unsupported"].mean, summary.models["teacher"]["unsupported"].mean
-        own = summary.models[student].get("number_mismatch")
-        numbers = f" {own.mean:.1%} have a number that the teacher's answer lacks as well." if own else ""
+        share, teacher = summary.models[student]["unsupported"].mean, summary.models["teacher"]["unsupported"].mean
+        mismatch = summary.models[student].get("number_mismatch")
+        numbers = f" {mismatch.mean:.1%} contain a number that is not in the teacher's answer." if mismatch else ""
         seen = (
-            f"{student}: {mine:.1%} of the answers have a number or name that the prompt does not support, "
-            f"the teacher {theirs:.1%} (only the student {row.only_student}, only the teacher {row.only_other}, "
+            f"{student}: {share:.1%} of the answers contain a number or name that the prompt does not support, "
+            f"the teacher's {teacher:.1%} (only the student {row.only_student}, only the teacher {row.only_other}, "
             f"p {_p(row.p)}).{numbers}"
         )
         worse = row.p is not None and row.p < ALPHA and row.difference.mean > 0
-        found.append(
+        findings.append(
             Finding(check=name, level="ok", seen=seen)
             if not worse
             else Finding(
                 check=name,
                 level="problem" if row.difference.mean > 0.05 else "warn",
                 seen=seen,
-                why="More weight on true labels, a lower temperature, and cleaner teacher answers help.",
+                why="More weight on the labels, a lower temperature and cleaner teacher answers help.",
                 fix=f"distil train --as {student} --set train.label_weight=0.5 --set train.distill_weight=0.5 "
                 "--set train.temperature=1.5\ndistil curate --set curate.choose=agreement   (with collect.samples of 3 or more)",
             )
         )
-    return found or [_not_yet(name)]
+    return findings or [_not_yet(name)]
 
 
 def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
-    """The article: distillation doesn't improve over baseline fine-tuning. Paired against the student of the references alone."""
+    """The article: distillation doesn't improve over baseline fine-tuning. Paired with the student of the references alone."""
     name = "no better than plain fine-tuning"
     if not evidence.distilled:
         return [_not_yet(name)]
@@ -107,61 +107,62 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
     if not rivals:
         fix = "distil train --as baseline --set train.target=reference\ndistil evaluate baseline"
         has_references = any(example.reference for example in evidence.split("train"))
-        seen = "There is no student that was trained on the references alone" + (
-            "." if has_references else ", and the prompts have no references to train one on."
+        seen = "No student was trained on the references alone" + (
+            "." if has_references else ", and the prompts have no references to train on."
         )
         return [Finding(check=name, level="unknown", seen=seen, fix=fix if has_references else "")]
-    found = []
+    findings = []
     for student, summary in evidence.distilled.items():
         comparison = evidence.compared(student, rivals[-1])
         row = next((d for d in comparison.differences if d.metric == summary.primary), None) if comparison else None
         if comparison is None or row is None or row.difference.low is None:
             continue
         if row.difference.low > 0:
-            found.append(Finding(check=name, level="ok", seen=comparison.sentence))
+            findings.append(Finding(check=name, level="ok", seen=comparison.sentence))
             continue
-        surely_worse = row.difference.high is not None and row.difference.high < 0
-        found.append(
+        worse = row.difference.high is not None and row.difference.high < 0
+        findings.append(
             Finding(
                 check=name,
-                level="problem" if surely_worse else "warn",
+                level="problem" if worse else "warn",
                 seen=comparison.sentence,
-                why="Distillation needs 5 to 10 times more examples than labeled data, a teacher that is really better on this "
+                why="Distillation needs 5 to 10 times more examples than labeled data, a teacher that is clearly better at this "
                 "task, or several teachers.",
                 fix=f"distil prompts expand --count {5 * max(200, len(evidence.split('train')))}\ndistil collect\n"
                 "or a second entry under `teachers:` and --set curate.choose=agreement",
             )
         )
-    return found or [Finding(check=name, level="unknown", seen="The students were evaluated on different prompts.")]
+    seen = "The students were evaluated on different prompts, so they can't be compared."
+    return findings or [Finding(check=name, level="unknown", seen=seen)]
 
 
 def better_than_base(evidence: Evidence) -> list[Finding]:
-    """Did training help at all? Paired against the same model before."""
+    """Did training help? Paired with the same model before training."""
     name = "no better than before training"
-    found = []
+    findings = []
     for student, summary in evidence.summaries.items():
-        row = difference(summary, summary.primary, "base")
+        row = summary.difference(summary.primary, "base")
         if row is None or row.difference.low is None:
             continue
         label = summary.metrics[summary.primary].label
         change, low, high = row.difference.mean, row.difference.low, row.difference.high
         seen = f"{student}: {change:+.3f} {label} against the base model ({low:+.3f} to {high:+.3f})."
-        found.append(
+        findings.append(
             Finding(check=name, level="ok", seen=seen)
             if row.difference.low > 0
             else Finding(
                 check=name,
                 level="problem",
                 seen=seen,
-                why="The training changed nothing that the evaluation can see.",
+                why="Training made no improvement that the evaluation can measure.",
                 fix=f"distil selfcheck\ndistil train --as {student} --set train.epochs=6 --set train.learning_rate=1e-4",
             )
         )
-    return found or [_not_yet(name)]
+    return findings or [_not_yet(name)]
 
 
 def teacher_is_better(evidence: Evidence) -> Finding:
-    """The article: check if the teacher is actually better on the task. Against the base model, where there are references."""
+    """The article: check if the teacher is actually better on the task. Against the base model, given references."""
     name = "the teacher is no better"
     for summary in evidence.summaries.values():
         metric = next((m for m in ("field_accuracy", "accuracy") if m in summary.models.get("teacher", {})), None)
@@ -175,75 +176,66 @@ def teacher_is_better(evidence: Evidence) -> Finding:
             check=name,
             level="problem",
             seen=seen,
-            why="A student can't learn from a teacher that does not know better.",
-            fix="Name a stronger model, or several, under `teachers:` in distil.yaml; then `distil collect` and `distil curate`.",
+            why="A student can't improve by learning from a teacher that is not better.",
+            fix="List stronger models under `teachers:` in distil.yaml, then run `distil collect` and `distil curate`.",
         )
     if not evidence.summaries:
         return _not_yet(name)
     return Finding(
         check=name,
         level="unknown",
-        seen="There are no references to measure the teacher with (`reference` in the prompts).",
+        seen="The prompts have no `reference`, so the teacher can't be measured.",
     )
 
 
 def cut_off(evidence: Evidence) -> list[Finding]:
-    """Students that do not stop: a broken chat template, or trained on cut answers."""
+    """Students that do not stop: the chat template is broken, or they learned from cut answers."""
     name = "answers that do not end"
-    found = []
+    findings = []
     for student, summary in evidence.summaries.items():
         share = summary.models[student].get("truncated")
         if share is None:
             continue
         seen = f"{student}: {share.mean:.1%} of the answers hit the token limit."
-        found.append(
+        findings.append(
             Finding(check=name, level="ok", seen=seen)
             if share.mean <= 0.03
             else Finding(
                 check=name,
                 level="problem" if share.mean > 0.2 else "warn",
                 seen=seen,
-                why="It has not learned to stop (the end of turn was not trained on), or the limit is below its usual length.",
+                why="It has not learned to stop (the end of the turn was not trained on), or the limit is too low.",
                 fix="distil selfcheck\ndistil curate --set curate.filters=default   (drops cut answers)",
             )
         )
-    return found or [_not_yet(name)]
+    return findings or [_not_yet(name)]
 
 
 def below_the_goal(evidence: Evidence) -> list[Finding]:
     """The article: aim for more than 0.85 average similarity; if you're below that, add training data or epochs."""
     name = "below the goal"
-    found = []
+    findings = []
     for student, summary in evidence.distilled.items():
-        mine, goal = summary.models[student].get("similarity"), summary.goals["goal_similarity"]
-        if mine is None:
+        similarity, goal = summary.models[student].get("similarity"), summary.goals["goal_similarity"]
+        if similarity is None:
             continue
         ceiling = summary.models.get("ceiling", {}).get("similarity")
-        again = f", the teacher with itself {ceiling.mean:.3f}" if ceiling else ""
-        seen = f"{student}: average similarity {mine.mean:.3f}, goal {goal:.2f}{again}."
-        reached = mine.mean >= min(goal, ceiling.mean if ceiling else goal)
-        found.append(
+        reference = f", the teacher with itself {ceiling.mean:.3f}" if ceiling else ""
+        seen = f"{student}: average similarity {similarity.mean:.3f}, goal {goal:.2f}{reference}."
+        reached = similarity.mean >= min(goal, ceiling.mean if ceiling else goal)
+        findings.append(
             Finding(check=name, level="ok", seen=seen)
             if reached
             else Finding(
                 check=name,
                 level="problem",
                 seen=seen,
-                why="More training data or more epochs is the first remedy.",
+                why="Try more training data or more epochs first.",
                 fix=f"distil train --as {student} --set train.epochs=6\n"
                 f"distil prompts expand --count {max(500, len(evidence.split('train')))}",
             )
         )
-    return found or [_not_yet(name)]
-
-
-def difference(summary: Summary, metric: str, versus: str) -> Difference | None:
-    """The paired difference of a summary, or None."""
-    return next((d for d in summary.differences if d.metric == metric and d.versus == versus), None)
-
-
-def _texts(predictions: Sequence[Prediction]) -> list[str]:
-    return [prediction.text for prediction in predictions]
+    return findings or [_not_yet(name)]
 
 
 def _not_yet(name: str) -> Finding:

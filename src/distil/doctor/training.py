@@ -1,4 +1,4 @@
-"""Checks of the training: does it fit, did it go well, did it learn by heart. Listed in checks.py."""
+"""Checks of the training: does it fit into memory, did the loss fall, did it overfit, did it finish."""
 
 from __future__ import annotations
 
@@ -46,15 +46,17 @@ def _parts(memory: Memory) -> str:
 
 
 def training_went_well(evidence: Evidence) -> list[Finding]:
-    """Per training: the loss is a number all the time and ends below where it began."""
+    """Per training: the loss stays finite and falls."""
     name = "the loss"
-    found = []
+    findings = []
     for student in evidence.trained_folders:
         curves = evidence.curves(student)
         if curves is None or not curves.train:
             continue
-        found.append(_loss(name, student, curves))
-    return found or [Finding(check=name, level="unknown", seen="No training has been logged yet.", fix="distil train")]
+        findings.append(_loss(name, student, curves))
+    return findings or [
+        Finding(check=name, level="unknown", seen="No training has been logged yet.", fix="distil train")
+    ]
 
 
 def _loss(name: str, student: str, curves: Curves) -> Finding:
@@ -63,14 +65,14 @@ def _loss(name: str, student: str, curves: Curves) -> Finding:
         return Finding(
             check=name,
             level="problem",
-            seen=f"{student}: the loss stops being a number at step {broken:g}.",
-            why="Nothing after that step is learned; the weights are spoilt.",
+            seen=f"{student}: the loss is not finite at step {broken:g}.",
+            why="Nothing is learned after that step, and the weights are unusable.",
             fix=f"distil train --as {student} --set train.learning_rate=1e-5 --set train.max_grad_norm=1.0",
         )
     losses = [loss for _, loss in curves.train]
     part = max(1, len(losses) // 5)
     start, end = sum(losses[:part]) / part, sum(losses[-part:]) / part
-    seen = f"{student}: training loss from {start:.3f} to {end:.3f} over {len(losses)} lines of metrics.jsonl."
+    seen = f"{student}: training loss went from {start:.3f} to {end:.3f} over {len(losses)} lines of metrics.jsonl."
     if len(losses) < 3 or end < 0.98 * start:
         return Finding(check=name, level="ok", seen=seen)
     return Finding(
@@ -83,15 +85,15 @@ def _loss(name: str, student: str, curves: Curves) -> Finding:
 
 
 def overfitting(evidence: Evidence) -> list[Finding]:
-    """Per training: the validation loss turned up while the training loss went on falling."""
+    """Per training: the validation loss rose while the training loss kept falling."""
     name = "overfitting"
-    found = []
+    findings = []
     for student in evidence.trained_folders:
         curves = evidence.curves(student)
         if curves is not None and len(curves.validation) >= 2:
-            found.append(_turn(name, student, curves))
-    nothing = "No training has two validation points yet (train.epochs of 2 or more, curate.validation above 0)."
-    return found or [Finding(check=name, level="unknown", seen=nothing)]
+            findings.append(_turn(name, student, curves))
+    seen = "No training has two validation losses yet (this needs train.epochs of 2 or more and curate.validation above 0)."
+    return findings or [Finding(check=name, level="unknown", seen=seen)]
 
 
 def _turn(name: str, student: str, curves: Curves) -> Finding:
@@ -105,24 +107,24 @@ def _turn(name: str, student: str, curves: Curves) -> Finding:
         check=name,
         level="warn" if losses[-1] <= 1.15 * losses[best] else "problem",
         seen=seen,
-        why="After its best epoch the student learns the training answers by heart. More data or fewer epochs help.",
+        why="After its best epoch, the student memorizes the training answers. Use more data or fewer epochs.",
         fix=f"distil train --as {student} --set train.epochs={max(1, round(epoch))}\n"
-        f"or keep the best epoch: --set train.early_stopping=1",
+        f"or, to keep the best epoch: --set train.early_stopping=1",
     )
 
 
 def unfinished(evidence: Evidence) -> Finding:
-    """Trainings that were started and not finished."""
+    """Trainings that were started but not finished."""
     name = "unfinished trainings"
     if not evidence.trained_folders:
         return Finding(check=name, level="unknown", seen="No training has been started yet.", fix="distil train")
-    open_ones = [student for student in evidence.trained_folders if student not in evidence.trainings]
-    if not open_ones:
+    unfinished_ones = [student for student in evidence.trained_folders if student not in evidence.trainings]
+    if not unfinished_ones:
         return Finding(check=name, level="ok", seen=f"{len(evidence.trainings)} trainings, all finished.")
     return Finding(
         check=name,
         level="warn",
-        seen=f"Started and not finished: {', '.join(open_ones)}.",
-        why="Interrupted, or it failed. A training goes on from its last checkpoint.",
-        fix="\n".join(f"distil train --as {student}" for student in open_ones),
+        seen=f"Started but not finished: {', '.join(unfinished_ones)}.",
+        why="It was interrupted or failed. Training resumes from the last checkpoint.",
+        fix="\n".join(f"distil train --as {student}" for student in unfinished_ones),
     )

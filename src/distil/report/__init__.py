@@ -1,1 +1,1 @@
-"""The HTML report. Start at page.py; facts.py reads the files, view.py prepares them, charts.py draws."""
+"""`distil report`. Start at page.py; facts.py reads the project, view.py and tables.py shape what the templates show."""

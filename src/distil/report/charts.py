@@ -1,7 +1,7 @@
-"""Inline SVG for the page: intervals, curves, bars. Colours come from the page's CSS classes, so dark mode needs nothing here.
+"""Inline SVG for the page: intervals, curves, bars. Colors come from the page's CSS classes, so dark mode needs nothing here.
 
-Horizontal positions are percentages and nothing scales text, so a chart is as readable on a telephone as on a desk. Every label
-is escaped. Called by view.py.
+Horizontal positions are percentages and nothing scales text, so charts are as readable on a phone as on a desktop. Every label
+is escaped.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Axis(NamedTuple):
     high: float
 
     def place(self, value: float) -> float:
-        """Percent from the left, kept inside the picture."""
+        """Percent from the left, clamped to the picture."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return 100 * min(1.0, max(0.0, share))
 
 
 def axis_for(rows: Sequence[Row], extra: Sequence[float] = ()) -> Axis:
-    """0 to 1 for shares; wider where values are."""
+    """0 to 1, wider where values are outside."""
     values = [v for row in rows for v in (row.mean, row.low, row.high) if v is not None] + list(extra)
     return Axis(min(0.0, *values), max(1.0, *values)) if values else Axis(0.0, 1.0)
 
@@ -63,11 +63,11 @@ def _spoken(row: Row) -> str:
     return f"{row.label}: {row.mean:.3f}{interval}"
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """At most `most` + 1 round numbers that cover the range: steps of 1, 2 or 5 times a power of ten."""
+def ticks(low: float, high: float, max_ticks: int = 5) -> list[float]:
+    """At most `max_ticks` + 1 round numbers that cover the range: steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low] if math.isfinite(low) else []
-    rough = (high - low) / most
+    rough = (high - low) / max_ticks
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
     label: str
     kind: str
-    """CSS class: train | validation | curve | promise."""
+    """CSS class: train | validation | curve | guarantee."""
     points: Sequence[tuple[float, float]]
 
 
@@ -95,13 +95,13 @@ class Plot(NamedTuple):
 
 
 def plot(lines: Sequence[Line], *, percent: bool = False, label: str = "") -> Plot | None:
-    """Curves in a frame of 100 x 100 units that stretches; None when no finite point is there."""
-    kept = [line._replace(points=[p for p in line.points if all(map(math.isfinite, p))]) for line in lines]
-    kept = [line for line in kept if line.points]
-    if not kept:
+    """Curves in a frame of 100 x 100 units that stretches; None without a finite point."""
+    finite = [line._replace(points=[p for p in line.points if all(map(math.isfinite, p))]) for line in lines]
+    finite = [line for line in finite if line.points]
+    if not finite:
         return None
-    xs = [x for line in kept for x, _ in line.points]
-    ys = [y for line in kept for _, y in line.points]
+    xs = [x for line in finite for x, _ in line.points]
+    ys = [y for line in finite for _, y in line.points]
     x_low, x_high = min(xs), max(xs)
     y_low, y_high = min(ys), max(ys)
     pad = 0.06 * (y_high - y_low or abs(y_high) or 1.0)
@@ -112,7 +112,7 @@ def plot(lines: Sequence[Line], *, percent: bool = False, label: str = "") -> Pl
         Markup('<line class="grid" x1="0" x2="100" y1="{0:.2f}" y2="{0:.2f}"/>').format(100 - up.place(y))
         for y in y_marks
     ]
-    for line in kept:
+    for line in finite:
         points = " ".join(f"{across.place(x):.2f},{100 - up.place(y):.2f}" for x, y in thin(line.points))
         shapes.append(Markup('<polyline class="{}" points="{}"/>').format(line.kind, points))
     svg = Markup(
@@ -123,15 +123,15 @@ def plot(lines: Sequence[Line], *, percent: bool = False, label: str = "") -> Pl
         svg.format(label, Markup("").join(shapes)),
         [(across.place(x), show(x)) for x in ticks(x_low, x_high, 5)],
         [(100 - up.place(y), show(y)) for y in y_marks],
-        kept,
+        finite,
     )
 
 
-def thin(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:
-    """At most about `most` points: neighbors are averaged, the first and the last stay."""
-    if len(points) <= most:
+def thin(points: Sequence[tuple[float, float]], max_points: int = 400) -> list[tuple[float, float]]:
+    """About `max_points` points at most: neighbors are averaged, the first and the last stay."""
+    if len(points) <= max_points:
         return list(points)
-    size = math.ceil(len(points) / most)
+    size = math.ceil(len(points) / max_points)
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     middle = [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
     return [points[0], *middle[1:-1], points[-1]]

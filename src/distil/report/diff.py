@@ -1,4 +1,4 @@
-"""Word differences between two answers, for the table of the worst. Not a metric. Called by the page's template."""
+"""Word differences between two answers, for the table of the worst. Not a metric."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import re
 from typing import Literal
 
 TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
-MOST_TOKENS = 1200
+MAX_TOKENS = 1200
 """Longer texts are shown plain: the comparison is quadratic."""
-LEAST_ALIKE = 0.35
-"""Texts that share less are shown plain: marks on nearly every word say nothing."""
+MIN_RATIO = 0.35
+"""Less similar texts are shown plain: marks on nearly every word would not help."""
 
 Part = tuple[Literal["same", "gone", "new"], str]
 
 
 def word_diff(before: str, after: str) -> tuple[list[Part], list[Part]]:
-    """(parts of `before`: same or gone, parts of `after`: same or new); together they give the texts back."""
+    """(parts of `before`: same or gone, parts of `after`: same or new); joined, they are the texts."""
     left, right = _tokens(before), _tokens(after)
-    if len(left) > MOST_TOKENS or len(right) > MOST_TOKENS:
+    if len(left) > MAX_TOKENS or len(right) > MAX_TOKENS:
         return [("same", before)], [("same", after)]
     gone: list[Part] = []
     new: list[Part] = []
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    if matcher.ratio() < LEAST_ALIKE:
+    if matcher.ratio() < MIN_RATIO:
         return [("same", before)], [("same", after)]
     for tag, a, b, c, d in matcher.get_opcodes():
         if tag == "equal":

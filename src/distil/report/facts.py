@@ -1,6 +1,6 @@
-"""Reads everything that the page shows from the project's files. It computes nothing new, asks no model and loads no torch.
+"""Reads what the page shows from the project's files. Nothing is computed, no model is called and torch is not loaded.
 
-Whatever is not there yet is None or empty: the page then says which command makes it. Called by page.py.
+What does not exist yet is None or empty; the page then names the command that makes it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Funnel(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that the page shows."""
+    """What the page shows."""
 
     task: str
     manifests: dict[str, Manifest]
@@ -59,11 +59,11 @@ class Facts(NamedTuple):
 
 
 def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
-    """Reads the project. Raises UserError for a file that is there but broken."""
+    """Reads the project. Raises UserError for a broken file."""
     project, read = evidence.project, [*_evidence_files(evidence)]
     manifests = _manifests(project, read)
     summaries, baselines = evidence.summaries, tuple(evidence.baselines)
-    curves = {name: found for name in evidence.trainings if (found := evidence.curves(name))}
+    curves = {name: curves for name in evidence.trainings if (curves := evidence.curves(name))}
     return Facts(
         task=evidence.config.task if evidence.config else project.root.name,
         manifests=manifests,

@@ -1,14 +1,13 @@
-"""`distil report`: one self-contained HTML page about the project, also when parts of it are not there yet.
+"""`distil report`: one self-contained HTML page about the project, also while parts of it are missing.
 
-Reads files only (manifests, summaries, metrics, the cost, the doctor's evidence) and writes work/report/index.html. Everything
-that comes from the project is escaped: answers may hold HTML. Called by the command line and pipeline.py.
+Reads files only (manifests, summaries, metrics, the cost, the doctor's evidence) and writes work/report/index.html. All text from
+the project is escaped, because answers may contain HTML.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -16,7 +15,7 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
-from distil.report import formatting, view
+from distil.report import formatting, tables, view
 from distil.report.charts import Row
 from distil.report.facts import Facts, gather
 from distil.runs.artifacts import Project
@@ -58,43 +57,43 @@ def render(facts: Facts) -> str:
         version=distil.__version__,
         **_first_screen(facts),
         **_quality(facts),
-        **_rest(facts),
+        **_details(facts),
     )
 
 
-def _first_screen(facts: Facts) -> dict[str, Any]:
+def _first_screen(facts: Facts) -> dict[str, object]:
     headline = facts.headline
     trained = any(key.startswith("train ") for key in facts.manifests)
     if trained:
-        following = "distil evaluate"
+        next_command = "distil evaluate"
     elif facts.funnel and facts.funnel.splits:
-        following = "distil train"
+        next_command = "distil train"
     else:
-        following = "distil curate" if facts.funnel else "distil collect"
+        next_command = "distil curate" if facts.funnel else "distil collect"
     return {
-        "tiles": view.tiles(facts),
+        "tiles": view.key_numbers(facts),
         "trained": trained,
-        "next_command": following,
-        "verdict_words": f"{_lead(headline.verdict.decision)}: {headline.verdict.sentence}" if headline else "",
+        "next_command": next_command,
+        "headline": f"{_decision_text(headline.verdict.decision)}: {headline.verdict.sentence}" if headline else "",
     }
 
 
-def _lead(decision: str) -> str:
+def _decision_text(decision: str) -> str:
     return {
         "SHIP": "can replace its teacher",
-        "SHIP WITH FALLBACK": "can answer what it is sure of, with the teacher behind it",
+        "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
         "DO NOT SHIP": "is not ready",
     }[decision]
 
 
-def _quality(facts: Facts) -> dict[str, Any]:
+def _quality(facts: Facts) -> dict[str, object]:
     headline = facts.headline
     if headline is None:
         return {"plots": [], "metric_models": [], "metric_rows": [], "field_models": [], "field_rows": [], "worst": []} | {
             "slice_metrics": [], "students": [], "sizes": {}, "speeds": {}
         }  # fmt: skip
-    models, rows = view.metric_table(headline)
-    field_models, field_rows = view.field_table(facts)
+    models, rows = tables.metric_table(headline)
+    field_models, field_rows = tables.field_table(facts)
     wanted = dict.fromkeys([headline.primary, "similarity", "rouge_l", "exact_match"])
     sizes, speeds = dict(headline.size), dict(headline.speed)
     for summary in facts.summaries.values():
@@ -107,14 +106,14 @@ def _quality(facts: Facts) -> dict[str, Any]:
         "field_models": field_models,
         "field_rows": field_rows,
         "slice_metrics": [m for m in wanted if headline.slices and m in headline.slices[0].metrics],
-        "worst": view.worst_table(headline),
+        "worst": tables.worst_table(headline),
         "students": list(facts.summaries),
         "sizes": sizes,
         "speeds": speeds,
     }
 
 
-def _rest(facts: Facts) -> dict[str, Any]:
+def _details(facts: Facts) -> dict[str, object]:
     packages: dict[str, str] = {}
     terms: list[str] = []
     for manifest in facts.manifests.values():
@@ -124,8 +123,8 @@ def _rest(facts: Facts) -> dict[str, Any]:
     return {
         "curves": view.curve_plots(facts),
         "confidence": view.confidence_plot(facts.headline),
-        "money": view.money_rows(facts.cost) if facts.cost else [],
-        "funnel": view.funnel_rows(facts),
+        "money": tables.money_rows(facts.cost) if facts.cost else [],
+        "funnel": tables.funnel_rows(facts),
         "packages": packages,
         "terms": list(dict.fromkeys(terms)),
         "teachers": teachers,

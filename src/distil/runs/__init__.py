@@ -1,1 +1,1 @@
-"""The files of a project. Start at artifacts.py, the map of all of them."""
+"""Layer 2: a project's files. Start at artifacts.py, the map of them; manifest.py decides what is done or stale."""

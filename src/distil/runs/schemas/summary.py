@@ -212,6 +212,10 @@ class Summary(Record):
     notes: list[str]
     """What a reader should know: what was not measured, and why."""
 
+    def difference(self, metric: str, versus: str) -> Difference | None:
+        """Student minus `versus` (teacher | ceiling | base) on a metric; None where it was not measured."""
+        return next((d for d in self.differences if d.metric == metric and d.versus == versus), None)
+
     def rows(self) -> list[dict[str, str]]:
         """One row per metric with `mean ± half width` for each model, for a table."""
         order = [model for model in ("teacher", "ceiling", self.name, "base") if model in self.models]
