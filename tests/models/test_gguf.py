@@ -29,7 +29,7 @@ LINEAR_ROPE = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
 
 
 def small(kind: str, **changes: Any) -> Any:
-    """A model of `kind` (llama, qwen2, qwen3) with weights large enough that its greedy tokens are no ties."""
+    """A model of `kind` (llama, qwen2, qwen3) with weights large enough that its greedy tokens have no ties."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import AutoConfig

@@ -38,8 +38,8 @@ def length_controlled(
     """The student's win rate at equal length: sigmoid(a) of P(win) = sigmoid(a + b tanh(d / sd(d))); ties count one half.
 
     Arguments as of `longer_wins`. The interval is that of a (sandwich variance, clustered by group), through the sigmoid. None
-    where equal length would be a guess: with fewer than 30 pairs, when all differences lie on one side of 0, or when length alone
-    tells who wins.
+    where equal length would be a guess: with fewer than 30 pairs, when all differences are on one side of 0, or when length alone
+    decides who wins.
     """
     y, d = np.asarray(values, dtype=np.float64), np.asarray(difference, dtype=np.float64)
     if len(y) < MIN_PAIRS or not d.min() < 0 < d.max() or _separated(d[y > 0.5], d[y < 0.5]):

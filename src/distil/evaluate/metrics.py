@@ -1,7 +1,7 @@
 """The metrics: one explicit table, and the ones that are plain text work.
 
 Every metric takes all cases of one model and gives one float per case, or None where it does not apply (no reference, the
-teacher's answer is no JSON object, ...). The embedding metrics are in similarity.py.
+teacher's answer is not a JSON object, ...). The embedding metrics are in similarity.py.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Scored(NamedTuple):
     fields: Table
     """model -> field -> prompt id -> 1 or 0."""
     fields_against: Literal["reference", "teacher"] | None
-    """What the fields were compared with; None = the answers are no JSON objects."""
+    """What the fields were compared with; None = the answers are not JSON objects."""
 
 
 def prompt_text(example: Example) -> str:

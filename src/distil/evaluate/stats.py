@@ -117,7 +117,7 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
 def summarize(values: Floats, groups: Sequence[object] | None = None, *, confidence: float = 0.95) -> Estimate:
     """The interval that fits: Wilson for independent 0/1 values, otherwise t, clustered where prompts share a group.
 
-    Clusters that are all 0 or all 1 have no spread, which is no certainty: Wilson over the number of clusters then.
+    Clusters that are all 0 or all 1 have no spread, which does not mean certainty: use Wilson over the number of clusters.
     """
     x = np.asarray(values, dtype=np.float64)
     count = len(np.unique(clusters(groups, len(x))))
@@ -155,7 +155,7 @@ def non_inferiority(
 ) -> NonInferiority:
     """Passes when the upper bound of mean(reference - candidate) is below `margin`, which is chosen before looking.
 
-    A difference that is not significant is no proof of equality; this is the test that can prove "at most `margin` worse".
+    A difference that is not significant does not prove equality; this test can prove "at most `margin` worse".
     """
     shortfall = paired_difference(reference, candidate, groups, confidence=confidence).estimate
     return NonInferiority(shortfall, margin, bool(shortfall.high < margin))

@@ -38,7 +38,7 @@ class Artifact(NamedTuple):
     path: str
     """Relative to the project. NAME = a student's name, SPLIT = train, validation or test."""
     record: type[BaseModel] | str
-    """The class of a line or of the file; words where it is no record."""
+    """The class of a line or of the file; a description if it is not a record."""
     writer: str
     """The package that makes it."""
     attribute: str | None = None

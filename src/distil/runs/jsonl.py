@@ -41,7 +41,7 @@ def _parse(path: Path, number: int, text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}). "
-            "Expected one JSON object per line; mend or delete that line and run again."
+            "Expected one JSON object per line; fix or delete that line and run again."
         ) from None
     if not isinstance(value, dict):
         raise UserError(f"{path}, line {number}: found a JSON {type(value).__name__}, expected an object like {{...}}.")
