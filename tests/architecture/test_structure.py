@@ -15,7 +15,7 @@ from tests.architecture.source import FOLDERS, PACKAGE, ROOT, parse, relative
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_PYTHON = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 400, 60, 8
-MAX_ANY = 120  # `Any` in the whole package; lower it when it falls
+MAX_ANY = 114  # `Any` in the whole package; lower it when it falls
 
 
 @pytest.mark.parametrize("path", ALL_PYTHON, ids=relative)

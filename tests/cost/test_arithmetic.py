@@ -17,24 +17,24 @@ from distil.cost.arithmetic import (
 )
 
 
-def test_the_articles_month_costs_thirty_thousand_with_gpt4_and_two_thousand_with_the_student() -> None:
+def test_the_articles_month_costs_30000_or_2000_dollars() -> None:
     assert tokens_month(1_000_000, 1_000, 0, 30.0, 0.0) == pytest.approx(30_000)
     assert tokens_month(1_000_000, 1_000, 0, 2.0, 0.0) == pytest.approx(2_000)
 
 
-def test_the_articles_seven_hundred_dollars_pay_back_within_a_day() -> None:
+def test_the_articles_700_dollars_pay_back_within_a_day() -> None:
     days = payback_days(500 + 200, 30_000 - 2_000)
     assert days is not None and days < 1
     assert describe_payback(days) == "under a day"
 
 
-def test_seventy_percent_coverage_saves_nineteen_thousand_a_month() -> None:
+def test_a_coverage_of_70_percent_saves_19000_a_month() -> None:
     month = gateway_month(30_000, 2_000, 0.7)
     assert month.total == pytest.approx(11_000)
     assert 30_000 - month.total == pytest.approx(19_000)
 
 
-def test_longer_fallback_prompts_and_audits_cost_what_the_formula_says() -> None:
+def test_longer_fallbacks_and_audits_cost_what_the_formula_gives() -> None:
     month = gateway_month(100.0, 10.0, 0.7, deferred_cost_ratio=1.5, audit_share=0.02)
     assert 1 - month.total / 100 == pytest.approx(0.436)
 
@@ -53,9 +53,7 @@ def test_machines_are_bought_for_the_peak_and_at_least_one() -> None:
 
 
 @given(coverage=st.floats(0, 1), teacher=st.floats(1, 1e6), share=st.floats(0.01, 0.9))
-def test_the_gateway_breaks_even_exactly_at_the_break_even_coverage(
-    coverage: float, teacher: float, share: float
-) -> None:
+def test_the_gateway_breaks_even_at_the_break_even_coverage(coverage: float, teacher: float, share: float) -> None:
     student = teacher * share
     edge = break_even_coverage(student, teacher, deferred_cost_ratio=1.0, audit_share=0.0)
     assert edge is not None

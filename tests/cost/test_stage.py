@@ -38,7 +38,7 @@ def ledger_with(project: Project, calls: int, purpose: str = "collect") -> None:
         )
 
 
-def test_a_month_is_priced_from_the_ledgers_tokens_and_pays_back_what_was_spent(tmp_path: Path) -> None:
+def test_a_month_is_priced_from_the_ledgers_tokens(tmp_path: Path) -> None:
     project = Project(tmp_path)
     ledger_with(project, 11)
     ledger_with(project, 2, purpose="serve")
@@ -79,7 +79,7 @@ def test_without_calls_the_token_counts_are_asked_for(tmp_path: Path) -> None:
     assert given.teacher_month_usd == pytest.approx(30_000)
 
 
-def test_an_unknown_price_is_asked_for_and_never_taken_as_nothing(tmp_path: Path) -> None:
+def test_an_unknown_price_is_requested_and_never_zero(tmp_path: Path) -> None:
     unpriced = TeacherConfig(model="http://127.0.0.1:1/v1#unknown-model")
     with pytest.raises(UserError, match="price"):
         run(Project(tmp_path), CostConfig(input_tokens=1, output_tokens=1), [unpriced])

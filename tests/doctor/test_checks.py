@@ -37,7 +37,7 @@ def only(findings: list[Finding], check: str) -> Finding:
     return found[0]
 
 
-def test_a_healthy_project_has_no_problem_and_every_check_says_something(healthy: Project) -> None:
+def test_a_healthy_project_has_no_problem_in_any_check(healthy: Project) -> None:
     findings = checks.run(healthy, BIG)
     assert len({f.check for f in findings}) == len(checks.CHECKS)
     assert [f for f in findings if f.level == "problem" and f.check != "makes things up"] == []
@@ -127,7 +127,7 @@ def test_leakage_duplicates_and_refusals_are_counted(tmp_path: Path) -> None:
     assert "5 of 101" in data.refusals(evidence).seen and data.refusals(evidence).level == "warn"
 
 
-def test_too_little_memory_is_estimated_with_the_setting_that_fits(healthy: Project, tmp_path: Path) -> None:
+def test_too_little_memory_names_the_setting_that_fits(healthy: Project, tmp_path: Path) -> None:
     fits = training.out_of_memory(Evidence(healthy, BIG))
     assert fits.level == "ok"
     project = Project(tmp_path)
@@ -139,7 +139,7 @@ def test_too_little_memory_is_estimated_with_the_setting_that_fits(healthy: Proj
     assert "--set student.adapter=lora" in tight.fix and "GiB" in tight.seen
 
 
-def test_the_memory_of_folders_that_are_named_relative_to_the_project_is_estimated(tmp_path: Path) -> None:
+def test_memory_is_estimated_for_folders_in_the_project(tmp_path: Path) -> None:
     project = Project(tmp_path)
     text = (
         "prompts: {path: x.jsonl}\nteachers: [{model: local/large}]\nstudent: {model: small}\ntrain: {method: logits}\n"
@@ -163,7 +163,7 @@ def test_a_test_side_that_can_t_be_larger_needs_more_prompts(tmp_path: Path) -> 
         assert fix in data.enough_test_prompts(Evidence(project)).fix
 
 
-def test_overfitting_is_seen_in_the_validation_curve_and_the_best_epoch_is_named(tmp_path: Path) -> None:
+def test_overfitting_is_found_and_the_best_epoch_is_named(tmp_path: Path) -> None:
     project = Project(tmp_path)
     write_records(project.split("train"), [example(0, "q", "a", "train")])
     write_training(project, "sft", losses=(0.9, 0.5, 0.6, 0.8))
@@ -187,7 +187,7 @@ def test_a_loss_that_breaks_or_does_not_fall_is_a_problem(
     assert training.unfinished(Evidence(project)).fix == "distil train --as sft"
 
 
-def test_a_student_no_better_than_the_references_alone_is_told_so_with_the_paired_interval(tmp_path: Path) -> None:
+def test_a_student_no_better_than_the_baseline_is_reported(tmp_path: Path) -> None:
     project = project_with(tmp_path, test=200, right={"baseline": 0.97, "sft": 0.6})
     (finding,) = quality.no_better_than_baseline(Evidence(project))
     assert finding.level == "problem"

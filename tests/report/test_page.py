@@ -143,13 +143,13 @@ def test_collected_data_alone_gives_a_page_with_funnel_and_cost(tmp_path: Path) 
     assert "No student has been evaluated." in text
 
 
-def test_the_best_distilled_student_is_on_the_first_screen_and_not_the_baseline(tmp_path: Path) -> None:
+def test_the_first_screen_shows_the_best_distilled_student(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=40, test=60, right={"baseline": 0.99, "sft": 0.7, "logits": 0.9})
     _, _, text = read(page.build(project))
     assert re.search(r"(SHIP|SHIP WITH FALLBACK|DO NOT SHIP) logits ", text)
 
 
-def test_the_page_goes_stale_with_what_it_shows_and_broken_files_are_named(tmp_path: Path) -> None:
+def test_the_page_goes_stale_and_broken_files_are_named(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
     page.build(project)
     summary = project.stage("evaluate", "sft") / "summary.json"
@@ -159,5 +159,5 @@ def test_the_page_goes_stale_with_what_it_shows_and_broken_files_are_named(tmp_p
         page.build(project)
 
 
-def test_the_samples_cost_has_the_shape_that_the_cost_stage_writes() -> None:
+def test_the_samples_cost_has_the_shape_of_the_cost_stage() -> None:
     assert CostSummary.model_validate(COST).break_even_coverage == COST["break_even_coverage"]

@@ -229,7 +229,7 @@ class ModelSession:
     def recorded(
         self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
     ) -> Recorded:
-        """What the ledger keeps of a whole reply: priced at the tier that was served, where the provider says which.
+        """What the ledger keeps of a whole reply: priced at the tier that was served, if the provider reports it.
 
         A reply that names no tokens is priced by the most that it can have: taken as nothing, the cap would cap nothing.
         """
