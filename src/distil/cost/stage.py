@@ -52,7 +52,7 @@ def run(
 
 
 def _evidence(project: Project, student: str | None) -> list[Path]:
-    """The files that the sums rest on. answers.jsonl stands for the ledger, whose bytes change whenever its log is folded in."""
+    """The files behind the figures. answers.jsonl represents the ledger, whose bytes change at every checkpoint of its log."""
     files = [project.answers]
     if student:
         files += [project.summary(student), project.calibration(student)]
@@ -63,7 +63,9 @@ def _summarize(
     project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], student: str | None
 ) -> CostSummary:
     if not teachers:
-        raise UserError("distil.yaml names no teacher, so there is no bill to replace. Add one under `teachers:`.")
+        raise UserError(
+            "No teacher is configured, so there is no cost to replace. Add one under `teachers:` in distil.yaml."
+        )
     teacher = teachers[0]
     calls = _calls(project)
     price = price_of(teacher.model, teacher.price, "standard")

@@ -7,13 +7,16 @@ within about 20% for full training in our experience, and shown as estimates.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pydantic import BaseModel
 
 GIB = 1 << 30
 CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
@@ -102,10 +105,11 @@ def model_shape(ref: str) -> Shape | None:
     """Size of `bundled/...`, a folder with config.json, or a hub id that says it (Qwen3-0.6B, Llama-3-8B). None = unknown."""
     folder = _folder(ref)
     if (folder / "config.json").exists():
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        hidden, layers = int(config.get("hidden_size") or 0), int(config.get("num_hidden_layers") or 0)
+        config = _ModelConfig.model_validate_json((folder / "config.json").read_bytes())
         stored = sum(_stored_parameters(file) for file in folder.glob("*.safetensors"))
-        return Shape(stored or _parameters(config), hidden, layers, "config.json")
+        return Shape(
+            stored or _parameters(config), config.hidden_size or 0, config.num_hidden_layers or 0, "config.json"
+        )
     match = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bBmM])(?![a-zA-Z])", ref.replace("-", " ").replace("_", " "))
     if not match:
         return None
@@ -124,27 +128,30 @@ def _stored_parameters(file: Path) -> int:
     """Parameters in a safetensors file, from its header alone."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        header: dict[str, Any] = json.loads(stream.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            count = 1
-            for size in tensor["shape"]:
-                count *= size
-            total += count
-    return total
+        header: dict[str, dict[str, list[int]]] = json.loads(stream.read(length))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
-def _parameters(config: dict[str, Any]) -> int:
+class _ModelConfig(BaseModel):
+    """The sizes in a model's config.json."""
+
+    hidden_size: int | None = None
+    num_hidden_layers: int | None = None
+    num_attention_heads: int | None = None
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    intermediate_size: int | None = None
+    vocab_size: int | None = None
+    tie_word_embeddings: bool | None = None
+
+
+def _parameters(config: _ModelConfig) -> int:
     """Parameters of a Llama- or Qwen-shaped transformer from its config: attention, gated MLP, embeddings."""
-    hidden, layers = int(config.get("hidden_size") or 0), int(config.get("num_hidden_layers") or 0)
-    heads = int(config.get("num_attention_heads") or 1)
-    key_value = int(config.get("num_key_value_heads") or heads) * int(config.get("head_dim") or hidden // heads)
-    block = (
-        2 * hidden * hidden + 2 * hidden * key_value + 3 * hidden * int(config.get("intermediate_size") or 4 * hidden)
-    )
-    embeddings = int(config.get("vocab_size") or 0) * hidden * (1 if config.get("tie_word_embeddings") else 2)
-    return layers * block + embeddings
+    hidden, heads = config.hidden_size or 0, config.num_attention_heads or 1
+    key_value = (config.num_key_value_heads or heads) * (config.head_dim or hidden // heads)
+    block = 2 * hidden * hidden + 2 * hidden * key_value + 3 * hidden * (config.intermediate_size or 4 * hidden)
+    embeddings = (config.vocab_size or 0) * hidden * (1 if config.tie_word_embeddings else 2)
+    return (config.num_hidden_layers or 0) * block + embeddings
 
 
 def training_memory(

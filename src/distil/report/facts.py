@@ -30,7 +30,7 @@ class Funnel(NamedTuple):
     splits: list[tuple[str, int]]
     """train, validation, test."""
     dropped: list[tuple[str, int, str]]
-    """(filter, how many, an example's reason), most first."""
+    """(filter, how many, an example's reason), most frequent first."""
 
 
 class Facts(NamedTuple):

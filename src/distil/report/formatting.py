@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 from distil import progress
 from distil.runs.schemas.summary import Interval
@@ -85,7 +85,7 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-FILTERS: dict[str, Any] = {
+FILTERS: dict[str, Callable[..., str]] = {
     "number": number, "percent": percent, "dollars": dollars, "count": count, "seconds": seconds,
     "size": size, "p_value": p_value, "figure": figure, "half": half, "span": span,
 }  # fmt: skip

@@ -114,7 +114,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
     return count
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes one JSON document atomically, indented, keys in the given order."""
     write_lines(path, [json.dumps(value, ensure_ascii=False, indent=2)])
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -20,7 +20,7 @@ import distil
 from distil.errors import UserError
 from distil.ids import file_sha256, folder_sha256, now
 from distil.records import FileStamp, Manifest
-from distil.runs.artifacts import Project
+from distil.runs.artifacts import Project, stage_command
 from distil.runs.jsonl import describe, read_json, write_json
 
 State = Literal["missing", "stale", "done"]
@@ -42,16 +42,16 @@ def stamp(path: Path, count: int | None = None) -> FileStamp:
 
 
 class StageRun:
-    """What a running stage notes down for its manifest. Made by `stage_run`."""
+    """What a running stage notes down for its manifest."""
 
-    def __init__(self, project: Project, stage: str, name: str | None, config: Mapping[str, Any]) -> None:
+    def __init__(self, project: Project, stage: str, name: str | None, config: Mapping[str, object]) -> None:
         self.project = project
         self.stage = stage
         self.name = name
         self.folder = project.stage(stage, name)
         self.started = now("seconds")
         self.usd = 0.0
-        self.notes: dict[str, Any] = {}
+        self.notes: dict[str, object] = {}
         self.seeds: dict[str, int] = {}
         self._config = dict(config)
         self._inputs: dict[str, FileStamp] = {}
@@ -86,7 +86,9 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(project: Project, stage: str, config: Mapping[str, Any], name: str | None = None) -> Iterator[StageRun]:
+def stage_run(
+    project: Project, stage: str, config: Mapping[str, object], name: str | None = None
+) -> Iterator[StageRun]:
     """Locks the stage's folder, yields a StageRun, and writes manifest.json last, only when the block did not raise.
 
     `config` is the resolved section (`section.model_dump(mode="json")`). Raises UserError when another process runs the stage.
@@ -125,12 +127,12 @@ def read_manifest(project: Project, stage: str, name: str | None = None) -> Mani
         return None
     try:
         return Manifest.model_validate(read_json(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}. Delete it and run `distil {stage}` again.") from None
+    except ValidationError as error:  # the stage would read it again, so it has to go first
+        raise UserError(f"{path}: {describe(error)}. Delete it and run `{stage_command(stage, name)}` again.") from None
 
 
 def stage_state(
-    project: Project, stage: str, name: str | None = None, config: Mapping[str, Any] | None = None
+    project: Project, stage: str, name: str | None = None, config: Mapping[str, object] | None = None
 ) -> tuple[State, str]:
     """(missing | stale | done, why). Stale: a recorded input or output changed or is gone, or `config` differs."""
     manifest = read_manifest(project, stage, name)
