@@ -29,7 +29,7 @@ from distil.records import Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
-BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; the ledger gives the truth after the first replies
+BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; measured in the ledger after the first replies
 ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anything is known
 MIN_EXAMPLES, ADVISED_EXAMPLES = 1_000, 10_000  # the article's range of examples
 
@@ -139,15 +139,15 @@ def _collecting(
         except DistilError as error:
             advice.append(str(error).strip())
             return None, spent, *guess
-        book = LedgerView(ledger, teachers, project.root)
-        found = forecasts(teachers, tiers, lambda: plan_questions(project, teachers, section.samples), book)
-    usd = spent + sum(one.usd for one in found)
+        view = LedgerView(ledger, teachers, project.root)
+        estimates = forecasts(teachers, tiers, lambda: plan_questions(project, teachers, section.samples), view)
+    usd = spent + sum(estimate.usd for estimate in estimates)
     if section.budget_usd is not None and usd > section.budget_usd:
         advice.append(
             f"Collecting may cost {dollars(usd)}, over the cap of {dollars(section.budget_usd)}: "
             f"--set collect.budget_usd={usd * 1.2:.2g}"
         )
-    return usd, spent, found[0].mean_input, found[0].mean_output
+    return usd, spent, estimates[0].mean_input, estimates[0].mean_output
 
 
 def _training(

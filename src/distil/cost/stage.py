@@ -115,8 +115,8 @@ def _traffic(section: CostConfig, calls: list[Call]) -> tuple[Traffic, float]:
     """Means of the measured calls where the config is silent, and the relative half width of their 95% interval."""
     if not calls and (section.input_tokens is None or section.output_tokens is None):
         raise UserError(
-            "The ledger holds no answered call of the teacher, so the tokens of a request are unknown. "
-            "Run `distil collect` first, or give both: --set cost.input_tokens=800 --set cost.output_tokens=200."
+            "The ledger has no answered call of the teacher, so the tokens per request are unknown. "
+            "Run `distil collect` first, or set both: --set cost.input_tokens=800 --set cost.output_tokens=200."
         )
     inputs = [c.usage.input_tokens for c in calls]
     outputs = [c.usage.output_tokens for c in calls]
@@ -145,7 +145,7 @@ def _student_month(
     host = section.student_host
     if host is None:
         warnings.append(
-            "The student's own cost is not counted: say where it will run, such as --set cost.student_host.usd_per_hour=0.6."
+            "The student's cost is unknown. Set where it will run, such as --set cost.student_host.usd_per_hour=0.6."
         )
         return None
     by_token = host.input is not None or host.output is not None
@@ -159,7 +159,7 @@ def _student_month(
     )
     if month is None:
         warnings.append(
-            "The student's speed is unknown: run `distil evaluate`, or give --set cost.student_host.tokens_per_second=N."
+            "The student's speed is unknown: run `distil evaluate`, or add --set cost.student_host.tokens_per_second=N."
         )
     return month
 

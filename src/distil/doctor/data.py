@@ -103,11 +103,11 @@ def leakage(evidence: Evidence) -> Finding:
     test = evidence.split("test")
     if not test:
         return Finding(check=name, level="unknown", seen="There is no test split yet.", fix="distil curate")
-    known = {
+    others = {
         prompt_key(example.prompt_messages) for side in ("train", "validation") for example in evidence.split(side)
     }
     groups = {example.group for side in ("train", "validation") for example in evidence.split(side) if example.group}
-    same = sum(prompt_key(example.prompt_messages) in known for example in test)
+    same = sum(prompt_key(example.prompt_messages) in others for example in test)
     shared = sum(example.group in groups for example in test if example.group)
     nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
     near = (

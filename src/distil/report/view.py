@@ -146,5 +146,5 @@ def confidence_plot(summary: Summary | None) -> charts.Plot | None:
     lines = [charts.Line(f"{summary.name} alone", "curve", [(p.coverage, p.served) for p in points])]
     both = [(p.coverage, p.together) for p in points if p.together is not None]
     if both:
-        lines.append(charts.Line("with the teacher for the rest", "guarantee", both))
+        lines.append(charts.Line("with the teacher for the others", "guarantee", both))
     return charts.plot(lines, percent=True, label="Quality by the share that the student answers")

@@ -59,13 +59,13 @@ class CostSummary(Record):
     traffic: Traffic
     """One request of production."""
     teacher_month_usd: float
-    """The bill before."""
+    """A month with the teacher alone."""
     teacher_month_error_usd: float
     """Half width of its 95% interval, from the spread of tokens over the measured calls."""
     per_million_requests: dict[str, float | None]
     """$ per million requests: teacher, student."""
     options: list[Option]
-    """The bill after, in several ways."""
+    """A month with the student, in several ways."""
     break_even_coverage: float | None
     """Coverage from which the gateway is cheaper than the teacher alone."""
     warnings: list[str]

@@ -1,4 +1,4 @@
-"""The few settings and notes of a stage's manifest that other packages read. The rest of a manifest is for people.
+"""The few settings and notes of a stage's manifest that other packages read. Other notes are only shown to people.
 
 A manifest holds the whole resolved section and many notes; these classes name the part that is read elsewhere, with the
 default that an older manifest without the key has.

@@ -121,7 +121,7 @@ class Speed(Record):
 
 
 class JudgeSummary(Record):
-    """What the judge said of student against teacher, each pair asked in both orders."""
+    """The judge's comparison of student and teacher, each pair in both orders."""
 
     model: str
     """Who judged."""
@@ -130,9 +130,9 @@ class JudgeSummary(Record):
     consistency: float
     """Share of pairs with the same winner in both orders."""
     first_slot: float
-    """Share of single judgements that prefer the answer shown first: 0.5 is unbiased (ties left out)."""
+    """Share of single judgments that prefer the answer shown first: 0.5 is unbiased (ties left out)."""
     unreadable: int
-    """Replies without a readable judgement (their pair is left out)."""
+    """Replies without a readable judgment (their pair is left out)."""
     longer_wins: float | None = None
     """Share of the decided pairs of unequal length that the longer answer won: 0.5 is unbiased."""
     length_controlled: Interval | None = None
