@@ -1,8 +1,7 @@
 """A C file becomes a loaded function: compiled by the machine's own compiler at first use, kept in the user's cache folder.
 
 What was compiled is kept under a name made of the source, the command and the processor, so it costs a tenth of a second once.
-Everything that can go wrong with compilers and folders ends in None, never in an error: the caller has another way. Knows nothing
-of what is compiled; called by `native.py`.
+Everything that can go wrong with compilers and folders ends in None, never in an error: the caller has another way.
 """
 
 from __future__ import annotations
@@ -21,16 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FLAGS = (
-    "-std=c11",
-    "-O3",
-    "-ffp-contract=off",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-shared",
-    "-fPIC",
-)
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fopenmp-simd",
+         "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")  # fmt: skip
 # What not every compiler takes, best first. torch brings libgomp.so.1 and has loaded it: its threads are shared.
 TUNINGS = (("-fopenmp", "-march=native"), ("-fopenmp",), ("-march=native",), ())
 COMPILE_SECONDS = 20
@@ -85,8 +76,7 @@ def _private() -> tempfile.TemporaryDirectory[str]:
 
 
 def _kept(folder: Path, name: str) -> ctypes.CDLL | None:
-    """What an earlier process left. The file's name ends in its checksum: one that a full disk or a lost connection cut short
-    would kill every process that loads it."""
+    """What an earlier process left. The name ends in a checksum: a file cut short would kill every process that loads it."""
     for path in folder.glob(f"{name}-*.so"):
         if path.stem == f"{name}-{_checksum(path.read_bytes())}":
             return ctypes.CDLL(str(path))

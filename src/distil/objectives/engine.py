@@ -1,8 +1,7 @@
 """The one loop over chunks and blocks: losses, and gradients at once, so that nothing is projected twice.
 
 For each chunk of counted rows: project the student, read the teacher, overwrite the student's logits block by block with the
-gradient of both loss terms, and carry that back through the head. There is no autograd in it; `fused.py` gives it the face of a
-differentiable function, `dense.py` and `sparse.py` give it the teacher's side, `rows.py` does the elementwise work.
+gradient of both loss terms, and carry that back through the head. There is no autograd in it (`fused.py` adds that).
 """
 
 from __future__ import annotations
@@ -136,11 +135,8 @@ class _Chunk:
     def __init__(
         self, head: OutputHead, objective: Objective, terms: Terms, buffers: Buffers, differentiate: bool
     ) -> None:
-        self.head = head
-        self.objective = objective
-        self.terms = terms
-        self.buffers = buffers
-        self.differentiate = differentiate
+        self.head, self.objective, self.terms = head, objective, terms
+        self.buffers, self.differentiate = buffers, differentiate
         self.kernel = row_kernel(buffers, terms.temperature, objective.dense_divergence)
         self._whole = self.kernel.one_pass and objective.one_pass and head.softcap is None
 

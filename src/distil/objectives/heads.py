@@ -1,8 +1,6 @@
 """An output head: hidden rows to tempered logits, and the gradient of those logits back to rows, weight and bias.
 
-Temperature belongs to the projection because dividing by it is free inside the matrix product. Not a torch module: it owns no
-parameters. `models/head.py` reads one from a model.
-
+Temperature belongs to the projection because dividing by it is free inside the matrix product.
 With r = h W^T + b:  no cap: s = (scale / T) r.  cap: s = (cap / T) tanh((scale / cap) r).
 """
 

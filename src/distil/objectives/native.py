@@ -91,10 +91,8 @@ class NativeRows:
     def _start(self, tensor: Tensor) -> int:
         """Where its numbers lie. Refuses what the compiled code would take for something else."""
         if tensor.dtype != self._dtype or tensor.device.type != "cpu" or not tensor.is_contiguous():
-            raise ValueError(
-                f"a {tensor.dtype} tensor on {tensor.device} with strides {tensor.stride()}; expected {self._dtype} on a CPU, "
-                "contiguous"
-            )
+            actual = f"a {tensor.dtype} tensor on {tensor.device} with strides {tensor.stride()}"
+            raise ValueError(f"{actual}; expected {self._dtype} on a CPU, contiguous")
         return tensor.data_ptr()
 
 

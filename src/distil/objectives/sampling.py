@@ -46,12 +46,7 @@ def random_sampling_targets(
 
 
 def stratified_targets(
-    logits: Tensor,
-    k: int,
-    draws: int,
-    *,
-    temperature: float = 1.0,
-    generator: torch.Generator | None = None,
+    logits: Tensor, k: int, draws: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
 ) -> SampledTargets:
     """The k most probable ids with their exact probabilities, and `draws` draws from the tail, each weighing (1 - P) / draws.
 

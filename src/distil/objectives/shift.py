@@ -1,7 +1,4 @@
-"""The label shift, in the one place that does it: the logits at position t predict the token at t + 1.
-
-Everything else in this folder takes rows that are aligned already.
-"""
+"""The label shift, in the one place that does it: the logits at position t predict the token at t + 1."""
 
 from __future__ import annotations
 
@@ -33,7 +30,6 @@ def next_token_rows(hidden: Tensor, labels: Tensor, document_ids: Tensor | None 
     is position t of sequence b on the teacher's side too.
     """
     if hidden.shape[:2] != labels.shape:
-        raise ValueError(
-            f"hidden {tuple(hidden.shape)} and labels {tuple(labels.shape)} do not match (B, T, H), (B, T)"
-        )
+        shapes = f"hidden {tuple(hidden.shape)} and labels {tuple(labels.shape)}"
+        raise ValueError(f"{shapes} do not match (B, T, H), (B, T)")
     return hidden.reshape(-1, hidden.shape[-1]), next_token_labels(labels, document_ids).reshape(-1)

@@ -1,8 +1,7 @@
 """Two padded vocabularies of one tokenizer: how much of the teacher lies outside the ids that both have.
 
 Families pad the same tokenizer to different sizes (Qwen: 151,936 and 152,064). The losses compare the common prefix of ids;
-this file measures what that leaves out, for `distil selfcheck` and the first batch of a training. Whether two tokenizers are
-the same is for `train/` to check: here are only tensors.
+this file measures what that leaves out. It does not check whether the tokenizers are the same.
 """
 
 from __future__ import annotations

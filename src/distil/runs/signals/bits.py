@@ -1,8 +1,7 @@
 """Packing of small integers into bits, in vectorized numpy: binary fields of any width, and unary numbers.
 
-Pure arithmetic on arrays: it knows nothing of tokens, rows or files. Bits are numbered from
-the least significant bit of byte 0; every packed stream is padded with zeros to whole bytes. The unpacking functions work on
-many streams at once (one fancy-indexed gather for a whole training batch), because they run inside the training loop.
+Bits are numbered from the least significant bit of byte 0; every packed stream is padded with zeros to whole bytes. Unpacking
+works on many streams at once (one fancy-indexed gather for a whole training batch), because it runs in the training loop.
 """
 
 from __future__ import annotations

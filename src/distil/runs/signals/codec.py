@@ -172,8 +172,8 @@ def _best_low(ids: Ints, counts: Ints, id_bits: int) -> tuple[int, Ints]:
 def _values_to_fields(values: Floats, layout: Layout) -> tuple[Ints, Ints, Ints]:
     """(tags, binary fields, widths). Only the kinds with draws have tags: 0 = head entry, else how long the count is."""
     if layout.kind == "top_k":
-        narrow = values.astype("<f2" if layout.value_bits == 16 else "<f4")
-        fields = narrow.view("<u2" if layout.value_bits == 16 else "<u4").astype(np.int64)
+        size = layout.value_bits // 8
+        fields = values.astype(f"<f{size}").view(f"<u{size}").astype(np.int64)
         return np.zeros(0, dtype=np.int64), fields, np.full(len(values), layout.value_bits, dtype=np.int64)
     drawn = np.maximum(np.rint(values), 1).astype(np.int64)
     length = bit_length(drawn)
@@ -195,9 +195,8 @@ def _field_widths(tags: Ints, layout: Layout) -> Ints:
 
 def _fields_to_values(tags: Ints, fields: Ints, layout: Layout) -> Floats:
     if layout.kind == "top_k":
-        if layout.value_bits == 16:
-            return fields.astype("<u2").view("<f2").astype(np.float32)
-        return fields.astype("<u4").view("<f4").astype(np.float32)
+        size = layout.value_bits // 8
+        return fields.astype(f"<u{size}").view(f"<f{size}").astype(np.float32)
     if layout.kind == "sampled":
         return ((1 << tags) + fields).astype(np.float32)
     drawn = (1 << np.maximum(tags - 1, 0)) + fields

@@ -1,7 +1,7 @@
 """Shards of the signal cache: append-only files of checksummed records, one record an example, and their merged index.
 
-Framing only: codec.py gives a payload its meaning, store.py decides who may read it. Any number of
-processes may write at once, each its own shards. A shard is NAME.part while it is written (its writer holds a lock on it) and
+Framing only: codec.py gives a payload its meaning. Any number of processes may write, each its own shards.
+A shard is NAME.part while it is written (its writer holds a lock on it) and
 NAME.shard when it is whole; a `.part` without a living writer is what a kill left, and `recover` keeps all whole records of it.
 
     record   magic 2, crc32 4, payload length 4, rows 4, token hash 8, length of the id 1, then id (UTF-8), payload; little endian

@@ -66,10 +66,8 @@ class SignalStore:
         Raises UserError when the cache is missing, unfinished, damaged, or made with another tokenizer or chat template.
         """
         store = cls(folder)
-        for what, found, expected in (
-            ("tokenizer", store.spec.tokenizer, tokenizer),
-            ("chat template", store.spec.template, template),
-        ):
+        checks = (("tokenizer", store.spec.tokenizer, tokenizer), ("chat template", store.spec.template, template))
+        for what, found, expected in checks:
             if expected is not None and found != expected:
                 raise UserError(
                     f"The cached distributions in {folder} were made with another {what} (fingerprint {found}) than the "
@@ -87,15 +85,10 @@ class SignalStore:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_maps": {}}
 
-    @property
-    def head_path(self) -> Path:
-        """hidden: the teacher's head, (V, H_t) as .npy in the dtype of the hidden states."""
-        return self.folder / "head.npy"
-
     def head(self) -> tuple[NDArray[np.generic], NDArray[np.float32] | None]:
         """hidden: (weight (V, H_t), bias (V,) float32 or None), memory-mapped; uint16 holds bfloat16 bits, see `SignalRows`."""
         bias = self.folder / "head_bias.npy"
-        return np.load(self.head_path, mmap_mode="r"), np.load(bias) if bias.exists() else None
+        return np.load(self.folder / "head.npy", mmap_mode="r"), np.load(bias) if bias.exists() else None
 
     def allow(self, *, divergence: str, temperature: float) -> None:
         """Raises UserError when this cache cannot serve the divergence or the temperature. Call it before training."""
@@ -108,11 +101,8 @@ class SignalStore:
             )
         if kind != "hidden" and _index_of(stored, temperature) is None:
             available = ", ".join(f"{value:g}" for value in stored)
-            fix = (
-                f"add {temperature:g} to signals.temperatures"
-                if kind == "top_k"
-                else f"set signals.temperature: {temperature:g}"
-            )
+            add, set_to = f"add {temperature:g} to signals.temperatures", f"set signals.temperature: {temperature:g}"
+            fix = add if kind == "top_k" else set_to
             raise UserError(
                 f"The cache in {self.folder} (kind {kind}) holds temperature {available}; training needs {temperature:g}. "
                 f"Set train.temperature to one of these, or {fix}, remove the folder and run `distil signals build` again."
@@ -154,7 +144,7 @@ class SignalStore:
         Vectorized over the whole batch: about 1 us a row at 12 entries. Raises UserError for an unknown id, or for a
         temperature that is not stored.
         """
-        records = [self._require(example_id) for example_id in example_ids]
+        records = [self.record(example_id) for example_id in example_ids]
         counts = np.array([record.rows for record in records], dtype=np.int64)
         if self.spec.kind == "hidden":
             kind = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}[self.spec.dtype]
@@ -167,10 +157,6 @@ class SignalStore:
         rows = decode(blocks, counts.tolist(), self.spec.layout)
         return to_signal_rows(self.spec, rows, counts, temperature)
 
-    def record(self, example_id: str) -> ShardRecord:
-        """The stored record of one example. Raises UserError when it is unknown."""
-        return self._require(example_id)
-
     def records(self, limit: int | None = None) -> Iterator[ShardRecord]:
         """The stored records in disk order; with `limit`, that many of them, evenly spread."""
         order = np.lexsort((self.index["offset"], self.index["shard"]))
@@ -179,7 +165,8 @@ class SignalStore:
         for i in order:
             yield self._at(self.index[i])
 
-    def _require(self, example_id: str) -> ShardRecord:
+    def record(self, example_id: str) -> ShardRecord:
+        """The stored record of one example. Raises UserError when it is unknown."""
         record = self._record(example_id)
         if record is None:
             raise UserError(
@@ -190,10 +177,8 @@ class SignalStore:
 
     def _record(self, example_id: str) -> ShardRecord | None:
         place = self._find(example_id)
-        if place is None:
-            return None
-        record = self._at(self.index[place])
-        return record if record.example_id == example_id else None
+        record = None if place is None else self._at(self.index[place])
+        return record if record is not None and record.example_id == example_id else None
 
     def _find(self, example_id: str) -> int | None:
         key = np.uint64(example_key(example_id))
@@ -241,9 +226,7 @@ def to_signal_rows(spec: SignalSpec, rows: SparseRows, counts: Ints, temperature
     relative = np.where(exact, rows.values / scale, -np.inf).astype(np.float32)
     log_probs = relative - _log_sum_exp(relative)[:, None] + log_kept[:, None]
     if spec.kind == "top_k":
-        return SignalRows(
-            "top_k", temperature, counts, rows.ids, log_probs=log_probs, log_tail=log_tail, entropy=entropy
-        )
+        return SignalRows("top_k", temperature, counts, rows.ids, log_probs, log_tail, entropy=entropy)
     drawn = np.where(present & ~exact, rows.values, np.float32(0))
     share = np.exp(log_tail)[:, None] * drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1)
     weights = np.where(exact, np.exp(log_probs), share).astype(np.float32)
