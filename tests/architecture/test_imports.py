@@ -10,7 +10,6 @@ from tests.architecture.source import PACKAGE, circles, import_graph, levels, mo
 # pydantic, starlette) out of a path that does not need it. File -> how many.
 LOCAL_IMPORTS = {
     "calls/providers/recorded.py": 1,
-    "doctor/project.py": 1,
     "models/generate.py": 1,
     "train/stage.py": 1,
 }

@@ -12,13 +12,7 @@ from pathlib import Path
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
-from distil.cost.arithmetic import (
-    break_even_coverage,
-    describe_payback,
-    gateway_month,
-    payback_days,
-    tokens_month,
-)
+from distil.cost.arithmetic import break_even_coverage, describe_payback, gateway_month, payback_days, tokens_month
 from distil.cost.config import CostConfig
 from distil.cost.student import student_month
 from distil.errors import UserError

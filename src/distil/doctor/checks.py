@@ -15,31 +15,31 @@ from distil.runs.artifacts import Project
 
 Check = Callable[[Evidence], Finding | list[Finding]]
 
-CHECKS: tuple[Check, ...] = (
-    project.readable_config,
-    project.stale_stages,
-    data.enough_examples,
-    data.enough_test_prompts,
-    data.failed_calls,
-    data.truncated_answers,
-    data.much_dropped,
-    data.refusals,
-    data.duplicates,
-    data.leakage,
-    training.out_of_memory,
-    training.unfinished,
-    training.training_went_well,
-    training.overfitting,
-    quality.teacher_is_better,
-    quality.better_than_base,
-    quality.no_better_than_baseline,
-    quality.below_the_goal,
-    quality.too_generic,
-    quality.hallucinates,
-    quality.cut_off,
-    project.missing_evidence,
-)
-"""In the order of fixing: data before training, training before quality."""
+CHECKS: dict[str, Check] = {
+    "the config": project.readable_config,
+    "stale stages": project.stale_stages,
+    "too few examples": data.enough_examples,
+    "small test set": data.enough_test_prompts,
+    "failed calls": data.failed_calls,
+    "truncated answers": data.truncated_answers,
+    "much of the data is dropped": data.much_dropped,
+    "refusals in the training data": data.refusals,
+    "duplicate prompts": data.duplicates,
+    "leakage between the splits": data.leakage,
+    "out of memory": training.out_of_memory,
+    "unfinished trainings": training.unfinished,
+    "the loss": training.training_went_well,
+    "overfitting": training.overfitting,
+    "the teacher is no better": quality.teacher_is_better,
+    "no better than before training": quality.better_than_base,
+    "no better than plain fine-tuning": quality.no_better_than_baseline,
+    "below the goal": quality.below_the_goal,
+    "too generic": quality.too_generic,
+    "makes things up": quality.hallucinates,
+    "answers that do not end": quality.cut_off,
+    "not measured": project.missing_evidence,
+}
+"""Name -> check, in the order of fixing: data before training, training before quality."""
 
 ORDER = {"problem": 0, "warn": 1, "unknown": 2, "ok": 3}
 
@@ -55,7 +55,8 @@ def run(project: Project, machine: Machine | None = None) -> list[Finding]:
 def examine(evidence: Evidence) -> list[Finding]:
     """The same for evidence that is already loaded."""
     findings: list[Finding] = []
-    for check in CHECKS:
+    for name, check in CHECKS.items():
         result = check(evidence)
-        findings += result if isinstance(result, list) else [result]
+        results = result if isinstance(result, list) else [result]
+        findings += [finding.model_copy(update={"check": name}) for finding in results]
     return sorted(findings, key=lambda finding: ORDER[finding.level])

@@ -12,19 +12,20 @@ from distil.text import find_refusal, is_cut_off, prompt_key
 
 MIN_EXAMPLES = 1_000
 MIN_TEST = 200
+NOT_CURATED = Finding(level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+NOT_COLLECTED = Finding(level="unknown", seen="No answers have been collected yet.", fix="distil collect")
+NO_TRAIN_SPLIT = Finding(level="unknown", seen="There is no training split yet.", fix="distil curate")
 
 
 def enough_examples(evidence: Evidence) -> Finding:
     """The article: 1,000 to 10,000 examples at least."""
-    name = "too few examples"
     if not evidence.curated:
-        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+        return NOT_CURATED
     count = len(evidence.split("train"))
     seen = f"{count:,} training examples in work/curate/train.jsonl."
     if count >= MIN_EXAMPLES:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="problem" if count < MIN_EXAMPLES / 5 else "warn",
         seen=seen,
         why=f"Students keep improving well beyond {MIN_EXAMPLES:,} examples; with fewer they mostly learn the format.",
@@ -34,20 +35,18 @@ def enough_examples(evidence: Evidence) -> Finding:
 
 def enough_test_prompts(evidence: Evidence) -> Finding:
     """The article: 200 or more held-out prompts."""
-    name = "small test set"
     if not evidence.curated:
-        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+        return NOT_CURATED
     count = len(evidence.split("test"))
     seen = f"{count:,} held-out prompts in work/curate/test.jsonl."
     if count >= MIN_TEST:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     half = f"; an accuracy of 90% has an interval of about ± {196 * (0.09 / count) ** 0.5:.0f} points" if count else ""
     fix = f"distil curate --set curate.test={MIN_TEST}"
     if CurateSettings.of(read_manifest(evidence.project, "curate")).test >= MIN_TEST:  # there are not that many prompts
         fix = "set `split: test` on more prompts in their file, or write more prompts:\n"
         fix += f"distil prompts expand --count {3 * max(MIN_TEST - count, 50)}\ndistil collect\ndistil curate"
     return Finding(
-        check=name,
         level="warn" if count >= 50 else "problem",
         seen=seen,
         why=f"With fewer than {MIN_TEST} prompts, the error bars are too wide for a decision{half}.",
@@ -57,17 +56,15 @@ def enough_test_prompts(evidence: Evidence) -> Finding:
 
 def truncated_answers(evidence: Evidence) -> Finding:
     """Answers that hit the token limit: cut off, but billed in full."""
-    name = "truncated answers"
     answers = evidence.answers
     if not answers:
-        return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
+        return NOT_COLLECTED
     cut = [answer for answer in answers if is_cut_off(answer.finish_reason)]
     seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) were cut off at the token limit."
     if len(cut) <= 0.01 * len(answers):
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     limit = max(answer.sampling.max_tokens for answer in cut)
     return Finding(
-        check=name,
         level="problem" if len(cut) > 0.1 * len(answers) else "warn",
         seen=seen,
         why="They are paid for and then dropped, which biases the training data toward short answers.",
@@ -78,18 +75,16 @@ def truncated_answers(evidence: Evidence) -> Finding:
 
 def failed_calls(evidence: Evidence) -> Finding:
     """Prompts without an answer, by kind of failure."""
-    name = "failed calls"
     if not evidence.answers and not evidence.failures:
-        return Finding(check=name, level="unknown", seen="No answers have been collected yet.", fix="distil collect")
+        return NOT_COLLECTED
     total = len(evidence.answers) + len(evidence.failures)
     share = len(evidence.failures) / total
     kinds = Counter(failure.kind for failure in evidence.failures).most_common(3)
     listed = f" ({', '.join(f'{kind} {n}' for kind, n in kinds)})" if kinds else ""
     seen = f"{len(evidence.failures):,} of {total:,} calls have no answer{listed}."
     if not evidence.failures:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="problem" if share > 0.05 else "warn",
         seen=seen,
         why="Failures are rarely random. Often the long or unusual prompts fail, and the student never sees them.",
@@ -99,46 +94,38 @@ def failed_calls(evidence: Evidence) -> Finding:
 
 def leakage(evidence: Evidence) -> Finding:
     """Test prompts that are also in train or validation, verbatim or nearly."""
-    name = "leakage between the splits"
     test = evidence.split("test")
     if not test:
-        return Finding(check=name, level="unknown", seen="There is no test split yet.", fix="distil curate")
-    others = {
-        prompt_key(example.prompt_messages) for side in ("train", "validation") for example in evidence.split(side)
-    }
-    groups = {example.group for side in ("train", "validation") for example in evidence.split(side) if example.group}
+        return Finding(level="unknown", seen="There is no test split yet.", fix="distil curate")
+    learned = [*evidence.split("train"), *evidence.split("validation")]
+    others = {prompt_key(example.prompt_messages) for example in learned}
+    groups = {example.group for example in learned if example.group}
     same = sum(prompt_key(example.prompt_messages) in others for example in test)
     shared = sum(example.group in groups for example in test if example.group)
     nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
-    near = (
-        f" The nearest pair of a training and a test prompt has a similarity of {nearest:.2f}."
-        if nearest is not None
-        else ""
-    )
-    seen = f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one.{near}"
+    seen = f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one."
+    if nearest is not None:
+        seen += f" The nearest pair of a training and a test prompt has a similarity of {nearest:.2f}."
     if same or shared:
         return Finding(
-            check=name,
             level="problem",
             seen=seen,
             why="The student has seen these answers, so the evaluation measures memory instead of skill.",
             fix="distil curate\n(splits again without leakage; remove fixed `split` values from identical prompts)",
         )
-    return Finding(check=name, level="ok", seen=seen)
+    return Finding(level="ok", seen=seen)
 
 
 def duplicates(evidence: Evidence) -> Finding:
     """Identical prompts in train."""
-    name = "duplicate prompts"
     train = evidence.split("train")
     if not train:
-        return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
+        return NO_TRAIN_SPLIT
     repeated = len(train) - len({prompt_key(example.prompt_messages) for example in train})
     seen = f"{repeated:,} of {len(train):,} training prompts are copies of another."
     if repeated <= 0.02 * len(train):
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="warn",
         seen=seen,
         why="Repeated prompts cost money and training time, and make the student generic.",
@@ -148,16 +135,14 @@ def duplicates(evidence: Evidence) -> Finding:
 
 def refusals(evidence: Evidence) -> Finding:
     """Refusals in train."""
-    name = "refusals in the training data"
     train = evidence.split("train")
     if not train:
-        return Finding(check=name, level="unknown", seen="There is no training split yet.", fix="distil curate")
+        return NO_TRAIN_SPLIT
     count = sum(find_refusal(example.answer) is not None for example in train)
     seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) are refusals."
     if count <= 0.01 * len(train):
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="warn",
         seen=seen,
         why="Students learn refusals quickly, and then refuse what the teacher would answer.",
@@ -167,17 +152,15 @@ def refusals(evidence: Evidence) -> Finding:
 
 def much_dropped(evidence: Evidence) -> Finding:
     """How many paid answers curation drops."""
-    name = "much of the data is dropped"
     if not evidence.curated or not evidence.answers:
-        return Finding(check=name, level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
+        return NOT_CURATED
     dropped, total = len(evidence.dropped), len(evidence.answers)
     kinds = Counter(verdict.filter for verdict in evidence.dropped).most_common(3)
     listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds)}" if kinds else ""
     seen = f"{dropped:,} of {total:,} answers were dropped{listed}."
     if dropped <= 0.2 * total:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="warn",
         seen=seen,
         why="Dropped answers were paid for, and a filter that drops this many may be wrong for the task.",

@@ -6,14 +6,15 @@ Not a check. No model is loaded or called; a missing file is an empty list or No
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from distil.config import Config, load_config
 from distil.errors import UserError
 from distil.evaluate.compare import Comparison
 from distil.evaluate.compare import run as compare
 from distil.models.sizing import Machine, this_machine
-from distil.records import Answer, Example, Manifest, Prediction, Verdict
+from distil.records import Answer, Example, Manifest, Prediction, Record, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import read_manifest
@@ -21,6 +22,8 @@ from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.notes import TrainSettings
 from distil.runs.schemas.summary import Summary, read_summary
+
+R = TypeVar("R", bound=Record)
 
 
 class Curves(NamedTuple):
@@ -55,18 +58,17 @@ class Evidence:
     @cached_property
     def answers(self) -> list[Answer]:
         """All collected answers."""
-        return list(read_records(self.project.answers, Answer)) if self.project.answers.exists() else []
+        return _records(self.project.answers, Answer)
 
     @cached_property
     def failures(self) -> list[Failure]:
         """Questions without an answer."""
-        return list(read_records(self.project.failures, Failure)) if self.project.failures.exists() else []
+        return _records(self.project.failures, Failure)
 
     @cached_property
     def dropped(self) -> list[Verdict]:
         """Answers that curate dropped."""
-        path = self.project.dropped
-        return [v for v in read_records(path, Verdict) if not v.keep] if path.exists() else []
+        return [verdict for verdict in _records(self.project.dropped, Verdict) if not verdict.keep]
 
     def split(self, name: str) -> list[Example]:
         """train, validation or test; empty when curate has not run."""
@@ -108,11 +110,9 @@ class Evidence:
 
     def predictions(self, name: str) -> dict[str, list[Prediction]]:
         """Model -> its answers in the evaluation of one student."""
-        path = self.project.predictions(name)
         by_model: dict[str, list[Prediction]] = {}
-        if path.exists():
-            for prediction in read_records(path, Prediction):
-                by_model.setdefault(prediction.model, []).append(prediction)
+        for prediction in _records(self.project.predictions(name), Prediction):
+            by_model.setdefault(prediction.model, []).append(prediction)
         return by_model
 
     def compared(self, a: str, b: str) -> Comparison | None:
@@ -124,11 +124,10 @@ class Evidence:
 
     def curves(self, name: str) -> Curves | None:
         """The losses of a training; None when nothing was logged."""
-        path = self.project.metrics(name)
-        if not path.exists():
+        if not self.project.metrics(name).exists():
             return None
         curves = Curves([], [], [])
-        for row in read_records(path, MetricsRow):
+        for row in read_records(self.project.metrics(name), MetricsRow):
             if row.loss is not None:
                 curves.train.append((row.step, row.loss))
             if row.eval_loss is not None:
@@ -141,3 +140,7 @@ class Evidence:
         """Every folder of work/train, finished or not."""
         folder = self.project.stage("train")
         return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+
+
+def _records(path: Path, record: type[R]) -> list[R]:
+    return list(read_records(path, record)) if path.exists() else []

@@ -12,8 +12,8 @@ Level = Literal["ok", "warn", "problem", "unknown"]
 class Finding(Record):
     """One check's outcome: evidence with numbers, what it means, and what to type."""
 
-    check: str
-    """Name of the check, such as `too few examples`."""
+    check: str = ""
+    """Name of the check in `checks.CHECKS`, such as `too few examples`; set when the checks are run."""
     level: Level
     """ok; warn = look at it; problem = fix it first; unknown = there is no evidence yet."""
     seen: str

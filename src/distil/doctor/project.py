@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distil.config import load_config
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.errors import UserError
@@ -11,7 +12,6 @@ from distil.runs.manifest import stage_state
 
 def stale_stages(evidence: Evidence) -> Finding:
     """Stages whose inputs or outputs have changed since they ran."""
-    name = "stale stages"
     stages: list[tuple[str, str | None]] = [
         (stage, None) for stage in STAGES if stage not in (*STUDENT_STAGES, "report")
     ]
@@ -25,11 +25,10 @@ def stale_stages(evidence: Evidence) -> Finding:
         if state == "stale":
             stale.append((stage_command(stage, student), why))
     if not stale and not done:
-        return Finding(check=name, level="unknown", seen="No stage has run yet.", fix="distil run")
+        return Finding(level="unknown", seen="No stage has run yet.", fix="distil run")
     if not stale:
-        return Finding(check=name, level="ok", seen=f"{done} stages have run, and their files have not changed since.")
+        return Finding(level="ok", seen=f"{done} stages have run, and their files have not changed since.")
     return Finding(
-        check=name,
         level="warn",
         seen="; ".join(f"{command}: {why}" for command, why in stale) + ".",
         why="Their results were made from files that have changed since.",
@@ -39,32 +38,26 @@ def stale_stages(evidence: Evidence) -> Finding:
 
 def readable_config(evidence: Evidence) -> Finding:
     """distil.yaml exists and is valid."""
-    name = "the config"
-    if evidence.config is not None:
-        return Finding(check=name, level="ok", seen="distil.yaml is valid.")
-    from distil.config import load_config
-
-    try:
-        load_config(evidence.project)
-    except UserError as error:
-        return Finding(check=name, level="problem", seen=str(error), why="Every command needs it.", fix="distil status")
-    return Finding(check=name, level="ok", seen="distil.yaml is valid.")
+    if evidence.config is None:
+        try:
+            load_config(evidence.project)
+        except UserError as error:
+            return Finding(level="problem", seen=str(error), why="Every command needs it.", fix="distil status")
+    return Finding(level="ok", seen="distil.yaml is valid.")
 
 
 def missing_evidence(evidence: Evidence) -> list[Finding]:
     """The notes of the evaluations on what could not be measured; each once for all students."""
-    name = "not measured"
     if not evidence.summaries:
-        return [Finding(check=name, level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")]
+        return [Finding(level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")]
     students: dict[str, list[str]] = {}
     for student, summary in evidence.summaries.items():
         for note in summary.notes:
             students.setdefault(note, []).append(student)
     if not students:
-        return [Finding(check=name, level="ok", seen="The ceiling, the base model and every metric were measured.")]
+        return [Finding(level="ok", seen="The ceiling, the base model and every metric were measured.")]
     return [
         Finding(
-            check=name,
             level="warn",
             seen=f"{', '.join(dict.fromkeys(names))}: {note}",
             why="A decision needs figures that were measured and that not every answer reaches.",

@@ -14,23 +14,20 @@ from distil.records import Prediction
 from distil.runs.schemas.summary import Summary
 
 ALPHA = 0.05
-NOT_YET = Finding(check="", level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
+NOT_YET = Finding(level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
 
 
 def too_generic(evidence: Evidence) -> list[Finding]:
     """The article: outputs are too generic. Variety of word pairs, length and the most frequent answer, against the teacher."""
-    name = "too generic"
     findings = []
     for student, summary in evidence.distilled.items():
         answers = evidence.predictions(student)
         if answers.get(student) and answers.get("teacher"):
-            findings.append(_generic(name, student, summary, answers[student], answers["teacher"]))
-    return findings or [_not_yet(name)]
+            findings.append(_generic(student, summary, answers[student], answers["teacher"]))
+    return findings or [NOT_YET]
 
 
-def _generic(
-    name: str, student: str, summary: Summary, answers: Sequence[Prediction], teacher: Sequence[Prediction]
-) -> Finding:
+def _generic(student: str, summary: Summary, answers: Sequence[Prediction], teacher: Sequence[Prediction]) -> Finding:
     texts, teacher_texts = [answer.text for answer in answers], [answer.text for answer in teacher]
     variety = distinct_pairs(texts) / max(1e-9, distinct_pairs(teacher_texts))
     top, teacher_top = most_common_share(texts), most_common_share(teacher_texts)
@@ -44,9 +41,8 @@ def _generic(
     )
     short = ratio is not None and ratio.high is not None and ratio.high < 0.7
     if variety >= 0.7 and not short and top <= teacher_top + 0.05:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="warn",
         seen=seen,
         why="The student falls back on safe phrases. It needs more varied answers and more unusual prompts to learn from.",
@@ -68,7 +64,6 @@ def most_common_share(texts: Sequence[str]) -> float:
 
 def hallucinates(evidence: Evidence) -> list[Finding]:
     """The article: hallucinates more than the teacher. Numbers and names that prompt and reference lack, by McNemar."""
-    name = "makes things up"
     findings = []
     for student, summary in evidence.distilled.items():
         row = summary.difference("unsupported", "teacher")
@@ -84,10 +79,9 @@ def hallucinates(evidence: Evidence) -> list[Finding]:
         )
         worse = row.p is not None and row.p < ALPHA and row.difference.mean > 0
         findings.append(
-            Finding(check=name, level="ok", seen=seen)
+            Finding(level="ok", seen=seen)
             if not worse
             else Finding(
-                check=name,
                 level="problem" if row.difference.mean > 0.05 else "warn",
                 seen=seen,
                 why="More weight on the labels, a lower temperature and cleaner teacher answers help.",
@@ -95,14 +89,13 @@ def hallucinates(evidence: Evidence) -> list[Finding]:
                 "--set train.temperature=1.5\ndistil curate --set curate.choose=agreement   (with collect.samples of 3 or more)",
             )
         )
-    return findings or [_not_yet(name)]
+    return findings or [NOT_YET]
 
 
 def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
     """The article: distillation doesn't improve over baseline fine-tuning. Paired with the student of the references alone."""
-    name = "no better than plain fine-tuning"
     if not evidence.distilled:
-        return [_not_yet(name)]
+        return [NOT_YET]
     rivals = [rival for rival in evidence.baselines if rival in evidence.summaries]
     if not rivals:
         fix = "distil train --as baseline --set train.target=reference\ndistil evaluate baseline"
@@ -110,7 +103,7 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
         seen = "No student was trained on the references alone" + (
             "." if has_references else ", and the prompts have no references to train on."
         )
-        return [Finding(check=name, level="unknown", seen=seen, fix=fix if has_references else "")]
+        return [Finding(level="unknown", seen=seen, fix=fix if has_references else "")]
     findings = []
     for student, summary in evidence.distilled.items():
         comparison = evidence.compared(student, rivals[-1])
@@ -118,12 +111,11 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
         if comparison is None or row is None or row.difference.low is None:
             continue
         if row.difference.low > 0:
-            findings.append(Finding(check=name, level="ok", seen=comparison.sentence))
+            findings.append(Finding(level="ok", seen=comparison.sentence))
             continue
         worse = row.difference.high is not None and row.difference.high < 0
         findings.append(
             Finding(
-                check=name,
                 level="problem" if worse else "warn",
                 seen=comparison.sentence,
                 why="Distillation needs 5 to 10 times more examples than labeled data, a teacher that is clearly better at this "
@@ -133,12 +125,11 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
             )
         )
     seen = "The students were evaluated on different prompts, so they can't be compared."
-    return findings or [Finding(check=name, level="unknown", seen=seen)]
+    return findings or [Finding(level="unknown", seen=seen)]
 
 
 def better_than_base(evidence: Evidence) -> list[Finding]:
     """Did training help? Paired with the same model before training."""
-    name = "no better than before training"
     findings = []
     for student, summary in evidence.summaries.items():
         row = summary.difference(summary.primary, "base")
@@ -148,22 +139,20 @@ def better_than_base(evidence: Evidence) -> list[Finding]:
         change, low, high = row.difference.mean, row.difference.low, row.difference.high
         seen = f"{student}: {change:+.3f} {label} against the base model ({low:+.3f} to {high:+.3f})."
         findings.append(
-            Finding(check=name, level="ok", seen=seen)
+            Finding(level="ok", seen=seen)
             if row.difference.low > 0
             else Finding(
-                check=name,
                 level="problem",
                 seen=seen,
                 why="Training made no improvement that the evaluation can measure.",
                 fix=f"distil selfcheck\ndistil train --as {student} --set train.epochs=6 --set train.learning_rate=1e-4",
             )
         )
-    return findings or [_not_yet(name)]
+    return findings or [NOT_YET]
 
 
 def teacher_is_better(evidence: Evidence) -> Finding:
     """The article: check if the teacher is actually better on the task. Against the base model, given references."""
-    name = "the teacher is no better"
     for summary in evidence.summaries.values():
         metric = next((m for m in ("field_accuracy", "accuracy") if m in summary.models.get("teacher", {})), None)
         if metric is None or metric not in summary.models.get("base", {}):
@@ -171,26 +160,20 @@ def teacher_is_better(evidence: Evidence) -> Finding:
         teacher, base = summary.models["teacher"][metric], summary.models["base"][metric]
         seen = f"Teacher {teacher.mean:.1%}, base model {base.mean:.1%} {summary.metrics[metric].label} against the references."
         if teacher.low is not None and base.high is not None and teacher.low > base.high:
-            return Finding(check=name, level="ok", seen=seen)
+            return Finding(level="ok", seen=seen)
         return Finding(
-            check=name,
             level="problem",
             seen=seen,
             why="A student can't improve by learning from a teacher that is not better.",
             fix="List stronger models under `teachers:` in distil.yaml, then run `distil collect` and `distil curate`.",
         )
     if not evidence.summaries:
-        return _not_yet(name)
-    return Finding(
-        check=name,
-        level="unknown",
-        seen="The prompts have no `reference`, so the teacher can't be measured.",
-    )
+        return NOT_YET
+    return Finding(level="unknown", seen="The prompts have no `reference`, so the teacher can't be measured.")
 
 
 def cut_off(evidence: Evidence) -> list[Finding]:
     """Students that do not stop: the chat template is broken, or they learned from cut answers."""
-    name = "answers that do not end"
     findings = []
     for student, summary in evidence.summaries.items():
         share = summary.models[student].get("truncated")
@@ -198,22 +181,20 @@ def cut_off(evidence: Evidence) -> list[Finding]:
             continue
         seen = f"{student}: {share.mean:.1%} of the answers hit the token limit."
         findings.append(
-            Finding(check=name, level="ok", seen=seen)
+            Finding(level="ok", seen=seen)
             if share.mean <= 0.03
             else Finding(
-                check=name,
                 level="problem" if share.mean > 0.2 else "warn",
                 seen=seen,
                 why="It has not learned to stop (the end of the turn was not trained on), or the limit is too low.",
                 fix="distil selfcheck\ndistil curate --set curate.filters=default   (drops cut answers)",
             )
         )
-    return findings or [_not_yet(name)]
+    return findings or [NOT_YET]
 
 
 def below_the_goal(evidence: Evidence) -> list[Finding]:
     """The article: aim for more than 0.85 average similarity; if you're below that, add training data or epochs."""
-    name = "below the goal"
     findings = []
     for student, summary in evidence.distilled.items():
         similarity, goal = summary.models[student].get("similarity"), summary.goals["goal_similarity"]
@@ -224,10 +205,9 @@ def below_the_goal(evidence: Evidence) -> list[Finding]:
         seen = f"{student}: average similarity {similarity.mean:.3f}, goal {goal:.2f}{reference}."
         reached = similarity.mean >= min(goal, ceiling.mean if ceiling else goal)
         findings.append(
-            Finding(check=name, level="ok", seen=seen)
+            Finding(level="ok", seen=seen)
             if reached
             else Finding(
-                check=name,
                 level="problem",
                 seen=seen,
                 why="Try more training data or more epochs first.",
@@ -235,11 +215,7 @@ def below_the_goal(evidence: Evidence) -> list[Finding]:
                 f"distil prompts expand --count {max(500, len(evidence.split('train')))}",
             )
         )
-    return findings or [_not_yet(name)]
-
-
-def _not_yet(name: str) -> Finding:
-    return NOT_YET.model_copy(update={"check": name})
+    return findings or [NOT_YET]
 
 
 def _p(value: float | None) -> str:

@@ -12,24 +12,22 @@ from distil.models.sizing import GIB, Memory
 
 def out_of_memory(evidence: Evidence) -> Finding:
     """The article: fine-tuning fails with OOM errors. An estimate for this machine, and the first fix that fits."""
-    name = "out of memory"
     config = evidence.config
     if config is None:
         seen = "distil.yaml can't be read, so the memory for training can't be estimated."
-        return Finding(check=name, level="unknown", seen=seen)
+        return Finding(level="unknown", seen=seen)
     need = training_need(evidence.project, config, evidence.machine)
     if need is None:
         seen = f"The size of {config.student.model} is unknown, so the memory for training can't be estimated."
-        return Finding(check=name, level="unknown", seen=seen)
+        return Finding(level="unknown", seen=seen)
     seen = (
         f"Training {config.student.model} needs about {need.memory.total / GIB:.1f} GiB; "
         f"this machine has {evidence.machine.memory / GIB:.1f} GiB."
     )
     if need.fits:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     fit = what_fits(need)
     return Finding(
-        check=name,
         level="problem",
         seen=f"{seen} {_parts(need.memory)}",
         why="Training would run out of memory. Micro-batches are halved automatically, but weights and Adam's state stay.",
@@ -47,23 +45,19 @@ def _parts(memory: Memory) -> str:
 
 def training_went_well(evidence: Evidence) -> list[Finding]:
     """Per training: the loss stays finite and falls."""
-    name = "the loss"
     findings = []
     for student in evidence.trained_folders:
         curves = evidence.curves(student)
         if curves is None or not curves.train:
             continue
-        findings.append(_loss(name, student, curves))
-    return findings or [
-        Finding(check=name, level="unknown", seen="No training has been logged yet.", fix="distil train")
-    ]
+        findings.append(_loss(student, curves))
+    return findings or [Finding(level="unknown", seen="No training has been logged yet.", fix="distil train")]
 
 
-def _loss(name: str, student: str, curves: Curves) -> Finding:
+def _loss(student: str, curves: Curves) -> Finding:
     broken = next((step for step, loss in curves.train if not math.isfinite(loss)), None)
     if broken is not None:
         return Finding(
-            check=name,
             level="problem",
             seen=f"{student}: the loss is not finite at step {broken:g}.",
             why="Nothing is learned after that step, and the weights are unusable.",
@@ -74,9 +68,8 @@ def _loss(name: str, student: str, curves: Curves) -> Finding:
     start, end = sum(losses[:part]) / part, sum(losses[-part:]) / part
     seen = f"{student}: training loss went from {start:.3f} to {end:.3f} over {len(losses)} lines of metrics.jsonl."
     if len(losses) < 3 or end < 0.98 * start:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="problem",
         seen=seen,
         why="The student learns nothing: the learning rate is too low or too high, or the answers are masked out.",
@@ -86,25 +79,23 @@ def _loss(name: str, student: str, curves: Curves) -> Finding:
 
 def overfitting(evidence: Evidence) -> list[Finding]:
     """Per training: the validation loss rose while the training loss kept falling."""
-    name = "overfitting"
     findings = []
     for student in evidence.trained_folders:
         curves = evidence.curves(student)
         if curves is not None and len(curves.validation) >= 2:
-            findings.append(_turn(name, student, curves))
+            findings.append(_turn(student, curves))
     seen = "No training has two validation losses yet (this needs train.epochs of 2 or more and curate.validation above 0)."
-    return findings or [Finding(check=name, level="unknown", seen=seen)]
+    return findings or [Finding(level="unknown", seen=seen)]
 
 
-def _turn(name: str, student: str, curves: Curves) -> Finding:
+def _turn(student: str, curves: Curves) -> Finding:
     losses = [loss for _, loss in curves.validation]
     best = min(range(len(losses)), key=lambda i: losses[i])
     epoch = curves.epochs[best][1]
     seen = f"{student}: validation loss {losses[-1]:.3f} at the end, best {losses[best]:.3f} after epoch {epoch:g}."
     if losses[-1] <= 1.02 * losses[best]:
-        return Finding(check=name, level="ok", seen=seen)
+        return Finding(level="ok", seen=seen)
     return Finding(
-        check=name,
         level="warn" if losses[-1] <= 1.15 * losses[best] else "problem",
         seen=seen,
         why="After its best epoch, the student memorizes the training answers. Use more data or fewer epochs.",
@@ -115,14 +106,12 @@ def _turn(name: str, student: str, curves: Curves) -> Finding:
 
 def unfinished(evidence: Evidence) -> Finding:
     """Trainings that were started but not finished."""
-    name = "unfinished trainings"
     if not evidence.trained_folders:
-        return Finding(check=name, level="unknown", seen="No training has been started yet.", fix="distil train")
+        return Finding(level="unknown", seen="No training has been started yet.", fix="distil train")
     unfinished_ones = [student for student in evidence.trained_folders if student not in evidence.trainings]
     if not unfinished_ones:
-        return Finding(check=name, level="ok", seen=f"{len(evidence.trainings)} trainings, all finished.")
+        return Finding(level="ok", seen=f"{len(evidence.trainings)} trainings, all finished.")
     return Finding(
-        check=name,
         level="warn",
         seen=f"Started but not finished: {', '.join(unfinished_ones)}.",
         why="It was interrupted or failed. Training resumes from the last checkpoint.",
