@@ -63,9 +63,7 @@ def gateway_month(
 
 def payback_days(one_time: float, saving_per_month: float) -> float | None:
     """Days until the one-time cost is earned back; None = never."""
-    if saving_per_month <= 0:
-        return None
-    return DAYS_PER_MONTH * one_time / saving_per_month
+    return None if saving_per_month <= 0 else DAYS_PER_MONTH * one_time / saving_per_month
 
 
 def break_even_coverage(
@@ -87,6 +85,4 @@ def describe_payback(days: float | None) -> str:
         return "never"
     if days < 1:
         return "under a day"
-    if days < 60:
-        return f"{days:.0f} days"
-    return f"{days / DAYS_PER_MONTH:.1f} months"
+    return f"{days:.0f} days" if days < 60 else f"{days / DAYS_PER_MONTH:.1f} months"

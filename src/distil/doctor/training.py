@@ -48,9 +48,8 @@ def training_went_well(evidence: Evidence) -> list[Finding]:
     findings = []
     for student in evidence.trained_folders:
         curves = evidence.curves(student)
-        if curves is None or not curves.train:
-            continue
-        findings.append(_loss(student, curves))
+        if curves is not None and curves.train:
+            findings.append(_loss(student, curves))
     return findings or [Finding(level="unknown", seen="No training has been logged yet.", fix="distil train")]
 
 

@@ -102,8 +102,7 @@ def plot(lines: Sequence[Line], *, percent: bool = False, label: str = "") -> Pl
         return None
     xs = [x for line in finite for x, _ in line.points]
     ys = [y for line in finite for _, y in line.points]
-    x_low, x_high = min(xs), max(xs)
-    y_low, y_high = min(ys), max(ys)
+    x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys), max(ys)
     pad = 0.06 * (y_high - y_low or abs(y_high) or 1.0)
     y_low, y_high = y_low - pad, y_high + pad
     across, up = Axis(x_low, x_high), Axis(y_low, y_high)

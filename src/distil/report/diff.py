@@ -17,7 +17,7 @@ Part = tuple[Literal["same", "gone", "new"], str]
 
 def word_diff(before: str, after: str) -> tuple[list[Part], list[Part]]:
     """(parts of `before`: same or gone, parts of `after`: same or new); joined, they are the texts."""
-    left, right = _tokens(before), _tokens(after)
+    left, right = TOKEN.findall(before), TOKEN.findall(after)
     if len(left) > MAX_TOKENS or len(right) > MAX_TOKENS:
         return [("same", before)], [("same", after)]
     gone: list[Part] = []
@@ -26,16 +26,8 @@ def word_diff(before: str, after: str) -> tuple[list[Part], list[Part]]:
     if matcher.ratio() < MIN_RATIO:
         return [("same", before)], [("same", after)]
     for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
-            gone.append(("same", "".join(left[a:b])))
-            new.append(("same", "".join(right[c:d])))
-            continue
         if b > a:
-            gone.append(("gone", "".join(left[a:b])))
+            gone.append(("same" if tag == "equal" else "gone", "".join(left[a:b])))
         if d > c:
-            new.append(("new", "".join(right[c:d])))
+            new.append(("same" if tag == "equal" else "new", "".join(right[c:d])))
     return gone, new
-
-
-def _tokens(text: str) -> list[str]:
-    return TOKEN.findall(text)

@@ -63,14 +63,13 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
     project, read = evidence.project, [*_evidence_files(evidence)]
     manifests = _manifests(project, read)
     summaries, baselines = evidence.summaries, tuple(evidence.baselines)
-    curves = {name: curves for name in evidence.trainings if (curves := evidence.curves(name))}
     return Facts(
         task=evidence.config.task if evidence.config else project.root.name,
         manifests=manifests,
         summaries=summaries,
         baselines=baselines,
         headline=pick_headline(summaries, baselines),
-        curves=curves,
+        curves={name: curves for name in evidence.trainings if (curves := evidence.curves(name))},
         cost=_cost(project, read),
         calibrations=_calibrations(project, read),
         funnel=_funnel(project, read),
@@ -110,9 +109,9 @@ def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
 
 
 def _cost(project: Project, read: list[Path]) -> CostSummary | None:
-    return (
-        read_document(_note(project.cost, read), CostSummary, command="distil cost") if project.cost.exists() else None
-    )
+    if not project.cost.exists():
+        return None
+    return read_document(_note(project.cost, read), CostSummary, command="distil cost")
 
 
 def _calibrations(project: Project, read: list[Path]) -> dict[str, Calibration]:
@@ -125,9 +124,7 @@ def _calibrations(project: Project, read: list[Path]) -> dict[str, Calibration]:
 
 def _funnel(project: Project, read: list[Path]) -> Funnel | None:
     def count(path: Path) -> int | None:
-        if not path.exists():
-            return None
-        return sum(1 for _ in read_lines(_note(path, read)))
+        return sum(1 for _ in read_lines(_note(path, read))) if path.exists() else None
 
     prompts, answers = count(project.prompts), count(project.answers)
     splits = [(name, n) for name in ("train", "validation", "test") if (n := count(project.split(name))) is not None]

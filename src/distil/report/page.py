@@ -25,6 +25,11 @@ from distil.runs.schemas.notes import CollectNotes
 from distil.runs.schemas.summary import Interval
 
 HERE = Path(__file__).parent
+DECISIONS = {
+    "SHIP": "can replace its teacher",
+    "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
+    "DO NOT SHIP": "is not ready",
+}
 
 
 def build(project: Project) -> Path:
@@ -74,16 +79,8 @@ def _first_screen(facts: Facts) -> dict[str, object]:
         "tiles": view.key_numbers(facts),
         "trained": trained,
         "next_command": next_command,
-        "headline": f"{_decision_text(headline.verdict.decision)}: {headline.verdict.sentence}" if headline else "",
+        "headline": f"{DECISIONS[headline.verdict.decision]}: {headline.verdict.sentence}" if headline else "",
     }
-
-
-def _decision_text(decision: str) -> str:
-    return {
-        "SHIP": "can replace its teacher",
-        "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
-        "DO NOT SHIP": "is not ready",
-    }[decision]
 
 
 def _quality(facts: Facts) -> dict[str, object]:

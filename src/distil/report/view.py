@@ -128,12 +128,9 @@ def curve_plots(facts: Facts) -> list[tuple[str, charts.Plot]]:
     """(student, picture of training and validation loss)."""
     plots = []
     for name, curves in facts.curves.items():
-        lines = [
-            charts.Line("training", "train", curves.train),
-            charts.Line("validation", "validation", curves.validation),
-        ]
-        picture = charts.plot(lines, label=f"Loss of {name} by step")
-        if picture:
+        training = charts.Line("training", "train", curves.train)
+        validation = charts.Line("validation", "validation", curves.validation)
+        if picture := charts.plot([training, validation], label=f"Loss of {name} by step"):
             plots.append((name, picture))
     return plots
 

@@ -25,15 +25,8 @@ from distil.runs.jsonl import describe, read_json, write_json
 
 State = Literal["missing", "stale", "done"]
 NOTED_PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "numpy",
-    "tokenizers",
-    "sentence-transformers",
-    "genai-prices",
-    "aiohttp",
-)
+    "torch", "transformers", "peft", "numpy", "tokenizers", "sentence-transformers", "genai-prices", "aiohttp",
+)  # fmt: skip
 
 
 def stamp(path: Path, count: int | None = None) -> FileStamp:
