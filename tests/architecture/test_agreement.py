@@ -16,7 +16,7 @@ from distil.curate.stage import run as curate
 from distil.doctor import data
 from distil.doctor.evidence import Evidence
 from distil.evaluate import metrics
-from distil.evaluate.cases import Case
+from distil.evaluate.metrics import Case
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records

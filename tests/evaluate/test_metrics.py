@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distil.errors import UserError
 from distil.evaluate import metrics
-from distil.evaluate.cases import Case
+from distil.evaluate.metrics import Case
 
 words = st.lists(st.sampled_from("abcde"), max_size=30)
 

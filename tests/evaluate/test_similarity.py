@@ -9,7 +9,7 @@ import pytest
 
 from distil.errors import UserError
 from distil.evaluate import similarity
-from distil.evaluate.cases import Case
+from distil.evaluate.metrics import Case
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 

@@ -45,7 +45,7 @@ def differences(
     table: Table, student: str, others: Sequence[str], groups: Groups, confidence: float
 ) -> list[Difference]:
     """Student minus each other model on every metric that both have; p values corrected (Holm) within each other model."""
-    found: list[Difference] = []
+    corrected: list[Difference] = []
     for other in others:
         rows = [
             _difference(name, other, values, table[other][name], groups, confidence)
@@ -53,8 +53,8 @@ def differences(
             if name in table.get(other, {}) and any(prompt in table[other][name] for prompt in values)
         ]
         adjusted = stats.holm({row.metric: row.p for row in rows if row.p is not None})
-        found += [row.model_copy(update={"p_holm": adjusted.get(row.metric)}) for row in rows]
-    return found
+        corrected += [row.model_copy(update={"p_holm": adjusted.get(row.metric)}) for row in rows]
+    return corrected
 
 
 def _difference(
@@ -81,18 +81,15 @@ def _difference(
 
 def retentions(table: Table, student: str, groups: Groups, confidence: float, seed: int) -> dict[str, Interval]:
     """Metric -> mean of the student over that of the teacher (or of the ceiling, for metrics against the teacher)."""
-    found: dict[str, Interval] = {}
+    ratios: dict[str, Interval] = {}
     for name, values in table.get(student, {}).items():
-        if METRICS[name].better != "higher":
-            continue
         other = "ceiling" if METRICS[name].against == "teacher" else "teacher"
-        if name not in table.get(other, {}):
+        if METRICS[name].better != "higher" or name not in table.get(other, {}):
             continue
-        a, b, labels = paired(values, table[other][name], groups)
-        kept = stats.retention(a, b, labels, confidence=confidence, seed=seed)
-        if kept is not None:
-            found[name] = stats.interval_of(kept)
-    return found
+        ratio = stats.retention(*paired(values, table[other][name], groups), confidence=confidence, seed=seed)
+        if ratio is not None:
+            ratios[name] = stats.interval_of(ratio)
+    return ratios
 
 
 def slices(table: Table, student: str, examples: Sequence[Example], groups: Groups, confidence: float) -> list[Slice]:
@@ -100,24 +97,18 @@ def slices(table: Table, student: str, examples: Sequence[Example], groups: Grou
     ordered = sorted(examples, key=lambda e: (_words(e), e.prompt_id))
     if len(ordered) < 10 * SLICES:
         return []
-    found = []
+    result = []
     for part in range(SLICES):
         chosen = ordered[part * len(ordered) // SLICES : (part + 1) * len(ordered) // SLICES]
         ids = {example.prompt_id for example in chosen}
-        inside = {
-            student: {
-                name: kept
-                for name, values in table.get(student, {}).items()
-                if (kept := {prompt: value for prompt, value in values.items() if prompt in ids})
-            }
+        metrics = {
+            name: subset
+            for name, values in table.get(student, {}).items()
+            if (subset := {prompt: value for prompt, value in values.items() if prompt in ids})
         }
-        found.append(
-            Slice(
-                name=f"prompts of {_words(chosen[0])} to {_words(chosen[-1])} words",
-                metrics=intervals(inside, groups, confidence).get(student, {}),
-            )
-        )
-    return found
+        label = f"prompts of {_words(chosen[0])} to {_words(chosen[-1])} words"
+        result.append(Slice(name=label, metrics=intervals({student: metrics}, groups, confidence)[student]))
+    return result
 
 
 def _words(example: Example) -> int:
@@ -134,32 +125,31 @@ def confidence_curve(
         return []
     usable.sort(key=lambda p: (-sum(p.token_logprobs) / len(p.token_logprobs), p.prompt_id))
     ordered = [p.prompt_id for p in usable]
-    known = all(prompt in teacher for prompt in ordered)
-    found = []
+    has_teacher = all(prompt in teacher for prompt in ordered)
+    curve = []
     for step in range(1, points + 1):
         cut = step * len(ordered) // points
-        own = sum(values[prompt] for prompt in ordered[:cut])
-        rest = sum(teacher[prompt] for prompt in ordered[cut:]) if known else 0.0
-        together = (own + rest) / len(ordered) if known else None
-        found.append(CoveragePoint(coverage=cut / len(ordered), served=own / cut, together=together))
-    return found
+        served = sum(values[prompt] for prompt in ordered[:cut])
+        together = (served + sum(teacher[p] for p in ordered[cut:])) / len(ordered) if has_teacher else None
+        curve.append(CoveragePoint(coverage=cut / len(ordered), served=served / cut, together=together))
+    return curve
 
 
 def worst(
     table: Table, student: str, primary: str, examples: Sequence[Example], predictions: Sequence[Prediction]
 ) -> list[Worst]:
     """The answers with the lowest primary metric, then the lowest similarity; perfect ones are not listed."""
-    said = {prediction.prompt_id: prediction.text for prediction in predictions}
+    answers = {prediction.prompt_id: prediction.text for prediction in predictions}
     metrics = table.get(student, {})
     decisive, similar = metrics.get(primary, {}), metrics.get("similarity", {})
-    chosen = [e for e in examples if e.prompt_id in said and decisive.get(e.prompt_id, 1.0) < 1.0]
+    chosen = [e for e in examples if e.prompt_id in answers and decisive.get(e.prompt_id, 1.0) < 1.0]
     chosen.sort(key=lambda e: (decisive[e.prompt_id], similar.get(e.prompt_id, 0.0), e.prompt_id))
     return [
         Worst(
             prompt_id=example.prompt_id,
             prompt=example.prompt_messages[-1].text if example.prompt_messages else prompt_text(example),
             teacher=example.answer,
-            student=said[example.prompt_id],
+            student=answers[example.prompt_id],
             reference=example.reference,
             scores={name: values[example.prompt_id] for name, values in metrics.items() if example.prompt_id in values},
         )

@@ -1,8 +1,6 @@
 """A judge for answers that have no right and wrong: student against teacher, each pair in both orders.
 
-Judges like what they see first and what is longer (Zheng et al. 2023, MT-Bench), so a pair counts as won only when the judge says
-the same in both orders; everything else is a tie.
-The effect of length is measured in length.py; remote.py sends the requests.
+Judges prefer the first answer (Zheng et al. 2023, MT-Bench), so a pair is won only when both orders agree; otherwise it is a tie.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
 from distil.evaluate import length, stats
 from distil.ids import content_id
-from distil.records import Example, Message, Prediction, Sampling, Score
+from distil.records import Example, Message, Prediction, Score
 from distil.runs.schemas.summary import JudgeSummary
 from distil.text import parse_object
 
@@ -41,18 +39,15 @@ class Pair(NamedTuple):
 
 def requests(pairs: Sequence[Pair], judge: TeacherConfig) -> list[Request]:
     """Two per pair: first with the student as A, then with the teacher as A. Greedy, whatever the judge's config says."""
+    # a short limit would cut the judgement off
+    sampling = judge.sampling.model_copy(update={"temperature": 0.0, "max_tokens": max(200, judge.sampling.max_tokens)})
     asked = []
     for pair in pairs:
         for first, second in ((pair.student, pair.teacher), (pair.teacher, pair.student)):
             question = Message(role="user", content=_question(pair, first, second))
             messages = [Message(role="system", content=INSTRUCTIONS), question]
-            sampling = judge.sampling.model_copy(update={"temperature": 0.0})
-            asked.append(Request(model=judge.model, messages=messages, sampling=_enough(sampling), purpose="judge"))
+            asked.append(Request(model=judge.model, messages=messages, sampling=sampling, purpose="judge"))
     return asked
-
-
-def _enough(sampling: Sampling) -> Sampling:
-    return sampling if sampling.max_tokens >= 200 else sampling.model_copy(update={"max_tokens": 200})
 
 
 def _question(pair: Pair, first: str, second: str) -> str:
@@ -73,19 +68,15 @@ def read(text: str) -> tuple[Slot, str] | None:
 
 
 def settle(
-    pairs: Sequence[Pair],
-    replies: Sequence[Reply | None],
-    judge: str,
-    *,
-    student: str,
-    confidence: float,
+    pairs: Sequence[Pair], replies: Sequence[Reply | None], judge: str, *, student: str, confidence: float
 ) -> tuple[JudgeSummary | None, list[Score]]:
     """The judgement over all readable pairs and one score per pair (1 student, 0 teacher, 0.5 tie or conflict)."""
     scores, values, groups, longer = [], [], [], []
     consistent = unreadable = first = decided = 0
     for index, pair in enumerate(pairs):
-        both = [read(reply.text) if reply is not None else None for reply in replies[2 * index : 2 * index + 2]]
-        forward, backward = both
+        forward, backward = (
+            None if reply is None else read(reply.text) for reply in replies[2 * index : 2 * index + 2]
+        )
         if forward is None or backward is None:
             unreadable += 1
             continue
@@ -122,10 +113,6 @@ def settle(
     return summary, scores
 
 
-def pairs_of(examples: Sequence[Example], student: Mapping[str, Prediction], teacher: Mapping[str, str]) -> list[Pair]:
-    """The prompts that both answered."""
-    return [
-        Pair(example, student[example.prompt_id].text, teacher[example.prompt_id])
-        for example in examples
-        if example.prompt_id in student and example.prompt_id in teacher
-    ]
+def pairs_of(examples: Sequence[Example], student: Mapping[str, Prediction]) -> list[Pair]:
+    """The prompts that the student answered, beside the teacher's answers."""
+    return [Pair(e, student[e.prompt_id].text, e.answer) for e in examples if e.prompt_id in student]

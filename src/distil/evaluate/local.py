@@ -14,7 +14,7 @@ import numpy as np
 
 from distil.errors import UserError
 from distil.ids import content_id
-from distil.models.generate import Generation, generate
+from distil.models.generate import generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
 from distil.progress import bar
@@ -105,7 +105,10 @@ def answer(
     """Loads the model, answers all prompts in batches and the first few alone. Raises UserError when it can't be loaded."""
     loaded = load(source.ref, dtype=source.dtype)
     prompts = [render_prompt(loaded.tokenizer, e.prompt_messages, tools=e.tools) for e in examples]
-    generations, seconds = _batched(loaded, prompts, sampling, batch_size=batch_size, seed=seed, label=source.label)
+    with bar(f"{source.label} answers", len(prompts), "prompts") as running:
+        start = time.perf_counter()
+        generations = generate(loaded, prompts, sampling, batch_size=batch_size, on_progress=running.advance, seed=seed)
+        seconds = time.perf_counter() - start
     predictions = [
         Prediction(
             id=content_id("prediction", [example.prompt_id, source.label, 0]),
@@ -152,15 +155,6 @@ def speed_of(latencies: Sequence[float], tokens_per_second: float | None, where:
     return Speed(
         tokens_per_second=tokens_per_second, latency_p50_s=p50, latency_p95_s=p95, requests=len(latencies), where=where
     )
-
-
-def _batched(
-    loaded: Loaded, prompts: Sequence[list[int]], sampling: Sampling, *, batch_size: int, seed: int, label: str
-) -> tuple[list[Generation], float]:
-    with bar(f"{label} answers", len(prompts), "prompts") as running:
-        start = time.perf_counter()
-        generations = generate(loaded, prompts, sampling, batch_size=batch_size, on_progress=running.advance, seed=seed)
-        return generations, time.perf_counter() - start
 
 
 def _alone(loaded: Loaded, prompts: Sequence[list[int]], sampling: Sampling, label: str) -> list[float]:

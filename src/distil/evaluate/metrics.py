@@ -12,8 +12,23 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, cast
 
 from distil.errors import UserError, did_you_mean
-from distil.evaluate.cases import Case
 from distil.text import field_share, is_cut_off, parse_object, same_answer
+
+
+class Case(NamedTuple):
+    """One answer to judge."""
+
+    prompt: str
+    """All turns that were shown to the model, joined."""
+    answer: str
+    """The model's answer."""
+    teacher: str | None
+    """The teacher's answer; None when the answer is the teacher's own."""
+    reference: str | None
+    """The right answer, where the user has one."""
+    finish_reason: str = "stop"
+    """stop | length."""
+
 
 Values = list[float | None]
 Function = Callable[[Sequence[Case]], Values]

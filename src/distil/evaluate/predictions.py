@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError, WorkFailed
@@ -44,14 +45,14 @@ def gather(
     student: StudentConfig,
 ) -> Predictions:
     """The student's and the base's answers, the teacher's from the test file, and the teacher's second ones."""
-    teacher = remote.teacher_of(examples, teachers)
+    teacher = remote.teacher_of(teachers)
     sampling = sampling_for(teacher.sampling, section.sampling)
     sources = [Candidate(name, str(project.model(name)), student.dtype)]
     if section.baseline:
         sources.append(Candidate("base", project.placed(student.model), student.dtype))
     predictions = Predictions({"teacher": _given(examples)})
     if section.ceiling:
-        _add_ceiling(project, section, examples, teachers, predictions)
+        _add_ceiling(predictions, project.ledger, section.budget_usd, examples, teachers)
     else:
         predictions.notes.append("evaluate.ceiling is false: no second answers of the teacher, so there is no ceiling.")
     for source in sources:
@@ -67,7 +68,15 @@ def gather(
         predictions.by_model[source.label] = run.predictions
         predictions.size[source.label], predictions.speed[source.label] = run.size, run.speed
         predictions.keys[source.label] = key
-    _add_teacher_speed(project, section, examples, teacher, sampling, predictions)
+    ref = section.local_teacher
+    if ref is None and teacher.model.startswith(("bundled/", "local/")):
+        ref = project.placed(teacher.model).removeprefix("local/")
+    if ref is not None:
+        source = Candidate("teacher", ref, "auto")
+        predictions.keys["teacher"] = key = local.prediction_key(source, examples, sampling, section.seed)
+        predictions.size["teacher"], predictions.speed["teacher"] = local.earlier_speed(project, key) or local.measure(
+            source, examples, sampling, batch_size=section.batch_size, latency_prompts=section.latency_prompts
+        )
     return predictions
 
 
@@ -93,20 +102,15 @@ def _given(examples: Sequence[Example]) -> list[Prediction]:
 
 
 def _add_ceiling(
-    project: Project,
-    section: EvaluateConfig,
+    predictions: Predictions,
+    ledger: Path,
+    budget_usd: float | None,
     examples: list[Example],
     teachers: list[TeacherConfig],
-    predictions: Predictions,
 ) -> None:
+    requests = remote.again(examples, teachers)
     try:
-        asked = remote.ask_all(
-            project.ledger,
-            teachers,
-            remote.again(examples, teachers),
-            budget_usd=section.budget_usd,
-            label="teacher again",
-        )
+        asked = remote.ask_all(ledger, teachers, requests, budget_usd=budget_usd, label="teacher again")
     except (UserError, WorkFailed) as error:
         predictions.notes.append(
             f"The ceiling is missing, because the teacher could not be asked a second time: {error}"
@@ -120,29 +124,3 @@ def _add_ceiling(
         predictions.by_model["ceiling"] = ceiling
         latencies = [p.latency_s for p in ceiling if p.latency_s]
         predictions.speed["teacher"] = local.speed_of(latencies, None, "remote")
-
-
-def _add_teacher_speed(
-    project: Project,
-    section: EvaluateConfig,
-    examples: list[Example],
-    teacher: TeacherConfig,
-    sampling: Sampling,
-    predictions: Predictions,
-) -> None:
-    ref = section.local_teacher
-    if ref is None and teacher.model.startswith(("bundled/", "local/")):
-        ref = project.placed(teacher.model).removeprefix("local/")
-    if ref is None:
-        return
-    source = Candidate("teacher", ref, "auto")
-    key = local.prediction_key(source, examples, sampling, section.seed)
-    size, speed = local.earlier_speed(project, key) or local.measure(
-        source,
-        examples,
-        sampling,
-        batch_size=section.batch_size,
-        latency_prompts=section.latency_prompts,
-    )
-    predictions.size["teacher"], predictions.speed["teacher"] = size, speed
-    predictions.keys["teacher"] = key

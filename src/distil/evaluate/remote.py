@@ -1,7 +1,6 @@
 """Asks models behind an API while evaluating: the teacher a second time (the ceiling), and the judge in both orders.
 
-Every call goes through distil.calls, so it is paid once, counted against the cap and found again by the next run. Not the
-statistics of what comes back (scoring.py, judge.py).
+Not the statistics of what comes back (scoring.py, judge.py).
 """
 
 from __future__ import annotations
@@ -75,10 +74,10 @@ def check(ledger: Path, model: TeacherConfig) -> None:
 
 def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> list[Request]:
     """The test prompts as requests for a second sample, each to the teacher that gave the first."""
-    known = {teacher.model: teacher for teacher in teachers}
+    by_model = {teacher.model: teacher for teacher in teachers}
     requests = []
     for example in examples:
-        teacher = known.get(example.teacher or "", teachers[0])
+        teacher = by_model.get(example.teacher or "", teachers[0])
         requests.append(
             Request(
                 model=teacher.model,
@@ -110,7 +109,7 @@ def as_predictions(examples: Sequence[Example], replies: Sequence[Reply | None])
     ]
 
 
-def teacher_of(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> TeacherConfig:
+def teacher_of(teachers: Sequence[TeacherConfig]) -> TeacherConfig:
     """The teacher whose sampling production uses: the first of the config. Raises UserError when there is none."""
     if not teachers:
         raise UserError("distil.yaml names no teacher to compare the student with. Add one under `teachers:`.")

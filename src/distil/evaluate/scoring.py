@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distil.evaluate.cases import Case
-from distil.evaluate.metrics import METRICS, function
+from distil.evaluate.metrics import METRICS, Case, function
 from distil.evaluate.similarity import prepare
 from distil.progress import track
 from distil.records import Example, Prediction, Score
@@ -101,15 +100,9 @@ def primary_metric(table: Table, student: str, examples: Sequence[Example]) -> s
 
     `accuracy` counts only where references are short (up to 12 words in the median): no answer repeats a paragraph.
     """
-    found = METRICS.keys() & table.get(student, {}).keys()
+    measured = METRICS.keys() & table.get(student, {}).keys()
     lengths = sorted(len(example.reference.split()) for example in examples if example.reference is not None)
     short = bool(lengths) and lengths[len(lengths) // 2] <= 12
-    order = [
-        "field_accuracy",
-        *(["accuracy"] if short else []),
-        "field_agreement",
-        "similarity",
-        "rouge_l",
-        "exact_match",
-    ]
-    return next((name for name in order if name in found), sorted(found)[0])
+    reference = ["field_accuracy", "accuracy"] if short else ["field_accuracy"]
+    order = [*reference, "field_agreement", "similarity", "rouge_l", "exact_match"]
+    return next((name for name in order if name in measured), sorted(measured)[0])

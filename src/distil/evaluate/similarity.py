@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distil.errors import UserError
-from distil.evaluate.cases import Case
+from distil.evaluate.metrics import Case
 from distil.models.load import quiet
 from distil.progress import bar
 

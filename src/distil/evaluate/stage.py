@@ -28,12 +28,7 @@ RESERVED = ("teacher", "ceiling", "base")
 
 
 def run(
-    project: Project,
-    section: EvaluateConfig,
-    *,
-    name: str,
-    teachers: list[TeacherConfig],
-    student: StudentConfig,
+    project: Project, section: EvaluateConfig, *, name: str, teachers: list[TeacherConfig], student: StudentConfig
 ) -> Summary:
     """Evaluates one student and returns what summary.json holds.
 
@@ -48,9 +43,8 @@ def run(
         metrics = chosen(section.metrics)
         predictions = gather(project, section, examples, name=name, teachers=teachers, student=student)
         scored = score_all(examples, predictions.by_model, metrics)
-        judged, judge_scores, judge_usd = _judge(project, section, examples, name, predictions)
+        judged, judge_scores = _judge(project, section, examples, name, predictions)
         summary = _summarize(section, examples, name, student, predictions, scored, judged)
-        summary = summary.model_copy(update={"usd": predictions.usd + judge_usd})
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         stage.usd = summary.usd
         stage.seeds["evaluate"] = section.seed
@@ -89,11 +83,12 @@ def _test_examples(project: Project, stage: StageRun, limit: int | None) -> list
 
 def _judge(
     project: Project, section: EvaluateConfig, examples: list[Example], name: str, predictions: Predictions
-) -> tuple[JudgeSummary | None, list[Score], float]:
+) -> tuple[JudgeSummary | None, list[Score]]:
+    """The judgement, if a judge is configured, and its scores; its cost and gaps go into `predictions`."""
     if section.judge is None:
-        return None, [], 0.0
+        return None, []
     student = {prediction.prompt_id: prediction for prediction in predictions.by_model[name]}
-    pairs = judge.pairs_of(examples, student, {e.prompt_id: e.answer for e in examples})
+    pairs = judge.pairs_of(examples, student)
     asked = remote.ask_all(
         project.ledger,
         [section.judge],
@@ -103,10 +98,8 @@ def _judge(
     )
     if asked.why_incomplete:
         predictions.notes.append(f"Judgements: {asked.why_incomplete}")
-    summary, scores = judge.settle(
-        pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence
-    )
-    return summary, scores, asked.usd
+    predictions.usd += asked.usd
+    return judge.settle(pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence)
 
 
 def _summarize(

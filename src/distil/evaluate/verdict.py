@@ -1,9 +1,6 @@
 """SHIP, SHIP WITH FALLBACK or DO NOT SHIP: the rules, each with its number, in one place.
 
-SHIP needs proof: the lower end of the similarity reaches the goal, and the student is shown to be less than `margin` worse than
-the teacher on the metric that decides. DO NOT SHIP needs a plain failure: too few prompts to say anything, no better than the
-base model, surely below the goal, or surely below `least_retention` of the teacher. Between the two, a fallback for unsure
-answers closes the gap. Pure functions.
+SHIP needs proof on every rule, DO NOT SHIP a plain failure of one; between the two, a fallback for unsure answers closes the gap.
 """
 
 from __future__ import annotations
@@ -59,9 +56,7 @@ def decide(
         *_similar(table, student, groups, goals),
         *_better_than_base(primary, differences),
     ]
-    failures = [finding.text for finding in findings if finding.vote < 0]
-    gaps = [finding.text for finding in findings if finding.vote == 0]
-    good = [finding.text for finding in findings if finding.vote > 0]
+    failures, gaps, good = ([finding.text for finding in findings if finding.vote == vote] for vote in (-1, 0, 1))
     if failures:
         decision, why = "DO NOT SHIP", failures[0]
     elif gaps:
@@ -89,26 +84,25 @@ def _better_than_base(primary: str, differences: list[Difference]) -> list[Reaso
     if row is None or row.difference.low is None:
         return []
     measured = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
-    if row.difference.low > 0:
-        return [Reason(1, f"better than the base model before distillation: {measured}")]
-    return [Reason(-1, f"no better than the base model before distillation: {measured}")]
+    vote, claim = (1, "better") if row.difference.low > 0 else (-1, "no better")
+    return [Reason(vote, f"{claim} than the base model before distillation: {measured}")]
 
 
 def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Reason]:
-    have = [model for model in (student, "ceiling") if "similarity" in table.get(model, {})]
-    only = {model: {"similarity": table[model]["similarity"]} for model in have}
-    seen = intervals(only, groups, goals.confidence)
-    if student not in seen:
+    measured_models = [model for model in (student, "ceiling") if "similarity" in table.get(model, {})]
+    values: Table = {model: {"similarity": table[model]["similarity"]} for model in measured_models}
+    similarity = {model: row["similarity"] for model, row in intervals(values, groups, goals.confidence).items()}
+    if student not in similarity:
         return []
     goal, note = goals.similarity, ""
-    if "ceiling" in seen and seen["ceiling"]["similarity"].mean < goal:
-        goal = seen["ceiling"]["similarity"].mean
+    if "ceiling" in similarity and similarity["ceiling"].mean < goal:
+        goal = similarity["ceiling"].mean
         note = f", lowered from {goals.similarity:.2f} because the teacher reaches only that with itself"
-    own = seen[student]["similarity"]
-    measured = f"similarity {own.mean:.3f} {_range(own)}"
-    if own.high is not None and own.high < goal:
+    reached = similarity[student]
+    measured = f"similarity {reached.mean:.3f} {_range(reached)}"
+    if reached.high is not None and reached.high < goal:
         return [Reason(-1, f"{measured} is below the goal of {goal:.2f}{note}")]
-    if own.low is not None and own.low >= goal:
+    if reached.low is not None and reached.low >= goal:
         return [Reason(1, f"{measured} reaches the goal of {goal:.2f}{note}")]
     return [Reason(0, f"{measured} is not surely at the goal of {goal:.2f}{note}")]
 
@@ -119,28 +113,21 @@ def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goal
         return []
     a, b, labels = paired(table[student][primary], table[other][primary], groups)
     result = stats.non_inferiority(a, b, goals.margin, labels, confidence=goals.confidence)
-    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
-    label = METRICS[primary].label
-    measured = f"{label} {_percent(mean_a)} against the teacher's {_percent(mean_b)}"
+    means = f"{_percent(sum(a) / len(a))} against the teacher's {_percent(sum(b) / len(b))}"
+    measured = f"{METRICS[primary].label} {means}"
     if result.passed:
         return [Reason(1, f"{measured}, proven less than {_points(goals.margin)} worse")]
     worst_case = "unknown" if math.isnan(result.shortfall.high) else f"{100 * result.shortfall.high:.1f}"
-    return [
-        Reason(0, f"{measured}; it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed")
-    ]
+    gap = f"it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed"
+    return [Reason(0, f"{measured}; {gap}")]
 
 
 def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Reason]:
-    kept = retention.get(primary)
-    if kept is None or kept.high is None or kept.high >= goals.least_retention:
+    ratio = retention.get(primary)
+    if ratio is None or ratio.high is None or ratio.high >= goals.least_retention:
         return []
-    return [
-        Reason(
-            -1,
-            f"keeps {_percent(kept.mean)} of the teacher's {METRICS[primary].label} {_range(kept, percent=True)}, "
-            f"surely less than the least of {_percent(goals.least_retention)}",
-        )
-    ]
+    measured = f"keeps {_percent(ratio.mean)} of the teacher's {METRICS[primary].label} {_range(ratio, percent=True)}"
+    return [Reason(-1, f"{measured}, surely less than the least of {_percent(goals.least_retention)}")]
 
 
 def _needed(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> int | None:

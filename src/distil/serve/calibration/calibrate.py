@@ -87,13 +87,7 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
 
 
 def _calibrate(
-    labeled: Scored,
-    held_out: Scored,
-    section: ServeConfig,
-    *,
-    name: str,
-    identity: str,
-    similarity: Similarity | None,
+    labeled: Scored, held_out: Scored, section: ServeConfig, *, name: str, identity: str, similarity: Similarity | None
 ) -> Calibration:
     """The record of a calibration, from answers and scores."""
     risk, level = section.risk, section.confidence
