@@ -17,7 +17,7 @@ import aiohttp  # noqa: F401  imported before the fork
 
 from distil.calls.client import Client
 from distil.calls.config import Limits, Price, TeacherConfig
-from distil.calls.providers import compatible  # noqa: F401  imported before the fork
+from distil.calls.providers import chat  # noqa: F401  imported before the fork
 from distil.calls.request import Reply, Request
 from distil.records import Message, Sampling
 

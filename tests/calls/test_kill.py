@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from distil.calls.ledger.store import Ledger
-from distil.calls.providers.compatible import CompatibleProvider
+from distil.calls.providers.chat import CompatibleProvider
 from tests.calls.loopback import LoopbackProcess
 
 KILLS = 20

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from distil.calls.config import TeacherConfig, by_model
@@ -69,9 +68,7 @@ class Client:
         self.ledger.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self._transport.close()
         if self._own_ledger:
             self.ledger.close()

@@ -17,9 +17,7 @@ from distil.errors import UserError
 from distil.records import Usage
 
 MILLION = 1e6
-# Our prefix -> genai-prices' provider.
-_TABLE_NAMES = {"x-ai": "x-ai", "google": "google"}
-_CONTEXT: dict[str, dict[str, str]] = {
+_CONTEXT: dict[Tier, dict[str, str]] = {
     "standard": {},
     "flex": {"service_tier": "flex"},
     "batch": {"processing": "batch"},
@@ -85,15 +83,9 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
     if config_price is not None:
         factor = {"standard": 1.0, "flex": config_price.flex_factor, "batch": config_price.batch_factor}[tier]
         cached = config_price.input if config_price.cached_input is None else config_price.cached_input
-        return PriceQuote(
-            input=config_price.input * factor,
-            output=config_price.output * factor,
-            source="config",
-            date=today,
-            tier=tier,
-            cached_input=cached * factor,
-            discounted=factor != 1.0,
-        )
+        dollars = {"input": config_price.input, "output": config_price.output, "cached_input": cached}
+        scaled = {name: price * factor for name, price in dollars.items()}
+        return PriceQuote(**scaled, source="config", date=today, tier=tier, discounted=factor != 1.0)
     ref = parse_model(model)
     if ref.local:
         return PriceQuote(0.0, 0.0, "local", today, tier)
@@ -122,10 +114,7 @@ def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | 
         try:
             # The model's price object is read, not the sum: the hot path must not look a model up for each call.
             found = calc_price(
-                TableUsage(input_tokens=1, output_tokens=1),
-                name,
-                provider_id=_TABLE_NAMES.get(prefix, prefix),
-                price_context=context or None,
+                TableUsage(input_tokens=1, output_tokens=1), name, provider_id=prefix, price_context=context or None
             )
         except LookupError:
             return None
@@ -139,18 +128,9 @@ def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | 
     starts = sorted(
         {t.start for value in (price.input_mtok, price.output_mtok, cached) for t in getattr(value, "tiers", [])}
     )
-    bands = tuple(_band_at(start, price.input_mtok, cached, price.output_mtok) for start in starts)
-    base = _band_at(0, price.input_mtok, cached, price.output_mtok)
-    return PriceQuote(
-        input=base.input,
-        output=base.output,
-        source=f"genai-prices {table_version()}",
-        date=today,
-        tier=tier,
-        cached_input=base.cached_input,
-        bands=bands,
-        discounted=discounted,
-    )
+    base, *bands = (_band_at(start, price.input_mtok, cached, price.output_mtok) for start in [0, *starts])
+    source = f"genai-prices {table_version()}"
+    return PriceQuote(base.input, base.output, source, today, tier, base.cached_input, tuple(bands), discounted)
 
 
 def _band_at(start: int, input_price: Any, cached_price: Any, output_price: Any) -> Band:

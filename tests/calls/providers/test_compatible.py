@@ -7,7 +7,7 @@ import pytest
 from distil.calls.config import TeacherConfig
 from distil.calls.providers.base import HttpProvider, Window
 from distil.calls.providers.catalog import open_teacher
-from distil.calls.providers.compatible import CompatibleProvider
+from distil.calls.providers.chat import CompatibleProvider
 from distil.records import Sampling
 from tests.wire.ask import ask, fault, question
 from tests.wire.openai import OpenAIServer

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from distil.calls.providers.base import LocalProvider, Parsed
-from distil.calls.providers.bundled import BundledProvider
-from distil.calls.providers.local import LocalModelProvider, folder_identity
+from distil.calls.providers.local import BundledProvider, LocalModelProvider, folder_identity
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Sampling

@@ -11,7 +11,6 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from distil.calls.batch.job import BatchJob, BatchRow
@@ -65,23 +64,18 @@ class BatchApi(Protocol):
 
     def line(self, name: str, body: JsonObject) -> JsonObject:
         """One row as the vendor wants it."""
-        ...
 
     async def submit(self, job: BatchJob, rows: Iterator[BatchRow], path: Path) -> str:
         """Creates the batch (by way of a file at `path`) and returns its id. Raises Lost when it may or may not exist now."""
-        ...
 
     async def find(self, job: BatchJob) -> str | None:
         """The id of the batch that carries the job's intent, or None when there is none at the provider."""
-        ...
 
     async def look(self, batch_id: str) -> Progress:
         """How far it is."""
-        ...
 
     def results(self, batch_id: str) -> AsyncIterator[Result]:
         """The rows of an ended batch, in any order; rows that are missing were not answered."""
-        ...
 
 
 class Lost(Exception):
@@ -105,9 +99,7 @@ class Http:
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, proxy=proxy_for(self._base_url))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         assert self._session is not None
         await self._session.close()
 

@@ -81,11 +81,7 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(
-            path,
-            timeout=busy_timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENTS,
+            path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
         )
         db.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit is on the disk, not only in the system's cache, before anything is counted or sent.

@@ -15,7 +15,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from distil.calls.identity import compress, decompress
@@ -29,9 +28,23 @@ from distil.ids import content_id, now
 from distil.progress import dollars
 from distil.records import Call, Usage
 
-_CALL = """key, purpose, model, status, input_tokens, output_tokens, cached_tokens, reasoning_tokens, usd, price_input,
-           price_output, price_source, tier, latency_s, attempts, created, error"""
-_FIND = f"""SELECT {", ".join(f"call.{name.strip()}" for name in _CALL.split(","))}, body.reply, pruned, open
+_TOKENS = "input_tokens, output_tokens, cached_tokens, reasoning_tokens"
+_PLAIN = (
+    "purpose",
+    "model",
+    "status",
+    "usd",
+    "price_input",
+    "price_output",
+    "price_source",
+    "tier",
+    "latency_s",
+    "attempts",
+    "created",
+    "error",
+)  # fields of `Call` that are columns of the same name
+_CALL = f"key, {_TOKENS}, {', '.join(_PLAIN)}"
+_FIND = f"""SELECT {", ".join(f"call.{name}" for name in _CALL.split(", "))}, body.reply, pruned, open
             FROM call LEFT JOIN body USING (key) WHERE key = ?"""
 _FIND_BRIEF = f"SELECT {_CALL}, NULL, pruned, open FROM call WHERE key = ?"
 
@@ -108,9 +121,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -321,19 +332,4 @@ def _usage(values: Sequence[Any]) -> Usage:
 
 
 def _call(row: Sequence[Any]) -> Call:
-    return Call(
-        id=row[0],
-        purpose=row[1],
-        model=row[2],
-        status=row[3],
-        usage=_usage(row[4:8]),
-        usd=row[8],
-        price_input=row[9],
-        price_output=row[10],
-        price_source=row[11],
-        tier=row[12],
-        latency_s=row[13],
-        attempts=row[14],
-        created=row[15],
-        error=row[16],
-    )
+    return Call(id=row[0], usage=_usage(row[1:5]), **dict(zip(_PLAIN, row[5:], strict=True)))

@@ -81,13 +81,7 @@ class OutagePolicy:
     """
 
     def __init__(
-        self,
-        config: TeacherConfig,
-        gate: AdmissionGate,
-        clock: Callable[[], float],
-        *,
-        known: bool,
-        local: bool,
+        self, config: TeacherConfig, gate: AdmissionGate, clock: Callable[[], float], *, known: bool, local: bool
     ) -> None:
         self.breaker = Breaker(clock)
         self._config = config

@@ -90,14 +90,13 @@ class AnthropicProvider:
     def ignored(self, request: Request) -> list[str]:
         """Names of the sampling settings that this model or API does not take and that are left out."""
         sampling, sent = request.sampling, self._sampling(request)
-        names = []
-        if "temperature" not in sent and sampling.temperature != 1.0:
-            names.append("temperature")
-        if "top_p" not in sent and sampling.top_p != 1.0:
-            names.append("top_p")
-        names += ["seed"] if sampling.seed is not None else []
-        names += ["top_logprobs"] if sampling.top_logprobs is not None else []
-        return names
+        changed = {
+            "temperature": sampling.temperature != 1.0,
+            "top_p": sampling.top_p != 1.0,
+            "seed": sampling.seed is not None,
+            "top_logprobs": sampling.top_logprobs is not None,
+        }
+        return [name for name, is_set in changed.items() if is_set and name not in sent]
 
     def _sampling(self, request: Request) -> dict[str, float]:
         sampling = request.sampling
@@ -188,16 +187,12 @@ def model_version(name: str) -> tuple[int, int]:
 
 def _usage(usage: Any) -> Usage:
     """`input_tokens` is what the cache did not hold; ours counts the whole prompt."""
-    if not isinstance(usage, dict):
-        return Usage()
-    cached = common.count(usage.get("cache_read_input_tokens"))
-    written = common.count(usage.get("cache_creation_input_tokens"))
-    details = usage.get("output_tokens_details")
+    cached, written = (common.count(usage, f"cache_{part}_input_tokens") for part in ("read", "creation"))
     return Usage(
-        input_tokens=common.count(usage.get("input_tokens")) + cached + written,
-        output_tokens=common.count(usage.get("output_tokens")),
+        input_tokens=common.count(usage, "input_tokens") + cached + written,
+        output_tokens=common.count(usage, "output_tokens"),
         cached_tokens=cached,
-        reasoning_tokens=common.count(details.get("thinking_tokens")) if isinstance(details, dict) else 0,
+        reasoning_tokens=common.count(usage, "output_tokens_details", "thinking_tokens"),
     )
 
 

@@ -64,23 +64,18 @@ class HttpProvider(Protocol):
 
     def wire(self, request: Request) -> WireRequest:
         """The HTTP request. Raises UserError when the model does not support the request."""
-        ...
 
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
         """Reads a whole 2xx body; `headers` may be empty (re-parsing from the ledger). Raises GarbledReply."""
-        ...
 
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         """Classifies a non-2xx reply, or a 2xx body that is an error. Header names are case-insensitive."""
-        ...
 
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """What the headers of any reply say about limits."""
-        ...
 
     def ignored(self, request: Request) -> list[str]:
         """Names of the sampling settings that this model does not accept and that are left out of the body."""
-        ...
 
 
 @runtime_checkable
@@ -89,8 +84,6 @@ class LocalProvider(Protocol):
 
     def identity(self) -> str:
         """Joins the ledger's key: changes when the same request would be answered by something else (file hash, ...)."""
-        ...
 
     async def answer(self, request: Request) -> Parsed:
         """Raises CallFailed when there is no answer to this request."""
-        ...

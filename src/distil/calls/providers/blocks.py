@@ -13,8 +13,6 @@ from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
 
-_DATA_URL = "data:"
-
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[JsonObject]]:
     """(system prompt, turns). Tool results become user turns; neighbors of one role are joined, as the API asks for."""
@@ -48,11 +46,17 @@ def _as_list(content: str | list[JsonObject]) -> list[JsonObject]:
 def _part(part: JsonObject) -> JsonObject:
     if part.get("type") != "image_url":
         return {"type": "text", "text": str(part.get("text", ""))}
+    kind, data = image(part)
+    if kind is None:
+        return {"type": "image", "source": {"type": "url", "url": data}}
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+def image(part: JsonObject) -> tuple[str | None, str]:
+    """(media type, base64 data) of an image part; (None, URL) of one that is not a data URL."""
     url = str((part.get("image_url") or {}).get("url", ""))
-    if url.startswith(_DATA_URL):
-        kind, _, data = url.removeprefix(_DATA_URL).partition(";base64,")
-        return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
-    return {"type": "image", "source": {"type": "url", "url": url}}
+    kind, _, data = url.removeprefix("data:").partition(";base64,")
+    return (kind, data) if url.startswith("data:") else (None, url)
 
 
 def _tool_use(call: JsonObject) -> JsonObject:
@@ -106,9 +110,11 @@ def read(content: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
         elif kind == "thinking":
             thinking.append(str(block.get("thinking") or ""))
         elif kind == "tool_use":
-            function = {
-                "name": block.get("name", ""),
-                "arguments": json.dumps(block.get("input") or {}, ensure_ascii=False),
-            }
-            calls.append({"id": block.get("id", ""), "type": "function", "function": function})
+            calls.append(tool_call(block.get("id", ""), block.get("name", ""), block.get("input")))
     return "".join(text), "\n".join(part for part in thinking if part), calls
+
+
+def tool_call(call_id: str, name: str, values: Any) -> JsonObject:
+    """A call in OpenAI's shape, its arguments as JSON text."""
+    function = {"name": name, "arguments": json.dumps(values or {}, ensure_ascii=False)}
+    return {"id": call_id, "type": "function", "function": function}

@@ -17,23 +17,15 @@ from distil.calls.config import TeacherConfig
 from distil.calls.providers.base import HttpProvider, LocalProvider
 from distil.errors import UserError, did_you_mean
 
+COMPATIBLE = ("http", "https", "cerebras", "deepseek", "fireworks", "groq", "mistral", "openrouter", "together", "x-ai")
 PROVIDERS: dict[str, str] = {
     "openai": "distil.calls.providers.openai:OpenAIProvider",
     "anthropic": "distil.calls.providers.anthropic:AnthropicProvider",
     "google": "distil.calls.providers.google:GoogleProvider",
-    "http": "distil.calls.providers.compatible:CompatibleProvider",
-    "https": "distil.calls.providers.compatible:CompatibleProvider",
-    "cerebras": "distil.calls.providers.compatible:CompatibleProvider",
-    "deepseek": "distil.calls.providers.compatible:CompatibleProvider",
-    "fireworks": "distil.calls.providers.compatible:CompatibleProvider",
-    "groq": "distil.calls.providers.compatible:CompatibleProvider",
-    "mistral": "distil.calls.providers.compatible:CompatibleProvider",
-    "openrouter": "distil.calls.providers.compatible:CompatibleProvider",
-    "together": "distil.calls.providers.compatible:CompatibleProvider",
-    "x-ai": "distil.calls.providers.compatible:CompatibleProvider",
+    **dict.fromkeys(COMPATIBLE, "distil.calls.providers.chat:CompatibleProvider"),
     "recorded": "distil.calls.providers.recorded:RecordedProvider",
     "local": "distil.calls.providers.local:LocalModelProvider",
-    "bundled": "distil.calls.providers.bundled:BundledProvider",
+    "bundled": "distil.calls.providers.local:BundledProvider",
 }
 """prefix of a model's name -> "module:Class"."""
 

@@ -1,6 +1,6 @@
 """OpenAI's chat-completions wire format, as OpenAI and the servers compatible with it use it.
 
-Not a provider that a config can name: openai.py and compatible.py are, and say in what they differ. Sends nothing.
+`ChatProvider` is what they share; `CompatibleProvider` serves http://HOST:PORT/v1#NAME and most vendors. Sends nothing.
 """
 
 from __future__ import annotations
@@ -108,9 +108,8 @@ class ChatProvider:
         """Distinguishes quota, shed flex requests and context overflow, which the status alone does not."""
         code, message = error_text(body)
         kind, retryable = self.classify(status, code, message)
-        return Fault(
-            kind, self.explain(status, kind, code, common.shorten(message, self._key)), _wait(kind, headers), retryable
-        )
+        wait = common.retry_after_s(headers) if retryable else None
+        return Fault(kind, self.explain(status, kind, code, common.shorten(message, self._key)), wait, retryable)
 
     def classify(self, status: int, code: str, message: str) -> tuple[FaultKind, bool]:
         """(kind, retryable)."""
@@ -151,6 +150,36 @@ class ChatProvider:
         return common.read_limits(common.lowered(headers), LIMIT_HEADERS)
 
 
+class CompatibleProvider(ChatProvider):
+    """Any server that copied `POST /v1/chat/completions` (vLLM, SGLang, Ollama, llama.cpp), and vendors with such an API."""
+
+    def classify(self, status: int, code: str, message: str) -> tuple[FaultKind, bool]:
+        """Also reads what has no code: vLLM's context overflow is a plain 400, Ollama's unknown model a plain 404."""
+        if status == 404 and not message:  # a proxy or a wrong path rather than a wrong model: still nothing to retry
+            return "not_found", False
+        return super().classify(status, code, message)
+
+    def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
+        """Adds the usual cause of a 404: a base URL without /v1."""
+        if kind == "not_found" and not self.base_url.endswith("/v1"):
+            return (
+                super().explain(status, kind, code, message)
+                + " If that page is not there, the address may lack its /v1."
+            )
+        if kind == "bad_request" and "context length" in message:
+            code = "context_length_exceeded"
+        return super().explain(status, kind, code, message)
+
+    def limits(self, headers: Mapping[str, str]) -> LimitHint:
+        """Groq's and Cerebras's request limits are per day and would be misread as per minute: only their tokens count."""
+        low = common.lowered(headers)
+        if "x-ratelimit-limit-tokens-minute" in low:
+            return common.read_limits(low, {"tokens": "x-ratelimit-{}-tokens-minute"})
+        if "groq.com" in self.base_url:
+            return common.read_limits(low, {"tokens": LIMIT_HEADERS["tokens"]})
+        return super().limits(low)
+
+
 def wire_message(message: Message) -> JsonObject:
     """A turn as chat APIs take it: without `weight`, which only fine-tuning files carry."""
     wire = message.to_wire()
@@ -172,10 +201,6 @@ def error_text(body: bytes) -> tuple[str, str]:
     return code or "", str(inner.get("message") or "")
 
 
-def _wait(kind: FaultKind, headers: Mapping[str, str]) -> float | None:
-    return None if kind in ("auth", "quota", "not_found", "bad_request") else common.retry_after_s(headers)
-
-
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
@@ -185,16 +210,12 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    if not isinstance(usage, dict):
-        return Usage()
-    prompt = usage.get("prompt_tokens_details") or {}
-    completion = usage.get("completion_tokens_details") or {}
-    cached = common.count(prompt.get("cached_tokens")) or common.count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+    deepseek_cached = common.count(usage, "prompt_cache_hit_tokens")
     return Usage(
-        input_tokens=common.count(usage.get("prompt_tokens")),
-        output_tokens=common.count(usage.get("completion_tokens")),
-        cached_tokens=cached,
-        reasoning_tokens=common.count(completion.get("reasoning_tokens")),
+        input_tokens=common.count(usage, "prompt_tokens"),
+        output_tokens=common.count(usage, "completion_tokens"),
+        cached_tokens=common.count(usage, "prompt_tokens_details", "cached_tokens") or deepseek_cached,
+        reasoning_tokens=common.count(usage, "completion_tokens_details", "reasoning_tokens"),
     )
 
 

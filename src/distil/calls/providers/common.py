@@ -133,25 +133,14 @@ def duration_s(value: str | None) -> float | None:
         return None
 
 
-def limit(value: str | None) -> int | None:
-    """A limit from a header; None for a missing, zero or negative one (Azure sends -1 for `unknown`)."""
-    number = _number(value)
-    return int(number) if number is not None and number > 0 else None
-
-
-def remaining(value: str | None) -> int | None:
-    """What is left in a bucket; 0 is a real answer, a negative one is not."""
-    number = _number(value)
-    return int(number) if number is not None and number >= 0 else None
-
-
 def read_limits(headers: Mapping[str, str], names: Mapping[Unit, str]) -> LimitHint:
     """The announced limits. headers: with lower-case names; names: header per unit, `{}` for limit, remaining or reset."""
     hint: dict[Unit, Window] = {}
     for unit, name in names.items():
-        window = Window(
-            limit(headers.get(name.format("limit"))),
-            remaining(headers.get(name.format("remaining"))),
+        limit, remaining = (_number(headers.get(name.format(part))) for part in ("limit", "remaining"))
+        window = Window(  # Azure sends -1 for `unknown`; 0 remaining is a real answer, a limit of 0 is not
+            int(limit) if limit is not None and limit > 0 else None,
+            int(remaining) if remaining is not None and remaining >= 0 else None,
             duration_s(headers.get(name.format("reset"))),
         )
         if window != Window():
@@ -159,9 +148,11 @@ def read_limits(headers: Mapping[str, str], names: Mapping[Unit, str]) -> LimitH
     return hint
 
 
-def count(value: Any) -> int:
-    """A token count out of a usage object: providers leave them out or send null."""
-    return value if isinstance(value, int) and value > 0 else 0
+def count(usage: Any, *path: str) -> int:
+    """A token count inside a usage object; 0 where there is none: providers leave counts and whole objects out, or send null."""
+    for name in path:
+        usage = usage.get(name) if isinstance(usage, dict) else None
+    return usage if isinstance(usage, int) and usage > 0 else 0
 
 
 def _number(value: str | None) -> float | None:

@@ -163,13 +163,11 @@ def _per_day(details: list[JsonObject]) -> bool:
 
 def _usage(usage: Any) -> Usage:
     """Thoughts are billed as output but counted apart; tool-use prompts are input."""
-    if not isinstance(usage, dict):
-        return Usage()
-    thoughts = common.count(usage.get("thoughtsTokenCount"))
+    thoughts = common.count(usage, "thoughtsTokenCount")
     return Usage(
-        input_tokens=common.count(usage.get("promptTokenCount")) + common.count(usage.get("toolUsePromptTokenCount")),
-        output_tokens=common.count(usage.get("candidatesTokenCount")) + thoughts,
-        cached_tokens=common.count(usage.get("cachedContentTokenCount")),
+        input_tokens=common.count(usage, "promptTokenCount") + common.count(usage, "toolUsePromptTokenCount"),
+        output_tokens=common.count(usage, "candidatesTokenCount") + thoughts,
+        cached_tokens=common.count(usage, "cachedContentTokenCount"),
         reasoning_tokens=thoughts,
     )
 

@@ -5,16 +5,13 @@ Pure functions; google.py puts them into a request and a reply.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from distil.calls.providers.blocks import arguments
+from distil.calls.providers.blocks import arguments, image, tool_call
 from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
-
-_DATA_URL = "data:"
 
 
 def conversation(messages: Sequence[Message]) -> tuple[str, list[JsonObject]]:
@@ -47,11 +44,8 @@ def _parts(message: Message, names: dict[str, str]) -> list[JsonObject]:
 def _part(part: JsonObject) -> JsonObject:
     if part.get("type") != "image_url":
         return {"text": str(part.get("text", ""))}
-    url = str((part.get("image_url") or {}).get("url", ""))
-    if url.startswith(_DATA_URL):
-        kind, _, data = url.removeprefix(_DATA_URL).partition(";base64,")
-        return {"inlineData": {"mimeType": kind, "data": data}}
-    return {"fileData": {"fileUri": url}}
+    kind, data = image(part)
+    return {"fileData": {"fileUri": data}} if kind is None else {"inlineData": {"mimeType": kind, "data": data}}
 
 
 def _call(call: JsonObject) -> JsonObject:
@@ -85,15 +79,7 @@ def read(parts: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
             continue
         if isinstance(part.get("functionCall"), dict):
             call = part["functionCall"]
-            function = {
-                "name": call.get("name", ""),
-                "arguments": json.dumps(call.get("args") or {}, ensure_ascii=False),
-            }
-            made: JsonObject = {
-                "id": call.get("id") or f"call_{len(calls)}",
-                "type": "function",
-                "function": function,
-            }
+            made = tool_call(call.get("id") or f"call_{len(calls)}", call.get("name", ""), call.get("args"))
             if part.get("thoughtSignature"):
                 made["extra_content"] = {"google": {"thought_signature": part["thoughtSignature"]}}
             calls.append(made)

@@ -17,7 +17,7 @@ from distil.errors import UserError
 from distil.ids import canonical_json
 from distil.models.batcher import Batcher
 from distil.models.generate import Generation, generate
-from distil.models.load import Loaded, load
+from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
 from distil.records import Usage
 
@@ -107,3 +107,12 @@ def folder_identity(folder: Path) -> str:
                 file.seek(max(SAMPLED_BYTES, size - SAMPLED_BYTES))
                 digest.update(file.read())
     return digest.hexdigest()
+
+
+class BundledProvider(LocalModelProvider):
+    """bundled/teacher or bundled/student, so that the whole loop runs offline. Raises UserError for another name."""
+
+    def __init__(self, name: str, root: Path | None = None) -> None:
+        super().__init__(name, root)
+        self.ref = f"bundled/{name}"
+        self._identity = folder_identity(Path(resolve(self.ref)))

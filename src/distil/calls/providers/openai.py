@@ -25,16 +25,14 @@ class OpenAIProvider(ChatProvider):
         """The settings that a reasoning model would refuse with a 400."""
         if not refuses_sampling(self.name, request.sampling.reasoning_effort):
             return []
-        set_ones = []
-        if request.sampling.temperature != 1.0:
-            set_ones.append("temperature")
-        if request.sampling.top_p != 1.0:
-            set_ones.append("top_p")
-        if request.sampling.top_logprobs is not None:
-            set_ones.append("top_logprobs")
-        if request.sampling.stop and _O_SERIES.match(_base_name(self.name)):
-            set_ones.append("stop")
-        return set_ones
+        sampling = request.sampling
+        changed = {
+            "temperature": sampling.temperature != 1.0,
+            "top_p": sampling.top_p != 1.0,
+            "top_logprobs": sampling.top_logprobs is not None,
+            "stop": sampling.stop and _O_SERIES.match(_base_name(self.name)),
+        }
+        return [name for name, is_set in changed.items() if is_set]
 
 
 def refuses_sampling(name: str, effort: str | None) -> bool:

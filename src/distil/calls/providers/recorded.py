@@ -172,6 +172,5 @@ def _recorded_usage(usage: JsonObject) -> Usage:
 def _estimated_usage(request: Request, text: str) -> Usage:
     characters = sum(len(message.text) for message in request.messages)
     return Usage(
-        input_tokens=-(-characters // CHARACTERS_PER_TOKEN),
-        output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN),
+        input_tokens=-(-characters // CHARACTERS_PER_TOKEN), output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN)
     )
