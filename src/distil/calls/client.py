@@ -210,9 +210,8 @@ class Client:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
                 raise _failed(request, identity, f"the reply in the ledger can't be read: {error}") from None
-            return _reply(
-                request, identity, KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0), cached=True
-            )
+            answer = KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0)
+            return _reply(request, identity, answer, cached=True)
         if stored.open and stored.call.tier == "batch":
             raise _failed(request, identity, "it is in an unfinished batch job; `distil collect` fetches it.")
         for body in self.ledger.garbled(identity.key):

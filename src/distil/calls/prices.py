@@ -67,11 +67,8 @@ class PriceQuote(NamedTuple):
         )
 
     def _band(self, input_tokens: int) -> Band:
-        found = Band(0, self.input, self.cached_input, self.output)
-        for band in self.bands:
-            if input_tokens > band.above:
-                found = band
-        return found
+        first = Band(0, self.input, self.cached_input, self.output)
+        return next((band for band in reversed(self.bands) if input_tokens > band.above), first)
 
 
 def price_of(model: str, config_price: Price | None = None, tier: Tier = "standard") -> PriceQuote:
@@ -83,9 +80,8 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
     if config_price is not None:
         factor = {"standard": 1.0, "flex": config_price.flex_factor, "batch": config_price.batch_factor}[tier]
         cached = config_price.input if config_price.cached_input is None else config_price.cached_input
-        dollars = {"input": config_price.input, "output": config_price.output, "cached_input": cached}
-        scaled = {name: price * factor for name, price in dollars.items()}
-        return PriceQuote(**scaled, source="config", date=today, tier=tier, discounted=factor != 1.0)
+        fresh, output, cached = (price * factor for price in (config_price.input, config_price.output, cached))
+        return PriceQuote(fresh, output, "config", today, tier, cached_input=cached, discounted=factor != 1.0)
     ref = parse_model(model)
     if ref.local:
         return PriceQuote(0.0, 0.0, "local", today, tier)

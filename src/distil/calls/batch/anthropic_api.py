@@ -18,8 +18,6 @@ from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.request import JsonObject
 from distil.errors import WorkFailed
 
-MAX_ROWS = 100_000
-MAX_BYTES = 256_000_000
 PATH = "/v1/messages/batches"
 SLACK = timedelta(minutes=10)  # the clocks of both sides may differ
 
@@ -27,8 +25,8 @@ SLACK = timedelta(minutes=10)  # the clocks of both sides may differ
 class AnthropicBatches:
     """Batches of one Anthropic model. `poll_s`: pause between looks at a batch that may be ours; `known`: ids that are not."""
 
-    max_rows = MAX_ROWS
-    max_bytes = MAX_BYTES
+    max_rows = 100_000
+    max_bytes = 256_000_000
 
     def __init__(
         self, provider: AnthropicProvider, http: Http, poll_s: float, known: Callable[[], set[str]] = set
@@ -52,8 +50,7 @@ class AnthropicBatches:
                     separator = b","
                 file.write(b"]}")
             with path.open("rb") as file:
-                headers = {"Content-Type": "application/json"}
-                made = await self._http.create(PATH, data=file, headers=headers)
+                made = await self._http.create(PATH, data=file, headers={"Content-Type": "application/json"})
         except OSError as error:
             raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
         finally:

@@ -20,8 +20,6 @@ from distil.errors import WorkFailed
 if TYPE_CHECKING:
     import aiohttp
 
-MAX_ROWS = 50_000
-MAX_BYTES = 200_000_000
 URL = "/v1/chat/completions"
 INTENT_FIELD = "distil_intent"
 SLACK = timedelta(hours=1)  # the clocks of both sides may differ
@@ -31,8 +29,8 @@ _RUNNING = ("validating", "in_progress", "finalizing", "cancelling")
 class OpenAIBatches:
     """Batches of one OpenAI model."""
 
-    max_rows = MAX_ROWS
-    max_bytes = MAX_BYTES
+    max_rows = 50_000
+    max_bytes = 200_000_000
 
     def __init__(self, provider: OpenAIProvider, http: Http) -> None:
         self._provider = provider
@@ -67,10 +65,10 @@ class OpenAIBatches:
         query = {"limit": "100"}
         while True:
             page = await self._http.get("/batches", **query)
-            for batch in page.get("data", []):
+            data = page.get("data", [])
+            for batch in data:
                 if (batch.get("metadata") or {}).get(INTENT_FIELD) == job.intent:
                     return str(batch["id"])
-            data = page.get("data", [])
             if not page.get("has_more") or not data or data[-1].get("created_at", 0) < oldest:
                 return None
             query["after"] = data[-1]["id"]
@@ -109,9 +107,8 @@ class OpenAIBatches:
             fault = self._provider.fault(status, {}, wire_bytes(body or {}))
             return Result(name, None, fault.message, fault.retryable)
         error = row.get("error") or {}
-        return Result(
-            name, None, str(error.get("message") or error.get("code") or "the batch gave no answer to this row")
-        )
+        problem = error.get("message") or error.get("code") or "the batch gave no answer to this row"
+        return Result(name, None, str(problem))
 
 
 def _form(path: Path) -> aiohttp.FormData:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from distil.calls.batch.anthropic_api import AnthropicBatches
-from distil.calls.batch.api import BatchApi, Http, Lost, Result
+from distil.calls.batch.api import BatchApi, Http, Lost, Progress, Result
 from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow, key_of
 from distil.calls.batch.openai_api import OpenAIBatches
 from distil.calls.batch.queue import RowQueue
@@ -80,8 +80,7 @@ class BatchRun:
         self._max_rows = api.max_rows
         self._tries: Counter[str] = Counter()
         self._lost = 0
-        self._show = show
-        self._tell = tell
+        self._show, self._tell = show, tell
         self._cut_reported = False
         self.answered = 0
         self.usd = 0.0
@@ -148,8 +147,7 @@ class BatchRun:
     async def _search(self, job: BatchJob) -> str | None:
         """Looks more than once: a new batch shows up late in lists, and a killed run's request may still be on its way."""
         for attempt in range(ROUNDS):
-            batch_id = await self._api.find(job)
-            if batch_id is not None:
+            if (batch_id := await self._api.find(job)) is not None:
                 return batch_id
             await asyncio.sleep(FIRST_POLL_S * attempt)
         return None
@@ -166,12 +164,10 @@ class BatchRun:
                 if progress.state == "running":
                     running.append(job)
                     done += progress.done
-                elif progress.state == "ended":
-                    retries += await self._take_in(job)
-                    ended_rows += job.rows
-                else:
-                    retries += await self._refused(job, progress.message, progress.too_much)
-                    ended_rows += job.rows
+                    continue
+                ended = progress.state == "ended"
+                retries += await (self._take_in(job) if ended else self._refused(job, progress))
+                ended_rows += job.rows
             waiting = running
             self._show(ended_rows + done, total, f"{len(running)} batches open, {dollars(self.usd)} spent")
             if waiting:
@@ -269,14 +265,14 @@ class BatchRun:
             self.usd += sum(reply.usd for reply in replies)
             replies.clear()
 
-    async def _refused(self, job: BatchJob, message: str, too_much: bool) -> list[BatchRow]:
+    async def _refused(self, job: BatchJob, progress: Progress) -> list[BatchRow]:
         rows = list(self._folder.rows(job))
         await self._drop(job)
-        if too_much and job.rows > 1:
+        if progress.too_much and job.rows > 1:
             self._max_rows = max(1, min(self._max_rows, job.rows // 2))
             return rows
         raise WorkFailed(
-            f"The provider refused a batch of {job.rows:,} requests: {message or 'it gave no reason'}. None of it was "
+            f"The provider refused a batch of {job.rows:,} requests: {progress.message or 'it gave no reason'}. None of it was "
             "charged; fix that and run again, or set `collect.tier: standard`."
         )
 

@@ -88,16 +88,15 @@ class Sender:
         for secret in hidden:
             body = body.replace(secret.encode(), b"[key]")
         request_id = next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), None)
-        good = 200 <= reply.status < 300
+        good, garbled = 200 <= reply.status < 300, None
         if good:
             try:
                 parsed = replica.provider.parse(reply.status, reply.headers, body)
                 return Attempt(parsed, body, None, latency, request_id=request_id)
             except GarbledReply as error:
                 garbled = Fault("garbled", str(error), None)
-            fault = replica.provider.fault(reply.status, reply.headers, body)
-            fault = garbled if fault.kind in ("server", "bad_request", "garbled") else fault
-        else:
-            fault = replica.provider.fault(reply.status, reply.headers, body)
+        fault = replica.provider.fault(reply.status, reply.headers, body)
+        if garbled is not None and fault.kind in ("server", "bad_request", "garbled"):
+            fault = garbled
         fault = fault._replace(message=redact(fault.message, hidden))
         return Attempt(None, body, fault, latency, maybe_paid=good and fault.kind == "garbled", request_id=request_id)

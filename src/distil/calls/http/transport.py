@@ -80,11 +80,8 @@ class Transport:
         except TimeoutError:
             raise Broken("timeout", f"no whole reply from {_host(url)} within {timeout_s:g} s", sent=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Broken(
-                "connection",
-                f"the connection to {_host(url)} broke before the reply was whole: {_reason(error)}",
-                sent=True,
-            ) from None
+            message = f"the connection to {_host(url)} broke before the reply was whole: {_reason(error)}"
+            raise Broken("connection", message, sent=True) from None
         except ValueError as error:
             raise Broken("garbled", f"{_host(url)} sent invalid HTTP: {_reason(error)}", sent=True) from None
 
@@ -113,11 +110,8 @@ def proxy_for(url: str) -> str | None:
 
 def secrets(headers: Mapping[str, str]) -> list[str]:
     """The keys that a request's headers carry."""
-    found = []
-    for name, value in headers.items():
-        if name.lower() in SECRET_HEADERS and value:
-            found.append(value.removeprefix("Bearer ").strip())
-    return [secret for secret in found if len(secret) >= 4]
+    values = (value for name, value in headers.items() if name.lower() in SECRET_HEADERS)
+    return [secret for value in values if len(secret := value.removeprefix("Bearer ").strip()) >= 4]
 
 
 def redact(text: str, hidden: list[str]) -> str:

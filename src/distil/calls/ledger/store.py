@@ -29,21 +29,12 @@ from distil.progress import dollars
 from distil.records import Call, Usage
 
 _TOKENS = "input_tokens, output_tokens, cached_tokens, reasoning_tokens"
-_PLAIN = (
-    "purpose",
-    "model",
-    "status",
-    "usd",
-    "price_input",
-    "price_output",
-    "price_source",
-    "tier",
-    "latency_s",
-    "attempts",
-    "created",
-    "error",
-)  # fields of `Call` that are columns of the same name
-_CALL = f"key, {_TOKENS}, {', '.join(_PLAIN)}"
+# Columns that are fields of `Call` under the same name.
+_FIELDS = (
+    "purpose, model, status, usd, price_input, price_output, price_source, tier, latency_s, attempts, created, error"
+)
+_CALL = f"key, {_TOKENS}, {_FIELDS}"
+_FIELD_NAMES = tuple(_FIELDS.split(", "))
 _FIND = f"""SELECT {", ".join(f"call.{name}" for name in _CALL.split(", "))}, body.reply, pruned, open
             FROM call LEFT JOIN body USING (key) WHERE key = ?"""
 _FIND_BRIEF = f"SELECT {_CALL}, NULL, pruned, open FROM call WHERE key = ?"
@@ -332,4 +323,4 @@ def _usage(values: Sequence[Any]) -> Usage:
 
 
 def _call(row: Sequence[Any]) -> Call:
-    return Call(id=row[0], usage=_usage(row[1:5]), **dict(zip(_PLAIN, row[5:], strict=True)))
+    return Call(id=row[0], usage=_usage(row[1:5]), **dict(zip(_FIELD_NAMES, row[5:], strict=True)))

@@ -157,13 +157,10 @@ class AdmissionGate:
         self._closed = error
         if self._timer is not None:
             self._timer.cancel()
-        for _, _, _, waiter in self._queue:
+        for waiter in [*(entry[3] for entry in self._queue), *(waiter for _, waiter in self._ready)]:
             if not waiter.done():
                 waiter.set_exception(error)
         self._queue.clear()
-        for _, waiter in self._ready:
-            if not waiter.done():
-                waiter.set_exception(error)
         self._ready.clear()
 
     # -- inside -----------------------------------------------------------------------------------------------------

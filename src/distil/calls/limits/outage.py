@@ -141,12 +141,12 @@ class OutagePolicy:
 
     def _about_key(self) -> str:
         variable = key_variable(self._config)
-        if variable is None:
-            return (
-                "No key was sent, because this teacher has no `api_key_env` in distil.yaml: set it to the name of the "
-                "environment variable that holds the key."
-            )
-        return f"The key was read from {variable}."
+        if variable is not None:
+            return f"The key was read from {variable}."
+        return (
+            "No key was sent, because this teacher has no `api_key_env` in distil.yaml: set it to the name of the "
+            "environment variable that holds the key."
+        )
 
     def _unreachable(self, fault: Fault, sent_at: float, patience_s: float) -> UserError | None:
         """A server that never answered is not an outage to wait for; for one that did, the breaker waits."""

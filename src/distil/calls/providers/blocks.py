@@ -61,12 +61,8 @@ def image(part: JsonObject) -> tuple[str | None, str]:
 
 def _tool_use(call: JsonObject) -> JsonObject:
     function = call.get("function") or {}
-    return {
-        "type": "tool_use",
-        "id": call.get("id", ""),
-        "name": function.get("name", ""),
-        "input": arguments(function.get("arguments")),
-    }
+    name, values = function.get("name", ""), arguments(function.get("arguments"))
+    return {"type": "tool_use", "id": call.get("id", ""), "name": name, "input": values}
 
 
 def arguments(text: Any) -> JsonObject:
@@ -83,10 +79,8 @@ def arguments(text: Any) -> JsonObject:
 def tool(definition: JsonObject) -> JsonObject:
     """A tool definition."""
     function = definition.get("function") or definition
-    made = {
-        "name": function.get("name", ""),
-        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
-    }
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    made = {"name": function.get("name", ""), "input_schema": schema}
     if function.get("description"):
         made["description"] = function["description"]
     return made

@@ -50,9 +50,8 @@ def _part(part: JsonObject) -> JsonObject:
 
 def _call(call: JsonObject) -> JsonObject:
     function = call.get("function") or {}
-    part: JsonObject = {
-        "functionCall": {"name": function.get("name", ""), "args": arguments(function.get("arguments"))}
-    }
+    args = arguments(function.get("arguments"))
+    part: JsonObject = {"functionCall": {"name": function.get("name", ""), "args": args}}
     signature = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
     if signature:
         part["thoughtSignature"] = signature
@@ -101,8 +100,5 @@ def logprobs(result: Any) -> list[JsonObject] | None:
 
 
 def _logprob(candidate: JsonObject) -> JsonObject:
-    return {
-        "token": candidate.get("token", ""),
-        "token_id": candidate.get("tokenId"),
-        "logprob": candidate.get("logProbability"),
-    }
+    token, token_id = candidate.get("token", ""), candidate.get("tokenId")
+    return {"token": token, "token_id": token_id, "logprob": candidate.get("logProbability")}

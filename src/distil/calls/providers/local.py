@@ -1,7 +1,6 @@
-"""local/PATH: a Hugging Face model in this process as the teacher.
+"""local/PATH and bundled/NAME: a Hugging Face model in this process as the teacher. The model code is in distil/models/.
 
-Concurrent requests are answered in batches, so that 200 of them become a few forward passes. Not the model code: that is
-distil/models/.
+Concurrent requests are answered in batches, so that 200 of them become a few forward passes.
 """
 
 from __future__ import annotations

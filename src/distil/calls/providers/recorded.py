@@ -151,25 +151,23 @@ def _parsed(line: JsonObject, request: Request) -> Parsed:
     fields = answer if isinstance(answer, dict) else {"content": answer}
     text = fields.get("text", fields.get("content"))
     text = "" if text is None else text if isinstance(text, str) else Message(role="assistant", content=text).text
-    usage = line.get("usage")
     return Parsed(
         text=text,
         reasoning=fields.get("reasoning") or fields.get("reasoning_content"),
         tool_calls=fields.get("tool_calls"),
         finish_reason=str(line.get("finish_reason") or ("tool_calls" if fields.get("tool_calls") else "stop")),
-        usage=_recorded_usage(usage) if isinstance(usage, dict) else _estimated_usage(request, text),
+        usage=_usage(line.get("usage"), request, text),
         logprobs=line.get("logprobs") if isinstance(line.get("logprobs"), list) else None,
     )
 
 
-def _recorded_usage(usage: JsonObject) -> Usage:
-    return Usage(
-        input_tokens=int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
-        output_tokens=int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
-    )
-
-
-def _estimated_usage(request: Request, text: str) -> Usage:
+def _usage(usage: Any, request: Request, text: str) -> Usage:
+    """As recorded; estimated where the line has none."""
+    if isinstance(usage, dict):
+        return Usage(
+            input_tokens=int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
+            output_tokens=int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
+        )
     characters = sum(len(message.text) for message in request.messages)
     return Usage(
         input_tokens=-(-characters // CHARACTERS_PER_TOKEN), output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN)
