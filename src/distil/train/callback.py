@@ -47,26 +47,20 @@ class TrainingCallback(TrainerCallback):
 
     # ---- called by transformers
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_train_begin(self, args: object, state: TrainerState, control: object, **kwargs: object) -> None:
         """After a resume, removes the lines of steps that will run again."""
         if state.is_world_process_zero:
             self._cut_metrics_after(state.global_step)
         self.bar.total = state.max_steps
         self.bar.update(state.global_step)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_step_begin(self, args: object, state: TrainerState, control: object, **kwargs: object) -> None:
         """Requests what this process wants; the step agrees on it with the others."""
         request = self.trainer.request
         request.stop |= self.interrupted or (self.stop_file is not None and self.stop_file.exists())
         request.save = time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_step_end(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Saves and stops where all processes agreed to."""
         agreed = self.trainer.agreed
         if agreed.stop:
@@ -84,12 +78,7 @@ class TrainingCallback(TrainerCallback):
             mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: object,
+        self, args: object, state: TrainerState, control: object, logs: dict[str, float] | None = None, **kwargs: object
     ) -> None:
         """Appends a line to metrics.jsonl."""
         line = {name: value for name, value in (logs or {}).items() if name not in DROPPED_KEYS}
@@ -101,9 +90,7 @@ class TrainingCallback(TrainerCallback):
         if "loss" in line:
             self.bar.update(state.global_step, f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s")
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_evaluate(self, args: object, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Keeps the best weights, and stops when the validation loss has not improved for `patience` epochs."""
         if self.patience is None:
             return

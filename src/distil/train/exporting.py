@@ -64,15 +64,8 @@ def run(
     target = out or project.stage("train", name) / ("gguf" if kind == "gguf" else "export")
     if kind == "gguf" and target.suffix != ".gguf":
         target = target / f"{name}-{dtype or 'f16'}.gguf"
-    adapter = project.adapter(name)
-    parity = export(
-        model,
-        target,
-        prompts=_prompts(project, model),
-        kind=KINDS[kind],
-        dtype=dtype,
-        adapter=adapter if adapter.is_dir() else None,
-    )
+    adapter = project.adapter(name) if project.adapter(name).is_dir() else None
+    parity = export(model, target, prompts=_prompts(project, model), kind=KINDS[kind], dtype=dtype, adapter=adapter)
     return Exported(name, kind, target, parity)
 
 

@@ -33,16 +33,8 @@ def torchrun(job: TrainJob) -> TrainFacts:
     errors = [error_file(path, rank) for rank in range(processes)]
     for stale in (result, stop, *errors):
         stale.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "distil.train.launch",
-        "--standalone",
-        f"--nproc-per-node={processes}",
-        "-m",
-        WORKER,
-        str(path),
-    ]
+    launcher = [sys.executable, "-m", "distil.train.launch", "--standalone", f"--nproc-per-node={processes}"]
+    command = [*launcher, "-m", WORKER, str(path)]
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     environment = {"OMP_NUM_THREADS": threads, **os.environ, LAUNCHED: str(stop)}
     # A new session: a terminal's Ctrl-C must not reach torchrun, which would kill the processes in the middle of a step.

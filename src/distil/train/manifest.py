@@ -61,12 +61,8 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     """Notes what a training wrote and reported."""
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
-    notes = TrainNotes(
-        student=job.student.model_dump(mode="json"),
-        teacher=job.teacher.model if job.teacher is not None else None,
-        partial=job.max_steps is not None,
-    )
-    stage.notes.update(notes.model_dump())
+    student, teacher = job.student.model_dump(mode="json"), job.teacher.model if job.teacher is not None else None
+    stage.notes.update(TrainNotes(student=student, teacher=teacher, partial=job.max_steps is not None).model_dump())
     stage.wrote(stage.project.model(job.name))
     for extra in (stage.project.metrics(job.name), stage.project.adapter(job.name)):
         if extra.exists():

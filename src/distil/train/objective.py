@@ -72,16 +72,9 @@ def objective(model: PreTrainedModel, task: Task, batch: MicroBatch) -> Sums:
     if task.loss is not None:
         sums = task.loss(rows, head, labels)
     else:
-        losses = fused_linear_distillation(
-            rows,
-            head.weight,
-            task.targets,
-            labels,
-            **asdict(task.settings),
-            student_bias=head.bias,
-            logit_scale=head.scale,
-            logit_softcap=head.softcap,
-        )
+        options = asdict(task.settings)
+        options |= {"student_bias": head.bias, "logit_scale": head.scale, "logit_softcap": head.softcap}
+        losses = fused_linear_distillation(rows, head.weight, task.targets, labels, **options)
         sums = {"loss": losses.total, "distill": losses.distill, "label": losses.label}
     if task.diagnose:
         sums |= diagnose(rows.detach(), head, labels, task.targets)
@@ -99,10 +92,8 @@ def diagnose(rows: Tensor, head: OutputHead, labels: Tensor, targets: Targets | 
     sample = torch.linspace(0, max(count - 1, 0), min(count, DIAGNOSED_ROWS), device=rows.device).long()
     logits = head.logits(rows[sample].to(head.weight.dtype)).float()
     log_probs = torch.log_softmax(logits, -1)
-    sums = {
-        "entropy": -(log_probs.exp() * log_probs).sum(),
-        "sampled": torch.tensor(float(len(sample)), device=rows.device),
-    }
+    sampled = torch.tensor(float(len(sample)), device=rows.device)
+    sums = {"entropy": -(log_probs.exp() * log_probs).sum(), "sampled": sampled}
     expected = labels[sample]
     if isinstance(targets, TopKTargets | SampledTargets):
         scores = (targets.log_probs if isinstance(targets, TopKTargets) else targets.weights)[sample]
@@ -113,7 +104,7 @@ def diagnose(rows: Tensor, head: OutputHead, labels: Tensor, targets: Targets | 
         expected = teacher.argmax(-1)
         student = torch.log_softmax(logits[:, : teacher.shape[-1]], -1)
         sums["kl"] = torch.nn.functional.kl_div(student, teacher, reduction="sum", log_target=True)
-        sums["compared"] = sums["sampled"]
+        sums["compared"] = sampled
     return sums | {"agreement": (logits.argmax(-1) == expected).sum().float()}
 
 

@@ -123,9 +123,7 @@ def can_pack(model: PreTrainedModel) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     capped = getattr(config, "attn_logit_softcapping", None)
     plain = kinds <= {"full_attention", "sliding_attention"} and not capped
-    return bool(
-        plain and getattr(model, "_supports_attention_backend", False) and getattr(model, "_supports_sdpa", False)
-    )
+    return plain and all(getattr(model, name, False) for name in ("_supports_attention_backend", "_supports_sdpa"))
 
 
 def use_packed(model: PreTrainedModel) -> None:

@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerState
+from transformers import PrinterCallback, TrainerState
 
 from distil.errors import Interrupted
 from distil.models.export import merge_adapter, save_plain
@@ -118,7 +118,9 @@ def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> dict[str, float] 
         return None
     parity = None
     if job.student.adapter == "lora":
-        _copy_adapter(weights, adapter, tokenizer)
+        shutil.rmtree(adapter, ignore_errors=True)
+        shutil.copytree(weights, adapter, ignore=shutil.ignore_patterns("training_args.bin"))
+        tokenizer.save_pretrained(adapter)
         prompts = [e.input_ids[: e.prompt_length] for e in ready.train[:8]]
         parity = merge_adapter(job.student.model, adapter, job.folder / "model", prompts=prompts)
     else:
@@ -126,12 +128,6 @@ def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> dict[str, float] 
     for path in (last, best, job.folder / "checkpoints"):
         shutil.rmtree(path, ignore_errors=True)
     return parity
-
-
-def _copy_adapter(source: Path, target: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("training_args.bin"))
-    tokenizer.save_pretrained(target)
 
 
 def _last_line(state: TrainerState, key: str) -> dict[str, float] | None:

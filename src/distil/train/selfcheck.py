@@ -93,16 +93,12 @@ def check_objectives(seed: int = 0) -> list[Check]:
     same.total.backward()
     assert h.grad is not None
     zero = max(abs(float(same.total.detach())), float(h.grad.abs().max()))
+    difference = f"largest difference {loss_error:.1e} over {len(DIVERGENCES)} divergences"
+    largest = f"loss and gradient at most {zero:.1e}"
     return [
-        Check(
-            "fused loss equals its formula",
-            loss_error < 1e-9,
-            f"largest difference {loss_error:.1e} over {len(DIVERGENCES)} divergences",
-        ),
+        Check("fused loss equals its formula", loss_error < 1e-9, difference),
         Check("gradients equal finite differences", slope_error < 1e-5, f"largest relative error {slope_error:.1e}"),
-        Check(
-            "a teacher that equals its student gives no gradient", zero < 1e-9, f"loss and gradient at most {zero:.1e}"
-        ),
+        Check("a teacher that equals its student gives no gradient", zero < 1e-9, largest),
         _rows_in_float32(generator),
     ]
 
@@ -191,11 +187,8 @@ def _learned_tokens(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> C
     stops = bool(learned) and learned[-1] in {tokenizer.eos_token_id, *tokenizer.all_special_ids}
     text = marked_text(tokenizer, example).replace("\n", "⏎")
     shown = text if len(text) <= 300 else f"{text[:120]} ... {text[-170:]}"
-    return Check(
-        "only the answer and its end token are learned",
-        stops,
-        f"{len(learned)} of {len(example.input_ids)} tokens in 【】: {shown}",
-    )
+    detail = f"{len(learned)} of {len(example.input_ids)} tokens in 【】: {shown}"
+    return Check("only the answer and its end token are learned", stops, detail)
 
 
 def _mass_outside(trainer: DistilTrainer, student: Loaded, examples: list[Tokenized]) -> Check | None:

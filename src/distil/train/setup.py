@@ -200,10 +200,8 @@ def training_arguments(
 ) -> TrainingArguments:
     """transformers' settings. Whatever Distil does itself is switched off."""
     _check_reporters(section, folder)
-    fsdp: dict[str, Any] = {}
-    if section.fsdp and section.processes > 1:
-        config = {"version": 2, "activation_checkpointing": section.gradient_checkpointing}
-        fsdp = {"fsdp": True, "fsdp_config": config}
+    config = {"version": 2, "activation_checkpointing": section.gradient_checkpointing}
+    fsdp: dict[str, Any] = {"fsdp": True, "fsdp_config": config} if section.fsdp and section.processes > 1 else {}
     checkpointing = section.gradient_checkpointing and not fsdp
     bf16_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return TrainingArguments(

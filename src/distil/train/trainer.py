@@ -88,13 +88,9 @@ class DistilTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """One element = this process's examples of one optimizer step. Already sharded: accelerate must not shard it again."""
-        sampler = StepSampler(
-            [len(e.input_ids) for e in self.examples],
-            self.settings.batch_size,
-            self.settings.seed,
-            self.args.process_index,
-            self.args.world_size,
-        )
+        lengths, settings = [len(e.input_ids) for e in self.examples], self.settings
+        rank, world = self.args.process_index, self.args.world_size
+        sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world)
         return DataLoader(cast("Any", self.examples), batch_sampler=sampler, collate_fn=list)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
@@ -205,9 +201,8 @@ class DistilTrainer(Trainer):
             return count, passes
         own = torch.tensor([[count, passes, self.request.stop, self.request.save]], device=self.args.device)
         rows = self.accelerator.gather(own)
-        self.agreed = StepRequest(
-            bool(rows[:, 2].any()), bool(rows[0, 3])
-        )  # the first process's clock decides on saving
+        # The first process's clock decides on saving.
+        self.agreed = StepRequest(stop=bool(rows[:, 2].any()), save=bool(rows[0, 3]))
         return int(rows[:, 0].sum()), int(rows[:, 1].max())
 
     # ---- out of memory

@@ -93,10 +93,7 @@ class CrossTokenizerSource:
         """A loss over the student's counted rows, bound to the teacher's rows and the alignment."""
         sides = [self._align(example, cache=not batch.rollout) for example in batch.examples]
         cached = lookup(self._cache, batch)
-        if cached is not None:
-            hidden = torch.cat(cached)
-        else:
-            hidden = self._compute([side for side, _ in sides])
+        hidden = self._compute([side for side, _ in sides]) if cached is None else torch.cat(cached)
         targets = DenseTargets.of(hidden, output_head(causal_model(self.teacher.model)))
         learned = [token for side, _ in sides for token in side.labels if token != IGNORED]
         teacher_labels = torch.tensor(learned, device=self.teacher.device)
@@ -205,6 +202,4 @@ class TokenBytes:
     def vocabulary(self) -> dict[Hashable, int]:
         """bytes -> id, for ids that spell text; the end token has a key that both sides share."""
         ids = ids_of_bytes({token: text for token, text in self._bytes.items() if text}, set())
-        vocabulary: dict[Hashable, int] = {"<end of answer>": self._end}
-        vocabulary.update(ids.items())
-        return vocabulary
+        return {"<end of answer>": self._end, **ids}

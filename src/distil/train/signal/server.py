@@ -61,8 +61,7 @@ def post(url: str, body: dict[str, Any], timeout_s: float = 600.0) -> dict[str, 
         request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-                parsed = json.loads(reply.read())
-                return dict(parsed)
+                return dict(json.loads(reply.read()))
         except urllib.error.HTTPError as error:
             fault = f"{error.code}: {error.read().decode(errors='replace')[:400]}"
             if error.code not in (408, 429) and error.code < 500:
@@ -128,24 +127,14 @@ class ServerSource:
         return Signal(top_k_of_rows(rows, self.top_k, self.device))
 
     def _score(self, ids: list[int]) -> list[Row | None]:
-        if self.address.sglang:
-            body: dict[str, Any] = {
-                "input_ids": ids,
-                "sampling_params": {"max_new_tokens": 1, "temperature": 0},
-                "return_logprob": True,
-                "logprob_start_len": 0,
-                "top_logprobs_num": self.top_k,
-            }
-            rows = sglang_rows(post(f"{self.address.base}/generate", body))
+        base, name, sglang = self.address
+        if sglang:
+            sampling = {"max_new_tokens": 1, "temperature": 0}
+            scores = {"return_logprob": True, "logprob_start_len": 0, "top_logprobs_num": self.top_k}
+            rows = sglang_rows(post(f"{base}/generate", {"input_ids": ids, "sampling_params": sampling, **scores}))
         else:
-            body = {
-                "model": self.address.name,
-                "prompt": ids,
-                "max_tokens": 1,
-                "temperature": 0,
-                "prompt_logprobs": self.top_k,
-            }
-            rows = vllm_rows(post(f"{self.address.base}/completions", body))
+            body = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0, "prompt_logprobs": self.top_k}
+            rows = vllm_rows(post(f"{base}/completions", body))
         if len(rows) != len(ids):
             raise UserError(
                 f"The server scored {len(rows)} positions of {len(ids)}, so it does not take token ids unchanged. Use "
@@ -173,14 +162,8 @@ def served_writer(address: Address) -> Writer:
     student from time to time."""
 
     def complete(prompt: list[int], sampling: Sampling, seed: int) -> list[int]:
-        body = {
-            "model": address.name,
-            "prompt": prompt,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "seed": seed % (1 << 31),
-            "return_token_ids": True,
-        }
+        options = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "seed": seed % (1 << 31)}
+        body = {"model": address.name, "prompt": prompt, **options, "return_token_ids": True}
         choice = (post(f"{address.base}/completions", body).get("choices") or [{}])[0]
         ids = choice.get("token_ids")
         if ids is None:

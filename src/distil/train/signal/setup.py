@@ -51,11 +51,8 @@ def _cached(section: TrainConfig, project: Project, student: Loaded) -> CachedSo
         raise UserError(
             "train.signal: cached holds the fixed answers only, and on_policy needs others. Set train.signal: online or server."
         )
-    store = SignalStore.open(
-        project.signals,
-        tokenizer=tokenizer_fingerprint(student.tokenizer),
-        template=template_fingerprint(student.tokenizer),
-    )
+    tokenizer, template = tokenizer_fingerprint(student.tokenizer), template_fingerprint(student.tokenizer)
+    store = SignalStore.open(project.signals, tokenizer=tokenizer, template=template)
     return CachedSource(store, section.temperature, student.device)
 
 

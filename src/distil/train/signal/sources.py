@@ -84,8 +84,7 @@ class OnlineSource:
         self._cache: dict[str, tuple[Tensor, ...]] = {}
         for teacher in self.teachers:
             teacher.eval().requires_grad_(False)
-        if packing:
-            for teacher in self.teachers:
+            if packing:
                 use_packed(teacher)
 
     @property
@@ -176,10 +175,7 @@ class CachedSource:
         if self._head is None:
             weight, bias = self.store.head()
             compute = torch.float32 if self.device.type == "cpu" else torch.bfloat16
-            self._head = (
-                self._tensor(weight.copy()).to(compute),
-                None if bias is None else self._tensor(bias),
-            )
+            self._head = (self._tensor(weight.copy()).to(compute), None if bias is None else self._tensor(bias))
         return self._head
 
     def _tensor(self, array: NDArray[np.generic] | None) -> Tensor:
