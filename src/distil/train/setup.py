@@ -9,7 +9,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,14 +130,7 @@ def loss_settings(section: TrainConfig) -> LossSettings:
         raise UserError(
             "train.distill_weight and train.label_weight are both 0, so nothing would be learned. Use 0.7 and 0.3."
         )
-    return LossSettings(
-        divergence=section.divergence,
-        beta=section.beta,
-        alpha=section.alpha,
-        temperature=section.temperature,
-        distill_weight=section.distill_weight,
-        label_weight=section.label_weight,
-    )
+    return LossSettings(**{setting.name: getattr(section, setting.name) for setting in fields(LossSettings)})
 
 
 def load_student(student: StudentConfig, section: TrainConfig) -> Loaded:

@@ -131,14 +131,8 @@ class CrossTokenizerSource:
             self._cache.update({example.id: row for example, row in zip(batch.examples, rows, strict=True)})
 
     def _comparison(self, head: OutputHead) -> CrossTokenizer:
-        return CrossTokenizer(
-            method=self.method,
-            match=self._match,
-            first_bytes=self._first_bytes,
-            loss=self.settings,
-            logit_scale=head.scale,
-            logit_softcap=head.softcap,
-        )
+        sides = (self.method, self._match, self._first_bytes, self.settings)
+        return CrossTokenizer(*sides, logit_scale=head.scale, logit_softcap=head.softcap)
 
     def _align(self, example: Tokenized, *, cache: bool = True) -> tuple[Tokenized, Spans]:
         """The teacher's rendering of an example and the groups of its learned tokens. Not cached for rollouts: their texts

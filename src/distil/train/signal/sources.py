@@ -106,14 +106,10 @@ class OnlineSource:
     def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """Dense targets of one teacher, or the mixture of several."""
         cached = lookup(self._cache, batch)
-        if cached is not None:
-            rows = [torch.cat(parts) for parts in zip(*cached, strict=True)]
-        else:
-            rows = self._compute(batch)
-        parts = [
-            DenseTargets.of(hidden, output_head(teacher)) for teacher, hidden in zip(self.teachers, rows, strict=True)
-        ]
-        return Signal(parts[0] if len(parts) == 1 else MixtureTargets(tuple(parts), self.shares))
+        rows = self._compute(batch) if cached is None else [torch.cat(parts) for parts in zip(*cached, strict=True)]
+        heads = map(output_head, self.teachers)
+        targets = tuple(DenseTargets.of(hidden, head) for hidden, head in zip(rows, heads, strict=True))
+        return Signal(targets[0] if len(targets) == 1 else MixtureTargets(targets, self.shares))
 
     @torch.no_grad()
     def _compute(self, batch: MicroBatch) -> list[Tensor]:
