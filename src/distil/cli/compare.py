@@ -31,16 +31,10 @@ def show(comparison: Comparison) -> None:
         interval = difference.difference
         bounds = "" if interval.low is None or interval.high is None else f"[{interval.low:+.3f}, {interval.high:+.3f}]"
         info = comparison.metrics.get(difference.metric)
-        rows.append(
-            (
-                info.label if info else difference.metric,
-                f"{comparison.means[comparison.a][difference.metric].mean:.3f}",
-                f"{comparison.means[comparison.b][difference.metric].mean:.3f}",
-                f"{interval.mean:+.3f}",
-                bounds,
-                "" if difference.p_holm is None else f"{difference.p_holm:.3g}",
-            )
-        )
+        means = [f"{comparison.means[name][difference.metric].mean:.3f}" for name in (comparison.a, comparison.b)]
+        p_holm = "" if difference.p_holm is None else f"{difference.p_holm:.3g}"
+        label = info.label if info else difference.metric
+        rows.append((label, *means, f"{interval.mean:+.3f}", bounds, p_holm))
     title = f"{comparison.a} vs. {comparison.b} on {comparison.shared_prompts:,} prompts"
     table(title, ("metric", comparison.a, comparison.b, "difference", "interval", "p (Holm)"), rows)
     click.echo(comparison.sentence)

@@ -30,20 +30,11 @@ def show(summary: CostSummary) -> None:
     t = summary.traffic
     rows = []
     for option in summary.options:
-        unknown = option.total_usd is None
-        rows.append(
-            (
-                option.name,
-                f"{option.coverage:.0%} {option.coverage_source}"
-                if 0 < option.coverage < 1
-                else f"{option.coverage:.0%}",
-                "?" if unknown else dollars(option.student_usd or 0.0),
-                dollars(option.teacher_usd),
-                "?" if option.total_usd is None else dollars(option.total_usd),
-                "?" if option.saving_usd is None else dollars(option.saving_usd),
-                option.payback,
-            )
-        )
+        source = f" {option.coverage_source}" if 0 < option.coverage < 1 else ""
+        student = "?" if option.total_usd is None else dollars(option.student_usd or 0.0)
+        total, saving = ("?" if usd is None else dollars(usd) for usd in (option.total_usd, option.saving_usd))
+        coverage = f"{option.coverage:.0%}{source}"
+        rows.append((option.name, coverage, student, dollars(option.teacher_usd), total, saving, option.payback))
     title = f"A month of {t.queries_per_month:,} requests, {t.input_tokens:,.0f} + {t.output_tokens:,.0f} tokens each"
     table(title, ("", "coverage", "student", "teacher", "total", "saves", "payback"), rows)
     error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""

@@ -65,17 +65,16 @@ def _prepare(project: Project, prompts: int, port: int) -> None:
     from distil.bundled.triage import SYSTEM, write_prompts
     from distil.config import parse_config, write_config
 
+    teacher = {
+        "model": f"http://127.0.0.1:{port}/v1#teacher",
+        "sampling": {"temperature": 0.7, "max_tokens": 80},
+        "price": EXAMPLE_PRICE,
+    }
     config = parse_config(
         {
             "task": "support-triage",
             "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
-            "teachers": [
-                {
-                    "model": f"http://127.0.0.1:{port}/v1#teacher",
-                    "sampling": {"temperature": 0.7, "max_tokens": 80},
-                    "price": EXAMPLE_PRICE,
-                }
-            ],
+            "teachers": [teacher],
             "student": {"model": "bundled/student"},
             "train": {
                 "epochs": 4,
@@ -108,11 +107,8 @@ def _run(project: Project, config: Config, overrides: list[str], port: int) -> N
 
     step("prompts", config, note="customer messages from a seeded generator")
     with teacher_server("bundled/teacher", port=port, name="teacher"):
-        step(
-            "collect",
-            config,
-            note=f"query the teacher over HTTP at ${EXAMPLE_PRICE['input']}/${EXAMPLE_PRICE['output']} per million tokens",
-        )
+        price = f"${EXAMPLE_PRICE['input']}/${EXAMPLE_PRICE['output']} per million tokens"
+        step("collect", config, note=f"query the teacher over HTTP at {price}")
         step("curate", config, note="filter, remove duplicates, split")
         for name, (what, settings) in STUDENTS.items():
             step("train", load_config(project, [*overrides, *settings]), name, what)
@@ -177,18 +173,11 @@ def _show(value: dict[str, Any]) -> None:
     rows = []
     for row in value["models"]:
         usd = prices["teacher"] if row["model"] == "teacher" else prices["student"]
-        rows.append(
-            (
-                row["model"],
-                cell(row["similarity"], False),
-                cell(row["field_accuracy"], True),
-                "-" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f}M",
-                "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}",
-                "?" if usd is None else dollars(usd),
-            )
-        )
-    columns = ("", "similarity", "field accuracy", "size", "tokens/s", "$ per 1M requests")
-    table("", columns, rows)
+        quality = (cell(row["similarity"], False), cell(row["field_accuracy"], True))
+        size = "-" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f}M"
+        speed = "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}"
+        rows.append((row["model"], *quality, size, speed, "?" if usd is None else dollars(usd)))
+    table("", ("", "similarity", "field accuracy", "size", "tokens/s", "$ per 1M requests"), rows)
     click.echo(f"Spent on the teacher: {dollars(value['spent_usd'])}. Payback: {value['payback']}.")
     click.echo(click.style(value["decision"], bold=True) + f": {value['verdict']}")
     click.echo(

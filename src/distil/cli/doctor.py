@@ -30,11 +30,7 @@ def command(context: Context, show_all: bool) -> None:
         for finding in visible:
             label, color = MARKS[finding.level]
             click.echo(click.style(f"{label:8}", fg=color, bold=True) + click.style(finding.check, bold=True))
-            for text in (
-                finding.seen,
-                finding.why if finding.level != "ok" else "",
-                finding.fix if finding.level != "ok" else "",
-            ):
+            for text in (finding.seen,) if finding.level == "ok" else (finding.seen, finding.why, finding.fix):
                 if text:
                     click.echo(textwrap.indent(text, " " * 8))
         passed = sum(f.level == "ok" for f in findings)

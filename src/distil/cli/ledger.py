@@ -122,31 +122,17 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
     }
 
     def show() -> None:
-        rows = [
-            (
-                t.purpose,
-                t.model,
-                t.tier,
-                f"{t.calls:,}",
-                f"{t.usage.input_tokens:,}",
-                f"{t.usage.output_tokens:,}",
-                dollars(t.usd),
-            )
-            for t in totals
-        ]
+        rows = []
+        for t in totals:
+            counts = (f"{n:,}" for n in (t.calls, t.usage.input_tokens, t.usage.output_tokens))
+            rows.append((t.purpose, t.model, t.tier, *counts, dollars(t.usd)))
         columns = ("purpose", "model", "tier", "answered", "tokens in", "tokens out", "$")
         table(f"{count:,} answered calls, {dollars(usd)}", columns, rows, left=3)
         if newest:
+            took = ("" if c.latency_s is None else f"{c.latency_s:.2f} s" for c in newest)
             lines = [
-                (
-                    c.id,
-                    c.created[:19],
-                    c.model,
-                    c.status,
-                    "" if c.latency_s is None else f"{c.latency_s:.2f} s",
-                    dollars(c.usd),
-                )
-                for c in newest
+                (c.id, c.created[:19], c.model, c.status, latency, dollars(c.usd))
+                for c, latency in zip(newest, took, strict=True)
             ]
             table(f"Latest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:

@@ -62,6 +62,16 @@ def jsonable(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout; progress goes to stderr."
+)
+_SET_HELP = "Override a config value, such as --set train.epochs=2."
+_SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FOLDER_HELP = "Project folder (default: the current one)."
+_PROJECT = click.option("--project", type=_FOLDER, default=".", metavar="DIR", help=_FOLDER_HELP)
+
+
 def distil_command(example: str) -> Callable[[Callable[..., None]], click.Command]:
     """Turns `f(context, **options)` into a command with the shared options and an example in its help."""
 
@@ -70,26 +80,7 @@ def distil_command(example: str) -> Callable[[Callable[..., None]], click.Comman
         def invoke(project: Path, overrides: tuple[str, ...], as_json: bool, **options: object) -> None:
             function(Context(project, overrides, as_json), **options)
 
-        shared = [
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout; progress goes to stderr."
-            ),
-            click.option(
-                "--set",
-                "overrides",
-                multiple=True,
-                metavar="KEY=VALUE",
-                help="Override a config value, such as --set train.epochs=2.",
-            ),
-            click.option(
-                "--project",
-                type=click.Path(path_type=Path, file_okay=False),
-                default=".",
-                metavar="DIR",
-                help="Project folder (default: the current one).",
-            ),
-        ]
-        for option in shared:
+        for option in (_JSON, _SET, _PROJECT):
             invoke = option(invoke)
         return click.command(epilog=f"\b\nExample:\n  {example}")(invoke)
 

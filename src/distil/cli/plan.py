@@ -28,16 +28,14 @@ def show(forecast: Forecast) -> None:
     """The forecast as one table, then the advice."""
     hours = "?" if forecast.training_hours is None else _duration(forecast.training_hours)
     spent = f", {dollars(forecast.spent_usd)} of it spent" if forecast.spent_usd else ""
+    memory = "?" if forecast.memory_gib is None else f"about {forecast.memory_gib:.2g} GiB on {forecast.machine}"
     rows = [
         ("method", f"{forecast.method}-based"),
         ("prompts", f"{forecast.prompts:,}"),
         ("teacher calls", f"{forecast.teacher_calls:,}"),
         ("collecting", "?" if forecast.collect_usd is None else f"about {dollars(forecast.collect_usd)}{spent}"),
         ("training", f"{forecast.training_tokens:,} tokens, about {hours}"),
-        (
-            "memory",
-            "?" if forecast.memory_gib is None else f"about {forecast.memory_gib:.2g} GiB on {forecast.machine}",
-        ),
+        ("memory", memory),
         ("cost per month, teacher", "?" if forecast.month_before_usd is None else dollars(forecast.month_before_usd)),
         (
             "cost per month, student",

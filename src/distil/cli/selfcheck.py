@@ -19,12 +19,8 @@ def command(context: Context) -> None:
         config = context.config()
         job = TrainJob(project.root, "selfcheck", config.train, config.student, config.teachers[0])
         checks += check_project(job)
-    context.emit(
-        checks,
-        lambda: table(
-            "", ("check", "", "measured"), [(c.name, "ok" if c.ok else "FAILED", c.detail) for c in checks], left=3
-        ),
-    )
+    rows = [(c.name, "ok" if c.ok else "FAILED", c.detail) for c in checks]
+    context.emit(checks, lambda: table("", ("check", "", "measured"), rows, left=3))
     failed = [c.name for c in checks if not c.ok]
     if failed:
         raise WorkFailed(

@@ -88,7 +88,10 @@ class CollectRun:
                 self._complete(ledger, answers, failures, total)
             result = self._result(answers, failures)
         if self._stopped is not None:
-            raise self._with_count(self._stopped, result)
+            if not result.answers:
+                raise self._stopped
+            count = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
+            raise type(self._stopped)(f"{self._stopped} {count}")
         if result.answers == 0:
             why = result.reasons[0].why if result.reasons else "no teacher answered"
             raise WorkFailed(f"None of {result.wanted:,} requests was answered: {why}")
@@ -197,14 +200,6 @@ class CollectRun:
             reasons=reasons(read_records(failures.path, Failure)),
             terms=tuple(self.terms),
         )
-
-    @staticmethod
-    def _with_count(stopped: DistilError, result: CollectResult) -> DistilError:
-        """The same error, with the number of answers that are kept."""
-        if not result.answers:
-            return stopped
-        count = f"{result.answers:,} of {result.wanted:,} answers are in work/collect/answers.jsonl."
-        return type(stopped)(f"{stopped} {count}")
 
     def _all_questions(self) -> Iterator[Question]:
         return plan_questions(self._project, self._teachers, self._samples)

@@ -115,13 +115,8 @@ def dpo(example: Example, losers: Sequence[Answer]) -> list[Line]:
             continue
         seen.add(loser.text)
         turn = Message(role="assistant", content=loser.text or None, tool_calls=loser.tool_calls)
-        lines.append(
-            {
-                "input": request,
-                "preferred_output": [example.messages[-1].to_wire()],
-                "non_preferred_output": [turn.to_wire()],
-            }
-        )
+        preferred, other = example.messages[-1].to_wire(), turn.to_wire()
+        lines.append({"input": request, "preferred_output": [preferred], "non_preferred_output": [other]})
     return lines
 
 

@@ -82,13 +82,7 @@ class Components:
 
 
 def assign(
-    items: Sequence[Item],
-    sets: Sequence[Shingles],
-    *,
-    near: float | None,
-    test: int,
-    validation: float,
-    seed: int,
+    items: Sequence[Item], sets: Sequence[Shingles], *, near: float | None, test: int, validation: float, seed: int
 ) -> Assignment:
     """Assigns every row to a split. sets: the prompts' shingles; near: None = only equal texts and groups are joined."""
     splits: list[Split | None] = [None] * len(items)
@@ -183,9 +177,8 @@ def _fill(
         else:
             remaining.append(component)
     notes += _test_notes(test, open_test, open_test - capacity, total)
-    budget = (
-        open_validation * sum(map(len, remaining)) * 2
-    )  # one huge component must not take all training data with it
+    # one huge component must not take all training data with it
+    budget = open_validation * sum(map(len, remaining)) * 2
     fitting = [c for c in remaining if len(c) <= budget]
     chosen = [c for c in fitting if _order(items, c, seed, "validation") < open_validation]
     chosen = chosen or _smallest(items, remaining, open_validation, seed)

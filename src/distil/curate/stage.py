@@ -67,11 +67,7 @@ class CurateResult(Record):
 
 
 def run(
-    project: Project,
-    section: CurateConfig,
-    *,
-    judge: Judge | None = None,
-    teachers: Sequence[str] | None = None,
+    project: Project, section: CurateConfig, *, judge: Judge | None = None, teachers: Sequence[str] | None = None
 ) -> CurateResult:
     """Curates the collected answers.
 

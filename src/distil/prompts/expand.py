@@ -19,7 +19,7 @@ from distil.calls.request import Reply
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError, WorkFailed
 from distil.progress import bar, dollars
 from distil.prompts.coverage import Cluster, Clustering, describe_clusters
-from distil.prompts.expanded import Expanded, expanded_path, group_of, merge_expanded, read_expanded
+from distil.prompts.expanded import Expanded, group_of, merge_expanded, read_expanded
 from distil.prompts.novelty import NoveltyFilter
 from distil.prompts.self_instruct import PER_REQUEST, acceptable, child, read_reply, request_for, text_of
 from distil.records import Prompt, Record
@@ -115,7 +115,7 @@ def run(
             )
         result = expansion.result(merged)
         stage.wrote(project.prompts, merged)
-        stage.wrote(expanded_path(project))
+        stage.wrote(project.expanded)
         stage.usd, stage.seeds["expand"] = expansion.usd, seed
         stage.notes.update(manifest.notes | {"expanded": result.model_dump(mode="json", exclude={"clusters"})})
     return result
@@ -234,7 +234,7 @@ class _Expansion:
     def save(self, project: Project) -> int:
         """Writes expanded.jsonl with the new prompts and prompts.jsonl with all; returns the number of prompts."""
         if self.made:
-            write_records(expanded_path(project), [*read_expanded(project), *self.made])
+            write_records(project.expanded, [*read_expanded(project), *self.made])
         return write_records(project.prompts, merge_expanded(self._prompts, self.made))
 
     def result(self, prompts: int) -> ExpandResult:

@@ -6,7 +6,6 @@ Loading the prompts again keeps them; deleting the file removes them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from distil.records import Prompt, Record
 from distil.runs.artifacts import Project
@@ -26,15 +25,9 @@ class Expanded(Record):
     """The ledger row with the whole reply."""
 
 
-def expanded_path(project: Project) -> Path:
-    """The file."""
-    return project.expanded
-
-
 def read_expanded(project: Project) -> list[Expanded]:
     """All expanded prompts; empty when there is no file. Raises UserError on a broken line."""
-    path = expanded_path(project)
-    return list(read_records(path, Expanded)) if path.exists() else []
+    return list(read_records(project.expanded, Expanded)) if project.expanded.exists() else []
 
 
 def group_of(parent: Prompt) -> str:

@@ -7,6 +7,7 @@ tables have ids, dates and old answers.
 from __future__ import annotations
 
 import difflib
+import itertools
 
 from pydantic import ValidationError
 
@@ -22,14 +23,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "reference": ("reference", "category", "label"),
 }
 """What a column may be called; the first name wins when several are there."""
-KNOWN = (
-    "messages",
-    "group",
-    "split",
-    "tools",
-    "response_format",
-    *(name for names in ALIASES.values() for name in names),
-)
+KNOWN = ("messages", "group", "split", "tools", "response_format", *itertools.chain.from_iterable(ALIASES.values()))
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 # minimum similarity of a misspelling to a known key: promt, mesages, refernce; not id, source
 _MISSPELLED = 0.8
