@@ -129,11 +129,10 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
         columns = ("purpose", "model", "tier", "answered", "tokens in", "tokens out", "$")
         table(f"{count:,} answered calls, {dollars(usd)}", columns, rows, left=3)
         if newest:
-            took = ("" if c.latency_s is None else f"{c.latency_s:.2f} s" for c in newest)
-            lines = [
-                (c.id, c.created[:19], c.model, c.status, latency, dollars(c.usd))
-                for c, latency in zip(newest, took, strict=True)
-            ]
+            lines = []
+            for c in newest:
+                took = "" if c.latency_s is None else f"{c.latency_s:.2f} s"
+                lines.append((c.id, c.created[:19], c.model, c.status, took, dollars(c.usd)))
             table(f"Latest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:
             click.secho(f"! {uncertain}", fg="yellow")

@@ -8,37 +8,58 @@ from __future__ import annotations
 import errno
 import importlib
 import sys
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
 from distil import __version__
 from distil.errors import DistilError, did_you_mean
 
-COMMANDS = {
-    "init": "Make a project folder with a commented distil.yaml.",
-    "plan": "Before you spend: API or logits? Data, dollars, hours, memory, payback.",
-    "collect": "Collect the teacher's answers. Resumable; never pays twice for the same answer.",
-    "curate": "Filter the answers, remove duplicates, split without leakage.",
-    "train": "Train a student: on answers, on distributions, or on its own rollouts.",
-    "evaluate": "Compare student, teacher and baseline, with error bars and a verdict.",
-    "cost": "What you spent, what a month will cost, and when it pays back.",
-    "report": "Write one self-contained HTML page with all results.",
-    "doctor": "Find what is wrong and what to change, from the files in the project.",
-    "serve": "Serve an OpenAI-compatible gateway: student first, teacher when unsure.",
-    "run": "Run every stage that is missing or stale, in order.",
-    "status": "Show what is done, what is stale, and what comes next.",
-    "demo": "Run the whole loop on the bundled teacher and student; no key, no GPU.",
-    "signals": "Cache the teacher's distributions once (build | verify | inspect).",
-    "calibrate": "Find the fallback threshold and its guarantee.",
-    "prompts": "Load the prompts, or generate more like them (load | expand).",
-    "view": "Browse prompts, answers and predictions side by side, and mark them.",
-    "compare": "Compare two students on the same prompts, paired.",
-    "export": "Export a student for other tools, or the data in their formats.",
-    "ledger": "List every paid call; export them, or prune their bodies.",
-    "selfcheck": "Check in seconds that losses, gradients and masks are correct.",
+
+class Entry(NamedTuple):
+    """Where a command is defined, and its line in `distil --help`."""
+
+    target: str
+    help: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "init": Entry("distil.cli.init:command", "Make a project folder with a commented distil.yaml."),
+    "plan": Entry("distil.cli.plan:command", "Before you spend: API or logits? Data, dollars, hours, memory, payback."),
+    "collect": Entry(
+        "distil.cli.collect:command", "Collect the teacher's answers. Resumable; never pays twice for the same answer."
+    ),
+    "curate": Entry("distil.cli.curate:command", "Filter the answers, remove duplicates, split without leakage."),
+    "train": Entry(
+        "distil.cli.train:command", "Train a student: on answers, on distributions, or on its own rollouts."
+    ),
+    "evaluate": Entry(
+        "distil.cli.evaluate:command", "Compare student, teacher and baseline, with error bars and a verdict."
+    ),
+    "cost": Entry("distil.cli.cost:command", "What you spent, what a month will cost, and when it pays back."),
+    "report": Entry("distil.cli.report:command", "Write one self-contained HTML page with all results."),
+    "doctor": Entry(
+        "distil.cli.doctor:command", "Find what is wrong and what to change, from the files in the project."
+    ),
+    "serve": Entry(
+        "distil.cli.serve:command", "Serve an OpenAI-compatible gateway: student first, teacher when unsure."
+    ),
+    "run": Entry("distil.cli.run:command", "Run every stage that is missing or stale, in order."),
+    "status": Entry("distil.cli.status:command", "Show what is done, what is stale, and what comes next."),
+    "demo": Entry("distil.cli.demo:command", "Run the whole loop on the bundled teacher and student; no key, no GPU."),
+    "signals": Entry(
+        "distil.cli.signals:command", "Cache the teacher's distributions once (build | verify | inspect)."
+    ),
+    "calibrate": Entry("distil.cli.calibrate:command", "Find the fallback threshold and its guarantee."),
+    "prompts": Entry("distil.cli.prompts:command", "Load the prompts, or generate more like them (load | expand)."),
+    "view": Entry("distil.cli.view:command", "Browse prompts, answers and predictions side by side, and mark them."),
+    "compare": Entry("distil.cli.compare:command", "Compare two students on the same prompts, paired."),
+    "export": Entry("distil.cli.export:command", "Export a student for other tools, or the data in their formats."),
+    "ledger": Entry("distil.cli.ledger:command", "List every paid call; export them, or prune their bodies."),
+    "selfcheck": Entry(
+        "distil.cli.selfcheck:command", "Check in seconds that losses, gradients and masks are correct."
+    ),
 }
-"""Name -> its line in `distil --help`. The command itself is `command` in the file of that name."""
 
 
 class LazyGroup(click.Group):
@@ -48,9 +69,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        command: click.Command = importlib.import_module(f"distil.cli.{cmd_name}").command
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(
@@ -65,7 +88,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

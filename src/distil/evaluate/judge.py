@@ -1,6 +1,8 @@
 """A judge for answers that have no right and wrong: student against teacher, each pair in both orders.
 
-Judges prefer the first answer (Zheng et al. 2023, MT-Bench), so a pair is won only when both orders agree; otherwise it is a tie.
+Judges like what they see first and what is longer (Zheng et al. 2023, MT-Bench), so a pair counts as won only when the judge says
+the same in both orders; everything else is a tie.
+The effect of length is measured in length.py; remote.py sends the requests.
 """
 
 from __future__ import annotations

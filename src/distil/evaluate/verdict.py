@@ -1,6 +1,9 @@
 """SHIP, SHIP WITH FALLBACK or DO NOT SHIP: the rules, each with its number, in one place.
 
-SHIP needs proof on every rule, DO NOT SHIP a plain failure of one; between the two, a fallback for unsure answers closes the gap.
+SHIP needs proof: the lower end of the similarity reaches the goal, and the student is shown to be less than `margin` worse than
+the teacher on the metric that decides. DO NOT SHIP needs a plain failure: too few prompts to say anything, no better than the
+base model, surely below the goal, or surely below `least_retention` of the teacher. Between the two, a fallback for unsure
+answers closes the gap. Pure functions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which examples make a step, and how a step becomes forward passes.
 
-The order of examples depends on (seed, epoch) alone, so that a resumed training sees the same data. Cutting a step differently
-never changes the result: losses are sums, divided once by the tokens of the whole step.
+The order of examples depends on (seed, epoch) alone, so that a resumed training sees the same data. One element of the loader
+is this process's part of a whole optimizer step; `micro_batches` cuts it by tokens. Cutting differently never changes the
+result: losses are sums, divided once by the tokens of the whole step.
 """
 
 from __future__ import annotations

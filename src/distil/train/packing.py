@@ -1,7 +1,9 @@
 """Packing: attention over several documents in one row, where each document sees only itself.
 
-Only inside the attention do the documents form a grid, padded to the longest, so it costs the square of a document's length
-instead of the row's. The layout reaches it as an input of the decoder (`MicroBatch.inputs`).
+Projections, norms and the feed-forward run on the row without padding; inside the attention the documents form a grid, padded to
+the longest, with a causal mask. That is what variable-length kernels do on a GPU, in portable torch: on a CPU it costs the
+square of a document's length instead of the row's. `use_packed` registers it with transformers' attention interface; the layout
+reaches it as an input of the decoder (`MicroBatch.inputs`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Texts that the student writes itself, for on-policy distillation (GKD, Agarwal et al. 2024): lambda is the share of them.
 
-Which examples are rolled out depends on (seed, step, example) alone, so that a resume repeats it. Not the loss: a rollout gets
-the same divergence as a fixed answer, without cross-entropy.
+The teacher then corrects the mistakes that the student really makes. Which examples are rolled out depends on (seed, step,
+example) alone, so that a resume repeats it. Not the loss: a rollout gets the same divergence as a fixed answer, without
+cross-entropy.
 """
 
 from __future__ import annotations

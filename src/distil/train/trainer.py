@@ -1,7 +1,9 @@
 """One optimizer step: a subclass of transformers.Trainer, which brings optimizer, schedule, DDP, FSDP2, checkpoints and resume.
 
-An element of the loader is this process's part of a whole step. Its passes return sums (objective.py), divided once by the
-learned tokens of all processes: cutting a step differently never changes it. Only code that trains imports this slow file.
+What differs from its parent: an element of the loader is this process's part of a whole step. It is cut into forward passes here;
+the losses come back as sums from inside the model's own forward (objective.py) and are divided once, by the learned tokens of all
+passes of all processes. So accumulation, packing, processes and a smaller micro-batch after running out of memory never change
+the result. Importing transformers.Trainer takes seconds, so only code that trains imports this file.
 """
 
 from __future__ import annotations
