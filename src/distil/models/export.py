@@ -1,8 +1,7 @@
 """A trained student as files that others load: a merged safetensors folder, an adapter alone, GGUF.
 
-The folder is plain Hugging Face format (config, safetensors, tokenizer, chat template): transformers, vLLM, SGLang and TGI
-load it as it is. A GGUF file (gguf/) is for llama.cpp, Ollama and LM Studio. Every export is compared with the trained student
-(parity.py) and refused where it differs.
+transformers, vLLM, SGLang and TGI load the folder as it is; GGUF (gguf/) is for llama.cpp, Ollama and LM Studio.
+Every export is compared with the trained student (parity.py) and refused where it differs.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ LEFT_OUT = ("training_args.bin", "optimizer.pt", "rng_state*", "README.md", ".lo
 
 
 def save_plain(source: Path, target: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Copies a saved model as `target`, with its tokenizer and without what only a trainer needs. Replaces `target`
-    at the end."""
+    """Copies a saved model as `target`, with its tokenizer and without a trainer's files. Replaces `target` at the end."""
     building = target.with_name(f".{target.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     shutil.copytree(source, building, ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -53,7 +51,8 @@ def merge_adapter(
     """
     quiet()
     trained = load(base, dtype=dtype, adapter=str(adapter), device=device)
-    tokenizer = _tokenizer_of(adapter, trained)
+    has_tokenizer = (adapter / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(str(adapter)) if has_tokenizer else trained.tokenizer
     merged = load(base, dtype=dtype, adapter=str(adapter), device=device).model.merge_and_unload().eval()
     candidate = Loaded(merged, tokenizer, str(target), trained.device)
     result = parity.compare(Loaded(trained.model, tokenizer, trained.ref, trained.device), candidate, prompts)
@@ -136,8 +135,3 @@ def _gguf(model: Path, target: Path, prompts: Sequence[list[int]], dtype: str) -
     finally:
         building.unlink(missing_ok=True)
     return result.as_dict()
-
-
-def _tokenizer_of(adapter: Path, trained: Loaded) -> PreTrainedTokenizerBase:
-    has_tokenizer = (adapter / "tokenizer_config.json").is_file()
-    return load_tokenizer(str(adapter)) if has_tokenizer else trained.tokenizer

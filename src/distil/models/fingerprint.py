@@ -6,6 +6,7 @@ A cache of a teacher's distributions is bound to exact token ids, so it carries 
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import TYPE_CHECKING
 
 from distil.ids import content_id
@@ -37,7 +38,4 @@ def shared_prefix(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase
     One family with a differently padded or extended vocabulary shares a long prefix; different tokenizers share next to none.
     """
     mine, yours = ({index: token for token, index in t.get_vocab().items()} for t in (ours, theirs))
-    count = 0
-    while count in mine and count in yours and mine[count] == yours[count]:
-        count += 1
-    return count
+    return next(i for i in count() if i not in mine or mine[i] != yours.get(i))

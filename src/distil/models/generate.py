@@ -1,7 +1,7 @@
 """Batched generation for small models on any device: prompt ids in, text, token log-probabilities and entropies out.
 
-Prompts of similar length share a batch (left-padded), finished rows leave it at once, and the key/value cache grows in blocks
-instead of being copied at every token. Not a server: production serving is vLLM, which distil.serve can use as its engine.
+Prompts of similar length share a batch (left-padded), finished rows leave it at once, and the key/value cache grows in blocks.
+Not a server: production serving is vLLM, which distil.serve can use as its engine.
 """
 
 from __future__ import annotations
@@ -163,19 +163,11 @@ class _Batch:
 
     def _stop_at(self, row: int) -> int | None:
         text = self._text(row)
-        positions = [at for stop in self.sampling.stop or [] if stop and (at := text.find(stop)) >= 0]
-        return min(positions) if positions else None
+        return min((at for stop in self.sampling.stop or [] if stop and (at := text.find(stop)) >= 0), default=None)
 
     def _finish(self, row: int) -> Generation:
-        text = self._text(row)
-        cut = self._stop_at(row)
-        return Generation(
-            text=text if cut is None else text[:cut],
-            token_ids=self.ids[row],
-            token_logprobs=self.logprobs[row],
-            token_entropies=self.entropies[row],
-            finish_reason=self.reasons[row],
-        )
+        text = self._text(row)[: self._stop_at(row)]
+        return Generation(text, self.ids[row], self.logprobs[row], self.entropies[row], self.reasons[row])
 
 
 def _draw(

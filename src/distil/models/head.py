@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def output_head(model: PreTrainedModel) -> OutputHead:
-    """The head of a causal language model, attached (it may be trained): Cohere's logit_scale, Granite's logits_scaling,
-    Gemma's soft cap.
+    """The head, attached (it may be trained), with Cohere's logit_scale, Granite's logits_scaling or Gemma's soft cap.
 
     Raises UserError for a model without an output head.
     """

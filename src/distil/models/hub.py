@@ -1,7 +1,6 @@
 """Checks in seconds whether the Hugging Face hub can be reached: its own library retries for most of a minute per file.
 
-Only a connection to its address (or to the proxy that leads there) is tried: nothing is downloaded, and no setting of the
-library is changed, so a slow download stays as patient as it is.
+It only connects, to the hub or its proxy. No setting of the library is changed, so a slow download stays as patient as it is.
 """
 
 from __future__ import annotations

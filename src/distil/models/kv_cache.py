@@ -1,7 +1,4 @@
-"""One layer's key/value cache that is written in place, in blocks. Not the cache's logic: transformers' DynamicCache drives it.
-
-Imports torch and transformers at the top; generate.py imports it inside a function.
-"""
+"""One layer's key/value cache that is written in place, in blocks. transformers' DynamicCache drives it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Loads a local model and its tokenizer: bundled/NAME, a Hugging Face folder (also one that holds a LoRA adapter), or a hub id.
 
-Not for models behind an API (that is distil.calls). torch and transformers are imported inside the functions, so that
-importing this file costs nothing.
+Not for models behind an API (distil.calls). torch and transformers load inside the functions: importing this file is cheap.
 """
 
 from __future__ import annotations
@@ -136,7 +135,8 @@ def load(
     _check_quantization(quantization, adapter, where)
     source = resolve(ref)
     if (Path(source) / "adapter_config.json").is_file() and not (Path(source) / "config.json").is_file():
-        base = load(_base_of(source), dtype=dtype, device=device, quantization=quantization, attention=attention)
+        name = str(read_json(Path(source) / "adapter_config.json")["base_model_name_or_path"])
+        base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention)
         return Loaded(_add_adapter(base.model, source), load_tokenizer(ref), ref, base.device)
     quiet()
     from transformers import AutoModelForCausalLM
@@ -164,8 +164,7 @@ def load(
 
 
 def load_tokenizer(ref: str) -> PreTrainedTokenizerBase:
-    """The tokenizer alone, without weights: with a chat template, a pad token and an end token. Raises UserError
-    like `load`."""
+    """The tokenizer alone, with a chat template, a pad token and an end token. Raises UserError like `load`."""
     quiet()
     from transformers import AutoTokenizer
 
@@ -247,10 +246,6 @@ def _check_quantization(quantization: str | None, adapter: str | Lora | None, de
         raise UserError(
             "quantization: 4bit freezes the weights, so training needs `adapter: lora`. Set student.adapter to lora."
         )
-
-
-def _base_of(folder: str) -> str:
-    return str(read_json(Path(folder) / "adapter_config.json")["base_model_name_or_path"])
 
 
 def _add_adapter(model: PreTrainedModel, adapter: str | Lora) -> Any:

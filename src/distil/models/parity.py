@@ -1,13 +1,13 @@
 """Is an exported student the student that was trained? Compared on real prompts before an export is accepted.
 
-"Good before the export, bad after" is a common complaint: a wrong merge, a lost chat template, another end
-token. Not an evaluation of quality (distil.evaluate).
+It catches a wrong merge, a lost chat template, another end token. Not an evaluation of quality (distil.evaluate).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError, WorkFailed
@@ -76,7 +76,7 @@ def compare(trained: Loaded, exported: Loaded, prompts: Sequence[list[int]], *, 
             overlap += sum(len(a & b) / k for a, b in zip(*tops, strict=True))
             same_top += int((p.argmax(-1) == q.argmax(-1)).sum())
             positions += p.shape[0]
-    same_template = template_fingerprint(trained.tokenizer) == template_fingerprint(exported.tokenizer)
+    prints = [(template_fingerprint(t), tokenizer_fingerprint(t)) for t in (trained.tokenizer, exported.tokenizer)]
     return Parity(
         prompts=len(prompts),
         greedy_equal=sum(mine == theirs for mine, theirs in pairs) / len(pairs),
@@ -84,36 +84,30 @@ def compare(trained: Loaded, exported: Loaded, prompts: Sequence[list[int]], *, 
         top_token_equal=same_top / max(positions, 1),
         top_k_overlap=overlap / max(positions, 1),
         kl=kl / max(positions, 1),
-        template_equal=same_template
-        and tokenizer_fingerprint(trained.tokenizer) == tokenizer_fingerprint(exported.tokenizer),
+        template_equal=prints[0] == prints[1],
         eos_equal=stop_ids(trained.model, trained.tokenizer) == stop_ids(exported.model, exported.tokenizer),
     )
 
 
 def require(parity: Parity, *, max_kl: float = 0.01, quantized: bool = False) -> None:
-    """Raises WorkFailed when the exported student is another one. The limits leave room for a change of dtype, not
-    for a bug.
+    """Raises WorkFailed when the exported student is another one. The limits allow a change of dtype, not a bug.
 
-    quantized: rounding may flip near-ties, after which two greedy answers go apart, so that the distributions and the likeliest
-    token at each position of the trained student's answers decide, and the greedy answers don't.
+    quantized: rounding may flip a near-tie, after which greedy answers diverge, so they don't count.
     """
     shares = [
         ("greedy tokens", parity.greedy_prefix, 0.0 if quantized else 0.9),
         ("top next tokens", parity.top_token_equal, 0.9),
         ("top ten tokens", parity.top_k_overlap, 0.9),
     ]
-    faults = []
-    if not parity.template_equal:
-        faults.append("the chat template or the tokenizer differs")
-    if not parity.eos_equal:
-        faults.append("other tokens end an answer")
-    if not parity.shape_equal:
-        faults.append("the file's metadata describe another model")
+    checks = [
+        (parity.template_equal, "the chat template or the tokenizer differs"),
+        (parity.eos_equal, "other tokens end an answer"),
+        (parity.shape_equal, "the file's metadata describe another model"),
+    ]
+    faults = [fault for equal, fault in checks if not equal]
     if not parity.kl <= max_kl:  # also catches nan
         faults.append(f"its distributions differ by {parity.kl:.4f} nats a token (at most {max_kl:g})")
-    for what, share, limit in shares:
-        if share < limit:
-            faults.append(f"only {share:.0%} of the {what} agree (at least {limit:.0%})")
+    faults += [f"only {s:.0%} of the {what} agree (at least {limit:.0%})" for what, s, limit in shares if s < limit]
     if faults:
         raise WorkFailed(
             f"The exported student is not the one that was trained: {'; '.join(faults)}, on {parity.prompts} prompts. "
@@ -130,9 +124,5 @@ def _answer_logprobs(side: Loaded, ids: list[int], start: int) -> Tensor:
 
 
 def _common(mine: list[int], theirs: list[int]) -> int:
-    count = 0
-    for a, b in zip(mine, theirs, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+    """Length of the common prefix."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine, theirs, strict=False)))

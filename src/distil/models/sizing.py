@@ -1,7 +1,6 @@
 """Will it fit, and how long will it take? Sizes of models and bytes of training, from config files and names alone.
 
-Pure arithmetic without torch, for `distil plan` and `distil doctor`, before anything is loaded. Estimates, not measurements:
-within about 20% for full training in our experience, and shown as estimates.
+Arithmetic without torch, before anything is loaded. Estimates: within about 20% for full training in our experience.
 """
 
 from __future__ import annotations
@@ -107,9 +106,8 @@ def model_shape(ref: str) -> Shape | None:
     if (folder / "config.json").exists():
         config = _ModelConfig.model_validate_json((folder / "config.json").read_bytes())
         stored = sum(_stored_parameters(file) for file in folder.glob("*.safetensors"))
-        return Shape(
-            stored or _parameters(config), config.hidden_size or 0, config.num_hidden_layers or 0, "config.json"
-        )
+        parameters = stored or _parameters(config)
+        return Shape(parameters, config.hidden_size or 0, config.num_hidden_layers or 0, "config.json")
     match = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bBmM])(?![a-zA-Z])", ref.replace("-", " ").replace("_", " "))
     if not match:
         return None

@@ -1,8 +1,7 @@
 """A cache from what an API said beside its answers: `top_logprobs` out of the ledger become top_k rows with a tail.
 
-Costs nothing: the replies were paid for when they were collected. An API gives at most 20 alternatives at temperature 1 and its
-own tokens, so this works where the teacher's tokens are the student's (an open model behind a server): a reply whose tokens are
-not exactly the answer's token ids keeps only its hard labels, and is counted. Sends nothing.
+Sends nothing and costs nothing. It works where the teacher's tokens are the student's (an open model behind a server): a reply
+whose tokens are not exactly the answer's token ids keeps only its hard labels, and is counted.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ MAX_ALTERNATIVES = 21
 HARD_LOG_PROB = 0.0
 MIN_TAIL_MASS = 1e-9
 """A reply's rounded log-probabilities may sum to a little over 1; the tail is then taken as this."""
-
 
 TokenLogprob = Mapping[str, Any]
 """An entry of OpenAI's `logprobs.content`: token, bytes, logprob, top_logprobs."""
@@ -105,7 +103,7 @@ def build_from_answers(
         max_length=section.max_length,
     )
     missing, reused = not_stored(project.signals, spec, tokenized)
-    calls = _calls(project, teacher)
+    calls = {a.id: a.call_id for a in read_records(project.answers, Answer) if a.teacher == teacher}
     answer_of = {example.id: example.answer_id for example in examples}
     counts = ReplyCounts()
     token_map = _TokenMap(tokenizer)
@@ -116,7 +114,9 @@ def build_from_answers(
             rows = rows_of(example, alternatives, token_map, spec.k, counts)
             waiting.append((example, encode(rows, spec.layout)))
             if counts.aligned or reused:  # nothing is stored before one reply was of use
-                _store(writer, waiting)
+                for stored, payload in waiting:
+                    writer.add(stored.example_id, len(stored.positions), stored.token_hash, payload)
+                waiting.clear()
     if waiting:
         raise UserError(_useless(counts, teacher))
     return BuildCounts(reused, too_long, counts.notes())
@@ -128,17 +128,11 @@ def logprobs_of(ledger: Ledger, call_id: str | None) -> list[Alternatives] | Non
         return None
     _, reply = ledger.body(call_id)
     content = _content(reply)
-    if not content:
-        return None
-    return [_alternatives(entry) for entry in content]
+    return [_alternatives(entry) for entry in content] if content else None
 
 
 def rows_of(
-    example: TokenizedExample,
-    reply: Sequence[Alternatives] | None,
-    token_map: _TokenMap,
-    k: int,
-    counts: ReplyCounts,
+    example: TokenizedExample, reply: Sequence[Alternatives] | None, token_map: _TokenMap, k: int, counts: ReplyCounts
 ) -> SparseRows:
     """The rows of one example: soft where the reply's tokens are the answer's tokens, hard elsewhere."""
     labels = [example.token_ids[t + 1] for t in example.positions]
@@ -146,9 +140,7 @@ def rows_of(
     soft: list[dict[int, float]] = []
     if reply is None:
         counts.without += 1
-    elif [alternative.token for alternative in reply] != [
-        token_map.bytes[i] for i in labels[start : start + len(reply)]
-    ]:
+    elif [a.token for a in reply] != [token_map.bytes[i] for i in labels[start : start + len(reply)]]:
         counts.other_tokens += 1
     else:
         counts.aligned += 1
@@ -200,14 +192,8 @@ def _as_rows(rows: Sequence[Mapping[int, float]], soft: range) -> SparseRows:
         if r in soft:
             entropy[r] = np.nan  # of the whole vocabulary, which the API does not show
             mass = math.fsum(math.exp(value) for value in row.values())
-            tail = max(1 - mass, MIN_TAIL_MASS)
-            odds[r, 0] = math.log(tail) - math.log(mass)
+            odds[r, 0] = math.log(max(1 - mass, MIN_TAIL_MASS)) - math.log(mass)
     return SparseRows(ids, values, entropy, odds)
-
-
-def _calls(project: Project, teacher: str) -> dict[str, str]:
-    """answer id -> ledger row, for this teacher's answers."""
-    return {a.id: a.call_id for a in read_records(project.answers, Answer) if a.teacher == teacher}
 
 
 def _content(reply: bytes) -> Sequence[TokenLogprob] | None:
@@ -232,12 +218,6 @@ def _alternatives(entry: TokenLogprob) -> Alternatives:
 def _bytes(entry: TokenLogprob) -> bytes:
     raw = entry.get("bytes")
     return bytes(raw) if raw else str(entry["token"]).encode()
-
-
-def _store(writer: ShardWriter, waiting: list[tuple[TokenizedExample, bytes]]) -> None:
-    for example, payload in waiting:
-        writer.add(example.example_id, len(example.positions), example.token_hash, payload)
-    waiting.clear()
 
 
 def _useless(counts: ReplyCounts, teacher: str) -> str:

@@ -1,7 +1,6 @@
 """The teacher's pass over the examples: forward, choose what to keep, append to shards; in one process or several.
 
-What was appended is safe from `kill -9`; only the current batch is in memory. Each process writes its own shards, so processes
-never wait for one another.
+What was appended is safe from `kill -9`. Each process writes its own shards, so processes never wait for one another.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def write_examples(
     """
     for batch in batches(examples, batch_tokens):
         for example, payload in zip(batch, _batch_payloads(teacher, batch, spec), strict=True):
-            rows = len(example.positions)
-            writer.add(example.example_id, rows, example.token_hash, payload)
+            writer.add(example.example_id, len(example.positions), example.token_hash, payload)
         advance(sum(len(example.token_ids) for example in batch))
 
 
@@ -110,15 +108,12 @@ def payloads(
 def _random(examples: Sequence[TokenizedExample], sizes: Sequence[int], spec: SignalSpec) -> list[Doubles]:
     if spec.kind == "top_k":
         return []
-    return [
-        np.concatenate(
-            [
-                uniforms(example.example_id, size, spec.draws, draw=spec.draw, seed=spec.seed, number=number)
-                for example, size in zip(examples, sizes, strict=True)
-            ]
-        )
-        for number in range(spec.sets)
-    ]
+
+    def draws(number: int) -> Iterator[Doubles]:
+        for example, size in zip(examples, sizes, strict=True):
+            yield uniforms(example.example_id, size, spec.draws, draw=spec.draw, seed=spec.seed, number=number)
+
+    return [np.concatenate([*draws(number)]) for number in range(spec.sets)]
 
 
 def _keep(logits: Tensor, random: Doubles | None, spec: SignalSpec) -> SparseRows:

@@ -1,7 +1,5 @@
 """From the teacher's logits to what is stored of them: the exact top k, random draws, or both. torch in, numpy rows out.
 
-Only the choice of what to keep; distil.runs.signals.codec makes the bytes.
-
 Draws use one stream of random numbers an example (seed, example id, set), so neither batching, nor the order, nor the number of
 processes, nor a restart changes what is drawn.
 
@@ -51,20 +49,14 @@ def top_k_rows(logits: Tensor, k: int, temperatures: tuple[float, ...]) -> Spars
     for temperature in temperatures:
         odds.append(torch.logsumexp(tail / temperature, -1) - torch.logsumexp(top / temperature, -1))
         entropy.append(_entropy(logits, temperature))
-    return SparseRows(
-        ids.cpu().numpy(),
-        (top - top[:, :1]).cpu().numpy(),
-        torch.stack(entropy, -1).cpu().numpy(),
-        torch.stack(odds, -1).cpu().numpy(),
-    )
+    return _sparse_rows(ids, top - top[:, :1], torch.stack(entropy, -1), torch.stack(odds, -1))
 
 
 def sampled_rows(logits: Tensor, random: Doubles, temperature: float) -> SparseRows:
     """Counts of `random.shape[1]` draws a row from p_T; logits (C, V), random (C, N) from `uniforms`."""
     probabilities = _softmax(logits, temperature)
     ids, counts = unique_counts(_draw(probabilities, random))
-    entropy = _entropy(logits, temperature)[:, None]
-    return SparseRows(ids.cpu().numpy(), counts.cpu().numpy(), entropy.cpu().numpy())
+    return _sparse_rows(ids, counts, _entropy(logits, temperature)[:, None])
 
 
 def stratified_rows(logits: Tensor, k: int, random: Doubles, temperature: float) -> SparseRows:
@@ -83,12 +75,8 @@ def stratified_rows(logits: Tensor, k: int, random: Doubles, temperature: float)
     head_ids = head_ids.masked_fill(~positive, -1)
     relative = torch.where(positive, (head / head[:, :1]).log(), 0.0)
     odds = (mass.log() - head.double().sum(-1).log())[:, None]
-    return SparseRows(
-        torch.cat([head_ids, tail_ids], -1).cpu().numpy(),
-        torch.cat([relative, counts], -1).cpu().numpy(),
-        _entropy(logits, temperature)[:, None].cpu().numpy(),
-        odds.float().cpu().numpy(),
-    )
+    ids, values = torch.cat([head_ids, tail_ids], -1), torch.cat([relative, counts], -1)
+    return _sparse_rows(ids, values, _entropy(logits, temperature)[:, None], odds.float())
 
 
 def join_rows(parts: list[SparseRows]) -> SparseRows:
@@ -97,18 +85,18 @@ def join_rows(parts: list[SparseRows]) -> SparseRows:
     ids = [np.pad(part.ids, ((0, 0), (0, width - part.ids.shape[1])), constant_values=-1) for part in parts]
     values = [np.pad(part.values, ((0, 0), (0, width - part.values.shape[1]))) for part in parts]
     odds = [part.tail_odds for part in parts if part.tail_odds is not None]
-    return SparseRows(
-        np.concatenate(ids),
-        np.concatenate(values),
-        np.concatenate([part.entropy for part in parts]),
-        np.concatenate(odds) if odds else None,
-    )
+    entropy = np.concatenate([part.entropy for part in parts])
+    return SparseRows(np.concatenate(ids), np.concatenate(values), entropy, np.concatenate(odds) if odds else None)
 
 
 def slice_rows(rows: SparseRows, start: int, stop: int) -> SparseRows:
     """The rows [start, stop)."""
     odds = None if rows.tail_odds is None else rows.tail_odds[start:stop]
     return SparseRows(rows.ids[start:stop], rows.values[start:stop], rows.entropy[start:stop], odds)
+
+
+def _sparse_rows(*columns: Tensor) -> SparseRows:
+    return SparseRows(*(column.cpu().numpy() for column in columns))
 
 
 def _softmax(logits: Tensor, temperature: float) -> Tensor:

@@ -1,7 +1,4 @@
-"""The examples that a build caches: the curated ones as token ids, as the student trains on them, less those that are stored.
-
-Rendering itself is distil.models.render's.
-"""
+"""The examples that a build caches: the curated ones as token ids, as the student trains on them, less those that are stored."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from distil.runs.signals.codec import decode
 from distil.runs.signals.shards import map_bytes, parse_record
 from distil.runs.signals.spec import block_of_set, row_count, token_hash
 from distil.runs.signals.store import SignalRows, SignalStore
+from distil.signals.config import SPLITS
 
 SAMPLED_EXAMPLES = 500
 """CacheStats that need decoding come from at most this many examples, spread over the cache."""
@@ -60,11 +61,9 @@ class VerifyResult(NamedTuple):
         return not self.faults
 
     def __str__(self) -> str:
-        summary = (
-            f"{self.examples:,} examples, {self.tokens:,} answer tokens, {self.bytes:,} bytes: every checksum is right."
-        )
         if self.ok:
-            return summary
+            counts = f"{self.examples:,} examples, {self.tokens:,} answer tokens, {self.bytes:,} bytes"
+            return f"{counts}: every checksum is right."
         shown = "\n".join(f"  {fault}" for fault in self.faults[:20])
         return (
             f"{len(self.faults):,} faults in the cache:\n{shown}\n"
@@ -121,10 +120,8 @@ class InspectResult(NamedTuple):
             top = "  ".join(f"{token!r} {probability:.3f}" for token, probability in row.top)
             table.append((str(row.position), repr(row.token), _number(row.entropy, 3), _number(row.mass, 4), top))
         widths = [max(len(line[column]) for line in table) for column in range(4)]
-        lines = [
-            "  ".join([*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]]) for line in table
-        ]
-        return text + "\n\n" + "\n".join(lines)
+        padded = [[*(cell.ljust(w) for cell, w in zip(line, widths, strict=False)), line[4]] for line in table]
+        return text + "\n\n" + "\n".join("  ".join(line) for line in padded)
 
 
 def aligned(rows: Sequence[tuple[str, str]]) -> str:
@@ -144,11 +141,8 @@ def _finite(value: float) -> float | None:
 def measure(store: SignalStore) -> CacheStats:
     """CacheStats of a cache. Bytes and rows are exact; what needs decoding is a mean over some examples."""
     rows = sum(record.rows for record in store.records())
-    size = sum(
-        path.stat().st_size
-        for path in store.folder.iterdir()
-        if path.is_file() and path.name not in ("manifest.json", ".lock")
-    )
+    files = [path for path in store.folder.iterdir() if path.is_file() and path.name not in ("manifest.json", ".lock")]
+    size = sum(path.stat().st_size for path in files)
     entries, mass, entropy = _means(store)
     return CacheStats(len(store), rows, size, size / max(rows, 1), entries, mass, entropy)
 
@@ -228,13 +222,8 @@ def _positions(project: Project, store: SignalStore, example_id: str) -> Iterato
     if not record.rows:
         return
     tokenizer = load_tokenizer(store.spec.tokenizer_from)
-    examples = (
-        e
-        for split in ("train", "validation")
-        if project.split(split).exists()
-        for e in read_examples(project.split(split))
-    )
-    example = next((e for e in examples if e.id == example_id), None)
+    files = [project.split(split) for split in SPLITS if project.split(split).exists()]
+    example = next((e for file in files for e in read_examples(file) if e.id == example_id), None)
     if example is None:
         raise UserError(
             f"The example {example_id} is cached but no longer in work/curate, so its tokens cannot be shown. Pick another."
@@ -253,10 +242,6 @@ def _positions(project: Project, store: SignalStore, example_id: str) -> Iterato
     mass = exact_mass(rows)
     for i, position in enumerate(positions):
         best = [j for j in np.argsort(-weights[i])[:SHOWN_TOKENS] if rows.ids[i, j] >= 0]
-        yield InspectedToken(
-            position=position,
-            token=str(tokenizer.decode([rendered.input_ids[position]])),
-            entropy=_finite(rows.entropy[i]),
-            mass=_finite(mass[i]),
-            top=[(str(tokenizer.decode([int(rows.ids[i, j])])), float(weights[i, j])) for j in best],
-        )
+        token = str(tokenizer.decode([rendered.input_ids[position]]))
+        top = [(str(tokenizer.decode([int(rows.ids[i, j])])), float(weights[i, j])) for j in best]
+        yield InspectedToken(position, token, _finite(rows.entropy[i]), _finite(mass[i]), top)

@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DEFAULT_K = {"top_k": 50, "stratified": 4}
-DEFAULT_DRAWS = {
-    ("sampled", "independent"): 50,
-    ("sampled", "systematic"): 40,
-    ("stratified", "independent"): 4,
-    ("stratified", "systematic"): 4,
-}
+DEFAULT_DRAWS = {"sampled": {"independent": 50, "systematic": 40}, "stratified": {"independent": 4, "systematic": 4}}
 """Within 30 bytes a token where a teacher at V = 128k gives 12 different ids in 50 draws (benchmarks/signals.py)."""
 
 
@@ -104,7 +99,7 @@ def row_settings(section: SignalsConfig, temperature: float, seed: int) -> RowSe
         "kind": kind,
         "temperatures": temperatures,
         "k": (section.k or DEFAULT_K[kind]) if kind in DEFAULT_K else 0,
-        "draws": (section.draws or DEFAULT_DRAWS[kind, section.draw]) if drawn else 0,
+        "draws": (section.draws or DEFAULT_DRAWS[kind][section.draw]) if drawn else 0,
         "draw": section.draw if drawn else "independent",
         "sets": section.draw_sets if drawn else 1,
         "seed": seed if drawn else 0,

@@ -1,9 +1,7 @@
 """`distil signals build | verify`: from curated examples to a finished cache in work/signals. Start reading here.
 
-    examples -> token ids, less what is stored (examples.py) -> the teacher's pass (teacher.py, draws.py, build.py), or an API's
-    top_logprobs from the ledger (api.py) -> shards -> merged index -> manifest
-
-`train/` reads the result through distil.runs.signals.store. Whether a row is right for a token is checked there again.
+examples -> token ids, less what is stored (examples.py) -> the teacher's pass (teacher.py, draws.py, build.py), or an API's
+top_logprobs from the ledger (api.py) -> shards -> merged index -> manifest
 """
 
 from __future__ import annotations
@@ -146,18 +144,16 @@ def _write(
     part: tuple[int, int] | None,
 ) -> None:
     shard_bytes = section.shard_mb * 2**20
-    if section.processes > 1 and len(examples) > 1:
-        count = min(section.processes, len(examples))
-        write_in_processes(
-            folder, ref, examples, plan.spec, batch_tokens=section.batch_tokens, shard_bytes=shard_bytes, count=count
-        )
+    batch_tokens, count = section.batch_tokens, min(section.processes, len(examples))
+    if count > 1:
+        sizes = {"batch_tokens": batch_tokens, "shard_bytes": shard_bytes}
+        write_in_processes(folder, ref, examples, plan.spec, count=count, **sizes)
         return
     total = sum(len(example.token_ids) for example in examples)
     name = "part0" if part is None else f"machine{part[0]}"
     with bar("signals", total, "tokens") as running, ShardWriter(folder, name, shard_bytes) as writer:
-        write_examples(
-            plan.teacher, examples, writer, plan.spec, batch_tokens=section.batch_tokens, advance=running.advance
-        )
+        advance = running.advance
+        write_examples(plan.teacher, examples, writer, plan.spec, batch_tokens=batch_tokens, advance=advance)
 
 
 def _finish(project: Project, counts: BuildCounts, run: StageRun | None) -> BuildResult:
@@ -166,15 +162,7 @@ def _finish(project: Project, counts: BuildCounts, run: StageRun | None) -> Buil
     merge_index(folder)
     store = SignalStore.open(folder)
     figures = measure(store)
-    result = BuildResult(
-        kind=store.spec.kind,
-        examples=len(store),
-        tokens=figures.tokens,
-        bytes_per_token=figures.bytes_per_token,
-        reused=counts.reused,
-        too_long=counts.too_long,
-        notes=counts.notes,
-    )
+    result = BuildResult(store.spec.kind, len(store), figures.tokens, figures.bytes_per_token, *counts)
     if run is not None:
         for name in ("spec.json", "index.json", "index.npy"):
             run.wrote(folder / name, len(store) if name == "index.npy" else None)

@@ -1,7 +1,6 @@
 """The teacher in this process: token ids in, the final hidden states of the answer rows and their logits out.
 
 Only answer rows meet the head, so prompts cost no projection and a whole (tokens, vocabulary) matrix never exists.
-Not for teachers behind an API (api.py), nor for a trainer's online teacher (train/).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from distil.errors import UserError
 from distil.ids import content_id, file_sha256
 from distil.models.head import output_head
+from distil.models.unwrap import causal_model
 from distil.signals.examples import TokenizedExample
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class LocalTeacher:
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
         """model: in eval mode."""
-        self.model = bare_model(model)
+        self.model = causal_model(model)
         self.device = next(self.model.parameters()).device
         self.head = output_head(self.model).detached()
         self.body = getattr(self.model, self.model.base_model_prefix)
@@ -51,18 +51,14 @@ class LocalTeacher:
         longest = max(len(example.token_ids) for example in examples)
         ids = torch.zeros(len(examples), longest, dtype=torch.long)
         mask = torch.zeros(len(examples), longest, dtype=torch.long)
-        for i, example in enumerate(
-            examples
-        ):  # padded on the right: positions stay as they are, and no row looks at padding
+        # Padded on the right: positions stay as they are, and no row looks at padding.
+        for i, example in enumerate(examples):
             ids[i, : len(example.token_ids)] = torch.tensor(example.token_ids)
             mask[i, : len(example.token_ids)] = 1
         with torch.inference_mode():
-            output = self.body(
-                input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False
-            ).last_hidden_state
-            return [
-                output[i, torch.tensor(example.positions, device=self.device)] for i, example in enumerate(examples)
-            ]
+            output = self.body(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False)
+            positions = [torch.tensor(example.positions, device=self.device) for example in examples]
+            return [output.last_hidden_state[i, rows] for i, rows in enumerate(positions)]
 
     def logit_chunks(self, hidden: Tensor) -> Iterator[Tensor]:
         """(C, V) float32 logits of consecutive rows; few enough at a time to keep the byte budget."""
@@ -86,20 +82,13 @@ class LocalTeacher:
             )
 
 
-def bare_model(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    """The causal language model inside a PEFT wrapper."""
-    bare: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator, assignment]
-    return bare
-
-
 def revision_of(ref_folder: str, model: PreTrainedModel) -> str:
     """Which weights these are: the hub's commit, or a hash over the weight files of a local folder."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit and not Path(ref_folder).is_dir():
         return f"commit_{commit}"
-    files = sorted(
-        p for p in Path(ref_folder).glob("*") if p.suffix in (".safetensors", ".bin") or p.name == "config.json"
-    )
+    weights = (".safetensors", ".bin")
+    files = sorted(p for p in Path(ref_folder).glob("*") if p.suffix in weights or p.name == "config.json")
     return content_id("weights", [(path.name, file_sha256(path)) for path in files])
 
 

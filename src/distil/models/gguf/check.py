@@ -1,7 +1,6 @@
 """Reads a GGUF file back, through transformers' own reader, and compares it with the student that was trained.
 
-The weights are read by other code than wrote them, so a wrong name, order or quantization shows; what transformers' reader
-leaves out of the metadata (rotation factors, head size, end tokens, splitting) is read here from the file.
+What that reader leaves out (rotation factors, head size, end tokens, splitting) is read here from the file's metadata.
 """
 
 from __future__ import annotations
@@ -73,14 +72,11 @@ def _model(trained: Loaded, file: Path, fields: Fields) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(str(file.parent), gguf_file=file.name)
     config.head_dim = int(fields[f"{kind}.attention.key_length"])
     config.rope_parameters = dict(trained.model.config.rope_parameters)  # compared by _same_shape
-    model: Any
+    source: Fields = {"gguf_file": file.name, "config": config, "dtype": torch.float32}
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar can't be switched off
-        model = AutoModelForCausalLM.from_pretrained(
-            str(file.parent), gguf_file=file.name, config=config, dtype=torch.float32
-        )
+        model: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), **source)
     stops = [int(fields[key]) for name in ("eos", "eot", "eom") if (key := f"tokenizer.ggml.{name}_token_id") in fields]
-    model.config.eos_token_id = stops
-    model.generation_config.eos_token_id = stops
+    model.config.eos_token_id = model.generation_config.eos_token_id = stops
     result: PreTrainedModel = model.to(trained.device).eval()
     return result
 
@@ -110,9 +106,8 @@ def _same_text(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase, p
     import unicodedata
 
     texts = [unicodedata.normalize("NFC", probe) for probe in PROBES] + [str(ours.decode(ids)) for ids in prompts]
-    if any(_ids(ours, text) != _ids(theirs, text) for text in texts):
-        return False
-    if theirs.chat_template != plain_template(ours.chat_template):
+    same_ids = all(_ids(ours, text) == _ids(theirs, text) for text in texts)
+    if not same_ids or theirs.chat_template != plain_template(ours.chat_template):
         return False
     for chat, asks in (([CHAT[0]], True), (list(CHAT), False)):
         options: Fields = {"tokenize": False, "add_generation_prompt": asks}

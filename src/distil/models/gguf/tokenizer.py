@@ -1,8 +1,7 @@
 """A byte-level BPE tokenizer and its chat template in llama.cpp's terms, and back for the comparison.
 
-llama.cpp does not store how text is split before the merges: it stores a name and keeps the rules for that name in its code.
-So the name is found by behavior: a tokenizer gets a name only when both split all probes the same. Not the file
-(write.py) and not the comparison (check.py). Sentencepiece vocabularies are refused.
+llama.cpp stores how text is split as a name, and keeps the rules for that name in its code. So the name is found by behavior:
+a tokenizer gets a name only when both split all probes the same. SentencePiece vocabularies are refused.
 """
 
 from __future__ import annotations
@@ -17,12 +16,6 @@ from distil.errors import UserError
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import Sequence
     from transformers import PreTrainedTokenizerBase
-
-ELSEWHERE = (
-    "Export it with `--to safetensors`, then convert that folder with llama.cpp's own convert_hf_to_gguf.py, which "
-    "knows more models."
-)
-"""What to do about a student that can't be written here; the end of every refusal."""
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
 _MODERN = (
@@ -56,12 +49,7 @@ PROBES = (
     '{"intent": "refund", "n": [1, 2.5]}\n\ndef f(x):\n\treturn x**2  # ok\n---===***!!!???...\n//path/to/x.py\n',
     "Ümlaut naïve Straße ÉCOLE 你好，世界。 こんにちは नमस्ते कक्षा สวัสดี 한국어 Привет مرحبا",
     "🙂 👩🏽‍🚀 e\u0301 a\u00a0b\u2003c ™®€$£ <tag attr='v'> &amp; camelCaseHTMLParser snake_case",
-    "",
-    " ",
-    "   ",
-    "\n",
-    "a ",
-    " 7",
+    *("", " ", "   ", "\n", "a ", " 7"),
 )
 
 
@@ -91,12 +79,12 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int, stops: set[int]
     Raises UserError for anything that llama.cpp would tokenize differently.
     """
     if not tokenizer.is_fast:
-        raise _refused("its tokenizer has no tokenizer.json (only fast tokenizers can be read)")
+        raise refused("its tokenizer has no tokenizer.json (only fast tokenizers can be read)")
     saved = json.loads(tokenizer.backend_tokenizer.to_str())
     _check_kind(saved)
     spelled = {index: token for token, index in tokenizer.get_vocab().items()}
     if max(spelled) >= size:
-        raise _refused(f"its tokenizer has ids up to {max(spelled):,}, but the model has only {size:,}")
+        raise refused(f"its tokenizer has ids up to {max(spelled):,}, but the model has only {size:,}")
     added = tokenizer.added_tokens_decoder
     tokens, types = [], []
     for index in range(size):
@@ -108,37 +96,32 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int, stops: set[int]
         else:
             types.append(NORMAL)
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved["model"]["merges"]]
-    return Vocabulary(
-        tokens,
-        types,
-        merges,
-        splitting_name(tokenizer, bool(saved["model"].get("ignore_merges"))),
-        plain_template(str(tokenizer.chat_template)),
-        add_bos=tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id],
-        special=_special(tokenizer, stops),
-    )
+    pre = splitting_name(tokenizer, bool(saved["model"].get("ignore_merges")))
+    template = plain_template(str(tokenizer.chat_template))
+    add_bos = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return Vocabulary(tokens, types, merges, pre, template, add_bos, _special(tokenizer, stops))
 
 
 def _check_kind(saved: dict[str, Any]) -> None:
     model = saved.get("model") or {}
     kinds = json.dumps(saved.get("pre_tokenizer") or {})
     if model.get("type") != "BPE" or model.get("byte_fallback") or '"ByteLevel"' not in kinds:
-        raise _refused("its tokenizer is not byte-level BPE (the kind of GPT-2, Llama 3 and Qwen)")
+        raise refused("its tokenizer is not byte-level BPE (the kind of GPT-2, Llama 3 and Qwen)")
     if '"add_prefix_space": true' in kinds:
-        raise _refused("its tokenizer puts a space in front of every text")
+        raise refused("its tokenizer puts a space in front of every text")
     normalizer = (saved.get("normalizer") or {}).get("type")
     if normalizer not in (None, "NFC"):  # text is usually NFC already, and llama.cpp's own script leaves it out, too
-        raise _refused(f"its tokenizer changes text before splitting it ({normalizer})")
+        raise refused(f"its tokenizer changes text before splitting it ({normalizer})")
     for token in saved.get("added_tokens") or []:
         if token["lstrip"] or token["rstrip"] or token["single_word"]:
-            raise _refused(f"its token {token['content']!r} absorbs the spaces next to it or matches whole words only")
+            raise refused(f"its token {token['content']!r} absorbs the spaces next to it or matches whole words only")
 
 
 def _special(tokenizer: PreTrainedTokenizerBase, stops: set[int]) -> dict[str, int]:
     found = {"eos": int(tokenizer.eos_token_id)}
     others = sorted(stops - {found["eos"]})
     if len(others) > 2:
-        raise _refused(f"{len(stops)} different tokens end its answers, and the format holds three")
+        raise refused(f"{len(stops)} different tokens end its answers, and the format holds three")
     found.update(zip(("eot", "eom"), others, strict=False))
     for name, index in (("bos", tokenizer.bos_token_id), ("pad", tokenizer.pad_token_id)):
         if index is not None:
@@ -154,7 +137,7 @@ def splitting_name(tokenizer: PreTrainedTokenizerBase, ignore_merges: bool) -> s
         alike = all(ours.pre_tokenize_str(probe) == theirs.pre_tokenize_str(probe) for probe in PROBES)
         if alike and splitting.ignore_merges == ignore_merges:
             return name
-    raise _refused(f"its tokenizer splits text by none of the known rules ({', '.join(SPLITTINGS)})")
+    raise refused(f"its tokenizer splits text by none of the known rules ({', '.join(SPLITTINGS)})")
 
 
 def pre_tokenizer(splitting: Splitting) -> Sequence:
@@ -200,5 +183,9 @@ def tokenizer_from(vocabulary: Vocabulary) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _refused(reason: str) -> UserError:
-    return UserError(f"This student can't be written as GGUF here: {reason}. {ELSEWHERE}")
+def refused(reason: str) -> UserError:
+    """For a student that the format can't hold faithfully."""
+    return UserError(
+        f"This student can't be written as GGUF here: {reason}. Export it with `--to safetensors`, then convert that folder "
+        "with llama.cpp's own convert_hf_to_gguf.py, which knows more models."
+    )

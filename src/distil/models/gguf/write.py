@@ -1,7 +1,6 @@
 """Writes a student as one GGUF file, the format of llama.cpp, Ollama and LM Studio: Llama, Qwen2 and Qwen3 models.
 
-Names of tensors and metadata and the quantization come from `gguf`, llama.cpp's own package (the extra `distil[gguf]`). Whether
-the file holds the student that was trained is checked elsewhere (check.py).
+Names and quantization come from `gguf`, llama.cpp's own package (the extra `distil[gguf]`); check.py compares the result.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
-from distil.models.gguf.tokenizer import ELSEWHERE, Vocabulary, vocabulary_of
+from distil.models.gguf.tokenizer import Vocabulary, refused, vocabulary_of
 from distil.models.load import Loaded, stop_ids
 from distil.progress import track
 
@@ -75,7 +74,7 @@ def check_supported(config: PretrainedConfig) -> None:
     kind = config.model_type
     reasons = []
     if kind not in ARCHITECTURES:
-        raise _refused(f"its architecture is {kind}; expected one of {', '.join(ARCHITECTURES)}")
+        raise refused(f"its architecture is {kind}; expected one of {', '.join(ARCHITECTURES)}")
     rope = dict(config.rope_parameters or {})
     if rope.get("rope_type", "default") not in ROPES[kind]:
         reasons.append(f"its position encoding is {rope['rope_type']}")
@@ -88,7 +87,7 @@ def check_supported(config: PretrainedConfig) -> None:
     if "sliding_attention" in (getattr(config, "layer_types", None) or []):
         reasons.append("some of its layers see a sliding window only")
     if reasons:
-        raise _refused(" and ".join(reasons))
+        raise refused(" and ".join(reasons))
 
 
 def _add_shape(writer: GGUFWriter, config: PretrainedConfig, rows: int) -> None:
@@ -120,15 +119,8 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
     writer.add_token_merges(vocabulary.merges)
-    adders = {
-        "bos": writer.add_bos_token_id,
-        "eos": writer.add_eos_token_id,
-        "eot": writer.add_eot_token_id,
-        "eom": writer.add_eom_token_id,
-        "pad": writer.add_pad_token_id,
-    }
     for name, index in vocabulary.special.items():
-        adders[name](index)
+        getattr(writer, f"add_{name}_token_id")(index)
     writer.add_add_bos_token(vocabulary.add_bos)
     writer.add_add_eos_token(False)
     writer.add_chat_template(vocabulary.template)
@@ -136,9 +128,8 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 def _add_tensors(gguf: ModuleType, writer: GGUFWriter, model: PreTrainedModel, dtype: str) -> None:
     config = model.config
-    names = gguf.get_tensor_name_map(
-        getattr(gguf.MODEL_ARCH, ARCHITECTURES[config.model_type]), config.num_hidden_layers
-    )
+    architecture = getattr(gguf.MODEL_ARCH, ARCHITECTURES[config.model_type])
+    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     if (config.rope_parameters or {}).get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", rope_factors(model))
     for name, tensor in track(list(model.state_dict().items()), "Writing GGUF", unit="tensors"):
@@ -146,12 +137,12 @@ def _add_tensors(gguf: ModuleType, writer: GGUFWriter, model: PreTrainedModel, d
             continue  # llama.cpp takes the embedding where there is no output matrix
         known = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if known is None:
-            raise _refused(f"the format has no name for its weights {name}")
+            raise refused(f"the format has no name for its weights {name}")
         array = tensor.detach().float().cpu().numpy()
         if config.model_type == "llama" and ".self_attn." in name:
             array = permuted(array, name, config)
-        array, kind = _converted(gguf, array, dtype)
-        writer.add_tensor(known, array, raw_dtype=kind)
+        kind = _tensor_type(gguf, array, dtype)
+        writer.add_tensor(known, gguf.quants.quantize(array, kind), raw_dtype=kind)
 
 
 def permuted(array: Array, name: str, config: PretrainedConfig) -> Array:
@@ -182,14 +173,9 @@ def plain_frequencies(theta: float, size: int) -> Array:
     return (theta ** (-np.arange(0, size, 2, dtype=np.float64) / size)).astype(np.float32)
 
 
-def _converted(gguf: ModuleType, array: Array, dtype: str) -> tuple[Array, GGMLQuantizationType]:
-    kind = gguf.GGMLQuantizationType[TYPES[dtype][0]]
+def _tensor_type(gguf: ModuleType, array: Array, dtype: str) -> GGMLQuantizationType:
     if array.ndim < 2:
-        kind = gguf.GGMLQuantizationType.F32
-    elif dtype == "q8_0" and array.shape[-1] % 32:  # blocks of 32; what does not fit stays in half precision
-        kind = gguf.GGMLQuantizationType.F16
-    return gguf.quants.quantize(array, kind), kind
-
-
-def _refused(reason: str) -> UserError:
-    return UserError(f"This student can't be written as GGUF here: {reason}. {ELSEWHERE}")
+        return gguf.GGMLQuantizationType.F32
+    if dtype == "q8_0" and array.shape[-1] % 32:  # blocks of 32; what does not fit stays in half precision
+        return gguf.GGMLQuantizationType.F16
+    return gguf.GGMLQuantizationType[TYPES[dtype][0]]
