@@ -196,4 +196,5 @@ class TokenBytes:
     def vocabulary(self) -> dict[Hashable, int]:
         """bytes -> id, for ids that spell text; the end token has a key that both sides share."""
         ids = ids_of_bytes({token: text for token, text in self._bytes.items() if text}, set())
-        return {"<end of answer>": self._end, **ids}
+        vocabulary: dict[Hashable, int] = {"<end of answer>": self._end}
+        return vocabulary | dict(ids.items())
