@@ -67,8 +67,10 @@ class PriceQuote(NamedTuple):
         )
 
     def _band(self, input_tokens: int) -> Band:
-        first = Band(0, self.input, self.cached_input, self.output)
-        return next((band for band in reversed(self.bands) if input_tokens > band.above), first)
+        for band in reversed(self.bands):
+            if input_tokens > band.above:
+                return band
+        return Band(0, self.input, self.cached_input, self.output)
 
 
 def price_of(model: str, config_price: Price | None = None, tier: Tier = "standard") -> PriceQuote:

@@ -5,6 +5,7 @@ Not a base class, not a wire format.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -136,16 +137,24 @@ def duration_s(value: str | None) -> float | None:
 def read_limits(headers: Mapping[str, str], names: Mapping[Unit, str]) -> LimitHint:
     """The announced limits. headers: with lower-case names; names: header per unit, `{}` for limit, remaining or reset."""
     hint: dict[Unit, Window] = {}
-    for unit, name in names.items():
-        limit, remaining = (_number(headers.get(name.format(part))) for part in ("limit", "remaining"))
+    for unit, pattern in names.items():
+        values = [headers.get(name) for name in _header_names(pattern)]
+        if not any(values):
+            continue
+        limit, remaining = _number(values[0]), _number(values[1])
         window = Window(  # Azure sends -1 for `unknown`; 0 remaining is a real answer, a limit of 0 is not
             int(limit) if limit is not None and limit > 0 else None,
             int(remaining) if remaining is not None and remaining >= 0 else None,
-            duration_s(headers.get(name.format("reset"))),
+            duration_s(values[2]),
         )
         if window != Window():
             hint[unit] = window
     return hint
+
+
+@functools.cache
+def _header_names(pattern: str) -> tuple[str, ...]:
+    return tuple(pattern.format(part) for part in ("limit", "remaining", "reset"))
 
 
 def count(usage: Any, *path: str) -> int:
