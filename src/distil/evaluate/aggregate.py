@@ -12,7 +12,8 @@ from distil.evaluate import stats
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table, prompt_text
 from distil.records import Example, Prediction
-from distil.runs.schemas.summary import CoveragePoint, Difference, Interval, Slice, Worst
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.summary import CoveragePoint, Difference, Slice, Worst
 
 Groups = Mapping[str, str | None]
 """prompt id -> group."""

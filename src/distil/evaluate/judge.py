@@ -16,7 +16,7 @@ from distil.calls.request import Reply, Request
 from distil.evaluate import length, stats
 from distil.ids import content_id
 from distil.records import Example, Message, Prediction, Score
-from distil.runs.schemas.summary import JudgeSummary
+from distil.runs.schemas.judge import JudgeSummary
 from distil.text import parse_object
 
 Slot = Literal["A", "B", "tie"]

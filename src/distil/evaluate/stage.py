@@ -22,7 +22,9 @@ from distil.records import Example, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import StageRun, stage_run
-from distil.runs.schemas.summary import Interval, JudgeSummary, MetricInfo, Summary
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.judge import JudgeSummary
+from distil.runs.schemas.summary import MetricInfo, Summary
 
 RESERVED = ("teacher", "ceiling", "base")
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distil.runs.schemas.summary import Interval
+from distil.runs.schemas.interval import Interval
 
 Floats = Sequence[float] | npt.NDArray[np.float64]
 

@@ -16,7 +16,8 @@ from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups, intervals, paired
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.scoring import Table
-from distil.runs.schemas.summary import Difference, Interval, ShipDecision
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.summary import Difference, ShipDecision
 
 MIN_PROMPTS = 30
 """Below this no interval is worth a decision."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from distil import progress
-from distil.runs.schemas.summary import Interval
+from distil.runs.schemas.interval import Interval
 
 SHARES = {"field_accuracy", "accuracy", "field_agreement", "exact_match", "similar_share", "number_mismatch"}
 SHARES |= {"unsupported", "valid_json", "truncated"}

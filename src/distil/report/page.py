@@ -21,8 +21,8 @@ from distil.report.facts import Facts, gather
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_lines
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.notes import CollectNotes
-from distil.runs.schemas.summary import Interval
 
 HERE = Path(__file__).parent
 DECISIONS = {

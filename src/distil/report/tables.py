@@ -10,7 +10,8 @@ from distil.report import charts, formatting
 from distil.report.diff import Part, word_diff
 from distil.report.facts import Facts
 from distil.runs.schemas.cost import CostSummary, Option
-from distil.runs.schemas.summary import Difference, Interval, Summary
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.summary import Difference, Summary
 
 
 class MetricRow(NamedTuple):

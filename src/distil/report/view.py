@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from distil.report import charts, formatting
 from distil.report.facts import Facts
-from distil.runs.schemas.summary import Interval, Summary
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.summary import Summary
 
 
 class Tile(NamedTuple):

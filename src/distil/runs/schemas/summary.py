@@ -12,21 +12,10 @@ from typing import Literal
 from distil.errors import UserError
 from distil.records import Record
 from distil.runs.jsonl import read_document, read_json
+from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.judge import JudgeSummary
 
 SUMMARY_VERSION = 1
-
-
-class Interval(Record):
-    """A mean and its confidence interval."""
-
-    mean: float
-    """The point estimate."""
-    low: float | None
-    """Lower end; None where the data can't give one (a single prompt or cluster)."""
-    high: float | None
-    """Upper end."""
-    n: int
-    """Prompts behind it."""
 
 
 class MetricInfo(Record):
@@ -118,25 +107,6 @@ class Speed(Record):
     """Requests behind the latencies."""
     where: str
     """cpu | cuda | mps | remote."""
-
-
-class JudgeSummary(Record):
-    """The judge's comparison of student and teacher, each pair in both orders."""
-
-    model: str
-    """Who judged."""
-    win_rate: Interval
-    """Student's share of wins, a tie or a disagreement between the orders counting one half."""
-    consistency: float
-    """Share of pairs with the same winner in both orders."""
-    first_slot: float
-    """Share of single judgments that prefer the answer shown first: 0.5 is unbiased (ties left out)."""
-    unreadable: int
-    """Replies without a readable judgment (their pair is left out)."""
-    longer_wins: float | None = None
-    """Share of the decided pairs of unequal length that the longer answer won: 0.5 is unbiased."""
-    length_controlled: Interval | None = None
-    """The win rate at equal length (AlpacaEval 2); None below 30 pairs, or where one side is always the longer one."""
 
 
 class ShipDecision(Record):
