@@ -105,6 +105,8 @@ class Prompt(Record):
     """Tool definitions, in OpenAI's shape."""
     response_format: dict[str, Any] | None = None
     """A JSON schema that the answer must follow, in OpenAI's shape."""
+    fields: dict[str, str] = {}
+    """Further columns of the user's row (a channel, a language, a customer tier): the evaluation slices by them."""
 
     @classmethod
     def make(cls, messages: list[Message], **fields: Any) -> Self:
@@ -211,15 +213,20 @@ class Example(Record):
     """The model that answered."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions."""
+    response_format: dict[str, Any] | None = None
+    """A JSON schema that the answer must follow, in OpenAI's shape."""
+    fields: dict[str, str] = {}
+    """Further columns of the prompt's row."""
 
     def to_chat(self) -> dict[str, Any]:
         """One line of OpenAI's chat fine-tuning format; Distil's fields are under `metadata`."""
         line: dict[str, Any] = {"messages": [m.to_wire() for m in self.messages]}
         if self.tools:
             line["tools"] = self.tools
-        line["metadata"] = self.model_dump(exclude={"messages", "tools"}, exclude_none=True) | {
-            "schema": SCHEMA_VERSION
-        }
+        metadata = self.model_dump(exclude={"messages", "tools"}, exclude_none=True)
+        if not self.fields:
+            del metadata["fields"]
+        line["metadata"] = metadata | {"schema": SCHEMA_VERSION}
         return line
 
     @classmethod
@@ -253,8 +260,10 @@ class Prediction(Record):
     """Index among several samples."""
     text: str
     """The answer."""
+    tool_calls: list[dict[str, Any]] | None = None
+    """Tool calls in the answer, in OpenAI's shape."""
     finish_reason: str
-    """stop | length."""
+    """stop | length | tool_calls | ..."""
     output_tokens: int
     """Length of the answer in the model's tokens."""
     latency_s: float | None = None

@@ -130,7 +130,7 @@ def test_groups_that_share_a_prompt_become_one_group(tmp_path: Path) -> None:
 def test_unused_columns_are_reported_not_refused(tmp_path: Path) -> None:
     load(tmp_path, "p.jsonl", lines({"prompt": "a", "output": "old", "prompt_id": 3}))
     manifest = read_manifest(Project(tmp_path), "prompts")
-    assert manifest is not None and manifest.notes["unused_keys"] == ["output", "prompt_id"]
+    assert manifest is not None and manifest.notes["further_columns"] == ["output", "prompt_id"]
 
 
 def test_a_changed_source_makes_the_stage_stale(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def make_example(prompt: Prompt, answer: Answer, split: Split) -> Example:
         split=split,
         teacher=answer.teacher,
         tools=prompt.tools,
+        response_format=prompt.response_format,
+        fields=prompt.fields,
     )
 
 

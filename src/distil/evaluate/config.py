@@ -23,6 +23,9 @@ class EvaluateConfig(Section):
     ceiling: bool = True
     """Collect a second answer from the teacher on the test prompts: its agreement with itself is the most a student can
     reach."""
+    set_apart: dict[str, str] = Field(default_factory=dict)
+    """Test prompts whose column has this value, such as {wording: unseen}, are measured and shown as a slice of their own, but
+    do not count for the verdict."""
     goal_similarity: float = Field(default=0.85, ge=0, le=1)
     """Mean similarity to the teacher's answers that is good enough; lowered to the ceiling if the teacher is below it."""
     margin: float = Field(default=0.05, gt=0, lt=1)

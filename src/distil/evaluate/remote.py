@@ -86,6 +86,7 @@ def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> lis
                 sample=1,
                 purpose="evaluate",
                 tools=example.tools,
+                response_format=example.response_format,
             )
         )
     return requests
@@ -100,6 +101,7 @@ def as_predictions(examples: Sequence[Example], replies: Sequence[Reply | None])
             model="ceiling",
             sample=1,
             text=reply.text,
+            tool_calls=reply.tool_calls,
             finish_reason=reply.finish_reason,
             output_tokens=reply.usage.output_tokens,
             latency_s=reply.latency_s,

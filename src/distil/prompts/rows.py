@@ -1,13 +1,15 @@
 """Turns one row of a source into a Prompt, or raises an error that names place and field.
 
-Keys that look like a misspelling of a known one are refused; other extra columns are allowed and reported, since real
-tables have ids, dates and old answers.
+Keys that look like a misspelling of a known one are refused; other extra columns are allowed, since real tables have ids,
+dates and old answers; short ones are kept as the prompt's `fields`.
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
+import json
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -24,6 +26,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """What a column may be called; the first name wins when several are there."""
 KNOWN = ("messages", "group", "split", "tools", "response_format", *itertools.chain.from_iterable(ALIASES.values()))
+MAX_FIELD = 100
+"""Characters of a further column's value that is kept: labels and ids, not texts."""
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 # minimum similarity of a misspelling to a known key: promt, mesages, refernce; not id, source
 _MISSPELLED = 0.8
@@ -70,6 +74,7 @@ def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
             split=_split(row),
             tools=row.fields.get("tools") or None,
             response_format=row.fields.get("response_format") or None,
+            fields=_further_fields(row, unused),
         )
     except ValidationError as error:
         raise UserError(f"{row.where}: {describe(error)}. {_EXPECTED}") from None
@@ -116,6 +121,13 @@ def _unknown_keys(row: Row) -> list[str]:
             raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
         unused.append(key)
     return unused
+
+
+def _further_fields(row: Row, keys: Sequence[str]) -> dict[str, str]:
+    """The short plain values of other columns, as text: what an evaluation can be sliced by."""
+    values = {key: row.fields[key] for key in keys if isinstance(row.fields[key], (str, int, float, bool))}
+    texts = {key: (json.dumps(v) if isinstance(v, bool) else str(v)).strip() for key, v in values.items()}
+    return {key: text for key, text in texts.items() if 0 < len(text) <= MAX_FIELD}
 
 
 def _text_field(row: Row, field: str) -> str | None:

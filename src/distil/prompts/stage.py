@@ -39,8 +39,8 @@ class PromptsResult(Record):
     """Distinct groups."""
     conflicting_references: int
     """Repeated prompts whose reference differs from the first one, which is kept."""
-    unused_keys: list[str]
-    """Columns that nothing reads."""
+    further_columns: list[str]
+    """Columns beyond the known ones; short values are kept as the prompts' `fields`."""
     expanded: int = 0
     """Prompts that the teacher wrote (`distil prompts expand`); they are kept when the source is loaded again."""
 
@@ -71,7 +71,7 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
             fixed_split=sum(p.split is not None for p in prompts),
             groups=len({p.group for p in prompts if p.group is not None}),
             conflicting_references=distinct.conflicts,
-            unused_keys=sorted(distinct.unused),
+            further_columns=sorted(distinct.unused),
             expanded=count - len(loaded),
         )
         stage.notes.update(result.model_dump(exclude={"path"}))
