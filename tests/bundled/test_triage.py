@@ -195,7 +195,7 @@ def test_more_training_prompts_leave_the_held_out_as_they_are(tmp_path: Path) ->
 
 def test_no_held_out_message_occurs_in_training(tmp_path: Path) -> None:
     """Not even with other numbers; and by the check of curate, none that is nearly the same."""
-    lines = written(tmp_path, train=3000, test=400, unseen=100)
+    lines = written(tmp_path, train=1500, test=300, unseen=100)
     train, test = ([line["prompt"] for line in lines if line["split"] == split] for split in ("train", "test"))
     assert not {re.sub(r"\d", "0", text.casefold()) for text in train} & {
         re.sub(r"\d", "0", text.casefold()) for text in test
@@ -207,7 +207,7 @@ def test_no_held_out_message_occurs_in_training(tmp_path: Path) -> None:
 
 def test_known_wordings_use_the_training_requests(tmp_path: Path) -> None:
     """What `wording` says: of the words of known test messages nearly all are in training, of unseen ones not."""
-    lines = written(tmp_path, train=5000, test=200, unseen=200)
+    lines = written(tmp_path, train=2500, test=200, unseen=200)
     seen = set().union(*(words(line["prompt"]) for line in lines if line["split"] == "train"))
     strange = {
         wording: sum(
@@ -217,7 +217,7 @@ def test_known_wordings_use_the_training_requests(tmp_path: Path) -> None:
         )
         for wording in ("known", "unseen")
     }
-    assert strange["unseen"] > 180 > 60 > strange["known"]  # those of the known ones are typing mistakes
+    assert strange["unseen"] > 180 > 70 > strange["known"]  # those of the known ones are typing mistakes
 
 
 def test_a_wrong_split_or_count_is_refused_in_one_paragraph() -> None:
