@@ -4,6 +4,7 @@
     ├── UserError               2    the input is wrong: the message gives what was found, what was expected and what to type next
     ├── WorkFailed              1    a stage could not finish (the provider refused, the disk is full, ...)
     ├── BudgetReached           3    the dollar cap is reached; what was paid for is kept
+    ├── GateNotReached          4    the work is done, and its result is below what a gate asked for
     └── Interrupted           130    Ctrl-C; the next run resumes
 
 These print one paragraph and no traceback. Anything else is a bug in Distil and keeps its traceback.
@@ -35,6 +36,12 @@ class BudgetReached(DistilError):
     """The next request would exceed the dollar cap."""
 
     exit_code = 3
+
+
+class GateNotReached(DistilError):
+    """The work was done; what came out is below the gate that a user set for it."""
+
+    exit_code = 4
 
 
 class Interrupted(DistilError):

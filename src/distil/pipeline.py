@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from distil.config import Config
 from distil.errors import UserError
+from distil.evaluate.looks import outdated
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
 from distil.runs.schemas.notes import CollectSettings, TrainNotes
@@ -48,6 +49,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
             why = f"only the first {limit:,} prompts were sent (--limit)"
     if stage == "train" and state == "done":
         state, why = _training_state(project, config, name, why)
+    if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
+        state, why = "stale", reason
     return Step(stage, name, state, why)
 
 

@@ -60,6 +60,26 @@ def normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def visible(text: str) -> str:
+    """A text that can't move the cursor, retitle the window or reorder what is read: control characters as visible symbols.
+
+    Line ends and tabs stay (CR LF becomes LF). Escape becomes ␛; C1 controls, bidirectional and other invisible marks become
+    their code in angle brackets, such as ⟨U+202E⟩; a zero-width joiner stays, because emoji are made with it.
+    """
+    return UNSEEN.sub(_symbol, text.replace("\r\n", "\n"))
+
+
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Characters that a reader does not see and a terminal obeys."""
+
+
+def _symbol(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+
 def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
     """The object or list that the whole text is, or None (also for bare numbers, strings and NaN)."""
     stripped = text.strip()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, table
+from distil.cli.options import Context, distil_command, echo, table
 
 if TYPE_CHECKING:
     from distil.evaluate.compare import Comparison
@@ -37,4 +37,4 @@ def show(comparison: Comparison) -> None:
         rows.append((label, *means, f"{interval.mean:+.3f}", bounds, p_holm))
     title = f"{comparison.a} vs. {comparison.b} on {comparison.shared_prompts:,} prompts"
     table(title, ("metric", comparison.a, comparison.b, "difference", "interval", "p (Holm)"), rows)
-    click.echo(comparison.sentence)
+    echo(comparison.sentence)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, dollars, table
+from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
     from distil.runs.schemas.cost import CostSummary
@@ -38,13 +38,13 @@ def show(summary: CostSummary) -> None:
     title = f"A month of {t.queries_per_month:,} requests, {t.input_tokens:,.0f} + {t.output_tokens:,.0f} tokens each"
     table(title, ("", "coverage", "student", "teacher", "total", "saves", "payback"), rows)
     error = f" ± {dollars(summary.teacher_month_error_usd)}" if summary.teacher_month_error_usd else ""
-    click.echo(
+    echo(
         f"Teacher {summary.teacher}: {dollars(summary.price_input)} / {dollars(summary.price_output)} per million tokens "
         f"({summary.price_source}); {dollars(summary.teacher_month_usd)}{error} a month, based on {t.measured_calls:,} calls."
     )
     if summary.break_even_coverage is not None:
-        click.echo(
+        echo(
             f"With fallback, it is cheaper than the teacher at a coverage of {summary.break_even_coverage:.0%} or more."
         )
     for warning in summary.warnings:
-        click.secho(f"! {warning}", fg="yellow")
+        echo(f"! {warning}", fg="yellow")

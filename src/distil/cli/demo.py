@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from distil.cli.options import Context, distil_command, dollars, say, table
+from distil.cli.options import Context, distil_command, dollars, echo, say, table
 
 if TYPE_CHECKING:
     from distil.config import Config
@@ -179,9 +179,10 @@ def _show(value: dict[str, Any]) -> None:
         speed = "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}"
         rows.append((row["model"], *quality, size, speed, "?" if usd is None else dollars(usd)))
     table("", ("", "similarity", "field accuracy", "size", "tokens/s", "$ per 1M requests"), rows)
-    click.echo(f"Spent on the teacher: {dollars(value['spent_usd'])}. Payback: {value['payback']}.")
-    click.echo(click.style(value["decision"], bold=True) + f": {value['verdict']}")
-    click.echo(
+    echo(f"Spent on the teacher: {dollars(value['spent_usd'])}. Payback: {value['payback']}.")
+    echo(value["decision"], bold=True, nl=False)
+    echo(f": {value['verdict']}")
+    echo(
         f"`distil doctor` reports {len(value['findings'])} things to look at. The demo took {value['seconds'] / 60:.1f} minutes."
     )
-    click.echo(f"Report: {value['report']}")
+    echo(f"Report: {value['report']}")

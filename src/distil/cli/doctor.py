@@ -6,7 +6,7 @@ import textwrap
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, echo
 
 MARKS = {
     "ok": ("ok", "green"),
@@ -29,14 +29,13 @@ def command(context: Context, show_all: bool) -> None:
         visible = [f for f in findings if show_all or f.level in ("warn", "problem")]
         for finding in visible:
             label, color = MARKS[finding.level]
-            click.echo(click.style(f"{label:8}", fg=color, bold=True) + click.style(finding.check, bold=True))
+            echo(f"{label:8}", fg=color, bold=True, nl=False)
+            echo(finding.check, bold=True)
             for text in (finding.seen,) if finding.level == "ok" else (finding.seen, finding.why, finding.fix):
                 if text:
-                    click.echo(textwrap.indent(text, " " * 8))
+                    echo(textwrap.indent(text, " " * 8))
         passed = sum(f.level == "ok" for f in findings)
         unknown = sum(f.level == "unknown" for f in findings)
-        click.echo(
-            f"{passed} checks passed, {len(findings) - passed - unknown} need attention, {unknown} have no data yet."
-        )
+        echo(f"{passed} checks passed, {len(findings) - passed - unknown} need attention, {unknown} have no data yet.")
 
     context.emit(findings, show)

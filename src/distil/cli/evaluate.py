@@ -6,27 +6,102 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, table
+from distil.cli.options import Context, distil_command, echo, say, table
 
 if TYPE_CHECKING:
+    from distil.config import Config
+    from distil.evaluate.given import Elsewhere
     from distil.runs.schemas.summary import Summary
 
-COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red"}
+COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red", "NOT DECIDED": "cyan"}
 
 
-@distil_command("distil evaluate logits --project mytask")
+@distil_command("distil evaluate --answers vicuna.jsonl --as vicuna --project mytask")
 @click.argument("name", required=False)
-def command(context: Context, name: str | None) -> None:
+@click.option(
+    "--answers",
+    multiple=True,
+    metavar="SOURCE",
+    help="Answers of a student that was not trained here: a file, http://HOST/v1#NAME, or PROVIDER/NAME. Repeatable.",
+)
+@click.option(
+    "--as", "names", multiple=True, metavar="NAME", help="A name for the student of each --answers, in order."
+)
+@click.option(
+    "--gate",
+    metavar="VERDICT",
+    help="For CI: exit code 4 unless the verdict is at least SHIP, SHIP WITH FALLBACK or NOT DECIDED.",
+)
+@click.option("--force", is_flag=True, help="Evaluate again even if nothing has changed.")
+def command(
+    context: Context,
+    name: str | None,
+    answers: tuple[str, ...],
+    names: tuple[str, ...],
+    gate: str | None,
+    force: bool,
+) -> None:
     """Compare student NAME (default: the last one trained) with its teacher and the baseline on held-out prompts."""
-    from distil.cli.students import pick_student
+    from distil.evaluate.gate import check_gate, parse_gate
+
+    wanted = parse_gate(gate) if gate is not None else None
+    config = context.config()
+    students = _students(context, name, answers, names)
+    summaries = []
+    for index, (student, source) in enumerate(students):
+        coming = [later for later, _ in students[index + 1 :]]
+        summaries.append(_evaluate(context, config, student, source, coming, force))
+    results = summaries if len(summaries) > 1 else summaries[0]
+    context.emit(results, lambda: [show(summary) for summary in summaries])
+    if wanted is not None:
+        check_gate(wanted, summaries)
+
+
+def _students(
+    context: Context, name: str | None, answers: tuple[str, ...], names: tuple[str, ...]
+) -> list[tuple[str, Elsewhere | None]]:
+    """(name, where its answers come from) of each student to evaluate. Raises UserError when names and sources do not fit."""
+    from distil.cli.students import pick_evaluable
+    from distil.errors import UserError
+    from distil.evaluate.given import check_name, elsewhere
+
+    if not answers:
+        if names:
+            raise UserError(
+                f"--as {names[0]} names the student of --answers, which is missing. Expected --answers FILE."
+            )
+        return [(pick_evaluable(context.project, name), None)]
+    if name is not None:
+        raise UserError(f"Found both the student {name!r} and --answers. Give its name as --as {name}.")
+    if names and len(names) != len(answers):
+        raise UserError(
+            f"Found {len(answers)} times --answers and {len(names)} times --as; expected one --as for each."
+        )
+    sources = [elsewhere(text, context.project) for text in answers]
+    chosen = [check_name(text) for text in names] or [source.name for source in sources]
+    twice = next((text for index, text in enumerate(chosen) if text in chosen[:index]), None)
+    if twice is not None:
+        raise UserError(
+            f"Two of the students would be called {twice!r}. Name each with --as, in the order of --answers."
+        )
+    return list(zip(chosen, sources, strict=True))
+
+
+def _evaluate(
+    context: Context, config: Config, name: str, answers: Elsewhere | None, coming: list[str], force: bool
+) -> Summary:
+    """One student's summary, made now or, when nothing has changed, an earlier one."""
     from distil.evaluate import stage
 
-    config = context.config()
-    student = pick_student(context.project, name)
-    summary = stage.run(
-        context.project, config.evaluate, name=student, teachers=config.teachers, student=config.student
-    )
-    context.emit(summary, lambda: show(summary))
+    project, section, teachers, student = context.project, config.evaluate, config.teachers, config.student
+    if not force:
+        known = stage.unchanged(
+            project, section, name=name, teachers=teachers, student=student, answers=answers, coming=coming
+        )
+        if known is not None:
+            say(f"{name}: nothing has changed since its last evaluation, which is shown again (--force does it again).")
+            return known
+    return stage.run(project, section, name=name, teachers=teachers, student=student, answers=answers, coming=coming)
 
 
 def show(summary: Summary) -> None:
@@ -34,9 +109,8 @@ def show(summary: Summary) -> None:
     rows = summary.rows()
     title = f"{summary.name} on {summary.test_prompts:,} held-out prompts, {summary.confidence:.0%} intervals"
     table(title, list(rows[0]) if rows else ("metric",), [list(row.values()) for row in rows])
-    click.echo(
-        click.style(summary.verdict.decision, fg=COLORS[summary.verdict.decision], bold=True)
-        + f": {summary.verdict.sentence}"
-    )
+    decision = summary.verdict.decision
+    echo(decision, fg=COLORS[decision], bold=True, nl=False)
+    echo(f": {summary.verdict.sentence}")
     for note in summary.notes:
-        click.secho(f"- {note}", dim=True)
+        echo(f"- {note}", dim=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, echo
 
 STARTER_FILE = "prompts.jsonl"
 STARTER_PROMPTS = (
@@ -51,21 +52,45 @@ def command(
     if prompts is not None and not prompts.exists():
         raise UserError(f"--prompts {prompts}: file not found. Expected JSONL, CSV, TXT, Parquet or OpenAI logs.")
     data = _sections(folder, template, str(prompts.resolve()) if prompts else STARTER_FILE)
+    recorded = _recorded_file(teacher, project.root) if teacher else None
     if teacher:
-        data["teachers"] = [{"model": teacher}]
+        data["teachers"] = [{"model": f"recorded/{recorded.name}" if recorded else teacher}]
     if student:
         data["student"] = {"model": student}
     text = write_config(parse_config(data, "distil init"))
     project.root.mkdir(parents=True, exist_ok=True)
+    if recorded is not None and recorded.parent != project.root:
+        shutil.copyfile(recorded, project.root / recorded.name)
     if not prompts:
         _write_prompts(project.root / STARTER_FILE, template)
     project.config.write_text(text, encoding="utf-8")
     created = {"project": project.root, "config": project.config, "next": f"distil plan --project {folder}"}
 
     def show() -> None:
-        click.echo(f"Made {project.config}. Review it, then run: {created['next']}")
+        echo(f"Made {project.config}. Review it, then run: {created['next']}")
 
     context.emit(created, show)
+
+
+def _recorded_file(teacher: str, root: Path) -> Path | None:
+    """The file of a recorded teacher, which the project takes along; None for any other teacher. Raises UserError."""
+    from distil.errors import UserError
+
+    if not teacher.startswith("recorded/"):
+        return None
+    tried = [folder / name for name in (teacher.removeprefix("recorded/"), teacher) for folder in (Path.cwd(), root)]
+    found = next((path.resolve() for path in tried if path.is_file()), None)
+    if found is None:
+        raise UserError(
+            f"--teacher {teacher}: {tried[0]} is not there. Expected recorded/FILE.jsonl with one JSON object with a prompt and "
+            "its answer on each line."
+        )
+    copy = root / found.name
+    if copy.exists() and copy.resolve() != found and copy.read_bytes() != found.read_bytes():
+        raise UserError(
+            f"{copy} already exists and differs from {found}. Rename one of them, or choose another folder."
+        )
+    return found
 
 
 def _sections(folder: Path, template: str | None, prompts: str) -> dict[str, object]:

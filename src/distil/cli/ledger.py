@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, dollars, table
+from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
     from distil.calls.ledger.store import Ledger
@@ -86,7 +86,7 @@ def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: s
     message = f"Deleted the bodies of {count:,} calls; their prices and tokens stay."
     if count and answers.exists():
         message += f" Keep {answers}: it can't be made again."
-    context.emit({"pruned": count}, lambda: click.echo(message))
+    context.emit({"pruned": count}, lambda: echo(message))
 
 
 def _body(context: Context, body: tuple[dict[str, object], bytes]) -> None:
@@ -96,8 +96,8 @@ def _body(context: Context, body: tuple[dict[str, object], bytes]) -> None:
     text = raw.decode("utf-8", errors="replace")
 
     def show() -> None:
-        click.echo(json.dumps(request, ensure_ascii=False, indent=2))
-        click.echo(text)
+        echo(json.dumps(request, ensure_ascii=False, indent=2))
+        echo(text)
 
     context.emit({"request": request, "reply": text}, show)
 
@@ -106,7 +106,7 @@ def _export(context: Context, ledger: Ledger, path: Path, purpose: str | None) -
     from distil.runs.jsonl import write_records
 
     count = write_records(path, ledger.calls(purpose))
-    context.emit({"exported": count, "file": path}, lambda: click.echo(f"Wrote {count:,} calls to {path}."))
+    context.emit({"exported": count, "file": path}, lambda: echo(f"Wrote {count:,} calls to {path}."))
 
 
 def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> None:
@@ -135,6 +135,6 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
                 lines.append((c.id, c.created[:19], c.model, c.status, took, dollars(c.usd)))
             table(f"Latest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:
-            click.secho(f"! {uncertain}", fg="yellow")
+            echo(f"! {uncertain}", fg="yellow")
 
     context.emit(value, show)

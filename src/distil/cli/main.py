@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from distil import __version__
+from distil.cli.options import echo, say
 from distil.errors import DistilError, did_you_mean
 
 
@@ -105,7 +106,8 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits: 0 done, 1 the work failed, 2 invalid input, 3 budget reached, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 the work failed, 2 invalid input, 3 budget reached, 4 a gate was
+    not reached, 130 interrupted."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -135,6 +137,6 @@ def _fail(message: str, code: int) -> NoReturn:
     if code == 130:
         # An event loop that a signal interrupted during its setup would complain at exit.
         sys.unraisablehook = lambda _: None
-    click.secho("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
-    click.echo(message, err=True)
+    echo("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
+    say(message)
     sys.exit(code)

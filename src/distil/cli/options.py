@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from distil.progress import dollars
+from distil.text import UNSEEN, visible
 
 if TYPE_CHECKING:
     from distil.config import Config
     from distil.runs.artifacts import Project
 
 
-__all__ = ["Context", "distil_command", "dollars", "jsonable", "say", "show_rows", "table"]
+__all__ = ["Context", "distil_command", "dollars", "echo", "jsonable", "say", "show_rows", "table"]
 PLAIN_WIDTH = 120  # columns, when stdout is not a terminal
 NO_WRAP = 18  # characters: a cell this short is never wrapped
 
@@ -42,9 +43,15 @@ class Context:
     def emit(self, value: object, show: Callable[[], None]) -> None:
         """--json: `value` as one JSON document on stdout. Otherwise call `show()`, which prints text."""
         if self.as_json:
-            click.echo(json.dumps(jsonable(value), ensure_ascii=False, indent=2))
+            click.echo(json_text(jsonable(value)))
         else:
             show()
+
+
+def json_text(value: object) -> str:
+    """One JSON document for a terminal or a program: what `visible` would show as symbols is escaped, the rest stays readable."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def jsonable(value: object) -> object:
@@ -92,8 +99,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    lines = [[cell if isinstance(cell, str) else str(cell) for cell in row] for row in rows]
+    lines = [[visible(cell if isinstance(cell, str) else str(cell)) for cell in row] for row in rows]
+    columns, title = [visible(column) for column in columns], visible(title)
     grid = Table(
         title=title or None,
         title_justify="left",
@@ -110,7 +119,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
         width = max(longest, len(column)) if longest <= NO_WRAP else None
         grid.add_column(column, justify="left" if index < left else "right", overflow="fold", min_width=width)
     for line in lines:
-        grid.add_row(*line)
+        grid.add_row(*(Text(cell) for cell in line))  # as it is: no markup in what a user or a model wrote
     console = Console()
     (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(grid, "", sep="\n")
 
@@ -120,6 +129,13 @@ def show_rows(title: str, rows: Iterable[Sequence[object]]) -> None:
     table(title, ("", ""), rows, left=2)
 
 
+def echo(
+    text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False, nl: bool = True, err: bool = False
+) -> None:
+    """Prints a text with a style of ours. Nothing that a model, a server or a file says moves the cursor: see `visible`."""
+    click.secho(visible(text), fg=fg, bold=bold or None, dim=dim or None, nl=nl, err=err)
+
+
 def say(text: str) -> None:
     """One line on stderr (stdout is for results)."""
-    click.echo(text, err=True)
+    echo(text, err=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from distil.cli.options import Context, distil_command, dollars, table
+from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
     from distil.plan import Forecast
@@ -45,11 +43,11 @@ def show(forecast: Forecast) -> None:
     ]
     table("Plan (estimates; nothing has been spent)", ("", ""), rows, left=2)
     for reason in forecast.reasons:
-        click.echo(f"- {reason}")
+        echo(f"- {reason}")
     for line in forecast.advice:
-        click.secho(f"! {line}", fg="yellow")
+        echo(f"! {line}", fg="yellow")
     for line in forecast.terms:
-        click.echo(f"§ {line}")
+        echo(f"§ {line}")
 
 
 def _duration(hours: float) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, echo
 
 
 @distil_command("distil report --project mytask")
@@ -14,4 +12,4 @@ def command(context: Context) -> None:
 
     context.config()
     path = page.build(context.project)
-    context.emit({"report": path}, lambda: click.echo(f"Report: {path}"))
+    context.emit({"report": path}, lambda: echo(f"Report: {path}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, say
+from distil.cli.options import Context, distil_command, echo, say
 
 
 @distil_command("distil run --project mytask --as small --set train.epochs=2")
@@ -20,7 +20,7 @@ def command(context: Context, name: str | None) -> None:
     value = {"ran": [{"stage": s.stage, "name": s.name} for s in ran], "report": context.project.report}
 
     def show() -> None:
-        click.echo("Nothing to do: every stage is up to date." if not ran else f"{len(ran)} stages done.")
-        click.echo(f"Report: {context.project.report}")
+        echo("Nothing to do: every stage is up to date." if not ran else f"{len(ran)} stages done.")
+        echo(f"Report: {context.project.report}")
 
     context.emit(value, show)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, echo
 
 
 @click.group()
@@ -31,7 +31,7 @@ def build(context: Context, part: str | None) -> None:
         temperature=config.train.temperature,
         part=_part(part),
     )
-    context.emit(result, lambda: click.echo(str(result)))
+    context.emit(result, lambda: echo(str(result)))
 
 
 def _part(text: str | None) -> tuple[int, int] | None:
@@ -51,7 +51,7 @@ def verify(context: Context) -> None:
     from distil.signals import stage
 
     result = stage.verify(context.project)
-    context.emit(result, lambda: click.echo(str(result)))
+    context.emit(result, lambda: echo(str(result)))
     if not result.ok:
         raise click.exceptions.Exit(1)
 
@@ -63,7 +63,7 @@ def inspect(context: Context, example_id: str | None) -> None:
     from distil.signals import stage
 
     result = stage.inspect(context.project, example_id)
-    context.emit(result, lambda: click.echo(str(result)))
+    context.emit(result, lambda: echo(str(result)))
 
 
 command.add_command(build, "build")

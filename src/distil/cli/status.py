@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, dollars, table
+from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
     from distil.calls.batch.job import BatchJob
@@ -43,11 +43,11 @@ def command(context: Context, name: str | None) -> None:
         table("", ("stage", "state", "why", "spent"), lines, left=3)
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
-            click.echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
+            echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
         if batches:
-            click.echo(describe_open_batches(batches))
+            echo(describe_open_batches(batches))
         done = f"Everything is up to date. Report: {context.project.report}"
-        click.echo(f"Next: {next_step.command}" if next_step else done)
+        echo(f"Next: {next_step.command}" if next_step else done)
 
     context.emit(value, show)
 

@@ -13,9 +13,27 @@ def pick_student(project: Project, name: str | None) -> str:
         raise UserError(
             f"{project.root} has no trained student. Train one first: distil train --project {project.root}"
         )
+    return _pick(name, students, "trained student", "Trained")
+
+
+def pick_evaluable(project: Project, name: str | None) -> str:
+    """The name of a student that was trained here or whose answers were evaluated before; by default the last one trained.
+
+    Raises UserError when it is unknown, or there is none.
+    """
+    students = [*(s for s in project.evaluated() if not project.model(s).is_dir()), *project.students()]
+    if not students:
+        raise UserError(
+            f"{project.root} has no student to evaluate. Train one: distil train --project {project.root}. "
+            f"Or evaluate answers that exist already: distil evaluate --answers FILE --as NAME --project {project.root}"
+        )
+    return _pick(name, students, "student", "There are")
+
+
+def _pick(name: str | None, students: list[str], what: str, have: str) -> str:
     if name is None:
         return students[-1]
     if name not in students:
-        hint = did_you_mean(name, students) or f" Trained: {', '.join(students)}."
-        raise UserError(f"There is no trained student {name!r}.{hint} To train it: distil train --as {name}")
+        hint = did_you_mean(name, students) or f" {have}: {', '.join(students)}."
+        raise UserError(f"There is no {what} {name!r}.{hint} To train it: distil train --as {name}")
     return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, distil_command, echo
 
 if TYPE_CHECKING:
     from distil.records import Message, Verdict
@@ -48,7 +48,7 @@ def command(
     """Browse prompts, answers and predictions side by side; mark answers to drop or keep."""
     if mark:
         marked = _mark(context.project, answer_id, mark == "keep", reason)
-        context.emit(marked, lambda: click.echo(f"Marked {answer_id}: {mark}. The next `distil curate` applies it."))
+        context.emit(marked, lambda: echo(f"Marked {answer_id}: {mark}. The next `distil curate` applies it."))
         return
     items = []
     for item in SOURCES[what](context.project, student):
@@ -65,14 +65,16 @@ def _show(items: list[Item], what: str) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
+    from distil.text import visible
+
     console = Console()
     for item in items:
         body = Text()
         for label, text in item.parts:
-            body.append(f"{label}\n", style="bold")
-            body.append(text.strip() + "\n")
+            body.append(f"{visible(label)}\n", style="bold")
+            body.append(visible(text).strip() + "\n")
         body.rstrip()
-        console.print(Panel(body, title=item.id, title_align="left", border_style="dim"))
+        console.print(Panel(body, title=Text(visible(item.id)), title_align="left", border_style="dim"))
     console.print(f"[dim]Showing {len(items)} {what}.[/]" if items else f"Nothing in {what} matches.")
 
 
@@ -125,13 +127,13 @@ def _dropped(project: Project, student: str | None) -> Iterator[Item]:
 
 
 def _predictions(project: Project, student: str | None) -> Iterator[Item]:
-    from distil.cli.students import pick_student
+    from distil.cli.students import pick_evaluable
     from distil.records import Prediction
     from distil.runs.jsonl import read_records
 
     prompts = {item.id: item.parts for item in _prompts(project, student)}
     by_prompt: dict[str, list[tuple[str, str]]] = {}
-    for prediction in read_records(project.predictions(pick_student(project, student)), Prediction):
+    for prediction in read_records(project.predictions(pick_evaluable(project, student)), Prediction):
         if prediction.sample == 0:
             by_prompt.setdefault(prediction.prompt_id, []).append((prediction.model, prediction.text))
     for prompt_id, parts in by_prompt.items():

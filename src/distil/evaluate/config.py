@@ -18,6 +18,9 @@ class EvaluateConfig(Section):
     judge: TeacherConfig | None = None
     """A model that compares the student's answers with the teacher's, such as {model: anthropic/claude-sonnet-4-5}; null =
     none. Every pair is judged in both orders; a disagreement counts as a tie."""
+    candidates: list[TeacherConfig] = Field(default_factory=list)
+    """Settings of models that --answers names, such as {model: "http://gpu:8000/v1#mine", price: {input: 0, output: 0}}: price,
+    limits and key. Only needed where the price table has no price."""
     baseline: bool = True
     """Also evaluate the base model before distillation (stored, and reused for other students of the same base)."""
     ceiling: bool = True
@@ -46,7 +49,8 @@ class EvaluateConfig(Section):
     """A local copy of the teacher (bundled/teacher, a folder, a hub id), to measure its size and speed on this machine; null =
     only if the teacher is local."""
     budget_usd: float | None = Field(default=5.0, ge=0)
-    """Dollar cap for this project on the teacher's second answers, and the same again for the judge; null = no cap."""
+    """Dollar cap for this project on the teacher's second answers and the answers of --answers MODEL, and the same again for the
+    judge; null = no cap."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence level of all intervals (two-sided)."""
     seed: int = 0

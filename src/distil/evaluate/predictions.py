@@ -13,6 +13,7 @@ from distil.calls.config import TeacherConfig
 from distil.errors import UserError, WorkFailed
 from distil.evaluate import local, remote
 from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
 from distil.ids import content_id
 from distil.models.config import StudentConfig
@@ -31,6 +32,10 @@ class Predictions:
     keys: dict[str, str] = field(default_factory=dict)
     """Model -> the key under which another evaluation finds its answers."""
     usd: float = 0.0
+    usd_per_1000: dict[str, float] = field(default_factory=dict)
+    """Model -> dollars for 1,000 requests like the test prompts, where it was billed."""
+    complete: bool = True
+    """False when a model could not be asked for all: the next run may get more."""
     notes: list[str] = field(default_factory=list)
     """For a person: what is missing, and why."""
 
@@ -43,18 +48,24 @@ def gather(
     name: str,
     teachers: list[TeacherConfig],
     student: StudentConfig,
+    given: Given | None = None,
 ) -> Predictions:
-    """The student's and the base's answers, the teacher's from the test file, and the teacher's second ones."""
+    """The student's and the base's answers, the teacher's from the test file, and the teacher's second ones.
+
+    given: the answers of a student that was not trained here; it has no base to compare it with.
+    """
     teacher = remote.teacher_of(teachers)
     sampling = sampling_for(teacher.sampling, section.sampling)
-    sources = [Candidate(name, str(project.model(name)), student.dtype)]
-    if section.baseline:
+    sources = [Candidate(name, str(project.model(name)), student.dtype)] if given is None else []
+    if section.baseline and given is None:
         sources.append(Candidate("base", project.placed(student.model), student.dtype))
     predictions = Predictions({"teacher": _given(examples)})
     if section.ceiling:
         _add_ceiling(predictions, project.ledger, section.budget_usd, examples, teachers)
     else:
         predictions.notes.append("evaluate.ceiling is false: no second answers of the teacher, so there is no ceiling.")
+    if given is not None:
+        _add_given(predictions, name, given)
     for source in sources:
         key = local.prediction_key(source, examples, sampling, section.seed)
         run = local.earlier(project, key, source.label) or local.answer(
@@ -101,6 +112,17 @@ def _given(examples: Sequence[Example]) -> list[Prediction]:
     ]
 
 
+def _add_given(predictions: Predictions, name: str, given: Given) -> None:
+    predictions.by_model[name] = given.predictions
+    predictions.notes += given.notes
+    predictions.usd += given.usd
+    predictions.complete = predictions.complete and given.complete
+    if given.speed is not None:
+        predictions.speed[name] = given.speed
+    if given.usd_per_1000 is not None:
+        predictions.usd_per_1000[name] = given.usd_per_1000
+
+
 def _add_ceiling(
     predictions: Predictions,
     ledger: Path,
@@ -109,16 +131,19 @@ def _add_ceiling(
     teachers: list[TeacherConfig],
 ) -> None:
     requests = remote.again(examples, teachers)
+    fixed = all(teacher.model.startswith("recorded/") for teacher in teachers)  # asking a file again gives the same
     try:
         asked = remote.ask_all(ledger, teachers, requests, budget_usd=budget_usd, label="teacher again")
     except (UserError, WorkFailed) as error:
+        predictions.complete = fixed
         predictions.notes.append(
             f"The ceiling is missing, because the teacher could not be asked a second time: {error}"
         )
         return
     if asked.why_incomplete:
+        predictions.complete = fixed
         predictions.notes.append(f"Second answers of the teacher: {asked.why_incomplete}")
-    predictions.usd = asked.usd
+    predictions.usd += asked.usd
     ceiling = remote.as_predictions(examples, asked.replies)
     if ceiling:
         predictions.by_model["ceiling"] = ceiling

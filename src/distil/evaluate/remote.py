@@ -1,4 +1,5 @@
-"""Asks models behind an API while evaluating: the teacher a second time (the ceiling), and the judge in both orders.
+"""Asks models behind an API while evaluating: the teacher a second time (the ceiling), a student that is served elsewhere, and
+the judge in both orders.
 
 Not the statistics of what comes back (scoring.py, judge.py).
 """
@@ -6,17 +7,21 @@ Not the statistics of what comes back (scoring.py, judge.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
+from distil.calls.prices import price_of
+from distil.calls.providers.catalog import parse_model
 from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, UserError, WorkFailed
+from distil.evaluate.given import Given
+from distil.evaluate.local import speed_of
 from distil.ids import content_id
 from distil.progress import bar
-from distil.records import Example, Message, Prediction
+from distil.records import Example, Message, Prediction, Sampling
 
 
 class Asked(NamedTuple):
@@ -92,14 +97,16 @@ def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> lis
     return requests
 
 
-def as_predictions(examples: Sequence[Example], replies: Sequence[Reply | None]) -> list[Prediction]:
-    """The teacher's second answers as predictions of model `ceiling`; failed ones are left out."""
+def as_predictions(
+    examples: Sequence[Example], replies: Sequence[Reply | None], *, model: str = "ceiling", sample: int = 1
+) -> list[Prediction]:
+    """Replies as predictions of a model (by default the teacher's second answers); failed ones are left out."""
     return [
         Prediction(
-            id=content_id("prediction", [example.prompt_id, "ceiling", 1]),
+            id=content_id("prediction", [example.prompt_id, model, sample]),
             prompt_id=example.prompt_id,
-            model="ceiling",
-            sample=1,
+            model=model,
+            sample=sample,
             text=reply.text,
             tool_calls=reply.tool_calls,
             finish_reason=reply.finish_reason,
@@ -109,6 +116,69 @@ def as_predictions(examples: Sequence[Example], replies: Sequence[Reply | None])
         for example, reply in zip(examples, replies, strict=True)
         if reply is not None
     ]
+
+
+def settings_of(model: str, known: Sequence[TeacherConfig]) -> TeacherConfig:
+    """The settings of a model that --answers names: those of evaluate.candidates or teachers, else the defaults.
+
+    Raises UserError when its price is unknown.
+    """
+    config = next((config for config in known if config.model == model), TeacherConfig(model=model))
+    try:
+        price_of(model, config.price)
+    except UserError:
+        parse_model(model)
+        raise UserError(
+            f"The price of {model} is unknown. Give it in dollars per million tokens (0 where it is your own machine): "
+            f"--set 'evaluate.candidates=[{{model: \"{model}\", price: {{input: 0, output: 0}}}}]', or write the same under "
+            "`evaluate:` in distil.yaml."
+        ) from None
+    return config
+
+
+def student_answers(
+    ledger: Path,
+    model: TeacherConfig,
+    examples: Sequence[Example],
+    sampling: Sampling,
+    *,
+    name: str,
+    budget_usd: float | None,
+) -> Given:
+    """A served model's answers to the test prompts, through the ledger. Raises UserError (no key) or WorkFailed (no answer)."""
+    check(ledger, model)
+    requests = [
+        Request(
+            model=model.model,
+            messages=example.prompt_messages,
+            sampling=sampling,
+            purpose="evaluate",
+            tools=example.tools,
+            response_format=example.response_format,
+        )
+        for example in examples
+    ]
+    asked = ask_all(ledger, [model], requests, budget_usd=budget_usd, label=name)
+    predictions = as_predictions(examples, asked.replies, model=name, sample=0)
+    if not predictions:
+        raise WorkFailed(f"{model.model} gave no answer to any test prompt. {asked.why_incomplete}")
+    replies = [reply for reply in asked.replies if reply is not None]
+    latencies = [reply.latency_s for reply in replies if reply.latency_s]
+    return Given(
+        predictions,
+        content_id("answers", [model.model, sampling.model_dump(mode="json")]),
+        [f"Answers of {model.model}: {asked.why_incomplete}"] if asked.why_incomplete else [],
+        usd=asked.usd,
+        usd_per_1000=usd_per_1000(reply.usd for reply in replies),
+        speed=speed_of(latencies, None, "remote") if latencies else None,
+        complete=asked.why_incomplete is None,
+    )
+
+
+def usd_per_1000(paid: Iterable[float]) -> float | None:
+    """Dollars for 1,000 requests at the mean of those paid; None where nothing was billed."""
+    dollars = list(paid)
+    return 1000 * sum(dollars) / len(dollars) if any(dollars) else None
 
 
 def teacher_of(teachers: Sequence[TeacherConfig]) -> TeacherConfig:

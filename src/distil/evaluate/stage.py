@@ -1,86 +1,211 @@
 """`distil evaluate`: student, base and teacher on the held-out prompts, with error bars and a verdict on shipping.
 
-Reads work/curate/test.jsonl and work/train/NAME/model, writes work/evaluate/NAME/{predictions.jsonl, scores.jsonl, summary.json}.
-Answers that exist already (the base's, from another student; the student's, when only a metric changed) are reused.
+Reads work/curate/test.jsonl and work/train/NAME/model (or answers from elsewhere), writes work/evaluate/NAME/{predictions.jsonl,
+scores.jsonl, summary.json}. Answers that exist already (the base's, from another student; the student's, when only a metric
+changed) are reused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import distil
 from distil.calls.config import TeacherConfig
+from distil.calls.ledger.store import Ledger
 from distil.errors import UserError, did_you_mean
-from distil.evaluate import aggregate, judge, remote, stats
+from distil.evaluate import aggregate, judge, looks, remote, stats
 from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.examples import TestSet, read_test_set
+from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
+from distil.evaluate.looks import outdated
 from distil.evaluate.metrics import METRICS, chosen
-from distil.evaluate.predictions import Predictions, gather
+from distil.evaluate.predictions import Predictions, gather, sampling_for
 from distil.evaluate.scoring import Scored, primary_metric, score_all
 from distil.evaluate.similarity import long_share, shuffled
 from distil.evaluate.verdict import Goals, decide
+from distil.ids import content_id
 from distil.models.config import StudentConfig
-from distil.records import Example, Score
+from distil.records import Answer, Example, Score
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, write_json, write_records
-from distil.runs.manifest import StageRun, stage_run
+from distil.runs.jsonl import read_records, write_json, write_records
+from distil.runs.manifest import StageRun, package_versions, read_manifest, stage_run, stage_state
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeSummary
-from distil.runs.schemas.summary import MetricInfo, Summary
-
-RESERVED = ("teacher", "ceiling", "base")
+from distil.runs.schemas.looks import Looks
+from distil.runs.schemas.notes import EvaluateNotes, TrainSettings
+from distil.runs.schemas.summary import MetricInfo, Summary, read_summary
 
 
 def run(
-    project: Project, section: EvaluateConfig, *, name: str, teachers: list[TeacherConfig], student: StudentConfig
+    project: Project,
+    section: EvaluateConfig,
+    *,
+    name: str,
+    teachers: list[TeacherConfig],
+    student: StudentConfig,
+    answers: Elsewhere | None = None,
+    coming: Sequence[str] = (),
 ) -> Summary:
     """Evaluates one student and returns what summary.json holds.
 
-    Raises UserError when the student or the test prompts are not there, or a model can't be loaded or asked.
+    answers: where its answers come from when it was not trained here; None = what an earlier evaluation of this name used, else
+    the trained model. coming: names of the students that the same command evaluates after it: the verdict counts them. Raises
+    UserError when the student or the test prompts are not there, or a model can't be loaded or asked.
     """
-    _check_name(project, name)
+    answers = source_of(project, name, answers)
     if section.judge is not None:
         remote.check(project.ledger, section.judge)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
-        examples = _test_examples(project, stage, section.limit)
-        stage.reads(project.model(name))
+        tests = read_test_set(project, trained=answers is None, reads=stage.reads)
+        examples = tests.examples[: section.limit]
         metrics = chosen(section.metrics)
-        predictions = gather(project, section, examples, name=name, teachers=teachers, student=student)
+        given = _given(project, section, stage, tests, answers, name=name, teachers=teachers) if answers else None
+        identity = given.identity if given else stage.hash_of(stage.reads(project.model(name)))
+        predictions = gather(
+            project, section, examples, name=name, teachers=teachers, student=student, given=_limited(given, examples)
+        )
+        predictions.notes[:0] = tests.notes
+        _price_teacher(project, examples, predictions)
         scored = score_all(examples, predictions.by_model, metrics)
         judged, judge_scores = _judge(project, section, examples, name, predictions)
+        seen = looks.looks(project, tests.identity, now=identity, coming=coming)
         summary = _summarize(section, examples, name, student, predictions, scored, judged)
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
-        stage.usd = summary.usd
-        stage.seeds["evaluate"] = section.seed
-        keys = dict(predictions.keys)
-        stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
-        stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
+        _note(stage, summary, predictions, seen, tests, _conditions(teachers, student, answers), answers)
+        candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
+        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate)
     return summary
 
 
-def _check_name(project: Project, name: str) -> None:
+def unchanged(
+    project: Project,
+    section: EvaluateConfig,
+    *,
+    name: str,
+    teachers: list[TeacherConfig],
+    student: StudentConfig,
+    answers: Elsewhere | None = None,
+    coming: Sequence[str] = (),
+) -> Summary | None:
+    """The summary of an earlier evaluation when doing it again would give the same; None when something has changed."""
+    manifest = read_manifest(project, "evaluate", name)
+    answers = source_of(project, name, answers)
+    notes = EvaluateNotes.of(manifest)
+    if manifest is None or not notes.complete or notes.conditions != _conditions(teachers, student, answers):
+        return None
+    if manifest.tool_version != distil.__version__ or manifest.packages != package_versions():
+        return None
+    if (
+        outdated(project, name, coming)
+        or stage_state(project, "evaluate", name, section.model_dump(mode="json"))[0] != "done"
+    ):
+        return None
+    return read_summary(project.summary(name))
+
+
+def source_of(project: Project, name: str, answers: Elsewhere | None) -> Elsewhere | None:
+    """Where the student's answers come from: `answers`, the trained model (None), or what its last evaluation used.
+
+    Raises UserError on a name that is taken or unknown.
+    """
     if name in RESERVED:
         raise UserError(
-            f"{name!r} is reserved for the evaluation, as are all of {', '.join(RESERVED)}. Train under another name with --as."
+            f"{name!r} is reserved for the evaluation, as are all of {', '.join(RESERVED)}. Choose another name with --as."
         )
-    if project.model(name).is_dir():
-        return
-    students = project.students()
-    have = f" Trained students: {', '.join(students)}.{did_you_mean(name, students)}" if students else ""
+    trained = project.model(name).is_dir()
+    if answers is not None:
+        if trained:
+            raise UserError(
+                f"{name!r} is a student that was trained here, and its evaluation would be overwritten. "
+                f"Choose another name: --answers {answers.reference} --as {name}-2."
+            )
+        return answers
+    if trained:
+        return None
+    earlier = EvaluateNotes.of(read_manifest(project, "evaluate", name)).answers
+    if earlier is not None:
+        return elsewhere(earlier, project)
+    students = list(dict.fromkeys([*project.students(), *project.evaluated()]))
+    have = f" Students: {', '.join(students)}.{did_you_mean(name, students)}" if students else ""
     raise UserError(
         f"There is no trained student {name!r} ({project.model(name)} is missing).{have} "
-        f"Train it: `distil train --as {name}`."
+        f"Train it: `distil train --as {name}`. Answers that exist already: `distil evaluate --answers FILE --as {name}`."
     )
 
 
-def _test_examples(project: Project, stage: StageRun, limit: int | None) -> list[Example]:
-    path = project.split("test")
-    if not path.exists():
+def _given(
+    project: Project,
+    section: EvaluateConfig,
+    stage: StageRun,
+    tests: TestSet,
+    answers: Elsewhere,
+    *,
+    name: str,
+    teachers: list[TeacherConfig],
+) -> Given:
+    """The answers of a student that was not trained here. A file is matched to all test prompts, whatever evaluate.limit says."""
+    if answers.path is not None:
+        return from_file(answers._replace(path=stage.reads(answers.path)), tests.examples, name)
+    assert answers.model is not None
+    model = remote.settings_of(answers.model, [*section.candidates, *teachers])
+    sampling = sampling_for(remote.teacher_of(teachers).sampling, section.sampling)
+    examples = tests.examples[: section.limit]
+    return remote.student_answers(project.ledger, model, examples, sampling, name=name, budget_usd=section.budget_usd)
+
+
+def _limited(given: Given | None, examples: list[Example]) -> Given | None:
+    """The answers to the prompts that are evaluated. Raises UserError when none is left."""
+    if given is None:
+        return None
+    asked = {example.prompt_id for example in examples}
+    predictions = [prediction for prediction in given.predictions if prediction.prompt_id in asked]
+    if not predictions:
         raise UserError(
-            f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
+            f"None of the answers belongs to the first {len(examples):,} test prompts (evaluate.limit). Take the limit away."
         )
-    examples = list(read_examples(stage.reads(path)))[:limit]
-    if not examples:
-        raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
-    return examples
+    return given._replace(predictions=predictions)
+
+
+def _conditions(teachers: list[TeacherConfig], student: StudentConfig, answers: Elsewhere | None) -> str:
+    """Hash of what an evaluation depends on outside of its section and its files."""
+    asked = [[teacher.model, teacher.sampling.model_dump(mode="json")] for teacher in teachers]
+    source = answers.reference if answers else [student.model, student.dtype]
+    return content_id("conditions", [asked, source])
+
+
+def _note(
+    stage: StageRun,
+    summary: Summary,
+    predictions: Predictions,
+    seen: Looks,
+    tests: TestSet,
+    conditions: str,
+    answers: Elsewhere | None,
+) -> None:
+    stage.usd = summary.usd
+    keys = dict(predictions.keys)
+    stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
+    stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
+    noted = EvaluateNotes(
+        answers=answers.reference if answers else None,
+        conditions=conditions,
+        complete=predictions.complete,
+        test_set=tests.identity,
+        students_looked_at=seen.students,
+    )
+    stage.notes |= noted.model_dump(mode="json")
+
+
+def _price_teacher(project: Project, examples: list[Example], predictions: Predictions) -> None:
+    """What the teacher's answers to the test prompts cost, from the ledger."""
+    wanted = {example.answer_id for example in examples}
+    if not project.answers.exists() or not project.ledger.exists():
+        return
+    calls = {a.call_id for a in read_records(project.answers, Answer) if a.id in wanted}
+    with Ledger(project.ledger) as ledger:
+        price = remote.usd_per_1000(call.usd for call in ledger.calls() if call.id in calls)
+    if price is not None:
+        predictions.usd_per_1000["teacher"] = price
 
 
 def _judge(

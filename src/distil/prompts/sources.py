@@ -6,7 +6,6 @@ mean, and what is wrong with them. Nothing is downloaded. Parquet files and data
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 
 from distil.errors import UserError
 from distil.runs.jsonl import read_lines
+from distil.runs.tables import read_table
 
-_CSV_FIELD_LIMIT = 1 << 24  # bytes of one cell; the standard library's 128 KiB is too little for long documents
 _FIXED_SPLITS = ("validation", "test")  # train rows stay free, so that curate can take the missing splits from them
 
 
@@ -50,22 +49,8 @@ def read_jsonl(path: Path) -> Iterator[Row]:
 
 def read_csv(path: Path) -> Iterator[Row]:
     """A header line, then one row per prompt; `.tsv` is separated by tabs. Empty cells count as absent."""
-    csv.field_size_limit(_CSV_FIELD_LIMIT)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        try:
-            for fields in reader:
-                where = f"{path}, line {reader.line_num}"
-                if None in fields:
-                    raise UserError(
-                        f"{where}: found more cells than the header's {len(reader.fieldnames or [])} columns. "
-                        "Put cells that contain a separator in double quotes."
-                    )
-                yield Row(where, {name.strip(): value for name, value in fields.items() if value})
-        except csv.Error as error:
-            raise UserError(f"{path}, line {reader.line_num}: not valid CSV ({error}). Fix that line.") from None
-        except UnicodeDecodeError as error:
-            raise UserError(_not_utf8(path, error)) from None
+    for number, fields in read_table(path):
+        yield Row(f"{path}, line {number}", dict(fields))
 
 
 def read_txt(path: Path) -> Iterator[Row]:

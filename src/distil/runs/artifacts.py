@@ -15,6 +15,7 @@ from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Ver
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.failures import Failure
+from distil.runs.schemas.looks import Look
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.summary import Summary
 
@@ -70,6 +71,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
+    Artifact("work/evaluate/looks.jsonl", Look, "evaluate", "looks"),
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
@@ -160,6 +162,11 @@ class Project:
     def summary(self, name: str) -> Path:
         """The evaluation of a student."""
         return self.stage("evaluate", name) / "summary.json"
+
+    @property
+    def looks(self) -> Path:
+        """Who was evaluated on which test set, and when."""
+        return self.stage("evaluate") / "looks.jsonl"
 
     @property
     def cost(self) -> Path:

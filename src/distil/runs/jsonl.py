@@ -92,6 +92,18 @@ def write_records(path: Path, records: Iterable[BaseModel]) -> int:
     return write_lines(path, (record_line(record) for record in records))
 
 
+def append_record(path: Path, record: BaseModel) -> None:
+    """Adds one record at the end of a file, which is made when it is not there. Raises WorkFailed when it can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(record_line(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
+
+
 def write_lines(path: Path, lines: Iterable[str]) -> int:
     """Writes lines atomically: a temporary file beside the target, fsync, rename. Returns how many."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,10 @@ class StageRun:
         self._inputs[self.project.relative(path)] = stamp(path, count)
         return path
 
+    def hash_of(self, path: Path) -> str:
+        """The hash of an input that was noted. KeyError for one that was not."""
+        return self._inputs[self.project.relative(path)].sha256
+
     def wrote(self, path: Path, count: int | None = None) -> Path:
         """Notes a finished output."""
         self._outputs[self.project.relative(path)] = stamp(path, count)

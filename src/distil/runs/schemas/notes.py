@@ -77,3 +77,18 @@ class TrainNotes(_Notes):
     """The teacher, as the config names it."""
     partial: bool = False
     """A trial run with --max-steps."""
+
+
+class EvaluateNotes(_Notes):
+    """Of `distil evaluate`."""
+
+    answers: str | None = None
+    """What --answers named, for a student that was not trained here."""
+    conditions: str | None = None
+    """Hash of the teachers, the base model and where the answers come from: settings outside of the evaluate section."""
+    complete: bool = True
+    """False when a model could not be asked for all it was to be asked: the next run may get more."""
+    test_set: str | None = None
+    """Hash of the test prompts."""
+    students_looked_at: int = 0
+    """Different students that had been evaluated on this test set, this one included: what the verdict was corrected for."""

@@ -1,0 +1,151 @@
+"""The shapes in which existing answers are written down: one reader for the recorded teacher and `evaluate --answers`.
+
+A line is one JSON object (or one row of a table) of any of these shapes: `{"prompt", "output"}` (also instruction / question /
+input and response / completion / answer / text: alpaca_eval's files are of this shape), `{"messages": [..., assistant]}`,
+`{"request", "response"}` as OpenAI logs them, a line of OpenAI's batch output (`custom_id` = the prompt's id), a sample of
+lm-evaluation-harness, and Distil's own answers and predictions (`prompt_id`). Nothing is read from disk here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from distil.calls.providers.base import Parsed
+from distil.calls.request import JsonObject
+from distil.ids import canonical_json
+from distil.records import Message, Usage
+from distil.text import parse_json, spoken_turns
+
+PROMPT_FIELDS = ("prompt", "instruction", "question", "input", "query")
+OUTPUT_FIELDS = ("output", "response", "completion", "answer", "text", "generated_text")
+NAME_FIELDS = ("generator", "model", "teacher")
+CHARACTERS_PER_TOKEN = 4
+
+
+class Parts(NamedTuple):
+    """A line, taken apart; what is not there is None."""
+
+    prompt_id: str | None
+    """Distil's id of the prompt."""
+    asked: list[list[Message]]
+    """What was asked: empty, or the readings that are possible, the most exact first (lm-eval gives two)."""
+    answer: Any
+    """The answer as it stands: a text, content parts, a message or a reply body; None where there is none."""
+    generator: str | None
+    """Who answered, where the line says so."""
+
+
+def split_line(line: JsonObject) -> Parts:
+    """Raises pydantic.ValidationError on invalid messages."""
+    generator = next((line[name] for name in NAME_FIELDS if isinstance(line.get(name), str)), None)
+    prompt_id = line.get("prompt_id") or line.get("id")
+    if isinstance(prompt_id, str) and ("prompt_id" in line or prompt_id.startswith("prompt_")):
+        return Parts(prompt_id, [], _own_answer(line), generator)
+    if isinstance(line.get("custom_id"), str):
+        return Parts(line["custom_id"], [], _batch_answer(line), None)
+    if isinstance(line.get("doc"), dict) and "resps" in line:
+        prompt_id, asked, answer = _lm_eval(line)
+        return Parts(prompt_id, asked, answer, generator)
+    request = line.get("request")
+    if isinstance(request, dict) and "response" in line:
+        request = request.get("body", request)
+        return Parts(None, _asked(request.get("messages")), line["response"], generator)
+    turns = line.get("messages")
+    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == "assistant":
+        return Parts(None, _asked(turns[:-1]), turns[-1], generator)
+    prompt = turns or next((line[name] for name in PROMPT_FIELDS if line.get(name)), None)
+    answer = next((line[name] for name in OUTPUT_FIELDS if line.get(name) is not None), None)
+    return Parts(None, _asked(prompt), answer, generator)
+
+
+def _own_answer(line: JsonObject) -> Any:
+    """Of a line with `prompt_id`: Distil's own records carry the text and more in the line itself."""
+    if isinstance(line.get("text"), str) or line.get("tool_calls"):
+        return line
+    return next((line[name] for name in OUTPUT_FIELDS if line.get(name) is not None), None)
+
+
+def _batch_answer(line: JsonObject) -> Any:
+    """The reply of a batch output line; None where the request failed."""
+    response = line.get("response")
+    if not isinstance(response, dict) or line.get("error") or response.get("status_code", 200) != 200:
+        return None
+    return response.get("body", response)
+
+
+def _lm_eval(line: JsonObject) -> tuple[str | None, list[list[Message]], Any]:
+    """(prompt id, readings, answer): the text sent to the model is under `arguments`, the task's own row under `doc`."""
+    doc = line["doc"]
+    prompt_id = doc.get("prompt_id") if isinstance(doc.get("prompt_id"), str) else None
+    arguments = line.get("arguments")
+    first: Any = None
+    if isinstance(arguments, dict) and arguments:
+        first = next(iter(arguments.values()))
+        first = first.get("arg_0") if isinstance(first, dict) else first
+    elif isinstance(arguments, list) and arguments and isinstance(arguments[0], list) and arguments[0]:
+        first = arguments[0][0]
+    turns = parse_json(first) if isinstance(first, str) else None
+    first = turns if isinstance(turns, list) and turns and isinstance(turns[0], dict) else first
+    asked = [*_asked(first), *_asked(next((doc[name] for name in PROMPT_FIELDS if doc.get(name)), None))]
+    answer = line["resps"]
+    while isinstance(answer, list) and answer:
+        answer = answer[0]
+    return prompt_id, asked, answer if isinstance(answer, str) else None
+
+
+def _asked(turns: Any) -> list[list[Message]]:
+    if isinstance(turns, str) and turns.strip():
+        return [[Message(role="user", content=turns)]]
+    if isinstance(turns, list) and turns:
+        return [[Message.model_validate(turn) for turn in turns]]
+    return []
+
+
+def message_keys(messages: list[Message]) -> Iterator[bytes]:
+    """What a conversation is found by, the most exact first: all its turns, its turns without the operator's."""
+    for kind, turns in (("all", messages), ("spoken", spoken_turns(messages))):
+        yield digest(kind, [[turn.role, turn.text.strip()] for turn in turns])
+
+
+def digest(kind: str, value: Any) -> bytes:
+    """A short key for an index of many lines."""
+    return blake2b(canonical_json([kind, value]).encode("utf-8", "surrogatepass"), digest_size=10).digest()
+
+
+def parse_recorded(line: JsonObject, answer: Any, messages: list[Message]) -> Parsed:
+    """The reply of a line whose `answer` split_line found. Tokens are estimated where the line has no usage.
+
+    messages: what was asked. Raises GarbledReply when a reply body holds no message.
+    """
+    if isinstance(answer, dict) and ("choices" in answer or "body" in answer):
+        from distil.calls.providers.chat import ChatProvider
+
+        body = answer.get("body", answer)
+        return ChatProvider("recorded", "", None).parse(200, {}, json.dumps(body).encode())
+    fields = answer if isinstance(answer, dict) else {"content": answer}
+    text = fields.get("text", fields.get("content"))
+    text = "" if text is None else text if isinstance(text, str) else Message(role="assistant", content=text).text
+    return Parsed(
+        text=text,
+        reasoning=fields.get("reasoning") or fields.get("reasoning_content"),
+        tool_calls=fields.get("tool_calls"),
+        finish_reason=str(line.get("finish_reason") or ("tool_calls" if fields.get("tool_calls") else "stop")),
+        usage=_usage(line.get("usage"), messages, text),
+        logprobs=line.get("logprobs") if isinstance(line.get("logprobs"), list) else None,
+    )
+
+
+def _usage(usage: Any, messages: list[Message], text: str) -> Usage:
+    """As recorded; estimated where the line has none."""
+    if isinstance(usage, dict):
+        return Usage(
+            input_tokens=int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
+            output_tokens=int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
+        )
+    characters = sum(len(message.text) for message in messages)
+    return Usage(
+        input_tokens=-(-characters // CHARACTERS_PER_TOKEN), output_tokens=-(-len(text) // CHARACTERS_PER_TOKEN)
+    )

@@ -1,0 +1,108 @@
+"""What students are evaluated on: the test prompts with the teacher's answers.
+
+The test split where there is one. Answers from elsewhere can be evaluated before anything is curated: on all that the teacher has
+answered, for nothing was trained here that could have seen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.errors import UserError
+from distil.ids import content_id
+from distil.records import Answer, Example, Message, Prompt
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records
+from distil.text import is_cut_off, is_withheld
+
+
+class TestSet(NamedTuple):
+    """The test prompts."""
+
+    __test__ = False  # not a test class, whatever pytest takes from its name
+
+    examples: list[Example]
+    """In the order of their file."""
+    identity: str
+    """Hash of the prompts alone: a test set stays the same when its teacher is asked again."""
+    notes: list[str]
+    """For a person: where they come from when there is no test split."""
+
+
+def _unnoted(path: Path) -> Path:
+    return path
+
+
+def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Path] = _unnoted) -> TestSet:
+    """The test split; before anything was curated, and where nothing was trained (`trained` False), all collected answers.
+
+    reads: called with each file before it is read (StageRun.reads). Raises UserError that says what to run.
+    """
+    path = project.split("test")
+    if path.exists():
+        examples = list(read_examples(reads(path)))
+        if not examples:
+            raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
+        return TestSet(examples, _identity(examples), [])
+    if trained:
+        raise UserError(
+            f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
+        )
+    if not project.answers.exists() or not project.prompts.exists():
+        raise UserError(
+            f"There is nothing to evaluate on: neither {path} nor {project.answers} is there. Collect the teacher's answers with "
+            "`distil collect`, and split off a test set with `distil curate` where you also want to train."
+        )
+    prompts = {prompt.id: prompt for prompt in read_records(reads(project.prompts), Prompt)}
+    return _collected(project, list(read_records(reads(project.answers), Answer)), prompts)
+
+
+def _collected(project: Project, answers: list[Answer], prompts: dict[str, Prompt]) -> TestSet:
+    """The first usable answer to each prompt, as an example."""
+    examples: dict[str, Example] = {}
+    unusable: set[str] = set()
+    for answer in answers:
+        prompt = prompts.get(answer.prompt_id)
+        if prompt is None or answer.prompt_id in examples:
+            continue
+        if is_cut_off(answer.finish_reason) or is_withheld(answer.finish_reason):
+            unusable.add(answer.prompt_id)
+            continue
+        examples[prompt.id] = _example(prompt, answer)
+    if not examples:
+        raise UserError(
+            f"{project.answers} has no whole answer, so there is nothing to evaluate on. Run `distil collect`."
+        )
+    rows = list(examples.values())
+    note = (
+        f"Nothing has been curated here, so all {len(rows):,} prompts that the teacher answered are test prompts. "
+        "Nothing was trained on them here."
+    )
+    left_out = len(unusable - examples.keys())
+    if left_out:
+        note += f" Left out: {left_out:,} whose answer was cut off or withheld."
+    return TestSet(rows, _identity(rows), [note])
+
+
+def _example(prompt: Prompt, answer: Answer) -> Example:
+    turn = Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
+    messages = [*prompt.messages, turn if answer.text or answer.tool_calls else Message(role="assistant", content="")]
+    return Example(
+        id=content_id("example", [message.to_wire() for message in messages]),
+        prompt_id=prompt.id,
+        answer_id=answer.id,
+        messages=messages,
+        reference=prompt.reference,
+        group=prompt.group,
+        split="test",
+        teacher=answer.teacher,
+        tools=prompt.tools,
+        response_format=prompt.response_format,
+        fields=prompt.fields,
+    )
+
+
+def _identity(examples: list[Example]) -> str:
+    return content_id("test", sorted(example.prompt_id for example in examples))

@@ -1,0 +1,34 @@
+"""How often a test set was looked at: one line of work/evaluate/looks.jsonl for each evaluation, never rewritten.
+
+Who picks the best of several students on the same test prompts overstates it; the verdict corrects for the number of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distil.records import Record
+
+
+class Look(Record):
+    """One evaluation of one student."""
+
+    time: str
+    """ISO time, UTC."""
+    name: str
+    """The student."""
+    test_set: str
+    """Hash of the test prompts."""
+    student: str
+    """Hash of its weights or answers: another training under the same name is another student."""
+    candidate: bool = True
+    """False for a baseline that learned the references: nobody chooses it for its score."""
+
+
+class Looks(NamedTuple):
+    """What one test set has seen."""
+
+    students: int
+    """Different students evaluated on it, baselines not counted."""
+    runs: int
+    """Evaluations of them; the same student twice is one student and two runs."""
