@@ -250,7 +250,7 @@ def _no_prompt(where: str, line: JsonObject) -> str:
 
 def _several(path: Path, generators: list[str]) -> str:
     names = ", ".join(generators[:6])
-    return f"{path} holds the answers of {len(generators)} models ({names}). Say which: --answers '{path}#{generators[0]}'."
+    return f"{path} holds the answers of {len(generators)} models ({names}). Choose one: --answers '{path}#{generators[0]}'."
 
 
 def _nothing(source: Elsewhere, counts: Counter[str], generators: set[str], examples: Sequence[Example]) -> str:
