@@ -115,14 +115,6 @@ def test_retention_of_a_constant_share_has_no_error() -> None:
     assert stats.retention([0.0, 0.0], [0.0, 0.0]) is None
 
 
-def test_the_needed_sample_size_gives_the_promised_power() -> None:
-    n = stats.needed_prompts(0.3, 0.05)
-    assert n == math.ceil(((1.959964 + 0.841621) * 0.3 / 0.05) ** 2)
-    rng = np.random.default_rng(8)
-    hits = sum(stats.paired_difference(rng.normal(0.05, 0.3, n), np.zeros(n)).p < 0.05 for _ in range(400))
-    assert 0.74 < hits / 400 < 0.86
-
-
 def test_too_little_data_gives_nan_bounds_or_an_error() -> None:
     alone = stats.mean_interval([0.5])
     assert alone.mean == 0.5

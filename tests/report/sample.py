@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from distil.config import parse_config, write_config
-from distil.evaluate import aggregate
+from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS
-from distil.evaluate.scoring import primary_metric, score_all
-from distil.evaluate.verdict import Goals, decide
+from distil.evaluate.predictions import Predictions
+from distil.evaluate.scoring import score_all
+from distil.evaluate.summarize import Measured, summarize
 from distil.ids import content_id
 from distil.records import Answer, Example, Message, Prediction, Prompt, Sampling, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json, write_lines, write_records
 from distil.runs.manifest import stage_run
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
-from distil.runs.schemas.summary import MetricInfo, Size, Speed, Summary
+from distil.runs.schemas.decision import Looks
+from distil.runs.schemas.summary import Size, Speed, Summary
 
 INTENTS = ("refund", "delivery", "billing", "cancel", "damaged")
 PRODUCTS = ("phone", "laptop", "camera", "printer")
@@ -169,47 +171,25 @@ def write_evaluation(
         for model in ("teacher", "ceiling", "base", name)
     }
     scored = score_all(examples, predictions, METRIC_NAMES)
-    groups = {example.prompt_id: example.group for example in examples}
-    primary = primary_metric(scored.table, name, examples)
-    models = aggregate.intervals(scored.table, groups, 0.95)
-    differences = aggregate.differences(scored.table, name, ["teacher", "ceiling", "base"], groups, 0.95)
-    retention = aggregate.retentions(scored.table, name, groups, 0.95, 0)
-    goals = Goals(0.85, 0.05, 0.8)
-    summary = Summary(
+    measured = Measured(
         name=name,
         base_model="bundled/student",
-        teachers=["openai/gpt-4o-mini"],
-        test_prompts=len(examples),
-        clusters=len(examples),
-        confidence=0.95,
-        primary=primary,
-        metrics={
-            m: MetricInfo(label=i.label, against=i.against, better=i.better)
-            for m, i in METRICS.items()
-            if m in METRIC_NAMES
-        },
-        models=models,
-        fields=aggregate.intervals(scored.fields, groups, 0.95),
-        fields_against=scored.fields_against,
-        floor=None,
-        normalised_similarity=None,
-        long_texts=None,
-        differences=differences,
-        retention=retention,
-        verdict=decide(scored.table, name, primary, groups, goals, differences=differences, retention=retention),
-        goals={"goal_similarity": 0.85, "margin": 0.05, "least_retention": 0.8},
-        confidence_curve=aggregate.confidence_curve(scored.table, name, primary, predictions[name]),
-        slices=aggregate.slices(scored.table, name, examples, groups, 0.95),
-        worst=aggregate.worst(scored.table, name, primary, examples, predictions[name]),
+        examples=examples,
+        predictions=Predictions(
+            predictions,
+            size={
+                name: Size(parameters=1_050_000, bytes=4_200_000),
+                "teacher": Size(parameters=7_400_000, bytes=29_600_000),
+            },
+            speed={name: _speed(2150.0, 0.031), "teacher": _speed(480.0, 0.142)},
+            usd=0.02,
+        ),
+        scored=scored,
         judge=None,
-        size={
-            name: Size(parameters=1_050_000, bytes=4_200_000),
-            "teacher": Size(parameters=7_400_000, bytes=29_600_000),
-        },
-        speed={name: _speed(2150.0, 0.031), "teacher": _speed(480.0, 0.142)},
-        usd=0.02,
-        notes=[],
+        judged={},
+        looks=Looks(students=1, runs=1, corrected_for=1),
     )
+    summary = summarize(measured, EvaluateConfig())
     with stage_run(project, "evaluate", {}, name) as stage:
         stage.reads(project.split("test"))
         path = stage.folder / "predictions.jsonl"

@@ -1,6 +1,6 @@
-"""From values to findings: intervals, paired differences, retention, slices and the worst answers.
+"""From values to findings: intervals, paired differences, retention and the curve of confidence.
 
-Pure functions over the table of scoring.py; nothing is read or written. The decision is in verdict.py.
+Pure functions over the table of scoring.py; nothing is read or written. Slices are in slices.py, the decision is in verdict.py.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 
 from distil.evaluate import stats
 from distil.evaluate.metrics import METRICS
-from distil.evaluate.scoring import Table, prompt_text
-from distil.records import Example, Prediction
-from distil.runs.schemas.interval import Interval
-from distil.runs.schemas.summary import CoveragePoint, Difference, Slice, Worst
+from distil.evaluate.scoring import Table
+from distil.records import Prediction
+from distil.runs.schemas.interval import Difference, Interval
+from distil.runs.schemas.summary import CoveragePoint
 
 Groups = Mapping[str, str | None]
 """prompt id -> group."""
-WORST = 20
-SLICES = 3
+SHUFFLED = "shuffled"
+"""The teacher's answers to other prompts, as a model: what an unrelated answer scores."""
 
 
 def intervals(table: Table, groups: Groups, confidence: float) -> dict[str, dict[str, Interval]]:
@@ -80,40 +80,25 @@ def _difference(
     )
 
 
-def retentions(table: Table, student: str, groups: Groups, confidence: float, seed: int) -> dict[str, Interval]:
-    """Metric -> mean of the student over that of the teacher (or of the ceiling, for metrics against the teacher)."""
+def retentions(table: Table, student: str, groups: Groups, confidence: float) -> dict[str, Interval]:
+    """Metric -> mean of the student over that of the teacher (or of the ceiling, for metrics against the teacher).
+
+    Similarity is counted from its floor, because unrelated answers of one task are similar too.
+    """
     ratios: dict[str, Interval] = {}
     for name, values in table.get(student, {}).items():
         other = "ceiling" if METRICS[name].against == "teacher" else "teacher"
         if METRICS[name].better != "higher" or name not in table.get(other, {}):
             continue
-        ratio = stats.retention(*paired(values, table[other][name], groups), confidence=confidence, seed=seed)
+        a, b, labels = paired(values, table[other][name], groups)
+        if name == "similarity":
+            unrelated = table.get(SHUFFLED, {}).get(name, {})
+            floor = sum(unrelated.values()) / len(unrelated) if unrelated else 0.0
+            a, b = [value - floor for value in a], [value - floor for value in b]
+        ratio = stats.retention(a, b, labels, confidence=confidence)
         if ratio is not None:
             ratios[name] = stats.interval_of(ratio)
     return ratios
-
-
-def slices(table: Table, student: str, examples: Sequence[Example], groups: Groups, confidence: float) -> list[Slice]:
-    """The student on short, middle and long prompts (thirds by words); empty below 30 prompts."""
-    ordered = sorted(examples, key=lambda e: (_words(e), e.prompt_id))
-    if len(ordered) < 10 * SLICES:
-        return []
-    result = []
-    for part in range(SLICES):
-        chosen = ordered[part * len(ordered) // SLICES : (part + 1) * len(ordered) // SLICES]
-        ids = {example.prompt_id for example in chosen}
-        metrics = {
-            name: subset
-            for name, values in table.get(student, {}).items()
-            if (subset := {prompt: value for prompt, value in values.items() if prompt in ids})
-        }
-        label = f"prompts of {_words(chosen[0])} to {_words(chosen[-1])} words"
-        result.append(Slice(name=label, metrics=intervals({student: metrics}, groups, confidence)[student]))
-    return result
-
-
-def _words(example: Example) -> int:
-    return len(example.prompt_messages[-1].text.split()) if example.prompt_messages else 0
 
 
 def confidence_curve(
@@ -134,25 +119,3 @@ def confidence_curve(
         together = (served + sum(teacher[p] for p in ordered[cut:])) / len(ordered) if has_teacher else None
         curve.append(CoveragePoint(coverage=cut / len(ordered), served=served / cut, together=together))
     return curve
-
-
-def worst(
-    table: Table, student: str, primary: str, examples: Sequence[Example], predictions: Sequence[Prediction]
-) -> list[Worst]:
-    """The answers with the lowest primary metric, then the lowest similarity; perfect ones are not listed."""
-    answers = {prediction.prompt_id: prediction.text for prediction in predictions}
-    metrics = table.get(student, {})
-    decisive, similar = metrics.get(primary, {}), metrics.get("similarity", {})
-    chosen = [e for e in examples if e.prompt_id in answers and decisive.get(e.prompt_id, 1.0) < 1.0]
-    chosen.sort(key=lambda e: (decisive[e.prompt_id], similar.get(e.prompt_id, 0.0), e.prompt_id))
-    return [
-        Worst(
-            prompt_id=example.prompt_id,
-            prompt=example.prompt_messages[-1].text if example.prompt_messages else prompt_text(example),
-            teacher=example.answer,
-            student=answers[example.prompt_id],
-            reference=example.reference,
-            scores={name: values[example.prompt_id] for name, values in metrics.items() if example.prompt_id in values},
-        )
-        for example in chosen[:WORST]
-    ]

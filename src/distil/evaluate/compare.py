@@ -11,8 +11,8 @@ from distil.evaluate.scoring import Table
 from distil.records import Record, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
-from distil.runs.schemas.interval import Interval
-from distil.runs.schemas.summary import Difference, MetricInfo, Summary, read_summary
+from distil.runs.schemas.interval import Difference, Interval
+from distil.runs.schemas.summary import MetricInfo, Summary, read_summary
 
 
 class Comparison(Record):

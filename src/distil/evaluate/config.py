@@ -30,9 +30,16 @@ class EvaluateConfig(Section):
     """Test prompts whose column has this value, such as {wording: unseen}, are measured and shown as a slice of their own, but
     do not count for the verdict."""
     goal_similarity: float = Field(default=0.85, ge=0, le=1)
-    """Mean similarity to the teacher's answers that is good enough; lowered to the ceiling if the teacher is below it."""
+    """The article's goal for the mean similarity to the teacher's answers. Shown, not decisive: free text is judged against the
+    teacher's second answers."""
     margin: float = Field(default=0.05, gt=0, lt=1)
     """How much less accurate than the teacher the student may be (0.05 = 5 points). The verdict SHIP requires proof of this."""
+    guard_margin: float = Field(default=0.1, gt=0, lt=1)
+    """How much more often than the teacher the student may break a guard (new numbers or names, reversed answers, refusals,
+    wrong format, cut-off answers, length): 0.1 = 10 points. SHIP requires proof of each."""
+    students: int = Field(default=1, ge=1)
+    """Number of students that you will compare on these test prompts. The best of several looks better than it is, so the error
+    rate is divided by this, or by the number measured so far if that is larger."""
     least_retention: float = Field(default=0.8, gt=0, le=1)
     """Share of the teacher's accuracy that the student must retain; if it is certainly below this, the verdict is DO NOT
     SHIP."""

@@ -8,7 +8,8 @@ from distil import ids
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import append_record, read_records
 from distil.runs.manifest import read_manifest
-from distil.runs.schemas.looks import Look, Looks
+from distil.runs.schemas.decision import Looks
+from distil.runs.schemas.looks import Look
 from distil.runs.schemas.notes import EvaluateNotes
 
 
@@ -21,7 +22,8 @@ def looks(project: Project, test_set: str, *, now: str | None = None, coming: Se
     found = [look for look in _read(project) if look.test_set == test_set and look.candidate]
     students = {look.student for look in found} | ({now} if now else set())
     further = set(coming) - {look.name for look in found}
-    return Looks(len(students) + len(further), len(found) + (now is not None) + len(further))
+    count = len(students) + len(further)
+    return Looks(students=count, runs=len(found) + (now is not None) + len(further), corrected_for=max(1, count))
 
 
 def note(project: Project, *, name: str, test_set: str, student: str, candidate: bool) -> None:

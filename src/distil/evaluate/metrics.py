@@ -45,6 +45,8 @@ class Metric(NamedTuple):
     """What the answer is compared with. Against the teacher, the teacher itself has no value; its second answer has."""
     better: Literal["higher", "lower", "one"]
     """Which way is good; `one` = the nearer to 1 the better."""
+    varies: bool = True
+    """Two good answers may differ in it: without the teacher's second answer, a student that differs proves nothing."""
 
 
 METRICS: dict[str, Metric] = {
@@ -61,6 +63,11 @@ METRICS: dict[str, Metric] = {
     "valid_json": Metric("distil.evaluate.metrics:valid_json", "valid JSON", "nothing", "higher"),
     "truncated": Metric("distil.evaluate.metrics:truncated", "cut off", "nothing", "lower"),
 }
+
+DECIDING = ("field_accuracy", "accuracy", "field_agreement", "exact_match", "similarity")
+"""What may decide, the first that fits the task and covers the prompts."""
+GUARDS = ("number_mismatch", "valid_json", "truncated")
+"""Ways to be wrong that the deciding metric may not see."""
 
 MAX_RATIO = 4.0
 WORD = re.compile(r"\w+")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distil.evaluate.metrics import METRICS, Case, function
+from distil.evaluate.metrics import Case, function
 from distil.evaluate.similarity import prepare
 from distil.progress import track
 from distil.records import Example, Prediction, Score
@@ -93,16 +93,3 @@ def _fields(
             for name, value in compare_fields(row.text, target or {}).fields.items():
                 table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = float(value)
     return table
-
-
-def primary_metric(table: Table, student: str, examples: Sequence[Example]) -> str:
-    """The metric that decides: against the truth where there is one, else against the teacher.
-
-    `accuracy` counts only where references are short (up to 12 words in the median): no answer repeats a paragraph.
-    """
-    measured = METRICS.keys() & table.get(student, {}).keys()
-    lengths = sorted(len(example.reference.split()) for example in examples if example.reference is not None)
-    short = bool(lengths) and lengths[len(lengths) // 2] <= 12
-    reference = ["field_accuracy", "accuracy"] if short else ["field_accuracy"]
-    order = [*reference, "field_agreement", "similarity", "rouge_l", "exact_match"]
-    return next((name for name in order if name in measured), sorted(measured)[0])

@@ -7,33 +7,30 @@ changed) are reused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import distil
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.errors import UserError, did_you_mean
-from distil.evaluate import aggregate, judge, looks, remote, stats
+from distil.evaluate import judge, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import TestSet, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.looks import outdated
-from distil.evaluate.metrics import METRICS, chosen
+from distil.evaluate.metrics import chosen
 from distil.evaluate.predictions import Predictions, gather, sampling_for
-from distil.evaluate.scoring import Scored, primary_metric, score_all
-from distil.evaluate.similarity import long_share, shuffled
-from distil.evaluate.verdict import Goals, decide
+from distil.evaluate.scoring import score_all
+from distil.evaluate.summarize import Measured, summarize
 from distil.ids import content_id
 from distil.models.config import StudentConfig
 from distil.records import Answer, Example, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_json, write_records
 from distil.runs.manifest import StageRun, package_versions, read_manifest, stage_run, stage_state
-from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeSummary
-from distil.runs.schemas.looks import Looks
 from distil.runs.schemas.notes import EvaluateNotes, TrainSettings
-from distil.runs.schemas.summary import MetricInfo, Summary, read_summary
+from distil.runs.schemas.summary import Summary, read_summary
 
 
 def run(
@@ -69,9 +66,19 @@ def run(
         scored = score_all(examples, predictions.by_model, metrics)
         judged, judge_scores = _judge(project, section, examples, name, predictions)
         seen = looks.looks(project, tests.identity, now=identity, coming=coming)
-        summary = _summarize(section, examples, name, student, predictions, scored, judged)
+        measured = Measured(
+            name=name,
+            base_model=student.model,
+            examples=examples,
+            predictions=predictions,
+            scored=scored,
+            judge=judged,
+            judged={score.prompt_id: score.value for score in judge_scores},
+            looks=seen,
+        )
+        summary = summarize(measured, section)
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
-        _note(stage, summary, predictions, seen, tests, _conditions(teachers, student, answers), answers)
+        _note(stage, summary, predictions, tests, _conditions(teachers, student, answers), answers)
         candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
         looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate)
     return summary
@@ -177,7 +184,6 @@ def _note(
     stage: StageRun,
     summary: Summary,
     predictions: Predictions,
-    seen: Looks,
     tests: TestSet,
     conditions: str,
     answers: Elsewhere | None,
@@ -191,7 +197,7 @@ def _note(
         conditions=conditions,
         complete=predictions.complete,
         test_set=tests.identity,
-        students_looked_at=seen.students,
+        students_looked_at=summary.looks.corrected_for,
     )
     stage.notes |= noted.model_dump(mode="json")
 
@@ -227,83 +233,6 @@ def _judge(
         predictions.notes.append(f"Judgements: {asked.why_incomplete}")
     predictions.usd += asked.usd
     return judge.settle(pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence)
-
-
-def _summarize(
-    section: EvaluateConfig,
-    examples: list[Example],
-    name: str,
-    student: StudentConfig,
-    predictions: Predictions,
-    scored: Scored,
-    judged: JudgeSummary | None,
-) -> Summary:
-    groups = {example.prompt_id: example.group for example in examples}
-    goals = Goals(section.goal_similarity, section.margin, section.least_retention, section.confidence)
-    others = [model for model in ("teacher", "ceiling", "base") if model in scored.table]
-    table, primary = scored.table, primary_metric(scored.table, name, examples)
-    models = aggregate.intervals(table, groups, section.confidence)
-    differences = aggregate.differences(table, name, others, groups, section.confidence)
-    retention = aggregate.retentions(table, name, groups, section.confidence, section.seed)
-    floor, normalized, long_texts = _anchors(section, examples, models, predictions, name)
-    return Summary(
-        name=name,
-        base_model=student.model,
-        teachers=sorted({example.teacher for example in examples if example.teacher}),
-        test_prompts=len(examples),
-        clusters=int(stats.clusters([example.group for example in examples], len(examples)).max()) + 1,
-        confidence=section.confidence,
-        primary=primary,
-        metrics={
-            metric: MetricInfo(label=info.label, against=info.against, better=info.better)
-            for metric, info in METRICS.items()
-            if any(metric in metrics for metrics in models.values())
-        },
-        models=models,
-        fields=aggregate.intervals(scored.fields, groups, section.confidence),
-        fields_against=scored.fields_against,
-        floor=floor,
-        normalised_similarity=normalized,
-        long_texts=long_texts,
-        differences=differences,
-        retention=retention,
-        verdict=decide(table, name, primary, groups, goals, differences=differences, retention=retention),
-        goals={"goal_similarity": goals.similarity, "margin": goals.margin, "least_retention": goals.least_retention},
-        slices=aggregate.slices(table, name, examples, groups, section.confidence),
-        confidence_curve=aggregate.confidence_curve(table, name, primary, predictions.by_model[name]),
-        worst=aggregate.worst(table, name, primary, examples, predictions.by_model[name]),
-        judge=judged,
-        size=predictions.size,
-        speed=predictions.speed,
-        usd=predictions.usd,
-        notes=predictions.notes,
-    )
-
-
-def _anchors(
-    section: EvaluateConfig,
-    examples: list[Example],
-    models: Mapping[str, Mapping[str, Interval]],
-    predictions: Predictions,
-    name: str,
-) -> tuple[Interval | None, float | None, float | None]:
-    """(floor, normalized similarity, share of long texts); all None when similarity was not measured."""
-    similarity = models.get(name, {}).get("similarity")
-    if similarity is None:
-        return None, None, None
-    values = shuffled([example.answer for example in examples], section.seed)
-    floor = stats.interval_of(stats.mean_interval(values, confidence=section.confidence)) if len(values) else None
-    if floor is not None and floor.mean >= section.goal_similarity:
-        predictions.notes.append(
-            f"Answers to different prompts already reach a similarity of {floor.mean:.3f} here, so the goal of "
-            f"{section.goal_similarity:.2f} proves nothing; read the fields and exact answers instead."
-        )
-    ceiling = models.get("ceiling", {}).get("similarity")
-    normalized = None
-    if floor is not None and ceiling is not None and ceiling.mean > floor.mean:
-        normalized = (similarity.mean - floor.mean) / (ceiling.mean - floor.mean)
-    texts = [prediction.text for rows in predictions.by_model.values() for prediction in rows]
-    return floor, normalized, long_share(texts)
 
 
 def _write(stage: StageRun, predictions: Predictions, scores: list[Score], summary: Summary) -> None:

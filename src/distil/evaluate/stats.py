@@ -152,12 +152,14 @@ def non_inferiority(
     groups: Sequence[object] | None = None,
     *,
     confidence: float = 0.95,
+    comparisons: int = 1,
 ) -> NonInferiority:
     """Passes when the upper bound of mean(reference - candidate) is below `margin`, which is chosen before looking.
 
     A difference that is not significant does not prove equality; this test can prove "at most `margin` worse".
     """
-    shortfall = paired_difference(reference, candidate, groups, confidence=confidence).estimate
+    corrected = 1 - (1 - confidence) / comparisons
+    shortfall = paired_difference(reference, candidate, groups, confidence=corrected).estimate
     return NonInferiority(shortfall, margin, bool(shortfall.high < margin))
 
 
@@ -213,11 +215,23 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in p_values}
 
 
-def needed_prompts(difference_sd: float, margin: float, *, confidence: float = 0.95, power: float = 0.8) -> int:
-    """Prompts needed to show a true difference of `margin`: ((z_a + z_b) * sd / margin)^2, sd of the paired differences."""
+def needed_prompts(
+    candidate: Floats,
+    reference: Floats,
+    margin: float,
+    groups: Sequence[object] | None = None,
+    *,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    comparisons: int = 1,
+) -> int | None:
+    """Prompts needed to show the margin at the observed loss and spread; None when the loss reaches the margin."""
     from scipy.special import ndtri
 
     if margin <= 0:
         raise ValueError(f"margin {margin} must be positive")
-    z = float(ndtri(0.5 + confidence / 2) + ndtri(power))
-    return max(2, int(np.ceil((z * difference_sd / margin) ** 2)))
+    difference = np.asarray(reference, dtype=np.float64) - np.asarray(candidate, dtype=np.float64)
+    if difference.mean() >= margin:
+        return None
+    z = float(ndtri(0.5 + (1 - (1 - confidence) / comparisons) / 2) + ndtri(power))
+    return max(72, int(np.ceil((z * float(difference.std(ddof=1)) / (margin - difference.mean())) ** 2)))

@@ -1,162 +1,249 @@
-"""SHIP, SHIP WITH FALLBACK or DO NOT SHIP: the rules, each with its number, in one place.
+"""SHIP, SHIP WITH FALLBACK, NOT DECIDED or DO NOT SHIP: the rules, each with its number, in one place.
 
-SHIP needs proof: the lower end of the similarity reaches the goal, and the student is shown to be less than `margin` worse than
-the teacher on the metric that decides. DO NOT SHIP needs a plain failure: too few prompts to say anything, no better than the
-base model, surely below the goal, or surely below `least_retention` of the teacher. Between the two, a fallback for unsure
-answers closes the gap. Pure functions.
+SHIP needs proof: on the deciding metric the student is shown to be less than `margin` worse than the teacher, and no guard is
+broken more often than the teacher breaks it. DO NOT SHIP needs proof as well. Missing evidence is NOT DECIDED, with what to type.
+Pure functions; the tests behind the numbers are in evidence.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from distil.evaluate import stats
-from distil.evaluate.aggregate import Groups, intervals, paired
-from distil.evaluate.metrics import METRICS
-from distil.evaluate.scoring import Table
-from distil.runs.schemas.interval import Interval
-from distil.runs.schemas.summary import Difference, ShipDecision
+from distil.evaluate.evidence import MIN_COVERAGE, Goals
+from distil.runs.schemas.decision import Deciding, Decision, Guard, ShipDecision
+from distil.runs.schemas.interval import Difference, Interval
+from distil.runs.schemas.judge import JudgeSummary
 
+KINDS = ("failed", "missing", "gap", "open", "good", "note")
 MIN_PROMPTS = 30
 """Below this no interval is worth a decision."""
-ADVISED_PROMPTS = 200
-"""The article's test set."""
 
 
-class Goals(NamedTuple):
-    """What was declared before looking."""
+class Case(NamedTuple):
+    """Everything that the rules look at."""
 
-    similarity: float
-    margin: float
-    least_retention: float
-    confidence: float = 0.95
+    student: str
+    prompts: int
+    """Test prompts that count."""
+    independent: int
+    """Groups among them, prompts alone counted as one each."""
+    metric: str | None
+    """The metric that would decide; None when none covers enough prompts."""
+    prose: bool
+    """The teacher's answers are texts without one right wording."""
+    degenerate: float | None
+    """The value that everybody has on that metric, if it is always 0 or always 1."""
+    deciding: Deciding | None
+    """Its test; None where there is nothing to compare with."""
+    guards: Sequence[Guard]
+    retention: Interval | None
+    """The student's share of the teacher's quality on the deciding metric."""
+    over_base: Difference | None
+    """Student minus base on the deciding metric."""
+    judge: JudgeSummary | None
+    needed: int | None
+    """Prompts that would prove the margin at the observed loss."""
 
 
-class Reason(NamedTuple):
-    """One rule's outcome: +1 speaks for SHIP, 0 against SHIP, -1 for DO NOT SHIP."""
+class Finding(NamedTuple):
+    """One rule's outcome."""
 
-    vote: int
+    kind: str
+    """failed = proves DO NOT SHIP; missing = no decision without it; gap = SHIP is not proven; open = a guard that may be broken;
+    good; note."""
     text: str
+    step: str = ""
+    """What to type about it."""
 
 
-def decide(
-    table: Table,
-    student: str,
-    primary: str,
-    groups: Groups,
-    goals: Goals,
-    *,
-    differences: list[Difference],
-    retention: Mapping[str, Interval],
-) -> ShipDecision:
-    """The decision from the values, their differences and the retention. `table[student]` must have the primary metric."""
-    n = len(table[student][primary])
-    findings = [
-        *_enough(n),
-        *_retained(primary, retention, goals),
-        *_not_inferior(table, student, primary, groups, goals),
-        *_similar(table, student, groups, goals),
-        *_better_than_base(primary, differences),
-    ]
-    failures, gaps, good = ([finding.text for finding in findings if finding.vote == vote] for vote in (-1, 0, 1))
-    if failures:
-        decision, why = "DO NOT SHIP", failures[0]
+def decide(case: Case, goals: Goals) -> ShipDecision:
+    """The decision from the evidence."""
+    findings = [*_evidence(case), *_deciding(case, goals), *_guards(case), *_base(case), *_judge(case)]
+    by_kind = {kind: [f for f in findings if f.kind == kind] for kind in KINDS}
+    failed, missing, gaps, opened, good, notes = by_kind.values()
+    decision: Decision
+    if failed:
+        decision, first = "DO NOT SHIP", failed
+    elif missing or opened:
+        decision, first = "NOT DECIDED", [*missing, *gaps, *opened]
     elif gaps:
-        decision, why = "SHIP WITH FALLBACK", gaps[0]
+        decision, first = ("SHIP WITH FALLBACK" if _worth_a_fallback(case, goals) else "NOT DECIDED"), gaps
     else:
-        decision, why = "SHIP", " and ".join(good[:2]) or "nothing speaks against it"
-    few = f" ({ADVISED_PROMPTS} or more are advised)" if n < ADVISED_PROMPTS else ""
+        decision, first = "SHIP", good
+    why = " and ".join(finding.text for finding in first[: 2 if decision == "SHIP" else 1])
+    steps = [] if decision == "DO NOT SHIP" else [f.step for f in (*missing, *gaps, *opened) if f.step]
+    if decision == "SHIP WITH FALLBACK":
+        steps = [f"distil calibrate {case.student}", *steps]
+    if decision == "DO NOT SHIP":
+        steps = ["distil doctor"]
     return ShipDecision(
         decision=decision,
-        sentence=f"{why}, on {n} test prompts{few}.",
-        n=n,
-        reasons=failures + gaps + good,
-        needed_prompts=_needed(table, student, primary, groups, goals),
+        sentence=f"{why}, on {_prompts(case)}.",
+        n=case.prompts,
+        reasons=[finding.text for finding in (*failed, *missing, *gaps, *opened, *good, *notes)],
+        next_steps=list(dict.fromkeys(steps)),
+        needed_prompts=case.needed,
     )
 
 
-def _enough(n: int) -> list[Reason]:
-    if n >= MIN_PROMPTS:
+def _prompts(case: Case) -> str:
+    independent = f" ({case.independent:,} independent groups)" if case.independent < case.prompts else ""
+    return f"{case.prompts:,} test prompts{independent}"
+
+
+def _evidence(case: Case) -> list[Finding]:
+    """Is there anything to decide on?"""
+    if case.independent < MIN_PROMPTS:
+        what = "test prompts" if case.independent == case.prompts else "independent groups of test prompts"
+        text = f"{case.independent} {what} are too few to decide anything ({MIN_PROMPTS} at least)"
+        return [Finding("missing", text, _more(case, max(MIN_PROMPTS, case.needed or 200)))]
+    if case.metric is None:
+        if case.prose:
+            text = "similarity to the teacher was not measured, and nothing else can judge free text"
+            return [Finding("missing", text, f"distil evaluate {case.student} --set evaluate.metrics=default")]
+        text = f"no metric that can decide applies to {MIN_COVERAGE:.0%} of the prompts"
+        return [Finding("missing", text, f"distil evaluate {case.student} --set evaluate.metrics=default")]
+    if case.degenerate is not None:
+        label = case.deciding.label if case.deciding else case.metric
+        text = f"{label} is {case.degenerate:.0%} for every model, even for answers to other prompts: it measures nothing here"
+        return [Finding("missing", text, _better_metric(case))]
+    if case.deciding is None:
+        text = "the teacher was not asked a second time, so how much good answers differ is unknown"
+        return [Finding("missing", text, f"distil evaluate {case.student} --set evaluate.ceiling=true")]
+    if case.deciding.coverage < MIN_COVERAGE:
+        text = f"{case.deciding.label} could be compared on only {case.deciding.coverage:.0%} of the prompts"
+        return [Finding("missing", text, f"distil evaluate {case.student}")]
+    return []
+
+
+def _better_metric(case: Case) -> str:
+    return (
+        "Check that the references are what an answer would say. References that are numbers are compared as numbers "
+        "(numeric_accuracy), short ones as text; for others set a metric of your own: evaluate.metrics: [default, mine.py:right]."
+        if case.degenerate == 0
+        else "Use test prompts that have different right answers."
+    )
+
+
+def _deciding(case: Case, goals: Goals) -> list[Finding]:
+    test = case.deciding
+    if test is None or case.metric is None or case.degenerate is not None or case.independent < MIN_PROMPTS:
         return []
-    return [Reason(-1, f"{n} test prompts are too few to decide anything ({MIN_PROMPTS} at least)")]
+    versus = "the teacher's" if test.versus == "teacher" else "the teacher's second answers,"
+    means = f"{test.label} {_value(test, test.student.mean)} against {versus} {_value(test, test.other.mean)}"
+    if test.metric == "judge":
+        means = f"{test.label} in {test.student.mean:.1%} of the pairs, where 50% is equal"
+    low, high = test.shortfall.low, test.shortfall.high
+    corrected = f" (corrected for {goals.comparisons} students)" if goals.comparisons > 1 else ""
+    if low is None or high is None or math.isnan(high):
+        text = f"{means}; too few independent groups for an interval"
+        return [Finding("missing", text, _more(case, case.needed))]
+    if high < test.margin:
+        found = [Finding("good", f"{means}, at most {_gap(test, high)} worse{corrected}")]
+        if high < 0 and test.versus == "teacher":
+            found = [Finding("good", f"{means}: better than the teacher by at least {_gap(test, -high)}{corrected}")]
+        return found
+    if case.retention is not None and case.retention.high is not None and case.retention.high < goals.least_retention:
+        kept = f"keeps {case.retention.mean:.1%} of the teacher's quality ({_percents(case.retention)})"
+        return [Finding("failed", f"{means}: {kept}, surely less than the least of {goals.least_retention:.0%}")]
+    if low > test.margin:
+        text = f"{means}: at least {_gap(test, low)} worse, where {_gap(test, test.margin)} are allowed{corrected}"
+        return [Finding("failed" if case.retention is None else "gap", text)]
+    text = (
+        f"{means}; up to {_gap(test, high)} worse is possible, where {_gap(test, test.margin)} are allowed{corrected}"
+    )
+    return [Finding("gap", text, _more(case, case.needed))]
 
 
-def _better_than_base(primary: str, differences: list[Difference]) -> list[Reason]:
-    row = next((d for d in differences if d.versus == "base" and d.metric == primary), None)
-    if row is None or row.difference.low is None:
+def _guards(case: Case) -> list[Finding]:
+    findings = []
+    for guard in case.guards:
+        rates = f"{guard.label} in {guard.student.mean:.1%} of the answers, {_whose(guard)} {guard.other.mean:.1%}"
+        if guard.outcome == "broken":
+            findings.append(Finding("failed", f"{rates}: surely more than {100 * guard.margin:g} points more"))
+        elif guard.outcome == "open":
+            possible = (
+                ""
+                if guard.shortfall.high is None
+                else f" up to {100 * guard.shortfall.high:.1f} points more is possible,"
+            )
+            text = f"{rates};{possible} {100 * guard.margin:g} points are allowed"
+            findings.append(Finding("open", text, _about_guard(case, guard)))
+    held = [guard.label for guard in case.guards if guard.outcome == "held"]
+    if held and len(held) == len(case.guards):
+        text = f"none of {len(held)} guards is broken more often than by the teacher ({', '.join(held)})"
+        findings.append(Finding("good", text))
+    return findings
+
+
+def _about_guard(case: Case, guard: Guard) -> str:
+    if guard.versus == "teacher" and guard.other.mean == 0 and case.deciding is None:
+        return f"distil evaluate {case.student} --set evaluate.ceiling=true"
+    if guard.needed_prompts is not None:
+        return _more(case, guard.needed_prompts)
+    return "`distil doctor` says what helps against these answers."
+
+
+def _whose(guard: Guard) -> str:
+    return "the teacher's" if guard.versus == "teacher" else "the teacher's second answers'"
+
+
+def _base(case: Case) -> list[Finding]:
+    """Only where the margin is not proven does it matter whether training helped."""
+    row = case.over_base
+    if row is None or row.difference.low is None or row.difference.high is None:
         return []
-    measured = f"{row.difference.mean:+.3f} {METRICS[primary].label} {_range(row.difference)}"
-    vote, claim = (1, "better") if row.difference.low > 0 else (-1, "no better")
-    return [Reason(vote, f"{claim} than the base model before distillation: {measured}")]
+    measured = f"{row.difference.mean:+.3f} ({row.difference.low:+.3f} to {row.difference.high:+.3f})"
+    if row.difference.low > 0:
+        return [Finding("good", f"better than the base model before distillation: {measured}")]
+    test = case.deciding
+    proven = test is not None and test.shortfall.high is not None and test.shortfall.high < test.margin
+    if proven:
+        return [Finding("good", f"the base model before distillation is as good: {measured}")]
+    if row.difference.high < 0:
+        return [Finding("failed", f"worse than the base model before distillation: {measured}")]
+    return [Finding("gap", f"not shown to be better than the base model before distillation: {measured}")]
 
 
-def _similar(table: Table, student: str, groups: Groups, goals: Goals) -> list[Reason]:
-    measured_models = [model for model in (student, "ceiling") if "similarity" in table.get(model, {})]
-    values: Table = {model: {"similarity": table[model]["similarity"]} for model in measured_models}
-    similarity = {model: row["similarity"] for model, row in intervals(values, groups, goals.confidence).items()}
-    if student not in similarity:
+def _judge(case: Case) -> list[Finding]:
+    """A judge that decides is in the deciding test; one that can't be used is named."""
+    if case.judge is None or case.metric == "judge" or case.judge.usable:
         return []
-    goal, note = goals.similarity, ""
-    if "ceiling" in similarity and similarity["ceiling"].mean < goal:
-        goal = similarity["ceiling"].mean
-        note = f", lowered from {goals.similarity:.2f} because the teacher reaches only that with itself"
-    reached = similarity[student]
-    measured = f"similarity {reached.mean:.3f} {_range(reached)}"
-    if reached.high is not None and reached.high < goal:
-        return [Reason(-1, f"{measured} is below the goal of {goal:.2f}{note}")]
-    if reached.low is not None and reached.low >= goal:
-        return [Reason(1, f"{measured} reaches the goal of {goal:.2f}{note}")]
-    return [Reason(0, f"{measured} is not surely at the goal of {goal:.2f}{note}")]
+    return [Finding("note", f"the judge was left out: {case.judge.why_not}")]
 
 
-def _not_inferior(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> list[Reason]:
-    other = "ceiling" if METRICS[primary].against == "teacher" else "teacher"
-    if primary == "similarity" or primary not in table.get(other, {}):
-        return []
-    a, b, labels = paired(table[student][primary], table[other][primary], groups)
-    result = stats.non_inferiority(a, b, goals.margin, labels, confidence=goals.confidence)
-    means = f"{_percent(sum(a) / len(a))} against the teacher's {_percent(sum(b) / len(b))}"
-    measured = f"{METRICS[primary].label} {means}"
-    if result.passed:
-        return [Reason(1, f"{measured}, proven less than {_points(goals.margin)} worse")]
-    worst_case = "unknown" if math.isnan(result.shortfall.high) else f"{100 * result.shortfall.high:.1f}"
-    gap = f"it may be up to {worst_case} points worse, where {_points(goals.margin)} are allowed"
-    return [Reason(0, f"{measured}; {gap}")]
+def _worth_a_fallback(case: Case, goals: Goals) -> bool:
+    """Shown to keep enough of the teacher's quality, and to be better than before: then unsure answers can go to the teacher."""
+    kept, row = case.retention, case.over_base
+    enough = kept is not None and kept.low is not None and kept.low >= goals.least_retention
+    improved = row is None or row.difference.low is None or row.difference.low > 0
+    return enough and improved
 
 
-def _retained(primary: str, retention: Mapping[str, Interval], goals: Goals) -> list[Reason]:
-    ratio = retention.get(primary)
-    if ratio is None or ratio.high is None or ratio.high >= goals.least_retention:
-        return []
-    measured = f"keeps {_percent(ratio.mean)} of the teacher's {METRICS[primary].label} {_range(ratio, percent=True)}"
-    return [Reason(-1, f"{measured}, surely less than the least of {_percent(goals.least_retention)}")]
+def _more(case: Case, needed: int | None) -> str:
+    """How many further prompts, and how to get them."""
+    if needed is None:
+        return "No number of test prompts would prove the margin at this loss: more training data, or a larger student."
+    if needed <= case.prompts:
+        return ""
+    more = needed - case.prompts
+    return (
+        f"about {more:,} further test prompts would settle it (80% power at the observed loss): add them, or "
+        f"`distil prompts expand --count {more}`, then `distil collect` and `distil curate --set curate.test={needed}`"
+    )
 
 
-def _needed(table: Table, student: str, primary: str, groups: Groups, goals: Goals) -> int | None:
-    other = "ceiling" if METRICS[primary].against == "teacher" else "teacher"
-    if primary not in table.get(other, {}):
-        return None
-    a, b, _ = paired(table[student][primary], table[other][primary], groups)
-    if len(a) < 2:
-        return None
-    mean = sum(x - y for x, y in zip(a, b, strict=True)) / len(a)
-    variance = sum((x - y - mean) ** 2 for x, y in zip(a, b, strict=True)) / (len(a) - 1)
-    return stats.needed_prompts(variance**0.5, goals.margin, confidence=goals.confidence)
+def _value(test: Deciding, value: float) -> str:
+    return f"{value:.3f}" if test.metric == "similarity" else f"{value:.1%}"
 
 
-def _range(interval: Interval, *, percent: bool = False) -> str:
+def _gap(test: Deciding, value: float) -> str:
+    return f"{value:.3f}" if test.metric == "similarity" else f"{100 * value:.1f} points"
+
+
+def _percents(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
-        return "(no interval)"
-    if percent:
-        return f"({_percent(interval.low)} to {_percent(interval.high)})"
-    return f"({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:g} points"
+        return "no interval"
+    return f"{interval.low:.1%} to {interval.high:.1%}"

@@ -17,9 +17,10 @@ from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.decision import DECISIONS
 from distil.runs.schemas.summary import Summary
 
-RANK = {"SHIP": 2, "SHIP WITH FALLBACK": 1, "DO NOT SHIP": 0}
+RANK = {decision: index for index, decision in enumerate(DECISIONS)}
 
 
 class Funnel(NamedTuple):

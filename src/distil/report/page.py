@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 DECISIONS = {
     "SHIP": "can replace its teacher",
     "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
+    "NOT DECIDED": "is not proven good or bad",
     "DO NOT SHIP": "is not ready",
 }
 
@@ -86,12 +87,11 @@ def _first_screen(facts: Facts) -> dict[str, object]:
 def _quality(facts: Facts) -> dict[str, object]:
     headline = facts.headline
     if headline is None:
-        return {"plots": [], "metric_models": [], "metric_rows": [], "field_models": [], "field_rows": [], "worst": []} | {
-            "slice_metrics": [], "students": [], "sizes": {}, "speeds": {}
+        return {"plots": [], "metric_models": [], "metric_rows": [], "field_models": [], "field_rows": []} | {
+            "students": [], "sizes": {}, "speeds": {}
         }  # fmt: skip
     models, rows = tables.metric_table(headline)
     field_models, field_rows = tables.field_table(facts)
-    wanted = dict.fromkeys([headline.primary, "similarity", "rouge_l", "exact_match"])
     sizes, speeds = dict(headline.size), dict(headline.speed)
     for summary in facts.summaries.values():
         sizes |= {k: v for k, v in summary.size.items() if k == summary.name}
@@ -102,8 +102,6 @@ def _quality(facts: Facts) -> dict[str, object]:
         "metric_rows": rows,
         "field_models": field_models,
         "field_rows": field_rows,
-        "slice_metrics": [m for m in wanted if headline.slices and m in headline.slices[0].metrics],
-        "worst": tables.worst_table(headline),
         "students": list(facts.summaries),
         "sizes": sizes,
         "speeds": speeds,

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from distil.report import charts, formatting
-from distil.report.diff import Part, word_diff
+from distil.report import charts
 from distil.report.facts import Facts
 from distil.runs.schemas.cost import CostSummary, Option
-from distil.runs.schemas.interval import Interval
-from distil.runs.schemas.summary import Difference, Summary
+from distil.runs.schemas.interval import Difference, Interval
+from distil.runs.schemas.summary import Summary
 
 
 class MetricRow(NamedTuple):
@@ -28,16 +27,6 @@ class MetricRow(NamedTuple):
     """Student minus base."""
     primary: bool
     """Whether it is the metric that decides."""
-
-
-class WorstView(NamedTuple):
-    """One of the worst answers with its differences marked."""
-
-    prompt: str
-    reference: str | None
-    teacher: list[Part]
-    student: list[Part]
-    scores: list[tuple[str, str]]
 
 
 def metric_table(summary: Summary) -> tuple[list[str], list[MetricRow]]:
@@ -72,21 +61,6 @@ def field_table(facts: Facts) -> tuple[list[str], list[tuple[str, list[Interval 
             columns.append((label, source.fields[label]))
     names = list(dict.fromkeys(field for _, fields in columns for field in fields))
     return [label for label, _ in columns], [(name, [fields.get(name) for _, fields in columns]) for name in names]
-
-
-def worst_table(summary: Summary) -> list[WorstView]:
-    """The worst answers, with marks on the words that only the teacher or only the student has."""
-    shown = []
-    for case in summary.worst:
-        teacher, student = word_diff(case.teacher, case.student)
-        names = [n for n in (summary.primary, "similarity", "rouge_l") if n in case.scores]
-        scores = [
-            (summary.metrics[n].label, formatting.figure(n, case.scores[n]))
-            for n in dict.fromkeys(names)
-            if n in summary.metrics
-        ]
-        shown.append(WorstView(case.prompt, case.reference, teacher, student, scores))
-    return shown
 
 
 def money_rows(cost: CostSummary) -> list[tuple[Option, Markup]]:

@@ -5,8 +5,6 @@ Who picks the best of several students on the same test prompts overstates it; t
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from distil.records import Record
 
 
@@ -23,12 +21,3 @@ class Look(Record):
     """Hash of its weights or answers: another training under the same name is another student."""
     candidate: bool = True
     """False for a baseline that learned the references: nobody chooses it for its score."""
-
-
-class Looks(NamedTuple):
-    """What one test set has seen."""
-
-    students: int
-    """Different students evaluated on it, baselines not counted."""
-    runs: int
-    """Evaluations of them; the same student twice is one student and two runs."""

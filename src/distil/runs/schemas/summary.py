@@ -12,10 +12,11 @@ from typing import Literal
 from distil.errors import UserError
 from distil.records import Record
 from distil.runs.jsonl import read_document, read_json
-from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.decision import Deciding, Guard, Looks, ShipDecision
+from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.judge import JudgeSummary
 
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 
 
 class MetricInfo(Record):
@@ -29,32 +30,27 @@ class MetricInfo(Record):
     """Which way is good."""
 
 
-class Difference(Record):
-    """Student minus another model on the same prompts."""
-
-    metric: str
-    """Which metric."""
-    versus: str
-    """teacher | ceiling | base."""
-    difference: Interval
-    """Mean of student - other."""
-    p: float | None
-    """Two-sided, paired t (exact McNemar where both are 0/1); None where the data can't give one."""
-    p_holm: float | None
-    """The same after Holm's correction over all metrics against this model."""
-    only_student: int | None = None
-    """0/1 metrics: prompts where only the student has 1."""
-    only_other: int | None = None
-    """0/1 metrics: prompts where only the other has 1."""
-
-
 class Slice(Record):
-    """The student on a part of the prompts."""
+    """The deciding metric on a part of the prompts."""
 
+    field: str
+    """length | group | label | topic, or a column of the user's rows."""
     name: str
-    """Such as `prompts of 8 to 21 words`."""
-    metrics: dict[str, Interval]
-    """Metric -> interval."""
+    """Which part, such as `8 to 21 words` or the column's value."""
+    prompts: int
+    """How many prompts."""
+    set_apart: bool
+    """These prompts do not count for the verdict (evaluate.set_apart)."""
+    student: Interval
+    """The student's mean."""
+    other: Interval | None
+    """That of the teacher, or of its second answer where the metric compares with the teacher; None where it was not measured."""
+    difference: Interval | None
+    """Student minus that, on the same prompts; positive = the student is better."""
+    p: float | None
+    """Two-sided, of the test that belongs to the interval."""
+    p_corrected: float | None
+    """The same after Holm's correction over all slices."""
 
 
 class CoveragePoint(Record):
@@ -66,23 +62,6 @@ class CoveragePoint(Record):
     """Mean of the deciding metric over those."""
     together: float | None
     """Mean over all prompts when the teacher answers the rest; None where the metric does not measure the teacher."""
-
-
-class Worst(Record):
-    """One of the prompts on which the student is furthest from what it should say."""
-
-    prompt_id: str
-    """Which prompt."""
-    prompt: str
-    """Its last user turn."""
-    teacher: str
-    """The teacher's answer."""
-    student: str
-    """The student's answer."""
-    reference: str | None = None
-    """The right answer, where there is one."""
-    scores: dict[str, float]
-    """The student's metrics on it."""
 
 
 class Size(Record):
@@ -109,21 +88,6 @@ class Speed(Record):
     """cpu | cuda | mps | remote."""
 
 
-class ShipDecision(Record):
-    """The decision."""
-
-    decision: Literal["SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP"]
-    """What to do."""
-    sentence: str
-    """Why, in one sentence with numbers; it does not repeat the decision."""
-    n: int
-    """Test prompts."""
-    reasons: list[str]
-    """Every single finding that counted, one line each."""
-    needed_prompts: int | None
-    """Test prompts that would prove the margin with 80% power if the student is truly equal; None where unknown."""
-
-
 class Summary(Record):
     """The content of summary.json."""
 
@@ -136,13 +100,15 @@ class Summary(Record):
     teachers: list[str]
     """Who gave the answers in test.jsonl."""
     test_prompts: int
-    """How many prompts."""
+    """Test prompts that count for the verdict."""
+    set_apart: int
+    """Further ones that are shown as a slice only."""
     clusters: int
     """Independent groups among them; intervals are clustered by these."""
     confidence: float
     """Of all intervals."""
     primary: str
-    """The metric that decides: field_accuracy, accuracy, field_agreement or similarity, whichever the task allows first."""
+    """The metric that decides: the first in evaluate/verdict.py's order that the task allows, or `judge`."""
     metrics: dict[str, MetricInfo]
     """Metric -> what it is."""
     models: dict[str, dict[str, Interval]]
@@ -160,23 +126,30 @@ class Summary(Record):
     differences: list[Difference]
     """Student minus teacher, ceiling and base."""
     retention: dict[str, Interval]
-    """Metric -> student's mean over the teacher's (metrics against the teacher: over the ceiling's)."""
+    """Metric -> student's mean over the teacher's (metrics against the teacher: over the ceiling's). Similarity is counted from
+    the floor: unrelated answers retain 0."""
     verdict: ShipDecision
     """The decision."""
+    deciding: Deciding | None
+    """The test of the deciding metric; None where there is nothing to compare with."""
+    guards: list[Guard]
+    """The other ways to be wrong, broken ones first."""
+    looks: Looks
+    """How often these test prompts were used."""
     goals: dict[str, float]
     """goal_similarity, margin, least_retention as they were set."""
     slices: list[Slice]
-    """The student by length of the prompt."""
+    """The deciding metric by parts of the prompts, worst first; those set apart come first."""
     confidence_curve: list[CoveragePoint]
     """From few prompts to all; empty where the student gives no log-probabilities. No promise: `distil calibrate` makes one."""
-    worst: list[Worst]
-    """Up to 20, worst first."""
     judge: JudgeSummary | None
     """None when no judge was asked."""
     size: dict[str, Size]
     """Model -> size."""
     speed: dict[str, Speed]
     """Model -> speed."""
+    usd_per_1000: dict[str, float]
+    """Model -> dollars per 1,000 requests like these, where it is known."""
     usd: float
     """What this evaluation cost now (second answers and judge)."""
     notes: list[str]
