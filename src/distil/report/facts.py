@@ -12,6 +12,7 @@ from typing import NamedTuple
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
 from distil.records import Manifest, Verdict
+from distil.report.cases import Cases, read_cases
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project
 from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
@@ -53,6 +54,8 @@ class Facts(NamedTuple):
     calibrations: dict[str, Calibration]
     """Student -> its fallback threshold."""
     funnel: Funnel | None
+    cases: Cases | None
+    """Every test prompt with the answers to it."""
     findings: list[Finding]
     """The doctor's."""
     read: list[Path]
@@ -64,16 +67,18 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
     project, read = evidence.project, [*_evidence_files(evidence)]
     manifests = _manifests(project, read)
     summaries, baselines = evidence.summaries, tuple(evidence.baselines)
+    headline = pick_headline(summaries, baselines)
     return Facts(
         task=evidence.config.task if evidence.config else project.root.name,
         manifests=manifests,
         summaries=summaries,
         baselines=baselines,
-        headline=pick_headline(summaries, baselines),
+        headline=headline,
         curves={name: curves for name in evidence.trainings if (curves := evidence.curves(name))},
         cost=_cost(project, read),
         calibrations=_calibrations(project, read),
         funnel=_funnel(project, read),
+        cases=_cases(project, summaries, headline, baselines, read),
         findings=findings,
         read=read,
     )
@@ -90,6 +95,20 @@ def pick_headline(summaries: dict[str, Summary], baselines: tuple[str, ...]) -> 
     """The distilled student with the best verdict, then the best deciding metric; a baseline only when there is nothing else."""
     distilled = [s for name, s in summaries.items() if name not in baselines] or list(summaries.values())
     return max(distilled, key=lambda s: (RANK[s.verdict.decision], s.models[s.name][s.primary].mean), default=None)
+
+
+def _cases(
+    project: Project,
+    summaries: dict[str, Summary],
+    headline: Summary | None,
+    baselines: tuple[str, ...],
+    read: list[Path],
+) -> Cases | None:
+    if headline is None or not project.split("test").exists() or not project.predictions(headline.name).exists():
+        return None
+    files = [path for name in summaries for path in (project.predictions(name), project.scores(name))]
+    read += [path for path in (project.split("test"), project.marks, *files) if path.exists()]
+    return read_cases(project, summaries, headline, baselines)
 
 
 def _note(path: Path, read: list[Path]) -> Path:

@@ -6,6 +6,8 @@ the project is escaped, because answers may contain HTML.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
-from distil.report import formatting, tables, view
+from distil.report import cases, formatting, tables, view
 from distil.report.charts import Row
 from distil.report.facts import Facts, gather
+from distil.report.payload import pack
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_lines
 from distil.runs.manifest import stage_run
@@ -25,6 +28,18 @@ from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.notes import CollectNotes
 
 HERE = Path(__file__).parent
+STYLES = ("base.css", "explorer.css", "print.css")
+SCRIPTS = (
+    "text.js",
+    "diff.js",
+    "store.js",
+    "list.js",
+    "reader.js",
+    "controls.js",
+    "explorer.js",
+    "theme.js",
+    "start.js",
+)
 DECISIONS = {
     "SHIP": "can replace its teacher",
     "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
@@ -48,23 +63,31 @@ def build(project: Project) -> Path:
 def render(facts: Facts) -> str:
     """The page as one string."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
+        finalize=formatting.visible,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    js = '(function () {\n"use strict";\n' + "\n".join(_read("script", name) for name in SCRIPTS) + "})();\n"
     environment.filters |= formatting.FILTERS | {"figure_of": _figure_of, "half_of": _half_of, "signed": _signed}
     return environment.get_template("page.html.j2").render(
         facts=facts,
-        css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        js=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        css=Markup("\n".join(_read("style", name) for name in STYLES)),
+        js=Markup(js),
+        js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(js.encode("utf-8")).digest()).decode("ascii")),
+        packed=pack(lambda cut: cases.payload(facts.cases, cut)) if facts.cases else None,
         made=f"{datetime.now(UTC):%d %B %Y}",
         version=distil.__version__,
         **_first_screen(facts),
         **_quality(facts),
         **_details(facts),
     )
+
+
+def _read(folder: str, name: str) -> str:
+    return (HERE / folder / name).read_text(encoding="utf-8")
 
 
 def _first_screen(facts: Facts) -> dict[str, object]:
