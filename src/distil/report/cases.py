@@ -18,7 +18,6 @@ from distil.runs.jsonl import read_examples, read_records
 from distil.runs.schemas.summary import Summary
 from distil.text import Json, compare_fields, instructions, parse_object, spoken_turns
 
-CHECKS = ("number_mismatch", "unsupported", "valid_json", "truncated")
 FACET_VALUES = 60  # a column with more values than this is an id, not a slice
 
 
@@ -102,18 +101,16 @@ def slices_of(examples: Sequence[Example]) -> dict[str, dict[str, str]]:
 def payload(cases: Cases, cut: Cutter) -> dict[str, Json]:
     """What script/store.js unpacks: models, checks, slices and one row per prompt."""
     summary = cases.headline
-    info = summary.metrics[summary.primary]
-    target = "teacher" if info.against == "teacher" else "reference"
-    checks = [name for name in CHECKS if name in summary.metrics]
+    checks = [guard.metric for guard in summary.guards if guard.metric in summary.metrics]
     facets = {field: sorted(set(values.values())) for field, values in cases.slices.items()}
     systems = Counter(instructions(example.messages) for example in cases.examples)
     system = systems.most_common(1)[0][0] if systems else ""
     share = summary.primary in formatting.SHARES
     return {
         "student": summary.name,
-        "metric": {"name": summary.primary, "label": info.label, "share": share},
+        "metric": {"name": summary.primary, "label": metric_label(summary), "share": share},
         "goal": 1.0 if share else summary.goals.get("goal_similarity", 1.0),
-        "target": target,
+        "target": target_of(summary),
         "system": cut(system),
         "models": [{"name": c.name, "label": c.label, "kind": c.kind} for c in cases.columns],
         "checks": [{"name": name, "label": _check_label(summary, name)} for name in checks],
@@ -127,6 +124,20 @@ def _check_label(summary: Summary, name: str) -> str:
     return info.label if info.better == "lower" else f"not: {info.label}"
 
 
+def target_of(summary: Summary) -> str:
+    """reference | teacher: what the deciding metric compares with; a judge compares with the teacher."""
+    info = summary.metrics.get(summary.primary)
+    return "reference" if info is not None and info.against == "reference" else "teacher"
+
+
+def metric_label(summary: Summary) -> str:
+    """The deciding metric for people."""
+    if summary.deciding is not None:
+        return summary.deciding.label
+    info = summary.metrics.get(summary.primary)
+    return info.label if info else summary.primary
+
+
 def _row(
     cases: Cases,
     example: Example,
@@ -136,8 +147,7 @@ def _row(
     cut: Cutter,
 ) -> dict[str, Json]:
     key, summary = example.prompt_id, cases.headline
-    against_teacher = summary.metrics[summary.primary].against == "teacher"
-    target = parse_object(example.answer if against_teacher else example.reference)
+    target = parse_object(example.reference if target_of(summary) == "reference" else example.answer)
     answers = [column.answers.get(key) for column in cases.columns]
     own = instructions(example.messages)
     row: dict[str, Json] = {

@@ -103,6 +103,8 @@ def _first_screen(facts: Facts) -> dict[str, object]:
         "tiles": view.key_numbers(facts),
         "trained": trained,
         "next_command": next_command,
+        "metric_label": cases.metric_label(headline) if headline else "",
+        "target": cases.target_of(headline) if headline else "",
         "headline": f"{DECISIONS[headline.verdict.decision]}: {headline.verdict.sentence}" if headline else "",
     }
 
