@@ -204,12 +204,41 @@ def test_without_a_baseline_the_doctor_says_how_to_make_one(tmp_path: Path) -> N
     assert "train.target=reference" in finding.fix
 
 
-def test_invented_numbers_are_counted_on_both_sides_and_tested(tmp_path: Path) -> None:
+def test_invented_numbers_are_those_of_the_verdict(tmp_path: Path) -> None:
     project = project_with(tmp_path, test=200, students=("sft",), right={"sft": 0.6})
-    (finding,) = quality.hallucinates(Evidence(project))
+    rewrite_guard(project, "number_mismatch", student=0.4, other=0.02, outcome="broken")
+    (finding,) = guards.check(guards.MAKES_THINGS_UP)(Evidence(project))
     assert finding.level == "problem"
-    assert "only the student" in finding.seen and "p < 0.001" in finding.seen
+    assert "numbers of its own 40.0% (teacher's second answers 2.0%)" in finding.seen
     assert "train.temperature=1.5" in finding.fix
+    rewrite_guard(project, "number_mismatch", student=0.03, other=0.02, outcome="open")
+    assert guards.check(guards.MAKES_THINGS_UP)(Evidence(project))[0].level == "warn"
+    rewrite_guard(project, "number_mismatch", student=0.02, other=0.02, outcome="held")
+    assert guards.check(guards.MAKES_THINGS_UP)(Evidence(project))[0].level == "ok"
+
+
+def rewrite_guard(project: Project, metric: str, *, student: float, other: float, outcome: str) -> None:
+    """One guard in the summary of sft, in place of those that were measured."""
+    path = project.summary("sft")
+    value = read_json(path)
+
+    def interval(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "n": 200}
+
+    label = {"number_mismatch": "numbers of its own", "truncated": "cut off"}[metric]
+    value["guards"] = [
+        {
+            "metric": metric,
+            "label": label,
+            "versus": "ceiling",
+            "student": interval(student),
+            "other": interval(other),
+            "shortfall": interval(student - other),
+            "margin": 0.1,
+            "outcome": outcome,
+        }
+    ]
+    write_json(path, value)
 
 
 def test_a_student_that_says_the_same_to_everything_is_generic(tmp_path: Path) -> None:
@@ -237,13 +266,13 @@ def test_students_that_do_not_stop_and_similarity_below_the_goal(tmp_path: Path)
     project = project_with(tmp_path, students=("sft",))
     path = project.stage("evaluate", "sft") / "summary.json"
     value = read_json(path)
-    value["models"]["sft"]["truncated"]["mean"] = 0.4
     value["models"]["sft"]["similarity"] = {"mean": 0.71, "low": 0.68, "high": 0.74, "n": 60}
     write_json(path, value)
+    rewrite_guard(project, "truncated", student=0.4, other=0.0, outcome="broken")
     evidence = Evidence(project)
-    assert quality.cut_off(evidence)[0].level == "problem"
+    assert guards.check(guards.DOES_NOT_STOP)(evidence)[0].level == "problem"
     (goal,) = quality.below_the_goal(evidence)
-    assert goal.level == "problem" and "0.710, goal 0.85" in goal.seen
+    assert goal.level == "problem" and "0.710, the article's goal 0.85" in goal.seen
 
 
 def test_a_changed_input_makes_its_stage_stale_with_the_command(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distil.doctor import data, project, quality, training
+from distil.doctor import data, guards, project, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import Machine
@@ -35,8 +35,12 @@ CHECKS: dict[str, Check] = {
     "no better than plain fine-tuning": quality.no_better_than_baseline,
     "below the goal": quality.below_the_goal,
     "too generic": quality.too_generic,
-    "makes things up": quality.hallucinates,
-    "answers that do not end": quality.cut_off,
+    "makes things up": guards.check(guards.MAKES_THINGS_UP),
+    "says the opposite": guards.check(guards.SAYS_THE_OPPOSITE),
+    "refuses": guards.check(guards.REFUSES),
+    "breaks the format": guards.check(guards.BREAKS_THE_FORMAT),
+    "answers that do not end": guards.check(guards.DOES_NOT_STOP),
+    "too short or too long": guards.check(guards.WRONG_LENGTH),
     "not measured": project.missing_evidence,
 }
 """Name -> check, in the order of fixing: data before training, training before quality."""
