@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from distil.doctor import checks, data, quality, training
+from distil.doctor import checks, data, guards, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
