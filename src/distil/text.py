@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, NoReturn, Protocol, TypeVar
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+_OPENING = re.compile(r"[{\[]")
 _FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
 _REFUSAL_WINDOW = 240  # characters: refusals come at the start; later, the same phrases are usually quoted
 _REFUSAL = re.compile(
@@ -115,6 +116,24 @@ def find_json(text: str, opening: Literal["{", "["]) -> dict[str, Json] | list[J
     """The object or list inside prose, from the first opening bracket to the last closing one; never used to judge an answer."""
     start, end = text.find(opening), text.rfind("}" if opening == "{" else "]")
     return parse_json(text[start : end + 1]) if 0 <= start < end else None
+
+
+def json_values(text: str) -> Iterator[tuple[int, int, dict[str, Json] | list[Json]]]:
+    """(start, end, value) of every object and list inside prose, outermost only, in their order."""
+    decoder, at = json.JSONDecoder(parse_constant=_refuse_constant), 0
+    while (opening := _OPENING.search(text, at)) is not None:
+        try:
+            value, at = decoder.raw_decode(text, opening.start())
+        except (ValueError, RecursionError):
+            at = opening.end()
+        else:
+            yield opening.start(), at, value
+
+
+def one_line(text: str, limit: int) -> str:
+    """A text that a model wrote as one line for a terminal or a table: single blanks, no control characters, cut with `…`."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def normalize_value(value: Json) -> Json:

@@ -132,8 +132,9 @@ def test_the_judge_is_asked_in_both_orders_over_the_same_wire(project: Project) 
     with OpenAIServer(key=None, answer=first_slot) as server:
         summary = evaluate(project, teacher(server), ceiling=False, judge=teacher(server))
         assert len(server.answered) == 16
-    assert summary.judge is not None
-    assert (summary.judge.win_rate.mean, summary.judge.consistency, summary.judge.first_slot) == (0.5, 0.0, 1.0)
+    judged = summary.judge
+    assert judged is not None and judged.win_rate is not None and judged.first_slot is not None
+    assert (judged.win_rate.mean, judged.consistency, judged.first_slot.mean, judged.usable) == (0.5, 0.0, 1.0, False)
 
 
 def test_a_judge_without_a_key_fails_before_any_work(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,20 +53,13 @@ def read(path: Path) -> tuple[str, Tags, str]:
     return html, tags, " ".join(" ".join(tags.text).split())
 
 
-def test_a_judge_s_words_say_what_length_did(tmp_path: Path) -> None:
+def test_the_judge_s_sentence_and_details_are_shown(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=60, test=60, students=("sft",))
     path = project.stage("evaluate", "sft") / "summary.json"
-    rate = {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 60}
-    judge = {"model": "openai/gpt-5", "win_rate": rate, "consistency": 0.9, "first_slot": 0.5, "unreadable": 0}
-    for more, words in (
-        ({}, "50.0% of its decisions. "),
-        (
-            {"longer_wins": 0.8, "length_controlled": {**rate, "mean": 0.55}},
-            "At equal length it would be 55.0% (60.0 to 80.0%;",
-        ),
-    ):
-        write_json(path, {**read_json(path), "judge": {**judge, **more}})
-        assert words in read(page.build(project))[2] + " "
+    judge = {"model": "m", "pairs": 60, "read": 33, "replies": {"asked": 120}, "usable": False}
+    said = {"sentence": "The judge (m) read 33 of 60 pairs.", "details": ["The longer answer won 80% of them."]}
+    write_json(path, {**read_json(path), "judge": {**judge, **said}})
+    assert "The judge (m) read 33 of 60 pairs. The longer answer won 80% of them." in read(page.build(project))[2]
 
 
 def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -> None:

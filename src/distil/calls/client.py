@@ -80,6 +80,11 @@ class Client:
             raise RuntimeError("the client is used outside `async with`")
         return self._stats
 
+    @property
+    def ended(self) -> DistilError | None:
+        """Why nothing more is sent; also where everything in flight could still be answered."""
+        return self._ended
+
     def key(self, request: Request) -> str:
         """The request's key in the ledger: known before anything is sent. Raises UserError."""
         return self._teacher(request.model).identify(request).key

@@ -93,8 +93,8 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
             return quote
     raise UserError(
         f"The price of {model} is unknown: it is not in genai-prices {table_version()}. "
-        "Write its price under this teacher in distil.yaml, in dollars per million tokens "
-        f"(0 where it is your own machine):\n\n  - model: {model}\n    price: {{input: 0.25, output: 2.0}}\n"
+        "Write its price under its name in distil.yaml, in dollars per million tokens "
+        f"(0 where it is your own machine):\n\n    model: {model}\n    price: {{input: 0.25, output: 2.0}}\n"
     )
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from distil.cli.marks import CHOICES, PREFERENCES, mark_answer, mark_better
 from distil.cli.options import Context, distil_command, echo
+from distil.cli.students import pick_evaluable
 
 if TYPE_CHECKING:
-    from distil.records import Message, Verdict
+    from distil.records import Message
     from distil.runs.artifacts import Project
 
 
@@ -30,10 +32,11 @@ class Item(NamedTuple):
 @click.option("--limit", type=int, default=10, show_default=True, help="Maximum number of items to show.")
 @click.option(
     "--mark",
-    type=click.Choice(["drop", "keep"]),
-    help="Mark the answer given by --id; `distil curate` follows the mark over its filters.",
+    type=click.Choice(CHOICES),
+    help="drop or keep the answer given by --id (`distil curate` follows it over its filters), or name the better answer to the "
+    "test prompt given by --id: student, teacher or tie (`distil evaluate` compares its judge with it).",
 )
-@click.option("--id", "answer_id", metavar="ANSWER_ID", help="The answer to mark or show.")
+@click.option("--id", "answer_id", metavar="ID", help="The item to mark or show.")
 @click.option("--reason", default="marked by a person", metavar="TEXT", help="Stored with the mark.")
 def command(
     context: Context,
@@ -46,8 +49,12 @@ def command(
     reason: str,
 ) -> None:
     """Browse prompts, answers and predictions side by side; mark answers to drop or keep."""
+    if mark in PREFERENCES:
+        better = mark_better(context.project, pick_evaluable(context.project, student), answer_id, mark, reason)
+        context.emit(better, lambda: echo(f"Marked {answer_id}: {mark}. The next `distil evaluate` counts it."))
+        return
     if mark:
-        marked = _mark(context.project, answer_id, mark == "keep", reason)
+        marked = mark_answer(context.project, answer_id, mark == "keep", reason)
         context.emit(marked, lambda: echo(f"Marked {answer_id}: {mark}. The next `distil curate` applies it."))
         return
     items = []
@@ -127,7 +134,6 @@ def _dropped(project: Project, student: str | None) -> Iterator[Item]:
 
 
 def _predictions(project: Project, student: str | None) -> Iterator[Item]:
-    from distil.cli.students import pick_evaluable
     from distil.records import Prediction
     from distil.runs.jsonl import read_records
 
@@ -148,23 +154,3 @@ SOURCES = {
     "dropped": _dropped,
     "predictions": _predictions,
 }
-
-
-def _mark(project: Project, answer_id: str | None, keep: bool, reason: str) -> Verdict:
-    """Adds a mark to work/curate/marks.jsonl (the last mark of an answer counts)."""
-    from distil.errors import UserError
-    from distil.records import Answer, Verdict
-    from distil.runs.jsonl import read_records, write_records
-
-    if answer_id is None:
-        raise UserError("--mark needs --id answer_...; `distil view answers` shows the id above each answer.")
-    answers = {a.id: a for a in read_records(project.answers, Answer)}
-    if answer_id not in answers:
-        raise UserError(f"There is no answer {answer_id!r} in {project.answers}. `distil view answers` shows the ids.")
-    path = project.marks
-    marks = list(read_records(path, Verdict)) if path.exists() else []
-    verdict = Verdict(
-        answer_id=answer_id, prompt_id=answers[answer_id].prompt_id, filter="person", keep=keep, reason=reason
-    )
-    write_records(path, [m for m in marks if m.answer_id != answer_id] + [verdict])
-    return verdict

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
@@ -17,7 +17,14 @@ class EvaluateConfig(Section):
     """default = all that apply to the task (similarity, rouge_l, exact_match, field_accuracy, ...), or a list of names."""
     judge: TeacherConfig | None = None
     """A model that compares the student's answers with the teacher's, such as {model: anthropic/claude-sonnet-4-5}; null =
-    none. Every pair is judged in both orders; a disagreement counts as a tie."""
+    none. Every pair is judged in both orders; a disagreement counts as a tie. Choose one of another family than the teacher."""
+    judge_mode: Literal["pairwise", "rubric"] = "pairwise"
+    """pairwise = which of the two answers is better; rubric = each answer is scored alone by `judge_rubric`."""
+    judge_rubric: str | list[str] | None = None
+    """What the judge scores by: a text (it gives 1 to 5), or a list of two or more yes/no criteria (the share met counts); null =
+    a general one."""
+    judge_repeats: int = Field(default=1, ge=1, le=20)
+    """How often each judgment is asked for; from 2 on at the judge's temperature, which measures the judge's noise."""
     candidates: list[TeacherConfig] = Field(default_factory=list)
     """Settings of models that --answers names, such as {model: "http://gpu:8000/v1#mine", price: {input: 0, output: 0}}: price,
     limits and key. Only needed where the price table has no price."""
@@ -62,3 +69,17 @@ class EvaluateConfig(Section):
     """Confidence level of all intervals (two-sided)."""
     seed: int = 0
     """Seed of the bootstrap, the shuffled pairs and the sampled answers."""
+
+    @model_validator(mode="after")
+    def _judge_fits(self) -> Self:
+        rubric = self.judge_rubric
+        if rubric is not None and self.judge_mode != "rubric":
+            raise ValueError("judge_rubric is set, but judge_mode is pairwise. Set `judge_mode: rubric`, or remove it.")
+        if isinstance(rubric, list) and len(rubric) < 2:
+            raise ValueError(
+                f"judge_rubric lists {len(rubric)} criteria, and two are the least. Write a single one as a text; the judge then "
+                "scores from 1 to 5."
+            )
+        if rubric is not None and not all(text.strip() for text in ([rubric] if isinstance(rubric, str) else rubric)):
+            raise ValueError("judge_rubric has an empty text. Say what the judge has to score, or remove the key.")
+        return self

@@ -16,12 +16,15 @@ from distil.calls.config import TeacherConfig
 from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
 from distil.calls.request import Reply, Request
-from distil.errors import BudgetReached, UserError, WorkFailed
+from distil.errors import BudgetReached, Interrupted, UserError, WorkFailed
 from distil.evaluate.given import Given
 from distil.evaluate.local import speed_of
 from distil.ids import content_id
 from distil.progress import bar
 from distil.records import Example, Message, Prediction, Sampling
+
+CAP_OPTION = "--set evaluate.budget_usd="
+"""What raises the cap, for the message when it is reached."""
 
 
 class Asked(NamedTuple):
@@ -33,6 +36,8 @@ class Asked(NamedTuple):
     """Paid now (answers that the ledger already had cost nothing)."""
     why_incomplete: str | None
     """One line for a person when some are missing."""
+    failure: Exception | None = None
+    """The first failure."""
 
 
 def ask_all(
@@ -50,7 +55,7 @@ async def _ask_all(
 ) -> Asked:
     replies: list[Reply | None] = [None] * len(requests)
     failure: Exception | None = None
-    async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd) as client:
+    async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd, cap_option=CAP_OPTION) as client:
         with bar(label, len(requests), "answers") as running:
             try:
                 async for index, result in client.map(enumerate(requests)):
@@ -61,10 +66,12 @@ async def _ask_all(
                     running.advance()
             except (WorkFailed, BudgetReached) as error:
                 failure = failure or error
+        if isinstance(client.ended, Interrupted):
+            raise client.ended  # all may be answered, and still the person wants to stop
     usd = sum(reply.usd for reply in replies if reply is not None and not reply.cached)
     missing = sum(reply is None for reply in replies)
     why = f"{missing} of {len(requests)} were not answered: {failure}" if missing else None
-    return Asked(replies, usd, why)
+    return Asked(replies, usd, why, failure)
 
 
 def check(ledger: Path, model: TeacherConfig) -> None:

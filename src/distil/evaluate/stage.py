@@ -73,7 +73,7 @@ def run(
             predictions=predictions,
             scored=scored,
             judge=judged,
-            judged={score.prompt_id: score.value for score in judge_scores},
+            judged={score.prompt_id: score.value for score in judge_scores if score.metric == "judge"},
             looks=seen,
         )
         summary = summarize(measured, section)
@@ -217,22 +217,28 @@ def _price_teacher(project: Project, examples: list[Example], predictions: Predi
 def _judge(
     project: Project, section: EvaluateConfig, examples: list[Example], name: str, predictions: Predictions
 ) -> tuple[JudgeSummary | None, list[Score]]:
-    """The judgement, if a judge is configured, and its scores; its cost and gaps go into `predictions`."""
+    """The judgment, if a judge is configured, and its scores; its cost and gaps go into `predictions`."""
     if section.judge is None:
         return None, []
     student = {prediction.prompt_id: prediction for prediction in predictions.by_model[name]}
     pairs = judge.pairs_of(examples, student)
-    asked = remote.ask_all(
+    judged = judge.run(
         project.ledger,
-        [section.judge],
-        judge.requests(pairs, section.judge),
+        judge.Settings.of(
+            section.judge,
+            mode=section.judge_mode,
+            rubric=section.judge_rubric,
+            repeats=section.judge_repeats,
+            confidence=section.confidence,
+        ),
+        pairs,
+        student=name,
         budget_usd=section.budget_usd,
-        label="judge",
+        preferences=judge.preferences(project),
     )
-    if asked.why_incomplete:
-        predictions.notes.append(f"Judgements: {asked.why_incomplete}")
-    predictions.usd += asked.usd
-    return judge.settle(pairs, asked.replies, section.judge.model, student=name, confidence=section.confidence)
+    predictions.notes.extend(judged.notes)
+    predictions.usd += judged.summary.usd
+    return judged.summary, judged.scores
 
 
 def _write(stage: StageRun, predictions: Predictions, scores: list[Score], summary: Summary) -> None:

@@ -15,6 +15,7 @@ from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Ver
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.failures import Failure
+from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.summary import Summary
@@ -72,6 +73,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
     Artifact("work/evaluate/looks.jsonl", Look, "evaluate", "looks"),
+    Artifact("work/evaluate/people.jsonl", Preference, "cli", "people"),
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
@@ -188,6 +190,11 @@ class Project:
     @property
     def report(self) -> Path:
         return self.stage("report") / "index.html"
+
+    @property
+    def people(self) -> Path:
+        """What people said about pairs of answers in `distil view`."""
+        return self.stage("evaluate") / "people.jsonl"
 
     def students(self) -> list[str]:
         """Names of the students whose training is done, oldest manifest first."""

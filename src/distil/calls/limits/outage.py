@@ -144,7 +144,7 @@ class OutagePolicy:
         if variable is not None:
             return f"The key was read from {variable}."
         return (
-            "No key was sent, because this teacher has no `api_key_env` in distil.yaml: set it to the name of the "
+            "No key was sent, because this model has no `api_key_env` in distil.yaml: set it to the name of the "
             "environment variable that holds the key."
         )
 

@@ -165,7 +165,7 @@ def api_key(teacher: TeacherConfig, environ: Mapping[str, str]) -> str | None:
     if not key:
         raise UserError(
             f"No API key for {teacher.model}: the environment variable {variable} is not set. "
-            f"Type `export {variable}=...` and run again, or set `api_key_env` of this teacher to another variable."
+            f"Type `export {variable}=...` and run again, or set `api_key_env` of this model to another variable."
         )
     return key
 

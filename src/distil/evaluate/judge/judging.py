@@ -1,0 +1,42 @@
+"""One judgment from the first question to the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from distil.evaluate.judge import pairs as pairwise
+from distil.evaluate.judge import prompt, rubric
+from distil.evaluate.judge.ask import ask
+from distil.evaluate.judge.prompt import Pair
+from distil.evaluate.judge.settings import Judged, Settings
+from distil.records import Example, Prediction
+from distil.runs.schemas.judge import Preference
+
+
+def pairs_of(examples: Sequence[Example], student: Mapping[str, Prediction]) -> list[Pair]:
+    """The prompts that the student answered, beside the teacher's answers."""
+    return [Pair(e, student[e.prompt_id].text, e.answer) for e in examples if e.prompt_id in student]
+
+
+def run(
+    ledger: Path,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    *,
+    student: str,
+    budget_usd: float | None,
+    preferences: Sequence[Preference] = (),
+) -> Judged:
+    """Asks the judge about all pairs and settles what came back; there is a summary even when nothing could be read.
+
+    Raises UserError (no key, no price, unknown model) and Interrupted (Ctrl-C; what was answered is kept).
+    """
+    mode = rubric if settings.mode == "rubric" else pairwise
+    schema = prompt.score_schema(settings.rubric) if settings.mode == "rubric" else prompt.verdict_schema()
+    asked = ask(
+        ledger, settings.judge, lambda wanted: mode.requests(pairs, settings, wanted), schema, budget_usd=budget_usd
+    )
+    judged = mode.settle(pairs, asked.replies, settings, student=student, preferences=preferences)
+    notes = (f"Judge: {asked.why_incomplete}",) if asked.why_incomplete else ()
+    return judged._replace(summary=judged.summary.model_copy(update={"usd": asked.usd}), notes=notes)
