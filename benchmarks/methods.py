@@ -40,7 +40,7 @@ def prepare(project: Project, prompts: int, test: int) -> Config:
             "methods",
         )
         project.root.mkdir(parents=True, exist_ok=True)
-        write_prompts(project.root / "prompts.jsonl", prompts, test, 0)
+        write_prompts(project.root / "prompts.jsonl", train=prompts, test=0, unseen=test)
         project.config.write_text(write_config(config), encoding="utf-8")
     return load_config(project)
 

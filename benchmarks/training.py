@@ -53,7 +53,7 @@ def write_examples(folder: Path, student: str, examples: int) -> dict[str, Any]:
     from distil.runs.artifacts import Project
     from distil.runs.jsonl import read_lines, write_records
 
-    write_prompts(folder / "prompts.jsonl", n_train=examples, n_test=0)
+    write_prompts(folder / "prompts.jsonl", train=examples, test=0)
     tokenizer = load_tokenizer(student)
     chats, records, tokens = [], [], 0
     for number, (_, line) in enumerate(read_lines(folder / "prompts.jsonl")):

@@ -28,6 +28,7 @@ from distil.bundled.triage.compose import Composer, Meaning
 from distil.bundled.triage.generate import stream
 from distil.bundled.triage.grammar import FRAMES, draw, parse
 from distil.bundled.triage.surroundings import TABLES
+from distil.curate.similar import nearest, shingle_sets
 from distil.errors import UserError
 from tests.bundled.phrases import combinations, content_frames, count
 
@@ -170,13 +171,53 @@ def test_field_accuracy_scores_fields_apart_and_non_objects_zero() -> None:
         assert not any(field_accuracy(text, reference).values())
 
 
-def test_a_prompts_file_has_both_splits_references_and_groups(tmp_path: Path) -> None:
-    write_prompts(tmp_path / "prompts.jsonl", n_train=30, n_test=7, seed=3)
-    lines = [json.loads(line) for line in (tmp_path / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [line["split"] for line in lines] == ["train"] * 30 + ["test"] * 7
-    assert all(set(line) == {"prompt", "reference", "group", "split"} for line in lines)
+def written(path: Path, **sizes: int) -> list[dict[str, str]]:
+    write_prompts(path / "prompts.jsonl", **sizes)
+    return [json.loads(line) for line in (path / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_prompts_file_has_splits_references_and_wordings(tmp_path: Path) -> None:
+    lines = written(tmp_path, train=30, test=7, unseen=4, seed=3)
+    assert [line["split"] for line in lines] == ["train"] * 30 + ["test"] * 11
+    assert [line["wording"] for line in lines] == ["known"] * 37 + ["unseen"] * 4
+    assert all(set(line) == {"prompt", "reference", "split", "wording"} for line in lines[:37])
     assert [line["prompt"] for line in lines[:30]] == [example.message for example in generate(30, seed=3)]
+    assert [(line["prompt"], line["group"]) for line in lines[37:]] == [
+        (example.message, example.group) for example in generate(4, seed=3, split="test")
+    ]
     assert all(set(json.loads(line["reference"])) == set(FIELDS) for line in lines)
+
+
+def test_more_training_prompts_leave_the_held_out_as_they_are(tmp_path: Path) -> None:
+    few, many = (written(tmp_path, train=train, test=50, unseen=20)[train:] for train in (10, 500))
+    assert few == many and len(few) == 70
+
+
+def test_no_held_out_message_occurs_in_training(tmp_path: Path) -> None:
+    """Not even with other numbers; and by the check of curate, none that is nearly the same."""
+    lines = written(tmp_path, train=1500, test=300, unseen=100)
+    train, test = ([line["prompt"] for line in lines if line["split"] == split] for split in ("train", "test"))
+    assert not {re.sub(r"\d", "0", text.casefold()) for text in train} & {
+        re.sub(r"\d", "0", text.casefold()) for text in test
+    }
+    sets = shingle_sets([*train, *test])
+    similarity = nearest(sets[len(train) :], sets[: len(train)]).similarity
+    assert similarity.max() < 0.6  # curate counts 0.85 as the same
+
+
+def test_known_wordings_use_the_training_requests(tmp_path: Path) -> None:
+    """What `wording` says: of the words of known test messages nearly all are in training, of unseen ones not."""
+    lines = written(tmp_path, train=2500, test=200, unseen=200)
+    seen = set().union(*(words(line["prompt"]) for line in lines if line["split"] == "train"))
+    strange = {
+        wording: sum(
+            bool(words(line["prompt"]) - seen)
+            for line in lines
+            if line["wording"] == wording and line["split"] == "test"
+        )
+        for wording in ("known", "unseen")
+    }
+    assert strange["unseen"] > 180 > 70 > strange["known"]  # those of the known ones are typing mistakes
 
 
 def test_a_wrong_split_or_count_is_refused_in_one_paragraph() -> None:

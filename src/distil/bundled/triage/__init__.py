@@ -5,7 +5,7 @@ Not a model and not a prompt store: `generate` draws examples, `write_prompts` w
 
 from __future__ import annotations
 
-from distil.bundled.triage.generate import TriageExample, generate, write_prompts
+from distil.bundled.triage.generate import TriageExample, generate, prompt_rows, write_prompts
 from distil.bundled.triage.labels import (
     FIELDS,
     INTENTS,
@@ -28,5 +28,6 @@ __all__ = [
     "answer_text",
     "field_accuracy",
     "generate",
+    "prompt_rows",
     "write_prompts",
 ]
