@@ -9,7 +9,7 @@ import pytest
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
-from distil.evaluate import compare, local, stage
+from distil.evaluate import local, stage
 from distil.evaluate.config import EvaluateConfig
 from distil.models.config import StudentConfig
 from distil.records import Prediction, Sampling, Score
@@ -109,17 +109,6 @@ def test_a_local_copy_of_the_teacher_gives_its_size_and_speed(project: Project) 
     assert "metric" in str(summary) and summary.verdict.sentence in str(summary)
     other = evaluate(project, "two", baseline=False, local_teacher=str(copy))
     assert other.speed["teacher"] == summary.speed["teacher"]
-
-
-def test_two_students_are_compared_on_the_same_prompts(project: Project) -> None:
-    evaluate(project)
-    evaluate(project, "two")
-    forward, back = compare.run(project, "one", "two"), compare.run(project, "two", "one")
-    assert forward.shared_prompts == 36
-    assert forward.differences[0].difference.mean == pytest.approx(-back.differences[0].difference.mean)
-    assert forward.rows()[0].keys() >= {"metric", "one", "two", "difference"}
-    with pytest.raises(UserError, match="Evaluated: one, two"):
-        compare.run(project, "one", "tow")
 
 
 def test_missing_inputs_are_reported_with_the_command_to_run(project: Project) -> None:

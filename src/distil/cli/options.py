@@ -27,10 +27,12 @@ NO_WRAP = 18  # characters: a cell this short is never wrapped
 class Context:
     """A command's first argument: the project, the config with its overrides, and how to print."""
 
-    def __init__(self, project: Path, overrides: Sequence[str], as_json: bool) -> None:
+    def __init__(self, projects: Sequence[Path], overrides: Sequence[str], as_json: bool) -> None:
         from distil.runs.artifacts import Project
 
-        self.project: Project = Project(project)
+        self.projects: list[Project] = [Project(project) for project in projects or [Path()]]
+        """One, except for the commands that take several."""
+        self.project: Project = self.projects[0]
         self.overrides = list(overrides)
         self.as_json = as_json
 
@@ -77,17 +79,21 @@ _SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", he
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FOLDER_HELP = "Project folder (default: the current one)."
 _PROJECT = click.option("--project", type=_FOLDER, default=".", metavar="DIR", help=_FOLDER_HELP)
+_PROJECTS = click.option("--project", type=_FOLDER, multiple=True, metavar="DIR", help=f"{_FOLDER_HELP} Repeatable.")
 
 
-def distil_command(example: str) -> Callable[[Callable[..., None]], click.Command]:
+def distil_command(example: str, *, several_projects: bool = False) -> Callable[[Callable[..., None]], click.Command]:
     """Turns `f(context, **options)` into a command with the shared options and an example in its help."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         @wraps(function)
-        def invoke(project: Path, overrides: tuple[str, ...], as_json: bool, **options: object) -> None:
-            function(Context(project, overrides, as_json), **options)
+        def invoke(
+            project: Path | tuple[Path, ...], overrides: tuple[str, ...], as_json: bool, **options: object
+        ) -> None:
+            projects = project if isinstance(project, tuple) else (project,)
+            function(Context(projects, overrides, as_json), **options)
 
-        for option in (_JSON, _SET, _PROJECT):
+        for option in (_JSON, _SET, _PROJECTS if several_projects else _PROJECT):
             invoke = option(invoke)
         return click.command(epilog=f"\b\nExample:\n  {example}")(invoke)
 

@@ -11,8 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from distil.config import Config, load_config
 from distil.errors import UserError
-from distil.evaluate.compare import Comparison
-from distil.evaluate.compare import run as compare
+from distil.evaluate.compare import Pair, pair
 from distil.models.sizing import Machine, this_machine
 from distil.records import Answer, Example, Manifest, Prediction, Record, Verdict
 from distil.runs.artifacts import Project
@@ -115,10 +114,10 @@ class Evidence:
             by_model.setdefault(prediction.model, []).append(prediction)
         return by_model
 
-    def compared(self, a: str, b: str) -> Comparison | None:
+    def compared(self, a: str, b: str) -> Pair | None:
         """Two students paired; None when they were evaluated on different prompts."""
         try:
-            return compare(self.project, a, b)
+            return pair(self.project, a, b)
         except UserError:
             return None
 

@@ -54,6 +54,13 @@ class TrainSettings(_Settings):
     """teacher | reference: which answers were learned."""
 
 
+class EvaluateSettings(_Settings):
+    """Of `distil evaluate`."""
+
+    set_apart: dict[str, str] = {}
+    """Test prompts that did not count for the verdict: field -> value."""
+
+
 class CollectNotes(_Notes):
     """Of `distil collect`."""
 
