@@ -1,6 +1,7 @@
 """What counts as the same text, the same answer, a refusal or a cut-off answer: one definition for all stages.
 
-Standard library only. Not a similarity: nearly the same text is measured in curate/similar.py and evaluate/similarity.py.
+Standard library only. Not a similarity: nearly the same text is measured in curate/similar.py and evaluate/similarity.py, and
+JSON objects are compared field by field in fields.py.
 """
 
 from __future__ import annotations
@@ -8,13 +9,27 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple, NoReturn, Protocol, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Literal, NoReturn, Protocol, TypeVar
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 _OPENING = re.compile(r"[{\[]")
-_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_FENCE = re.compile(r"```[a-zA-Z]*[ \t\r]*\n")
+_SUPERSCRIPT = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
+_FRACTION = re.compile(r"(?<=\d)[¼-¾⅐-⅞]")
+_PLAIN_MARKS = str.maketrans(
+    dict.fromkeys("‘’‚‛ʼ′´", "'")
+    | dict.fromkeys("“”„‟«»″", '"')
+    | dict.fromkeys("‐‑‒–—―−﹣－", "-")
+    | {"\u2044": "/"}
+    | dict.fromkeys("\u200b\u2060\ufeff\u00ad", "")
+)
+_DRESSING = ("***", "**", "*", "_", "`", "'", '"')
+_THOUSANDS = re.compile(r"[-+]?[$€£]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
+_LABEL = re.compile(r"[^\W\d_][^\W_]*(?:[ _][^\W_]+){0,4}")
+_MAX_DEPTH = 100
+"""Nesting of a JSON answer; deeper than any program expects, and far from Python's own limit."""
 _REFUSAL_WINDOW = 240  # characters: refusals come at the start; later, the same phrases are usually quoted
 _REFUSAL = re.compile(
     r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
@@ -41,24 +56,47 @@ class Turn(Protocol):
 T = TypeVar("T", bound=Turn)
 
 
-class FieldComparison(NamedTuple):
-    """An answer's fields beside those of the target object."""
-
-    fields: dict[str, bool]
-    """Whether the answer has each field of the target, with the same value."""
-    extra: list[str]
-    """Fields of the answer that the target does not have."""
-
-    @property
-    def share(self) -> float:
-        """Share of the fields of either object that are the same in both: an invented field costs as much as a wrong one."""
-        total = len(self.fields) + len(self.extra)
-        return sum(self.fields.values()) / total if total else 1.0
-
-
 def normalize(text: str) -> str:
-    """A text as it is compared: compatibility characters folded (NFKC), case folded, single blanks."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """A text as it is compared: compatibility characters, typographic quotes and dashes, case and blanks folded.
+
+    Superscripts keep their meaning (2⁵ is 2^5, not 25), and invisible characters (zero-width blank, soft hyphen, byte order
+    mark) are dropped. After NFKC and case folding as in Unicode's caseless matching (Unicode Standard 3.13, D146).
+    """
+    if text.isascii():
+        return " ".join(text.lower().split())
+    text = _SUPERSCRIPT.sub(lambda match: "^" + unicodedata.normalize("NFKC", match[0]), text)
+    text = unicodedata.normalize("NFKC", _FRACTION.sub(r" \g<0>", text).translate(_PLAIN_MARKS))
+    text = unicodedata.normalize("NFKC", text.casefold()).translate(_PLAIN_MARKS)
+    return " ".join(text.split())
+
+
+def normalize_answer(text: str) -> str:
+    """A whole answer, or a string inside JSON, as it is compared: `normalize`, without what is only dressing.
+
+    Dressing is one code fence, emphasis, quotes or backticks around the whole, and a full stop at the end. In an answer that is a
+    label of up to five words an underscore is a blank (card_arrival is "Card arrival"), and in one that is a number the commas
+    between thousands are dropped. Everything else counts: 5 is not -5, 1.0 is not 10, C is not C++, 60% is not 60.
+    """
+    text = normalize(strip_fence(text))
+    before = None
+    while text != before:  # every mark goes at most once, because the inside must not have it: a few rounds at most
+        before = text
+        text = _undressed(text)
+    if _THOUSANDS.fullmatch(text):
+        return text.replace(",", "")
+    if "_" in text and _LABEL.fullmatch(text):
+        return text.replace("_", " ")
+    return text
+
+
+def _undressed(text: str) -> str:
+    if len(text) > 1 and text[-1] in ".。।" and text[-2] not in ". ":
+        text = text[:-1]
+    for mark in _DRESSING:
+        inside = text[len(mark) : -len(mark)]
+        if text.startswith(mark) and text.endswith(mark) and inside.strip() == inside != "" and mark[0] not in inside:
+            return inside
+    return text
 
 
 def visible(text: str) -> str:
@@ -82,7 +120,7 @@ def _symbol(match: re.Match[str]) -> str:
 
 
 def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
-    """The object or list that the whole text is, or None (also for bare numbers, strings and NaN)."""
+    """The object or list that the whole text is, or None (also for bare numbers, strings, NaN and over 100 levels)."""
     stripped = text.strip()
     if stripped[:1] not in ("{", "["):
         return None
@@ -90,11 +128,31 @@ def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
         value: Json = json.loads(stripped, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, (dict, list)) else None
+    return value if isinstance(value, (dict, list)) and _depth(value) <= _MAX_DEPTH else None
+
+
+def _depth(value: Json) -> int:
+    """Levels of nesting, counted level by level and no further than the limit: recursion is what it protects from."""
+    depth, level = 0, [value]
+    while level and depth <= _MAX_DEPTH:
+        inner: list[Json] = []
+        for item in level:
+            inner += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
+        depth, level = depth + 1, inner
+    return depth
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def strip_fence(text: str) -> str:
+    """The inside of a code fence that is around the whole text; any other text as it is."""
+    stripped = text.strip()
+    opening = _FENCE.match(stripped)
+    if opening is None or not stripped.endswith("```") or stripped.count("```") != 2:
+        return text
+    return stripped[opening.end() : -3]
 
 
 def parse_answer(text: str) -> dict[str, Json] | list[Json] | None:
@@ -102,8 +160,7 @@ def parse_answer(text: str) -> dict[str, Json] | list[Json] | None:
 
     A program that takes the answer can strip a fence without guessing, but not "Sure! Here it is: ...".
     """
-    fence = _FENCE.match(text)
-    return parse_json(fence[1] if fence else text)
+    return parse_json(strip_fence(text))
 
 
 def parse_object(text: str | None) -> dict[str, Json] | None:
@@ -137,12 +194,12 @@ def one_line(text: str, limit: int) -> str:
 
 
 def normalize_value(value: Json) -> Json:
-    """A JSON value as it is compared: strings normalized at every depth, numbers by value (2.0 is 2), true is not 1.
+    """A JSON value as it is compared: strings as answers at every depth, numbers by value (2.0 is 2), true is not 1.
 
     Keys stay as they are, because programs look them up by their exact name.
     """
     if isinstance(value, str):
-        return normalize(value)
+        return normalize_answer(value)
     if isinstance(value, float):
         return int(value) if value.is_integer() else repr(value) if value in _INFINITIES else value
     if isinstance(value, list):
@@ -160,9 +217,9 @@ def _canonical(value: Json) -> str:
 
 
 def answer_key(text: str) -> str:
-    """Equal for equal answers: canonical JSON where the answer is an object or a list, normalized text otherwise."""
+    """Equal for equal answers: canonical JSON where the answer is an object or a list, `normalize_answer` otherwise."""
     value = parse_answer(text)
-    return f"text {normalize(text)}" if value is None else f"json {_canonical(value)}"
+    return f"text {normalize_answer(text)}" if value is None else f"json {_canonical(value)}"
 
 
 def same_answer(answer: str, target: str) -> bool:
@@ -170,25 +227,9 @@ def same_answer(answer: str, target: str) -> bool:
     return answer_key(answer) == answer_key(target)
 
 
-def compare_fields(answer: str, target: Mapping[str, Json]) -> FieldComparison:
-    """The answer's fields beside the target's. In an answer that is not a JSON object all fields are wrong."""
-    found = parse_object(answer) or {}
-    # As text: Python's == takes true for 1.
-    same = {name: name in found and _canonical(found[name]) == _canonical(value) for name, value in target.items()}
-    return FieldComparison(same, [name for name in found if name not in target])
-
-
-def field_share(answer: str, target: str | None) -> float | None:
-    """`FieldComparison.share` of an answer and a target; None where the target is not a JSON object."""
-    wanted = parse_object(target)
-    if wanted is None:
-        return None
-    return compare_fields(answer, wanted).share if parse_object(answer) is not None else 0.0
-
-
 def find_refusal(text: str) -> str | None:
     """The phrase by which an answer declines or speaks of itself as a model, or None."""
-    match = _REFUSAL.search(normalize(text[:_REFUSAL_WINDOW]).replace("’", "'"))
+    match = _REFUSAL.search(normalize(text[:_REFUSAL_WINDOW]))
     return match[0] if match else None
 
 

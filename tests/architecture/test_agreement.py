@@ -15,8 +15,7 @@ from distil.curate.stage import make_example
 from distil.curate.stage import run as curate
 from distil.doctor import data
 from distil.doctor.evidence import Evidence
-from distil.evaluate import metrics
-from distil.evaluate.metrics import Case
+from distil.evaluate.metrics import Case, fields, form, match
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
@@ -67,8 +66,8 @@ SAME_ANSWER = [
 def test_the_same_answer(answer: str, target: str, same: bool) -> None:
     """Evaluation (against teacher and reference), calibration, and both places where curation compares answers."""
     case = Case("question", answer, target, target)
-    assert metrics.exact_match([case]) == metrics.accuracy([case]) == [float(same)]
-    shares = {share for metric in (metrics.field_accuracy, metrics.field_agreement) for share in metric([case])}
+    assert match.exact_match([case]) == match.accuracy([case]) == [float(same)]
+    shares = {share for metric in (fields.field_accuracy, fields.field_agreement) for share in metric([case])}
     assert {share == 1.0 for share in shares if share is not None} <= {same}
     assert bad_answers(choose_rule([target], None), [answer], [target], None) == [not same]
     pairs = [_pair("question", text, number) for number, text in enumerate((answer, target))]
@@ -81,7 +80,7 @@ def test_the_same_answer(answer: str, target: str, same: bool) -> None:
 @pytest.mark.parametrize("answer", ['{"a": 1, "b": "X", "c": 0}', '{"a": 1}', '{"a": 2, "b": "x"}', "prose", "{}"])
 def test_the_share_of_fields_that_decides(answer: str, goal: float) -> None:
     target = '{"a": 1, "b": "x"}'
-    (share,) = metrics.field_agreement([Case("question", answer, target, None)])
+    (share,) = fields.field_agreement([Case("question", answer, target, None)])
     assert share is not None
     assert bad_answers(choose_rule([target], goal), [answer], [target], None) == [share < goal]
 
@@ -114,7 +113,7 @@ def test_a_cut_off_answer(reason: str, cut: bool, tmp_path: Path) -> None:
     """Curation's filter, evaluation's metric and the doctor's check."""
     pair = _pair("question", "and then", finish=reason)
     assert (load_filters(["truncated"])["truncated"](*pair, CORPUS) is not None) is cut
-    assert metrics.truncated([Case("question", "and then", None, None, reason)]) == [float(cut)]
+    assert form.truncated([Case("question", "and then", None, None, reason)]) == [float(cut)]
     project = Project(tmp_path)
     write_records(project.answers, [pair.answer])
     assert data.truncated_answers(Evidence(project)).seen.startswith(f"{int(cut)} of 1 ")

@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from distil.evaluate import stats
 from distil.evaluate.metrics import METRICS
-from distil.evaluate.scoring import Table
+from distil.evaluate.scoring import SHUFFLED, Table
 from distil.records import Prediction
 from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.summary import CoveragePoint
 
 Groups = Mapping[str, str | None]
 """prompt id -> group."""
-SHUFFLED = "shuffled"
-"""The teacher's answers to other prompts, as a model: what an unrelated answer scores."""
 
 
 def intervals(table: Table, groups: Groups, confidence: float) -> dict[str, dict[str, Interval]]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from distil.evaluate.metrics import Case, function
+import numpy as np
+
+from distil.evaluate.metrics import METRICS, Case, function
 from distil.evaluate.similarity import prepare
+from distil.fields import compare_fields
+from distil.ids import content_id
 from distil.progress import track
 from distil.records import Example, Prediction, Score
-from distil.text import compare_fields, parse_object
+from distil.text import parse_object
 
 Table = dict[str, dict[str, dict[str, float]]]
 """model -> metric (or field) -> prompt id -> value."""
@@ -26,7 +30,7 @@ class Scored(NamedTuple):
     table: Table
     """The same by model, metric and prompt."""
     fields: Table
-    """model -> field -> prompt id -> 1 or 0."""
+    """model -> field (path in the JSON answer) -> prompt id -> how right, 0 to 1."""
     fields_against: Literal["reference", "teacher"] | None
     """What the fields were compared with; None = the answers are not JSON objects."""
 
@@ -36,21 +40,29 @@ def prompt_text(example: Example) -> str:
     return "\n".join(message.text for message in example.prompt_messages)
 
 
+SHUFFLED = "shuffled"
+"""The model that answers every prompt with the teacher's answer to another one: what an unrelated answer scores."""
+_EMBEDDED = {"similarity", "similar_share", "self_similarity"}
+
+
 def score_all(
-    examples: Sequence[Example], predictions: Mapping[str, Sequence[Prediction]], names: Sequence[str]
+    examples: Sequence[Example], predictions: Mapping[str, Sequence[Prediction]], names: Sequence[str], seed: int = 0
 ) -> Scored:
-    """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers."""
+    """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers.
+
+    The model `shuffled` is added for the metrics against teacher or reference.
+    """
     asked = {example.prompt_id: example for example in examples}
-    if {"similarity", "similar_share"} & set(names):
+    if _EMBEDDED & set(names):
         answers = [row.text for rows in predictions.values() for row in rows]
         prepare([*answers, *(example.answer for example in examples)])
     scores: list[Score] = []
     table: Table = {}
-    cases = {model: [case_of(asked[row.prompt_id], row, model) for row in rows] for model, rows in predictions.items()}
-    work = [(model, name) for model in predictions for name in names]
+    answered = {**predictions, SHUFFLED: shuffled_answers(examples, seed)}
+    cases = {model: [case_of(asked[row.prompt_id], row, model) for row in rows] for model, rows in answered.items()}
+    work = [(model, name) for model in answered for name in names if model != SHUFFLED or _compares(name)]
     for model, name in track(work, "scoring", unit="metrics"):
-        rows = predictions[model]
-        for row, value in zip(rows, function(name)(cases[model]), strict=True):
+        for row, value in zip(answered[model], function(name)(cases[model]), strict=True):
             if value is not None:
                 scores.append(
                     Score(prediction_id=row.id, prompt_id=row.prompt_id, model=model, metric=name, value=value)
@@ -60,14 +72,45 @@ def score_all(
     return Scored(scores, table, _fields(asked, predictions, against) if against else {}, against)
 
 
+def _compares(name: str) -> bool:
+    return METRICS[name].against != "nothing"
+
+
+def shuffled_answers(examples: Sequence[Example], seed: int) -> list[Prediction]:
+    """The teacher's answers dealt to other prompts, in one cycle through all; empty for fewer than two prompts."""
+    if len(examples) < 2:
+        return []
+    order = np.random.default_rng(seed).permutation(len(examples))
+    partner = np.empty(len(examples), dtype=np.int64)
+    partner[order] = np.roll(order, 1)  # nobody is their own partner
+    return [
+        Prediction(
+            id=content_id("prediction", [example.prompt_id, SHUFFLED, 0]),
+            prompt_id=example.prompt_id,
+            model=SHUFFLED,
+            text=examples[int(other)].answer,
+            tool_calls=examples[int(other)].messages[-1].tool_calls,
+            finish_reason="stop",
+            output_tokens=0,
+        )
+        for example, other in zip(examples, partner, strict=True)
+    ]
+
+
 def case_of(example: Example, prediction: Prediction, model: str) -> Case:
     """One answer as the metrics see it; the teacher's first answers are not compared with themselves."""
+    own = model == "teacher"
     return Case(
         prompt=prompt_text(example),
         answer=prediction.text,
-        teacher=None if model == "teacher" else example.answer,
+        teacher=None if own else example.answer,
         reference=example.reference,
         finish_reason=prediction.finish_reason,
+        tool_calls=prediction.tool_calls or (),
+        teacher_tool_calls=() if own else example.messages[-1].tool_calls or (),
+        response_format=example.response_format,
+        prompt_id=example.prompt_id,
+        fields=example.fields,
     )
 
 
@@ -91,5 +134,5 @@ def _fields(
             example = asked[row.prompt_id]
             target = parse_object(example.reference if against == "reference" else example.answer)
             for name, value in compare_fields(row.text, target or {}).fields.items():
-                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = float(value)
+                table.setdefault(model, {}).setdefault(name, {})[row.prompt_id] = value
     return table

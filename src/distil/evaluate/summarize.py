@@ -10,11 +10,11 @@ from statistics import median
 from typing import NamedTuple
 
 from distil.evaluate import aggregate, evidence, stats, verdict
-from distil.evaluate.aggregate import SHUFFLED, Groups
+from distil.evaluate.aggregate import Groups
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.predictions import Predictions
-from distil.evaluate.scoring import Scored, Table
+from distil.evaluate.scoring import SHUFFLED, Scored, Table
 from distil.evaluate.similarity import long_share
 from distil.evaluate.slices import is_apart, slices
 from distil.records import Example

@@ -14,7 +14,7 @@ from distil.runs.schemas.interval import Interval
 SHARES = {
     "field_accuracy", "numeric_accuracy", "choice_accuracy", "accuracy", "field_agreement", "numeric_agreement",
     "label_agreement", "exact_match", "tool_calls", "tool_name", "tool_arguments", "similar_share", "valid_json",
-    "number_mismatch", "unsupported", "changed_numbers", "new_names", "reversed", "refusal", "truncated", "empty",
+    "number_mismatch", "changed_numbers", "new_names", "reversed", "refusal", "truncated", "empty",
     "bad_format", "schema_invalid", "length_off", "repeated", "judge",
 }  # fmt: skip
 """Metrics that are shares of the prompts, or of what an answer has to hold: shown in percent."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from distil.errors import UserError
-from distil.text import field_share, parse_object, same_answer
+from distil.fields import field_share
+from distil.text import parse_object, same_answer
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Semantic similarity of pairs of texts, such as distil.evaluate.similarity.cosines."""

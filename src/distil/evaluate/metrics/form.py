@@ -1,0 +1,136 @@
+"""Does the answer have the form that it should have? JSON, schema, list, code; refused, cut off, empty."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from distil.errors import UserError
+from distil.evaluate.metrics.match import is_label
+from distil.evaluate.metrics.table import Case, Values
+from distil.quantities import whole_quantity
+from distil.text import find_refusal, is_cut_off, is_withheld, parse_answer, parse_object
+
+_LIST_LINE = re.compile(r"^[ \t]{0,12}(?:[-*+•]|\(?\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
+LIST_LINES = 3
+"""So many list lines make an answer a list."""
+
+
+def valid_json(cases: Sequence[Case]) -> Values:
+    """1 where the answer is a JSON object; None where neither format, reference nor teacher's answer asks for one."""
+    return [float(parse_object(case.answer) is not None) if _wants_object(case) else None for case in cases]
+
+
+def _wants_object(case: Case) -> bool:
+    if case.response_format is not None and case.response_format.get("type") == "json_object":
+        return True
+    schema = schema_of(case.response_format)
+    if schema is not None and schema.get("type") == "object":
+        return True
+    return parse_object(case.reference) is not None or parse_object(case.teacher) is not None
+
+
+def schema_of(response_format: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    """The JSON schema in OpenAI's `response_format` (`json_schema.schema`), or a bare schema."""
+    if not response_format:
+        return None
+    outer = response_format.get("json_schema")
+    if isinstance(outer, Mapping):
+        inner = outer.get("schema", outer)
+        return inner if isinstance(inner, Mapping) else None
+    kind = response_format.get("type")
+    return response_format if kind not in ("json_object", "text", "json_schema", None) else None
+
+
+def schema_invalid(cases: Sequence[Case]) -> Values:
+    """1 where the answer is not the JSON that its schema asks for; None without a schema.
+
+    Raises UserError where jsonschema is missing and a case has a schema, and for a schema that is none.
+    """
+    validators: dict[str, object] = {}
+    values: Values = []
+    for case in cases:
+        schema = schema_of(case.response_format)
+        if schema is None:
+            values.append(None)
+            continue
+        key = json.dumps(schema, sort_keys=True)
+        if key not in validators:
+            validators[key] = _validator(schema, case.prompt_id)
+        values.append(float(not _is_valid(validators[key], case.answer)))
+    return values
+
+
+def _validator(schema: Mapping[str, object], prompt_id: str) -> object:
+    try:
+        import jsonschema
+    except ModuleNotFoundError:
+        raise UserError(
+            "Answers are to be checked against a JSON schema, and the package jsonschema is not installed. "
+            "Run `pip install 'distil[evaluate]'`, or leave schema_invalid out of evaluate.metrics."
+        ) from None
+    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise UserError(
+            f"The response_format of prompt {prompt_id or '?'} is no JSON schema: {error.message[:200]}. "
+            "Correct it in the prompts, or leave schema_invalid out of evaluate.metrics."
+        ) from None
+    return kind(schema)
+
+
+def _is_valid(validator: object, answer: str) -> bool:
+    value = parse_answer(answer)
+    return value is not None and bool(getattr(validator, "is_valid")(value))  # noqa: B009  (typed as object: lazy import)
+
+
+def form_of(text: str) -> str:
+    """json | code | list | table | short | prose: what an answer looks like."""
+    if parse_answer(text) is not None:
+        return "json"
+    if is_label(text) or whole_quantity(text) is not None:
+        return "short"
+    if "```" in text:
+        return "code"
+    lines = text.splitlines()
+    if sum(line.strip().startswith("|") for line in lines) >= LIST_LINES:
+        return "table"
+    return "list" if len(_LIST_LINE.findall(text)) >= LIST_LINES else "prose"
+
+
+def bad_format(cases: Sequence[Case]) -> Values:
+    """1 where the answer does not have the form of the teacher's: JSON, code block, table, list, or a short answer.
+
+    Only what a reader or a program trips over: JSON for JSON (and none where none was), code where there was code, a list or
+    table where there was one, at most one line where the teacher needed a label or number. Prose may have lists in it. None
+    where the teacher called a tool.
+    """
+    return [None if case.teacher is None or case.teacher_tool_calls else float(_differs(case)) for case in cases]
+
+
+def _differs(case: Case) -> bool:
+    wanted, found = form_of(case.teacher or ""), form_of(case.answer)
+    if wanted in ("json", "code"):
+        return found != wanted
+    if wanted in ("list", "table"):
+        return found not in ("list", "table", "code")
+    if wanted == "short":
+        return found != "short" and ("\n" in case.answer.strip() or found in ("json", "code"))
+    return found in ("json", "table")
+
+
+def refusal(cases: Sequence[Case]) -> Values:
+    """1 where the model declined to answer, or its provider withheld the answer."""
+    return [float(is_withheld(case.finish_reason) or find_refusal(case.answer) is not None) for case in cases]
+
+
+def truncated(cases: Sequence[Case]) -> Values:
+    """1 where the answer hit the token limit."""
+    return [float(is_cut_off(case.finish_reason)) for case in cases]
+
+
+def empty(cases: Sequence[Case]) -> Values:
+    """1 where there is neither text nor a tool call."""
+    return [float(not case.answer.strip() and not case.tool_calls) for case in cases]
