@@ -15,6 +15,7 @@ import torch
 
 from distil.bundled.triage import SYSTEM, answer_text
 from distil.bundled.triage import generate as draw_messages
+from distil.fields import compare_fields
 from distil.models.generate import generate
 from distil.models.head import output_head
 from distil.models.load import Loaded, load
@@ -24,7 +25,7 @@ from distil.objectives.heads import OutputHead
 from distil.objectives.settings import LossSettings
 from distil.objectives.targets import IGNORED
 from distil.records import Message, Sampling
-from distil.text import compare_fields, parse_object
+from distil.text import parse_object
 from distil.train.batches import pad
 from distil.train.examples import Tokenized
 from distil.train.signal.crosstokenizer import CrossTokenizerSource

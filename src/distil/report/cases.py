@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from distil.fields import compare_fields
 from distil.records import Example, Message, Prediction, Score, Verdict
 from distil.report import formatting
 from distil.report.payload import Cut, Cutter
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.schemas.summary import Summary
-from distil.text import Json, compare_fields, instructions, parse_object, spoken_turns
+from distil.text import Json, instructions, parse_object, spoken_turns
 
 FACET_VALUES = 60  # a column with more values than this is an id, not a slice
 
@@ -195,7 +196,8 @@ def _wrong(answer: str, target: Mapping[str, Json]) -> list[Json]:
     if parse_object(answer) is None:
         return [None]
     compared = compare_fields(answer, target)
-    return [*(name for name, same in compared.fields.items() if not same), *compared.extra]
+    paths = [*(path for path, same in compared.fields.items() if same < 1), *compared.extra]
+    return list(dict.fromkeys(name for path in paths for name in (path.partition(".")[0], path)))
 
 
 def _place(values: Sequence[str], value: str | None) -> int | None:
