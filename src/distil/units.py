@@ -1,6 +1,6 @@
 """Units of measure that are read behind a number: each is a dimension and the factor to that dimension's first unit.
 
-Only units that people write in prose and in answers; an unknown word behind a number is no unit. Used by quantities.py.
+Only units that people write in prose and in answers; an unknown word behind a number is not a unit.
 """
 
 from __future__ import annotations

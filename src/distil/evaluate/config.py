@@ -14,7 +14,8 @@ class EvaluateConfig(Section):
     """When the student is good enough, measured on the held-out test prompts."""
 
     metrics: Literal["default"] | list[str] = "default"
-    """default = all that apply to the task (similarity, rouge_l, exact_match, field_accuracy, ...), or a list of names."""
+    """default = all that apply to the task, or a list of names (docs/metrics.md), which may hold `default` and functions of your
+    own as FILE.py:FUNCTION, such as [default, mine.py:brevity]."""
     judge: TeacherConfig | None = None
     """A model that compares the student's answers with the teacher's, such as {model: anthropic/claude-sonnet-4-5}; null =
     none. Every pair is judged in both orders; a disagreement counts as a tie. Choose one of another family than the teacher."""

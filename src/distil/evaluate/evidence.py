@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups
-from distil.evaluate.metrics import DECIDING, GUARDS, METRICS, Metric
+from distil.evaluate.metrics import METRICS, Metric, deciding_order, guards
 from distil.evaluate.scoring import Table
 from distil.runs.schemas.decision import Deciding, Guard
 from distil.runs.schemas.judge import JudgeSummary
@@ -59,11 +59,11 @@ def comparator(metric: str) -> str:
 
 
 def deciding_metric(table: Table, student: str, prompts: int, texts: Texts) -> str | None:
-    """The first metric, in the order of `DECIDING`, that fits the task and covers 80% of the prompts; None when none does.
+    """The first metric, in the order of `deciding_order`, that fits the task and covers 80% of the prompts; None when none does.
 
     `accuracy` fits short references only, `exact_match` short answers only (labels); prose has similarity.
     """
-    for name in DECIDING:
+    for name in deciding_order():
         if name == "accuracy" and (texts.reference_words is None or texts.reference_words > SHORT_REFERENCE):
             continue
         if name == "exact_match" and (texts.answer_words is None or texts.answer_words > SHORT_ANSWER):
@@ -170,7 +170,7 @@ def guard_tests(table: Table, student: str, ids: Sequence[str], groups: Groups, 
     the teacher's second answer; without one, with no error at all, which can be held but never broken.
     """
     order = {"broken": 0, "open": 1, "held": 2}
-    tests = [test for name in GUARDS if (test := _guard(table, student, name, ids, groups, goals)) is not None]
+    tests = [test for name in guards() if (test := _guard(table, student, name, ids, groups, goals)) is not None]
     return sorted(tests, key=lambda test: (order[test.outcome], -test.shortfall.mean))
 
 

@@ -18,7 +18,7 @@ from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import TestSet, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.looks import outdated
-from distil.evaluate.metrics import chosen
+from distil.evaluate.metrics import chosen, own_files
 from distil.evaluate.predictions import Predictions, gather, sampling_for
 from distil.evaluate.scoring import score_all
 from distil.evaluate.summarize import Measured, summarize
@@ -55,7 +55,9 @@ def run(
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         tests = read_test_set(project, trained=answers is None, reads=stage.reads)
         examples = tests.examples[: section.limit]
-        metrics = chosen(section.metrics)
+        for path in own_files(section.metrics, project.root):
+            stage.reads(path)
+        metrics = chosen(section.metrics, project.root)
         given = _given(project, section, stage, tests, answers, name=name, teachers=teachers) if answers else None
         identity = given.identity if given else stage.hash_of(stage.reads(project.model(name)))
         predictions = gather(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from distil.evaluate import aggregate, evidence, stats, verdict
 from distil.evaluate.aggregate import Groups
 from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.labels import label_reports
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.predictions import Predictions
 from distil.evaluate.scoring import SHUFFLED, Scored, Table
@@ -84,6 +85,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         models=models,
         fields=aggregate.intervals(fields, groups, confidence),
         fields_against=measured.scored.fields_against,
+        labels=label_reports(counted, measured.predictions.by_model),
         floor=floor,
         normalised_similarity=_normalized(models, name, floor),
         long_texts=_long_texts(measured, models),

@@ -44,7 +44,7 @@ def test_an_answer_is_checked_against_its_schema(answer: str, invalid: float) ->
 
 
 def test_a_schema_that_is_none_is_refused_with_the_prompt() -> None:
-    with pytest.raises(UserError, match=r"prompt p7 is no JSON schema.*leave schema_invalid out"):
+    with pytest.raises(UserError, match=r"prompt p7 is not a JSON schema.*leave schema_invalid out"):
         form.schema_invalid([case("{}", response_format={"type": "objekt"}, prompt_id="p7")])
 
 

@@ -75,7 +75,7 @@ def _validator(schema: Mapping[str, object], prompt_id: str) -> object:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise UserError(
-            f"The response_format of prompt {prompt_id or '?'} is no JSON schema: {error.message[:200]}. "
+            f"The response_format of prompt {prompt_id or '?'} is not a JSON schema: {error.message[:200]}. "
             "Correct it in the prompts, or leave schema_invalid out of evaluate.metrics."
         ) from None
     return kind(schema)

@@ -10,7 +10,7 @@ from distil.quantities import whole_quantity
 from distil.text import normalize_answer, parse_answer, same_answer
 
 LABEL_WORDS = 5
-"""An answer of up to so many words on one line, which is no number and no JSON, is a label."""
+"""An answer of up to so many words on one line, neither a number nor JSON, is a label."""
 REFERENCE_WORDS = 12
 """No answer repeats a longer reference word for word, so there `accuracy` says nothing."""
 
@@ -48,7 +48,7 @@ def is_label(text: str) -> bool:
 
 
 def label_agreement(cases: Sequence[Case]) -> Values:
-    """1 where the answer is the teacher's label; None where the teacher's answer is no label."""
+    """1 where the answer is the teacher's label; None where the teacher's answer is not a label."""
     return [
         None if case.teacher is None or not is_label(case.teacher) else float(same_answer(case.answer, case.teacher))
         for case in cases

@@ -9,7 +9,7 @@ from distil.quantities import Quantity, final_number, marked_result, same_quanti
 
 
 def numeric_accuracy(cases: Sequence[Case]) -> Values:
-    """1 where the answer's final number is the reference's; None where the reference is no number.
+    """1 where the answer's final number is the reference's; None where the reference is not a number.
 
     A reference is a number when it is nothing else ("42", "$29.00", "60%") or marks one as its result (`#### 42`, `\\boxed{42}`,
     "The answer is 42"). Of the answer the marked result counts, else its last number. Units count where both have one,

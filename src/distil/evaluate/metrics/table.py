@@ -62,6 +62,8 @@ class Metric(NamedTuple):
     """Whether it can decide that a student is good enough (see DECIDING for the order)."""
     default: bool = True
     """Whether it is measured when evaluate.metrics says `default`."""
+    function: Function | None = None
+    """Of a metric of the user's own, which is loaded already."""
 
 
 def _metric(
@@ -115,6 +117,8 @@ METRICS: dict[str, Metric] = {
     "repeated": _metric("metrics.variety", "repeated", "one answer to different prompts", "teacher", "lower", "guard"),
 }
 
+BUILT_IN = frozenset(METRICS)
+"""The names above. METRICS also gets the user's own metrics, when the configuration names some (choice.py)."""
 DECIDING = (
     "tool_calls", "field_accuracy", "numeric_accuracy", "choice_accuracy", "accuracy",
     "field_agreement", "numeric_agreement", "label_agreement", "similarity",
@@ -126,5 +130,7 @@ GUARDS = tuple(name for name, metric in METRICS.items() if metric.guard)
 
 def load(metric: Metric) -> Function:
     """The callable behind a metric of the table."""
+    if metric.function is not None:
+        return metric.function
     module, _, attribute = metric.entry.partition(":")
     return cast(Function, getattr(importlib.import_module(module), attribute))

@@ -69,7 +69,7 @@ def tool_name(cases: Sequence[Case]) -> Values:
 def tool_arguments(cases: Sequence[Case]) -> Values:
     """Share of the arguments that are right, over the calls of the right tools; None where no tool is the teacher's.
 
-    An invented argument costs as much as a wrong one, and arguments that are no JSON object count 0.
+    An invented argument costs as much as a wrong one, and arguments that are not a JSON object count 0.
     """
     values: Values = []
     for case in cases:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from distil.errors import UserError
 from distil.records import Record
 from distil.runs.jsonl import read_document, read_json
 from distil.runs.schemas.decision import Deciding, Guard, Looks, ShipDecision
 from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.judge import JudgeSummary
+from distil.runs.schemas.labels import LabelReport
 
 SUMMARY_VERSION = 2
 
@@ -119,6 +122,8 @@ class Summary(Record):
     """What the fields are compared with."""
     floor: Interval | None
     """Similarity of the teacher's answers to different prompts: worth nothing."""
+    labels: list[LabelReport] = Field(default_factory=list)
+    """Of every model, where answers or fields of answers are labels; the most frequent confusions are there."""
     normalised_similarity: float | None
     """(similarity - floor) / (ceiling - floor): 0 = unrelated, 1 = like the teacher itself."""
     long_texts: float | None
