@@ -14,6 +14,7 @@ from distil.runs.schemas.decision import Guard
 from distil.runs.schemas.summary import Summary
 
 NOT_YET = Finding(level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
+NOT_MEASURED = Finding(level="ok", seen="Nothing of this kind applies to these answers.")
 
 
 class Advice(NamedTuple):
@@ -64,7 +65,8 @@ def check(advice: Advice) -> Callable[[Evidence], list[Finding]]:
 
     def findings(evidence: Evidence) -> list[Finding]:
         found = [_finding(summary, advice) for summary in evidence.summaries.values()]
-        return [finding for finding in found if finding is not None] or ([] if evidence.summaries else [NOT_YET])
+        measured = [finding for finding in found if finding is not None]
+        return measured or [NOT_MEASURED if evidence.summaries else NOT_YET]
 
     return findings
 
