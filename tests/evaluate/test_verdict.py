@@ -15,7 +15,7 @@ from distil.evaluate.summarize import Measured, build_case
 from distil.records import Example, Message, Prediction
 from distil.runs.schemas.decision import Looks, ShipDecision
 from distil.runs.schemas.interval import Interval
-from distil.runs.schemas.judge import JudgeSummary
+from distil.runs.schemas.judge import JudgeReplies, JudgeSummary
 
 GOALS = Goals(margin=0.05, guard_margin=0.1, least_retention=0.8)
 LOOKS = Looks(students=1, runs=1, corrected_for=1)
@@ -255,10 +255,13 @@ def judged(n: int, share: float, *, usable: bool = True) -> dict[str, Any]:
     values = named(np.arange(n) < share * n)
     summary = JudgeSummary(
         model="judge/x",
+        pairs=n,
+        read=n,
+        replies=JudgeReplies(asked=2 * n, read=2 * n),
         win_rate=Interval(mean=share, low=None, high=None, n=n),
-        consistency=0.8,
-        first_slot=0.5,
-        unreadable=0,
+        usable=usable,
+        why_not=None if usable else "always the first answer",
+        sentence="",
     )
     return {"judge": summary, "judged": values}
 
@@ -270,6 +273,9 @@ def test_a_judge_decides_prose_that_no_similarity_can() -> None:
     assert result.decision == "SHIP"
     assert "better than the teacher" in result.sentence
     assert decide(table, **judged(400, 0.2)).decision == "DO NOT SHIP"
+    unusable = decide(table, **judged(400, 0.6, usable=False))
+    assert unusable.decision != "SHIP"
+    assert unusable.reasons[-1] == "the judge was left out: always the first answer"
 
 
 def test_the_confidence_curve_ends_with_all_prompts() -> None:

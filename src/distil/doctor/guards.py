@@ -14,7 +14,7 @@ from distil.runs.schemas.decision import Guard
 from distil.runs.schemas.summary import Summary
 
 NOT_YET = Finding(level="unknown", seen="No student has been evaluated yet.", fix="distil evaluate")
-NOT_MEASURED = Finding(level="ok", seen="Nothing of this kind applies to these answers.")
+NOT_MEASURED = Finding(level="ok", seen="This can be said of 0 of the answers: the question does not arise here.")
 
 
 class Advice(NamedTuple):

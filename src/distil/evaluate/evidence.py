@@ -18,7 +18,7 @@ from distil.runs.schemas.judge import JudgeSummary
 MIN_COVERAGE = 0.8
 """Share of the prompts that a deciding metric has to apply to."""
 SHORT_REFERENCE = 12  # words in the median: no answer repeats a paragraph
-SHORT_ANSWER = 3  # words in the median: labels and numbers, where another word is another answer
+SHORT_ANSWER = 3  # words in the median: labels and numbers, not prose
 
 
 class Goals(NamedTuple):
@@ -61,12 +61,10 @@ def comparator(metric: str) -> str:
 def deciding_metric(table: Table, student: str, prompts: int, texts: Texts) -> str | None:
     """The first metric, in the order of `deciding_order`, that fits the task and covers 80% of the prompts; None when none does.
 
-    `accuracy` fits short references only, `exact_match` short answers only (labels); prose has similarity.
+    `accuracy` fits short references only: no answer repeats a paragraph.
     """
     for name in deciding_order():
         if name == "accuracy" and (texts.reference_words is None or texts.reference_words > SHORT_REFERENCE):
-            continue
-        if name == "exact_match" and (texts.answer_words is None or texts.answer_words > SHORT_ANSWER):
             continue
         if len(table.get(student, {}).get(name, {})) >= MIN_COVERAGE * prompts:
             return name

@@ -173,8 +173,8 @@ def _guards(case: Case) -> list[Finding]:
             findings.append(Finding("open", text, _about_guard(case, guard)))
     held = [guard.label for guard in case.guards if guard.outcome == "held"]
     if held and len(held) == len(case.guards):
-        text = f"none of {len(held)} guards is broken more often than by the teacher ({', '.join(held)})"
-        findings.append(Finding("good", text))
+        findings.append(Finding("good", f"all {len(held)} guards hold"))
+        findings.append(Finding("good", f"shown to be no more frequent than the teacher's: {', '.join(held)}"))
     return findings
 
 

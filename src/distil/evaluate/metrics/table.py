@@ -66,11 +66,16 @@ class Metric(NamedTuple):
     """Of a metric of the user's own, which is loaded already."""
 
 
+SETTLED = ("reversed_answers", "bad_format")
+"""Faults against the teacher's answer that no good answer commits, whatever its words."""
+
+
 def _metric(
     file: str, function: str, label: str, against: Against, better: Better = "higher", role: str = ""
 ) -> Metric:
     roles = {"guard": role == "guard", "deciding": role == "deciding"}
-    return Metric(f"distil.evaluate.{file}:{function}", label, against, better, varies=against != "nothing", **roles)
+    varies = against != "nothing" and function not in SETTLED
+    return Metric(f"distil.evaluate.{file}:{function}", label, against, better, varies=varies, **roles)
 
 
 METRICS: dict[str, Metric] = {
