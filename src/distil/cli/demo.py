@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 PORT = 8765
-PROMPTS = 1500
+PROMPTS = 2000
 HELD_OUT = 400
 UNSEEN_WORDINGS = 200
 EXAMPLE_PRICE = {"input": 0.25, "output": 2.0}
@@ -105,11 +105,12 @@ def demo_config(port: int) -> Config:
         "task": "support-triage",
         "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
         "teachers": [teacher],
+        "curate": {"validation": 0.1},
         "student": {"model": "bundled/student"},
         "train": {
-            "epochs": 4,
+            "epochs": 3,
             "learning_rate": 2.0e-3,
-            "batch_size": 16,
+            "batch_size": 8,  # in equal time far better than 16 here: twice as many steps
             "teachers": [{"model": "bundled/teacher"}],
         },
         "evaluate": {
