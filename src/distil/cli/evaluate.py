@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from distil.evaluate.given import Elsewhere
     from distil.runs.schemas.summary import Summary
 
+_PATH = click.Path(path_type=Path)
 COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red", "NOT DECIDED": "cyan"}
 
 
@@ -33,6 +35,9 @@ COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red",
     help="For CI: exit code 4 unless the verdict is at least SHIP, SHIP WITH FALLBACK or NOT DECIDED.",
 )
 @click.option("--force", is_flag=True, help="Evaluate again even if nothing has changed.")
+@click.option("--md", metavar="FILE", help="Write a summary in Markdown, for a pull request (- = on stdout).")
+@click.option("--inspect", type=_PATH, metavar="FILE", help="Write a log for inspect_ai (FILE.eval or FILE.json).")
+@click.option("--lm-eval", type=_PATH, metavar="DIR", help="Write results and samples as lm-evaluation-harness does.")
 def command(
     context: Context,
     name: str | None,
@@ -40,11 +45,15 @@ def command(
     names: tuple[str, ...],
     gate: str | None,
     force: bool,
+    **exports: str | Path | None,
 ) -> None:
     """Compare student NAME (default: the last one trained) with its teacher and the baseline on held-out prompts."""
+    from distil.errors import UserError
     from distil.evaluate.gate import check_gate, parse_gate
 
     wanted = parse_gate(gate) if gate is not None else None
+    if exports["md"] == "-" and context.as_json:
+        raise UserError("Both --json and --md - write to stdout. Give the Markdown a file: --md summary.md.")
     config = context.config()
     students = _students(context, name, answers, names)
     summaries = []
@@ -52,7 +61,9 @@ def command(
         coming = [later for later, _ in students[index + 1 :]]
         summaries.append(_evaluate(context, config, student, source, coming, force))
     results = summaries if len(summaries) > 1 else summaries[0]
-    context.emit(results, lambda: [show(summary) for summary in summaries])
+    if exports["md"] != "-":
+        context.emit(results, lambda: [show(summary) for summary in summaries])
+    _export(context, [summary.name for summary in summaries], **exports)
     if wanted is not None:
         check_gate(wanted, summaries)
 
@@ -102,6 +113,34 @@ def _evaluate(
             say(f"{name}: nothing has changed since its last evaluation, which is shown again (--force does it again).")
             return known
     return stage.run(project, section, name=name, teachers=teachers, student=student, answers=answers, coming=coming)
+
+
+def _export(
+    context: Context, names: list[str], md: str | Path | None, inspect: str | Path | None, lm_eval: str | Path | None
+) -> None:
+    """Writes what --md, --inspect and --lm-eval ask for. A log of inspect_ai holds one student: several get a file each."""
+    if md is None and inspect is None and lm_eval is None:
+        return
+    from distil.evaluate.exports.finished import read_finished
+    from distil.evaluate.exports.inspect_log import write_inspect
+    from distil.evaluate.exports.lm_eval import write_lm_eval
+    from distil.evaluate.exports.markdown import markdown
+    from distil.runs.jsonl import write_lines
+
+    finished = [read_finished(context.project, name) for name in names]
+    if md is not None:
+        pages = [markdown(one) for one in finished]
+        if md == "-":
+            echo("\n".join(pages), nl=False)
+        else:
+            write_lines(Path(md), "\n".join(pages).splitlines())
+            say(f"Wrote {md}.")
+    for one in finished if inspect is not None else []:
+        path = Path(inspect or "")
+        path = path.with_name(f"{path.stem}-{one.summary.name}{path.suffix}") if len(finished) > 1 else path
+        say(f"Wrote {path}: {write_inspect(one, path):,} samples. See it with `inspect view --log-dir {path.parent}`.")
+    for one in finished if lm_eval is not None else []:
+        say(f"Wrote {' and '.join(str(path) for path in write_lm_eval(one, Path(lm_eval or '')))}.")
 
 
 def show(summary: Summary) -> None:
