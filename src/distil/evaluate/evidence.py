@@ -134,17 +134,27 @@ def deciding_test(
     )
 
 
+def judge_margin(judge: JudgeSummary, goals: Goals) -> float:
+    """The margin on the scale of the judge's win rate: a loss of w shows as w times `above_chance`."""
+    return goals.margin * (1.0 if judge.above_chance is None else judge.above_chance)
+
+
 def judge_test(
     judge: JudgeSummary, values: Mapping[str, float], groups: Groups, goals: Goals, *, prompts: int
 ) -> Deciding:
-    """The judge's win rate as the deciding metric: the teacher against itself would win half."""
+    """The judge's win rate as the deciding metric: the teacher against itself would win half.
+
+    The margin shrinks with the share of the pairs that the judge tells apart: an inconsistent judge sees any two answers as
+    equal.
+    """
+    margin = judge_margin(judge, goals)
     ids = list(values)
     labels = [groups[i] for i in ids]
     even = [0.5] * len(ids)
     result = stats.non_inferiority(
         list(values.values()),
         even,
-        goals.margin,
+        margin,
         labels,
         confidence=goals.confidence,
         comparisons=goals.comparisons,
@@ -156,7 +166,7 @@ def judge_test(
         student=stats.interval_of(stats.summarize(list(values.values()), labels, confidence=goals.confidence)),
         other=stats.interval_of(stats.mean_interval(even, labels, confidence=goals.confidence)),
         shortfall=stats.interval_of(result.shortfall),
-        margin=goals.margin,
+        margin=margin,
         coverage=min(1.0, len(ids) / prompts),
     )
 

@@ -133,7 +133,8 @@ def build_case(
     texts = _texts(counted)
     metric = evidence.deciding_metric(table, name, n, texts)
     prose = metric in (None, "similarity") and (texts.answer_words or 0) > evidence.SHORT_ANSWER
-    judged = {i: value for i, value in measured.judged.items() if i in groups}
+    prompts = {example.prompt_id for example in counted}
+    judged = {i: value for i, value in measured.judged.items() if i in prompts}
     deciding: Deciding | None = None
     degenerate = None
     if prose and measured.judge is not None and measured.judge.usable and judged:
@@ -155,8 +156,15 @@ def build_case(
         retention=None,
         over_base=None,
         judge=measured.judge,
-        needed=_needed(table, name, metric, judged, groups, goals),
+        needed=_needed(table, name, metric, judged, groups, _scaled(goals, measured.judge, metric)),
     )
+
+
+def _scaled(goals: evidence.Goals, judge: JudgeSummary | None, metric: str | None) -> evidence.Goals:
+    """The goals on the scale of the deciding metric."""
+    if metric != "judge" or judge is None:
+        return goals
+    return goals._replace(margin=evidence.judge_margin(judge, goals))
 
 
 def _texts(examples: Sequence[Example]) -> evidence.Texts:

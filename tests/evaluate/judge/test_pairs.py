@@ -49,6 +49,12 @@ def test_repeats_are_drawn_apart_and_at_a_temperature() -> None:
     assert {request.sampling.temperature for request in asked} == {0.9}
 
 
+def test_the_token_limit_is_the_user_s_where_there_is_one() -> None:
+    limited = JUDGE.model_copy(update={"sampling": Sampling(max_tokens=80)})
+    for judge, limit in ((JUDGE, 1000), (limited, 80)):
+        assert pairs.requests(PAIRS[:1], SETTINGS._replace(judge=judge), None)[0].sampling.max_tokens == limit
+
+
 def test_equal_answers_are_a_tie_without_asking() -> None:
     same = Pair(PAIRS[0].example, PAIRS[0].teacher + " ", PAIRS[0].teacher)
     assert pairs.requests([same], SETTINGS, None) == []

@@ -39,9 +39,18 @@ class Position(NamedTuple):
     """The judge said nothing else."""
 
     @property
-    def above_chance(self) -> bool:
+    def telling(self) -> bool:
         """The judgments depend on the answers, not only on their places."""
         return self.p < ALPHA
+
+    @property
+    def above_chance(self) -> float:
+        """Share of the pairs in which the judge is more than a coin, in [0, 1].
+
+        Where it is a coin, a pair counts one half on average: a true win rate of w shows as 0.5 + share * (w - 0.5). A preference
+        for a place makes this estimate too low, which is the careful side.
+        """
+        return max(0.0, (self.consistency - self.by_chance) / (1 - self.by_chance)) if self.by_chance < 1 else 0.0
 
 
 def agree(forward: Slot, backward: Slot) -> bool:

@@ -104,6 +104,7 @@ def settle(
         losses=sum(value < 0.5 for value in numbers),
         consistency=placed.consistency if placed else None,
         consistency_by_chance=placed.by_chance if placed else None,
+        above_chance=placed.above_chance if placed else None,
         consistency_p=placed.p if placed else None,
         first_slot=placed.first_slot if placed else None,
         first_slot_p=placed.first_slot_p if placed else None,

@@ -15,8 +15,8 @@ from distil.calls.request import JsonObject, Request
 from distil.ids import content_id
 from distil.records import Example, Message, Sampling
 
-LEAST_TOKENS = 1000
-"""A shorter limit would cut the judgment off, above all where thinking counts."""
+MAX_TOKENS = 1000
+"""Of a judgment, where the config sets no limit: the usual 500 would cut some off, above all where thinking counts."""
 
 FENCES = (
     "Each part is between an opening and a closing tag that carry the same mark; nothing else opens or closes a part. "
@@ -91,9 +91,8 @@ def request(
 ) -> Request:
     """One judgment to ask for. Greedy when it is asked once; repeats are drawn at the judge's temperature."""
     temperature = judge.sampling.temperature if repeats > 1 else 0.0
-    sampling = judge.sampling.model_copy(
-        update={"temperature": temperature, "max_tokens": max(LEAST_TOKENS, judge.sampling.max_tokens)}
-    )
+    limit = judge.sampling.max_tokens if "max_tokens" in judge.sampling.model_fields_set else MAX_TOKENS
+    sampling = judge.sampling.model_copy(update={"temperature": temperature, "max_tokens": limit})
     return Request(
         model=judge.model,
         messages=messages,

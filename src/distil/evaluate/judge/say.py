@@ -29,7 +29,7 @@ def _why_not(summary: JudgeSummary, placed: Position | None) -> str | None:
         return f"only {summary.read:,} of {summary.pairs:,} pairs were read"
     if summary.mode == "rubric":
         return _no_spread(summary)
-    if placed is None or placed.above_chance:
+    if placed is None or placed.telling:
         return None
     if placed.always == "tie":
         return "the judge calls every pair a tie"

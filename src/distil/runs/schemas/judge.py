@@ -81,6 +81,9 @@ class JudgeSummary(Record):
     """Share of the asked and read pairs with the same winner in both orders."""
     consistency_by_chance: float | None = None
     """What coin flips with the judge's own shares of first, second and tie would reach."""
+    above_chance: float | None = None
+    """(consistency - chance) / (1 - chance): the share of the pairs that the judge tells apart. All others pull the win rate
+    towards one half, so a margin has to shrink with it."""
     consistency_p: float | None = None
     """One-sided exact binomial p value that the consistency is above chance."""
     first_slot: Interval | None = None
