@@ -141,6 +141,7 @@ class Tab:
 
     def paper(self, path: Path) -> None:
         """The page as PDF on A4."""
+        self.send("Emulation.setEmulatedMedia", media="", features=[])
         data = self.send(
             "Page.printToPDF", paperWidth=8.27, paperHeight=11.69, printBackground=False, preferCSSPageSize=True
         )

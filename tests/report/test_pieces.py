@@ -16,8 +16,9 @@ from distil.report.payload import pack
 
 
 def test_labels_in_pictures_are_escaped() -> None:
-    row = charts.Row('<b a="1">', 0.5, 0.4, 0.6, "student")
-    assert "&lt;b a=&#34;1&#34;&gt;" in charts.track(row, charts.Axis(0, 1))
+    row = charts.Lane(0.5, 0.4, 0.6, "student")
+    picture = charts.lane(row, charts.Axis(0, 1), zone=None, lines=[(0.2, "limit")], label='<b a="1">')
+    assert "&lt;b a=&#34;1&#34;&gt;" in picture
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
@@ -39,7 +40,7 @@ def test_places_stay_inside_the_picture_and_nan_is_left_out() -> None:
 def test_many_points_are_thinned_and_the_ends_stay() -> None:
     points = [(float(i), float(i)) for i in range(5000)]
     thin = charts.thin(points)
-    assert len(thin) <= 401
+    assert len(thin) <= 201
     assert (thin[0], thin[-1]) == (points[0], points[-1])
 
 

@@ -63,7 +63,7 @@ def slices(
     `topics` needs the embedding model.
     """
     counted = [example for example in examples if not is_apart(example, set_apart)]
-    parts = [*_lengths(counted), *_columns(counted), *(_topics(counted, seed) if topics else [])]
+    parts = [*known_parts(counted), *(_topics(counted, seed) if topics else [])]
     found = [_slice(part, values, other, groups, apart=False, confidence=confidence) for part in parts]
     for name, value in set_apart.items():
         ids = frozenset(e.prompt_id for e in examples if e.fields.get(name) == value)
@@ -73,6 +73,11 @@ def slices(
     corrected = stats.holm({f"{s.field}\0{s.name}": s.p for s in shown if s.p is not None and not s.set_apart})
     shown = [s.model_copy(update={"p_corrected": corrected.get(f"{s.field}\0{s.name}")}) for s in shown]
     return sorted(shown, key=_worst_first)
+
+
+def known_parts(examples: Sequence[Example]) -> list[Part]:
+    """The parts that need no model: lengths and columns. The page of `distil report` filters by the same parts."""
+    return [*_lengths(examples), *_columns(examples)]
 
 
 def _worst_first(part: Slice) -> tuple[bool, float, str, str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from distil.evaluate.slices import known_parts
 from distil.fields import compare_fields
 from distil.records import Example, Message, Prediction, Score, Verdict
 from distil.report import formatting
@@ -18,8 +19,6 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.schemas.summary import Summary
 from distil.text import Json, instructions, parse_object, spoken_turns
-
-FACET_VALUES = 60  # a column with more values than this is an id, not a slice
 
 
 class Column(NamedTuple):
@@ -43,8 +42,14 @@ class Cases(NamedTuple):
     columns: list[Column]
     slices: dict[str, dict[str, str]]
     """Field -> prompt id -> value."""
+    apart: frozenset[str]
+    """Prompts that do not count for the verdict."""
+    groups: dict[str, str | None]
+    """Prompt id -> group: prompts of one group are not independent."""
     marks: dict[str, Verdict]
     """Answer id -> a person's mark."""
+    likeness: dict[str, list[float]]
+    """Model -> similarity to the teacher's answer, one per prompt; `shuffled` = answers to other prompts."""
 
 
 def read_cases(
@@ -61,7 +66,25 @@ def read_cases(
     asked = {prompt_id for column in columns if column.name == headline.name for prompt_id in column.answers}
     examples = [e for e in read_examples(project.split("test")) if e.prompt_id in asked] if asked else []
     marks = read_records(project.marks, Verdict) if project.marks.exists() else []
-    return Cases(headline, examples, columns, slices_of(examples), {mark.answer_id: mark for mark in marks})
+    slices, apart = _slices(examples, headline)
+    return Cases(
+        headline=headline,
+        examples=examples,
+        columns=columns,
+        slices=slices,
+        apart=apart,
+        groups={example.prompt_id: example.group for example in examples},
+        marks={mark.answer_id: mark for mark in marks},
+        likeness=_likeness(project, headline.name),
+    )
+
+
+def _likeness(project: Project, name: str) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for score in read_records(project.scores(name), Score) if project.scores(name).exists() else []:
+        if score.metric == "similarity":
+            found.setdefault(score.model, []).append(score.value)
+    return found
 
 
 def _columns(project: Project, name: str, wanted: set[str], baselines: Sequence[str]) -> list[Column]:
@@ -89,21 +112,24 @@ def _columns(project: Project, name: str, wanted: set[str], baselines: Sequence[
     ]
 
 
-def slices_of(examples: Sequence[Example]) -> dict[str, dict[str, str]]:
-    """Field -> prompt id -> value, for the user's columns and groups that have a few values each."""
+def _slices(examples: Sequence[Example], summary: Summary) -> tuple[dict[str, dict[str, str]], frozenset[str]]:
+    """(field -> prompt id -> value as the evaluation cuts the prompts; the prompts that are set apart)."""
+    aside = {part.field: part.name for part in summary.slices if part.set_apart}
+    apart = frozenset(e.prompt_id for e in examples if any(e.fields.get(f) == v for f, v in aside.items()))
     found: dict[str, dict[str, str]] = {}
-    for example in examples:
-        named = dict(example.fields) | ({"group": example.group} if example.group else {})
-        for field, value in named.items():
-            found.setdefault(field, {})[example.prompt_id] = value
-    return {field: values for field, values in found.items() if 2 <= len(set(values.values())) <= FACET_VALUES}
+    for field in aside:
+        found[field] = {e.prompt_id: e.fields[field] for e in examples if field in e.fields}
+    for part in known_parts([example for example in examples if example.prompt_id not in apart]):
+        if part.field not in aside:
+            found.setdefault(part.field, {}).update(dict.fromkeys(part.ids, part.name))
+    return found, apart
 
 
 def payload(cases: Cases, cut: Cutter) -> dict[str, Json]:
     """What script/store.js unpacks: models, checks, slices and one row per prompt."""
     summary = cases.headline
     checks = [guard.metric for guard in summary.guards if guard.metric in summary.metrics]
-    facets = {field: sorted(set(values.values())) for field, values in cases.slices.items()}
+    facets = {field: list(dict.fromkeys(values.values())) for field, values in cases.slices.items()}
     systems = Counter(instructions(example.messages) for example in cases.examples)
     system = systems.most_common(1)[0][0] if systems else ""
     share = summary.primary in formatting.SHARES
@@ -196,8 +222,7 @@ def _wrong(answer: str, target: Mapping[str, Json]) -> list[Json]:
     if parse_object(answer) is None:
         return [None]
     compared = compare_fields(answer, target)
-    paths = [*(path for path, same in compared.fields.items() if same < 1), *compared.extra]
-    return list(dict.fromkeys(name for path in paths for name in (path.partition(".")[0], path)))
+    return [*(path for path, same in compared.fields.items() if same < 1), *compared.extra]
 
 
 def _place(values: Sequence[str], value: str | None) -> int | None:

@@ -19,9 +19,8 @@ from distil.runs.manifest import read_manifest
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.decision import DECISIONS
+from distil.runs.schemas.notes import CostNotes
 from distil.runs.schemas.summary import Summary
-
-RANK = {decision: index for index, decision in enumerate(DECISIONS)}
 
 
 class Funnel(NamedTuple):
@@ -51,6 +50,8 @@ class Facts(NamedTuple):
     """Student -> losses of its training."""
     cost: CostSummary | None
     """The bill before and after."""
+    cost_student: str | None
+    """Whose bill it is; None where it is not noted."""
     calibrations: dict[str, Calibration]
     """Student -> its fallback threshold."""
     funnel: Funnel | None
@@ -76,6 +77,7 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
         headline=headline,
         curves={name: curves for name in evidence.trainings if (curves := evidence.curves(name))},
         cost=_cost(project, read),
+        cost_student=CostNotes.of(manifests.get("cost")).student,
         calibrations=_calibrations(project, read),
         funnel=_funnel(project, read),
         cases=_cases(project, summaries, headline, baselines, read),
@@ -94,7 +96,12 @@ def _evidence_files(evidence: Evidence) -> list[Path]:
 def pick_headline(summaries: dict[str, Summary], baselines: tuple[str, ...]) -> Summary | None:
     """The distilled student with the best verdict, then the best deciding metric; a baseline only when there is nothing else."""
     distilled = [s for name, s in summaries.items() if name not in baselines] or list(summaries.values())
-    return max(distilled, key=lambda s: (RANK[s.verdict.decision], s.models[s.name][s.primary].mean), default=None)
+
+    def rank(summary: Summary) -> tuple[int, float]:
+        quality = summary.deciding.student.mean if summary.deciding else -1.0
+        return DECISIONS.index(summary.verdict.decision), quality
+
+    return max(distilled, key=rank, default=None)
 
 
 def _cases(

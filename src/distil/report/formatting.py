@@ -39,14 +39,6 @@ def figure(metric: str, value: float | None) -> str:
     return percent(value) if metric in SHARES else number(value)
 
 
-def half(metric: str, interval: Interval) -> str:
-    """Half the width of an interval, as `± 1.2`; empty where there is none."""
-    if interval.low is None or interval.high is None:
-        return ""
-    width = (interval.high - interval.low) / 2
-    return f"± {100 * width:.1f}" if metric in SHARES else f"± {width:.3f}"
-
-
 def span(metric: str, interval: Interval) -> str:
     """`91.2 – 95.0%`, or `no interval`."""
     if interval.low is None or interval.high is None:
@@ -54,6 +46,27 @@ def span(metric: str, interval: Interval) -> str:
     if metric in SHARES:
         return f"{number(100 * interval.low, 1)} to {number(100 * interval.high, 1)}%"
     return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def ends(metric: str, interval: Interval) -> str:
+    """The ends of an interval alone, `91.2–95.0`; empty where there is none. Unlike ±, they never leave [0, 1]."""
+    if interval.low is None or interval.high is None:
+        return ""
+    scale, digits = (100, 1) if metric in SHARES else (1, 3)
+    return f"{number(scale * interval.low, digits)}–{number(scale * interval.high, digits)}"
+
+
+def signed(interval: Interval, metric: str) -> str:
+    """A difference with its sign: in points for shares."""
+    share = metric in SHARES
+    value = 100 * interval.mean if share else interval.mean
+    text = number(value, 1 if share else 3)
+    return f"+{text}" if value > 0 else text
+
+
+def figure_of(value: float, metric: str) -> str:
+    """`figure` for a template, the value first."""
+    return figure(metric, value)
 
 
 def dollars(value: float | None) -> str:
@@ -104,6 +117,6 @@ def visible(value: object) -> object:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "number": number, "percent": percent, "dollars": dollars, "count": count, "seconds": seconds,
-    "size": size, "p_value": p_value, "figure": figure, "half": half, "span": span,
+    "number": number, "percent": percent, "dollars": dollars, "count": count, "seconds": seconds, "size": size,
+    "p_value": p_value, "figure_of": figure_of, "ends": ends, "signed": signed,
 }  # fmt: skip

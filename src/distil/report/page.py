@@ -17,33 +17,24 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
-from distil.report import cases, formatting, tables, view
-from distil.report.charts import Row
+from distil.report import cases, formatting, hero, losses, money, view
 from distil.report.facts import Facts, gather
 from distil.report.payload import pack
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_lines
 from distil.runs.manifest import stage_run
-from distil.runs.schemas.interval import Interval
+from distil.runs.schemas.decision import Decision
 from distil.runs.schemas.notes import CollectNotes
 
 HERE = Path(__file__).parent
-STYLES = ("base.css", "explorer.css", "print.css")
+STYLES = ("base.css", "hero.css", "charts.css", "explorer.css", "print.css")
 SCRIPTS = (
-    "text.js",
-    "diff.js",
-    "store.js",
-    "list.js",
-    "reader.js",
-    "controls.js",
-    "explorer.js",
-    "theme.js",
-    "start.js",
-)
-DECISIONS = {
+    "text.js", "diff.js", "store.js", "list.js", "reader.js", "controls.js", "explorer.js", "theme.js", "start.js",
+)  # fmt: skip
+STATEMENTS: dict[Decision, str] = {
     "SHIP": "can replace its teacher",
-    "SHIP WITH FALLBACK": "can answer when it is confident, with the teacher as fallback",
-    "NOT DECIDED": "is not proven good or bad",
+    "SHIP WITH FALLBACK": "can answer what it is sure of, with the teacher for the rest",
+    "NOT DECIDED": "may be good enough, or not: the evidence can't tell",
     "DO NOT SHIP": "is not ready",
 }
 
@@ -70,17 +61,19 @@ def render(facts: Facts) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    js = '(function () {\n"use strict";\n' + "\n".join(_read("script", name) for name in SCRIPTS) + "})();\n"
-    environment.filters |= formatting.FILTERS | {"figure_of": _figure_of, "half_of": _half_of, "signed": _signed}
+    environment.filters |= formatting.FILTERS
+    script = '(function () {\n"use strict";\n' + "\n".join(_read("script", name) for name in SCRIPTS) + "})();\n"
     return environment.get_template("page.html.j2").render(
         facts=facts,
         css=Markup("\n".join(_read("style", name) for name in STYLES)),
-        js=Markup(js),
-        js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(js.encode("utf-8")).digest()).decode("ascii")),
+        js=Markup(script),
+        js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")),
         packed=pack(lambda cut: cases.payload(facts.cases, cut)) if facts.cases else None,
         made=f"{datetime.now(UTC):%d %B %Y}",
         version=distil.__version__,
+        tiles=view.key_figures(facts),
         **_first_screen(facts),
+        **_money(facts),
         **_quality(facts),
         **_details(facts),
     )
@@ -99,34 +92,52 @@ def _first_screen(facts: Facts) -> dict[str, object]:
         next_command = "distil train"
     else:
         next_command = "distil curate" if facts.funnel else "distil collect"
+    context: dict[str, object] = {"trained": trained, "next_command": next_command}
+    if headline is None:
+        return context | {"hero": None, "metric_label": "", "target": ""}
+    sentence = headline.verdict.sentence
+    return context | {
+        "look": hero.LOOK[headline.verdict.decision],
+        "statement": STATEMENTS[headline.verdict.decision],
+        "sentence": sentence[:1].upper() + sentence[1:],
+        "hero": hero.number_line(headline, facts.summaries, facts.baselines),
+        "metric_label": cases.metric_label(headline),
+        "target": cases.target_of(headline),
+    }
+
+
+def _money(facts: Facts) -> dict[str, object]:
+    headline, cost = facts.headline, facts.cost
+    fits = cost is None or headline is None or money.is_about(cost, facts.cost_student, headline.name)
+    scatter = None
+    if headline and fits:
+        priced = money.prices(cost, headline.name, facts.summaries)
+        calibration = facts.calibrations.get(headline.name)
+        scatter = money.quality_over_money(headline, facts.summaries, facts.baselines, priced, calibration)
     return {
-        "tiles": view.key_numbers(facts),
-        "trained": trained,
-        "next_command": next_command,
-        "metric_label": cases.metric_label(headline) if headline else "",
-        "target": cases.target_of(headline) if headline else "",
-        "headline": f"{DECISIONS[headline.verdict.decision]}: {headline.verdict.sentence}" if headline else "",
+        "cost_fits": fits,
+        "scatter": scatter,
+        "bills": money.bills(cost, headline) if cost and fits else [],
+        "confidence": view.confidence_plot(headline),
     }
 
 
 def _quality(facts: Facts) -> dict[str, object]:
     headline = facts.headline
     if headline is None:
-        return {"plots": [], "metric_models": [], "metric_rows": [], "field_models": [], "field_rows": []} | {
-            "students": [], "sizes": {}, "speeds": {}
-        }  # fmt: skip
-    models, rows = tables.metric_table(headline)
-    field_models, field_rows = tables.field_table(facts)
+        return {}
+    models, rows = view.metric_table(headline)
     sizes, speeds = dict(headline.size), dict(headline.speed)
     for summary in facts.summaries.values():
         sizes |= {k: v for k, v in summary.size.items() if k == summary.name}
         speeds |= {k: v for k, v in summary.speed.items() if k == summary.name}
     return {
-        "plots": view.plots(facts),
+        "loss_groups": losses.groups(headline, facts.cases),
+        "confusions": losses.confusions(headline),
+        "guards": losses.guard_rows(headline),
+        "likeness": view.likeness(facts),
         "metric_models": models,
         "metric_rows": rows,
-        "field_models": field_models,
-        "field_rows": field_rows,
         "students": list(facts.summaries),
         "sizes": sizes,
         "speeds": speeds,
@@ -142,27 +153,9 @@ def _details(facts: Facts) -> dict[str, object]:
     teachers = facts.headline.teachers if facts.headline else ([facts.cost.teacher] if facts.cost else [])
     return {
         "curves": view.curve_plots(facts),
-        "confidence": view.confidence_plot(facts.headline),
-        "money": tables.money_rows(facts.cost) if facts.cost else [],
-        "funnel": tables.funnel_rows(facts),
+        "splits": view.splits_bar(facts),
+        "commands": view.commands(facts),
         "packages": packages,
         "terms": list(dict.fromkeys(terms)),
         "teachers": teachers,
     }
-
-
-def _figure_of(value: float, metric: str, digits: int | None = None) -> str:
-    if digits is None:
-        return formatting.figure(metric, value)
-    return formatting.percent(value, digits) if metric in formatting.SHARES else formatting.number(value, digits)
-
-
-def _half_of(metric: str, row: Row) -> str:
-    return formatting.half(metric, Interval(mean=row.mean, low=row.low, high=row.high, n=0))
-
-
-def _signed(interval: Interval, metric: str) -> str:
-    share = metric in formatting.SHARES
-    value = 100 * interval.mean if share else interval.mean
-    text = formatting.number(value, 1 if share else 3)
-    return f"+{text}" if value > 0 else text

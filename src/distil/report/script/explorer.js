@@ -123,7 +123,7 @@ function paperCases(store) {
   const models = [store.index.teacher, store.state.subject].filter((m) => m !== undefined);
   const wrong = store.rows.filter((row) => isRight(store, row, store.state.subject) === false);
   const order = SORTS.worst[1](store);
-  wrong.sort((a, b) => order(a, b) || a.n - b.n).slice(0, 4).forEach((row) => {
+  wrong.sort((a, b) => order(a, b) || a.n - b.n).slice(0, 3).forEach((row) => {
     place.append(el("div", { class: "case" }, ...caseView(store, shortened(row, 700), models)));
   });
 }

@@ -8,7 +8,7 @@ function caseView(store, row, models) {
     for (const [role, text] of row.q.turns) prompt.append(el("div", { class: "turn" }, el("b", {}, role), textBlock(text, "said")));
   } else prompt.append(textBlock(row.q, "said"));
   const target = targetOf(store, row);
-  const table = row.w && parseObject(target) ? fieldTable(store, row, models, parseObject(target)) : null;
+  const table = row.w && parseObject(target) ? fieldTable(store, row, models, leaves(parseObject(target))) : null;
   return [prompt, table || columns(store, row, models, target), ...notes(store, row)];
 }
 
@@ -16,7 +16,7 @@ const TARGET_NAMES = { reference: "reference", teacher: "teacher" };
 
 /** Fields down, models across; wrong cells are marked by color and by a cross. */
 function fieldTable(store, row, models, target) {
-  const answers = models.map((m) => parseObject(textOf(row.a[m])));
+  const answers = models.map((m) => parseObject(textOf(row.a[m]))).map((answer) => answer && leaves(answer));
   const skip = store.data.target === "teacher" ? store.index.teacher : -1;
   const shown = models.map((m, n) => [m, answers[n]]).filter(([m]) => m !== skip);
   const fields = [...new Set([target, ...shown.map(([, answer]) => answer || {})].flatMap(Object.keys))];

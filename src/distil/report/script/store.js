@@ -55,7 +55,7 @@ function fitsOutcome(store, row, outcome) {
 /** An answer's label: the whole text, or one field of its JSON object; null where there is none. */
 function labelOf(text, field) {
   if (!field || field === "answer") return text.trim().toLowerCase();
-  const value = parseObject(text);
+  const object = parseObject(text), value = object && leaves(object);
   return value && field in value ? String(value[field]).trim().toLowerCase() : null;
 }
 
@@ -66,6 +66,15 @@ function parseObject(text) {
     const value = JSON.parse(fence ? fence[1] : text);
     return value && typeof value === "object" && !Array.isArray(value) ? value : null;
   } catch (error) { return null; }
+}
+
+/** Path -> value of everything in an object that is not an object with fields itself, as distil/fields.py compares it. */
+function leaves(value, prefix = "", found = {}) {
+  for (const [key, item] of Object.entries(value)) {
+    if (item && typeof item === "object" && !Array.isArray(item) && Object.keys(item).length) leaves(item, prefix + key + ".", found);
+    else found[prefix + key] = item;
+  }
+  return found;
 }
 
 /** What an answer was scored against. */

@@ -99,3 +99,10 @@ class EvaluateNotes(_Notes):
     """Hash of the test prompts."""
     students_looked_at: int = 0
     """Different students that had been evaluated on this test set, this one included: what the verdict was corrected for."""
+
+
+class CostNotes(_Notes):
+    """Of `distil cost`."""
+
+    student: str | None = None
+    """Whose bill it is."""
