@@ -1,7 +1,7 @@
 """The picture of the verdict: one number line of the deciding metric, zoomed to where it is decided.
 
 The green zone is what the margin allows below the teacher. The student's bar is the interval of its *paired* difference from the
-teacher, so it lies in the zone exactly when SHIP is proven on this metric. Models far below become an arrow.
+teacher, so it stays inside the zone exactly when SHIP is proven on this metric. Models far below become an arrow.
 """
 
 from __future__ import annotations

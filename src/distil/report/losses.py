@@ -182,7 +182,7 @@ class Confusion(NamedTuple):
 
 
 def confusions(summary: Summary) -> list[Confusion]:
-    """The most frequent mistakes of labels, `refund -> billing`; empty where the answers are no labels."""
+    """The most frequent mistakes of labels, `refund -> billing`; empty for answers of another kind."""
     return []
 
 
