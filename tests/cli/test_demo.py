@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+import distil.bundled
 from distil.bundled.triage import prompt_rows
 from distil.cli import demo
 from distil.cli.demo_result import DemoResult, Row, gather, show
-from distil.config import write_config
+from distil.config import load_config, write_config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json
+from distil.runs.manifest import read_manifest
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.summary import Slice, read_summary
 from tests.report.sample import make_project, write_cost
@@ -66,9 +70,37 @@ def test_a_project_that_is_no_demo_is_refused(tmp_path: Path) -> None:
     assert "not a demo of this version" in refusal(project)
 
 
-def test_the_teacher_is_at_least_five_times_the_student() -> None:
-    import distil.bundled
+def test_the_command_refuses_an_older_demo_without_traceback(made: Project) -> None:
+    file = made.root / "prompts.jsonl"
+    file.write_text(json.dumps({"prompt": "hi", "reference": "{}", "group": "a", "split": "train"}) + "\n")
+    command = [sys.executable, "-m", "distil", "demo", "--dir", str(made.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "not a demo of this version" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
+
+def test_a_finished_stage_is_not_run_again(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *_ = demo._steps(made, load_config(made), [])
+    demo._run(made, first)
+    manifest = read_manifest(made, "prompts")
+    assert "already done" not in capsys.readouterr().err
+    demo._run(made, first)
+    assert "distil prompts load: already done" in capsys.readouterr().err
+    assert read_manifest(made, "prompts") == manifest
+
+
+def test_every_student_is_trained_and_evaluated(made: Project) -> None:
+    """The baseline, too; but it is no candidate, so the verdict is corrected for the other two."""
+    config = load_config(made)
+    steps = demo._steps(made, config, [])
+    for stage in ("train", "evaluate"):
+        assert [step.student for step in steps if step.stage == stage] == STUDENTS
+    assert config.evaluate.students == 2 and config.evaluate.set_apart == {"wording": "unseen"}
+    targets = {step.student: step.config.train.target for step in steps if step.stage == "train"}
+    assert targets == {"baseline": "reference", "sft": "teacher", "logits": "teacher"}
+
+
+def test_the_teacher_is_at_least_five_times_the_student() -> None:
     sizes = {}
     for name in ("teacher", "student"):
         folder = Path(distil.bundled.__file__).parent / "models" / name
