@@ -43,8 +43,6 @@ class DemoResult(NamedTuple):
     sentence: str
     prompts: int
     """Test messages that the decision is based on."""
-    loss: Interval | None
-    """Student minus teacher on the messages in unseen wordings."""
     spent_usd: float
     per_million: dict[str, float | None]
     """$ per million requests: teacher, student."""
@@ -75,14 +73,12 @@ def gather(project: Project, students: Sequence[str]) -> DemoResult:
     summaries = [read_summary(project.summary(name)) for name in students]
     best = headline(project)
     cost = read_document(project.cost, CostSummary, command="distil cost")
-    apart = _apart(best)
     return DemoResult(
         rows=_rows(summaries),
         student=best.name,
         decision=best.verdict.decision,
         sentence=best.verdict.sentence,
         prompts=best.test_prompts,
-        loss=apart.difference if apart else None,
         spent_usd=cost.one_time_usd,
         per_million=cost.per_million_requests,
         payback=_payback(cost.options, best.verdict.decision),
@@ -139,8 +135,8 @@ def show(result: DemoResult, what: Mapping[str, str]) -> None:
     table("Fields right", ("", "new messages", "unseen wordings", "size", "tokens/s"), lines)
     echo(result.decision, bold=True, nl=False)
     echo(f": {result.student}, {result.sentence}")
-    if result.loss is not None:
-        echo(_shift(result.student, result.loss))
+    if shift := _shift(result):
+        echo(shift)
     prices = {name: "?" if usd is None else dollars(usd) for name, usd in result.per_million.items()}
     echo(
         f"Bill: {prices['teacher']} per million requests with the teacher, {prices['student']} with {result.student} at the "
@@ -154,14 +150,17 @@ def show(result: DemoResult, what: Mapping[str, str]) -> None:
 NAMES = {"teacher": "teacher", "base": "student before training"}
 
 
-def _shift(student: str, loss: Interval) -> str:
-    """What the messages in unseen wordings say. `loss`: student minus teacher."""
-    found = f"{student} is {abs(loss.mean) * 100:.1f} points {'below' if loss.mean < 0 else 'above'} the teacher"
-    if loss.low is not None and loss.high is not None:
-        found += f" (95% interval of the difference: {loss.low * 100:+.1f} to {loss.high * 100:+.1f})"
+def _shift(result: DemoResult) -> str | None:
+    """What the messages in unseen wordings say; None when they were not measured."""
+    rows = {row.model: row for row in result.rows}
+    student, teacher = rows[result.student], rows["teacher"]
+    if not (student.known and student.unseen and teacher.known and teacher.unseen):
+        return None
     return (
-        f"What a shift costs: in wordings that training never saw, {found}. They do not count for the decision, which is about "
-        "messages of the known kind; when requests change, collect some of the new kind and train again."
+        f"What a shift costs: in wordings that training never saw, {result.student} gets {student.unseen.mean:.1%} of the fields "
+        f"right instead of {student.known.mean:.1%}, the teacher {teacher.unseen.mean:.1%} instead of {teacher.known.mean:.1%}. "
+        "These messages do not count for the decision: it holds for requests like those of training. When requests change, "
+        "collect some of the new kind and train again."
     )
 
 
