@@ -220,5 +220,5 @@ def final_number(text: str) -> Quantity | None:
     if result is not None:
         return result
     found = find_quantities(text)
-    digits = [quantity for quantity in found if not quantity.spelled]
-    return (digits or found or [None])[-1]
+    digits = [quantity for quantity in found if not quantity.spelled] or found
+    return digits[-1] if digits else None

@@ -34,6 +34,10 @@ class Predictions:
     usd: float = 0.0
     usd_per_1000: dict[str, float] = field(default_factory=dict)
     """Model -> dollars for 1,000 requests like the test prompts, where it was billed."""
+    sources: list[Candidate] = field(default_factory=list)
+    """The local models that answered."""
+    local_teacher: str | None = None
+    """Where a local copy of the teacher is."""
     complete: bool = True
     """False when a model could not be asked for all: the next run may get more."""
     notes: list[str] = field(default_factory=list)
@@ -59,7 +63,7 @@ def gather(
     sources = [Candidate(name, str(project.model(name)), student.dtype)] if given is None else []
     if section.baseline and given is None:
         sources.append(Candidate("base", project.placed(student.model), student.dtype))
-    predictions = Predictions({"teacher": _given(examples)})
+    predictions = Predictions({"teacher": _given(examples)}, sources=sources)
     if section.ceiling:
         _add_ceiling(predictions, project.ledger, section.budget_usd, examples, teachers)
     else:
@@ -83,6 +87,7 @@ def gather(
     if ref is None and teacher.model.startswith(("bundled/", "local/")):
         ref = project.placed(teacher.model).removeprefix("local/")
     if ref is not None:
+        predictions.local_teacher = ref
         source = Candidate("teacher", ref, "auto")
         predictions.keys["teacher"] = key = local.prediction_key(source, examples, sampling, section.seed)
         predictions.size["teacher"], predictions.speed["teacher"] = local.earlier_speed(project, key) or local.measure(

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from distil.evaluate.likelihood import Likelihood
 from distil.evaluate.metrics import METRICS, Case, function
 from distil.evaluate.similarity import prepare
 from distil.fields import compare_fields
@@ -46,11 +47,16 @@ _EMBEDDED = {"similarity", "similar_share", "self_similarity"}
 
 
 def score_all(
-    examples: Sequence[Example], predictions: Mapping[str, Sequence[Prediction]], names: Sequence[str], seed: int = 0
+    examples: Sequence[Example],
+    predictions: Mapping[str, Sequence[Prediction]],
+    names: Sequence[str],
+    seed: int = 0,
+    likelihoods: Mapping[str, Mapping[str, Likelihood]] | None = None,
 ) -> Scored:
     """Scores predictions (model -> predictions) on the chosen metrics. The model `teacher` gave the examples' answers.
 
-    The model `shuffled` is added for the metrics against teacher or reference.
+    The model `shuffled` is added for the metrics against teacher or reference. likelihoods: model -> prompt id -> what its logits
+    say about the teacher's answer, where that was measured.
     """
     asked = {example.prompt_id: example for example in examples}
     if _EMBEDDED & set(names):
@@ -59,7 +65,11 @@ def score_all(
     scores: list[Score] = []
     table: Table = {}
     answered = {**predictions, SHUFFLED: shuffled_answers(examples, seed)}
-    cases = {model: [case_of(asked[row.prompt_id], row, model) for row in rows] for model, rows in answered.items()}
+    logits = likelihoods or {}
+    cases = {
+        model: [case_of(asked[row.prompt_id], row, model, logits.get(model, {}).get(row.prompt_id)) for row in rows]
+        for model, rows in answered.items()
+    }
     work = [(model, name) for model in answered for name in names if model != SHUFFLED or _compares(name)]
     for model, name in track(work, "scoring", unit="metrics"):
         for row, value in zip(answered[model], function(name)(cases[model]), strict=True):
@@ -97,7 +107,7 @@ def shuffled_answers(examples: Sequence[Example], seed: int) -> list[Prediction]
     ]
 
 
-def case_of(example: Example, prediction: Prediction, model: str) -> Case:
+def case_of(example: Example, prediction: Prediction, model: str, likelihood: Likelihood | None = None) -> Case:
     """One answer as the metrics see it; the teacher's first answers are not compared with themselves."""
     own = model == "teacher"
     return Case(
@@ -111,6 +121,8 @@ def case_of(example: Example, prediction: Prediction, model: str) -> Case:
         response_format=example.response_format,
         prompt_id=example.prompt_id,
         fields=example.fields,
+        nll=likelihood.nll if likelihood else None,
+        kl=likelihood.kl if likelihood else None,
     )
 
 

@@ -13,10 +13,11 @@ import distil
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.errors import UserError, did_you_mean
-from distil.evaluate import judge, looks, remote
+from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import TestSet, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
+from distil.evaluate.likelihood import Likelihood
 from distil.evaluate.looks import outdated
 from distil.evaluate.metrics import chosen, own_files
 from distil.evaluate.predictions import Predictions, gather, sampling_for
@@ -65,7 +66,9 @@ def run(
         )
         predictions.notes[:0] = tests.notes
         _price_teacher(project, examples, predictions)
-        scored = score_all(examples, predictions.by_model, metrics)
+        scored = score_all(
+            examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)
+        )
         judged, judge_scores = _judge(project, section, examples, name, predictions)
         seen = looks.looks(project, tests.identity, now=identity, coming=coming)
         measured = Measured(
@@ -140,6 +143,17 @@ def source_of(project: Project, name: str, answers: Elsewhere | None) -> Elsewhe
         f"There is no trained student {name!r} ({project.model(name)} is missing).{have} "
         f"Train it: `distil train --as {name}`. Answers that exist already: `distil evaluate --answers FILE --as {name}`."
     )
+
+
+def _likelihoods(
+    predictions: Predictions, examples: list[Example], metrics: Sequence[str]
+) -> dict[str, dict[str, Likelihood]]:
+    """What the local models' logits say about the teacher's answers, where a metric asks for it."""
+    if not likelihood.METRICS & set(metrics):
+        return {}
+    found = likelihood.measure(predictions.sources, predictions.local_teacher, examples, kl="kl" in metrics)
+    predictions.notes += found.notes
+    return found.models
 
 
 def _given(

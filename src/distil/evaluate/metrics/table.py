@@ -35,6 +35,10 @@ class Case(NamedTuple):
     """The prompt's id, for messages."""
     fields: Mapping[str, str] = {}
     """Further columns of the prompt's row."""
+    nll: float | None = None
+    """Mean negative log-likelihood of the teacher's answer under the model, in nats per token, where it was measured."""
+    kl: float | None = None
+    """KL(teacher || model) in nats per token of the teacher's answer, where it was measured."""
 
 
 Values = list[float | None]
@@ -73,9 +77,16 @@ SETTLED = ("reversed_answers", "bad_format")
 def _metric(
     file: str, function: str, label: str, against: Against, better: Better = "higher", role: str = ""
 ) -> Metric:
-    roles = {"guard": role == "guard", "deciding": role == "deciding"}
-    varies = against != "nothing" and function not in SETTLED
-    return Metric(f"distil.evaluate.{file}:{function}", label, against, better, varies=varies, **roles)
+    return Metric(
+        f"distil.evaluate.{file}:{function}",
+        label,
+        against,
+        better,
+        varies=against != "nothing" and function not in SETTLED,
+        guard=role == "guard",
+        deciding=role == "deciding",
+        default=role != "optional",
+    )
 
 
 METRICS: dict[str, Metric] = {
@@ -102,6 +113,10 @@ METRICS: dict[str, Metric] = {
     "self_similarity": _metric(
         "metrics.variety", "self_similarity", "similarity of its answers to each other", "nothing", "lower"
     ),
+    "perplexity": _metric(
+        "metrics.likelihood", "perplexity", "perplexity of the teacher's answers", "teacher", "lower", "optional"
+    ),
+    "kl": _metric("metrics.likelihood", "kl", "KL from the teacher, nats per token", "teacher", "lower", "optional"),
     "valid_json": _metric("metrics.form", "valid_json", "valid JSON", "nothing"),
     "number_mismatch": _metric("metrics.facts", "number_mismatch", "numbers of its own", "teacher", "lower", "guard"),
     "changed_numbers": _metric(
