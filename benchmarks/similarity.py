@@ -2,9 +2,9 @@
 
     python benchmarks/similarity.py [--data FOLDER] [--rounds 3] [--texts 1]
 
-Texts of 12, 60 and 200 words are cut from alpaca_eval's real answers; the two take turns, and the fastest round of each counts. The
-reference is what Distil did before: `SentenceTransformer.encode` in float32, the same pieces, 256 texts at a time, batches of 64.
-Then the largest difference in similarity to gpt4's answers, over all answers of the other models and over pairs of short texts.
+Texts of 12, 60 and 200 words are cut from alpaca_eval's real answers; the two take turns, and the fastest round of each counts.
+The reference is what Distil did before: `SentenceTransformer.encode` in float32, the same pieces, 256 texts at a time, batches of
+64. First the largest difference in similarity to gpt4's answers, over all answers of the other models and over pairs of short texts.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def exactness(reference: Reference, folder: Path, words: Sequence[str], scale: f
         theirs = np.einsum("nd,nd->n", reference.vectors(left), reference.vectors(right), dtype=np.float64)
         ours = np.einsum("nd,nd->n", embedder.vectors(left), embedder.vectors(right), dtype=np.float64)
         difference = np.abs(theirs - ours)
-        print(f"{name:>20}: {len(left):,} pairs, largest {difference.max():.6f}, mean {difference.mean():.6f}", flush=True)
+        print(
+            f"{name:>20}: {len(left):,} pairs, largest {difference.max():.6f}, mean {difference.mean():.6f}", flush=True
+        )
         assert difference.max() <= AIM, f"above {AIM}"
 
 

@@ -1,6 +1,8 @@
-"""The answers of a local model to the test prompts, its size and its speed; or those that an earlier evaluation left.
+"""The answers of a local model to the test prompts, its size and its speed; what an earlier evaluation made is not made again.
 
-For the student, its base and a local copy of the teacher. Not the scoring.
+For the student, its base and a local copy of the teacher. Answers go to the project's cache batch by batch, one value per prompt
+under the hash of prompt, weights, precision and sampling: a killed run goes on where it was, `evaluate.limit` reuses what is
+there, and students of the same base share its answers. Not the scoring.
 """
 
 from __future__ import annotations
@@ -11,18 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
-from distil.errors import UserError
+from distil.evaluate.cache import Cache
 from distil.ids import content_id
-from distil.models.generate import generate
+from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
-from distil.progress import bar
-from distil.records import Example, Prediction, Sampling
-from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_json, read_records
+from distil.progress import bar, say
+from distil.records import Example, Prediction, Record, Sampling
 from distil.runs.manifest import stamp
-from distil.runs.schemas.summary import Size, Speed, read_summary
+from distil.runs.schemas.summary import Size, Speed
 
 
 class Run(NamedTuple):
@@ -44,101 +45,214 @@ class Candidate(NamedTuple):
     """As the config names it."""
 
 
-def prediction_key(source: Candidate, examples: Sequence[Example], sampling: Sampling, seed: int) -> str:
-    """Changes whenever the answers could: weights, precision, prompts, sampling, seed."""
+class KeptSpeed(Record):
+    """Size and speed of a model, as the cache keeps them."""
+
+    size: Size
+    """Parameters and bytes."""
+    tokens_per_second: float | None
+    """In batches."""
+    prompts: int
+    """Answers that the tokens per second were measured on."""
+    latencies: dict[str, float]
+    """Key of an answer -> seconds when it was asked alone."""
+    where: str
+    """cpu | cuda | mps."""
+
+    @property
+    def speed(self) -> Speed:
+        """As the summary shows it."""
+        return speed_of(list(self.latencies.values()), self.tokens_per_second, self.where)
+
+
+def conditions(source: Candidate, sampling: Sampling, seed: int) -> str:
+    """Changes whenever an answer could: weights, precision, sampling, and the seed where it matters."""
     where = Path(resolve(source.ref))
     weights = stamp(where).sha256 if where.is_dir() else source.ref
-    asked = [[example.prompt_id, example.tools] for example in examples]
-    return content_id(
-        "predictions",
-        [weights, source.dtype, asked, sampling.model_dump(mode="json"), seed if sampling.temperature else 0],
-    )
+    drawn = seed if sampling.temperature else 0
+    return content_id("conditions", [weights, source.dtype, sampling.model_dump(mode="json"), drawn])
 
 
-def earlier(project: Project, key: str, label: str) -> Run | None:
-    """The answers that an evaluation of any student noted under this key, or None."""
-    for manifest in sorted(project.stage("evaluate").glob("*/manifest.json")):
-        noted: dict[str, str] = read_json(manifest).get("notes", {}).get("prediction_keys", {})
-        folder = manifest.parent
-        found = next((model for model, other in noted.items() if other == key), None)
-        if found is None or not all((folder / name).exists() for name in ("predictions.jsonl", "summary.json")):
-            continue
-        try:
-            summary = read_summary(folder / "summary.json")
-        except UserError:  # of an older version: made again
-            continue
-        rows = [p for p in read_records(folder / "predictions.jsonl", Prediction) if p.model == found]
-        if rows and found in summary.size and found in summary.speed:
-            return Run([named(row, label) for row in rows], summary.size[found], summary.speed[found])
-    return None
+def answer_key(conditions: str, example: Example) -> str:
+    """Under which the answer to this prompt lies in the cache: what the model reads, not the prompt's name."""
+    turns = [message.to_wire() for message in example.prompt_messages]
+    return content_id("answer", [conditions, turns, example.tools])
 
 
-def earlier_speed(project: Project, key: str) -> tuple[Size, Speed] | None:
-    """Size and speed of a local teacher that an evaluation of another student measured under this key, or None."""
-    for manifest in sorted(project.stage("evaluate").glob("*/manifest.json")):
-        if read_json(manifest).get("notes", {}).get("teacher_key") != key:
-            continue
-        try:
-            summary = read_summary(manifest.parent / "summary.json")
-        except UserError:  # gone, or of an older version: measured again
-            continue
-        if "teacher" in summary.size and "teacher" in summary.speed:
-            return summary.size["teacher"], summary.speed["teacher"]
-    return None
-
-
-def named(prediction: Prediction, label: str) -> Prediction:
-    """The same answer under another model's name, with the id that belongs to it."""
-    key = [prediction.prompt_id, label, prediction.sample]
-    return prediction.model_copy(update={"model": label, "id": content_id("prediction", key)})
+def speed_key(conditions: str) -> str:
+    """Under which size and speed lie in the cache."""
+    return content_id("speed", conditions)
 
 
 def answer(
     source: Candidate,
     examples: Sequence[Example],
     sampling: Sampling,
+    cache: Cache,
     *,
     batch_size: int,
     latency_prompts: int,
     seed: int,
 ) -> Run:
-    """Loads the model, answers all prompts in batches and the first few alone. Raises UserError when it can't be loaded."""
-    loaded = load(source.ref, dtype=source.dtype)
-    prompts = [render_prompt(loaded.tokenizer, e.prompt_messages, tools=e.tools) for e in examples]
-    with bar(f"{source.label} answers", len(prompts), "prompts") as running:
-        start = time.perf_counter()
-        generations = generate(loaded, prompts, sampling, batch_size=batch_size, on_progress=running.advance, seed=seed)
-        seconds = time.perf_counter() - start
+    """All answers, and the first few again alone for the latency; the model is loaded only if something is missing.
+
+    Raises UserError when it can't be loaded.
+    """
+    fixed = conditions(source, sampling, seed)
+    keys = [answer_key(fixed, example) for example in examples]
+    found = _kept_answers(cache, keys)
+    missing = {key: example for key, example in zip(keys, examples, strict=True) if key not in found}
+    if found and missing:
+        say(f"{source.label}: {len(examples) - len(missing):,} answers are there, {len(missing):,} to go")
+    measured = _kept_speed(cache, fixed)
+    if missing or measured is None:
+        loaded = load(source.ref, dtype=source.dtype)
+        work = _Work(loaded, source.label, sampling, batch_size, seed)
+        made, rate = work.answers(missing, cache)
+        found |= made
+        if measured is None or len(made) > measured.prompts:
+            measured = work.measure(dict(zip(keys, examples, strict=True)), latency_prompts, measured, len(made), rate)
+            cache.put({speed_key(fixed): measured.model_dump_json().encode()})
     predictions = [
-        Prediction(
-            id=content_id("prediction", [example.prompt_id, source.label, 0]),
-            prompt_id=example.prompt_id,
-            model=source.label,
-            text=generation.text,
-            finish_reason=generation.finish_reason,
-            output_tokens=len(generation.token_ids),
-            token_logprobs=[round(value, 6) for value in generation.token_logprobs],
-            token_entropies=[round(value, 6) for value in generation.token_entropies],
-        )
-        for example, generation in zip(examples, generations, strict=True)
+        _named(found[key], example, source.label, measured.latencies.get(key))
+        for key, example in zip(keys, examples, strict=True)
     ]
-    latencies = _alone(loaded, prompts[:latency_prompts], sampling, source.label)
-    for position, latency in enumerate(latencies):
-        predictions[position] = predictions[position].model_copy(update={"latency_s": latency})
-    tokens = sum(len(generation.token_ids) for generation in generations)
-    return Run(
-        predictions, size_of(loaded), speed_of(latencies, tokens / seconds if seconds else None, loaded.device.type)
-    )
+    return Run(predictions, measured.size, measured.speed)
 
 
 def measure(
-    source: Candidate, examples: Sequence[Example], sampling: Sampling, *, batch_size: int, latency_prompts: int
+    source: Candidate,
+    examples: Sequence[Example],
+    sampling: Sampling,
+    cache: Cache,
+    *,
+    batch_size: int,
+    latency_prompts: int,
 ) -> tuple[Size, Speed]:
     """Size and speed alone, on at most two batches: for a local copy of the teacher, whose answers are already there."""
-    run = answer(
-        source, examples[: 2 * batch_size], sampling, batch_size=batch_size, latency_prompts=latency_prompts, seed=0
-    )
+    some = examples[: 2 * batch_size]
+    run = answer(source, some, sampling, cache, batch_size=batch_size, latency_prompts=latency_prompts, seed=0)
     return run.size, run.speed
+
+
+class _Work:
+    """A loaded model that answers prompts."""
+
+    def __init__(self, loaded: Loaded, label: str, sampling: Sampling, batch_size: int, seed: int) -> None:
+        self.loaded, self.label, self.sampling = loaded, label, sampling
+        self.batch_size, self.seed = batch_size, seed
+
+    def answers(self, missing: dict[str, Example], cache: Cache) -> tuple[dict[str, Prediction], float | None]:
+        """Answers by key, kept batch by batch, and tokens per second. Longest prompts first."""
+        prompts = {key: self._tokens(example) for key, example in missing.items()}
+        order = sorted(prompts, key=lambda key: (-len(prompts[key]), key))
+        made: dict[str, Prediction] = {}
+        tokens, seconds = 0, 0.0
+        with bar(f"{self.label} answers", len(order), "prompts") as running:
+            for start in range(0, len(order), self.batch_size):
+                batch = order[start : start + self.batch_size]
+                begun = time.perf_counter()
+                generations = generate(
+                    self.loaded,
+                    [prompts[key] for key in batch],
+                    self.sampling,
+                    batch_size=self.batch_size,
+                    on_progress=running.advance,
+                    seed=self._seed_of(batch),
+                )
+                seconds += time.perf_counter() - begun
+                tokens += sum(len(generation.token_ids) for generation in generations)
+                done = {key: _prediction(g, missing[key]) for key, g in zip(batch, generations, strict=True)}
+                cache.put({key: prediction.model_dump_json().encode() for key, prediction in done.items()})
+                made |= done
+        return made, tokens / seconds if seconds else None
+
+    def measure(
+        self,
+        examples: dict[str, Example],
+        latency_prompts: int,
+        before: KeptSpeed | None,
+        made: int,
+        rate: float | None,
+    ) -> KeptSpeed:
+        """Size and speed; what was measured before on fewer prompts keeps its latencies."""
+        first = dict(list(examples.items())[:latency_prompts])
+        if rate is None:  # killed between the last answer and this
+            some = dict(list(examples.items())[: 2 * self.batch_size])
+            rate, made = self.answers(some, Cache(None))[1], len(some)
+        return KeptSpeed(
+            size=size_of(self.loaded),
+            tokens_per_second=rate,
+            prompts=made,
+            latencies=before.latencies if before else self._alone(first),
+            where=self.loaded.device.type,
+        )
+
+    def _alone(self, examples: dict[str, Example]) -> dict[str, float]:
+        """Seconds of each prompt answered by itself; one more is asked first, unmeasured, to warm up."""
+        latencies: dict[str, float] = {}
+        prompts = [self._tokens(example) for example in examples.values()]
+        if not prompts:
+            return latencies
+        generate(self.loaded, prompts[:1], self.sampling, batch_size=1, seed=0)
+        with bar(f"{self.label} latency", len(prompts), "prompts") as running:
+            for key, ids in zip(examples, prompts, strict=True):
+                start = time.perf_counter()
+                generate(self.loaded, [ids], self.sampling, batch_size=1, seed=0)
+                latencies[key] = time.perf_counter() - start
+                running.advance()
+        return latencies
+
+    def _tokens(self, example: Example) -> list[int]:
+        return render_prompt(self.loaded.tokenizer, example.prompt_messages, tools=example.tools)
+
+    def _seed_of(self, batch: Sequence[str]) -> int:
+        """Of its own for each batch: the same batch draws the same answers, whether the run was interrupted before or not."""
+        return int(content_id("seed", [self.seed, *batch]).removeprefix("seed_")[:15], 16)
+
+
+def _prediction(generation: Generation, example: Example) -> Prediction:
+    """What is kept of a generated answer; `_named` adds whose it is."""
+    return Prediction(
+        id="",
+        prompt_id=example.prompt_id,
+        model="",
+        text=generation.text,
+        finish_reason=generation.finish_reason,
+        output_tokens=len(generation.token_ids),
+        token_logprobs=[round(value, 6) for value in generation.token_logprobs],
+        token_entropies=[round(value, 6) for value in generation.token_entropies],
+    )
+
+
+def _named(kept: Prediction, example: Example, label: str, latency_s: float | None) -> Prediction:
+    """The answer under the model's name, with the id that belongs to it."""
+    own = {
+        "id": content_id("prediction", [example.prompt_id, label, kept.sample]),
+        "prompt_id": example.prompt_id,
+        "model": label,
+        "latency_s": latency_s,
+    }
+    return kept.model_copy(update=own)
+
+
+def _kept_answers(cache: Cache, keys: Sequence[str]) -> dict[str, Prediction]:
+    """Answers that are in the cache and readable."""
+    found: dict[str, Prediction] = {}
+    for key, value in cache.get(keys).items():
+        try:
+            found[key] = Prediction.model_validate_json(value)
+        except ValidationError:  # written by another version: answered again
+            continue
+    return found
+
+
+def _kept_speed(cache: Cache, conditions: str) -> KeptSpeed | None:
+    value = cache.get([speed_key(conditions)]).get(speed_key(conditions))
+    try:
+        return KeptSpeed.model_validate_json(value) if value is not None else None
+    except ValidationError:  # written by another version: measured again
+        return None
 
 
 def size_of(loaded: Loaded) -> Size:
@@ -155,18 +269,3 @@ def speed_of(latencies: Sequence[float], tokens_per_second: float | None, where:
     return Speed(
         tokens_per_second=tokens_per_second, latency_p50_s=p50, latency_p95_s=p95, requests=len(latencies), where=where
     )
-
-
-def _alone(loaded: Loaded, prompts: Sequence[list[int]], sampling: Sampling, label: str) -> list[float]:
-    """Seconds of each prompt answered by itself; one more is asked first, unmeasured, to warm up."""
-    latencies: list[float] = []
-    if not prompts:
-        return latencies
-    generate(loaded, prompts[:1], sampling, batch_size=1, seed=0)
-    with bar(f"{label} latency", len(prompts), "prompts") as running:
-        for ids in prompts:
-            start = time.perf_counter()
-            generate(loaded, [ids], sampling, batch_size=1, seed=0)
-            latencies.append(time.perf_counter() - start)
-            running.advance()
-    return latencies

@@ -1,6 +1,7 @@
 """Gathers the answers of every model to the test prompts, and how big and fast the local models are.
 
-Answers of an earlier evaluation under the same conditions are reused. Not the scoring.
+Answers that exist are not made again: the cache has those of local models (local.py), the ledger those that were paid. Not the
+scoring.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError, WorkFailed
 from distil.evaluate import local, remote
+from distil.evaluate.cache import Cache
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
@@ -29,8 +31,6 @@ class Predictions:
     by_model: dict[str, list[Prediction]]
     size: dict[str, Size] = field(default_factory=dict)
     speed: dict[str, Speed] = field(default_factory=dict)
-    keys: dict[str, str] = field(default_factory=dict)
-    """Model -> the key under which another evaluation finds its answers."""
     usd: float = 0.0
     usd_per_1000: dict[str, float] = field(default_factory=dict)
     """Model -> dollars for 1,000 requests like the test prompts, where it was billed."""
@@ -70,29 +70,20 @@ def gather(
         predictions.notes.append("evaluate.ceiling is false: no second answers of the teacher, so there is no ceiling.")
     if given is not None:
         _add_given(predictions, name, given)
+    cache = Cache(project.evaluation_cache)
+    sizes = {"batch_size": section.batch_size, "latency_prompts": section.latency_prompts}
     for source in sources:
-        key = local.prediction_key(source, examples, sampling, section.seed)
-        run = local.earlier(project, key, source.label) or local.answer(
-            source,
-            examples,
-            sampling,
-            batch_size=section.batch_size,
-            latency_prompts=section.latency_prompts,
-            seed=section.seed,
-        )
+        run = local.answer(source, examples, sampling, cache, seed=section.seed, **sizes)
         predictions.by_model[source.label] = run.predictions
         predictions.size[source.label], predictions.speed[source.label] = run.size, run.speed
-        predictions.keys[source.label] = key
     ref = section.local_teacher
     if ref is None and teacher.model.startswith(("bundled/", "local/")):
         ref = project.placed(teacher.model).removeprefix("local/")
     if ref is not None:
         predictions.local_teacher = ref
         source = Candidate("teacher", ref, "auto")
-        predictions.keys["teacher"] = key = local.prediction_key(source, examples, sampling, section.seed)
-        predictions.size["teacher"], predictions.speed["teacher"] = local.earlier_speed(project, key) or local.measure(
-            source, examples, sampling, batch_size=section.batch_size, latency_prompts=section.latency_prompts
-        )
+        measured = local.measure(source, examples, sampling, cache, **sizes)
+        predictions.size["teacher"], predictions.speed["teacher"] = measured
     return predictions
 
 

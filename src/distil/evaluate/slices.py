@@ -15,7 +15,7 @@ import numpy as np
 
 from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups, paired
-from distil.evaluate.similarity import embedder
+from distil.evaluate.embedding import embedder
 from distil.records import Example
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.summary import Slice

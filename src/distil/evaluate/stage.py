@@ -15,6 +15,7 @@ from distil.calls.ledger.store import Ledger
 from distil.errors import UserError, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.embedding import use_cache
 from distil.evaluate.examples import TestSet, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.likelihood import Likelihood
@@ -53,6 +54,7 @@ def run(
     answers = source_of(project, name, answers)
     if section.judge is not None:
         remote.check(project.ledger, section.judge)
+    use_cache(project.evaluation_cache)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         tests = read_test_set(project, trained=answers is None, reads=stage.reads)
         examples = tests.examples[: section.limit]
@@ -205,8 +207,6 @@ def _note(
     answers: Elsewhere | None,
 ) -> None:
     stage.usd = summary.usd
-    keys = dict(predictions.keys)
-    stage.notes |= {"teacher_key": keys.pop("teacher", None), "prediction_keys": keys}
     stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
     noted = EvaluateNotes(
         answers=answers.reference if answers else None,

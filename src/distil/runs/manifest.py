@@ -25,7 +25,7 @@ from distil.runs.jsonl import describe, read_json, write_json
 
 State = Literal["missing", "stale", "done"]
 NOTED_PACKAGES = (
-    "torch", "transformers", "peft", "numpy", "tokenizers", "sentence-transformers", "genai-prices", "aiohttp",
+    "torch", "transformers", "peft", "numpy", "tokenizers", "onnxruntime", "genai-prices", "aiohttp",
 )  # fmt: skip
 
 
