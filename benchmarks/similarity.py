@@ -4,7 +4,7 @@
 
 Texts of 12, 60 and 200 words are cut from alpaca_eval's real answers; the two take turns, and the fastest round of each counts.
 The reference is what Distil did before: `SentenceTransformer.encode` in float32, the same pieces, 256 texts at a time, batches of
-64. First the largest difference in similarity to gpt4's answers, over all answers of the other models and over pairs of short texts.
+64. First the largest difference in similarity to gpt4's answers, over all answers of the other models, and of short texts.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
-from distil.evaluate import local, stage
+from distil.evaluate import stage
 from distil.evaluate.config import EvaluateConfig
 from distil.models.config import StudentConfig
 from distil.records import Prediction, Sampling, Score
@@ -72,33 +72,6 @@ def test_students_answer_greedily_within_the_teachers_limit(project: Project) ->
     evaluate(project)
     rows = list(read_records(project.stage("evaluate", "one") / "predictions.jsonl", Prediction))
     assert max(p.output_tokens for p in rows if p.model == "one") <= 6
-    greedy = local.prediction_key(local.Candidate("x", "hub/name", "auto"), [], Sampling(temperature=0.0), 0)
-    assert greedy != local.prediction_key(local.Candidate("x", "hub/name", "auto"), [], Sampling(temperature=0.7), 0)
-
-
-def test_answers_are_reused_by_other_students_and_metrics(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = evaluate(project)
-    asked: list[str] = []
-    real = local.answer
-    monkeypatch.setattr(local, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
-    second = evaluate(project, "two")
-    assert asked == ["two"]
-    assert second.models["base"] == first.models["base"]
-    assert second.speed["base"] == first.speed["base"]
-    again = evaluate(project, metrics=["exact_match"])
-    assert asked == ["two"]
-    assert set(again.models["one"]) == {"exact_match"}
-
-
-def test_new_weights_are_evaluated_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate(project, baseline=False)
-    save_tiny(project.model("one"), seed=9)
-    asked: list[str] = []
-    real = local.answer
-    monkeypatch.setattr(local, "answer", lambda source, *a, **k: asked.append(source.label) or real(source, *a, **k))
-    summary = evaluate(project, baseline=False)
-    assert asked == ["one"]
-    assert "base" not in summary.models
 
 
 def test_a_local_copy_of_the_teacher_gives_its_size_and_speed(project: Project) -> None:
