@@ -37,7 +37,7 @@ def test_without_a_file_nothing_is_there_and_none_is_made(path: Path) -> None:
 
 
 @pytest.mark.parametrize("reading", [True, False], ids=["get", "put"])
-def test_a_damaged_file_is_made_anew(path: Path, reading: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_is_replaced(path: Path, reading: bool, capsys: pytest.CaptureFixture[str]) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is not a database, but it is long enough to be looked at" * 100)
     cache = Cache(path)
@@ -49,7 +49,7 @@ def test_a_damaged_file_is_made_anew(path: Path, reading: bool, capsys: pytest.C
     assert path.with_suffix(".damaged").exists()
 
 
-def test_a_cut_off_file_is_made_anew(path: Path) -> None:
+def test_a_cut_off_file_is_replaced(path: Path) -> None:
     Cache(path).put({f"key_{i}": os.urandom(700) for i in range(200)})
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     cache = Cache(path)

@@ -150,7 +150,7 @@ def test_students_share_the_answers_of_their_base(project: Project, counter: Cou
 
 
 @pytest.mark.parametrize("change", ["weights", "temperature", "seed", "greedy"])
-def test_new_conditions_are_answered_anew(project: Project, counter: Counter, change: str) -> None:
+def test_new_conditions_are_answered_again(project: Project, counter: Counter, change: str) -> None:
     drawn = {"sampling": "teacher"}
     evaluate(project, **drawn)
     counter.batched = 0

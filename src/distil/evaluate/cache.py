@@ -2,7 +2,7 @@
 
 Every value lies under the hash of all that it depends on, so nothing ever has to be thrown away, and the file may be deleted at
 any time. What is written survives a kill at any moment; several processes may use it at once. A file that can't be read is moved
-aside and made anew; one that can't be written costs only the time. Never an error for the caller. Not for paid answers: those
+aside and replaced; one that can't be written costs only the time. Never an error for the caller. Not for paid answers: those
 are in the ledger.
 """
 
@@ -77,7 +77,7 @@ class Cache:
             try:
                 os.replace(path, path.with_suffix(".damaged"))
                 path.with_name(path.name + "-journal").unlink(missing_ok=True)
-                say(f"{path} was damaged ({error}) and is made anew; answers and embeddings are computed again.")
+                say(f"{path} was damaged ({error}) and was replaced; answers and embeddings are computed again.")
                 return True
             except OSError as other:
                 error = other

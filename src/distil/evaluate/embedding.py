@@ -138,7 +138,7 @@ class _Pieces:
         return Embedded((pooled / max(float(np.linalg.norm(pooled)), EPSILON)).astype(np.float16), len(pieces) > 1)
 
     def _pieces(self, text: str, encoding: Encoding) -> list[list[int]]:
-        """Cut between word pieces, then read anew, because the rest of a cut word has other pieces at the start of a text."""
+        """Cut between word pieces, then read again, because the rest of a cut word has other pieces at the start of a text."""
         if len(encoding.ids) <= PIECE_TOKENS:
             return [encoding.ids]
         cuts = [encoding.offsets[i : i + PIECE_TOKENS] for i in range(0, len(encoding.offsets), PIECE_TOKENS)]

@@ -74,13 +74,13 @@ def conditions(source: Candidate, sampling: Sampling, seed: int) -> str:
 
 
 def answer_key(conditions: str, example: Example) -> str:
-    """Under which the answer to this prompt lies in the cache: what the model reads, not the prompt's name."""
+    """The cache's key of the answer to this prompt: by what the model reads, not by the prompt's name."""
     turns = [message.to_wire() for message in example.prompt_messages]
     return content_id("answer", [conditions, turns, example.tools])
 
 
 def speed_key(conditions: str) -> str:
-    """Under which size and speed lie in the cache."""
+    """The cache's key of size and speed."""
     return content_id("speed", conditions)
 
 

@@ -70,7 +70,10 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
     Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
     Artifact(
-        "work/evaluate/cache.sqlite", "answers and embeddings that need not be made again", "evaluate", "evaluation_cache"
+        "work/evaluate/cache.sqlite",
+        "answers and embeddings that need not be made again",
+        "evaluate",
+        "evaluation_cache",
     ),
     Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
