@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from distil.text import visible
+
 T = TypeVar("T")
 PLAIN_INTERVAL_S = 10.0
 BAR_WIDTH = 24
@@ -21,7 +23,7 @@ class Bar:
     """One running bar. `advance` may be called often: redrawing is rate-limited."""
 
     def __init__(self, label: str, total: int | None, unit: str) -> None:
-        self.label = label
+        self.label = visible(label)
         self.total = total
         self.unit = unit
         self.done = 0
@@ -39,7 +41,7 @@ class Bar:
         self.done = done
         self.left_s = left_s
         if note is not None:
-            self.note = note
+            self.note = visible(note)
         self._draw()
 
     def _draw(self) -> None: ...
@@ -154,6 +156,6 @@ def _clock(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line for a person, on stderr."""
-    sys.stderr.write(line + "\n")
+    """One line for a person, on stderr; control characters as symbols."""
+    sys.stderr.write(visible(line) + "\n")
     sys.stderr.flush()

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from distil.errors import DistilError
+from distil.progress import say
 from distil.serve.stage import serve_model
 
 
@@ -29,7 +30,7 @@ def main() -> int:
             options.ref, host=options.host, port=options.port, model_name=options.name, batch_size=options.batch_size
         )
     except DistilError as error:
-        sys.stderr.write(f"{error}\n")
+        say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
