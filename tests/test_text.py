@@ -144,6 +144,10 @@ def test_json_of_a_whole_text_of_an_answer_and_inside_prose() -> None:
         ("As an AI engineer you will need Python.", False),
         ("I'm sorry, but your order was cancelled yesterday.", False),
         ("I can't help but smile.", False),
+        ("I do not feel comfortable giving advice on that.", True),
+        ("I must respectfully decline to write it.", True),
+        ("I apologize, but I cannot recommend that.", True),
+        ("I apologize, but I made a mistake above.", False),
         ("A long answer. " * 30 + "The bot said: I can't help with that.", False),
     ],
 )

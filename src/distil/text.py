@@ -38,6 +38,9 @@ _REFUSAL = re.compile(
     r"|\bi (?:can'?t|cannot|can not|won'?t|will not) (?:help|assist|comply|provide|fulfill?|do that|answer|engage)\b(?! but\b)"
     r"|\bi(?:'m| am) (?:not able|unable) to (?:help|assist|comply|provide|fulfill?|do that|answer)\b"
     r"|\bi(?:'m| am) not (?:allowed|permitted) to\b"
+    r"|\bi (?:do not|don'?t|would not|wouldn't) feel comfortable\b|\bi(?:'m| am) not comfortable\b"
+    r"|\bi (?:must|have to|need to|will have to|would have to) (?:respectfully |politely )?decline\b"
+    r"|\bi apologi[sz]e,? but i (?:can'?t|cannot|can not|won'?t|will not|am (?:not able|unable)|do not|don't)\b"
 )
 
 

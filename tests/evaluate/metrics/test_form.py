@@ -58,6 +58,8 @@ def test_a_schema_that_is_none_is_refused_with_the_prompt() -> None:
         ("```\nx = 1\ny = 2\n```", "Here:\n```python\nx = 1\n```", 0),
         ("Salt, egg and milk are the things that you need.", LIST, 1),
         ("1. salt\n2. egg\n3. milk", LIST, 0),
+        ("First salt.\n\nThen an egg.\n\nThen milk.", LIST, 0),
+        ("| a |\n|---|\n| - b |\n- c", "| a |\n|---|\n| b |\n- c", 0),
         (LIST, "Salt, egg and milk are the things that you need.", 0),
         ("refund", "billing", 0),
         ("The label is\nrefund", "billing", 1),

@@ -103,9 +103,9 @@ def form_of(text: str) -> str:
 def bad_format(cases: Sequence[Case]) -> Values:
     """1 where the answer does not have the form of the teacher's: JSON, code block, table, list, or a short answer.
 
-    Only what a reader or a program trips over: JSON for JSON (and none where none was), code where there was code, a list or
-    table where there was one, at most one line where the teacher needed a label or number. Prose may have lists in it. None
-    where the teacher called a tool.
+    Only what a reader or a program trips over: JSON for JSON (and none where none was), code where there was code, several lines
+    where there was a list or table, at most one line where the teacher needed a label or number. Prose may have lists in it.
+    None where the teacher called a tool.
     """
     return [None if case.teacher is None or case.teacher_tool_calls else float(_differs(case)) for case in cases]
 
@@ -115,7 +115,8 @@ def _differs(case: Case) -> bool:
     if wanted in ("json", "code"):
         return found != wanted
     if wanted in ("list", "table"):
-        return found not in ("list", "table", "code")
+        several = found in ("list", "table", "code") or _LIST_LINE.search(case.answer) is not None
+        return not several and len(case.answer.split("\n", LIST_LINES)) < LIST_LINES
     if wanted == "short":
         return found != "short" and ("\n" in case.answer.strip() or found in ("json", "code"))
     return found in ("json", "table")
