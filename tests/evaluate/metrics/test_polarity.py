@@ -18,6 +18,8 @@ ALPACA_EVAL = Path("/work/shared/data/alpaca_eval")
     [
         ("No, it is not safe.", "Yes, it is safe."),
         ("False", "True"),
+        ("Nein, das geht nicht.", "Ja, das geht."),
+        ("是的，可以。", "不，不可以。"),
         ("**No.**", "Yes"),
         ("Unsafe", "Safe"),
         ("Not allowed.", "Allowed"),

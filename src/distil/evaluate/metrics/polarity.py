@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from distil.evaluate.metrics.table import Case, Values
 from distil.text import normalize, parse_answer
 
-_POSITIVE = "yes yeah yep true correct right safe allowed approved valid possible legal permitted"
-_NEGATIVE = "no nope false incorrect wrong unsafe forbidden denied invalid impossible illegal prohibited"
-_POLES = dict.fromkeys(_POSITIVE.split(), 1) | dict.fromkeys(_NEGATIVE.split(), -1)
+_TRUE = "true correct right safe allowed approved valid possible legal permitted"
+_FALSE = "false incorrect wrong unsafe forbidden denied invalid impossible illegal prohibited"
+_YES, _NO = "yes yeah yep ja oui sí si sim да はい 是 是的 对", "no nope nein non não нет いいえ 否 不是 不"
+_POLES = dict.fromkeys(f"{_YES} {_TRUE}".split(), 1) | dict.fromkeys(f"{_NO} {_FALSE}".split(), -1)
 _ANTONYMS = {
     "unsafe": "safe", "dangerous": "safe", "impossible": "possible", "illegal": "legal", "invalid": "valid",
     "incorrect": "correct", "wrong": "correct", "false": "true", "forbidden": "allowed",
@@ -26,7 +27,7 @@ _FILLERS = "a an the that this it its is are be very really so do does did will 
 _FILLER = frozenset(_FILLERS.split())
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+|(?<=\w),\s+(?=but\b|because\b|so\b)")
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-_FIRST = re.compile(r"\W{0,8}(?:the answer is:?|answer:)?\W{0,8}([a-z]+)\b")
+_FIRST = re.compile(r"\W{0,8}(?:the answer is:?|answer:)?\W{0,8}([^\W\d_]+)")
 _CONTRACTED = re.compile(r"\b(can|do|does|did|is|are|was|were|has|have|had|would|should|could|must|need)n't\b")
 SENTENCES = 60
 """Sentences of an answer that are looked at."""
@@ -51,7 +52,7 @@ def reversed_answers(cases: Sequence[Case]) -> Values:
 
 
 def is_reversed(answer: str, teacher: str) -> bool:
-    """Whether two answers contradict each other (English)."""
+    """Whether two answers contradict each other: yes and no in some languages, negations in English."""
     one, other = _plain(answer), _plain(teacher)
     first, second = _opening(one), _opening(other)
     if first and second:
@@ -72,7 +73,9 @@ def _opening(text: str) -> int:
         return _not_opening(text)
     behind = text[match.end() : match.end() + 1]
     # "Yes it is" and "Yes, ...", but not "No country has ...", "True friends ...", "Right angles are ...".
-    alone = not behind or behind in ",.!:;-\n*)\"'" or (behind == " " and match[1] in ("yes", "yeah", "yep", "nope"))
+    alone = (
+        not behind or behind in ",.!:;-\n*)\"'。、" or (behind == " " and match[1] in ("yes", "yeah", "yep", "nope"))
+    )
     return pole if alone else 0
 
 
