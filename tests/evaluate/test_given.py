@@ -64,6 +64,16 @@ SHAPES: dict[str, Any] = {
         "arguments": {"gen_args_0": {"arg_0": json.dumps(wire(e))}},
         "resps": [["yes"]],
     },
+    "lm-eval on our own test split": lambda e: {
+        "doc": e.to_chat(),
+        "arguments": [["<|user|>rendered", {}]],
+        "resps": [["yes"]],
+    },
+    "lm-eval on chat lines": lambda e: {
+        "doc": {"messages": wire(e)},
+        "arguments": [["<|user|>", {}]],
+        "resps": [["yes"]],
+    },
     "lm-eval by its document": lambda e: {
         "doc": {"question": prompt(e)},
         "arguments": [["5 shots", {}]],

@@ -36,7 +36,7 @@ COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red",
 )
 @click.option("--force", is_flag=True, help="Evaluate again even if nothing has changed.")
 @click.option("--md", metavar="FILE", help="Write a summary in Markdown, for a pull request (- = on stdout).")
-@click.option("--inspect", type=_PATH, metavar="FILE", help="Write a log for inspect_ai (FILE.eval or FILE.json).")
+@click.option("--inspect", type=_PATH, metavar="FILE", help="Write a log for inspect_ai (FILE.eval, or FILE.json).")
 @click.option("--lm-eval", type=_PATH, metavar="DIR", help="Write results and samples as lm-evaluation-harness does.")
 def command(
     context: Context,

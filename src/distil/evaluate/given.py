@@ -29,6 +29,8 @@ from distil.text import conversation_text, prompt_key
 
 RESERVED = ("teacher", "ceiling", "base", "shuffled")
 """Names of the other models in every evaluation."""
+PLAIN_NAMES = ("predictions", "samples", "answers", "output", "outputs", "model_outputs")
+"""Names of files that say nothing of the model: their folder does."""
 OWN_FIELDS = {"prompt_id", "model", "text", "finish_reason", "output_tokens"}
 """A line with these is one of Distil's own predictions."""
 
@@ -53,7 +55,7 @@ class Elsewhere(NamedTuple):
         elif self.generator:
             last = self.generator
         else:
-            plain = self.path.stem in ("predictions", "samples", "answers", "output", "outputs", "model_outputs")
+            plain = self.path.stem in PLAIN_NAMES or self.path.stem.startswith("samples_")
             last = self.path.resolve().parent.name if plain else self.path.stem
         return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "student"
 

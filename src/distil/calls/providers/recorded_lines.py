@@ -79,7 +79,8 @@ def _batch_answer(line: JsonObject) -> Any:
 def _lm_eval(line: JsonObject) -> tuple[str | None, list[list[Message]], Any]:
     """(prompt id, readings, answer): the text sent to the model is under `arguments`, the task's own row under `doc`."""
     doc = line["doc"]
-    prompt_id = doc.get("prompt_id") if isinstance(doc.get("prompt_id"), str) else None
+    metadata = doc.get("metadata") if isinstance(doc.get("metadata"), dict) else {}  # a line of Distil's own test.jsonl
+    prompt_id = doc.get("prompt_id") or metadata.get("prompt_id")
     arguments = line.get("arguments")
     first: Any = None
     if isinstance(arguments, dict) and arguments:
@@ -89,11 +90,22 @@ def _lm_eval(line: JsonObject) -> tuple[str | None, list[list[Message]], Any]:
         first = arguments[0][0]
     turns = parse_json(first) if isinstance(first, str) else None
     first = turns if isinstance(turns, list) and turns and isinstance(turns[0], dict) else first
-    asked = [*_asked(first), *_asked(next((doc[name] for name in PROMPT_FIELDS if doc.get(name)), None))]
+    asked = [
+        *_asked(first),
+        *_asked(_before_answer(doc.get("messages"))),
+        *_asked(next((doc[name] for name in PROMPT_FIELDS if doc.get(name)), None)),
+    ]
     answer = line["resps"]
     while isinstance(answer, list) and answer:
         answer = answer[0]
-    return prompt_id, asked, answer if isinstance(answer, str) else None
+    return prompt_id if isinstance(prompt_id, str) else None, asked, answer if isinstance(answer, str) else None
+
+
+def _before_answer(turns: object) -> object:
+    """A conversation without the assistant's last turn, which is the target and not the answer."""
+    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == "assistant":
+        return turns[:-1]
+    return turns
 
 
 def _asked(turns: Any) -> list[list[Message]]:

@@ -88,7 +88,7 @@ def _results(finished: Finished, task: str) -> JsonObject:
         "configs": {
             task: {"task": task, "output_type": "generate_until", "metadata": {"verdict": summary.verdict.decision}}
         },
-        "versions": {task: "Yaml"},
+        "versions": {task: 1},
         "n-shot": {task: 0},
         "higher_is_better": {task: better},
         "n-samples": {task: {"original": count, "effective": count}},
