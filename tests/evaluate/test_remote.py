@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from distil.calls.config import Limits, Price, TeacherConfig
 from distil.calls.ledger.store import Ledger
@@ -17,7 +18,7 @@ from distil.errors import Interrupted, UserError
 from distil.evaluate import local, stage
 from distil.evaluate.config import EvaluateConfig
 from distil.models.config import StudentConfig
-from distil.records import Prediction, Sampling
+from distil.records import Prediction, Sampling, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.summary import Summary
@@ -135,6 +136,35 @@ def test_the_judge_is_asked_in_both_orders_over_the_same_wire(project: Project) 
     judged = summary.judge
     assert judged is not None and judged.win_rate is not None and judged.first_slot is not None
     assert (judged.win_rate.mean, judged.consistency, judged.first_slot.mean, judged.usable) == (0.5, 0.0, 1.0, False)
+    assert "No conclusion is drawn: the judge always names the answer shown first" in str(summary)
+
+
+def test_rubric_scores_of_both_models_are_stored(project: Project) -> None:
+    def scores(body: dict[str, Any]) -> str:
+        return json.dumps({"reason": "x", "score": 5 if '"intent"' in body["messages"][-1]["content"] else 2})
+
+    with OpenAIServer(key=None, answer=scores) as server:
+        asked = teacher(server)
+        summary = evaluate(project, asked, ceiling=False, judge=asked, judge_mode="rubric", judge_rubric="right?")
+    assert summary.judge is not None and summary.judge.mode == "rubric" and summary.judge.win_rate is None
+    rows = [row for row in read_records(project.scores("one"), Score) if row.metric == "judge_rubric"]
+    assert {row.model for row in rows} == {"one", "teacher"} and len(rows) == 16
+    assert {row.value for row in rows if row.model == "teacher"} == {1.0}
+    assert "By the rubric the student scores" in str(summary)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"judge_rubric": "right?"}, "judge_mode is pairwise"),
+        ({"judge_rubric": ["right?"], "judge_mode": "rubric"}, "two are the least"),
+        ({"judge_rubric": ["right?", " "], "judge_mode": "rubric"}, "has an empty text"),
+        ({"judge_repeats": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_judge_settings_that_do_not_fit_are_refused(keys: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        EvaluateConfig(**keys)
 
 
 def test_a_judge_without_a_key_fails_before_any_work(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,14 +173,15 @@ class Summary(Record):
         ]
 
     def __str__(self) -> str:
-        """The verdict, a plain table of the metrics, and the notes: what `distil evaluate` prints."""
+        """The verdict, a plain table of the metrics, the judge and the notes: what `distil evaluate` prints."""
         rows = self.rows()
         columns = list(rows[0]) if rows else []
         widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
         table = [
             "  ".join(cell.ljust(widths[c]) for c, cell in row.items()) for row in [{c: c for c in columns}, *rows]
         ]
-        return "\n".join([*table, "", f"{self.verdict.decision}: {self.verdict.sentence}", *self.notes])
+        judge = self.judge.lines() if self.judge else []
+        return "\n".join([*table, "", f"{self.verdict.decision}: {self.verdict.sentence}", *judge, *self.notes])
 
 
 def _short(interval: Interval | None) -> str:
