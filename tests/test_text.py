@@ -165,3 +165,9 @@ def test_spoken_turns_leave_out_system_and_developer() -> None:
     assert text.spoken_turns(turns) == turns[2:]
     assert text.instructions(turns) == "system\ndeveloper"
     assert text.prompt_key(turns) == text.prompt_key([Message(role="user", content="User\nassistant ")])
+
+
+def test_values_inside_prose_and_runaway_brackets() -> None:
+    assert [value for _, _, value in text.json_values('see {"a": [1]} and [2] or {x}')] == [{"a": [1]}, [2]]
+    for piece in ("[", '{"a":', "{ ", "[1,"):
+        assert list(text.json_values(piece * 50_000)) == []

@@ -30,6 +30,7 @@ _THOUSANDS = re.compile(r"[-+]?[$€£]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
 _LABEL = re.compile(r"[^\W\d_][^\W_]*(?:[ _][^\W_]+){0,4}")
 _MAX_DEPTH = 100
 """Nesting of a JSON answer; deeper than any program expects, and far from Python's own limit."""
+_MAX_FAILED = 2_000
 _REFUSAL_WINDOW = 240  # characters: refusals come at the start; later, the same phrases are usually quoted
 _REFUSAL = re.compile(
     r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
@@ -179,13 +180,16 @@ def find_json(text: str, opening: Literal["{", "["]) -> dict[str, Json] | list[J
 
 
 def json_values(text: str) -> Iterator[tuple[int, int, dict[str, Json] | list[Json]]]:
-    """(start, end, value) of every object and list inside prose, outermost only, in their order."""
-    decoder, at = json.JSONDecoder(parse_constant=_refuse_constant), 0
-    while (opening := _OPENING.search(text, at)) is not None:
+    """(start, end, value) of every object and list inside prose, outermost only, in their order.
+
+    It gives up after 2,000 brackets that begin no JSON, since each costs time in proportion to the text.
+    """
+    decoder, at, failed = json.JSONDecoder(parse_constant=_refuse_constant), 0, 0
+    while failed < _MAX_FAILED and (opening := _OPENING.search(text, at)) is not None:
         try:
             value, at = decoder.raw_decode(text, opening.start())
         except (ValueError, RecursionError):
-            at = opening.end()
+            at, failed = opening.end(), failed + 1
         else:
             yield opening.start(), at, value
 
