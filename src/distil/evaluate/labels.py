@@ -70,6 +70,14 @@ def _field_reports(
     return reports
 
 
+def label_of(text: str, field: str | None) -> str:
+    """The label that an answer gives, as it is written: the whole answer, or one field of its JSON object."""
+    if field is None:
+        return _short(text)
+    found = parse_object(text)
+    return _field(None if found is None else leaves(found), field)
+
+
 def _field(found: Mapping[str, Json] | None, path: str) -> str:
     if found is None:
         return NO_JSON

@@ -6,19 +6,20 @@ by the same comparison as the metric's. Short keys, because there may be thousan
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from distil.evaluate.labels import label_of
 from distil.evaluate.slices import known_parts
-from distil.fields import compare_fields
-from distil.records import Example, Message, Prediction, Score, Verdict
-from distil.report import formatting
-from distil.report.payload import Cut, Cutter
+from distil.records import Example, Prediction, Score, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
+from distil.runs.schemas.labels import Confusion, LabelReport
 from distil.runs.schemas.summary import Summary
-from distil.text import Json, instructions, parse_object, spoken_turns
+from distil.text import normalize_answer
+
+CONFUSIONS = 12
+MAX_LABELS = 20  # values of a field that are offered as a filter
 
 
 class Column(NamedTuple):
@@ -67,6 +68,11 @@ def read_cases(
     examples = [e for e in read_examples(project.split("test")) if e.prompt_id in asked] if asked else []
     marks = read_records(project.marks, Verdict) if project.marks.exists() else []
     slices, apart = _slices(examples, headline)
+    for report in confused(headline):  # fields that are labels can be filtered by what would have been right
+        if report.field and report.field not in slices and len(report.labels) <= MAX_LABELS:
+            known = {normalize_answer(row.label): row.label for row in report.labels}
+            labels = {e.prompt_id: known.get(label_key(target_text(e, headline), report.field)) for e in examples}
+            slices[report.field] = {key: label for key, label in labels.items() if label is not None}
     return Cases(
         headline=headline,
         examples=examples,
@@ -125,30 +131,30 @@ def _slices(examples: Sequence[Example], summary: Summary) -> tuple[dict[str, di
     return found, apart
 
 
-def payload(cases: Cases, cut: Cutter) -> dict[str, Json]:
-    """What script/store.js unpacks: models, checks, slices and one row per prompt."""
-    summary = cases.headline
-    checks = [guard.metric for guard in summary.guards if guard.metric in summary.metrics]
-    facets = {field: list(dict.fromkeys(values.values())) for field, values in cases.slices.items()}
-    systems = Counter(instructions(example.messages) for example in cases.examples)
-    system = systems.most_common(1)[0][0] if systems else ""
-    share = summary.primary in formatting.SHARES
-    return {
-        "student": summary.name,
-        "metric": {"name": summary.primary, "label": metric_label(summary), "share": share},
-        "goal": 1.0 if share else summary.goals.get("goal_similarity", 1.0),
-        "target": target_of(summary),
-        "system": cut(system),
-        "models": [{"name": c.name, "label": c.label, "kind": c.kind} for c in cases.columns],
-        "checks": [{"name": name, "label": _check_label(summary, name)} for name in checks],
-        "facets": [{"field": field, "values": list(values)} for field, values in facets.items()],
-        "rows": [_row(cases, example, checks, facets, system, cut) for example in cases.examples],
-    }
+def confused(summary: Summary) -> list[LabelReport]:
+    """The student's label reports: whole answers, or fields of them."""
+    return [report for report in summary.labels if report.model == summary.name]
 
 
-def _check_label(summary: Summary, name: str) -> str:
-    info = summary.metrics[name]
-    return info.label if info.better == "lower" else f"not: {info.label}"
+def confusions(summary: Summary) -> list[tuple[str | None, Confusion]]:
+    """(field, confusion) of the student, most frequent first; the explorer can filter by these."""
+    found = [(report.field, row) for report in confused(summary) for row in report.confusions]
+    return sorted(found, key=lambda pair: (-pair[1].count, pair[0] or "", pair[1].target, pair[1].answer))[:CONFUSIONS]
+
+
+def confusion_text(field: str | None, row: Confusion) -> str:
+    """`intent: refund → billing`."""
+    return (f"{field}: " if field else "") + f"{row.target} → {row.answer}"
+
+
+def label_key(text: str, field: str | None) -> str:
+    """An answer's label as the reports compare it."""
+    return normalize_answer(label_of(text, field))
+
+
+def target_text(example: Example, summary: Summary) -> str:
+    """What an answer was scored against."""
+    return (example.reference if target_of(summary) == "reference" else example.answer) or ""
 
 
 def target_of(summary: Summary) -> str:
@@ -163,79 +169,3 @@ def metric_label(summary: Summary) -> str:
         return summary.deciding.label
     info = summary.metrics.get(summary.primary)
     return info.label if info else summary.primary
-
-
-def _row(
-    cases: Cases,
-    example: Example,
-    checks: Sequence[str],
-    facets: Mapping[str, Sequence[str]],
-    system: str,
-    cut: Cutter,
-) -> dict[str, Json]:
-    key, summary = example.prompt_id, cases.headline
-    target = parse_object(example.reference if target_of(summary) == "reference" else example.answer)
-    answers = [column.answers.get(key) for column in cases.columns]
-    own = instructions(example.messages)
-    row: dict[str, Json] = {
-        "i": key,
-        "q": _turns(example.prompt_messages, cut),
-        "r": None if example.reference is None else cut(example.reference),
-        "a": [None if answer is None else cut(answer.text) for answer in answers],
-        "s": [_value(column, key, summary.primary) for column in cases.columns],
-        "c": [[n for n, name in enumerate(checks) if _fails(summary, column, key, name)] for column in cases.columns],
-        "f": [_place(values, cases.slices[field].get(key)) for field, values in facets.items()],
-    }
-    if own != system:
-        row["y"] = cut(own)
-    if target is not None:
-        row["w"] = [None if answer is None else _wrong(answer.text, target) for answer in answers]
-    if (mark := cases.marks.get(example.answer_id or "")) is not None:
-        row["m"] = [mark.keep, mark.reason]
-    if reasons := _reasons(cases, key, cut):
-        row["j"] = reasons
-    return row
-
-
-def _turns(messages: Sequence[Message], cut: Cutter) -> Json:
-    """One text for a single question, else [role, text] for each turn."""
-    spoken = spoken_turns(messages)
-    if len(spoken) == 1:
-        return cut(spoken[0].text)
-    return {"turns": [[message.role, cut(message.text)] for message in spoken]}
-
-
-def _value(column: Column, prompt_id: str, metric: str) -> float | None:
-    score = column.scores.get(prompt_id, {}).get(metric)
-    return None if score is None else round(score.value, 4)
-
-
-def _fails(summary: Summary, column: Column, prompt_id: str, metric: str) -> bool:
-    value = _value(column, prompt_id, metric)
-    if value is None:
-        return False
-    return value > 0 if summary.metrics[metric].better == "lower" else value < 1
-
-
-def _wrong(answer: str, target: Mapping[str, Json]) -> list[Json]:
-    """Fields that are wrong or missing, then invented ones; [None] for an answer that is not a JSON object."""
-    if parse_object(answer) is None:
-        return [None]
-    compared = compare_fields(answer, target)
-    return [*(path for path, same in compared.fields.items() if same < 1), *compared.extra]
-
-
-def _place(values: Sequence[str], value: str | None) -> int | None:
-    return None if value is None else values.index(value)
-
-
-def _reasons(cases: Cases, prompt_id: str, cut: Cutter) -> list[Json]:
-    """[model, metric, value, words] of every score that carries words, such as the judge's reason."""
-    found: list[Json] = []
-    for column in cases.columns:
-        for score in column.scores.get(prompt_id, {}).values():
-            if score.detail:
-                label = cases.headline.metrics.get(score.metric)
-                words: Cut = cut(score.detail)
-                found.append([column.label, label.label if label else score.metric, round(score.value, 4), words])
-    return found

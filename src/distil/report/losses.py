@@ -7,8 +7,7 @@ the evaluation's own paired interval.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -16,14 +15,13 @@ from markupsafe import Markup
 from distil.evaluate import stats
 from distil.fields import compare_fields
 from distil.report import charts, formatting
-from distil.report.cases import Cases, Column
+from distil.report.cases import Cases, Column, confused, confusion_text, confusions
 from distil.report.hero import points
-from distil.runs.schemas.decision import Guard
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.summary import Slice, Summary
 from distil.text import parse_object
 
-SHOWN = 8  # rows per group before a fold
+MIN_PROMPTS = 10  # fewer say nothing, as in evaluate/slices.py
 
 
 class Loss(NamedTuple):
@@ -70,6 +68,7 @@ def groups(summary: Summary, cases: Cases | None) -> list[Group]:
         found.append(("Not counted for the verdict", apart, metric, words))
     if cases is not None and (fields := _fields(summary, cases)):
         found.append(("Fields of the answer", fields, "accuracy", ""))
+        found += [(f"Labels of {name}", rows, "accuracy", "") for name, rows in _labels(summary, cases, fields)]
     for field in dict.fromkeys(s.field for s in summary.slices if not s.set_apart):
         rows = [
             _slice(s, cases)
@@ -106,25 +105,49 @@ def _fields(summary: Summary, cases: Cases) -> list[Found]:
         return []
     right, theirs = (_right(cases, column, summary.fields_against) for column in (mine, other))
     found = []
-    for field in right:
-        ids = [key for key in right[field] if key in theirs.get(field, {})]
-        if len(ids) < 2:
-            continue
-        labels = [cases.groups.get(key) for key in ids]
-        a, b = [right[field][key] for key in ids], [theirs[field][key] for key in ids]
-        difference = stats.paired_difference(a, b, labels, confidence=summary.confidence)
-        student, teacher = (stats.summarize(values, labels, confidence=summary.confidence) for values in (a, b))
-        found.append(
-            Found(
-                field,
-                stats.interval_of(student),
-                stats.interval_of(teacher),
-                stats.interval_of(difference.estimate),
-                {"kind": "field", "field": field},
-                "",
-            )
-        )
+    for field, values in right.items():
+        ids = [key for key in values if key in theirs.get(field, {})]
+        if len(ids) >= MIN_PROMPTS:
+            found.append(_compared(field, ids, values, theirs[field], cases, {"kind": "field", "field": field}))
     return sorted(found, key=lambda f: (f.difference.mean, f.name))
+
+
+def _compared(
+    name: str,
+    ids: Sequence[str],
+    mine: Mapping[str, float],
+    theirs: Mapping[str, float],
+    cases: Cases,
+    wanted: dict[str, str],
+) -> Found:
+    """The paired difference on some prompts, with the evaluation's own interval."""
+    labels, confidence = [cases.groups.get(key) for key in ids], cases.headline.confidence
+    a, b = [mine[key] for key in ids], [theirs[key] for key in ids]
+    difference = stats.paired_difference(a, b, labels, confidence=confidence)
+    student, teacher = (stats.interval_of(stats.summarize(v, labels, confidence=confidence)) for v in (a, b))
+    return Found(name, student, teacher, stats.interval_of(difference.estimate), wanted, f"{len(ids):,} prompts")
+
+
+def _labels(summary: Summary, cases: Cases, fields: Sequence[Found]) -> list[tuple[str, list[Found]]]:
+    """The labels of the two fields that lose most, each on the prompts where it is right."""
+    kinds = {report.field for report in confused(summary)}
+    against = summary.fields_against
+    columns = {column.name: column for column in cases.columns}
+    versus = "teacher" if against == "reference" else "ceiling"
+    worst = [f.name for f in fields if f.name in kinds and f.name in cases.slices and f.difference.mean < 0][:2]
+    if against is None or not worst:
+        return []
+    right, theirs = (_right(cases, columns[name], against) for name in (summary.name, versus))
+    grouped: list[tuple[str, list[Found]]] = []
+    for field in worst:
+        rows = []
+        for label in dict.fromkeys(cases.slices[field].values()):
+            ids = [key for key in right[field] if cases.slices[field].get(key) == label and key in theirs[field]]
+            if len(ids) >= MIN_PROMPTS:
+                wanted = {"facet": field, "value": label}
+                rows.append(_compared(label, ids, right[field], theirs[field], cases, wanted))
+        grouped.append((field, sorted(rows, key=lambda f: (f.difference.mean, f.name))))
+    return [(field, rows) for field, rows in grouped if rows]
 
 
 def _right(cases: Cases, column: Column, against: str) -> dict[str, dict[str, float]]:
@@ -177,56 +200,14 @@ class Confusion(NamedTuple):
     """One label taken for another."""
 
     text: str
-    count: int
+    times: int
     filter: str
 
 
-def confusions(summary: Summary) -> list[Confusion]:
-    """The most frequent mistakes of labels, `refund -> billing`; empty for answers of another kind."""
-    return []
-
-
-class GuardRow(NamedTuple):
-    """One guard, drawn."""
-
-    label: str
-    outcome: str
-    student: str
-    other: str
-    picture: Markup
-    filter: str
-    needed: int | None
-
-
-def guard_rows(summary: Summary) -> list[GuardRow]:
-    """The guards on one axis of points more often than the teacher; the zone is what is allowed."""
-    if not summary.guards:
-        return []
-    ends = [
-        v for g in summary.guards for v in (g.shortfall.low, g.shortfall.high, g.margin, -g.margin) if v is not None
+def confusion_chips(summary: Summary) -> list[Confusion]:
+    """The most frequent mistakes of labels, `refund → billing`; empty for answers of another kind."""
+    return [
+        Confusion(confusion_text(field, row), row.count, json.dumps({"kind": "confusion", "number": n}))
+        for n, (field, row) in enumerate(confusions(summary))
+        if row.count > 1
     ]
-    low, high = min(ends), max(ends)
-    axis = charts.Axis(low - 0.06 * (high - low), high + 0.06 * (high - low))
-    return [_guard(guard, axis) for guard in summary.guards]
-
-
-def _guard(guard: Guard, axis: charts.Axis) -> GuardRow:
-    s = guard.shortfall
-    low, high = (None if v is None or math.isnan(v) else v for v in (s.low, s.high))
-    more, allowed = points(s.mean, "accuracy"), points(guard.margin, "accuracy")
-    picture = charts.lane(
-        charts.Lane(s.mean, low, high, guard.outcome),
-        axis,
-        zone=(axis.low, guard.margin),
-        lines=[(guard.margin, "limit"), (0.0, "teacher-line")],
-        label=f"{guard.label}: {more} more often than the teacher, {allowed} allowed",
-    )
-    return GuardRow(
-        guard.label,
-        guard.outcome,
-        formatting.percent(guard.student.mean),
-        formatting.percent(guard.other.mean),
-        picture,
-        json.dumps({"check": guard.metric}),
-        guard.needed_prompts,
-    )

@@ -17,7 +17,7 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
-from distil.report import cases, formatting, hero, losses, money, view
+from distil.report import cases, formatting, guards, hero, losses, money, rows, view
 from distil.report.facts import Facts, gather
 from distil.report.payload import pack
 from distil.runs.artifacts import Project
@@ -68,7 +68,7 @@ def render(facts: Facts) -> str:
         css=Markup("\n".join(_read("style", name) for name in STYLES)),
         js=Markup(script),
         js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")),
-        packed=pack(lambda cut: cases.payload(facts.cases, cut)) if facts.cases else None,
+        packed=pack(lambda cut: rows.payload(known, cut)) if known else None,
         made=f"{datetime.now(UTC):%d %B %Y}",
         version=distil.__version__,
         tiles=view.key_figures(facts),
@@ -126,18 +126,18 @@ def _quality(facts: Facts) -> dict[str, object]:
     headline = facts.headline
     if headline is None:
         return {}
-    models, rows = view.metric_table(headline)
+    models, table = view.metric_table(headline)
     sizes, speeds = dict(headline.size), dict(headline.speed)
     for summary in facts.summaries.values():
         sizes |= {k: v for k, v in summary.size.items() if k == summary.name}
         speeds |= {k: v for k, v in summary.speed.items() if k == summary.name}
     return {
         "loss_groups": losses.groups(headline, facts.cases),
-        "confusions": losses.confusions(headline),
-        "guards": losses.guard_rows(headline),
+        "confusions": losses.confusion_chips(headline),
+        "guards": guards.guard_rows(headline),
         "likeness": view.likeness(facts),
         "metric_models": models,
-        "metric_rows": rows,
+        "metric_rows": table,
         "students": list(facts.summaries),
         "sizes": sizes,
         "speeds": speeds,

@@ -6,6 +6,7 @@ covering each other; the page's style shows the one that fits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def scatter(
         points = " ".join(f"{x(usd):.1f},{y(value):.1f}" for usd, value in charts.thin(curve, 60))
         shapes.append(Markup('<polyline class="together" points="{}"/>').format(points))
     taken = [Box(x(d.usd) - 7, y(d.value) - 7, 14, 14) for d in dots]
-    taken += [Box(x(usd) - 2, y(value) - 2, 4, 4) for usd, value in charts.thin(curve, 30)]
+    taken += _along([(x(usd), y(value)) for usd, value in charts.thin(curve, 60)])
     taken += [
         Box(x(d.usd) - 3, y(d.high), 6, y(d.low) - y(d.high)) for d in dots if d.low is not None and d.high is not None
     ]
@@ -86,6 +87,15 @@ def scatter(
     return Markup('<svg class="scatter" width="{}" height="{}" role="img" aria-label="{}">{}</svg>').format(
         width, height, spoken, Markup("").join(shapes)
     )
+
+
+def _along(points: Sequence[tuple[float, float]]) -> list[Box]:
+    """Small boxes along a curve, so that no label lies on it."""
+    boxes = []
+    for (x1, y1), (x2, y2) in itertools.pairwise(points):
+        steps = max(1, int(max(abs(x2 - x1), abs(y2 - y1)) / 6))
+        boxes += [Box(x1 + (x2 - x1) * n / steps - 3, y1 + (y2 - y1) * n / steps - 3, 6, 6) for n in range(steps + 1)]
+    return boxes
 
 
 def _axes(dots: Sequence[Dot], curve: Sequence[tuple[float, float]]) -> tuple[charts.Axis, charts.Axis]:

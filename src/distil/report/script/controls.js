@@ -70,7 +70,7 @@ function drawControls(store, update) {
     }));
   });
   if (state.extra) {
-    chips.push(chip("extra", extraLabel(state.extra) + " ×", null, true, () => { state.extra = null; update(); }));
+    chips.push(chip("extra", extraLabel(store, state.extra) + " ×", null, true, () => { state.extra = null; update(); }));
   }
   document.getElementById("chips").replaceChildren(...chips);
   if (held) { const again = document.querySelector('[data-chip="' + held + '"]'); if (again) again.focus({ preventScroll: true }); }
@@ -86,9 +86,8 @@ function drawControls(store, update) {
     : shown.toLocaleString("en-US") + " of " + all.toLocaleString("en-US") + " prompts";
 }
 
-function extraLabel(extra) {
-  if (extra.kind === "pair") return (extra.field === "answer" ? "" : extra.field + ": ") + extra.truth + " → " + extra.predicted;
-  return extra.field + " wrong";
+function extraLabel(store, extra) {
+  return extra.kind === "confusion" ? store.data.confusions[extra.number] : extra.field + " wrong";
 }
 
 function chip(key, label, count, pressed, onClick) {

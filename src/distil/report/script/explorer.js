@@ -72,9 +72,9 @@ function clearFilters(store) {
   document.getElementById("find").value = "";
 }
 
-/** A filter from another section: {field: ..., wrong field} | {pair} | {facet, value} | {outcome} | {check}. */
+/** A filter from another section, about the student of the verdict: {kind: field | confusion} | {facet, value} | {check}. */
 function applyFilter(store, filter) {
-  if (filter.student !== undefined && filter.student in store.index) store.state.subject = store.index[filter.student];
+  store.state.subject = store.index[store.data.student];
   if (filter.facet !== undefined) {
     const n = store.data.facets.findIndex((facet) => facet.field === filter.facet);
     const value = n < 0 ? -1 : store.data.facets[n].values.indexOf(filter.value);

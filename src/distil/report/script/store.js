@@ -52,13 +52,6 @@ function fitsOutcome(store, row, outcome) {
   return OUTCOMES[outcome](isRight(store, row, store.state.subject), isRight(store, row, store.other));
 }
 
-/** An answer's label: the whole text, or one field of its JSON object; null where there is none. */
-function labelOf(text, field) {
-  if (!field || field === "answer") return text.trim().toLowerCase();
-  const object = parseObject(text), value = object && leaves(object);
-  return value && field in value ? String(value[field]).trim().toLowerCase() : null;
-}
-
 /** The JSON object that a text is, a code fence around it allowed; null for everything else. */
 function parseObject(text) {
   const fence = /^\s*```[a-zA-Z]*\s*\n([\s\S]*?)\n?\s*```\s*$/.exec(text);
@@ -82,16 +75,12 @@ function targetOf(store, row) {
   return store.data.target === "reference" ? textOf(row.r) : textOf(row.a[store.index.teacher]);
 }
 
-/** {kind: field, field} | {kind: pair, field, truth, predicted} | {kind: ids, ids: Set}: filters that other sections set. */
+/** {kind: field, field} | {kind: confusion, number}: filters that other sections set. */
 function fitsExtra(store, row, extra) {
   if (!extra) return true;
-  const answer = row.a[store.state.subject];
-  if (extra.kind === "field") return !!row.w && !!row.w[store.state.subject] && row.w[store.state.subject].some((f) => f === extra.field || f === null);
-  if (extra.kind === "pair") {
-    return labelOf(targetOf(store, row), extra.field) === extra.truth.toLowerCase()
-      && answer !== null && labelOf(textOf(answer), extra.field) === extra.predicted.toLowerCase();
-  }
-  return true;
+  if (extra.kind === "confusion") return !!row.k && row.k.includes(extra.number);
+  const wrong = row.w && row.w[store.state.subject];
+  return !!wrong && wrong.some((field) => field === extra.field || field === null);
 }
 
 function fits(store, row, skip) {
