@@ -120,6 +120,19 @@ def test_a_name_of_a_loss_filters_the_explorer(browser: Browser, built: str) -> 
         assert "of 150 prompts" in tab.run("document.getElementById('status').textContent")
 
 
+def test_a_confusion_opens_as_many_prompts_as_it_counts(browser: Browser, built: str) -> None:
+    with browser.page(built) as tab:
+        chips = tab.run(
+            "[...document.querySelectorAll('#losses .chip')].map((c) => c.querySelector('.count').textContent)"
+        )
+        assert chips
+        for n, times in enumerate(chips):
+            tab.run(f"document.querySelectorAll('#losses .chip')[{n}].click()")
+            assert (
+                tab.run("document.getElementById('status').textContent") == f"{times.removesuffix('×')} of 150 prompts"
+            )
+
+
 def axe() -> str:
     """The source of axe-core, from npm's cache or registry; skips the test where there is neither."""
     npm = shutil.which("npm")

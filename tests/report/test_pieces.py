@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import random
+import re
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from distil.report import charts, formatting
 from distil.report.payload import pack
+from distil.report.scatter import Box, Dot, scatter
 
 
 def test_labels_in_pictures_are_escaped() -> None:
@@ -61,9 +65,24 @@ def test_numbers_read_well() -> None:
 
 
 def test_what_can_not_be_seen_is_spelled_out() -> None:
-    assert formatting.visible("a\x1b[31m\x00\u202eb\n\tc") == "a<U+001B>[31m<U+0000><U+202E>b\n\tc"
-    assert formatting.visible("\ud800") == "<U+D800>"
-    assert formatting.visible(3) == 3
+    assert formatting.shown("a\x1b[31m\u202eb\n\tc") == "a␛[31m⟨U+202E⟩b\n\tc"
+    assert formatting.shown(Markup("<b>\x1b</b>")) == Markup("<b>\x1b</b>")
+    assert formatting.shown(3) == 3
+
+
+def test_labels_of_a_scatter_cover_nothing() -> None:
+    luck = random.Random(0)
+    for _ in range(40):
+        dots = [
+            Dot(f"student-{n}", "student", 10 ** luck.uniform(0, 2), luck.uniform(0.8, 1), None, None) for n in range(5)
+        ]
+        curve = [(10.0 + n, 0.9 + 0.002 * n) for n in range(30)]
+        picture = str(scatter(dots, curve, "accuracy", width=660, height=320))
+        found = re.findall(r'<text class="name student" x="([\d.-]+)" y="([\d.-]+)">([^<]+)<', picture)
+        boxes = [Box(float(x), float(y) - 12.5, 6.6 * len(text), 14) for x, y, text in found]
+        assert len(boxes) == 5
+        assert all(a.overlap(b) < 30 for a, b in itertools.combinations(boxes, 2))
+        assert all(box.x >= 30 and box.x + box.width <= 664 for box in boxes)
 
 
 def unpack(data: str) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 
 from markupsafe import Markup
 
 from distil import progress
 from distil.runs.schemas.interval import Interval
+from distil.text import visible
 
 SHARES = {
     "field_accuracy", "numeric_accuracy", "choice_accuracy", "accuracy", "field_agreement", "numeric_agreement",
@@ -106,14 +106,9 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-
-
-def visible(value: object) -> object:
-    """A text without bytes that break or reorder a page: control and direction characters become `<U+001B>`. Markup stays."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNSEEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", value)
-    return value
+def shown(value: object) -> object:
+    """What the page shows of a value: texts with everything unseen made visible (distil.text.visible), markup as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 FILTERS: dict[str, Callable[..., str]] = {

@@ -56,12 +56,13 @@ def render(facts: Facts) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
-        finalize=formatting.visible,
+        finalize=formatting.shown,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= formatting.FILTERS
+    known = facts.cases
     script = '(function () {\n"use strict";\n' + "\n".join(_read("script", name) for name in SCRIPTS) + "})();\n"
     return environment.get_template("page.html.j2").render(
         facts=facts,
