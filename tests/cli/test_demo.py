@@ -90,7 +90,7 @@ def test_a_finished_stage_is_not_run_again(made: Project, capsys: pytest.Capture
 
 
 def test_every_student_is_trained_and_evaluated(made: Project) -> None:
-    """The baseline, too; but it is no candidate, so the verdict is corrected for the other two."""
+    """The baseline, too; but it is a rival, so the verdict is corrected for the other two only."""
     config = load_config(made)
     steps = demo._steps(made, config, [])
     for stage in ("train", "evaluate"):
@@ -152,7 +152,7 @@ def test_the_end_names_both_slices_verdict_bill_and_page(capsys: pytest.CaptureF
     )  # fmt: skip
     printed = click.unstyle(capsys.readouterr().out)
     for part in (
-        "new messages", "unseen wordings", "97.0% [95.0, 99.0]", "83.0% [81.0, 85.0]", "SHIP: sft, it is good enough.",
+        "new messages", "unseen wordings", "97.0% [95.0, 99.0]", "83.0% [81.0, 85.0]", "SHIP (sft): it is good enough.",
         "sft gets 83.0% of the fields right instead of 96.0%, the teacher 93.0% instead of 97.0%", "$104.90 per million requests",
         "$58.40 with sft", "cost $0.31", "payback: 200 days (sft alone)", "2 things to look at",
         "Page: demo/work/report/index.html",

@@ -134,7 +134,7 @@ def show(result: DemoResult, what: Mapping[str, str]) -> None:
     ]
     table("Fields right", ("", "new messages", "unseen wordings", "size", "tokens/s"), lines)
     echo(result.decision, bold=True, nl=False)
-    echo(f": {result.student}, {result.sentence}")
+    echo(f" ({result.student}): {result.sentence}")
     if shift := _shift(result):
         echo(shift)
     prices = {name: "?" if usd is None else dollars(usd) for name, usd in result.per_million.items()}
