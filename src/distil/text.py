@@ -188,7 +188,9 @@ def json_values(text: str) -> Iterator[tuple[int, int, dict[str, Json] | list[Js
     while failed < _MAX_FAILED and (opening := _OPENING.search(text, at)) is not None:
         try:
             value, at = decoder.raw_decode(text, opening.start())
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return  # nested a thousand times: nobody's answer, and each further bracket would cost as much
+        except ValueError:
             at, failed = opening.end(), failed + 1
         else:
             yield opening.start(), at, value

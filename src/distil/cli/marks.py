@@ -39,6 +39,7 @@ def mark_better(project: Project, student: str, prompt_id: str | None, preferred
     The last one of a pair counts. Raises UserError when the student has no answer to that prompt.
     """
     from distil.errors import UserError
+    from distil.evaluate.judge import Pair
     from distil.evaluate.judge.people import pair_id, preferences
     from distil.records import Prediction
     from distil.runs.jsonl import read_examples, read_records, write_records
@@ -48,13 +49,14 @@ def mark_better(project: Project, student: str, prompt_id: str | None, preferred
     if prompt_id is None:
         raise UserError(f"--mark {preferred} needs --id prompt_...; {shown}")
     rows = read_records(project.predictions(student), Prediction)
-    ours = next((r.text for r in rows if (r.prompt_id, r.model, r.sample) == (prompt_id, student, 0)), None)
-    theirs = next((e.answer for e in read_examples(project.split("test")) if e.prompt_id == prompt_id), None)
-    if ours is None or theirs is None:
+    ours = next((r for r in rows if (r.prompt_id, r.model, r.sample) == (prompt_id, student, 0)), None)
+    asked = next((e for e in read_examples(project.split("test")) if e.prompt_id == prompt_id), None)
+    if ours is None or asked is None:
         raise UserError(f"{student} has no answer to a test prompt {prompt_id!r} that could be compared. {shown}")
+    pair = Pair.of(asked, ours)
     made = Preference.model_validate(
         {
-            "pair_id": pair_id(prompt_id, ours, theirs),
+            "pair_id": pair_id(prompt_id, pair.student, pair.teacher),
             "prompt_id": prompt_id,
             "preferred": preferred,
             "reason": reason,

@@ -8,7 +8,7 @@ import pytest
 
 from distil.evaluate.judge import Pair, Settings, pairs, prompt, rubric
 from distil.evaluate.judge.reading import read
-from distil.records import Example, Message
+from distil.records import Example, Message, Prediction
 from tests.evaluate.judge.replies import JUDGE, SETTINGS
 
 HOSTILE = [
@@ -53,6 +53,34 @@ def test_the_same_pair_is_the_same_request() -> None:
     forward, backward = (prompt.comparison(pair, swapped=swapped)[1].text for swapped in (False, True))
     assert prompt.mark_of(pair) in forward and prompt.mark_of(pair) in backward
     assert prompt.mark_of(pair) != prompt.mark_of(Pair(example("4"), HOSTILE[0], "4"))
+
+
+def test_tool_calls_are_part_of_an_answer() -> None:
+    """Two answers without a text are not the same answer."""
+    turns = [Message(role="user", content="Weather in Rome?"), call("weather", '{"city":"Rome","days":1}')]
+    asked = Example(id="e", prompt_id="p", answer_id=None, messages=turns, split="test")
+    right = Pair.of(asked, predicted("weather", '{"days": 1, "city": "Rome"}'))
+    wrong = Pair.of(asked, predicted("weather", '{"city": "Paris"}'))
+    assert right.same and not wrong.same
+    assert '[calls weather({"city":"Paris"})]' in prompt.comparison(wrong, swapped=False)[1].text
+    assert Pair.of(asked, predicted("weather", "{broken")).student == "[calls weather({broken)]"
+
+
+def call(name: str, arguments: str) -> Message:
+    made = [{"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}]
+    return Message(role="assistant", content=None, tool_calls=made)
+
+
+def predicted(name: str, arguments: str) -> Prediction:
+    return Prediction(
+        id="x",
+        prompt_id="p",
+        model="me",
+        text="",
+        tool_calls=call(name, arguments).tool_calls,
+        finish_reason="tool_calls",
+        output_tokens=1,
+    )
 
 
 def test_an_echoed_order_is_no_verdict() -> None:

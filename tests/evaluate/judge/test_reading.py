@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from distil.calls.request import Reply
-from distil.evaluate.judge import prompt
+from distil.evaluate.judge import prompt, rubric
 from distil.evaluate.judge.reading import Verdict, judgment, read
 from distil.records import Usage
 
@@ -126,6 +127,25 @@ def reply(text: str, finish_reason: str = "stop") -> Reply:
 def test_the_last_clear_verdict_is_read(text: str, slot: str | None) -> None:
     found = read(text)
     assert (found.slot if found else None) == slot
+
+
+def test_no_reply_breaks_the_reader() -> None:
+    """Cut and joined pieces of the replies above, and numbers that no float holds."""
+    draw = np.random.default_rng(0)
+    texts = [text for text, _ in REPLIES] + [
+        '{"better": 1e999}',
+        '{"score": ' + "9" * 400 + "}",
+        "4/" + "9" * 5000,
+        "[" * 5000,
+    ]
+    for _ in range(300):
+        first, second = (texts[int(n)] for n in draw.integers(0, len(texts), 2))
+        mixed = first[: int(draw.integers(0, len(first) + 1))] + second[int(draw.integers(0, len(second) + 1)) :]
+        for text in (mixed, first + second):
+            found = read(text)
+            assert found is None or found.slot in ("A", "B", "tie")
+            scored = rubric.read(text), rubric.read(text, 3)
+            assert all(one is None or 0 <= one[0] <= 1 for one in scored)
 
 
 def test_the_reason_is_one_clean_line() -> None:

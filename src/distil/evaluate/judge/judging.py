@@ -16,7 +16,7 @@ from distil.runs.schemas.judge import Preference
 
 def pairs_of(examples: Sequence[Example], student: Mapping[str, Prediction]) -> list[Pair]:
     """The prompts that the student answered, beside the teacher's answers."""
-    return [Pair(e, student[e.prompt_id].text, e.answer) for e in examples if e.prompt_id in student]
+    return [Pair.of(e, student[e.prompt_id]) for e in examples if e.prompt_id in student]
 
 
 def run(

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.request import JsonObject, Request
-from distil.ids import content_id
-from distil.records import Example, Message, Sampling
+from distil.ids import canonical_json, content_id
+from distil.records import Example, Message, Prediction, Sampling
+from distil.text import parse_json
 
 MAX_TOKENS = 1000
 """Of a judgment, where the config sets no limit: the usual 500 would cut some off, above all where thinking counts."""
@@ -50,15 +51,34 @@ class Pair(NamedTuple):
     student: str
     teacher: str
 
+    @classmethod
+    def of(cls, example: Example, prediction: Prediction) -> Pair:
+        """A student's answer beside the teacher's, with the tools that each calls."""
+        last = example.messages[-1]
+        return cls(example, shown(prediction.text, prediction.tool_calls), shown(last.text, last.tool_calls))
+
     @property
     def same(self) -> bool:
         """Both answers are the same text: nothing to ask."""
         return self.student.strip() == self.teacher.strip()
 
 
+def shown(text: str, tool_calls: Sequence[JsonObject] | None) -> str:
+    """An answer as the judge and people see it: the text, then a line per tool call with its arguments as compact JSON."""
+    calls = [call.get("function") or {} for call in tool_calls or ()]
+    lines = [f"[calls {call.get('name')}({_compact(call.get('arguments'))})]" for call in calls]
+    return "\n".join([*([text] if text or not lines else []), *lines])
+
+
+def _compact(arguments: object) -> str:
+    value = parse_json(arguments) if isinstance(arguments, str) else arguments
+    return arguments if isinstance(arguments, str) and value is None else canonical_json(value)
+
+
 def mark_of(pair: Pair) -> str:
     """The mark of a pair's fences: 12 hex digits that none of its texts holds; the same in both orders."""
-    texts = [*(message.text for message in pair.example.prompt_messages), pair.example.reference or ""]
+    asked = pair.example.prompt_messages
+    texts = [*(shown(message.text, message.tool_calls) for message in asked), pair.example.reference or ""]
     content = [*texts, *sorted((pair.student, pair.teacher))]
     mark = content_id("mark", content)[5:17]
     while any(mark in text for text in content):
@@ -130,7 +150,7 @@ def _messages(system: str, parts: Sequence[str]) -> list[Message]:
 
 
 def _asked(pair: Pair, mark: str) -> list[str]:
-    turns = "\n\n".join(f"[{message.role}]\n{message.text}" for message in pair.example.prompt_messages)
+    turns = "\n\n".join(f"[{m.role}]\n{shown(m.text, m.tool_calls)}" for m in pair.example.prompt_messages)
     reference = pair.example.reference
     return [_part("request", turns, mark), *([_part("reference", reference, mark)] if reference else [])]
 

@@ -18,6 +18,8 @@ Slot = Literal["A", "B", "tie"]
 Gap = Literal["refused", "unreadable", "cut_off", "failed"]
 
 REASON_CHARS = 300
+READ_CHARS = 6000
+"""Only the end of a long reply is searched: that is where a verdict is, and it bounds the time."""
 _KEYS = re.compile(
     r"(?:final)?(?:better|best|winner|verdict|preferred|preference|choice|decision|judge?ment|answer|result|selected|selection"
     r"|chosen)|(?:better|best)(?:answer|response)"
@@ -112,7 +114,7 @@ def read(text: str, mark: str | None = None) -> Verdict | None:
 
 def spoken(text: str, mark: str | None) -> str:
     """What the judge says itself: without its thinking, and without what it repeats of the fenced texts."""
-    shown = visible(text)
+    shown = visible(text)[-READ_CHARS:]
     if mark and mark in shown:
         shown = shown[shown.rindex(mark) + len(mark) :]
     return _EXAMPLE.sub("", shown)
@@ -172,7 +174,7 @@ def _of_object(value: Mapping[str, Json]) -> Slot | Literal["ambiguous"] | None:
 
 def _of_ranks(value: list[Json]) -> Slot | Literal["ambiguous"] | None:
     """[{"model": "A", "rank": 2}, {"model": "B", "rank": 1}], as AlpacaEval asks for it."""
-    ranks: dict[Slot, float] = {}
+    ranks: dict[Slot, int | float] = {}
     for item in value:
         if not isinstance(item, dict) or not isinstance(item.get("model"), str):
             return None
@@ -180,7 +182,7 @@ def _of_ranks(value: list[Json]) -> Slot | Literal["ambiguous"] | None:
         slot = ALPACA_NAMES.get(name) or _slot(name)
         if slot is None or slot == "tie" or isinstance(rank, bool) or not isinstance(rank, (int, float)):
             return None
-        ranks[slot] = float(rank)
+        ranks[slot] = rank
     if len(ranks) != 2:
         return None
     return "tie" if ranks["A"] == ranks["B"] else "A" if ranks["A"] < ranks["B"] else "B"

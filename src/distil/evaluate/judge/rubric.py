@@ -179,7 +179,7 @@ def _spelled(text: str) -> tuple[float, str] | None:
     if match is None:
         return None
     scale = match[2] if match.re.groups > 1 else None
-    if scale is not None and int(scale) != HIGHEST:
+    if scale not in (None, str(HIGHEST)):
         return None
     found = _scaled(float(match[1]))
     return None if found is None else (found, "")
@@ -191,12 +191,12 @@ def _number(value: Mapping[str, Json]) -> float | None:
         if isinstance(item, str) and (match := _BARE.fullmatch(item)) and match[2] in (None, str(HIGHEST)):
             item = float(match[1])
         if isinstance(item, (int, float)) and not isinstance(item, bool):
-            return _scaled(float(item))
+            return _scaled(item)
     return None
 
 
 def _scaled(score: float) -> float | None:
-    return (score - LOWEST) / (HIGHEST - LOWEST) if LOWEST <= score <= HIGHEST else None
+    return float(score - LOWEST) / (HIGHEST - LOWEST) if LOWEST <= score <= HIGHEST else None
 
 
 def _criteria(value: Mapping[str, Json], count: int) -> float | None:

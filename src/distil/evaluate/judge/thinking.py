@@ -7,6 +7,7 @@ import re
 _NAMES = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think)"
 _OPEN = rf"(?:<{_NAMES}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>)"
 _CLOSE = rf"(?:</{_NAMES}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>)"
+_END = re.compile(_CLOSE, re.IGNORECASE)
 _CLOSED = re.compile(rf"{_OPEN}.*?{_CLOSE}", re.DOTALL | re.IGNORECASE)
 _CLOSING = re.compile(rf".*{_CLOSE}", re.DOTALL | re.IGNORECASE)
 _OPENING = re.compile(rf"{_OPEN}.*", re.DOTALL | re.IGNORECASE)
@@ -25,6 +26,6 @@ def visible(text: str) -> str:
     if _BARE_ANALYSIS.match(text):
         _, found, rest = text.rpartition(_BARE_FINAL)
         return rest.strip() if found else ""
-    text = _CLOSED.sub("", text)
-    text = _CLOSING.sub("", text)  # a template may have opened it in the prompt
-    return _OPENING.sub("", text).strip()
+    closed = max((match.end() for match in _END.finditer(text)), default=0)
+    before = _CLOSING.sub("", _CLOSED.sub("", text[:closed]))  # a template may have opened it in the prompt
+    return (before + _OPENING.sub("", text[closed:], count=1)).strip()
