@@ -52,13 +52,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     models = aggregate.intervals(table, groups, confidence)
     differences = aggregate.differences(table, name, others, groups, confidence)
     retention = aggregate.retentions(table, name, groups, confidence)
-    goals = evidence.Goals(
-        section.margin,
-        section.guard_margin,
-        section.least_retention,
-        confidence,
-        max(section.students, measured.looks.students),
-    )
+    goals = _goals(section, measured.looks.students)
     case = build_case(measured, counted, table, groups, goals)
     case = case._replace(
         retention=retention.get(case.metric or ""),
@@ -77,11 +71,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         clusters=case.independent,
         confidence=confidence,
         primary=primary,
-        metrics={
-            metric: MetricInfo(label=info.label, against=info.against, better=info.better)
-            for metric, info in METRICS.items()
-            if any(metric in metrics for metrics in models.values())
-        },
+        metrics=_infos(models),
         models=models,
         fields=aggregate.intervals(fields, groups, confidence),
         fields_against=measured.scored.fields_against,
@@ -110,6 +100,25 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         usd=measured.predictions.usd,
         notes=measured.predictions.notes,
     )
+
+
+def _goals(section: EvaluateConfig, students: int) -> evidence.Goals:
+    return evidence.Goals(
+        section.margin,
+        section.guard_margin,
+        section.least_retention,
+        section.confidence,
+        max(section.students, students),
+    )
+
+
+def _infos(models: Mapping[str, Mapping[str, Interval]]) -> dict[str, MetricInfo]:
+    """What every measured metric is."""
+    return {
+        metric: MetricInfo(label=info.label, against=info.against, better=info.better)
+        for metric, info in METRICS.items()
+        if any(metric in metrics for metrics in models.values())
+    }
 
 
 def _only(table: Table, ids: Sequence[str]) -> Table:

@@ -15,7 +15,7 @@ def test_the_same_answer_to_different_prompts_is_repeated() -> None:
     rows = [
         case("Thank you for your message.", "The parcel is on its way to you."),
         case("thank you for your message", "We have refunded the whole amount."),
-        case("The parcel has left the house today.", "It left the house this morning at nine."),
+        case("The parcel went out today.", "It went out this morning at nine."),
     ]
     assert variety.repeated(rows) == [1.0, 1.0, 0.0]
     same = "We have refunded the whole amount."

@@ -12,7 +12,7 @@ from distil.runs.schemas.interval import Interval
 
 Decision = Literal["SHIP", "SHIP WITH FALLBACK", "NOT DECIDED", "DO NOT SHIP"]
 DECISIONS: tuple[Decision, ...] = ("DO NOT SHIP", "NOT DECIDED", "SHIP WITH FALLBACK", "SHIP")
-"""From the worst to the best; NOT DECIDED is no permission to ship."""
+"""From the worst to the best; NOT DECIDED does not permit to ship."""
 
 
 class Deciding(Record):
