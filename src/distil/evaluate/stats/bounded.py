@@ -124,20 +124,26 @@ def _tail(a: Array, m: Array) -> float:
 def _integral(
     a: Array, m: Array, centre: float, width: float, *, bend: float = 0.0, step: float = STEP
 ) -> tuple[float, bool]:
-    """(trapezoid sum along z = centre + bend * y^2 + i y with y = width * sinh(v), did it die within 20 widths)."""
+    """(trapezoid sum along z = centre + bend * y^2 + i y with y = width * sinh(v), did it die within 10 widths).
+
+    NaN for a bent path that leads uphill.
+    """
     total = 0.0
     for start in range(0, int(24 / step), BLOCK):
         v = step * np.arange(start, start + BLOCK)
         y = width * np.sinh(v)
         z = centre + bend * y**2 + 1j * y
         path = (2 * bend * y + 1j) * width * np.cosh(v)  # dz / dv
-        terms = (np.exp(-_log_product(a, m, z)) / z * path).imag
+        logarithm = -_log_product(a, m, z)
+        if logarithm.real.max() > 600:  # a bent path that runs into the poles
+            return math.nan, False
+        terms = (np.exp(logarithm) / z * path).imag
         if start == 0:
             terms[0] /= 2
         total += float(terms.sum())
         if np.abs(terms[-2:]).max() < 1e-11 * abs(total):
             break
-    return total * step / math.pi, start + BLOCK <= 4 / step + BLOCK
+    return total * step / math.pi, start + BLOCK <= 2.9 / step + BLOCK
 
 
 def _log_product(a: Array, m: Array, z: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:

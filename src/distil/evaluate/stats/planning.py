@@ -14,7 +14,9 @@ from distil.evaluate.stats.pairs import corrected
 
 MOST = 10_000_000
 """More prompts than that are said as None: no number will do in practice."""
-DOUBT = 1.0
+MOST_KINDS = 120
+"""Kinds of units that a plan keeps apart."""
+DOUBT = 0.5
 """Unseen units that fail, added to the observed ones: a pilot without an error doesn't show that there is none."""
 
 
@@ -49,12 +51,26 @@ def needed_prompts(
     return plan.smallest()
 
 
+def _condensed(units: Units) -> Units:
+    """At most MOST_KINDS kinds of units: neighbors by their mean are averaged. A plan needs no more."""
+    if len(units.top) <= MOST_KINDS:
+        return units
+    order = np.argsort(units.top / units.bottom, kind="stable")
+    parts = np.array_split(order, MOST_KINDS)
+    counts = np.array([units.counts[part].sum() for part in parts])
+    top, bottom = (
+        np.array([values[part] @ units.counts[part] for part in parts]) / counts for values in (units.top, units.bottom)
+    )
+    return Units(top, bottom, counts, units.unseen)
+
+
 class _Plan:
     """The observed units, made a little worse, as the truth from which `n` prompts are drawn."""
 
     def __init__(self, units: Units, margin: float, tail: float, power: float, worst: float) -> None:
         from scipy.special import ndtri
 
+        units = _condensed(units)
         self.margin, self.tail, self.worst, self.z = margin, tail, worst, float(ndtri(power))
         prompts = float(units.counts @ units.bottom)
         mean = float(units.counts @ units.top) / prompts
