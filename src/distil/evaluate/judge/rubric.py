@@ -113,7 +113,8 @@ def settle(
         for pair in read
         for who in (False, True)
     ]
-    return Judged(say.concluded(summary, confidence=settings.confidence), scores)
+    flat = len({*ours, *theirs}) == 1 and any(not pair.same for pair in read) and len(read) > 1
+    return Judged(say.concluded(summary, flat=flat, confidence=settings.confidence), scores)
 
 
 def _interval(values: Sequence[float], groups: Sequence[object], settings: Settings) -> Interval:

@@ -11,9 +11,11 @@ LEAST_READ = 0.8
 NOTHING = "these judgments say nothing about quality"
 
 
-def concluded(summary: JudgeSummary, placed: Position | None = None, *, confidence: float = 0.95) -> JudgeSummary:
-    """The summary with `usable`, `why_not`, `sentence` and `details`."""
-    why_not = _why_not(summary, placed)
+def concluded(
+    summary: JudgeSummary, placed: Position | None = None, *, flat: bool = False, confidence: float = 0.95
+) -> JudgeSummary:
+    """The summary with `usable`, `why_not`, `sentence` and `details`. flat: a rubric's scores are all the same."""
+    why_not = _why_not(summary, placed, flat)
     return summary.model_copy(
         update={
             "usable": why_not is None,
@@ -24,11 +26,11 @@ def concluded(summary: JudgeSummary, placed: Position | None = None, *, confiden
     )
 
 
-def _why_not(summary: JudgeSummary, placed: Position | None) -> str | None:
+def _why_not(summary: JudgeSummary, placed: Position | None, flat: bool) -> str | None:
     if summary.read < LEAST_READ * summary.pairs or not summary.read:
         return f"only {summary.read:,} of {summary.pairs:,} pairs were read"
     if summary.mode == "rubric":
-        return _no_spread(summary)
+        return "the judge gives every answer the same score" if flat else None
     if placed is None or placed.telling:
         return None
     if placed.always == "tie":
@@ -39,14 +41,6 @@ def _why_not(summary: JudgeSummary, placed: Position | None) -> str | None:
         f"the judge does no better than chance: its two orders agree in {placed.consistency:.0%} of the pairs, and coin "
         f"flips would in {placed.by_chance:.0%} (p {placed.p:.2f})"
     )
-
-
-def _no_spread(summary: JudgeSummary) -> str | None:
-    scores = summary.rubric
-    if scores is None or summary.read == summary.same or summary.read < 2:
-        return None
-    fixed = all(one.low is not None and one.low == one.high for one in (scores.student, scores.teacher))
-    return "the judge gives every answer the same score" if fixed and scores.difference.mean == 0 else None
 
 
 def _sentence(summary: JudgeSummary, why_not: str | None, confidence: float) -> str:
