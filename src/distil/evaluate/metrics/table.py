@@ -70,7 +70,7 @@ class Metric(NamedTuple):
     """Of a metric of the user's own, which is loaded already."""
 
 
-SETTLED = ("reversed_answers", "bad_format")
+SETTLED = ("reversed_answers",)
 """Faults against the teacher's answer that no good answer commits, whatever its words."""
 
 
