@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -100,8 +100,15 @@ def distil_command(example: str, *, several_projects: bool = False) -> Callable[
     return decorate
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
-    """Prints a table on stdout: the first `left` columns left-aligned, the others right-aligned."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    left: int = 1,
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """Prints a table on stdout: the first `left` columns left-aligned, the others right-aligned; styles: cell -> rich style."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -110,7 +117,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     lines = [[visible(cell if isinstance(cell, str) else str(cell)) for cell in row] for row in rows]
     columns, title = [visible(column) for column in columns], visible(title)
     grid = Table(
-        title=title or None,
+        title=Text(title) if title else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -123,9 +130,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     for index, column in enumerate(columns):
         longest = max((len(line[index]) for line in lines), default=0)
         width = max(longest, len(column)) if longest <= NO_WRAP else None
-        grid.add_column(column, justify="left" if index < left else "right", overflow="fold", min_width=width)
+        grid.add_column(Text(column), justify="left" if index < left else "right", overflow="fold", min_width=width)
     for line in lines:
-        grid.add_row(*(Text(cell) for cell in line))  # as it is: no markup in what a user or a model wrote
+        # As it is: no markup in what a user or a model wrote.
+        grid.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in line))
     console = Console()
     (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(grid, "", sep="\n")
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from distil.calls.batch.job import BatchJob
 
 
+STYLES = {"done": "green", "stale": "yellow", "missing": "dim"}
+
+
 @distil_command("distil status --project mytask")
 @click.option("--as", "name", metavar="NAME", help="Which student to show (default: the training method).")
 def command(context: Context, name: str | None) -> None:
@@ -33,14 +36,13 @@ def command(context: Context, name: str | None) -> None:
     }
 
     def show() -> None:
-        marks = {"done": "[green]done[/]", "stale": "[yellow]stale[/]", "missing": "[dim]missing[/]"}
         lines = []
         for step in rows:
             manifest = manifests[(step.stage, step.name)]
             spent = dollars(manifest.usd) if manifest and manifest.usd else ""
             stage = f"{step.stage} {step.name}" if step.name else step.stage
-            lines.append((stage, marks[step.state], step.why, spent))
-        table("", ("stage", "state", "why", "spent"), lines, left=3)
+            lines.append((stage, step.state, step.why, spent))
+        table("", ("stage", "state", "why", "spent"), lines, left=3, styles=STYLES)
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
             echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")

@@ -18,10 +18,8 @@ from distil.runs.jsonl import read_examples, read_records
 from distil.text import is_cut_off, is_withheld
 
 
-class TestSet(NamedTuple):
+class HeldOut(NamedTuple):
     """The test prompts."""
-
-    __test__ = False  # not a test class, whatever pytest takes from its name
 
     examples: list[Example]
     """In the order of their file."""
@@ -35,7 +33,7 @@ def _unnoted(path: Path) -> Path:
     return path
 
 
-def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Path] = _unnoted) -> TestSet:
+def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Path] = _unnoted) -> HeldOut:
     """The test split; before anything was curated, and where nothing was trained (`trained` False), all collected answers.
 
     reads: called with each file before it is read (StageRun.reads). Raises UserError that says what to run.
@@ -45,7 +43,7 @@ def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Pa
         examples = list(read_examples(reads(path)))
         if not examples:
             raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
-        return TestSet(examples, _identity(examples), [])
+        return HeldOut(examples, _identity(examples), [])
     if trained:
         raise UserError(
             f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
@@ -59,7 +57,7 @@ def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Pa
     return _collected(project, list(read_records(reads(project.answers), Answer)), prompts)
 
 
-def _collected(project: Project, answers: list[Answer], prompts: dict[str, Prompt]) -> TestSet:
+def _collected(project: Project, answers: list[Answer], prompts: dict[str, Prompt]) -> HeldOut:
     """The first usable answer to each prompt, as an example."""
     examples: dict[str, Example] = {}
     unusable: set[str] = set()
@@ -83,7 +81,7 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
     left_out = len(unusable - examples.keys())
     if left_out:
         note += f" Left out: {left_out:,} whose answer was cut off or withheld."
-    return TestSet(rows, _identity(rows), [note])
+    return HeldOut(rows, _identity(rows), [note])
 
 
 def _example(prompt: Prompt, answer: Answer) -> Example:

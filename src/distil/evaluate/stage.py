@@ -16,7 +16,7 @@ from distil.errors import UserError, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.embedding import use_cache
-from distil.evaluate.examples import TestSet, read_test_set
+from distil.evaluate.examples import HeldOut, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.likelihood import Likelihood
 from distil.evaluate.looks import outdated
@@ -162,7 +162,7 @@ def _given(
     project: Project,
     section: EvaluateConfig,
     stage: StageRun,
-    tests: TestSet,
+    tests: HeldOut,
     answers: Elsewhere,
     *,
     name: str,
@@ -202,7 +202,7 @@ def _note(
     stage: StageRun,
     summary: Summary,
     predictions: Predictions,
-    tests: TestSet,
+    tests: HeldOut,
     conditions: str,
     answers: Elsewhere | None,
 ) -> None:
