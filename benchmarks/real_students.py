@@ -1,6 +1,6 @@
 """Real students with known quality, through the commands that a user types: alpaca_eval, gsm8k, and near-copies that are wrong.
 
-    python benchmarks/real_students.py --data PATH/TO/data [--dir FOLDER] [--only alpaca gsm8k copies] [--limit N]
+    python benchmarks/real_students.py --data PATH/TO/data [--dir FOLDER] [--only alpaca gsm8k copies] [--limit N] [--set KEY=VALUE]
 
 The data is not part of Distil. alpaca_eval/*.jsonl: 805 prompts with the answers of five models ({"prompt", "output"},
 github.com/tatsu-lab/alpaca_eval, CC BY-NC 4.0). gsm8k/example_model_solutions.jsonl: 1,319 problems with four models' solutions
@@ -182,10 +182,12 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="where the projects go (default: a new temporary folder)")
     parser.add_argument("--only", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--limit", type=int, help="only the first N test prompts")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for distil evaluate")
     options = parser.parse_args()
     folder = options.dir or Path(tempfile.mkdtemp(prefix="real-students-"))
     folder.mkdir(parents=True, exist_ok=True)
-    more = ["--set", f"evaluate.limit={options.limit}"] if options.limit else []
+    limit = [f"evaluate.limit={options.limit}"] if options.limit else []
+    more = [word for setting in (*limit, *options.set) for word in ("--set", setting)]
     for name in options.only:
         show(name, SETS[name](folder.resolve(), options.data.resolve(), more))
 
