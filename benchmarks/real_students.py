@@ -1,6 +1,6 @@
 """Real students with known quality, through the commands that a user types: alpaca_eval, gsm8k, and near-copies that are wrong.
 
-    python benchmarks/real_students.py --data PATH/TO/data [--dir FOLDER] [--only alpaca gsm8k copies] [--limit N] [--set KEY=VALUE]
+    python benchmarks/real_students.py --data PATH/TO/data [--dir FOLDER] [--only alpaca gsm8k copies] [--limit N] [--set K=V]
 
 The data is not part of Distil. alpaca_eval/*.jsonl: 805 prompts with the answers of five models ({"prompt", "output"},
 github.com/tatsu-lab/alpaca_eval, CC BY-NC 4.0). gsm8k/example_model_solutions.jsonl: 1,319 problems with four models' solutions
