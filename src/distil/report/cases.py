@@ -105,7 +105,7 @@ def _columns(project: Project, name: str, wanted: set[str], baselines: Sequence[
         if score.model in wanted:
             scores.setdefault(score.model, {}).setdefault(score.prompt_id, {})[score.metric] = score
     kinds = {"teacher": "teacher", "ceiling": "ceiling", "base": "base"}
-    labels = {"ceiling": "teacher, second answer", "base": "base model"}
+    labels = {"ceiling": "teacher again", "base": "base model"}
     return [
         Column(
             model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from distil import progress
 from distil.runs.schemas.interval import Interval
@@ -106,6 +106,15 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def in_code(text: str) -> Markup:
+    """A sentence with `commands` in backticks as escaped markup, its first letter a capital."""
+    parts = (text[:1].upper() + text[1:]).split("`")
+    if len(parts) % 2 == 0:  # a backtick without its partner is no mark
+        return escape(shown(text))
+    pieces = [Markup("<code>{}</code>" if n % 2 else "{}").format(shown(part)) for n, part in enumerate(parts)]
+    return Markup("").join(pieces)
+
+
 def shown(value: object) -> object:
     """What the page shows of a value: texts with everything unseen made visible (distil.text.visible), markup as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -113,5 +122,5 @@ def shown(value: object) -> object:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number, "percent": percent, "dollars": dollars, "count": count, "seconds": seconds, "size": size,
-    "p_value": p_value, "figure_of": figure_of, "ends": ends, "signed": signed,
+    "p_value": p_value, "figure_of": figure_of, "ends": ends, "signed": signed, "in_code": in_code,
 }  # fmt: skip

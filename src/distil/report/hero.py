@@ -6,6 +6,7 @@ teacher, so it stays inside the zone exactly when SHIP is proven on this metric.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -121,10 +122,11 @@ def _other(test: Deciding) -> str:
 def _place(test: Deciding) -> Interval:
     """The student on the number line: where the teacher is, less the paired shortfall."""
     low, high = test.shortfall.low, test.shortfall.high
+    top = 1.0 if test.metric in formatting.SHARES else math.inf  # a difference may reach beyond what a share can be
     return Interval(
         mean=test.student.mean,
-        low=None if high is None else test.other.mean - high,
-        high=None if low is None else test.other.mean - low,
+        low=None if high is None else max(0.0 if top == 1 else -math.inf, test.other.mean - high),
+        high=None if low is None else min(top, test.other.mean - low),
         n=test.shortfall.n,
     )
 
@@ -150,7 +152,7 @@ def _axis(test: Deciding, limit: float, intervals: Sequence[Interval]) -> charts
             core += near
     low, high = min(core), max(core)
     pad = 0.07 * (high - low)
-    top = 1.0 if test.metric in formatting.SHARES else float("inf")
+    top = 1.0 if test.metric in formatting.SHARES else math.inf
     return charts.Axis(low - pad, min(max(top, high), high + 1.5 * pad))
 
 

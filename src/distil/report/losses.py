@@ -92,8 +92,15 @@ def _slice(part: Slice, cases: Cases | None) -> Found:
     wanted = {"facet": part.field, "value": part.name} if known else {}
     note = f"{part.prompts:,} prompts"
     if part.p_corrected is not None and part.p_corrected < 0.05:
-        note += f", p {formatting.p_value(part.p_corrected)} (Holm)"
-    return Found(part.name, part.student, part.other, part.difference, wanted, note)
+        note += f", p {formatting.p_value(part.p_corrected)}"
+    return Found(
+        f"{part.field}: {part.name}" if part.set_apart else part.name,
+        part.student,
+        part.other,
+        part.difference,
+        wanted,
+        note,
+    )
 
 
 def _fields(summary: Summary, cases: Cases) -> list[Found]:

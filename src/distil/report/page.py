@@ -100,6 +100,7 @@ def _first_screen(facts: Facts) -> dict[str, object]:
     return context | {
         "look": hero.LOOK[headline.verdict.decision],
         "statement": STATEMENTS[headline.verdict.decision],
+        "steps_say_how_many": any("prompts" in step for step in headline.verdict.next_steps),
         "sentence": sentence[:1].upper() + sentence[1:],
         "hero": hero.number_line(headline, facts.summaries, facts.baselines),
         "metric_label": cases.metric_label(headline),

@@ -90,7 +90,7 @@ def scatter(
 
 
 def _along(points: Sequence[tuple[float, float]]) -> list[Box]:
-    """Small boxes along a curve, so that labels stay clear of it."""
+    """Small boxes along a curve, so that labels keep off it."""
     boxes = []
     for (x1, y1), (x2, y2) in itertools.pairwise(points):
         steps = max(1, int(max(abs(x2 - x1), abs(y2 - y1)) / 6))

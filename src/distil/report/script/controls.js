@@ -1,13 +1,15 @@
 // The explorer's search field, chips and menus.
 
-const OUTCOME_LABELS = {
-  all: () => "all",
-  wrong: (mine) => mine + " wrong",
-  only_student: (mine) => "only " + mine + " wrong",
-  both: () => "both wrong",
-  only_other: (mine, other) => "only " + other + " wrong",
-  right: (mine) => mine + " right",
-};
+/** What an outcome is called: right and wrong for shares, above and below the goal for a similarity. */
+function outcomeLabel(store, name, mine, other) {
+  const share = store.data.metric.share, goal = store.data.goal.toFixed(2);
+  const wrong = share ? "wrong" : "below " + goal, right = share ? "right" : "at least " + goal;
+  const labels = {
+    all: "all", wrong: mine + " " + wrong, only_student: "only " + mine + " " + wrong, both: "both " + wrong,
+    only_other: "only " + other + " " + wrong, right: mine + " " + right,
+  };
+  return labels[name];
+}
 
 /** What is built once: search, order, whose mistakes, columns, slices. */
 function buildControls(store, visible, update, redraw) {
@@ -60,7 +62,7 @@ function drawControls(store, update) {
   const held = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.chip : null;
   const chips = outcomes(store).map((name) => {
     const count = countOutcome(store, name);
-    return chip("o-" + name, OUTCOME_LABELS[name](mine, other), count, state.outcome === name, () => { state.outcome = name; update(); });
+    return chip("o-" + name, outcomeLabel(store, name, mine, other), count, state.outcome === name, () => { state.outcome = name; update(); });
   });
   store.data.checks.forEach((check, n) => {
     const count = countCheck(store, n), on = state.checks.includes(n);
