@@ -95,14 +95,6 @@ def test_no_significant_difference_is_not_yet_non_inferiority() -> None:
     assert stats.non_inferiority(teacher - 0.01 + rng.normal(0, 0.05, 800), teacher, margin=0.05).passed
 
 
-def test_a_shortfall_at_the_margin_passes_in_few_of_many_trials() -> None:
-    rng = np.random.default_rng(5)
-    passed = sum(
-        stats.non_inferiority(rng.normal(-0.05, 0.3, 150), np.zeros(150), margin=0.05).passed for _ in range(800)
-    )
-    assert passed / 800 < 0.045  # one-sided 2.5% in truth
-
-
 def test_intervals_have_their_nominal_coverage() -> None:
     rng = np.random.default_rng(6)
     covered = naive = 0
