@@ -134,7 +134,8 @@ class _Pieces:
         return [self._pool([next(vectors) for _ in self._cut[index]], self._cut[index]) for index in chosen]
 
     def _pool(self, vectors: Sequence[Vectors], pieces: Sequence[Sequence[int]]) -> Embedded:
-        pooled = sum(max(1, len(piece)) * vector for piece, vector in zip(pieces, vectors, strict=True))
+        sizes = np.asarray([max(1, len(piece)) for piece in pieces], dtype=np.float32)
+        pooled = sizes @ np.stack(vectors)
         return Embedded((pooled / max(float(np.linalg.norm(pooled)), EPSILON)).astype(np.float16), len(pieces) > 1)
 
     def _pieces(self, text: str, encoding: Encoding) -> list[list[int]]:

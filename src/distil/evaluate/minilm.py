@@ -183,7 +183,9 @@ class _Graph:
     ) -> str:
         from onnx import helper
 
-        self._nodes.append(helper.make_node(kind, inputs, [output, *extra], domain=domain, **options))
+        node = helper.make_node(kind, inputs, [output, *extra], domain=domain)
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in options.items())
+        self._nodes.append(node)
         return output
 
     def finish(self) -> bytes:
