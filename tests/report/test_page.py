@@ -134,3 +134,46 @@ def test_the_page_goes_stale_and_broken_files_are_named(tmp_path: Path) -> None:
 
 def test_the_samples_cost_has_the_shape_of_the_cost_stage() -> None:
     assert CostSummary.model_validate(COST).break_even_coverage == COST["break_even_coverage"]
+
+
+def test_answers_evaluated_without_a_test_split_are_all_shown(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
+    project.split("test").unlink()
+    html, _, text = read(page.build(project))
+    assert 'id="payload"' in html
+    assert "All 40 test prompts" in text
+
+
+def test_a_bill_of_another_student_is_left_out_and_named(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=60, students=("sft",))
+    write_cost(project)  # of the student logits
+    _, _, text = read(page.build(project))
+    assert "Run distil cost sft" in text
+    assert "$5.84" not in text
+
+
+def test_prompts_set_apart_are_shown_as_not_counted(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=60, students=("sft",))
+    path = project.summary("sft")
+    interval = {"mean": 0.7, "low": 0.6, "high": 0.8, "n": 12}
+    change = {"mean": -0.2, "low": -0.3, "high": -0.1, "n": 12}
+    part = {
+        "field": "wording",
+        "name": "unseen",
+        "prompts": 12,
+        "set_apart": True,
+        "student": interval,
+        "other": interval,
+    }
+    write_json(
+        path,
+        {
+            **read_json(path),
+            "set_apart": 12,
+            "slices": [{**part, "difference": change, "p": None, "p_corrected": None}],
+        },
+    )
+    _, _, text = read(page.build(project))
+    assert "Not counted for the verdict" in text
+    assert "wording: unseen" in text and "−20 points" in text
+    assert "12 more are set apart" in text

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from distil.evaluate.examples import read_test_set
 from distil.evaluate.labels import label_of
 from distil.evaluate.slices import known_parts
 from distil.records import Example, Prediction, Score, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_records
+from distil.runs.jsonl import read_records
 from distil.runs.schemas.labels import Confusion, LabelReport
 from distil.runs.schemas.summary import Summary
 from distil.text import normalize_answer
@@ -53,6 +54,11 @@ class Cases(NamedTuple):
     """Model -> similarity to the teacher's answer, one per prompt; `shuffled` = answers to other prompts."""
 
 
+def test_set_exists(project: Project) -> bool:
+    """Whether there is something that students could have been evaluated on: a test split, or all collected answers."""
+    return project.split("test").exists() or (project.answers.exists() and project.prompts.exists())
+
+
 def read_cases(
     project: Project, summaries: Mapping[str, Summary], headline: Summary, baselines: Sequence[str]
 ) -> Cases:
@@ -65,7 +71,7 @@ def read_cases(
     order = {"teacher": 0, "ceiling": 3, "base": 4}
     columns.sort(key=lambda c: order.get(c.name, 1 if c.name == headline.name else 2))
     asked = {prompt_id for column in columns if column.name == headline.name for prompt_id in column.answers}
-    examples = [e for e in read_examples(project.split("test")) if e.prompt_id in asked] if asked else []
+    examples = [e for e in read_test_set(project, trained=False).examples if e.prompt_id in asked] if asked else []
     marks = read_records(project.marks, Verdict) if project.marks.exists() else []
     slices, apart = _slices(examples, headline)
     for report in confused(headline):  # fields that are labels can be filtered by what would have been right

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from distil.doctor.evidence import Curves, Evidence
 from distil.doctor.finding import Finding
 from distil.records import Manifest, Verdict
-from distil.report.cases import Cases, read_cases
+from distil.report.cases import Cases, read_cases, test_set_exists
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project
 from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
@@ -111,7 +111,7 @@ def _cases(
     baselines: tuple[str, ...],
     read: list[Path],
 ) -> Cases | None:
-    if headline is None or not project.split("test").exists() or not project.predictions(headline.name).exists():
+    if headline is None or not test_set_exists(project) or not project.predictions(headline.name).exists():
         return None
     files = [path for name in summaries for path in (project.predictions(name), project.scores(name))]
     read += [path for path in (project.split("test"), project.marks, *files) if path.exists()]

@@ -6,7 +6,6 @@ teacher, so it stays inside the zone exactly when SHIP is proven on this metric.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -75,7 +74,14 @@ def number_line(headline: Summary, summaries: Mapping[str, Summary], baselines: 
         kind = "baseline" if summary.name in baselines else "student"
         label = f"{summary.name} (references only)" if kind == "baseline" else summary.name
         if own and (own.metric, own.versus) == (test.metric, test.versus):
-            lanes.append((label, _place(own), _note(own), kind))
+            lanes.append(
+                (
+                    label,
+                    _place(own),
+                    _note(own) if summary.verdict.decision == "SHIP" else summary.verdict.decision,
+                    kind,
+                )
+            )
     for model, label in (("base", "base model, untrained"), ("shuffled", "unrelated answers")):
         if interval := headline.models.get(model, {}).get(test.metric):
             lanes.append((label, interval, "", "base"))
@@ -122,11 +128,10 @@ def _other(test: Deciding) -> str:
 def _place(test: Deciding) -> Interval:
     """The student on the number line: where the teacher is, less the paired shortfall."""
     low, high = test.shortfall.low, test.shortfall.high
-    top = 1.0 if test.metric in formatting.SHARES else math.inf  # a difference may reach beyond what a share can be
-    return Interval(
+    return Interval(  # a difference may reach beyond what a metric can be: all that decide are between 0 and 1
         mean=test.student.mean,
-        low=None if high is None else max(0.0 if top == 1 else -math.inf, test.other.mean - high),
-        high=None if low is None else min(top, test.other.mean - low),
+        low=None if high is None else max(0.0, test.other.mean - high),
+        high=None if low is None else min(1.0, test.other.mean - low),
         n=test.shortfall.n,
     )
 
@@ -152,8 +157,7 @@ def _axis(test: Deciding, limit: float, intervals: Sequence[Interval]) -> charts
             core += near
     low, high = min(core), max(core)
     pad = 0.07 * (high - low)
-    top = 1.0 if test.metric in formatting.SHARES else math.inf
-    return charts.Axis(low - pad, min(max(top, high), high + 1.5 * pad))
+    return charts.Axis(low - pad, min(1.0, high + 1.5 * pad) if high < 1 else 1.0 + 0.3 * pad)
 
 
 def _tick(metric: str, value: float) -> str:

@@ -92,7 +92,8 @@ def _slice(part: Slice, cases: Cases | None) -> Found:
     wanted = {"facet": part.field, "value": part.name} if known else {}
     note = f"{part.prompts:,} prompts"
     if part.p_corrected is not None and part.p_corrected < 0.05:
-        note += f", p {formatting.p_value(part.p_corrected)}"
+        value = formatting.p_value(part.p_corrected).replace(" ", "\N{NO-BREAK SPACE}")
+        note += f", p\N{NO-BREAK SPACE}{value}"
     return Found(
         f"{part.field}: {part.name}" if part.set_apart else part.name,
         part.student,
