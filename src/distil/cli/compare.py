@@ -37,8 +37,8 @@ def show(comparison: Comparison) -> None:
         rows = []
         for row in pair.differences:
             label = comparison.metrics[row.metric].label
-            means = [f"{comparison.means[name][row.metric].mean:.3f}" for name in (pair.a, pair.b)]
-            rows.append((label, *means, *_numbers(row)))
+            both = (_mean(comparison, name, row.metric) for name in (pair.a, pair.b))
+            rows.append((label, *both, *_numbers(row)))
         table(title, ("metric", pair.a, pair.b, "difference", "interval", "p (Holm)"), rows)
     else:
         names = comparison.students

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ def command(
         summaries.append(_evaluate(context, config, student, source, coming, force))
     results = summaries if len(summaries) > 1 else summaries[0]
     if exports["md"] != "-":
-        context.emit(results, lambda: [show(summary) for summary in summaries])
+        context.emit(results, lambda: show_all(summaries))
     _export(context, [summary.name for summary in summaries], **exports)
     if wanted is not None:
         check_gate(wanted, summaries)
@@ -141,6 +142,12 @@ def _export(
         say(f"Wrote {path}: {write_inspect(one, path):,} samples. See it with `inspect view --log-dir {path.parent}`.")
     for one in finished if lm_eval is not None else []:
         say(f"Wrote {' and '.join(str(path) for path in write_lm_eval(one, Path(lm_eval or '')))}.")
+
+
+def show_all(summaries: Sequence[Summary]) -> None:
+    """One after the other."""
+    for summary in summaries:
+        show(summary)
 
 
 def show(summary: Summary) -> None:

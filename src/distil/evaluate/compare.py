@@ -5,8 +5,9 @@ Reads what `distil evaluate` wrote and calls no model. Not the verdict: which of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 from distil.errors import UserError, did_you_mean
@@ -262,7 +263,7 @@ def _sentence(
 def _notes(
     entries: Sequence[Entry],
     table: Table,
-    tests: dict[object, dict[str, Example]],
+    tests: Mapping[Path, dict[str, Example]],
     apart: dict[str, set[str]],
     shared: set[str],
 ) -> list[str]:
