@@ -13,6 +13,7 @@ from distil.evaluate.aggregate import Groups
 from distil.evaluate.metrics import METRICS, Metric, deciding_order, guards
 from distil.evaluate.scoring import Table
 from distil.runs.schemas.decision import Deciding, Guard
+from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeSummary
 
 MIN_COVERAGE = 0.8
@@ -150,22 +151,16 @@ def judge_test(
     margin = judge_margin(judge, goals)
     ids = list(values)
     labels = [groups[i] for i in ids]
-    even = [0.5] * len(ids)
-    result = stats.non_inferiority(
-        list(values.values()),
-        even,
-        margin,
-        labels,
-        confidence=goals.confidence,
-        comparisons=goals.comparisons,
-    )
+    corrected = stats.corrected(goals.confidence, goals.comparisons)
+    wins = stats.interval_of(stats.summarize(list(values.values()), labels, confidence=corrected))
+    low, high = (None if end is None else 0.5 - end for end in (wins.high, wins.low))
     return Deciding(
         metric="judge",
         label=f"judged as good as the teacher's by {judge.model}",
         versus="teacher",
         student=stats.interval_of(stats.summarize(list(values.values()), labels, confidence=goals.confidence)),
-        other=stats.interval_of(stats.mean_interval(even, labels, confidence=goals.confidence)),
-        shortfall=stats.interval_of(result.shortfall),
+        other=Interval(mean=0.5, low=0.5, high=0.5, n=len(ids)),
+        shortfall=Interval(mean=0.5 - wins.mean, low=low, high=high, n=len(ids)),
         margin=margin,
         coverage=min(1.0, len(ids) / prompts),
     )

@@ -109,7 +109,7 @@ def p_value(value: float | None) -> str:
 def in_code(text: str) -> Markup:
     """A sentence with `commands` in backticks as escaped markup, its first letter a capital."""
     parts = (text[:1].upper() + text[1:]).split("`")
-    if len(parts) % 2 == 0:  # a backtick without its partner is no mark
+    if len(parts) % 2 == 0:  # a backtick without its partner marks nothing
         return escape(shown(text))
     pieces = [Markup("<code>{}</code>" if n % 2 else "{}").format(shown(part)) for n, part in enumerate(parts)]
     return Markup("").join(pieces)
