@@ -31,10 +31,11 @@ def decide(
     judge: JudgeSummary | None = None,
     judged: dict[str, float] | None = None,
     n: int | None = None,
+    teacher: str = "openai/gpt-5-mini",
 ) -> ShipDecision:
     """The decision on a table of values of student `me`, for prompts p0, p1, ... with the given kind of answers."""
     count = n or max(len(values) for metrics in table.values() for values in metrics.values())
-    examples = [_example(f"p{i}", answer, reference, group(i) if group else None) for i in range(count)]
+    examples = [_example(f"p{i}", answer, reference, group(i) if group else None, teacher) for i in range(count)]
     groups = {example.prompt_id: example.group for example in examples}
     measured = Measured(
         "me", "base", examples, Predictions({}), Scored([], table, {}, None), judge, judged or {}, LOOKS
@@ -51,7 +52,7 @@ def decide(
     )
 
 
-def _example(prompt_id: str, answer: str, reference: str | None, group: str | None) -> Example:
+def _example(prompt_id: str, answer: str, reference: str | None, group: str | None, teacher: str) -> Example:
     return Example(
         id=f"e-{prompt_id}",
         prompt_id=prompt_id,
@@ -60,6 +61,7 @@ def _example(prompt_id: str, answer: str, reference: str | None, group: str | No
         reference=reference,
         group=group,
         split="test",
+        teacher=teacher,
     )
 
 
@@ -201,6 +203,8 @@ def test_prose_without_a_ceiling_is_not_decided() -> None:
     result = decide(table)
     assert result.decision == "NOT DECIDED"
     assert result.next_steps == ["distil evaluate me --set evaluate.ceiling=true"]
+    (step,) = decide(table, teacher="recorded/gpt4.jsonl").next_steps  # a file can't be asked again
+    assert "recorded file" in step and "evaluate.judge.model" in step
 
 
 def test_wrong_numbers_in_similar_texts_do_not_ship() -> None:

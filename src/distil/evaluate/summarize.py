@@ -166,6 +166,7 @@ def build_case(
         over_base=None,
         judge=measured.judge,
         needed=_needed(table, name, metric, judged, groups, _scaled(goals, measured.judge, metric)),
+        recorded=all((example.teacher or "").startswith("recorded/") for example in counted),
     )
 
 

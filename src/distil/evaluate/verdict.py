@@ -45,6 +45,8 @@ class Case(NamedTuple):
     judge: JudgeSummary | None
     needed: int | None
     """Prompts that would prove the margin at the observed loss."""
+    recorded: bool = False
+    """The teacher is a file of answers, which nobody can ask again."""
 
 
 class Finding(NamedTuple):
@@ -111,11 +113,20 @@ def _evidence(case: Case) -> list[Finding]:
         return [Finding("missing", text, _better_metric(case))]
     if case.deciding is None:
         text = "the teacher was not asked a second time, so how much good answers differ is unknown"
-        return [Finding("missing", text, f"distil evaluate {case.student} --set evaluate.ceiling=true")]
+        return [Finding("missing", text, _second_answers(case))]
     if case.deciding.coverage < MIN_COVERAGE:
         text = f"{case.deciding.label} could be compared on only {case.deciding.coverage:.0%} of the prompts"
         return [Finding("missing", text, f"distil evaluate {case.student}")]
     return []
+
+
+def _second_answers(case: Case) -> str:
+    if case.recorded:
+        return (
+            "Add a second answer of the teacher to each prompt in its recorded file, or let a judge decide: "
+            f"distil evaluate {case.student} --set evaluate.judge.model=anthropic/claude-sonnet-4-5"
+        )
+    return f"distil evaluate {case.student} --set evaluate.ceiling=true"
 
 
 def _better_metric(case: Case) -> str:
@@ -180,7 +191,7 @@ def _guards(case: Case) -> list[Finding]:
 
 def _about_guard(case: Case, guard: Guard) -> str:
     if guard.versus == "teacher" and guard.other.mean == 0 and case.deciding is None:
-        return f"distil evaluate {case.student} --set evaluate.ceiling=true"
+        return _second_answers(case)
     if guard.needed_prompts is not None:
         return _more(case, guard.needed_prompts)
     return "`distil doctor` says what helps against these answers."
