@@ -57,7 +57,8 @@ class Hero(NamedTuple):
 def points(value: float, metric: str) -> str:
     """A difference as people say it: `2.3 points` for shares, three decimals otherwise."""
     if metric in formatting.SHARES:
-        return f"{formatting.number(100 * value, 1).removesuffix('.0')} points"
+        text = formatting.number(100 * value, 1).removesuffix(".0")
+        return f"{text} point" if text in ("1", f"{formatting.MINUS}1") else f"{text} points"
     return formatting.number(value)
 
 

@@ -21,6 +21,7 @@ from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.summary import Slice, Summary
 from distil.text import parse_object
 
+APART, FIELDS = "Not counted for the verdict", "Fields of the answer"
 MIN_PROMPTS = 10  # fewer say nothing, as in evaluate/slices.py
 
 
@@ -46,6 +47,11 @@ class Group(NamedTuple):
     rows: list[Loss]
     note: str
 
+    @property
+    def folded(self) -> bool:
+        """Whether it is shown on demand only: nothing in it is surely different from the teacher."""
+        return self.title not in (APART, FIELDS) and not any(row.sure for row in self.rows)
+
 
 class Found(NamedTuple):
     """A part with its difference, before it is drawn."""
@@ -65,9 +71,9 @@ def groups(summary: Summary, cases: Cases | None) -> list[Group]:
     found: list[tuple[str, list[Found], str, str]] = []
     if apart:
         words = "Prompts set apart (evaluate.set_apart): answered and scored, not counted for the verdict."
-        found.append(("Not counted for the verdict", apart, metric, words))
+        found.append((APART, apart, metric, words))
     if cases is not None and (fields := _fields(summary, cases)):
-        found.append(("Fields of the answer", fields, "accuracy", ""))
+        found.append((FIELDS, fields, "accuracy", ""))
         found += [(f"Labels of {name}", rows, "accuracy", "") for name, rows in _labels(summary, cases, fields)]
     for field in dict.fromkeys(s.field for s in summary.slices if not s.set_apart):
         rows = [
