@@ -218,6 +218,25 @@ class Example(Record):
     fields: dict[str, str] = {}
     """Further columns of the prompt's row."""
 
+    @classmethod
+    def of(cls, prompt: Prompt, answer: Answer, split: Split) -> Self:
+        """The prompt's conversation with the answer as its last turn."""
+        content = answer.text or (None if answer.tool_calls else "")
+        messages = [*prompt.messages, Message(role="assistant", content=content, tool_calls=answer.tool_calls)]
+        return cls(
+            id=content_id("example", [m.to_wire() for m in messages]),
+            prompt_id=prompt.id,
+            answer_id=answer.id,
+            messages=messages,
+            reference=prompt.reference,
+            group=prompt.group,
+            split=split,
+            teacher=answer.teacher,
+            tools=prompt.tools,
+            response_format=prompt.response_format,
+            fields=prompt.fields,
+        )
+
     def to_chat(self) -> dict[str, Any]:
         """One line of OpenAI's chat fine-tuning format; Distil's fields are under `metadata`."""
         line: dict[str, Any] = {"messages": [m.to_wire() for m in self.messages]}

@@ -11,12 +11,11 @@ from distil.curate.config import CurateConfig
 from distil.curate.corpus import Corpus
 from distil.curate.filters import load_filters
 from distil.curate.select import Pair, drop_redundant
-from distil.curate.stage import make_example
 from distil.curate.stage import run as curate
 from distil.doctor import data
 from distil.doctor.evidence import Evidence
 from distil.evaluate.metrics import Case, fields, form, match
-from distil.records import Message, Prompt
+from distil.records import Example, Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.serve.calibration.acceptance import bad_answers, choose_rule
@@ -102,7 +101,7 @@ def test_a_refusal(text: str, refuses: bool, tmp_path: Path) -> None:
     pair = _pair("question", text)
     assert (load_filters(["refusal"])["refusal"](*pair, CORPUS) is not None) is refuses
     project = Project(tmp_path)
-    write_records(project.split("train"), [make_example(*pair, "train")])
+    write_records(project.split("train"), [Example.of(*pair, "train")])
     assert data.refusals(Evidence(project)).seen.startswith(f"{int(refuses)} of 1 ")
 
 
@@ -144,7 +143,7 @@ def test_the_same_prompt(one: list[Message], other: list[Message], same: bool, t
     result = curate(project, CurateConfig(near_duplicates=None, validation=0.0))
     assert result.dropped == ({"leak": 1} if same else {}) and result.test == 1
 
-    write_records(project.split("train"), [make_example(free, answer(free, "yes"), "train")])
+    write_records(project.split("train"), [Example.of(free, answer(free, "yes"), "train")])
     assert data.leakage(Evidence(project)).seen.startswith(f"{int(same)} of 1 ")
     write_records(project.answers, [answer(held_out, "yes")])
     assert len(unanswered(project, tiny_tokenizer(), None)) == 1 - same

@@ -105,7 +105,7 @@ def write_data(project: Project, train: int, test: int, evil: str = "") -> list[
     splits: dict[Split, list[Example]] = {"train": [], "validation": [], "test": []}
     for i in range(total):
         side: Split = "train" if i < train else "validation" if i < train + train // 4 else "test"
-        splits[side].append(_example(prompts[i], answers[i], side))
+        splits[side].append(Example.of(prompts[i], answers[i], side))
     with stage_run(project, "curate", {}) as stage:
         stage.reads(project.answers)
         for name, rows in splits.items():
@@ -130,19 +130,6 @@ def _answer(prompt: Prompt, number: int, evil: str) -> Answer:
         text=_said(number, RIGHT["teacher"], "teacher") + evil,
         finish_reason="stop",
         call_id=f"call_{number}",
-    )
-
-
-def _example(prompt: Prompt, answer: Answer, side: Split) -> Example:
-    messages = [*prompt.messages, Message(role="assistant", content=answer.text)]
-    return Example(
-        id=content_id("example", [m.to_wire() for m in messages]),
-        prompt_id=prompt.id,
-        answer_id=answer.id,
-        messages=messages,
-        reference=prompt.reference,
-        split=side,
-        teacher=answer.teacher,
     )
 
 

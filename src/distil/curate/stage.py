@@ -17,9 +17,8 @@ from distil.curate.shingles import Shingles, text_key
 from distil.curate.similar import nearest, shingle_sets
 from distil.curate.split import Assignment, Item, assign
 from distil.errors import UserError
-from distil.ids import content_id
 from distil.progress import bar
-from distil.records import Answer, Example, Message, Prompt, Record, Split, Verdict
+from distil.records import Answer, Example, Prompt, Record, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
@@ -129,25 +128,6 @@ def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:
     return {mark.answer_id: mark for mark in read_records(project.marks, Verdict)}
 
 
-def make_example(prompt: Prompt, answer: Answer, split: Split) -> Example:
-    """The conversation with the answer as its last turn."""
-    turn = Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
-    messages = [*prompt.messages, turn]
-    return Example(
-        id=content_id("example", [m.to_wire() for m in messages]),
-        prompt_id=prompt.id,
-        answer_id=answer.id,
-        messages=messages,
-        reference=prompt.reference,
-        group=prompt.group,
-        split=split,
-        teacher=answer.teacher,
-        tools=prompt.tools,
-        response_format=prompt.response_format,
-        fields=prompt.fields,
-    )
-
-
 def _item(prompt: Prompt) -> Item:
     return Item(
         key=prompt.id, same=text_key(conversation_text(prompt.messages)), group=prompt.group, fixed=prompt.split
@@ -164,7 +144,7 @@ def _write(
     examples: dict[Split, list[Example]] = {split: [] for split in SPLITS}
     for row, split in zip(rows, assignment.splits, strict=True):
         if split is not None:
-            examples[split].append(make_example(row.prompt, row.answer, split))
+            examples[split].append(Example.of(row.prompt, row.answer, split))
     for split in SPLITS:
         path = project.split(split)
         stage.wrote(path, write_records(path, examples[split]))

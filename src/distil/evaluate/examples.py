@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from distil.errors import UserError
 from distil.ids import content_id
-from distil.records import Answer, Example, Message, Prompt
+from distil.records import Answer, Example, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.text import is_cut_off, is_withheld
@@ -68,7 +68,7 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
         if is_cut_off(answer.finish_reason) or is_withheld(answer.finish_reason):
             unusable.add(answer.prompt_id)
             continue
-        examples[prompt.id] = _example(prompt, answer)
+        examples[prompt.id] = Example.of(prompt, answer, "test")
     if not examples:
         raise UserError(
             f"{project.answers} has no whole answer, so there is nothing to evaluate on. Run `distil collect`."
@@ -82,24 +82,6 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
     if left_out:
         note += f" Left out: {left_out:,} whose answer was cut off or withheld."
     return HeldOut(rows, _identity(rows), [note])
-
-
-def _example(prompt: Prompt, answer: Answer) -> Example:
-    turn = Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
-    messages = [*prompt.messages, turn if answer.text or answer.tool_calls else Message(role="assistant", content="")]
-    return Example(
-        id=content_id("example", [message.to_wire() for message in messages]),
-        prompt_id=prompt.id,
-        answer_id=answer.id,
-        messages=messages,
-        reference=prompt.reference,
-        group=prompt.group,
-        split="test",
-        teacher=answer.teacher,
-        tools=prompt.tools,
-        response_format=prompt.response_format,
-        fields=prompt.fields,
-    )
 
 
 def _identity(examples: list[Example]) -> str:
