@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from distil.evaluate.judge.people import pair_id
 from distil.evaluate.scoring import score_all
-from distil.records import Message, Prediction, Prompt, Score
+from distil.records import Message, Prediction, Prompt, Score, Verdict
 from distil.report import page
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records, write_records
+from distil.runs.schemas.judge import Preference
 from tests.report.chrome import Browser, Tab, open_browser
 from tests.report.sample import make_project
 
@@ -277,3 +279,28 @@ def test_a_conversation_shows_its_turns(tmp_path: Path, browser: Browser) -> Non
             "assistant",
             "user",
         ]
+
+
+def test_what_people_and_the_judge_said_stands_beside_the_answer(browser: Browser, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", train=40, test=12, students=("sft",))
+    example = next(iter(read_examples(project.split("test"))))
+    mine = next(
+        p for p in read_records(project.predictions("sft"), Prediction)
+        if p.model == "sft" and p.prompt_id == example.prompt_id
+    )  # fmt: skip
+    pair = pair_id(example.prompt_id, mine.text, example.answer)
+    said = Preference(pair_id=pair, prompt_id=example.prompt_id, preferred="teacher", reason="names the order")
+    write_records(project.people, [said])
+    judged = Score(
+        prediction_id=mine.id, prompt_id=mine.prompt_id, model="sft", metric="judge", value=0.0, detail="B is vague"
+    )
+    write_records(project.scores("sft"), [*read_records(project.scores("sft"), Score), judged])
+    keep = Verdict(
+        answer_id=example.answer_id or "", prompt_id=example.prompt_id, filter="person", keep=True, reason="fine"
+    )
+    write_records(project.marks, [keep])
+    with browser.page(f"{page.build(project).as_uri()}#p={example.prompt_id}") as tab:
+        text = tab.run("document.getElementById('reader').innerText")
+    assert "a person prefers, sft: the teacher" in text and "names the order" in text
+    assert "B is vague" in text
+    assert "A person kept this. fine" in text

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.evaluate.examples import read_test_set
+from distil.evaluate.judge import preferences
 from distil.evaluate.labels import label_of
 from distil.evaluate.slices import known_parts
 from distil.records import Example, Prediction, Score, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.labels import Confusion, LabelReport
 from distil.runs.schemas.summary import Summary
 from distil.text import normalize_answer
@@ -50,6 +52,8 @@ class Cases(NamedTuple):
     """Prompt id -> group: prompts of one group are not independent."""
     marks: dict[str, Verdict]
     """Answer id -> a person's mark."""
+    preferences: dict[str, Preference]
+    """Pair id -> what a person said about a student's answer beside the teacher's."""
     likeness: dict[str, list[float]]
     """Model -> similarity to the teacher's answer, one per prompt; `shuffled` = answers to other prompts."""
 
@@ -87,6 +91,7 @@ def read_cases(
         apart=apart,
         groups={example.prompt_id: example.group for example in examples},
         marks={mark.answer_id: mark for mark in marks},
+        preferences={said.pair_id: said for said in preferences(project)},
         likeness=_likeness(project, headline.name),
     )
 

@@ -114,7 +114,7 @@ def _cases(
     if headline is None or not test_set_exists(project) or not project.predictions(headline.name).exists():
         return None
     files = [path for name in summaries for path in (project.predictions(name), project.scores(name))]
-    read += [path for path in (project.split("test"), project.marks, *files) if path.exists()]
+    read += [path for path in (project.split("test"), project.marks, project.people, *files) if path.exists()]
     return read_cases(project, summaries, headline, baselines)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from distil.evaluate.judge.people import pair_id
 from distil.fields import compare_fields
 from distil.records import Example, Message, Prediction
 from distil.report import formatting
@@ -87,7 +88,7 @@ def _row(
         row["k"] = mistaken
     if (mark := cases.marks.get(example.answer_id or "")) is not None:
         row["m"] = [mark.keep, mark.reason]
-    if reasons := _reasons(cases, key, cut):
+    if reasons := [*_said_by_people(cases, example, cut), *_reasons(cases, key, cut)]:
         row["j"] = reasons
     return row
 
@@ -142,6 +143,18 @@ def _wrong(answer: str, target: Mapping[str, Json]) -> list[Json]:
 
 def _place(values: Sequence[str], value: str | None) -> int | None:
     return None if value is None else values.index(value)
+
+
+def _said_by_people(cases: Cases, example: Example, cut: Cutter) -> list[Json]:
+    """As `_reasons`: which answer a person preferred, for each student, and why."""
+    found: list[Json] = []
+    for column in cases.columns:
+        answer = column.answers.get(example.prompt_id)
+        said = answer and cases.preferences.get(pair_id(example.prompt_id, answer.text, example.answer))
+        if said:
+            whom = {"student": column.label, "teacher": "the teacher", "tie": "neither"}[said.preferred]
+            found.append([column.label, "a person prefers", whom, cut(said.reason)])
+    return found
 
 
 def _reasons(cases: Cases, prompt_id: str, cut: Cutter) -> list[Json]:
