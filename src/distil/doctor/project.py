@@ -61,7 +61,7 @@ def missing_evidence(evidence: Evidence) -> list[Finding]:
             level="warn",
             seen=f"{', '.join(dict.fromkeys(names))}: {note}",
             why="A decision needs figures that were measured and that not every answer reaches.",
-            fix="distil report",
+            fix="\n".join(evidence.summaries[names[0]].verdict.next_steps) or f"distil evaluate {names[0]}",
         )
         for note, names in students.items()
     ]
