@@ -60,7 +60,7 @@ def test_the_config_overrules_the_table_with_tier_factors() -> None:
 def test_an_unknown_price_is_asked_for_with_the_lines_to_write(model: str) -> None:
     with pytest.raises(UserError) as caught:
         price_of(model)
-    assert f"- model: {model}\n    price: {{input: 0.25, output: 2.0}}" in str(caught.value)
+    assert f"model: {model}\n    price: {{input: 0.25, output: 2.0}}" in str(caught.value)
 
 
 @pytest.mark.parametrize("model", ["recorded/a.jsonl", "bundled/teacher", "local/model"])
