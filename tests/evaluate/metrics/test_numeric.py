@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from distil.evaluate.metrics import Case
 from distil.evaluate.metrics.numeric import numeric_accuracy, numeric_agreement
 
-GSM8K = Path("/work/shared/data/gsm8k")
 ACCURACIES = {"6b_finetuning": 21.68, "6b_verification": 39.04, "175b_finetuning": 34.72, "175b_verification": 56.25}
 
 
@@ -38,16 +38,14 @@ def test_the_result_is_compared_as_a_number(answer: str, reference: str, value: 
     assert numeric_accuracy([Case("", answer, reference, None)]) == [None]
 
 
-def _lines(name: str) -> list[str]:
-    return (GSM8K / name).read_text(encoding="utf-8").split("\n")[:-1]
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 @pytest.mark.parametrize("worked", [True, False])
-def test_the_accuracies_of_gsm8k_are_those_of_its_file(worked: bool) -> None:
-    if not GSM8K.is_dir():
-        pytest.skip(f"{GSM8K} is not there")
-    rows = [json.loads(line) for line in _lines("example_model_solutions.jsonl")]
-    tests = [json.loads(line) for line in _lines("test.jsonl")]
+def test_the_accuracies_of_gsm8k_are_those_of_its_file(worked: bool, data_dir: Callable[[str], Path]) -> None:
+    rows = [json.loads(line) for line in _lines(data_dir("gsm8k/example_model_solutions.jsonl"))]
+    tests = [json.loads(line) for line in _lines(data_dir("gsm8k/test.jsonl"))]
     answers = {row["question"]: row["answer"] for row in tests}
     for model, percent in ACCURACIES.items():
         cases = []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from distil.evaluate.metrics import Case
 from distil.evaluate.metrics.polarity import is_reversed, reversed_answers
-
-ALPACA_EVAL = Path("/work/shared/data/alpaca_eval")
 
 
 @pytest.mark.parametrize(
@@ -64,14 +63,12 @@ def test_it_does_not_apply_to_json_or_silence() -> None:
     assert reversed_answers(rows) == [None, None, None, 1.0]
 
 
-def test_two_good_answers_hardly_ever_raise_an_alarm() -> None:
+def test_two_good_answers_hardly_ever_raise_an_alarm(data_dir: Callable[[str], Path]) -> None:
     """gpt4 and claude-2 on the same 805 prompts: real contradictions included, under 1%."""
-    if not ALPACA_EVAL.is_dir():
-        pytest.skip(f"{ALPACA_EVAL} is not there")
     one, other = (
         [
             json.loads(line)["output"]
-            for line in (ALPACA_EVAL / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+            for line in data_dir(f"alpaca_eval/{name}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
         ]
         for name in ("claude-2", "gpt4")
     )
