@@ -151,12 +151,12 @@ def show_all(summaries: Sequence[Summary]) -> None:
 
 
 def show(summary: Summary) -> None:
-    """A table of metrics by model, the verdict, and notes."""
+    """A table of metrics by model, the verdict, and the remarks."""
     rows = summary.rows()
     title = f"{summary.name} on {summary.test_prompts:,} held-out prompts, {summary.confidence:.0%} intervals"
     table(title, list(rows[0]) if rows else ("metric",), [list(row.values()) for row in rows])
     decision = summary.verdict.decision
     echo(decision, fg=COLORS[decision], bold=True, nl=False)
     echo(f": {summary.verdict.sentence}")
-    for note in summary.notes:
-        echo(f"- {note}", dim=True)
+    for remark in summary.remarks():
+        echo(f"- {remark}", dim=True)

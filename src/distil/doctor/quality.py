@@ -150,7 +150,7 @@ def below_the_goal(evidence: Evidence) -> list[Finding]:
         ceiling = summary.models.get("ceiling", {}).get("similarity")
         reference = f", the teacher with itself {ceiling.mean:.3f}" if ceiling else ""
         seen = f"{student}: average similarity {similarity.mean:.3f}, the article's goal {goal:.2f}{reference}."
-        as_good = summary.deciding is not None and summary.deciding.metric == "similarity" and _proven(summary)
+        as_good = summary.deciding is not None and summary.deciding.metric == "similarity" and summary.deciding.proven
         if as_good or similarity.mean >= min(goal, ceiling.mean if ceiling else goal):
             findings.append(Finding(level="ok", seen=seen))
             continue
@@ -159,8 +159,3 @@ def below_the_goal(evidence: Evidence) -> list[Finding]:
         fix = f"distil train --as {student} --set train.epochs=6\ndistil prompts expand --count {more}"
         findings.append(Finding(level="problem", seen=seen, why=why, fix=fix))
     return findings or [NOT_YET]
-
-
-def _proven(summary: Summary) -> bool:
-    test = summary.deciding
-    return test is not None and test.shortfall.high is not None and test.shortfall.high < test.margin

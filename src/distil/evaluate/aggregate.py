@@ -22,14 +22,14 @@ Groups = Mapping[str, str | None]
 def intervals(table: Table, groups: Groups, confidence: float) -> dict[str, dict[str, Interval]]:
     """model -> metric -> interval over the prompts where the metric applies."""
     return {
-        model: {
-            name: stats.interval_of(
-                stats.summarize(list(values.values()), [groups[i] for i in values], confidence=confidence)
-            )
-            for name, values in metrics.items()
-        }
+        model: {name: interval(values, groups, confidence) for name, values in metrics.items()}
         for model, metrics in table.items()
     }
+
+
+def interval(values: Mapping[str, float], groups: Groups, confidence: float) -> Interval:
+    """The mean of values by prompt."""
+    return stats.interval_of(stats.summarize(list(values.values()), [groups[i] for i in values], confidence=confidence))
 
 
 def paired(

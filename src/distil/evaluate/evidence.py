@@ -12,7 +12,7 @@ from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups
 from distil.evaluate.metrics import METRICS, Metric, deciding_order, guards
 from distil.evaluate.scoring import Table
-from distil.runs.schemas.decision import Deciding, Guard
+from distil.runs.schemas.decision import Deciding, Guard, MarginTest
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeSummary
 
@@ -112,26 +112,28 @@ def deciding_test(
     found = pairs(table, student, metric, groups)
     if found is None:
         return None
-    info = METRICS[metric]
+    test = _margin_test(found, goals.margin, goals, faults=METRICS[metric].better == "lower")
+    return Deciding(**dict(test), coverage=min(1.0, len(found.student) / prompts))
+
+
+def _margin_test(found: Pairs, margin: float, goals: Goals, *, faults: bool) -> MarginTest:
+    """The non-inferiority test. faults: the means are shown as shares of what is wrong, as the metric counts them."""
     result = stats.non_inferiority(
-        found.student,
-        found.other,
-        goals.margin,
-        found.groups,
-        confidence=goals.confidence,
-        comparisons=goals.comparisons,
+        found.student, found.other, margin, found.groups, confidence=goals.confidence, comparisons=goals.comparisons
     )
-    values = [1.0 - v if info.better == "lower" else v for v in found.student]
-    others = [1.0 - v if info.better == "lower" else v for v in found.other]
-    return Deciding(
-        metric=metric,
-        label=info.label,
+
+    def mean(values: Sequence[float]) -> Interval:
+        counted = [1.0 - v for v in values] if faults else values
+        return stats.interval_of(stats.summarize(counted, found.groups, confidence=goals.confidence))
+
+    return MarginTest(
+        metric=found.metric,
+        label=METRICS[found.metric].label,
         versus=found.versus,
-        student=stats.interval_of(stats.summarize(values, found.groups, confidence=goals.confidence)),
-        other=stats.interval_of(stats.summarize(others, found.groups, confidence=goals.confidence)),
+        student=mean(found.student),
+        other=mean(found.other),
         shortfall=stats.interval_of(result.shortfall),
-        margin=goals.margin,
-        coverage=min(1.0, len(found.student) / prompts),
+        margin=margin,
     )
 
 
@@ -185,30 +187,23 @@ def _guard(table: Table, student: str, name: str, ids: Sequence[str], groups: Gr
     measured = name in table.get(comparator(name), {})
     versus = comparator(name) if measured else "teacher"
     reference = table.get(versus, {}).get(name, {}) if measured else {}
-    wrong = [1.0 - upward(values[i], info) if i in values else 0.0 for i in ids]
-    other = [1.0 - upward(reference[i], info) if i in reference else 0.0 for i in ids]
-    labels = [groups[i] for i in ids]
-    right, expected = [1.0 - v for v in wrong], [1.0 - v for v in other]
-    confidence, comparisons = goals.confidence, goals.comparisons
-    result = stats.non_inferiority(
-        right, expected, goals.guard_margin, labels, confidence=confidence, comparisons=comparisons
+    found = Pairs(
+        name,
+        versus,
+        [upward(values[i], info) if i in values else 1.0 for i in ids],
+        [upward(reference[i], info) if i in reference else 1.0 for i in ids],
+        [groups[i] for i in ids],
     )
+    test = _margin_test(found, goals.guard_margin, goals, faults=True)
     comparable = measured or info.against != "teacher" or not info.varies
-    broken = comparable and bool(result.shortfall.low > goals.guard_margin)
-    outcome: Literal["held", "broken", "open"] = "held" if result.passed else "broken" if broken else "open"
-    needed = None
-    if outcome == "open":
-        needed = stats.needed_prompts(
-            right, expected, goals.guard_margin, labels, confidence=confidence, comparisons=comparisons
-        )
-    return Guard(
-        metric=name,
-        label=info.label,
-        versus=versus,
-        student=stats.interval_of(stats.summarize(wrong, labels, confidence=goals.confidence)),
-        other=stats.interval_of(stats.summarize(other, labels, confidence=goals.confidence)),
-        shortfall=stats.interval_of(result.shortfall),
-        margin=goals.guard_margin,
-        outcome=outcome,
-        needed_prompts=needed,
+    outcome: Literal["held", "broken", "open"]
+    outcome = "held" if test.proven else "broken" if comparable and test.exceeded else "open"
+    needed = needed_for(found, goals.guard_margin, goals) if outcome == "open" else None
+    return Guard(**dict(test), outcome=outcome, needed_prompts=needed)
+
+
+def needed_for(found: Pairs, margin: float, goals: Goals) -> int | None:
+    """Prompts that would prove the margin at the observed loss; None where no number would."""
+    return stats.needed_prompts(
+        found.student, found.other, margin, found.groups, confidence=goals.confidence, comparisons=goals.comparisons
     )

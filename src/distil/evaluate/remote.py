@@ -87,21 +87,21 @@ def check(ledger: Path, model: TeacherConfig) -> None:
 def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> list[Request]:
     """The test prompts as requests for a second sample, each to the teacher that gave the first."""
     by_model = {teacher.model: teacher for teacher in teachers}
-    requests = []
-    for example in examples:
-        teacher = by_model.get(example.teacher or "", teachers[0])
-        requests.append(
-            Request(
-                model=teacher.model,
-                messages=example.prompt_messages,
-                sampling=teacher.sampling,
-                sample=1,
-                purpose="evaluate",
-                tools=example.tools,
-                response_format=example.response_format,
-            )
-        )
-    return requests
+    asked = [(example, by_model.get(example.teacher or "", teachers[0])) for example in examples]
+    return [_request(example, teacher.model, teacher.sampling, sample=1) for example, teacher in asked]
+
+
+def _request(example: Example, model: str, sampling: Sampling, *, sample: int) -> Request:
+    """A test prompt, with the tools and the schema that the teacher had."""
+    return Request(
+        model=model,
+        messages=example.prompt_messages,
+        sampling=sampling,
+        sample=sample,
+        purpose="evaluate",
+        tools=example.tools,
+        response_format=example.response_format,
+    )
 
 
 def as_predictions(
@@ -154,17 +154,7 @@ def student_answers(
 ) -> Given:
     """A served model's answers to the test prompts, through the ledger. Raises UserError (no key) or WorkFailed (no answer)."""
     check(ledger, model)
-    requests = [
-        Request(
-            model=model.model,
-            messages=example.prompt_messages,
-            sampling=sampling,
-            purpose="evaluate",
-            tools=example.tools,
-            response_format=example.response_format,
-        )
-        for example in examples
-    ]
+    requests = [_request(example, model.model, sampling, sample=0) for example in examples]
     asked = ask_all(ledger, [model], requests, budget_usd=budget_usd, label=name)
     predictions = as_predictions(examples, asked.replies, model=name, sample=0)
     if not predictions:

@@ -14,10 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.evaluate import stats
-from distil.evaluate.aggregate import Groups, paired
+from distil.evaluate.aggregate import Groups, interval, paired
 from distil.evaluate.embedding import embedder
 from distil.records import Example
-from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.summary import Slice
 from distil.text import conversation_text
 
@@ -98,12 +97,6 @@ def _slice(
     if len(own) < MIN_PROMPTS:
         return None
     theirs = {i: other[i] for i in other if i in own}
-
-    def interval(table: Mapping[str, float]) -> Interval:
-        return stats.interval_of(
-            stats.summarize(list(table.values()), [groups[i] for i in table], confidence=confidence)
-        )
-
     result = None
     if len(theirs) >= MIN_PROMPTS:
         result = stats.paired_difference(*paired(own, theirs, groups), confidence=confidence)
@@ -112,8 +105,8 @@ def _slice(
         name=part.name,
         prompts=len(own),
         set_apart=apart,
-        student=interval(own),
-        other=interval(theirs) if result else None,
+        student=interval(own, groups, confidence),
+        other=interval(theirs, groups, confidence) if result else None,
         difference=stats.interval_of(result.estimate) if result else None,
         p=None if result is None or np.isnan(result.p) else result.p,
         p_corrected=None,

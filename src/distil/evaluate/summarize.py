@@ -193,18 +193,13 @@ def _needed(
 ) -> int | None:
     """Prompts that would prove the margin at the observed loss; None where nothing was compared, or no number would do."""
     if metric == "judge":
-        labels = [groups[i] for i in judged]
-        values, others = list(judged.values()), [0.5] * len(judged)
+        even, labels = [0.5] * len(judged), [groups[i] for i in judged]
+        found: evidence.Pairs | None = evidence.Pairs(metric, "teacher", list(judged.values()), even, labels)
     else:
         found = evidence.pairs(table, student, metric, groups) if metric else None
-        if found is None:
-            return None
-        values, others, labels = found.student, found.other, found.groups
-    if len(values) < 2:
+    if found is None or len(found.student) < 2:
         return None
-    return stats.needed_prompts(
-        values, others, goals.margin, labels, confidence=goals.confidence, comparisons=goals.comparisons
-    )
+    return evidence.needed_for(found, goals.margin, goals)
 
 
 def _note_floor(measured: Measured, floor: Interval | None, goal: float) -> None:

@@ -151,7 +151,7 @@ def _deciding(case: Case, goals: Goals) -> list[Finding]:
     if low is None or high is None or math.isnan(high):
         text = f"{means}; too few independent groups for an interval"
         return [Finding("missing", text, _more(case, case.needed))]
-    if high < test.margin:
+    if test.proven:
         found = [Finding("good", f"{means}, at most {_gap(test, high)} worse{corrected}")]
         if high < 0 and test.versus == "teacher":
             found = [Finding("good", f"{means}: better than the teacher by at least {_gap(test, -high)}{corrected}")]
@@ -159,7 +159,7 @@ def _deciding(case: Case, goals: Goals) -> list[Finding]:
     if case.retention is not None and case.retention.high is not None and case.retention.high < goals.least_retention:
         kept = f"keeps {case.retention.mean:.1%} of the teacher's quality ({_percents(case.retention)})"
         return [Finding("failed", f"{means}: {kept}, surely less than the least of {goals.least_retention:.0%}")]
-    if low > test.margin:
+    if test.exceeded:
         text = f"{means}: at least {_gap(test, low)} worse, where {_gap(test, test.margin)} are allowed{corrected}"
         return [Finding("failed" if case.retention is None else "gap", text)]
     text = (
@@ -209,9 +209,7 @@ def _base(case: Case) -> list[Finding]:
     measured = f"{row.difference.mean:+.3f} ({row.difference.low:+.3f} to {row.difference.high:+.3f})"
     if row.difference.low > 0:
         return [Finding("good", f"better than the base model before distillation: {measured}")]
-    test = case.deciding
-    proven = test is not None and test.shortfall.high is not None and test.shortfall.high < test.margin
-    if proven:
+    if case.deciding is not None and case.deciding.proven:
         return [Finding("good", f"the base model before distillation is as good: {measured}")]
     if row.difference.high < 0:
         return [Finding("failed", f"worse than the base model before distillation: {measured}")]

@@ -53,19 +53,10 @@ class Outcome(NamedTuple):
 
 def requests(pairs: Sequence[Pair], settings: Settings, schema: JsonObject | None) -> list[Request]:
     """For every repeat and every pair of unequal answers two: first with the student as A, then with the teacher as A."""
-    return [
-        prompt.request(
-            settings.judge,
-            prompt.comparison(pair, swapped=swapped),
-            repeat=repeat,
-            repeats=settings.repeats,
-            schema=schema,
-        )
-        for repeat in range(settings.repeats)
-        for pair in pairs
-        if not pair.same
-        for swapped in (False, True)
+    questions = [
+        prompt.comparison(pair, swapped=swapped) for pair in pairs if not pair.same for swapped in (False, True)
     ]
+    return prompt.requests(settings.judge, questions, repeats=settings.repeats, schema=schema)
 
 
 def settle(

@@ -106,21 +106,26 @@ def scoring(pair: Pair, rubric: Sequence[str], *, teacher: bool) -> list[Message
     )
 
 
-def request(
-    judge: TeacherConfig, messages: list[Message], *, repeat: int, repeats: int, schema: JsonObject | None
-) -> Request:
-    """One judgment to ask for. Greedy when it is asked once; repeats are drawn at the judge's temperature."""
+def requests(
+    judge: TeacherConfig, questions: Sequence[list[Message]], *, repeats: int, schema: JsonObject | None
+) -> list[Request]:
+    """All questions, once for each repeat. Greedy when they are asked once; repeats are drawn at the judge's temperature."""
     temperature = judge.sampling.temperature if repeats > 1 else 0.0
     limit = judge.sampling.max_tokens if "max_tokens" in judge.sampling.model_fields_set else MAX_TOKENS
-    sampling = judge.sampling.model_copy(update={"temperature": temperature, "max_tokens": limit})
-    return Request(
-        model=judge.model,
-        messages=messages,
-        sampling=Sampling.model_validate(sampling.model_dump()),
-        sample=repeat,
-        purpose="judge",
-        response_format=schema,
-    )
+    changed = judge.sampling.model_copy(update={"temperature": temperature, "max_tokens": limit})
+    sampling = Sampling.model_validate(changed.model_dump())
+    return [
+        Request(
+            model=judge.model,
+            messages=messages,
+            sampling=sampling,
+            sample=repeat,
+            purpose="judge",
+            response_format=schema,
+        )
+        for repeat in range(repeats)
+        for messages in questions
+    ]
 
 
 def verdict_schema() -> JsonObject:

@@ -51,18 +51,8 @@ _YES: Mapping[str, bool] = {
 
 def requests(pairs: Sequence[Pair], settings: Settings, schema: JsonObject | None) -> list[Request]:
     """For every repeat and pair two: the student's answer, then the teacher's."""
-    return [
-        prompt.request(
-            settings.judge,
-            prompt.scoring(pair, settings.rubric, teacher=teacher),
-            repeat=repeat,
-            repeats=settings.repeats,
-            schema=schema,
-        )
-        for repeat in range(settings.repeats)
-        for pair in pairs
-        for teacher in (False, True)
-    ]
+    questions = [prompt.scoring(pair, settings.rubric, teacher=teacher) for pair in pairs for teacher in (False, True)]
+    return prompt.requests(settings.judge, questions, repeats=settings.repeats, schema=schema)
 
 
 def settle(

@@ -15,8 +15,8 @@ DECISIONS: tuple[Decision, ...] = ("DO NOT SHIP", "NOT DECIDED", "SHIP WITH FALL
 """From the worst to the best; NOT DECIDED does not permit to ship."""
 
 
-class Deciding(Record):
-    """The metric that decides, and the non-inferiority test of it."""
+class MarginTest(Record):
+    """A metric of the student beside the teacher's on the same prompts: is it surely less than a margin worse?"""
 
     metric: str
     """Its name in the table of metrics, or `judge`."""
@@ -25,34 +25,35 @@ class Deciding(Record):
     versus: str
     """teacher, or ceiling (the teacher's second answer) where the metric compares with the teacher."""
     student: Interval
-    """The student's mean."""
+    """The student's mean; of a guard the share of all counted prompts on which the student breaks it."""
     other: Interval
-    """The mean of what it is compared with, on the same prompts."""
+    """The same of what it is compared with."""
     shortfall: Interval
     """How much worse the student is, paired; positive = worse. Corrected for the number of students compared."""
     margin: float
     """How much worse it may be; SHIP needs the upper end of the shortfall below this."""
+
+    @property
+    def proven(self) -> bool:
+        """The student is surely less than the margin worse."""
+        return self.shortfall.high is not None and self.shortfall.high < self.margin
+
+    @property
+    def exceeded(self) -> bool:
+        """The student is surely more than the margin worse."""
+        return self.shortfall.low is not None and self.shortfall.low > self.margin
+
+
+class Deciding(MarginTest):
+    """The metric that decides."""
+
     coverage: float
     """Share of the counted test prompts that the metric applies to."""
 
 
-class Guard(Record):
+class Guard(MarginTest):
     """A way to be wrong that the deciding metric may not see. The student may do it hardly more often than the teacher."""
 
-    metric: str
-    """Its name in the table of metrics."""
-    label: str
-    """For people."""
-    versus: str
-    """teacher, or ceiling (the teacher's second answer)."""
-    student: Interval
-    """Share of all counted prompts on which the student does it."""
-    other: Interval
-    """The same of the teacher."""
-    shortfall: Interval
-    """Student minus teacher, corrected for the number of students compared."""
-    margin: float
-    """How much more often is allowed."""
     outcome: Literal["held", "broken", "open"]
     """held = surely within the margin; broken = surely beyond it; open = neither is shown."""
     needed_prompts: int | None = None

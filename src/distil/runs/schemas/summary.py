@@ -173,15 +173,19 @@ class Summary(Record):
         ]
 
     def __str__(self) -> str:
-        """The verdict, a plain table of the metrics, the judge and the notes: what `distil evaluate` prints."""
+        """A plain table of the metrics, the verdict and the remarks: what `distil evaluate` prints."""
         rows = self.rows()
         columns = list(rows[0]) if rows else []
         widths = {c: max(len(c), *(len(row[c]) for row in rows)) for c in columns}
         table = [
             "  ".join(cell.ljust(widths[c]) for c, cell in row.items()) for row in [{c: c for c in columns}, *rows]
         ]
-        judge = self.judge.lines() if self.judge else []
-        return "\n".join([*table, "", f"{self.verdict.decision}: {self.verdict.sentence}", *judge, *self.notes])
+        return "\n".join([*table, "", f"{self.verdict.decision}: {self.verdict.sentence}", *self.remarks()])
+
+    def remarks(self) -> list[str]:
+        """What belongs below the verdict: the steps that come next, what the judge said, and the notes."""
+        steps = [f"Next: {step}" for step in self.verdict.next_steps]
+        return [*steps, *(self.judge.lines() if self.judge else []), *self.notes]
 
 
 def _short(interval: Interval | None) -> str:
