@@ -78,7 +78,8 @@ def test_the_split_is_clean_and_the_answers_are_the_teachers(done: tuple[Project
 def test_the_verdict_and_the_report_exist(done: tuple[Project, Config]) -> None:
     project, _ = done
     summary = read_json(project.stage("evaluate", "sft") / "summary.json")
-    assert summary["verdict"]["decision"] in ("SHIP", "SHIP WITH FALLBACK", "DO NOT SHIP")
+    # Eight prompts can never pass a margin of five points.
+    assert summary["verdict"]["decision"] in ("NOT DECIDED", "DO NOT SHIP")
     assert "whole-loop" in project.report.read_text(encoding="utf-8")
 
 
