@@ -45,3 +45,16 @@ def data_dir() -> Callable[[str], Path]:
         return folder / relative
 
     return find
+
+
+@pytest.fixture
+def lab_dir() -> Callable[[str], Path]:
+    """`lab_dir("smollm2/hf")` -> a real model or server fetched from PyPI; skips the test if it is missing."""
+
+    def find(relative: str) -> Path:
+        folder = os.environ.get("DISTIL_LAB")
+        if folder is None or not (Path(folder) / relative).exists():
+            pytest.skip(f"the real part {relative} is not there (set DISTIL_LAB; benchmarks/real.py fetches it)")
+        return Path(folder) / relative
+
+    return find
