@@ -155,11 +155,6 @@ def test_refusals(answer: str, refuses: bool) -> None:
     assert (text.find_refusal(answer) is not None) is refuses
 
 
-def test_finish_reasons_of_all_providers() -> None:
-    assert all(map(text.is_cut_off, ("length", "max_tokens", "MAX_TOKENS"))) and not text.is_cut_off("stop")
-    assert all(map(text.is_withheld, ("content_filter", "refusal", "SAFETY"))) and not text.is_withheld("length")
-
-
 def test_spoken_turns_leave_out_system_and_developer() -> None:
     turns = [Message(role=role, content=role) for role in ("system", "developer", "user", "assistant")]
     assert text.spoken_turns(turns) == turns[2:]

@@ -38,6 +38,8 @@ class Message(Record):
     """Tool calls of an assistant turn, in OpenAI's shape."""
     tool_call_id: str | None = None
     """The tool call that a tool turn answers."""
+    reasoning_content: str | None = None
+    """Thinking of an assistant turn, apart from its text (the name that chat templates and servers of reasoning models use)."""
     weight: Literal[0, 1] | None = None
     """0 = an assistant turn that is context only, not trained on (OpenAI's fine-tuning convention)."""
 
@@ -139,7 +141,7 @@ class Answer(Record):
     tool_calls: list[dict[str, Any]] | None = None
     """Tool calls in the answer."""
     finish_reason: str
-    """stop | length | tool_calls | content_filter | ... as reported by the provider; length = truncated, never trained on."""
+    """As reported by the provider; distil.endings reads it. A truncated answer is never trained on."""
     call_id: str
     """The ledger row that holds the raw reply, tokens and price."""
 
@@ -219,10 +221,15 @@ class Example(Record):
     """Further columns of the prompt's row."""
 
     @classmethod
-    def of(cls, prompt: Prompt, answer: Answer, split: Split) -> Self:
-        """The prompt's conversation with the answer as its last turn."""
-        content = answer.text or (None if answer.tool_calls else "")
-        messages = [*prompt.messages, Message(role="assistant", content=content, tool_calls=answer.tool_calls)]
+    def of(cls, prompt: Prompt, answer: Answer, split: Split, *, reasoning: bool = False) -> Self:
+        """The prompt's conversation with the answer as its last turn. reasoning: that turn carries the teacher's thinking too."""
+        turn = Message(
+            role="assistant",
+            content=answer.text or (None if answer.tool_calls else ""),
+            tool_calls=answer.tool_calls,
+            reasoning_content=answer.reasoning or None if reasoning else None,
+        )
+        messages = [*prompt.messages, turn]
         return cls(
             id=content_id("example", [m.to_wire() for m in messages]),
             prompt_id=prompt.id,

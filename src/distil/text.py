@@ -1,4 +1,4 @@
-"""What counts as the same text, the same answer, a refusal or a cut-off answer: one definition for all stages.
+"""What counts as the same text, the same answer or a refusal: one definition for all stages.
 
 Standard library only. Not a similarity: nearly the same text is measured in curate/similar.py and evaluate/similarity.py, and
 JSON objects are compared field by field in fields.py.
@@ -240,16 +240,6 @@ def find_refusal(text: str) -> str | None:
     """The phrase by which an answer declines or speaks of itself as a model, or None."""
     match = _REFUSAL.search(normalize(text[:_REFUSAL_WINDOW]))
     return match[0] if match else None
-
-
-def is_withheld(finish_reason: str) -> bool:
-    """Whether the provider refused or filtered the answer."""
-    return finish_reason.lower() in ("content_filter", "refusal", "safety")
-
-
-def is_cut_off(finish_reason: str) -> bool:
-    """Whether the answer hit the token limit."""
-    return finish_reason.lower() in ("length", "max_tokens")
 
 
 def is_instruction(turn: Turn) -> bool:

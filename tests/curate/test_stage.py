@@ -59,6 +59,27 @@ def test_examples_are_chat_lines_with_metadata(tmp_path: Path) -> None:
     assert (example.reference, example.group, example.teacher) == ("right", "g", "recorded/t")
 
 
+def test_what_broke_off_is_never_an_example(tmp_path: Path) -> None:
+    prompts, answers = many(6)
+    for row, word in ((1, "error"), (2, "abort"), (3, "a word of tomorrow")):
+        answers[row] = answer(prompts[row], '{"events": [{"title": "partial', finish=word)
+    project = project_with(tmp_path, prompts, answers)
+    result = run(project, CurateConfig(test=0, filters=[]))
+    assert result.dropped == {"fault": 3}
+    assert "error" in dropped(project)[answers[1].id].reason
+
+
+def test_thinking_is_in_the_examples_only_on_request(tmp_path: Path) -> None:
+    prompts, answers = many(6)
+    answers = [a.model_copy(update={"reasoning": "Hm."}) for a in answers[:5]] + answers[5:]
+    project = project_with(tmp_path, prompts, answers)
+    for wanted in (False, True):
+        run(project, CurateConfig(test=0, validation=0, reasoning=wanted))
+        turns = [example.messages[-1] for example in read_examples(project.split("train"))]
+        assert sum(turn.reasoning_content == "Hm." for turn in turns) == (5 if wanted else 0)
+        assert all("Hm." not in turn.text for turn in turns)
+
+
 def test_repeated_rows_are_dropped_unless_answers_differ(tmp_path: Path) -> None:
     texts = [f"Where is the {w} that I ordered with you three weeks ago?" for w in ("parcel", " Parcel", "parcels")]
     prompts = [prompt(t) for t in texts]

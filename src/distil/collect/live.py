@@ -16,8 +16,8 @@ from distil.collect.batched import BatchCollection
 from distil.collect.display import Display
 from distil.collect.ordered_writer import OrderedWriter
 from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty, why_empty
+from distil.endings import ending
 from distil.errors import UserError
-from distil.text import is_cut_off
 
 MAX_CUT_OFF = 20
 """First answers of a teacher that may all be empty because reasoning used up max_tokens; then the run stops."""
@@ -111,7 +111,7 @@ class LiveCollection:
 
     def _stop_if_all_cut_off(self, pending: _Pending, reply: Reply) -> None:
         """When all of the first answers are cut off before their first word, the others will be too: stop paying."""
-        if not is_cut_off(reply.finish_reason) or pending.teacher in self._answering:
+        if ending(reply.finish_reason) != "cut" or pending.teacher in self._answering:
             return
         self._cut_off[pending.teacher] += 1
         if self._cut_off[pending.teacher] == MAX_CUT_OFF:
@@ -126,7 +126,7 @@ class LiveCollection:
 
     def _worth_retrying(self, reply: Reply, retry: int) -> bool:
         """Once; with `retry_empty`, once more than the ledger has."""
-        if reply.finish_reason != "stop":
+        if ending(reply.finish_reason) != "ok":
             return False  # truncated, filtered or refused: the same would come again
         return retry == 0 or (self._retry_empty and reply.cached and retry < MAX_EMPTY_RETRIES)
 

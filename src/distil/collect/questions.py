@@ -13,13 +13,13 @@ from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
 from distil.calls.request import Reply, Request, Tier, WhenFull
 from distil.collect.config import Service
+from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Answer, Prompt, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.failures import Failure
-from distil.text import is_cut_off, is_withheld
 
 RETRY_STRIDE = 10_000
 """The retry of an empty answer is sent as sample + 10,000 (+ 20,000, ...): another ledger key, the same in every run."""
@@ -159,10 +159,11 @@ def is_empty(reply: Reply) -> bool:
 
 def why_empty(reply: Reply) -> str:
     """The reason for failures.jsonl."""
-    if is_cut_off(reply.finish_reason):
+    end = ending(reply.finish_reason)
+    if end == "cut":
         tokens = reply.usage.reasoning_tokens
         thinking = f" after {tokens:,} tokens of reasoning" if tokens else ""
         return f"the answer is empty: it was cut off at max_tokens{thinking}; raise sampling.max_tokens"
-    if is_withheld(reply.finish_reason):
+    if end == "refused":
         return f"the answer is empty: the provider withheld it ({reply.finish_reason})"
     return f"the answer is empty, also when asked again (finish_reason {reply.finish_reason})"

@@ -25,5 +25,7 @@ class CurateConfig(Section):
     """Prompts held out for the evaluation; unused when the prompts file marks test prompts itself."""
     choose: Literal["first", "agreement", "score"] = "first"
     """Which of several answers to train on: the first teacher's first, the majority's, or the one with the best score."""
+    reasoning: bool = False
+    """Train on the teacher's thinking too, as `reasoning_content` of the answer; false = on its answers alone."""
     seed: int = 0
     """Another seed gives another split."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from distil.curate.corpus import Corpus, Filter
 from distil.curate.scripts import same_script, script_of
+from distil.endings import ending
 from distil.errors import UserError, did_you_mean
 from distil.records import Answer, Prompt
-from distil.text import find_refusal, is_cut_off, is_withheld, parse_json
+from distil.text import find_refusal, parse_json
 
 FILTERS: dict[str, str] = {
     "truncated": "distil.curate.filters:truncated",
@@ -58,7 +59,7 @@ def load_filters(chosen: str | Sequence[str]) -> dict[str, Filter]:
 
 def truncated(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The model was cut off by its token limit."""
-    if is_cut_off(answer.finish_reason):
+    if ending(answer.finish_reason) == "cut":
         limit = answer.sampling.max_tokens
         return f"cut off at {limit} tokens (finish_reason {answer.finish_reason}); raise max_tokens"
     return None
@@ -71,7 +72,7 @@ def empty(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
 
 def refusal(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """The model declines, or speaks of itself as a model."""
-    if is_withheld(answer.finish_reason):
+    if ending(answer.finish_reason) == "refused":
         return f"refused by the provider (finish_reason {answer.finish_reason})"
     phrase = find_refusal(answer.text)
     return f"refusal: “{phrase}”" if phrase else None

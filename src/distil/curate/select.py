@@ -12,8 +12,9 @@ from distil.curate.choose import Judge, choose
 from distil.curate.corpus import Filter, describe_corpus
 from distil.curate.shingles import jaccard, shingles, text_key
 from distil.curate.similar import near_pairs, shingle_sets
+from distil.endings import ending
 from distil.records import Answer, Prompt, Verdict
-from distil.text import answer_key, conversation_text
+from distil.text import answer_key, conversation_text, visible
 
 
 class Pair(NamedTuple):
@@ -54,6 +55,9 @@ def apply_filters(
                 passed.append(pair)
             else:
                 verdicts.append(mark)
+            continue
+        if ending(pair.answer.finish_reason) == "fault":  # whatever the filters: nobody wants half an answer
+            verdicts.append(_drop(pair, "fault", f"it broke off (finish_reason {visible(pair.answer.finish_reason)})"))
             continue
         for name, check in filters.items():
             reason = check(pair.prompt, pair.answer, corpus)

@@ -104,7 +104,7 @@ def run(
             )
             verdicts += [_leak_verdict(rows[leak.row], leak.reason) for leak in assignment.leaks]
             progress.advance(note="split")
-            examples = _write(project, stage, rows, assignment, verdicts)
+            examples = _write(project, stage, rows, assignment, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
@@ -139,12 +139,18 @@ def _leak_verdict(row: Pair, reason: str) -> Verdict:
 
 
 def _write(
-    project: Project, stage: StageRun, rows: Sequence[Pair], assignment: Assignment, verdicts: Sequence[Verdict]
+    project: Project,
+    stage: StageRun,
+    rows: Sequence[Pair],
+    assignment: Assignment,
+    verdicts: Sequence[Verdict],
+    *,
+    reasoning: bool,
 ) -> dict[Split, list[Example]]:
     examples: dict[Split, list[Example]] = {split: [] for split in SPLITS}
     for row, split in zip(rows, assignment.splits, strict=True):
         if split is not None:
-            examples[split].append(Example.of(row.prompt, row.answer, split))
+            examples[split].append(Example.of(row.prompt, row.answer, split, reasoning=reasoning))
     for split in SPLITS:
         path = project.split(split)
         stage.wrote(path, write_records(path, examples[split]))

@@ -6,9 +6,10 @@ from collections import Counter
 
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
+from distil.endings import ending
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
-from distil.text import find_refusal, is_cut_off, prompt_key
+from distil.text import find_refusal, prompt_key
 
 MIN_EXAMPLES = 1_000
 MIN_TEST = 200
@@ -59,7 +60,7 @@ def truncated_answers(evidence: Evidence) -> Finding:
     answers = evidence.answers
     if not answers:
         return NOT_COLLECTED
-    cut = [answer for answer in answers if is_cut_off(answer.finish_reason)]
+    cut = [answer for answer in answers if ending(answer.finish_reason) in ("cut", "fault")]
     seen = f"{len(cut):,} of {len(answers):,} answers ({len(cut) / len(answers):.1%}) were cut off at the token limit."
     if len(cut) <= 0.01 * len(answers):
         return Finding(level="ok", seen=seen)

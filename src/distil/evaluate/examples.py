@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Answer, Example, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
-from distil.text import is_cut_off, is_withheld
 
 
 class HeldOut(NamedTuple):
@@ -65,7 +65,7 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
         prompt = prompts.get(answer.prompt_id)
         if prompt is None or answer.prompt_id in examples:
             continue
-        if is_cut_off(answer.finish_reason) or is_withheld(answer.finish_reason):
+        if ending(answer.finish_reason) != "ok":
             unusable.add(answer.prompt_id)
             continue
         examples[prompt.id] = Example.of(prompt, answer, "test")

@@ -181,9 +181,10 @@ class CompatibleProvider(ChatProvider):
 
 
 def wire_message(message: Message) -> JsonObject:
-    """A turn as chat APIs take it: without `weight`, which only fine-tuning files carry."""
+    """A turn as chat APIs take it: without what only fine-tuning files carry, and which some APIs refuse."""
     wire = message.to_wire()
     wire.pop("weight", None)
+    wire.pop("reasoning_content", None)
     return wire
 
 

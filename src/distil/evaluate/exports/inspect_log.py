@@ -10,6 +10,7 @@ import json
 import zipfile
 from pathlib import Path
 
+from distil.endings import Ending, ending
 from distil.errors import UserError, WorkFailed
 from distil.evaluate.exports.finished import Finished
 from distil.evaluate.stats import standard_error
@@ -19,12 +20,7 @@ from distil.runs.jsonl import write_json
 
 JsonObject = dict[str, object]
 LOG_VERSION = 2
-STOP_REASONS = {
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-}
+STOP_REASONS: dict[Ending, str] = {"cut": "max_tokens", "refused": "content_filter", "fault": "unknown"}
 SUMMARY_CHARACTERS = 1000
 
 
@@ -140,6 +136,12 @@ def _metric(finished: Finished, metric: str) -> JsonObject:
     }
 
 
+def _stop_reason(prediction: Prediction) -> str:
+    """In Inspect's vocabulary."""
+    whole = "tool_calls" if prediction.tool_calls else "stop"
+    return STOP_REASONS.get(ending(prediction.finish_reason), whole)
+
+
 def _sample(finished: Finished, example: Example, prediction: Prediction) -> JsonObject:
     asked = [_message(message) for message in example.prompt_messages]
     answer = _message(Message(role="assistant", content=prediction.text, tool_calls=prediction.tool_calls or None))
@@ -156,7 +158,7 @@ def _sample(finished: Finished, example: Example, prediction: Prediction) -> Jso
         "messages": [*asked, answer],
         "output": {
             "model": finished.summary.name,
-            "choices": [{"message": answer, "stop_reason": STOP_REASONS.get(prediction.finish_reason, "stop")}],
+            "choices": [{"message": answer, "stop_reason": _stop_reason(prediction)}],
             "completion": prediction.text,
             "usage": {
                 "input_tokens": 0,

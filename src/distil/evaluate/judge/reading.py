@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from distil.calls.request import Reply
-from distil.evaluate.judge.thinking import visible
-from distil.text import Json, find_refusal, is_cut_off, is_withheld, json_values, one_line, parse_object
+from distil.endings import ending
+from distil.text import Json, find_refusal, json_values, one_line, parse_object
+from distil.thinking import visible
 
 Slot = Literal["A", "B", "tie"]
 Gap = Literal["refused", "unreadable", "cut_off", "failed"]
@@ -86,10 +87,11 @@ def gap_of(reply: Reply | None) -> Gap | None:
     """Why a reply can't be read whatever it says; None where it can."""
     if reply is None:
         return "failed"
-    if is_withheld(reply.finish_reason):
+    end = ending(reply.finish_reason)
+    if end == "refused":
         return "refused"
     # a cut-off text may have changed its mind; only a whole JSON object is surely finished
-    return "cut_off" if is_cut_off(reply.finish_reason) and parse_object(reply.text) is None else None
+    return "cut_off" if end != "ok" and parse_object(reply.text) is None else None
 
 
 def refused_or_unreadable(text: str) -> Gap:

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from distil.endings import ending
 from distil.errors import UserError
 from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
 from distil.quantities import whole_quantity
-from distil.text import find_refusal, is_cut_off, is_withheld, parse_answer, parse_object
+from distil.text import find_refusal, parse_answer, parse_object
 
 _LIST_LINE = re.compile(r"^[ \t]{0,12}(?:[-*+•]|\(?\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
 LIST_LINES = 3
@@ -124,12 +125,12 @@ def _differs(case: Case) -> bool:
 
 def refusal(cases: Sequence[Case]) -> Values:
     """1 where the model declined to answer, or its provider withheld the answer."""
-    return [float(is_withheld(case.finish_reason) or find_refusal(case.answer) is not None) for case in cases]
+    return [float(ending(case.finish_reason) == "refused" or find_refusal(case.answer) is not None) for case in cases]
 
 
 def truncated(cases: Sequence[Case]) -> Values:
-    """1 where the answer hit the token limit."""
-    return [float(is_cut_off(case.finish_reason)) for case in cases]
+    """1 where the answer is not whole: it hit the token limit, or broke off."""
+    return [float(ending(case.finish_reason) in ("cut", "fault")) for case in cases]
 
 
 def empty(cases: Sequence[Case]) -> Values:

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from distil.endings import ending
 from distil.serve.wire import ChatReply
-from distil.text import is_cut_off
 
 
 class Features(NamedTuple):
@@ -51,8 +51,8 @@ def features(logprobs: Sequence[float], entropies: Sequence[float] = ()) -> Feat
 
 
 def confidence(reply: ChatReply, score: str) -> float | None:
-    """The score of an answer in [0, 1]; 0 for one that was cut off, None where the engine gives no probabilities."""
-    if is_cut_off(reply.finish_reason):
+    """The score of an answer in [0, 1]; 0 for one that is not whole, None where the engine gives no probabilities."""
+    if ending(reply.finish_reason) in ("cut", "fault"):
         return 0.0
     statistics = features(reply.token_logprobs, reply.token_entropies)
     value = None if statistics is None else SCORES[score](statistics)
