@@ -93,6 +93,8 @@ class ModelSession:
             return identity
         if self.opened.local is None:
             self.opened = open_teacher(self.config, root=self._root)
+            for provider in self.opened.replicas:
+                self._transport.route(provider.wire(request).url)
         self.quote("standard")
         self._sender = Sender(self.opened, self.config.timeout_s, self._transport, self._clock)
         return self.identify(request)  # again: the wire request now carries the key

@@ -1,4 +1,4 @@
-"""`distil ledger`: show, export or prune the paid calls."""
+"""`distil ledger`: show, export, back up or prune the paid calls."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import"
     "--export", "export", type=click.Path(path_type=Path), metavar="FILE", help="Write all calls as JSON Lines."
 )
 @click.option(
+    "--backup",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Copy the whole ledger to FILE, also while a run writes to it. Never overwrites.",
+)
+@click.option(
     "--prune",
     is_flag=True,
     help="Permanently delete the stored bodies (prices and tokens stay; nothing is paid again). answers.jsonl is then the "
@@ -49,10 +55,11 @@ def command(
     last: int,
     call_id: str | None,
     export: Path | None,
+    backup: Path | None,
     prune: bool,
     before: datetime | None,
 ) -> None:
-    """Show, export or prune the paid calls. The ledger never contains an API key."""
+    """Show, export, back up or prune the paid calls. The ledger never contains an API key."""
     from distil.calls.ledger.store import Ledger
     from distil.errors import UserError
 
@@ -62,6 +69,8 @@ def command(
         )
     if before and not prune:
         raise UserError("--before goes with --prune: distil ledger --prune --before 2026-01-31")
+    if backup:
+        return _back_up(context, backup)
     with Ledger(context.project.ledger) as ledger:
         if call_id:
             _body(context, ledger.body(call_id))
@@ -71,6 +80,17 @@ def command(
             _prune(context, ledger, before, purpose)
         else:
             _show(context, ledger, purpose, last)
+
+
+def _back_up(context: Context, target: Path) -> None:
+    from distil.calls.ledger.backup import back_up
+
+    copied = back_up(context.project.ledger, target)
+    calls = f"{copied.calls:,} call{'' if copied.calls == 1 else 's'}"
+    message = (
+        f"Wrote {calls}, {dollars(copied.usd)}, to {target}. To go back, copy it over ledger.sqlite while nothing runs."
+    )
+    context.emit(copied, lambda: echo(message))
 
 
 def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: str | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from distil.errors import WorkFailed
+from distil.runs.private import create_private
 
 QUEUE_LINES = 1000
 MAX_GATHER = 200
@@ -35,6 +36,7 @@ class Capture:
         """Opens the file. Raises WorkFailed when it can't be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            create_private(self.path)
             file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise WorkFailed(

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from urllib.parse import urljoin
 
 from distil.calls.batch.job import BatchJob, BatchRow
 from distil.calls.faults import GarbledReply
-from distil.calls.http.transport import proxy_for
+from distil.calls.http import trust
+from distil.calls.http.proxies import proxy_for
+from distil.calls.http.redirects import REDIRECTS, redirected, same_origin
 from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.common import loads, read_object
 from distil.calls.request import JsonObject
@@ -96,12 +100,21 @@ class Http:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=300)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, proxy=proxy_for(self._base_url))
+        proxy, connector = proxy_for(self._base_url), aiohttp.TCPConnector(ssl=trust.context())
+        self._session = aiohttp.ClientSession(timeout=timeout, proxy=proxy, connector=connector)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         assert self._session is not None
         await self._session.close()
+
+    def _open(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **content: Any
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """One request. Only the vendor's own address gets the key, and no redirect is followed by itself."""
+        assert self._session is not None
+        key = self._headers if same_origin(url, self._base_url) else {}
+        return self._session.request(method, url, headers={**key, **(headers or {})}, allow_redirects=False, **content)
 
     async def get(self, path: str, **query: str) -> JsonObject:
         """JSON of a GET, repeated until it works. Raises UserError (auth, not found) or WorkFailed."""
@@ -115,9 +128,8 @@ class Http:
         """JSON of a POST that must not be repeated blindly: raises Lost when its outcome is unknown."""
         import aiohttp
 
-        assert self._session is not None
         try:
-            async with self._session.post(self._base_url + path, **content) as reply:
+            async with self._open("POST", self._base_url + path, **content) as reply:
                 body = await reply.read()
                 status, headers = reply.status, dict(reply.headers)
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
@@ -143,7 +155,7 @@ class Http:
                 async for block in reply.content.iter_chunked(1 << 18):
                     file.write(block)
 
-            await self._patiently("GET", path, save)
+            await self._patiently("GET", path, save, follow=True)
             file.seek(0)
             for line in file:
                 if line.strip():
@@ -155,25 +167,34 @@ class Http:
         path: str,
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         content: Callable[[], JsonObject] = dict,
+        *,
+        follow: bool = False,
     ) -> T:
-        """What `read` makes of the reply; `content`: aiohttp's arguments for the request's content, made for each attempt."""
+        """What `read` makes of the reply; `content`: aiohttp's arguments for the request's content, made for each attempt.
+
+        follow: a download may lead to a signed address of a file store, which gets no key.
+        """
         import aiohttp
 
-        assert self._session is not None
-        wait = 1.0
+        wait, url = 1.0, self._base_url + path
         for attempt in range(TRIES):
             last = attempt == TRIES - 1
             retry_after = None
             try:
-                async with self._session.request(method, self._base_url + path, **content()) as reply:
+                async with self._open(method, url, **content()) as reply:
                     self._reached = True
                     if reply.status < 300:
                         return await read(reply)
+                    target = reply.headers.get("Location") if reply.status in REDIRECTS else None
+                    if target and follow and not last and _as_safe(url, urljoin(url, target)):
+                        url = urljoin(url, target)
+                        continue
                     status, headers, body = reply.status, dict(reply.headers), await reply.read()
                 fault = self._provider.fault(status, headers, body)
                 if not fault.retryable or last:
                     raise self._refused(status, headers, body)
                 retry_after = fault.retry_after_s
+                url = self._base_url + path  # a signed address may have run out
             except (aiohttp.ClientError, TimeoutError, GarbledReply) as error:
                 # Never reached so far: a wrong address or no network, not an outage to wait for.
                 absent = not self._reached and attempt > 0 and isinstance(error, aiohttp.ClientConnectorError)
@@ -184,6 +205,8 @@ class Http:
         raise self._unreachable()
 
     def _refused(self, status: int, headers: dict[str, str], body: bytes) -> UserError | WorkFailed:
+        if status in REDIRECTS and "Location" in headers:
+            return UserError(redirected(self._base_url, headers["Location"], status))
         fault = self._provider.fault(status, headers, body)
         kind = UserError if fault.kind in ("auth", "not_found") else WorkFailed
         return kind(f"{fault.message} Batches that were created are remembered; run again to continue.")
@@ -197,6 +220,11 @@ class Http:
 
 async def _object(reply: aiohttp.ClientResponse) -> JsonObject:
     return read_object(await reply.read())
+
+
+def _as_safe(url: str, target: str) -> bool:
+    """Not from https to http."""
+    return target.startswith("https://") or (target.startswith("http://") and not url.startswith("https://"))
 
 
 def _row(line: bytes) -> JsonObject:

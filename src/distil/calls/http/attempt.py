@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
+from distil.calls.http.redirects import REDIRECTS, redirected
 from distil.calls.http.replicas import Replica, Replicas
-from distil.calls.http.transport import Broken, HttpReply, Transport, redact, secrets
+from distil.calls.http.transport import Broken, HttpReply, Transport
 from distil.calls.identity import Identity
+from distil.calls.keys import hide, hide_bytes, secrets
 from distil.calls.providers.base import LimitHint, LocalProvider, Parsed
 from distil.calls.providers.catalog import Opened
 from distil.calls.request import Request
@@ -76,17 +78,15 @@ class Sender:
         except BaseException:
             self._replicas.gave_up(replica)
             raise
-        attempt = self._read(replica, reply, self._clock() - started, secrets(wire.headers))
+        attempt = self._read(replica, wire.url, reply, self._clock() - started, secrets(wire.headers))
         self._replicas.done(replica)
         refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
             refused = None  # continues at the standard price, which a full flex tier must not slow down
         return attempt._replace(refused=refused, limits=replica.provider.limits(reply.headers))
 
-    def _read(self, replica: Replica, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:
+    def _read(self, replica: Replica, url: str, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:
         body = reply.body
-        for secret in hidden:
-            body = body.replace(secret.encode(), b"[key]")
         request_id = next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), None)
         good, garbled = 200 <= reply.status < 300, None
         if good:
@@ -95,8 +95,13 @@ class Sender:
                 return Attempt(parsed, body, None, latency, request_id=request_id)
             except GarbledReply as error:
                 garbled = Fault("garbled", str(error), None)
+        else:
+            body = hide_bytes(body, hidden)  # a refusal may repeat the key; an answer stays as it came
+        if reply.status in REDIRECTS and (target := reply.headers.get("location")):
+            fault = Fault("not_found", redirected(url, target, reply.status), retryable=False)
+            return Attempt(None, body, fault, latency, request_id=request_id)
         fault = replica.provider.fault(reply.status, reply.headers, body)
         if garbled is not None and fault.kind in ("server", "bad_request", "garbled"):
             fault = garbled
-        fault = fault._replace(message=redact(fault.message, hidden))
+        fault = fault._replace(message=hide(fault.message, hidden))
         return Attempt(None, body, fault, latency, maybe_paid=good and fault.kind == "garbled", request_id=request_id)

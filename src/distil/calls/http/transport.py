@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import os
 import socket
-import urllib.request
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import distil
 from distil.calls.faults import FaultKind
+from distil.calls.http import trust
+from distil.calls.http.proxies import proxy_for, without_credentials
 
 if TYPE_CHECKING:
     import aiohttp
 
 CONNECT_TIMEOUT_S = 30.0
-SECRET_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+FIRST_CONNECT_S = 5.0
+REACHED = 3  # doublings after which a connection gets its full time
+MAX_HEADER = 1 << 16
+"""Bytes of one header: gateways send policies and traces that are longer than aiohttp's 8,190."""
 
 
 class HttpReply(NamedTuple):
@@ -47,17 +51,21 @@ class Transport:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
+        self._late: dict[str, int] = {}
+        """Host -> how many connections to it failed before it ever replied, at most REACHED."""
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30, ssl=trust.context()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"distil/{distil.__version__}", "Accept": "application/json"},
                 auto_decompress=True,
+                max_line_size=MAX_HEADER,
+                max_field_size=MAX_HEADER,
             )
         return self._session
 
@@ -66,24 +74,52 @@ class Transport:
         import aiohttp
 
         session = self._open()
-        timeout = self._timeouts.get(timeout_s)
-        if timeout is None:
-            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
-            self._timeouts[timeout_s] = timeout
+        timeout = self._timeout(url, timeout_s)
         try:
             async with session.post(
-                url, data=body, headers=headers, timeout=timeout, proxy=self._proxy(url), allow_redirects=False
+                url, data=body, headers=headers, timeout=timeout, proxy=self.route(url), allow_redirects=False
             ) as reply:
+                self._late[_host(url)] = REACHED
                 return HttpReply(reply.status, reply.headers, await reply.read())
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
+            raise Broken("connection", _about_proxy(error, self.route(url) or "", _host(url)), sent=False) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Broken("connection", f"no connection to {_host(url)}: {_reason(error)}", sent=False) from None
+            raise Broken("connection", await self._unconnected(url, error), sent=False) from None
         except TimeoutError:
             raise Broken("timeout", f"no whole reply from {_host(url)} within {timeout_s:g} s", sent=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            message = f"the connection to {_host(url)} broke before the reply was whole: {_reason(error)}"
+            message = f"the connection to {_host(url)} broke before the reply was whole: {_reason(error, _host(url))}"
             raise Broken("connection", message, sent=True) from None
         except ValueError as error:
-            raise Broken("garbled", f"{_host(url)} sent invalid HTTP: {_reason(error)}", sent=True) from None
+            raise Broken(
+                "garbled", f"{_host(url)} sent invalid HTTP: {_reason(error, _host(url))}", sent=True
+            ) from None
+
+    def _timeout(self, url: str, timeout_s: float) -> aiohttp.ClientTimeout:
+        """The first connections to a host may take less time, so that a server without TLS is soon found out."""
+        import aiohttp
+
+        connect_s = min(CONNECT_TIMEOUT_S, FIRST_CONNECT_S * 2.0 ** self._late.get(_host(url), 0), timeout_s)
+        timeout = self._timeouts.get((timeout_s, connect_s))
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_s)
+            self._timeouts[timeout_s, connect_s] = timeout
+        return timeout
+
+    async def _unconnected(self, url: str, error: BaseException) -> str:
+        """Why no connection came about. Looks once more without TLS where a handshake with a new host failed."""
+        parts, host = urlsplit(url), _host(url)
+        known = self._late.get(host, 0)
+        self._late[host] = min(known + 1, REACHED)
+        reason = _reason(error, host)
+        new = known < REACHED and parts.scheme == "https" and self.route(url) is None
+        if (
+            new
+            and trust.explain(error, host) is None
+            and await trust.answers_plainly(parts.hostname or "", parts.port or 443)
+        ):
+            reason = trust.plain(host)
+        return f"no connection to {host}: {reason}"
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -91,43 +127,35 @@ class Transport:
             await self._session.close()
             self._session = None
 
-    def _proxy(self, url: str) -> str | None:
+    def route(self, url: str) -> str | None:
+        """The proxy on the way to a URL. Raises UserError when the environment sets one, or certificates, that can't be used."""
         host = _host(url)
         if host not in self._proxies:
             self._proxies[host] = proxy_for(url)
+            trust.context()
         return self._proxies[host]
 
 
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment sets for a URL.
-
-    Not aiohttp's trust_env: that also reads .netrc, for every request, and could replace the header with the key.
-    """
-    parts = urlsplit(url)
-    bypass = urllib.request.proxy_bypass(parts.hostname or "")
-    return None if bypass else urllib.request.getproxies_environment().get(parts.scheme)
-
-
-def secrets(headers: Mapping[str, str]) -> list[str]:
-    """The keys that a request's headers carry."""
-    values = (value for name, value in headers.items() if name.lower() in SECRET_HEADERS)
-    return [secret for value in values if len(secret := value.removeprefix("Bearer ").strip()) >= 4]
-
-
-def redact(text: str, hidden: list[str]) -> str:
-    """The text without the keys."""
-    for secret in hidden:
-        text = text.replace(secret, "[key]")
-    return text
+def _about_proxy(error: aiohttp.ClientError, proxy: str, host: str) -> str:
+    """Without the user name and password in its address."""
+    status = getattr(error, "status", None)
+    if not status:
+        return (
+            f"no connection to the proxy {_host(proxy)}, which the environment sets for {host}: {_reason(error, host)}"
+        )
+    reason = "it wants a user name and a password" if status == 407 else f"it answered {status}"
+    return f"the proxy {_host(proxy)}, which the environment sets for {host}, lets nothing through: {reason}"
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, host: str) -> str:
+    if (handshake := trust.explain(error, host)) is not None:
+        return handshake
     system = getattr(error, "os_error", None)  # aiohttp's message repeats its TLS setting and the host
     if isinstance(system, OSError) and system.errno and system.errno > 0 and not isinstance(system, socket.gaierror):
         return os.strerror(system.errno).lower()
     text = str(system or error) or type(error).__name__
-    return "there is no such host" if isinstance(system, socket.gaierror) else text
+    return "there is no such host" if isinstance(system, socket.gaierror) else without_credentials(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distil.calls.ledger.rows import STATEMENTS
 from distil.errors import UserError, WorkFailed
+from distil.runs.private import create_private
 
 BASE = """
 CREATE TABLE run (
@@ -80,6 +81,10 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        create_private(path)  # SQLite gives -wal and -shm the same mode
+        for name in (f"{path.name}-wal", f"{path.name}-shm"):
+            if path.with_name(name).exists():
+                create_private(path.with_name(name))
         db = sqlite3.connect(
             path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
         )

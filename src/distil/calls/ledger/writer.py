@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from distil.calls.ledger.rows import GROUP, ORDER, AnsweredRow, AttemptRow, BodyRow, FailedRow, IntentRow, Row, insert
 from distil.calls.ledger.schema import explain
 from distil.errors import WorkFailed
+from distil.runs.private import create_private
 
 GROUP_S = 0.003
 RESERVE_BYTES = 8 << 20
@@ -140,6 +141,7 @@ class Writer:
             return
         except sqlite3.DatabaseError:
             # Also with the reserve given back: keep the rows beside the ledger; `recover` takes them in when it next opens.
+            create_private(rescue_path(self._path))
             with rescue_path(self._path).open("a", encoding="utf-8") as file:
                 for row in rows:
                     file.write(_pack(row) + "\n")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from distil.calls.config import TeacherConfig
+from distil.calls.keys import clean_key
 from distil.calls.providers.base import HttpProvider, LocalProvider
 from distil.errors import UserError, did_you_mean
 
@@ -161,7 +162,7 @@ def api_key(teacher: TeacherConfig, environ: Mapping[str, str]) -> str | None:
     variable = key_variable(teacher)
     if variable is None:
         return None
-    key = environ.get(variable, "").strip()
+    key = clean_key(environ.get(variable, ""), variable)
     if not key:
         raise UserError(
             f"No API key for {teacher.model}: the environment variable {variable} is not set. "

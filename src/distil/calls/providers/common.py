@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from distil.calls.faults import FaultKind, GarbledReply
+from distil.calls.keys import hide
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
 
@@ -65,7 +66,7 @@ def _replace_surrogates(value: Any) -> Any:
 
 def shorten(text: str, key: str | None) -> str:
     """A provider's message, shortened, without the key or anything that looks like one."""
-    clean = text.replace(key, "***") if key else text
+    clean = hide(text, [key])
     clean = _SECRET.sub("***", " ".join(clean.split()))
     return clean if len(clean) <= MAX_MESSAGE else clean[: MAX_MESSAGE - 3] + "..."
 

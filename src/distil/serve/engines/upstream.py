@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 
+from distil.calls.keys import clean_key
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Usage
@@ -79,7 +80,8 @@ class UpstreamEngine:
 
     def _post(self, body: JsonObject) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "the engine is not started"
-        return self._session.post(f"{self.base}/chat/completions", json=body)
+        # No redirect is followed: it would carry the prompts to another server.
+        return self._session.post(f"{self.base}/chat/completions", json=body, allow_redirects=False)
 
     def _body(self, request: ChatRequest) -> JsonObject:
         sampling = request.sampling
@@ -139,7 +141,7 @@ def engine_key(variable: str | None) -> str | None:
     """The API key in an environment variable. Raises UserError when the variable is not set."""
     if variable is None:
         return None
-    key = os.environ.get(variable)
+    key = clean_key(os.environ.get(variable, ""), variable)
     if not key:
         raise UserError(f"serve.engine_key_env names {variable}, which is not set. Type: export {variable}=...")
     return key
