@@ -51,7 +51,7 @@ def measure(models: Sequence[Candidate], teacher: str | None, examples: Sequence
     found: dict[str, dict[str, Likelihood]] = {}
     loaded = load(teacher) if kl and teacher is not None and models else None
     for candidate in models:
-        model = load(candidate.ref, dtype=candidate.dtype)
+        model = load(candidate.ref, dtype=candidate.dtype, template=candidate.template)
         shared = _shared(model, loaded) if loaded is not None else 0
         if loaded is not None and not shared:
             notes.append(f"kl of {candidate.label} was not measured: its tokenizer is not the teacher's.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from distil.ids import content_id
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
+from distil.models.template import TemplateSettings
 from distil.progress import bar, say
 from distil.records import Example, Prediction, Record, Sampling
 from distil.runs.manifest import stamp
@@ -43,6 +45,8 @@ class Candidate(NamedTuple):
     """What `load` takes."""
     dtype: str
     """As the config names it."""
+    template: TemplateSettings | None = None
+    """How its chat template is prepared; None for a trained student, whose folder holds it."""
 
 
 class KeptSpeed(Record):
@@ -70,7 +74,8 @@ def conditions(source: Candidate, sampling: Sampling, seed: int) -> str:
     where = Path(resolve(source.ref))
     weights = stamp(where).sha256 if where.is_dir() else source.ref
     drawn = seed if sampling.temperature else 0
-    return content_id("conditions", [weights, source.dtype, sampling.model_dump(mode="json"), drawn])
+    template = asdict(source.template) if source.template else None
+    return content_id("conditions", [weights, source.dtype, sampling.model_dump(mode="json"), drawn, template])
 
 
 def answer_key(conditions: str, example: Example) -> str:
@@ -106,7 +111,7 @@ def answer(
         say(f"{source.label}: {len(examples) - len(missing):,} answers are there, {len(missing):,} to go")
     measured = _kept_speed(cache, fixed)
     if missing or measured is None:
-        loaded = load(source.ref, dtype=source.dtype)
+        loaded = load(source.ref, dtype=source.dtype, template=source.template)
         work = _Work(loaded, source.label, sampling, batch_size, seed)
         made, rate = work.answers(missing, cache)
         found |= made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from distil.runs.section import Section
 
@@ -20,6 +20,12 @@ class StudentConfig(Section):
     """4bit loads the frozen base model in 4 bits (QLoRA); needs `adapter: lora` and an NVIDIA GPU with bitsandbytes."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto = float32 on a CPU, bfloat16 on a GPU that supports it."""
+    chat_template: str | None = None
+    """null = the model's own; a .jinja file (may be relative to the project); or one of Distil's own training templates: chatml,
+    deepseek-r1, gemma, llama-3."""
+    template_args: dict[str, JsonValue] = Field(default_factory=dict)
+    """Fixed arguments of the template, the same in training, evaluation and serving (they are written into the saved template).
+    enable_thinking is understood for every model that can think; it is false unless you set it."""
     lora_rank: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
     lora_alpha: int = Field(default=32, ge=1)

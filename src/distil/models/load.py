@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distil.bundled.paths import MODELS
 from distil.errors import UserError, did_you_mean
 from distil.models import hub
+from distil.models.template import TemplateSettings, prepare
 from distil.runs.jsonl import read_json
 
 if TYPE_CHECKING:
@@ -122,12 +123,13 @@ def load(
     adapter: str | Lora | None = None,
     quantization: str | None = None,
     attention: str | None = None,
+    template: TemplateSettings | None = None,
 ) -> Loaded:
     """Loads a causal language model for inference (eval mode) or as the start of a training.
 
     `adapter`: None, a folder with a trained adapter, or "lora" / a `Lora` for a fresh one to train. `attention` names the
-    attention implementation (default: transformers' choice). Raises UserError when the model can't be found or its settings
-    don't fit this machine.
+    attention implementation (default: transformers' choice); `template` prepares the chat template. Raises UserError when the
+    model can't be found or its settings don't fit this machine.
     """
     import torch
 
@@ -137,7 +139,7 @@ def load(
     if (Path(source) / "adapter_config.json").is_file() and not (Path(source) / "config.json").is_file():
         name = str(read_json(Path(source) / "adapter_config.json")["base_model_name_or_path"])
         base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention)
-        return Loaded(_add_adapter(base.model, source), load_tokenizer(ref), ref, base.device)
+        return Loaded(_add_adapter(base.model, source), load_tokenizer(ref, template), ref, base.device)
     quiet()
     from transformers import AutoModelForCausalLM
 
@@ -154,7 +156,7 @@ def load(
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
         options["device_map"] = {"": where}
-    tokenizer = load_tokenizer(ref)
+    tokenizer = load_tokenizer(ref, template)
     model = _from_pretrained(AutoModelForCausalLM, source, ref, **options)
     if quantization is None:
         model.to(where)
@@ -163,8 +165,11 @@ def load(
     return Loaded(model.eval(), tokenizer, ref, where)
 
 
-def load_tokenizer(ref: str) -> PreTrainedTokenizerBase:
-    """The tokenizer alone, with a chat template, a pad token and an end token. Raises UserError like `load`."""
+def load_tokenizer(ref: str, template: TemplateSettings | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer alone, with a chat template, a pad token and an end token: the only place where one is loaded.
+
+    template: how its chat template is prepared (models/template.py); None = as it is. Raises UserError like `load`.
+    """
     quiet()
     from transformers import AutoTokenizer
 
@@ -176,8 +181,16 @@ def load_tokenizer(ref: str) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = plain_template(tokenizer)
+    if template is not None:
+        prepare(tokenizer, template)
     return tokenizer
+
+
+def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """PLAIN_TEMPLATE, with the start token in front where the tokenizer puts one before every text."""
+    starts = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return ("{{ bos_token }}" if starts else "") + PLAIN_TEMPLATE
 
 
 def context_length(model: PreTrainedModel) -> int | None:

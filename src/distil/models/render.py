@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from distil.errors import UserError
+from distil.models.template import Turn, apply, prepared, template_errors
 from distil.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
-Turn = dict[str, Any]
-"""A message, a tool or a tool call as the chat template takes it."""
 Chat = Sequence[Message | Turn]
 Spans = list[tuple[int, int]]
 
@@ -57,7 +55,7 @@ def render(
     chat, weights = _plain(messages)
     if not chat or chat[-1]["role"] != "assistant":
         raise UserError("A conversation to learn from must end with an assistant turn (the answer); this one does not.")
-    if MARKER.search(_template(tokenizer)):
+    if MARKER.search(prepared(tokenizer)):
         text, spans = _marked(tokenizer, chat, tools)
     else:
         text, spans = _by_prefix(tokenizer, chat, tools)
@@ -122,46 +120,20 @@ def _call_with_object(call: Turn) -> Turn:
     return {**call, "function": function}
 
 
-def _template(tokenizer: PreTrainedTokenizerBase) -> str:
-    template = tokenizer.chat_template
-    if not isinstance(template, str):
-        raise UserError(
-            "The tokenizer has no chat template, so messages can't become tokens. Use an instruct model or add a template."
-        )
-    return template
-
-
 def _apply(
     tokenizer: PreTrainedTokenizerBase, chat: list[Turn], tools: list[Turn] | None, *, generation_prompt: bool
 ) -> str:
-    with _template_errors(chat):
-        functions: list[Any] | None = [*tools] if tools is not None else None
-        return str(
-            tokenizer.apply_chat_template(
-                chat, tools=functions, tokenize=False, add_generation_prompt=generation_prompt
-            )
-        )
-
-
-@contextmanager
-def _template_errors(chat: list[Turn]) -> Iterator[None]:
-    import jinja2
-
-    try:
-        yield
-    except jinja2.TemplateError as error:
-        roles = ", ".join(turn["role"] for turn in chat)
-        raise UserError(f"The model's chat template refuses this conversation (turns: {roles}): {error}.") from None
+    return apply(prepared(tokenizer), tokenizer.special_tokens_map, chat, tools, generation_prompt=generation_prompt)
 
 
 def _marked(tokenizer: PreTrainedTokenizerBase, chat: list[Turn], tools: list[Turn] | None) -> tuple[str, Spans]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    with _template_errors(chat):
+    with template_errors(chat):
         pair: tuple[Any, Any] = cast("Any", render_jinja_template)(
             conversations=[chat],
             tools=tools,
-            chat_template=_template(tokenizer),
+            chat_template=prepared(tokenizer),
             return_assistant_tokens_mask=True,
             add_generation_prompt=False,
             **tokenizer.special_tokens_map,

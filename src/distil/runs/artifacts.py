@@ -65,6 +65,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/curate/marks.jsonl", Verdict, "cli", "marks"),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
+    Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),
     Artifact("work/train/NAME/metrics.jsonl", MetricsRow, "train", "metrics"),
     Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
@@ -105,6 +106,11 @@ class Project:
     @property
     def config(self) -> Path:
         return self.root / "distil.yaml"
+
+    @property
+    def template_date(self) -> Path:
+        """The date that chat templates show, pinned at the first use."""
+        return self.root / "work" / "date.txt"
 
     @property
     def ledger(self) -> Path:

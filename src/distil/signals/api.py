@@ -20,6 +20,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
 from distil.models.load import load_tokenizer
+from distil.models.template import student_template
 from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
 from distil.progress import track
 from distil.records import Answer
@@ -87,7 +88,7 @@ def build_from_answers(
         )
     if student is None:
         raise UserError("A cache from an API's log-probabilities needs the student's tokenizer. Set student.model.")
-    tokenizer = load_tokenizer(student.model)
+    tokenizer = load_tokenizer(student.model, student_template(student, project))
     examples = curated(project, section.splits)
     tokenized, too_long = tokenize(tokenizer, examples, section.max_length)
     spec = SignalSpec(

@@ -14,6 +14,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
 from distil.models.load import context_length, load, load_tokenizer, resolve
+from distil.models.template import TemplateSettings
 from distil.runs.signals.codec import Kind
 from distil.runs.signals.spec import SignalSpec
 from distil.signals.config import SignalsConfig
@@ -36,15 +37,19 @@ class SignalPlan:
         name: str,
         section: SignalsConfig,
         student: StudentConfig | None,
+        template: TemplateSettings | None = None,
         *,
         temperature: float = 1.0,
         seed: int = 0,
     ) -> None:
-        """ref: what `load` takes; name: as the config names it. Raises UserError where student and teacher don't match."""
+        """ref: what `load` takes; name: as the config names it; template: of the student.
+
+        Raises UserError where student and teacher don't match.
+        """
         loaded = load(ref)
         self.teacher = LocalTeacher(loaded.model)
         tokens_from = student.model if student else ref
-        self.tokenizer = load_tokenizer(student.model) if student else loaded.tokenizer
+        self.tokenizer = load_tokenizer(student.model, template) if student else loaded.tokenizer
         _refuse_other_tokens(self.tokenizer, loaded.tokenizer, tokens_from, name)
         limits = [n for n in (section.max_length, context_length(self.teacher.model)) if n is not None]
         self.limit = min(limits) if limits else None

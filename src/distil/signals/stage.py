@@ -14,6 +14,7 @@ from typing import NamedTuple
 from distil.calls.providers.catalog import PROVIDERS
 from distil.errors import UserError
 from distil.models.config import StudentConfig
+from distil.models.template import student_template
 from distil.progress import bar
 from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
@@ -95,7 +96,8 @@ def build(
         if _from_api(teacher):
             return _finish(project, build_from_answers(project, section, teacher, student), run)
         ref = project.placed(teacher).removeprefix("local/")
-        plan = SignalPlan(ref, teacher, section, student, temperature=temperature, seed=seed)
+        template = student and student_template(student, project)
+        plan = SignalPlan(ref, teacher, section, student, template, temperature=temperature, seed=seed)
         examples, too_long = tokenize(plan.tokenizer, curated(project, section.splits), plan.limit)
         missing, reused = not_stored(project.signals, plan.spec, examples)
         if part:

@@ -21,6 +21,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.load import Loaded, Lora, context_length, load, pick_device
 from distil.models.sizing import default_micro_tokens
+from distil.models.template import TemplateSettings, student_template
 from distil.models.unwrap import causal_model, input_embedding
 from distil.objectives.settings import LABELS_ONLY, LossSettings
 from distil.progress import track
@@ -58,7 +59,7 @@ def prepare(job: TrainJob) -> Prepared:
     """Loads, renders and checks everything; `job` as `placed` returned it. Raises UserError before anything is trained."""
     project, section = Project(job.root), job.section
     set_seed(section.seed)  # before loading the student: a fresh adapter is random
-    student = load_student(job.student, section)
+    student = load_student(job.student, section, student_template(job.student, project))
     limit = max_length(section, student)
     train, validation, dropped = _data(project, section, student, limit)
     packing = section.packing and can_pack(causal_model(student.model))
@@ -133,14 +134,16 @@ def loss_settings(section: TrainConfig) -> LossSettings:
     return LossSettings(**{setting.name: getattr(section, setting.name) for setting in fields(LossSettings)})
 
 
-def load_student(student: StudentConfig, section: TrainConfig) -> Loaded:
-    """The student ready to train: float32 master weights for a full training, a fresh adapter for LoRA."""
+def load_student(student: StudentConfig, section: TrainConfig, template: TemplateSettings | None = None) -> Loaded:
+    """The student ready to train: float32 master weights for a full training, a fresh adapter for LoRA; its template prepared."""
     lora = Lora(student.lora_rank, student.lora_alpha, student.lora_dropout) if student.adapter == "lora" else None
     # AdamW's small steps vanish in bfloat16 weights; with autocast the products still run in bfloat16.
     dtype = "float32" if student.dtype == "auto" and lora is None else student.dtype
     rank = os.environ.get("LOCAL_RANK")  # set by torchrun: one GPU per process
     device = f"cuda:{rank}" if rank is not None and pick_device().type == "cuda" else None
-    loaded = load(student.model, dtype=dtype, adapter=lora, quantization=student.quantization, device=device)
+    loaded = load(
+        student.model, dtype=dtype, adapter=lora, quantization=student.quantization, device=device, template=template
+    )
     if section.packing and can_pack(causal_model(loaded.model)):
         use_packed(causal_model(loaded.model))
     return loaded

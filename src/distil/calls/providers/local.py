@@ -18,6 +18,7 @@ from distil.models.batcher import Batcher
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
+from distil.models.template import TemplateSettings
 from distil.records import Usage
 
 BATCH_SIZE = 64
@@ -51,7 +52,7 @@ class LocalModelProvider:
     def _generate(self, requests: Sequence[Request]) -> list[Parsed | Exception]:
         """Runs on the worker thread: one result or one error per request."""
         if self._loaded is None:
-            self._loaded = load(self.ref)
+            self._loaded = load(self.ref, template=TemplateSettings(as_published=True))
         loaded = self._loaded
         results: dict[int, Parsed | Exception] = {}
         prompts: dict[int, list[int]] = {}

@@ -1,0 +1,259 @@
+"""Chat templates: the one that a tokenizer is used with, its fixed arguments and date, and how a conversation becomes text.
+
+A prepared template renders the same bytes in every stage and on every server: its arguments (such as enable_thinking), the date
+and the end of the generation prompt are written into its text. Not tokens: those are made in render.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date as Date
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from distil.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from distil.models.config import StudentConfig
+    from distil.runs.artifacts import Project
+
+Turn = dict[str, Any]
+"""A message, a tool or a tool call as the chat template takes it."""
+OWN_TEMPLATES = Path(__file__).parent / "templates"
+THINKING = "enable_thinking"
+"""The argument that turns thinking on or off, here for every template; some call it `thinking` in their own text."""
+_HEADER = re.compile(r"\{# distil (\{.*?\}) #\}\n(?:\{% set \w+ = .*? %\}\n)*", re.DOTALL)
+_SUFFIX = "{# distil: the answer starts here #}"
+_STRFTIME = re.compile(r"strftime_now\(\s*(?:'([^']*)'|\"([^\"]*)\")\s*\)")
+_OPEN_THINKING = re.compile(r"(<think>|<seed:think>|\[THINK\]|<\|START_THINKING\|>)(\s*)$")
+_CLOSES = {
+    "<think>": "</think>",
+    "<seed:think>": "</seed:think>",
+    "[THINK]": "[/THINK]",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+}
+_FINAL_CHANNEL = "<|channel|>final<|message|>"
+
+
+@dataclass(frozen=True)
+class TemplateSettings:
+    """How a tokenizer's chat template is prepared."""
+
+    template: str | None = None
+    """A .jinja file, or the name of one of Distil's own templates; None = the tokenizer's."""
+    args: Mapping[str, object] = field(default_factory=dict)
+    """Fixed arguments of the template."""
+    date: str | None = None
+    """ISO date that stands for today; None = not pinned."""
+    as_published: bool = False
+    """Leave the template's own defaults (a thinking model thinks): for teachers."""
+
+
+def student_template(student: StudentConfig, project: Project) -> TemplateSettings:
+    """The student's settings in this project: files relative to it, the date pinned at its first use."""
+    name = student.chat_template
+    if name is not None and (project.root / name).is_file():
+        name = str(project.root / name)
+    return TemplateSettings(name, dict(student.template_args), pinned_date(project.template_date))
+
+
+def pinned_date(file: Path) -> str:
+    """The date in `file`; today's is written there where it does not exist. A training over midnight keeps its prompt."""
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with file.open("x", encoding="utf-8") as new:
+                new.write(Date.today().isoformat() + "\n")
+        except FileExistsError:  # another process was first
+            pass
+    text = file.read_text(encoding="utf-8").strip()
+    try:
+        return Date.fromisoformat(text).isoformat() if text else Date.today().isoformat()
+    except ValueError:
+        raise UserError(
+            f"{file} holds {text[:40]!r}, expected a date such as 2026-01-31. Correct it, or remove it."
+        ) from None
+
+
+def prepare(tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings) -> None:
+    """Writes template, arguments and date into the tokenizer, so that a folder saved with it renders the same everywhere.
+
+    A template that was prepared before keeps its arguments unless `settings.args` names others. Raises UserError for an unknown
+    template, an argument that the template does not know, and an unreadable template.
+    """
+    text = template_text(settings.template) if settings.template is not None else raw_template(tokenizer)
+    before, body = _split(text)
+    if before is not None and not settings.args:
+        tokenizer.chat_template = text
+        return
+    args = {**(before or {}), **settings.args}
+    tokenizer.chat_template = _baked(body, args, settings.date, settings.as_published, _special(tokenizer))
+
+
+def prepared(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text that is rendered: the tokenizer's template, with Distil's defaults where `prepare` has not been called."""
+    text = raw_template(tokenizer)
+    return text if _HEADER.match(text) else _default(text, tuple(sorted(_special(tokenizer).items())))
+
+
+def thinks(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the model is asked to think before it answers (in the mode that its template is prepared for)."""
+    before, body = _split(prepared(tokenizer))
+    return bool((before or {}).get(THINKING)) or (before == {} and THINKING in body)
+
+
+def own_templates() -> list[str]:
+    """Names of Distil's own training templates."""
+    return sorted(path.stem for path in OWN_TEMPLATES.glob("*.jinja"))
+
+
+def template_text(name: str) -> str:
+    """The text of one of Distil's templates, or of a file. Raises UserError where there is neither."""
+    own = OWN_TEMPLATES / f"{name}.jinja"
+    path = own if name in own_templates() else Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"student.chat_template is {name!r}: there is no such file, and Distil has no template of that name."
+            f"{did_you_mean(name, own_templates())} Expected a .jinja file (relative to the project), or one of "
+            f"{', '.join(own_templates())}."
+        )
+    return path.read_text(encoding="utf-8").removesuffix("\n")
+
+
+def raw_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tokenizer's template; several become one, `tool_use` where there are tools. Raises UserError where there is none."""
+    template: object = tokenizer.chat_template
+    if isinstance(template, dict):
+        default = template.get("default") or next(iter(template.values()), None)
+        tools = template.get("tool_use")
+        template = "{% if tools %}" + tools + "{% else %}" + default + "{% endif %}" if tools and default else default
+    if not isinstance(template, str) or not template:
+        raise UserError(
+            "The tokenizer has no chat template, so messages can't become tokens. Use an instruct model, or set "
+            f"student.chat_template to a .jinja file or to one of {', '.join(own_templates())}."
+        )
+    return template
+
+
+def apply(
+    template: str,
+    special: Mapping[str, object],
+    chat: Sequence[Turn],
+    tools: Sequence[Turn] | None,
+    *,
+    generation_prompt: bool,
+) -> str:
+    """The text of a conversation. Raises UserError, in one paragraph, for whatever the template raises."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    with template_errors(chat):
+        texts, _ = cast("tuple[Any, Any]", cast("Any", render_jinja_template)(
+            conversations=[list(chat)],
+            tools=list(tools) if tools else None,
+            chat_template=template,
+            add_generation_prompt=generation_prompt,
+            **special,
+        ))  # fmt: skip
+    return str(texts[0])
+
+
+@contextmanager
+def template_errors(chat: Sequence[Turn]) -> Iterator[None]:
+    """Whatever a template raises on this conversation, as one UserError."""
+    import jinja2
+
+    try:
+        yield
+    except (jinja2.TemplateError, TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
+        roles = ", ".join(str(turn.get("role")) for turn in chat)
+        raise UserError(
+            f"The model's chat template refuses this conversation (turns: {roles}): {str(error).rstrip('.')}."
+        ) from None
+
+
+def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
+    return {name: value for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+
+
+def _split(text: str) -> tuple[dict[str, object] | None, str]:
+    """(arguments of a prepared template, or None; the template without them)."""
+    head = _HEADER.match(text)
+    if head is None:
+        return None, text
+    found: dict[str, object] = json.loads(head.group(1))
+    return found, text[head.end() :].split(_SUFFIX)[0]
+
+
+@lru_cache(maxsize=64)
+def _default(text: str, special: tuple[tuple[str, object], ...]) -> str:
+    return _baked(text, {}, None, False, dict(special))
+
+
+def _baked(
+    body: str, args: Mapping[str, object], date: str | None, as_published: bool, special: Mapping[str, object]
+) -> str:
+    """The template with its arguments in front, the date in place, and thinking closed at its end where it is off."""
+    args = dict(args)
+    unknown = [name for name in args if name != THINKING and not re.search(rf"\b{re.escape(name)}\b", body)]
+    if unknown:
+        raise UserError(
+            f"student.template_args names {', '.join(unknown)}, which the chat template does not use. Check the spelling, or "
+            "remove it."
+        )
+    if not as_published and THINKING in body:
+        args.setdefault(THINKING, False)
+    if date is not None:
+        body = with_date(body, Date.fromisoformat(date))
+    sets = {name: value for name, value in args.items() if name != THINKING or THINKING in body}
+    if THINKING in args and THINKING not in body and re.search(r"\bthinking\b", body):
+        sets["thinking"] = args[THINKING]  # what Granite and DeepSeek-V3.1 call it
+    lines = [f"{{# distil {_literal(args)} #}}", *(f"{{% set {k} = {_value(v)} %}}" for k, v in sets.items())]
+    head = "".join(line + "\n" for line in lines)
+    if as_published or args.get(THINKING):
+        return head + body
+    return head + body.removesuffix("\n") + _closing(head + body, special)
+
+
+def with_date(template: str, today: Date) -> str:
+    """`strftime_now("...")` as plain text of this date; some servers don't have that function at all."""
+
+    def text(call: re.Match[str]) -> str:
+        return json.dumps(today.strftime(call.group(1) or call.group(2) or ""), ensure_ascii=False)
+
+    pinned = _STRFTIME.sub(text, template)
+    pinned = re.sub(r"strftime_now\s+is\s+not\s+defined", "false", pinned)
+    return re.sub(r"strftime_now\s+is\s+defined", "true", pinned)
+
+
+def _closing(template: str, special: Mapping[str, object]) -> str:
+    """What ends the generation prompt where thinking is off: the end of thinking that was opened, the channel of the answer."""
+    try:
+        asked = apply(template, special, [{"role": "user", "content": "Hello"}], None, generation_prompt=True)
+    except UserError:
+        return ""  # said when a real conversation is rendered
+    opened = _OPEN_THINKING.search(asked)
+    if opened:
+        gap = "\n" if opened.group(2) else ""
+        ending = f"{gap}{_CLOSES[opened.group(1)]}{gap * 2}"
+        return f"{_SUFFIX}{{% if add_generation_prompt %}}{{{{ {_value(ending)} }}}}{{% endif %}}"
+    if asked.endswith("<|start|>assistant") and "<|channel|>final" in template:
+        ending = _value(_FINAL_CHANNEL)  # with tools the student chooses the channel itself
+        return f"{_SUFFIX}{{% if add_generation_prompt and not tools %}}{{{{ {ending} }}}}{{% endif %}}"
+    return ""
+
+
+def _literal(args: Mapping[str, object]) -> str:
+    """JSON without `#}`, which would end the comment."""
+    return json.dumps(args, sort_keys=True).replace("#", "\\u0023")
+
+
+def _value(value: object) -> str:
+    """A value as Jinja writes it: JSON, in which true, false and null are written the same but for null."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
