@@ -1,26 +1,33 @@
-"""A killed or interrupted training resumes bit for bit; one with other settings starts from the beginning."""
+"""A killed or interrupted training resumes bit for bit, in every family; checkpoints of another training are never lost."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from distil.errors import Interrupted
+from distil.errors import Interrupted, UserError, WorkFailed
+from distil.runs.artifacts import Project
 from distil.train import run, stage
 from distil.train.callback import TrainingCallback
 from distil.train.checkpoints import MARK, complete_checkpoints
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
+from distil.train.weights import FILE, read_weights, write_weights
+from tests.tiny import tiny_model, write_tiny_splits
 from tests.train.conftest import Bench
+from tests.train.families import RENAMED, save_family
 from tests.train.test_stage import lines, quick, weights
 
 
@@ -82,14 +89,18 @@ def test_an_incomplete_checkpoint_is_not_used(tmp_path: Path) -> None:
     assert [path.name for path in complete_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-10"]
 
 
-def test_ctrl_c_saves_and_the_next_run_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_the_next_run_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """So does SIGTERM, which Slurm, `docker stop` and `timeout` send."""
     section = quick(epochs=3)
     stage.run(bench.project, section, bench.student, name="whole")
     begin = TrainingCallback.on_step_begin
 
     def interrupting(self: TrainingCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         begin(self, args, state, control, **kwargs)
 
     monkeypatch.setattr(TrainingCallback, "on_step_begin", interrupting)
@@ -103,20 +114,114 @@ def test_ctrl_c_saves_and_the_next_run_goes_on(bench: Bench, monkeypatch: pytest
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 
-def test_other_settings_start_from_the_beginning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def stopping_after(step: int) -> Iterator[None]:
+    """Every training that begins inside is asked to stop, as by Ctrl-C, after `step`."""
     begin = TrainingCallback.on_step_begin
 
     def interrupting(self: TrainingCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.interrupted = self.interrupted or state.global_step == 2
+        self.interrupted = self.interrupted or state.global_step == step - 1
         begin(self, args, state, control, **kwargs)
 
-    monkeypatch.setattr(TrainingCallback, "on_step_begin", interrupting)
-    with pytest.raises(Interrupted):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(TrainingCallback, "on_step_begin", interrupting)
+        yield
+
+
+@pytest.mark.parametrize("family", RENAMED)
+def test_every_family_resumes_bit_for_bit(bench: Bench, tmp_path: Path, family: str) -> None:
+    """transformers' own Trainer would go on from the base weights for these, without an error."""
+    student = bench.student.model_copy(update={"model": str(save_family(family, tmp_path / family))})
+    section = quick(epochs=1, validation_examples=0)
+    stage.run(bench.project, section, student, name="whole")
+    with stopping_after(2):
+        stage.run(bench.project, section, student, name="stopped")
+    result = stage.run(bench.project, section, student, name="stopped")
+    assert result.facts["resumed_from"] == "checkpoint-2"
+    base = weights(Path(student.model))
+    whole, resumed = (weights(bench.project.model(name)) for name in ("whole", "stopped"))
+    assert whole.keys() == resumed.keys() == base.keys()
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+    assert any(not torch.equal(value, whole[key]) for key, value in base.items())
+    losses = [[line["loss"] for line in lines(bench, n) if "loss" in line] for n in ("whole", "stopped")]
+    assert losses[0] == losses[1]
+
+
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path: Path) -> None:
+    model, checkpoint = tiny_model(), tmp_path / "x" / "checkpoints" / "checkpoint-2"
+    write_weights(model, checkpoint)
+    read_weights(tiny_model(seed=1), checkpoint)
+    for other, says in (
+        (tiny_model(layers=3), r"9 tensors are missing \(model\.layers\.2\."),
+        (tiny_model(layers=1), "9 tensors are not in this model"),
+        (tiny_model(vocab_size=300), r"1 tensors have another shape \(model\.embed_tokens\.weight\)"),
+    ):
+        before = {name: p.clone() for name, p in other.named_parameters()}
+        with pytest.raises(WorkFailed, match=says + ".*distil train --as x --force"):
+            read_weights(other, checkpoint)
+        assert all(torch.equal(p, before[name]) for name, p in other.named_parameters())
+    (checkpoint / FILE).unlink()
+    with pytest.raises(WorkFailed, match=r"holds no weights\.pt"):
+        read_weights(model, checkpoint)
+
+
+def test_checkpoints_of_another_training_are_never_deleted(bench: Bench) -> None:
+    """It is refused with what differs; --force puts them aside."""
+    with stopping_after(3):
         stage.run(bench.project, quick(), bench.student, name="x")
-    monkeypatch.setattr(TrainingCallback, "on_step_begin", begin)
-    result = stage.run(bench.project, quick(learning_rate=1e-3), bench.student, name="x")
+    folder = bench.project.stage("train", "x")
+    kept = sorted(path.name for path in folder.rglob("*"))
+    for changes, says in (
+        ({"learning_rate": 1e-3}, r"step 3\) .*train\.learning_rate was 0\.005 and is 0\.001.* --force"),
+        ({"epochs": 4, "seed": 1}, r"train\.epochs was 2\.0 and is 4\.0; train\.seed was 0 and is 1"),
+    ):
+        with pytest.raises(UserError, match=says):
+            stage.run(bench.project, quick(**changes), bench.student, name="x")
+        assert sorted(path.name for path in folder.rglob("*")) == kept
+    with pytest.raises(UserError, match=r"--max-steps was None and is 2"):
+        stage.run(bench.project, quick(), bench.student, name="x", max_steps=2)
+    write_tiny_splits(bench.project, train=11)
+    with pytest.raises(UserError, match="the training examples was 12"):
+        stage.run(bench.project, quick(), bench.student, name="x")
+    result = stage.run(bench.project, quick(learning_rate=1e-3), bench.student, name="x", force=True)
     assert result.facts["resumed_from"] is None
     assert [line["step"] for line in lines(bench, "x") if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert complete_checkpoints(folder / "aside-1" / "checkpoints")[-1].name == "checkpoint-3"
+    assert (folder / "aside-1" / "metrics.jsonl").read_text().count("loss") >= 3
+
+
+def test_what_does_not_change_the_result_may_change_on_resume(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    """As the advice after running out of memory says: smaller passes continue the same training."""
+    stage.run(bench.project, quick(), bench.student, name="whole")
+    with stopping_after(2):
+        stage.run(bench.project, quick(), bench.student, name="x")
+    other = quick(
+        micro_batch_tokens=100, gradient_checkpointing=True, packing=False, log_steps=2, checkpoint_steps=2,
+        checkpoint_minutes=5.0, validation_examples=3,
+    )  # fmt: skip
+    result = stage.run(bench.project, other, bench.student, name="x")
+    assert result.facts["resumed_from"] == "checkpoint-2" and "Resuming x from checkpoint-2" in capfd.readouterr().err
+    whole, resumed = (weights(bench.project.model(name)) for name in ("whole", "x"))
+    for key, value in whole.items():
+        torch.testing.assert_close(resumed[key], value, atol=2e-4, rtol=1e-3, msg=key)
+
+
+def test_a_moved_project_resumes(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(bench.student.model, bench.project.root / "mine")
+    student = bench.student.model_copy(update={"model": "mine"})
+    with stopping_after(2):
+        stage.run(bench.project, quick(), student, name="x")
+    moved = Project(bench.project.root.rename(tmp_path / "moved"))
+    assert stage.run(moved, quick(), student, name="x").facts["resumed_from"] == "checkpoint-2"
+
+
+def test_an_adapter_is_not_resumed_on_another_base(bench: Bench, own_student: Path) -> None:
+    student = lora(bench).model_copy(update={"model": str(own_student)})
+    with stopping_after(2):
+        stage.run(bench.project, quick(), student, name="x")
+    tiny_model(seed=7).save_pretrained(own_student)
+    with pytest.raises(UserError, match="the student's frozen weights was"):
+        stage.run(bench.project, quick(), student, name="x")
 
 
 def test_the_clock_makes_checkpoints_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,8 @@ class TrainingCallback(TrainerCallback):
 
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C ends the training after the running step, with a checkpoint; the second one at once."""
+        """The first Ctrl-C (or SIGTERM: Slurm, `docker stop`) ends the training after the running step, with a checkpoint; the
+        second one at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -121,11 +122,12 @@ class TrainingCallback(TrainerCallback):
                 raise KeyboardInterrupt
             self.interrupted = True
 
-        previous = signal.signal(signal.SIGINT, on_interrupt)
+        previous = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 def _step_of(line: str) -> float:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 LAUNCHED = "DISTIL_LAUNCHED"
 """Environment variable that launch.py, which waits for the result, sets for its workers: the file whose appearance requests
 them to save and end."""
+SAME_RESULT = {
+    "log_steps", "checkpoint_minutes", "checkpoint_steps", "report_to", "micro_batch_tokens", "gradient_checkpointing",
+    "packing", "processes", "fsdp",
+}  # fmt: skip
+"""Settings of the train section that change how a step is computed or reported, not what is learned: they may change when a
+training is resumed, as after running out of memory. (validation_examples too, where nothing depends on the validation.)"""
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,32 @@ class TrainJob:
             teacher=teacher and teacher.model_copy(update={"model": placed(teacher.model)}),
         )
 
-    def fingerprint(self, train: Iterable[Tokenized]) -> str:
-        """Hash of everything that a checkpoint depends on. Only checkpoints with the same hash are resumed."""
-        settings = self.section.model_dump(
-            mode="json", exclude={"log_steps", "checkpoint_minutes", "checkpoint_steps", "report_to"}
-        )
-        data = [[e.id, e.input_ids, e.prompt_length] for e in train]
-        teacher = self.teacher.model if self.teacher else None
-        return content_id("job", [settings, self.student.model_dump(mode="json"), teacher, self.max_steps, data])
+    def identity(self, train: Iterable[Tokenized], frozen: str | None = None) -> dict[str, object]:
+        """Everything that a checkpoint depends on, by the name a person knows it by. Only checkpoints of the same are resumed.
+
+        `self` is the job as the config names it (not `placed`), so that a project may be moved. frozen: a hash of the student's
+        weights that are not trained. What changes only the course of a step (SAME_RESULT) is left out.
+        """
+        excluded = SAME_RESULT if self.section.early_stopping is not None else {*SAME_RESULT, "validation_examples"}
+        settings = {"train": self.section, "student": self.student}
+        named = {
+            f"{name}.{key}": value
+            for name, section in settings.items()
+            for key, value in section.model_dump(mode="json", exclude=excluded if name == "train" else None).items()
+        }
+        examples = list(train)
+        texts = [[e.id, [m.model_dump(mode="json") for m in e.messages]] for e in examples]
+        tokens = [[e.input_ids, e.labels, e.prompt_length] for e in examples]
+        teacher = self.teacher.model if self.teacher is not None and self.section.method != "sft" else None
+        return {
+            **named,
+            "the teacher": teacher,
+            "--max-steps": self.max_steps,
+            "sharding (train.fsdp)": self.section.fsdp and self.section.processes > 1,
+            "the student's frozen weights": frozen,
+            "the training examples": f"{len(examples)} ({content_id('texts', texts)})",
+            "their tokens (chat template, its settings, its date)": content_id("tokens", tokens),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads."""

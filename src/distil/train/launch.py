@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import distil.errors
@@ -57,14 +59,29 @@ def torchrun(job: TrainJob) -> TrainFacts:
 
 
 def _wait(child: subprocess.Popen[bytes], stop: Path) -> int:
-    """Waits. The first Ctrl-C requests all processes to save and end after the running step; the second ends them at once."""
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            if stop.exists():
-                child.send_signal(signal.SIGINT)
-            stop.touch()
+    """Waits. The first Ctrl-C or SIGTERM requests all processes to save and end after the running step; the second ends them
+    at once."""
+    with _terminating_as_interrupt():
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                if stop.exists():
+                    child.send_signal(signal.SIGINT)
+                stop.touch()
+
+
+@contextmanager
+def _terminating_as_interrupt() -> Iterator[None]:
+    """SIGTERM (Slurm, `docker stop`) raises KeyboardInterrupt, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def known_error(record: dict[str, str]) -> DistilError:

@@ -10,8 +10,9 @@ import torch
 from distil.errors import WorkFailed
 
 ADVICE = (
-    "Lower train.micro_batch_tokens, set train.gradient_checkpointing: true or student.adapter: lora, or choose a smaller "
-    "student or teacher. Then run the command again: the last complete checkpoint is kept."
+    "Lower train.micro_batch_tokens or set train.gradient_checkpointing: true, and run the command again: it continues from the "
+    "last complete checkpoint, with the same result. If that is not enough, student.adapter: lora or a smaller student or "
+    "teacher begins another training."
 )
 
 

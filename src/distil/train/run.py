@@ -15,7 +15,7 @@ from distil.errors import Interrupted
 from distil.models.export import merge_adapter, save_plain
 from distil.models.load import quiet
 from distil.objectives.chunks import release_buffers
-from distil.progress import bar
+from distil.progress import bar, say
 from distil.train.callback import TrainingCallback
 from distil.train.checkpoints import checkpoint_to_resume, complete_checkpoints
 from distil.train.examples import marked_text
@@ -26,6 +26,7 @@ from distil.train.objective import remove_objective
 from distil.train.selfcheck import check_before_training
 from distil.train.setup import Prepared, prepare
 from distil.train.trainer import DistilTrainer
+from distil.train.weights import frozen_weights
 
 
 def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
@@ -35,15 +36,20 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
     """
     started = time.perf_counter()
     quiet()
-    job = job.placed()
+    named, job = job, job.placed()
     with explain_out_of_memory("the models were loaded and checked"):
         ready = prepare(job)
         checks = check_before_training(ready.trainer, ready.student, ready.train)
     trainer = ready.trainer
     is_main = trainer.is_world_process_zero()
     resume = checkpoint_to_resume(
-        job.folder, job.fingerprint(trainer.examples), is_main=is_main, wait=trainer.accelerator.wait_for_everyone
+        job.folder,
+        named.identity(trainer.examples, frozen_weights(trainer.model)),
+        is_main=is_main,
+        wait=trainer.accelerator.wait_for_everyone,
     )
+    if resume is not None and is_main:
+        say(f"Resuming {job.name} from {resume.name}.")
     if is_main:
         _write_first_examples(job.folder, ready)
     training_seconds = _train(job, trainer, resume, stop_file)

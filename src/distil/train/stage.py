@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.models.config import StudentConfig
+from distil.progress import say
 from distil.runs.artifacts import Project
-from distil.runs.manifest import stage_run
+from distil.runs.manifest import read_manifest, stage_run
+from distil.runs.schemas.notes import TrainNotes
+from distil.train.checkpoints import put_aside
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
 from distil.train.launch import torchrun
@@ -68,17 +72,21 @@ def run(
     name: str,
     teacher: TeacherConfig | None = None,
     max_steps: int | None = None,
+    force: bool = False,
 ) -> TrainResult:
     """Trains one student and writes its manifest. Resumes an interrupted or killed training of the same settings and data.
 
-    Raises UserError before the first step for anything that is wrong with settings, data, models, caches or servers;
-    Interrupted after Ctrl-C; WorkFailed when the loss stops being a number or memory runs out.
+    force: begin anew; checkpoints of an unfinished training are put aside. Raises UserError before the first step for anything
+    that is wrong with settings, data, models, caches or servers, and for checkpoints of another training; Interrupted after
+    Ctrl-C; WorkFailed when a proof of the start fails, the loss stops being a number or memory runs out.
     """
     if not name or "/" in name or name.startswith("."):
         raise UserError(f"A student can't be called {name!r}: the name becomes a folder. Use letters, digits, - and _.")
     job = TrainJob(project.root, name, section, student, teacher, max_steps)
     with stage_run(project, "train", section.model_dump(mode="json"), name) as stage:
         note_inputs(stage, job)
+        if force and (aside := put_aside(job.folder)) is not None:
+            say(f"The checkpoints of the unfinished training are now in {aside}.")
         if section.processes > 1:
             facts = torchrun(job)
         else:
@@ -86,6 +94,34 @@ def run(
 
             facts = train_student(job)
         note_outputs(stage, job, facts)
+    return _result(project, name, facts)
+
+
+def finished(project: Project, name: str) -> bool:
+    """Whether a whole training of this name is there (not a trial with --max-steps)."""
+    manifest = read_manifest(project, "train", name)
+    return manifest is not None and not TrainNotes.of(manifest).partial
+
+
+def kept(project: Project, name: str, *, trial: bool) -> TrainResult:
+    """The finished training that is there, instead of doing it again. trial: it would be replaced by one with --max-steps.
+
+    Says so in one line; raises UserError for a trial, which was not done.
+    """
+    manifest = read_manifest(project, "train", name)
+    assert manifest is not None
+    if trial:
+        raise UserError(
+            f"{name} is a finished training, and a trial with --max-steps would replace its model. Give the trial another name "
+            f"(`distil train --as trial --max-steps N`), or add --force."
+        )
+    say(
+        f"{name} is trained already, on this data and with these settings. `distil train --as {name} --force` does it again."
+    )
+    return _result(project, name, cast("TrainFacts", manifest.notes))
+
+
+def _result(project: Project, name: str, facts: TrainFacts) -> TrainResult:
     final, held_out = facts.get("final") or {}, facts.get("validation") or {}
     return TrainResult(
         name=name,

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,7 @@ from distil.train.examples import Tokenized
 from distil.train.memory import ADVICE, PassTooLarge, ran_out_of_memory
 from distil.train.objective import Sums, Task, install_objective
 from distil.train.signal.sources import NoSource, SignalSource
+from distil.train.weights import read_weights, write_weights
 
 CAUTIOUS_STEPS = 3
 """DDP: steps after a start or a smaller micro-batch in which gradients are synchronized by a pass that needs next to no memory.
@@ -240,6 +242,21 @@ class DistilTrainer(Trainer):
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    # ---- checkpoints
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The Hugging Face folder; for a checkpoint (`_internal_call`) the weights under torch's names (weights.py)."""
+        if not _internal_call or output_dir is None or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super().save_model(output_dir, _internal_call)
+        elif self.args.should_save:
+            write_weights(self.model, Path(output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            read_weights(self.model, Path(resume_from_checkpoint))
+
     # ---- metrics
 
     def _over_processes(self, sums: dict[str, Tensor | float]) -> dict[str, float]:
@@ -264,6 +281,7 @@ class DistilTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Means of the objective over the validation examples: eval_loss, eval_distill, eval_label, eval_agreement, ..."""
+        started = time.perf_counter()
         examples: list[Tokenized] = list(self.held_out if eval_dataset is None else eval_dataset)
         share = examples[self.args.process_index :: self.args.world_size] or examples[:1]
         model = self.model_wrapped
@@ -278,7 +296,7 @@ class DistilTrainer(Trainer):
             _add(sums, {"count": batch.learned})
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means(self._over_processes(sums)).items()}
-        self._measured_at = time.perf_counter()
+        self._measured_at += time.perf_counter() - started  # the speed is that of training alone
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
