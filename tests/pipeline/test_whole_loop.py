@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from distil.cli.train import command
 from distil.config import Config, load_config
 from distil.errors import UserError
 from distil.pipeline import ensure, run_missing, run_stage, steps
@@ -66,6 +68,18 @@ def test_every_stage_is_done_and_records_its_inputs_and_outputs(done: tuple[Proj
 def test_nothing_runs_twice(done: tuple[Project, Config]) -> None:
     project, config = done
     assert run_missing(project, config) == []
+
+
+def test_a_finished_student_is_not_trained_again_unasked(done: tuple[Project, Config]) -> None:
+    project, _ = done
+    files = {path: path.stat().st_mtime_ns for path in project.stage("train", "sft").rglob("*")}
+    ran = CliRunner().invoke(command, ["--project", str(project.root), "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert "sft is trained already" in ran.stderr and "--force" in ran.stderr and '"name": "sft"' in ran.stdout
+    changed = ["--project", str(project.root), "--set", "train.epochs=2", "--max-steps", "1"]
+    ran = CliRunner().invoke(command, changed)
+    assert ran.exit_code != 0 and "a trial with --max-steps would replace its model" in str(ran.exception)
+    assert files == {path: path.stat().st_mtime_ns for path in project.stage("train", "sft").rglob("*")}
 
 
 def test_the_split_is_clean_and_the_answers_are_the_teachers(done: tuple[Project, Config]) -> None:

@@ -19,7 +19,7 @@ from distil.cli.options import Context, distil_command, show_rows
 @click.option(
     "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimizer steps (for a trial run)."
 )
-@click.option("--force", is_flag=True, help="Begin anew, also where a finished or unfinished training is there.")
+@click.option("--force", is_flag=True, help="Start over, also where a finished or unfinished training is there.")
 def command(context: Context, name: str | None, processes: int | None, max_steps: int | None, force: bool) -> None:
     """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
     from distil.pipeline import default_name, ensure, step_state

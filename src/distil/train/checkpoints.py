@@ -76,7 +76,7 @@ def _refusal(folder: Path, complete: list[Path], then: object, now: Mapping[str,
     step = complete[-1].name.rsplit("-", 1)[1]
     return (
         f"{folder / 'checkpoints'} holds an unfinished training (step {step}) that is not this one: {'; '.join(differences)}. "
-        "To continue it, set that back and run again. To begin anew, give another name with --as, or run "
+        "To continue it, set that back and run again. To start over, give another name with --as, or run "
         f"`distil train --as {folder.name} --force`, which moves the checkpoints to {folder.name}/aside-1."
     )
 

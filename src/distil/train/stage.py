@@ -76,7 +76,7 @@ def run(
 ) -> TrainResult:
     """Trains one student and writes its manifest. Resumes an interrupted or killed training of the same settings and data.
 
-    force: begin anew; checkpoints of an unfinished training are put aside. Raises UserError before the first step for anything
+    force: start over; checkpoints of an unfinished training are put aside. Raises UserError before the first step for anything
     that is wrong with settings, data, models, caches or servers, and for checkpoints of another training; Interrupted after
     Ctrl-C; WorkFailed when a proof of the start fails, the loss stops being a number or memory runs out.
     """

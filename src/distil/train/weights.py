@@ -69,4 +69,4 @@ def _named(fault: str, names: set[str]) -> list[str]:
 
 
 def _advice(folder: Path) -> str:
-    return f"To begin anew and keep what is there, run `distil train --as {folder.parent.parent.name} --force`."
+    return f"To start over and keep what is there, run `distil train --as {folder.parent.parent.name} --force`."
