@@ -106,3 +106,16 @@ def test_an_unknown_key_from_set_is_reported_with_its_option(tmp_path: Path) -> 
     (tmp_path / "distil.yaml").write_text("prompts: {path: p.jsonl}\nteachers: [{model: bundled/teacher}]\n")
     with pytest.raises(UserError, match=r"distil\.yaml with --set train\.learningrate: unknown key 'learningrate'"):
         load_config(Project(tmp_path), ["train.learningrate=1"])
+
+
+def test_off_on_yes_and_no_are_the_words_that_were_typed(tmp_path: Path) -> None:
+    """YAML 1.1 reads them as truth values, and `serve.fallback=off`, which messages advise, was refused."""
+    (tmp_path / "distil.yaml").write_text(
+        "task: no\nprompts: {path: p.jsonl}\nteachers: [{model: bundled/teacher}]\nserve: {fallback: off}\ntrain: {packing: no}\n"
+    )
+    config = load_config(Project(tmp_path))
+    assert (config.task, config.serve.fallback, config.train.packing) == ("no", "off", False)
+    again = load_config(Project(tmp_path), ["serve.fallback=off", "train.packing=yes", "train.fsdp=true"])
+    assert (again.serve.fallback, again.train.packing, again.train.fsdp) == ("off", True, True)
+    (tmp_path / "distil.yaml").write_text(write_config(config))
+    assert load_config(Project(tmp_path)) == config

@@ -33,6 +33,17 @@ COMMENT_WIDTH = 120
 Node = dict[str, object] | list[object]  # a part of the YAML file
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads true and false as YAML 1.2 does. In YAML 1.1, off, on, yes and no are truth values, too, and `fallback: off` is not
+    the word that was meant."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class Config(Section):
     """All of distil.yaml."""
 
@@ -68,7 +79,7 @@ def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
             "it with --project DIR."
         )
     try:
-        data = yaml.safe_load(project.config.read_text(encoding="utf-8")) or {}
+        data = yaml.load(project.config.read_text(encoding="utf-8"), _Loader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -80,11 +91,14 @@ def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
         raise UserError(
             f"{project.config}: found a {type(data).__name__}, expected sections such as `prompts:` and `teachers:`."
         )
+    return override_config(data, str(project.config), overrides)
+
+
+def override_config(data: dict[str, object], source: str, overrides: Sequence[str]) -> Config:
+    """The config in `data` (which is changed) with `a.b=value` overrides applied. Raises UserError that names `source`."""
     for override in overrides:
         _apply(data, override)
-    return parse_config(
-        data, " with ".join([str(project.config), *(f"--set {o.partition('=')[0]}" for o in overrides)])
-    )
+    return parse_config(data, " with ".join([source, *(f"--set {o.partition('=')[0]}" for o in overrides)]))
 
 
 def parse_config(data: Mapping[str, object], source: str) -> Config:
@@ -100,7 +114,7 @@ def _apply(data: dict[str, object], override: str) -> None:
     if not equals or not path.strip():
         raise UserError(f"--set: found {override!r}, expected KEY=VALUE, such as --set train.epochs=2.")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         value = text
     node: Node = data

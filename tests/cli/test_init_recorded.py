@@ -64,3 +64,11 @@ def test_another_file_of_that_name_is_not_overwritten(answers: Path) -> None:
     result = init("--teacher", "recorded/gpt4.jsonl")
     assert isinstance(result.exception, UserError)
     assert (answers.parent / "task" / "gpt4.jsonl").read_text() == "mine"
+
+
+def test_init_keeps_the_settings_that_it_was_given(answers: Path) -> None:
+    wanted = ["--set", "prompts.system=Answer briefly.", "--set", "serve.fallback=off"]
+    result = init("--teacher", "recorded/gpt4.jsonl", "--prompts", "gpt4.jsonl", *wanted)
+    assert result.exit_code == 0, result.output
+    config = load_config(Project(Path("task")))
+    assert (config.prompts.system, config.serve.fallback) == ("Answer briefly.", "off")

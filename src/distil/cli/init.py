@@ -42,7 +42,7 @@ def command(
     context: Context, folder: Path, teacher: str | None, student: str | None, prompts: Path | None, template: str | None
 ) -> None:
     """Make a project folder DIR with a commented distil.yaml."""
-    from distil.config import parse_config, write_config
+    from distil.config import override_config, write_config
     from distil.errors import UserError
     from distil.runs.artifacts import Project
 
@@ -57,7 +57,7 @@ def command(
         data["teachers"] = [{"model": f"recorded/{recorded.name}" if recorded else teacher}]
     if student:
         data["student"] = {"model": student}
-    text = write_config(parse_config(data, "distil init"))
+    text = write_config(override_config(data, "distil init", context.overrides))
     project.root.mkdir(parents=True, exist_ok=True)
     if recorded is not None and recorded.parent != project.root:
         shutil.copyfile(recorded, project.root / recorded.name)

@@ -16,7 +16,7 @@ from distil.runs.schemas.calibration import Calibration
 from distil.serve.app import require_server
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import identity_of, make_engine
+from distil.serve.engines.base import identity_of, make_engine, require_answers
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import total
@@ -54,6 +54,8 @@ def run(
     """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing."""
     require_server()
     gateway = make_gateway(project, section, name=name, teachers=teachers)
+    if gateway.policy.uses_student:
+        require_answers(section.engine, section.engine_key_env)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
     metrics = gateway.metrics
     return ServeResult(
@@ -133,6 +135,12 @@ def read_calibration(project: Project, name: str) -> Calibration:
 def _check(calibration: Calibration, section: ServeConfig, name: str, model: Path) -> None:
     """Raises UserError when the calibration was made for another model or other settings than those about to be served."""
     advice = f"Run `distil calibrate {name}` again."
+    if calibration.engine != section.engine:
+        was, now = _behind(calibration.engine), _behind(section.engine)
+        raise UserError(
+            f"The student {name!r} was calibrated {was} and is to be served {now}, but a threshold holds for the engine that it "
+            f"was found with. {advice}"
+        )
     if calibration.model != identity_of(str(model), section.engine):
         raise UserError(
             f"The student {name!r} has changed since it was calibrated, so its guarantee no longer holds. {advice}"
@@ -151,6 +159,10 @@ def _check(calibration: Calibration, section: ServeConfig, name: str, model: Pat
             "serve.teacher_failure is student, which returns unsure answers and voids the calibrated guarantee. Set it to "
             "error, or set serve.fallback to threshold."
         )
+
+
+def _behind(engine: str | None) -> str:
+    return "in this process" if engine is None else f"behind {engine}"
 
 
 def serve_model(

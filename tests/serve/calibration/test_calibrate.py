@@ -141,7 +141,11 @@ def test_changed_settings_void_the_guarantee(tmp_path: Path) -> None:
             ({"confidence": 0.9}, r"serve\.confidence is 0\.9"),
             ({"goal": 0.5}, r"serve\.goal is 0\.5"),
             ({"teacher_failure": "student"}, "voids the calibrated guarantee"),
-            ({"engine": "http://127.0.0.1:1/v1#other"}, "has changed since it was calibrated"),
+            (
+                {"engine": "http://127.0.0.1:1/v1#other"},
+                r"was calibrated behind .* to be served behind http://127\.0\.0\.1:1",
+            ),
+            ({"engine": None}, "is to be served in this process"),
         ):
             with pytest.raises(UserError, match=message):
                 make_gateway(project, section.model_copy(update=change), name="s", teachers=teachers)

@@ -23,7 +23,7 @@ from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.guarantee import word_guarantee
 from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import Engine, make_engine
+from distil.serve.engines.base import Engine, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
 
 TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
@@ -52,6 +52,7 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
     model = project.model(name)
     if section.engine is None and not model.is_dir():
         raise UserError(f"There is no trained student {name!r}. Run `distil train --as {name}` first.")
+    require_answers(section.engine, section.engine_key_env)
     with stage_run(project, "serve", section.model_dump(mode="json"), name=name) as stage:
         labeled = _examples(project, stage, "validation")
         unlabeled = _examples(project, stage, "test")

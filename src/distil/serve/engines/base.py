@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
+from distil.progress import say
 from distil.serve.engines.local import LocalEngine, model_identity
 from distil.serve.engines.upstream import UpstreamEngine, engine_key, server_identity, split_url
 from distil.serve.wire import ChatReply, ChatRequest
@@ -50,6 +52,23 @@ def make_engine(
         return LocalEngine(ref, batch_size=batch_size, queue=queue)
     base, name = split_url(engine)
     return UpstreamEngine(base, name, engine_key(key_env))
+
+
+def require_answers(engine: str | None, key_env: str | None) -> None:
+    """Waits until the server `engine` has loaded its model; nothing to do without one. Raises UserError when it can't answer."""
+    if engine is None:
+        return
+    base, name = split_url(engine)
+    server = UpstreamEngine(base, name, engine_key(key_env))
+
+    async def wait() -> None:
+        await server.start()
+        try:
+            await server.wait_until_ready(lambda: say(f"Waiting for {engine}, which is loading its model"))
+        finally:
+            await server.stop()
+
+    asyncio.run(wait())
 
 
 def identity_of(ref: str, engine: str | None) -> str:

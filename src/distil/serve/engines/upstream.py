@@ -6,9 +6,11 @@ is computed from them, and removed from the reply where the client did not want 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import aiohttp
@@ -18,8 +20,12 @@ from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Usage
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject
+from distil.text import one_line
 
 TIMEOUT_S = 600.0
+START_S = 600.0
+"""How long `wait_until_ready` waits for a server that says that it is still loading its model."""
+DATA = b"data: "
 
 
 class UpstreamEngine:
@@ -49,6 +55,8 @@ class UpstreamEngine:
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest with the server's own message and status, or EngineFailed when it can't be reached."""
         body = self._body(request) | {"stream": False, "logprobs": True}
+        if not body.get("top_logprobs"):
+            body["top_logprobs"] = 1  # where none is named llama.cpp sends 20 for each token
         body.pop("stream_options", None)
         try:
             async with self._post(body) as response:
@@ -60,8 +68,37 @@ class UpstreamEngine:
             raise EngineFailed(f"The student's server {self.base} does not answer ({type(error).__name__}).") from None
         return self._parse(raw, request)
 
+    async def wait_until_ready(self, on_wait: Callable[[], None], seconds: float = START_S) -> None:
+        """Asks for one token, and again while the server is loading its model (503), after `on_wait()`.
+
+        Raises UserError when nothing listens, or when the server refuses: a gateway whose student can't be reached would send
+        every request to the teacher.
+        """
+        body = {"model": self.name, "messages": [{"role": "user", "content": "?"}], "max_tokens": 1, "temperature": 0}
+        deadline, waiting = time.monotonic() + seconds, False
+        while True:
+            try:
+                async with self._post(body) as response:
+                    raw = await response.read()
+                    if response.status == 200:
+                        return
+                    fault = str(self._refusal(response.status, raw))
+                    loading = response.status == 503
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                fault, loading = f"No answer from {self.base} ({type(error).__name__}).", False
+            if not loading or time.monotonic() >= deadline:
+                raise UserError(
+                    f"serve.engine is {self.base}#{self.name}. {fault} Start the student's server first, and give its URL with "
+                    "/v1 and the name under which it serves the model (its /v1/models lists it)."
+                )
+            if not waiting:
+                on_wait()
+                waiting = True
+            await asyncio.sleep(1)
+
     async def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:
-        """The server's own stream, byte by byte. A cut connection raises EngineFailed instead of looking like an end."""
+        """The server's own events, under the name that the client asked for. A cut connection raises EngineFailed instead of
+        looking like an end."""
         try:
             async with self._post(self._body(request)) as response:
                 if response.status != 200:
@@ -69,7 +106,7 @@ class UpstreamEngine:
                 done = False
                 async for line in response.content:
                     done = done or line.strip() == b"data: [DONE]"
-                    yield line
+                    yield _renamed(line, request.model)
             if not done:
                 raise EngineFailed(f"The student's server {self.base} ended the stream early.")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -110,21 +147,66 @@ class UpstreamEngine:
             content = (choice.get("logprobs") or {}).get("content") or []
             usage = body.get("usage") or {}
             return ChatReply(
-                text=message.get("content") or "",
+                text=_text(message.get("content")),
                 finish_reason=choice.get("finish_reason") or "stop",
                 usage=Usage(
-                    input_tokens=usage.get("prompt_tokens", 0),
-                    output_tokens=usage.get("completion_tokens", len(content)),
+                    input_tokens=usage.get("prompt_tokens") or 0,
+                    output_tokens=usage.get("completion_tokens") or len(content),
                 ),
                 tool_calls=message.get("tool_calls") or None,
-                token_logprobs=[float(token["logprob"]) for token in content],
-                logprobs=content if request.logprobs else None,
+                token_logprobs=[_logprob(token) for token in content],
+                logprobs=_openai_logprobs(content, request.sampling.top_logprobs or 0) if request.logprobs else None,
             )
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             self.failures += 1
             raise EngineFailed(
-                f"The student's server sent an unreadable answer ({type(error).__name__}: {error})."
+                f"The student's server sent an unreadable answer ({type(error).__name__}: {one_line(str(error), 200)})."
             ) from None
+
+
+def _text(content: object) -> str:
+    """A message's content: a text, nothing, or a list of parts of which some are texts. Raises TypeError otherwise."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise TypeError(f"content is a {type(content).__name__}")
+    return "".join(part["text"] for part in content if part.get("type") == "text")
+
+
+def _logprob(token: JsonObject) -> float:
+    """A natural log-probability; rounding may put it just above 0. Raises ValueError for what is none."""
+    value = float(token["logprob"])
+    if not value <= 1e-3:  # also NaN
+        raise ValueError(f"logprob {value} is not that of a probability")
+    return min(value, 0.0)
+
+
+def _openai_logprobs(content: list[JsonObject], alternatives: int) -> list[JsonObject]:
+    """OpenAI's fields and as many alternatives as the client asked for; servers send more of both."""
+    fields = ("token", "logprob", "bytes")
+
+    def of_openai(token: JsonObject) -> JsonObject:
+        return {name: token.get(name) for name in fields}
+
+    return [
+        of_openai(token)
+        | {"top_logprobs": [of_openai(other) for other in (token.get("top_logprobs") or [])[:alternatives]]}
+        for token in content
+    ]
+
+
+def _renamed(line: bytes, model: str) -> bytes:
+    """A server-sent event with the gateway's name of the model: a server's own may be a path on its disk."""
+    if not line.startswith(DATA) or b'"model"' not in line:
+        return line
+    try:
+        event = json.loads(line[len(DATA) :])
+    except (ValueError, RecursionError):
+        return line
+    if not isinstance(event, dict) or event.get("model") == model:
+        return line
+    named = json.dumps(event | {"model": model}, ensure_ascii=False, separators=(",", ":"))
+    return DATA + named.encode("utf-8", "replace") + line[len(line.rstrip()) :]
 
 
 def split_url(ref: str) -> tuple[str, str]:

@@ -1,0 +1,141 @@
+"""A student behind a server that others wrote: replies as llama.cpp and vLLM send them, odd ones, and one that is not ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distil.errors import UserError
+from distil.runs.artifacts import Project
+from distil.serve.config import ServeConfig
+from distil.serve.engines.base import require_answers
+from distil.serve.stage import make_gateway
+from tests.serve.running import CHAT, StudentServer, chat_body, running
+from tests.wire.openai import BUSY, SERVER_ERROR
+from tests.wire.server import Trouble
+
+MODEL_FILE = "/srv/models/student-q8_0.gguf"
+# The shape of llama.cpp b11549: its own id in each token, 20 alternatives unless told otherwise, the file as the model's name.
+LLAMACPP = {
+    "choices": [
+        {
+            "finish_reason": "stop", "index": 0, "message": {"role": "assistant", "content": "Hi"},
+            "logprobs": {"content": [
+                {"id": 26843, "token": "Hi", "bytes": [72, 105], "logprob": -0.25, "top_logprobs": [
+                    {"id": 26843, "token": "Hi", "bytes": [72, 105], "logprob": -0.25},
+                    {"id": 19556, "token": "Hello", "bytes": [72], "logprob": -2.5},
+                ]},
+            ]},
+        }
+    ],
+    "created": 1795903350, "model": MODEL_FILE, "system_fingerprint": "b0-unknown", "object": "chat.completion",
+    "usage": {"completion_tokens": 2, "prompt_tokens": 32, "total_tokens": 34, "prompt_tokens_details": {"cached_tokens": 0}},
+    "timings": {"cache_n": 0, "prompt_n": 32},
+}  # fmt: skip
+
+
+def through(student: StudentServer, **fields: Any) -> tuple[int, str]:
+    """(status, body) of one request through a gateway without fallback."""
+
+    async def go() -> tuple[int, str]:
+        section = ServeConfig(engine=f"{student.url}#student", fallback="off")
+        gateway = make_gateway(Project(Path()), section, name="student")
+        async with running(gateway) as session, session.post(CHAT, json=chat_body("hi", **fields)) as reply:
+            return reply.status, await reply.text()
+
+    return asyncio.run(go())
+
+
+def altered(**choice: object) -> dict[str, Any]:
+    """LLAMACPP with other values in its choice."""
+    return LLAMACPP | {"choices": [LLAMACPP["choices"][0] | choice]}  # type: ignore[index]
+
+
+def test_a_client_gets_openais_logprobs_and_the_gateways_name() -> None:
+    with StudentServer(troubles=[Trouble(200, LLAMACPP)] * 3) as student:
+        plain = json.loads(through(student)[1])
+        chosen = json.loads(through(student, logprobs=True)[1])
+        several = json.loads(through(student, logprobs=True, top_logprobs=2)[1])
+        asked = [post.body["top_logprobs"] for post in student.posts()]
+    assert plain["model"] == "student" and plain["choices"][0]["logprobs"] is None
+    token = {"token": "Hi", "logprob": -0.25, "bytes": [72, 105]}
+    assert chosen["choices"][0]["logprobs"]["content"] == [token | {"top_logprobs": []}]
+    other = {"token": "Hello", "logprob": -2.5, "bytes": [72]}
+    assert several["choices"][0]["logprobs"]["content"] == [token | {"top_logprobs": [token, other]}]
+    assert asked == [1, 1, 2]
+
+
+def test_a_stream_keeps_the_gateways_name_of_the_model() -> None:
+    """A server's own may be a path on its disk."""
+    events = [{"model": MODEL_FILE, "choices": [{"delta": {"content": text}}]} for text in ("Hé", " you")]
+    sent = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    with StudentServer(troubles=[Trouble(200, sent.encode())]) as student:
+        status, text = through(student, stream=True)
+    read = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert status == 200 and read[-1] == "[DONE]" and MODEL_FILE not in text
+    assert [json.loads(event) for event in read[:-1]] == [event | {"model": "student"} for event in events]
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (LLAMACPP | {"usage": None}, "Hi"),
+        (LLAMACPP | {"usage": {"prompt_tokens": None, "completion_tokens": None}}, "Hi"),
+        (altered(message={"role": "assistant", "content": [{"type": "text", "text": "Hi"}, {"type": "x"}]}), "Hi"),
+        (altered(logprobs=None), "Hi"),
+        (altered(logprobs={"content": [{"token": "Hi", "logprob": 1e-7}]}), "Hi"),
+    ],
+    ids=["no usage", "empty usage", "content parts", "no logprobs", "logprob rounded up"],
+)
+def test_what_servers_leave_out_is_no_failure(reply: dict[str, Any], text: str) -> None:
+    with StudentServer(troubles=[Trouble(200, reply)]) as student:
+        status, body = through(student)
+    assert status == 200 and json.loads(body)["choices"][0]["message"]["content"] == text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        altered(logprobs={"content": [{"token": "Hi", "logprob": "low"}]}),
+        altered(logprobs={"content": [{"token": "Hi", "logprob": 3.5}]}),
+        altered(logprobs={"content": ["Hi"]}),
+        altered(message=None),
+        altered(message={"role": "assistant", "content": {"a": 1}}),
+        LLAMACPP | {"usage": {"prompt_tokens": "many"}},
+        LLAMACPP | {"choices": []},
+        b"[" * 100_000,
+        b"<html>502</html>",
+    ],
+    ids=["text", "above one", "strings", "no message", "object", "usage text", "no choice", "deep", "html"],
+)
+def test_an_unreadable_reply_is_the_students_failure(reply: object) -> None:
+    """502 and never 500: with a teacher, the teacher answers."""
+    with StudentServer(troubles=[Trouble(200, reply)]) as student:
+        status, body = through(student)
+    assert status == 502 and "unreadable answer" in json.loads(body)["error"]["message"]
+
+
+def test_a_server_that_loads_its_model_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """llama.cpp answers 503 meanwhile."""
+    with StudentServer(troubles=[BUSY]) as student:
+        require_answers(f"{student.url}#student", None)
+        assert len(student.posts()) == 2
+    assert capsys.readouterr().err.count("loading its model") == 1
+
+
+def test_a_server_that_cannot_answer_is_said_at_the_start() -> None:
+    """Else every request would go to the teacher, and be paid for."""
+    with StudentServer() as student:
+        url = student.url
+        with pytest.raises(UserError, match=r"/models lists"):
+            require_answers(f"{url}#another", None)
+        student.troubles.append(SERVER_ERROR)
+        with pytest.raises(UserError, match="answered 500"):
+            require_answers(f"{url}#student", None)
+    with pytest.raises(UserError, match=r"No answer from .*Start the student's server"):
+        require_answers(f"{url}#student", None)
+    require_answers(None, None)
