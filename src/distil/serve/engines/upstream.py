@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 import aiohttp
 
 from distil.calls.keys import clean_key
+from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Usage
@@ -146,9 +147,12 @@ class UpstreamEngine:
             message = choice["message"]
             content = (choice.get("logprobs") or {}).get("content") or []
             usage = body.get("usage") or {}
+            finish_reason = choice.get("finish_reason")
+            if ending(finish_reason) == "fault":
+                raise ValueError(f"the finish reason is {finish_reason!r}")
             return ChatReply(
                 text=_text(message.get("content")),
-                finish_reason=choice.get("finish_reason") or "stop",
+                finish_reason=finish_reason,
                 usage=Usage(
                     input_tokens=usage.get("prompt_tokens") or 0,
                     output_tokens=usage.get("completion_tokens") or len(content),
