@@ -113,7 +113,20 @@ def test_what_servers_leave_out_is_no_failure(reply: dict[str, Any], text: str) 
         b"[" * 100_000,
         b"<html>502</html>",
     ],
-    ids=["text", "above one", "strings", "no message", "error", "no end", "number", "object", "usage text", "no choice", "deep", "html"],
+    ids=[
+        "text",
+        "above one",
+        "strings",
+        "no message",
+        "error",
+        "no end",
+        "number",
+        "object",
+        "usage text",
+        "no choice",
+        "deep",
+        "html",
+    ],
 )
 def test_an_unreadable_reply_is_the_students_failure(reply: object) -> None:
     """502 and never 500: with a teacher, the teacher answers."""
