@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "compare": Entry("distil.cli.compare:command", "Compare two students on the same prompts, paired."),
     "export": Entry("distil.cli.export:command", "Export a student for other tools, or the data in their formats."),
     "ledger": Entry("distil.cli.ledger:command", "List every paid call; export them, or prune their bodies."),
+    "batches": Entry("distil.cli.batches:command", "List the batches at the providers; cancel or forget one."),
     "selfcheck": Entry(
         "distil.cli.selfcheck:command", "Check in seconds that losses, gradients and masks are correct."
     ),

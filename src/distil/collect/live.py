@@ -103,7 +103,9 @@ class LiveCollection:
     def _requests(self, stream: Iterator[_Pending]) -> Iterator[tuple[_Pending, Request]]:
         for pending in stream:
             request = pending.question.request(pending.tier, pending.retry, self._flex_full)
-            problem = self._batched.missing(request) if pending.tier == "batch" else None
+            problem = self._batched.held(request)
+            if problem is None and pending.tier == "batch":
+                problem = self._batched.missing(request)
             if problem is not None:
                 self._fail(pending.question, "batch", problem)
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from distil.calls.batch.apis import BATCH_APIS
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
@@ -24,7 +25,7 @@ from distil.runs.schemas.failures import Failure
 RETRY_STRIDE = 10_000
 """The retry of an empty answer is sent as sample + 10,000 (+ 20,000, ...): another ledger key, the same in every run."""
 MAX_EMPTY_RETRIES = 20
-BATCH_PREFIXES = ("openai", "anthropic")
+BATCH_PREFIXES = tuple(BATCH_APIS)
 
 
 class Question(NamedTuple):
@@ -133,7 +134,7 @@ def tier_of(teacher: TeacherConfig, service: Service) -> Tier:
     if service == "batch":
         if ref.prefix not in BATCH_PREFIXES:
             raise UserError(
-                f"Distil supports batches only for {' and '.join(BATCH_PREFIXES)}, not for {teacher.model}. "
+                f"Distil supports batches only for {', '.join(BATCH_PREFIXES)}, not for {teacher.model}. "
                 "Set `collect.tier: cheapest` to use batches where they are supported, or `collect.batch: false`."
             )
         return "batch"

@@ -100,7 +100,9 @@ class CollectRun:
     async def _ask(self, ledger: Ledger, answers: OrderedWriter, failures: OrderedWriter, total: int) -> None:
         batched = BatchCollection(self._project, ledger, self._teachers, self._budget_usd)
         try:
-            await batched.resume()
+            await batched.resume(
+                {t.model for t, tier in zip(self._teachers, self._tiers, strict=True) if tier == "batch"}
+            )
             for number, tier in enumerate(self._tiers):
                 if tier == "batch":
                     await batched.buy((question, 0) for question in self._questions_to(number))

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from distil.calls.batch import anthropic_api, api, openai_api
+from distil.calls.batch import anthropic_api, net, openai_api
+from distil.calls.batch.intake import BatchBudget
 from distil.calls.batch.job import BatchFolder, BatchRow, custom_id, intent_of, key_of
-from distil.calls.batch.run import BatchBudget, BatchRun, Show, open_batches
+from distil.calls.batch.run import BatchRun, Show, open_batches
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.identity import endpoint_of, identify
 from distil.calls.ledger.store import Ledger
@@ -150,11 +151,13 @@ def test_rows_that_never_work_end_in_the_list_and_cost_nothing(desk: Desk) -> No
 def test_killed_after_create_the_batch_is_not_bought_twice(desk: Desk) -> None:
     rows = [desk.row(f"question {n}") for n in range(3)]
 
+    async def noted(upload_id: str) -> None:
+        pass
+
     async def killed(batches: BatchRun) -> None:
         job = desk.batch_folder.new(desk.model, desk.opened.endpoint, rows)
-        await batches._api.submit(
-            job, desk.batch_folder.rows(job), desk.batch_folder.upload_path(job)
-        )  # and its id was never noted
+        await batches._api.submit(job, desk.batch_folder.rows(job), desk.batch_folder.upload_path(job), noted)
+        # and its id was never noted
 
     desk.go(killed)
     assert [job.state for job in desk.batch_folder.open_jobs()] == ["intended"]
@@ -242,14 +245,14 @@ def test_an_address_where_nobody_is_is_told_after_two_tries(tmp_path: Path, monk
     async def no_wait(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(api.asyncio, "sleep", no_wait)
+    monkeypatch.setattr(net.asyncio, "sleep", no_wait)
     with pytest.raises(WorkFailed, match="can't be reached"):
         desk.go(lambda run: run.buy([desk.row("hello")]))
     assert len(pauses) == 1 and desk.batch_folder.open_jobs() == []
 
 
 def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MAX_WAIT_S", 0.01)
+    monkeypatch.setattr(net, "MAX_WAIT_S", 0.01)
     looks = iter([Trouble(500, {}), Trouble(503, b""), Trouble(200, b"<html>")])
     desk.server.trouble_for = lambda seen: next(looks, None) if seen.method == "GET" else None
     run, _ = desk.go(lambda batches: batches.buy([desk.row("one")]))
@@ -257,17 +260,17 @@ def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.Mon
 
 
 def test_cut_off_results_are_downloaded_again_counted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "MAX_WAIT_S", 0.01)
+    monkeypatch.setattr(net, "MAX_WAIT_S", 0.01)
     troubles = iter([Trouble(200, b'{"custom_id": "x"}\n' * 50, cut=True), Trouble(502, b"")])
     desk.server.trouble_for = lambda seen: next(troubles, None) if seen.path.endswith(("content", "results")) else None
     run, ledger = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(5)]))
     assert run.answered == 5 and desk.created == 1 and run.usd == pytest.approx(ledger.spent())
 
 
-def test_results_that_are_not_json_stop_the_run(desk: Desk) -> None:
+def test_a_web_page_in_place_of_results_stops_the_run(desk: Desk) -> None:
     garbage = iter([Trouble(200, b"<html>maintenance</html>")])
     desk.server.trouble_for = lambda seen: next(garbage, None) if seen.path.endswith(("content", "results")) else None
-    with pytest.raises(WorkFailed, match="not a JSON object"):
+    with pytest.raises(WorkFailed, match="web page in place"):
         desk.go(lambda batches: batches.buy([desk.row("one")]))
     run, _ = desk.go(lambda batches: batches.resume())
     assert run.answered == 1 and desk.created == 1

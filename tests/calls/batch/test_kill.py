@@ -25,7 +25,8 @@ import asyncio, sys
 from pathlib import Path
 from distil.calls.batch.job import BatchFolder, BatchRow
 from distil.calls.batch import run
-from distil.calls.batch.run import BatchBudget, open_batches
+from distil.calls.batch.intake import BatchBudget
+from distil.calls.batch.run import open_batches
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.config import Price, TeacherConfig
 from distil.calls.identity import endpoint_of, identify

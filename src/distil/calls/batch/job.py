@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -23,9 +24,10 @@ from distil.ids import now
 from distil.records import Record
 from distil.runs.jsonl import describe, read_json, write_json
 
-State = Literal["intended", "created", "done"]
+State = Literal["intended", "created", "cancelled", "done"]
 MAX_CUSTOM_ID = 64  # Anthropic's limit
 _KEY_PREFIX = "call_"
+_NAME = re.compile(rb"\bd[0-9a-f]{12}-[0-9a-f]{20}\b")
 
 
 class BatchRow(NamedTuple):
@@ -50,7 +52,7 @@ class BatchJob(Record):
     endpoint: str
     """As in the ledger's key."""
     state: State
-    """intended (it may exist at the provider) | created (its id is known) | done."""
+    """intended (it may exist at the provider) | created (its id is known) | cancelled (its rows wait for a person) | done."""
     rows: int
     """How many requests."""
     most_usd: float
@@ -60,7 +62,16 @@ class BatchJob(Record):
     batch_id: str | None = None
     """The provider's."""
     upload_id: str | None = None
-    """The provider's id of the uploaded file, where it takes files."""
+    """The provider's id of the uploaded file, where it takes files: a lost batch is found by it."""
+    word: str = ""
+    """The provider's last word for its state."""
+    answered: int = 0
+    """Rows that were done when it was last looked at."""
+
+    @property
+    def open(self) -> bool:
+        """It may still be answered, and charged."""
+        return self.state in ("intended", "created")
 
 
 class BatchFolder:
@@ -111,7 +122,11 @@ class BatchFolder:
         self._clear(job)
 
     def open_jobs(self, model: str | None = None) -> list[BatchJob]:
-        """Batches that are not done, oldest first. Raises UserError that names an unreadable file."""
+        """Batches that may still be answered, oldest first. Raises UserError that names an unreadable file."""
+        return [job for job in self.jobs(model) if job.open]
+
+    def jobs(self, model: str | None = None) -> list[BatchJob]:
+        """Batches that hold rows back: the open ones, and those that were cancelled. Oldest first; raises UserError."""
         jobs = []
         for path in self.folder.glob("*.job.json"):
             try:
@@ -121,6 +136,15 @@ class BatchFolder:
             if job.state != "done" and model in (None, job.model):
                 jobs.append(job)
         return sorted(jobs, key=lambda job: job.created)
+
+    def held(self) -> dict[str, BatchJob]:
+        """Ledger key -> the batch that holds this row back."""
+        return {key: job for job in self.jobs() for key in self.keys(job)}
+
+    def keys(self, job: BatchJob) -> Iterator[str]:
+        """The ledger keys of a batch's rows; none where the file with its rows was deleted."""
+        if self.rows_path(job).exists():
+            yield from self.offsets(job)
 
     def upload_path(self, job: BatchJob) -> Path:
         """The rows in the vendor's format, while they are sent."""
@@ -136,18 +160,29 @@ class BatchFolder:
 
     def rows(self, job: BatchJob) -> Iterator[BatchRow]:
         """The rows of a job that is not done, as they were written."""
-        with self.rows_path(job).open("rb") as file:
+        with self.opened(job) as file:
             for line in file:
                 yield BatchRow(**json.loads(line))
 
     def offsets(self, job: BatchJob) -> dict[str, int]:
         """Ledger key -> byte offset of its row, so that a batch of 100,000 bodies need not be in memory."""
         offsets, offset = {}, 0
-        with self.rows_path(job).open("rb") as file:
+        with self.opened(job) as file:
             for line in file:
                 offsets[str(json.loads(line)["key"])] = offset
                 offset += len(line)
         return offsets
+
+    def opened(self, job: BatchJob) -> BinaryIO:
+        """Its file of rows. Raises UserError when it was deleted."""
+        try:
+            return self.rows_path(job).open("rb")
+        except FileNotFoundError:
+            name = job.batch_id or job.intent
+            raise UserError(
+                f"{self.rows_path(job)} is not there, so the results of the batch {name} can't be matched to prompts. Restore it "
+                f"from a copy, or let the batch go: distil batches forget {name}"
+            ) from None
 
     def row_at(self, file: BinaryIO, offset: int) -> BatchRow:
         """One row of an opened rows file."""
@@ -165,6 +200,12 @@ def custom_id(intent: str, key: str) -> str:
 def key_of(name: str) -> str:
     """The ledger key in a custom_id."""
     return _KEY_PREFIX + name.partition("-")[2]
+
+
+def name_in(line: bytes) -> str:
+    """The custom_id in a line that is no JSON, or empty."""
+    found = _NAME.search(line)
+    return found[0].decode() if found else ""
 
 
 def intent_of(name: str) -> str:

@@ -1,7 +1,8 @@
 """Buys answers in batches: fills them within the vendor's and the budget's limits, waits, and takes the results into the ledger.
 
-Rows that failed or expired go into another batch, up to three times. Everything survives a restart at any moment. Prices are
-the batch tier's. Not for live requests; the caller passes only rows that the ledger does not hold.
+Rows that failed or expired go into another batch, up to three times. A batch that is gone is let go; one that somebody cancelled
+is not bought again before the user says so. Everything survives a restart at any moment. Prices are the batch tier's. Not for
+live requests; the caller passes only rows that the ledger does not hold.
 """
 
 from __future__ import annotations
@@ -10,50 +11,24 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
-from distil.calls.batch.anthropic_api import AnthropicBatches
-from distil.calls.batch.api import BatchApi, Http, Lost, Progress, Result
-from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow, key_of
-from distil.calls.batch.openai_api import OpenAIBatches
+from distil.calls.batch.api import BatchApi, Gone, Lost, Progress
+from distil.calls.batch.apis import open_api
+from distil.calls.batch.intake import BatchBudget, Intake, Problem, let_go
+from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow
 from distil.calls.batch.queue import RowQueue
-from distil.calls.faults import GarbledReply
-from distil.calls.identity import endpoint_of, wire_bytes
+from distil.calls.identity import endpoint_of
 from distil.calls.ledger.rows import IntentRow
-from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.ledger.store import Ledger
 from distil.calls.limits.budget import budget_reached
-from distil.calls.prices import PriceQuote
-from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.catalog import Opened
-from distil.calls.providers.openai import OpenAIProvider
 from distil.errors import BudgetReached, WorkFailed
 from distil.ids import now
 from distil.progress import dollars
 
 ROUNDS = 3
 FIRST_POLL_S, MAX_POLL_S = 5.0, 60.0
-BatchProvider = AnthropicProvider | OpenAIProvider
-RECORD_TOGETHER = 500
 Show = Callable[[int, int, str], None]
-
-
-class Problem(NamedTuple):
-    """Why a row has no answer."""
-
-    why: str
-    retryable: bool
-
-
-class BatchBudget(NamedTuple):
-    """What the answers cost and how much may be spent."""
-
-    model: str
-    """The model as the config names it."""
-    quote: PriceQuote
-    """The batch tier's price."""
-    cap_usd: float | None = None
-    """Most dollars of this purpose in this project, all runs together."""
-    purpose: str = "collect"
 
 
 class BatchRun:
@@ -62,7 +37,7 @@ class BatchRun:
     def __init__(
         self,
         api: BatchApi,
-        provider: BatchProvider,
+        intake: Intake,
         endpoint: str,
         ledger: Ledger,
         folder: BatchFolder,
@@ -72,7 +47,7 @@ class BatchRun:
         tell: Callable[[str], None],
     ) -> None:
         self._api = api
-        self._provider = provider
+        self._intake = intake
         self._endpoint = endpoint
         self._ledger = ledger
         self._folder = folder
@@ -81,11 +56,19 @@ class BatchRun:
         self._tries: Counter[str] = Counter()
         self._lost = 0
         self._show, self._tell = show, tell
-        self._cut_reported = False
-        self.answered = 0
-        self.usd = 0.0
+        self._told: set[str] = set()
         self.problems: dict[str, Problem] = {}
         """Ledger key -> why it has no answer after all rounds."""
+
+    @property
+    def answered(self) -> int:
+        """Answers that this run took in."""
+        return self._intake.answered
+
+    @property
+    def usd(self) -> float:
+        """What they cost."""
+        return self._intake.usd
 
     async def resume(self) -> None:
         """Waits for the batches that an earlier run left open, and takes their results in."""
@@ -113,22 +96,31 @@ class BatchRun:
 
     def _report_cut(self, rows: int) -> None:
         """Once: batches that run one after the other may take a day each, so the user should know before waiting."""
-        if self._cut_reported:
-            return
-        self._cut_reported = True
         cap = dollars(self._budget.cap_usd or 0.0)
-        self._tell(
+        self._tell_once(
+            "cut",
             f"{self._budget.model}: only {rows:,} requests fit into this batch, because together they may cost all that is left "
             f"under the cap of {cap}; the others wait until it ends. A higher collect.budget_usd sends all of them at once "
-            "(most requests cost far less than their maximum)."
+            "(most requests cost far less than their maximum).",
         )
+
+    def _tell_once(self, about: str, line: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            self._tell(line)
 
     async def _submit(self, rows: Sequence[BatchRow]) -> BatchJob | None:
         """None: it was not created; try again."""
         job = self._folder.new(self._budget.model, self._endpoint, rows)
         await asyncio.to_thread(self._ledger.intend, [self._intent(row) for row in rows])
+
+        async def uploaded(upload_id: str) -> None:
+            nonlocal job
+            job = await asyncio.to_thread(self._folder.save, job, upload_id=upload_id)
+
         try:
-            batch_id: str | None = await self._api.submit(job, self._folder.rows(job), self._folder.upload_path(job))
+            rows_of = self._folder.rows(job)
+            batch_id: str | None = await self._api.submit(job, rows_of, self._folder.upload_path(job), uploaded)
         except Lost:
             batch_id = await self._search(job)
         except Exception:
@@ -160,20 +152,46 @@ class BatchRun:
         while waiting:
             running, done = [], 0
             for job in waiting:
-                progress = await self._api.look(str(job.batch_id))
-                if progress.state == "running":
-                    running.append(job)
-                    done += progress.done
+                try:
+                    progress = await self._api.look(str(job.batch_id))
+                except Gone as error:
+                    retries += await self._gone(job, str(error))
+                    ended_rows += job.rows
                     continue
-                ended = progress.state == "ended"
-                retries += await (self._take_in(job) if ended else self._refused(job, progress))
+                if progress.state == "running":
+                    running.append(self._noted(job, progress))
+                    done += min(progress.done, job.rows)
+                    continue
+                retries += await self._ended(job, progress)
                 ended_rows += job.rows
             waiting = running
-            self._show(ended_rows + done, total, f"{len(running)} batches open, {dollars(self.usd)} spent")
+            words = ", ".join(sorted({job.word for job in running if job.word}))
+            self._show(ended_rows + done, total, f"{len(running)} batches open ({words}), {dollars(self.usd)} spent")
             if waiting:
                 await asyncio.sleep(pause)
                 pause = min(MAX_POLL_S, pause * 1.5)
         return retries
+
+    def _noted(self, job: BatchJob, progress: Progress) -> BatchJob:
+        """What `distil batches` shows without asking the provider; a word that nobody knows is told to the user."""
+        if progress.unknown:
+            self._tell_once(
+                f"{job.intent} {progress.word}",
+                f"{job.model}: the provider calls the batch {job.batch_id} {progress.word or 'nothing'!r}, which Distil does not "
+                "know: it waits. Ctrl-C keeps everything; `distil batches` lists it, `distil batches cancel ID` stops it.",
+            )
+        if (progress.word, progress.done) == (job.word, job.answered):
+            return job
+        return self._folder.save(job, word=progress.word[:40], answered=progress.done)
+
+    async def _ended(self, job: BatchJob, progress: Progress) -> list[BatchRow]:
+        """Returns the rows to send again."""
+        if progress.state == "failed":
+            return await self._refused(job, progress)
+        if progress.state == "cancelled":
+            await self._cancelled(job)
+            return []
+        return await self._take_in(job)
 
     async def _identified(self, job: BatchJob) -> BatchJob | None:
         """A job whose id is known; None when it turns out that it was never created."""
@@ -187,32 +205,48 @@ class BatchRun:
 
     async def _take_in(self, job: BatchJob) -> list[BatchRow]:
         """Results into the ledger, durably; then the rows are forgotten. Returns the rows to send again."""
-        offsets = self._folder.offsets(job)
-        missing, replies, retries = set(offsets), list[Recorded](), list[BatchRow]()
-        problems: dict[str, Problem] = {}
-        with self._folder.rows_path(job).open("rb") as file:
-            async for result in self._api.results(str(job.batch_id)):
-                key = key_of(result.custom_id)
-                if key not in offsets:
-                    continue
-                missing.discard(key)
-                made = self._recorded(self._folder.row_at(file, offsets[key]), result)
-                if isinstance(made, Problem):
-                    problems[key] = made
-                    continue
-                replies.append(made)
-                if len(replies) >= RECORD_TOGETHER:
-                    await self._record(replies)
-            await self._record(replies)
-            problems |= {key: Problem("the batch ended without this row", True) for key in missing}
-            for key, problem in problems.items():
+        taken = await self._intake.take(self._api, job)
+        if taken.gone:
+            return await self._gone(job, taken.gone)
+        offsets, again = self._folder.offsets(job), list[BatchRow]()
+        for key in offsets.keys() - taken.problems.keys():
+            self.problems.pop(key, None)
+        with self._folder.opened(job) as file:
+            for key, problem in taken.problems.items():
                 self._tries[key] += 1
                 self.problems[key] = problem
                 if problem.retryable and self._tries[key] < ROUNDS:
-                    retries.append(self._folder.row_at(file, offsets[key]))
-        await asyncio.to_thread(self._ledger.fail, [(key, problem.why) for key, problem in problems.items()])
+                    again.append(self._folder.row_at(file, offsets[key]))
+        await self._intake.give_up(job, taken.problems)
         self._folder.finish(job)
-        return retries
+        return again
+
+    async def _cancelled(self, job: BatchJob) -> None:
+        """What was answered is kept; the rest waits for the user's word, because buying it again may be just what he stopped."""
+        taken = await self._intake.take(self._api, job)
+        answered = job.rows - len(taken.problems)
+        if taken.gone:
+            answered = 0
+        job = self._folder.save(job, state="cancelled", most_usd=0.0, word="cancelled", answered=answered)
+        self._tell(cancelled_words(job))
+
+    async def _gone(self, job: BatchJob, why: str) -> list[BatchRow]:
+        """Lets a batch go that the provider does not have any more; its rows may be sent again."""
+        rows = list(self._folder.rows(job))
+        count, usd = await asyncio.to_thread(let_go, self._ledger, self._folder, job, f"its batch is gone: {why}")
+        self._tell(
+            f"{job.model}: the provider does not have the batch {job.batch_id} or its results any more ({why}): they were "
+            f"deleted after about 30 days, or belong to another project. It is let go. {count:,} of its {job.rows:,} requests "
+            f"have no answer and are asked again; at most {dollars(usd)} may have been paid for them."
+        )
+        left = [row for row in rows if not self._is_answered(row.key)]
+        for row in left:
+            self._tries[row.key] += 1
+        return [row for row in left if self._tries[row.key] < ROUNDS]
+
+    def _is_answered(self, key: str) -> bool:
+        stored = self._ledger.find(key, text=False)
+        return stored is not None and stored.call.status == "answered"
 
     async def _drop(self, job: BatchJob) -> None:
         """The batch was never created: its rows may be sent again, also live."""
@@ -233,37 +267,6 @@ class BatchRun:
             reserve_usd=row.most_usd,
             created=now(),
         )
-
-    def _recorded(self, row: BatchRow, result: Result) -> Recorded | Problem:
-        if result.reply is None:
-            return Problem(result.problem, result.retryable)
-        try:
-            parsed = self._provider.parse(200, {}, result.reply)
-        except GarbledReply as error:
-            return Problem(str(error), True)
-        quote = self._budget.quote
-        self.problems.pop(row.key, None)
-        return Recorded(
-            key=row.key,
-            purpose=self._budget.purpose,
-            model=self._budget.model,
-            request=wire_bytes(row.body),
-            reply=result.reply,
-            usage=parsed.usage,
-            usd=quote.cost(parsed.usage),
-            endpoint=self._endpoint,
-            tier="batch",
-            sample=row.sample,
-            price=(quote.input, quote.output, quote.source),
-            request_id=result.request_id,
-        )
-
-    async def _record(self, replies: list[Recorded]) -> None:
-        if replies:
-            await asyncio.to_thread(self._ledger.record, list(replies))
-            self.answered += len(replies)
-            self.usd += sum(reply.usd for reply in replies)
-            replies.clear()
 
     async def _refused(self, job: BatchJob, progress: Progress) -> list[BatchRow]:
         rows = list(self._folder.rows(job))
@@ -289,6 +292,16 @@ class BatchRun:
         return budget_reached(self._budget.cap_usd or 0.0, spent, uncertain, row.most_usd)
 
 
+def cancelled_words(job: BatchJob) -> str:
+    """For a person: what was kept of a cancelled batch, and what to type."""
+    left = job.rows - job.answered
+    return (
+        f"{job.model}: the batch {job.batch_id} was cancelled at the provider. {job.answered:,} of its {job.rows:,} answers were "
+        f"made before that and are kept; the other {left:,} are not bought again by themselves. To ask for them again, type "
+        f"`distil batches forget {job.batch_id}` and then `distil collect`."
+    )
+
+
 @asynccontextmanager
 async def open_batches(
     opened: Opened,
@@ -299,19 +312,12 @@ async def open_batches(
     show: Show = lambda done, total, note: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> AsyncIterator[BatchRun]:
-    """A BatchRun with its HTTP session. Raises WorkFailed for a vendor without batches (the caller asks first).
+    """A BatchRun with its HTTP session. Raises UserError for a vendor without batches (the caller asks first).
 
     show(done, total, note): called often; tell(line): called when a person should know something.
     """
-    provider = opened.replicas[0]
-    if not isinstance(provider, (AnthropicProvider, OpenAIProvider)):
-        raise WorkFailed(f"{budget.model} has no batch API that Distil supports. Set `collect.tier: standard`.")
-    async with Http(provider, provider.headers(), provider.base_url) as http:
-        api: BatchApi
-        if isinstance(provider, AnthropicProvider):
-            api = AnthropicBatches(
-                provider, http, FIRST_POLL_S, lambda: {str(job.batch_id) for job in folder.open_jobs()}
-            )
-        else:
-            api = OpenAIBatches(provider, http)
-        yield BatchRun(api, provider, endpoint_of(opened), ledger, folder, budget, show=show, tell=tell)
+    known = lambda: {str(job.batch_id) for job in folder.jobs()}  # noqa: E731
+    async with open_api(opened, FIRST_POLL_S, known) as (api, provider):
+        endpoint = endpoint_of(opened)
+        intake = Intake(provider, endpoint, ledger, folder, budget)
+        yield BatchRun(api, intake, endpoint, ledger, folder, budget, show=show, tell=tell)
