@@ -52,11 +52,61 @@ def test_a_live_run_first_fetches_an_open_batch(project: Project, server: OpenAI
     with pytest.raises(UserError):  # the batch was created, and then the run died
         stage.run(project, BATCH, [teacher()], limit=8)
     server.trouble_for = None
-    with pytest.raises(UserError, match="no longer configured as a teacher"):
-        stage.run(project, LIVE, [teacher("openai/gpt-5-mini")])
     result = stage.run(project, LIVE, [teacher()])
     assert result.answers == 12 and len(server.answered) == 12
     assert len(server.posts("/chat/completions")) == 4
+
+
+def died_with_an_open_batch(project: Project, server: OpenAIServer, teacher: Make, limit: int = 8) -> None:
+    server.trouble_for = lambda seen: wire.error(401, "invalid_api_key", "no") if seen.method == "GET" else None
+    with pytest.raises(UserError):
+        stage.run(project, BATCH, [teacher()], limit=limit)
+    server.trouble_for = None
+
+
+def test_a_batch_of_a_teacher_that_left_blocks_nobody(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    died_with_an_open_batch(project, server, teacher)
+    result = stage.run(project, LIVE, [teacher("openai/gpt-5-mini")])
+    assert result.answers == 12 and "`distil batches forget ID`" in capsys.readouterr().err
+
+
+def test_a_gone_batch_is_asked_again_live(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """bespokelabsai/curator#231, and the trial's bug 11: every later collect stopped with "knows no model"."""
+    died_with_an_open_batch(project, server, teacher)
+    server.desk.batches.clear()
+    result = stage.run(project, LIVE, [teacher()])
+    said = capsys.readouterr().err
+    assert result.answers == 12 and len(server.posts("/chat/completions")) == 12
+    assert result.uncertain_requests == 8 and "any more" in said and "8 of its 8 requests" in said
+
+
+def test_a_batch_that_cant_be_fetched_blocks_no_live_request(
+    project: Project, server: OpenAIServer, teacher: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its prompts are left out and listed; the others are answered, and nothing is paid for twice."""
+    died_with_an_open_batch(project, server, teacher)
+    server.trouble_for = lambda seen: wire.error(400, "odd", "no such thing") if seen.method == "GET" else None
+    result = stage.run(project, LIVE, [teacher()])
+    assert result.answers == 4 and result.failed == 8 and len(server.posts("/chat/completions")) == 4
+    assert "left out of this run" in capsys.readouterr().err
+    assert {failure.kind for failure in failures(project)} == {"batch"}
+    assert all("`distil batches` shows it" in failure.why for failure in failures(project))
+    server.trouble_for = None
+    server.desk.looks_until_done = 1
+    assert stage.run(project, LIVE, [teacher()]).answers == 12 and len(server.answered) == 12
+
+
+def test_a_cancelled_batch_is_not_sent_live_either(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    died_with_an_open_batch(project, server, teacher)
+    (batch,) = server.desk.batches.values()
+    server.desk.stop(batch, 2)
+    result = stage.run(project, LIVE, [teacher()])
+    assert result.answers == 6 and result.failed == 6 and len(server.answered) == 6
+    assert all("`distil batches forget batch_1`" in failure.why for failure in failures(project))
 
 
 def test_rows_that_fail_in_batches_are_listed_not_sent_live(
@@ -130,7 +180,7 @@ def test_the_cheapest_tier_depends_on_the_teacher() -> None:
 
 def test_a_batch_is_refused_without_a_batch_api() -> None:
     with pytest.raises(UserError, match=r"collect\.tier: cheapest"):
-        tier_of(TeacherConfig(model="google/gemini-2.5-flash"), "batch")
+        tier_of(TeacherConfig(model="deepseek/deepseek-chat"), "batch")
 
 
 def test_anthropic_is_collected_live_too(project: Project, claude: AnthropicServer, teacher: Make) -> None:

@@ -52,6 +52,9 @@ class AnthropicServer(WireServer):
         self.looks_until_done = 2
         self.expire: set[str] = set()
         self.fail: set[str] = set()
+        self.garble: set[str] = set()
+        self.status: str | None = None
+        """A word that every batch that is not done has, such as `paused`."""
 
     @property
     def url(self) -> str:
@@ -66,6 +69,7 @@ class AnthropicServer(WireServer):
             web.get("/v1/messages/batches", self._list),
             web.get("/v1/messages/batches/{id}", self._get),
             web.get("/v1/messages/batches/{id}/results", self._results),
+            web.post("/v1/messages/batches/{id}/cancel", self._cancel),
         ]
 
     def refused(self, request: web.Request) -> web.Response | None:
@@ -142,12 +146,13 @@ class AnthropicServer(WireServer):
             "created_at": now.isoformat(),
             "expires_at": (now + timedelta(hours=24)).isoformat(),
             "ended_at": None,
+            "cancel_initiated_at": None,
             "results_url": None,
             "looks": 0,
             "rows": rows,
             "results": b"",
         }
-        return web.json_response(_shown(self.batches[name]))
+        return web.json_response(shown(self.batches[name]))
 
     async def _list(self, request: web.Request) -> web.Response:
         newest = list(reversed(self.batches.values()))
@@ -156,7 +161,7 @@ class AnthropicServer(WireServer):
             newest = newest[[batch["id"] for batch in newest].index(after) + 1 :]
         page = newest[: int(request.query.get("limit", 20))]
         body = {
-            "data": [_shown(batch) for batch in page],
+            "data": [shown(batch) for batch in page],
             "has_more": len(page) < len(newest),
             "first_id": page[0]["id"] if page else None,
             "last_id": page[-1]["id"] if page else None,
@@ -169,16 +174,33 @@ class AnthropicServer(WireServer):
             return _response(error(404, "not_found_error", "Batch not found"))
         if batch["processing_status"] == "in_progress":
             batch["looks"] += 1
+            if self.status is not None:
+                return web.json_response(shown(batch) | {"processing_status": self.status})
             if batch["looks"] >= self.looks_until_done:
                 self._finish(batch)
-        return self.refused(request) or web.json_response(_shown(batch))
+        return self.refused(request) or web.json_response(shown(batch))
 
-    def _finish(self, batch: dict[str, Any]) -> None:
+    async def _cancel(self, request: web.Request) -> web.Response:
+        batch = self.batches.get(request.match_info["id"])
+        if batch is None:
+            return _response(error(404, "not_found_error", "Batch not found"))
+        self.stop(batch)
+        return web.json_response(shown(batch) | {"processing_status": "canceling"})
+
+    def stop(self, batch: dict[str, Any], answered: int = 0) -> None:
+        """Somebody cancels a batch, in the console or by the API, after so many of its rows were answered."""
+        batch["cancel_initiated_at"] = datetime.now(UTC).isoformat()
+        self._finish(batch, answered)
+
+    def _finish(self, batch: dict[str, Any], answered: int | None = None) -> None:
         lines = []
-        for row in reversed(batch["rows"]):
+        most = len(batch["rows"]) if answered is None else answered
+        for number, row in reversed(list(enumerate(batch["rows"]))):
             words = json.dumps(row["params"])
-            if any(word in words for word in self.expire):
-                result: dict[str, Any] = {"type": "expired"}
+            if number >= most:
+                result: dict[str, Any] = {"type": "canceled"}
+            elif any(word in words for word in self.expire):
+                result = {"type": "expired"}
             elif any(word in words for word in self.fail):
                 result = {"type": "errored", "error": error(500, "api_error", "Internal server error").body}
             else:
@@ -188,18 +210,22 @@ class AnthropicServer(WireServer):
                 result = (
                     {"type": "succeeded", "message": reply} if status == 200 else {"type": "errored", "error": reply}
                 )
-            lines.append(json.dumps({"custom_id": row["custom_id"], "result": result}))
+            line = json.dumps({"custom_id": row["custom_id"], "result": result})
+            lines.append(line[: len(line) // 2] if any(word in line for word in self.garble) else line)
         batch["results"] = ("\n".join(lines) + "\n").encode()
         batch["processing_status"] = "ended"
         batch["ended_at"] = datetime.now(UTC).isoformat()
         batch["results_url"] = f"{self.origin}/v1/messages/batches/{batch['id']}/results"
 
     async def _results(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] not in self.batches:
+            return _response(error(404, "not_found_error", "Batch not found"))
         raw = self.batches[request.match_info["id"]]["results"]
         return self.refused(request) or web.Response(body=raw, content_type="application/x-jsonl")
 
 
-def _shown(batch: dict[str, Any]) -> dict[str, Any]:
+def shown(batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch object as the API shows it."""
     return {key: value for key, value in batch.items() if key not in ("looks", "rows", "results")}
 
 

@@ -72,10 +72,16 @@ class GoogleServer(WireServer):
         body = await request.json()
         if any(turn.get("role") not in ("user", "model") for turn in body["contents"]):
             return _response(error(400, "INVALID_ARGUMENT", "Please use a valid role: user, model."))
+        flex = body.get("service_tier") == "flex"
+        headers = {"x-gemini-service-tier": "flex" if flex else "standard"}
+        return web.json_response(self.reply(body, model), headers=headers)
+
+    def reply(self, body: dict[str, Any], model: str) -> dict[str, Any]:
+        """The answer to one request, live or in a batch."""
         self.answered.append(body)
         made = self.answer(body)
         if isinstance(made, dict):
-            return web.json_response(made)
+            return made
         parts = made if isinstance(made, list) else [{"text": made}]
         thinking = body["generationConfig"].get("thinkingConfig", {}).get("includeThoughts")
         if thinking:
@@ -88,8 +94,7 @@ class GoogleServer(WireServer):
         if body["generationConfig"].get("responseLogprobs"):
             chosen = {"token": "An", "tokenId": 7, "logProbability": -0.25}
             candidate["logprobsResult"] = {"topCandidates": [{"candidates": [chosen]}], "chosenCandidates": [chosen]}
-        flex = body.get("service_tier") == "flex"
-        reply = {
+        return {
             "candidates": [candidate],
             "usageMetadata": {
                 "promptTokenCount": rough_tokens(json.dumps(body["contents"])),
@@ -99,7 +104,6 @@ class GoogleServer(WireServer):
             },
             "modelVersion": model,
         }
-        return web.json_response(reply, headers={"x-gemini-service-tier": "flex" if flex else "standard"})
 
 
 def _response(trouble: Trouble) -> web.Response:

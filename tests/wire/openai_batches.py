@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class BatchDesk:
     """Batches move one state on each time they are looked at: validating, in_progress, then done."""
 
+    purpose = "batch"
+
     def __init__(self, server: OpenAIServer) -> None:
         self.server = server
         self.files: dict[str, bytes] = {}
@@ -29,6 +31,10 @@ class BatchDesk:
         self.most_lines = 50_000
         self.enqueued_rows: int | None = None
         """More rows than this in one batch are too many enqueued tokens."""
+        self.status: str | None = None
+        """A word that every batch that is not done has, such as `paused`."""
+        self.garble: set[str] = set()
+        """Words: the result lines of rows that hold one of them are cut in half."""
 
     def routes(self) -> list[web.RouteDef]:
         """Of /v1/files and /v1/batches."""
@@ -47,7 +53,7 @@ class BatchDesk:
             return refused
         form = await request.post()
         upload = form["file"]
-        assert form["purpose"] == "batch" and isinstance(upload, web.FileField)
+        assert form["purpose"] == self.purpose and isinstance(upload, web.FileField)
         name = f"file-{len(self.files) + 1}"
         self.files[name] = upload.file.read()
         size = len(self.files[name])
@@ -71,7 +77,10 @@ class BatchDesk:
         refused = self.server.refused(request)
         if refused is not None:
             return refused
-        body = await request.json()
+        return await self.create(await request.json())
+
+    async def create(self, body: dict[str, Any]) -> web.Response:
+        """Makes the batch that a body asks for."""
         if body["input_file_id"] not in self.files:
             return _missing("file")
         name = f"batch_{len(self.batches) + 1}"
@@ -90,7 +99,7 @@ class BatchDesk:
             "request_counts": {"total": 0, "completed": 0, "failed": 0},
             "looks": 0,
         }
-        return web.json_response(_shown(self.batches[name]))
+        return web.json_response(self.created(self.batches[name]))
 
     async def _list(self, request: web.Request) -> web.Response:
         newest = list(reversed(self.batches.values()))
@@ -99,7 +108,7 @@ class BatchDesk:
             names = [batch["id"] for batch in newest]
             newest = newest[names.index(after) + 1 :]
         page = newest[: int(request.query.get("limit", 20))]
-        reply = {"object": "list", "data": [_shown(batch) for batch in page], "has_more": len(page) < len(newest)}
+        reply = {"object": "list", "data": [self.shown(batch) for batch in page], "has_more": len(page) < len(newest)}
         return self.server.refused(request) or web.json_response(reply)
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -109,13 +118,35 @@ class BatchDesk:
         if batch["status"] in ("validating", "in_progress"):
             batch["looks"] += 1
             batch["status"] = "in_progress"
+            if self.status is not None:
+                return web.json_response(self.shown(batch | {"status": self.status}))
             if batch["looks"] >= self.looks_until_done:
                 self._finish(batch)
-        return self.server.refused(request) or web.json_response(_shown(batch))
+        return self.server.refused(request) or web.json_response(self.shown(batch))
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        self.batches[request.match_info["id"]]["status"] = "cancelled"
-        return web.json_response(_shown(self.batches[request.match_info["id"]]))
+        batch = self.batches.get(request.match_info["id"])
+        if batch is None:
+            return _missing("batch")
+        self.stop(batch)
+        return web.json_response(self.shown(batch) | {"status": "cancelling"})
+
+    def stop(self, batch: dict[str, Any], answered: int = 0) -> None:
+        """Somebody cancels a batch, in the dashboard or by the API, after so many of its rows were answered."""
+        raw = self.files[batch["input_file_id"]]
+        lines = raw.splitlines(keepends=True)
+        self.files[batch["input_file_id"]] = b"".join(lines[:answered])
+        self._finish(batch)
+        self.files[batch["input_file_id"]] = raw
+        batch["status"] = "cancelled"
+
+    def created(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The reply to the request that creates it."""
+        return self.shown(batch)
+
+    def shown(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch object as the API shows it."""
+        return {key: value for key, value in batch.items() if key != "looks"}
 
     def _finish(self, batch: dict[str, Any]) -> None:
         lines = [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines() if line.strip()]
@@ -141,7 +172,11 @@ class BatchDesk:
         for field, rows in (("output_file_id", good), ("error_file_id", bad)):
             if rows:  # a real batch has no file where there are no rows
                 batch[field] = f"file-{batch['id']}-{field}"
-                self.files[batch[field]] = "".join(json.dumps(row) + "\n" for row in reversed(rows)).encode()
+                self.files[batch[field]] = "".join(self._line(row) for row in reversed(rows)).encode()
+
+    def _line(self, row: dict[str, Any]) -> str:
+        line = json.dumps(row)
+        return (line[: len(line) // 2] if any(word in line for word in self.garble) else line) + "\n"
 
     def _row(self, line: dict[str, Any], number: int) -> bool:
         words = json.dumps(line["body"])
@@ -166,10 +201,6 @@ class BatchDesk:
             row["response"] = {"status_code": status, "request_id": f"req_{number}", "body": body}
         self._made = row
         return row["response"] is not None and row["response"]["status_code"] == 200
-
-
-def _shown(batch: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in batch.items() if key != "looks"}
 
 
 def _missing(kind: str) -> web.Response:

@@ -1,84 +1,23 @@
-"""Batches of both vendors against loopback servers: matched by custom_id, asked again where they failed, never bought twice."""
+"""Batches of all vendors against loopback servers: matched by custom_id, asked again where they failed, never bought twice."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from distil.calls.batch import anthropic_api, net, openai_api
-from distil.calls.batch.intake import BatchBudget
-from distil.calls.batch.job import BatchFolder, BatchRow, custom_id, intent_of, key_of
-from distil.calls.batch.run import BatchRun, Show, open_batches
-from distil.calls.config import Price, TeacherConfig
+from distil.calls.batch import net
+from distil.calls.batch.apis import BATCH_APIS
+from distil.calls.batch.job import custom_id, intent_of, key_of
+from distil.calls.batch.run import BatchRun
 from distil.calls.identity import endpoint_of, identify
-from distil.calls.ledger.store import Ledger
-from distil.calls.prices import price_of
-from distil.calls.providers.catalog import Opened, open_teacher
 from distil.errors import BudgetReached, UserError, WorkFailed
-from tests.wire import anthropic, openai
-from tests.wire.anthropic import AnthropicServer
+from tests.calls.batch.desk import LOST, VENDORS, Desk, make_server
 from tests.wire.ask import question
 from tests.wire.openai import OpenAIServer
 from tests.wire.server import Trouble
-
-PRICE = Price(input=1.0, output=4.0, batch_factor=0.5)
-Server = OpenAIServer | AnthropicServer
-LOST = Trouble(502, b"<html>bad gateway</html>", after=True)
-
-
-class Desk:
-    """One vendor's server with the project's folder and ledger beside it."""
-
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.server = server
-        model, key = (
-            ("openai/gpt-4o-mini", openai.KEY)
-            if isinstance(server, OpenAIServer)
-            else ("anthropic/claude-haiku-4-5", anthropic.KEY)
-        )
-        variable = f"{model.split('/')[0].upper()}_API_KEY"
-        teacher = TeacherConfig(model=model, base_urls=[server.url], price=PRICE)
-        self.opened: Opened = open_teacher(teacher, environ={variable: key})
-        self.model = model
-        self.folder = folder
-        self.batch_folder = BatchFolder(folder / "batches")
-
-    def row(self, text: str, most_usd: float = 0.01) -> BatchRow:
-        identity = identify(self.opened, question(text, self.model), endpoint_of(self.opened))
-        assert identity.wire is not None
-        return BatchRow(identity.key, 0, identity.wire.body, most_usd)
-
-    def go(
-        self, do: Callable[[BatchRun], Any], cap_usd: float | None = None, show: Show = lambda done, total, note: None
-    ) -> tuple[BatchRun, Ledger]:
-        ledger = Ledger(self.folder / "ledger.sqlite")
-        budget = BatchBudget(self.model, price_of(self.model, PRICE, "batch"), cap_usd)
-
-        async def run() -> BatchRun:
-            async with open_batches(self.opened, ledger, self.batch_folder, budget, show=show) as batches:
-                await do(batches)
-                return batches
-
-        try:
-            return asyncio.run(run()), ledger
-        finally:
-            ledger.close()
-
-    def keys_in_flight(self) -> set[str]:
-        return {row.key for job in self.batch_folder.open_jobs() for row in self.batch_folder.rows(job)}
-
-    @property
-    def created(self) -> int:
-        return len(self.server.posts("/batches"))
-
-    def text(self, ledger: Ledger, row: BatchRow) -> str:
-        stored = ledger.find(row.key)
-        assert stored is not None and stored.reply is not None
-        return self.opened.replicas[0].parse(200, {}, stored.reply).text
 
 
 @pytest.fixture(autouse=True)
@@ -86,19 +25,14 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distil.calls.batch.run.FIRST_POLL_S", 0.01)
 
 
-@pytest.fixture(params=["openai", "anthropic"])
+@pytest.fixture(params=VENDORS)
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    server: Server = OpenAIServer() if request.param == "openai" else AnthropicServer()
-    with server:
-        yield Desk(server, tmp_path)
+    with make_server(request.param) as server:
+        yield Desk(server, tmp_path, request.param)
 
 
-def failing(desk: Desk) -> set[str]:
-    return desk.server.desk.fail if isinstance(desk.server, OpenAIServer) else desk.server.fail
-
-
-def expiring(desk: Desk) -> set[str]:
-    return desk.server.desk.expire if isinstance(desk.server, OpenAIServer) else desk.server.expire
+def results(seen_path: str) -> bool:
+    return seen_path.endswith(("content", "results", ":download"))
 
 
 def test_answers_in_any_order_find_their_rows_at_half_price(desk: Desk) -> None:
@@ -123,14 +57,14 @@ def test_batch_and_live_requests_have_the_same_keys(desk: Desk) -> None:
 
 
 def test_failed_and_expired_rows_go_into_another_batch(desk: Desk) -> None:
-    failing(desk).add("bad")
-    expiring(desk).add("late")
+    desk.desk.fail.add("bad")
+    desk.desk.expire.add("late")
     rows = [desk.row("good"), desk.row("bad"), desk.row("late")]
 
     def heal(done: int, total: int, note: str) -> None:
         if desk.created == 2:
-            failing(desk).clear()
-            expiring(desk).clear()
+            desk.desk.fail.clear()
+            desk.desk.expire.clear()
 
     run, ledger = desk.go(lambda batches: batches.buy(rows), show=heal)
     assert run.answered == 3 and not run.problems
@@ -140,7 +74,7 @@ def test_failed_and_expired_rows_go_into_another_batch(desk: Desk) -> None:
 
 
 def test_rows_that_never_work_end_in_the_list_and_cost_nothing(desk: Desk) -> None:
-    failing(desk).add("bad")
+    desk.desk.fail.add("bad")
     bad, good = desk.row("bad"), desk.row("good")
     run, ledger = desk.go(lambda batches: batches.buy([bad, good]))
     assert run.answered == 1 and set(run.problems) == {bad.key} and desk.created == 3
@@ -151,17 +85,18 @@ def test_rows_that_never_work_end_in_the_list_and_cost_nothing(desk: Desk) -> No
 def test_killed_after_create_the_batch_is_not_bought_twice(desk: Desk) -> None:
     rows = [desk.row(f"question {n}") for n in range(3)]
 
-    async def noted(upload_id: str) -> None:
-        pass
-
     async def killed(batches: BatchRun) -> None:
         job = desk.batch_folder.new(desk.model, desk.opened.endpoint, rows)
+
+        async def noted(upload_id: str) -> None:
+            desk.batch_folder.save(job, upload_id=upload_id)
+
         await batches._api.submit(job, desk.batch_folder.rows(job), desk.batch_folder.upload_path(job), noted)
         # and its id was never noted
 
     desk.go(killed)
     assert [job.state for job in desk.batch_folder.open_jobs()] == ["intended"]
-    assert desk.keys_in_flight() == {row.key for row in rows}
+    assert set(desk.batch_folder.held()) == {row.key for row in rows}
     run, ledger = desk.go(lambda batches: batches.resume())
     assert run.answered == 3 and desk.created == 1 and len(desk.server.answered) == 3
     assert ledger.answered() == {row.key for row in rows}
@@ -195,7 +130,9 @@ def test_killed_while_it_waits_the_next_run_goes_on_waiting(desk: Desk) -> None:
     _, ledger = desk.go(interrupted)
     stored = ledger.find(rows[0].key)
     assert stored is not None and stored.open and stored.call.tier == "batch"
-    run, ledger = desk.go(lambda batches: batches.buy([row for row in rows if row.key not in desk.keys_in_flight()]))
+    run, ledger = desk.go(
+        lambda batches: batches.buy([row for row in rows if row.key not in set(desk.batch_folder.held())])
+    )
     assert run.answered == 1 and desk.created == 1 and len(ledger.answered()) == 1
 
 
@@ -224,8 +161,7 @@ def test_the_budget_holds_over_open_batches(desk: Desk) -> None:
 
 
 def test_files_keep_the_vendors_limits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api.OpenAIBatches, "max_rows", 3)
-    monkeypatch.setattr(anthropic_api.AnthropicBatches, "max_rows", 3)
+    monkeypatch.setattr(f"{BATCH_APIS[desk.vendor].replace(':', '.')}.max_rows", 3)
     run, _ = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(7)]))
     assert run.answered == 7 and desk.created == 3
 
@@ -262,14 +198,15 @@ def test_slow_and_failing_looks_are_repeated(desk: Desk, monkeypatch: pytest.Mon
 def test_cut_off_results_are_downloaded_again_counted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(net, "MAX_WAIT_S", 0.01)
     troubles = iter([Trouble(200, b'{"custom_id": "x"}\n' * 50, cut=True), Trouble(502, b"")])
-    desk.server.trouble_for = lambda seen: next(troubles, None) if seen.path.endswith(("content", "results")) else None
+    desk.server.trouble_for = lambda seen: next(troubles, None) if results(seen.path) else None
     run, ledger = desk.go(lambda batches: batches.buy([desk.row(f"question {n}") for n in range(5)]))
     assert run.answered == 5 and desk.created == 1 and run.usd == pytest.approx(ledger.spent())
 
 
 def test_a_web_page_in_place_of_results_stops_the_run(desk: Desk) -> None:
+    desk.desk.inline = False  # Gemini's answers as a file
     garbage = iter([Trouble(200, b"<html>maintenance</html>")])
-    desk.server.trouble_for = lambda seen: next(garbage, None) if seen.path.endswith(("content", "results")) else None
+    desk.server.trouble_for = lambda seen: next(garbage, None) if results(seen.path) else None
     with pytest.raises(WorkFailed, match="web page in place"):
         desk.go(lambda batches: batches.buy([desk.row("one")]))
     run, _ = desk.go(lambda batches: batches.resume())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -10,13 +12,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from distil.calls.batch.run import BatchRun
 from distil.calls.ledger.store import Ledger
-from tests.wire import anthropic, openai
-from tests.wire.anthropic import AnthropicServer
-from tests.wire.openai import OpenAIServer
+from tests.calls.batch.desk import MODELS, VENDORS, Desk, make_server
+from tests.wire.server import Trouble
 
 ROOT = Path(__file__).parents[3]
 KILLS = 4
@@ -60,11 +63,11 @@ ledger.close()
 """
 
 
-@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+@pytest.mark.parametrize("vendor", os.environ.get("DISTIL_KILL_VENDORS", "openai google").split())
 def test_every_row_is_bought_once_however_often_the_process_dies(vendor: str, tmp_path: Path) -> None:
-    server = OpenAIServer() if vendor == "openai" else AnthropicServer()
-    model = "openai/gpt-4o-mini" if vendor == "openai" else "anthropic/claude-haiku-4-5"
-    environ = os.environ | {"OPENAI_API_KEY": openai.KEY, "ANTHROPIC_API_KEY": anthropic.KEY}
+    server = make_server(vendor)
+    model, variable, key = MODELS[vendor]
+    environ = os.environ | {variable: key}
     chance = random.Random(7)
     with server:
         server.delay_s = 0.01
@@ -77,10 +80,63 @@ def test_every_row_is_bought_once_however_often_the_process_dies(vendor: str, tm
                 process.send_signal(signal.SIGKILL)
             _, error = process.communicate(timeout=60)
             assert not last or process.returncode == 0, error.decode()
-        paid = Counter(body["messages"][0]["content"] for body in server.answered)
+        paid = Counter(asked(body) for body in server.answered)
     assert paid == Counter({f"question {n}.": 1 for n in range(12)})
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert len(ledger.answered()) == 12 and ledger.uncertain().requests == 0
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_stopped_at_every_request_each_row_is_bought_once(
+    vendor: str, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends at its first, second, ... request, before or after the server has done what it asks for."""
+    monkeypatch.setattr("distil.calls.batch.run.FIRST_POLL_S", 0.01)
+    with make_server(vendor) as server:
+        desk = Desk(server, tmp_path, vendor)
+        desk.desk.inline = False
+        rows = [desk.row(f"question {n}.") for n in range(4)]
+        stop_at, done = 0, False
+        while not done:
+            stop_at += 1
+            assert stop_at < 60
+            done = stopped(desk, desk.unasked(rows), len(server.seen) + min(stop_at, 8), after)
+        paid = Counter(asked(body) for body in server.answered)
+        assert paid == Counter({f"question {n}.": 1 for n in range(4)})
+        assert desk.unasked(rows) == [] and desk.batch_folder.jobs() == []
+
+
+def stopped(desk: Desk, rows: list[Any], at: int, after: bool) -> bool:
+    """Buys until the server gets request number `at`, and is gone then; True when all was done before."""
+    hang = Trouble(200, {}, delay_s=5.0, after=after)
+    desk.server.trouble_for = lambda seen: hang if len(desk.server.seen) >= at else None
+
+    async def run(batches: BatchRun) -> bool:
+        task = asyncio.create_task(batches.buy(rows))
+        while not task.done() and len(desk.server.seen) < at:
+            await asyncio.sleep(0.002)
+        await asyncio.wait({task}, timeout=0.02)
+        if task.done():
+            await task
+            return True
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return False
+
+    finished = []
+
+    async def noted(batches: BatchRun) -> None:
+        finished.append(await run(batches))
+
+    desk.go(noted)
+    return finished[0]
+
+
+def asked(body: dict[str, Any]) -> str:
+    """The question in a request's body."""
+    return str(body["contents"][0]["parts"][0]["text"] if "contents" in body else body["messages"][0]["content"])
 
 
 def _wait_for(process: subprocess.Popen[bytes], reached: object) -> None:

@@ -100,8 +100,11 @@ class AnthropicBatches:
         return False
 
     async def look(self, batch_id: str) -> Progress:
-        """A batch never fails as a whole once it was accepted; one that someone cancelled says so."""
-        batch = await self._http.get(f"{PATH}/{batch_id}")
+        """How far it is."""
+        return self.read(await self._http.get(f"{PATH}/{batch_id}"))
+
+    def read(self, batch: JsonObject) -> Progress:
+        """The progress in a batch object. It never fails as a whole once it was accepted; one that someone cancelled says so."""
         counts = as_object(batch.get("request_counts"))
         total = sum(map(as_count, counts.values()))
         found = progress(batch.get("processing_status"), total - as_count(counts.get("processing")), total)
@@ -116,9 +119,10 @@ class AnthropicBatches:
     async def results(self, batch_id: str) -> AsyncIterator[Result]:
         """succeeded | errored | canceled | expired."""
         async for row in self._http.rows(f"{PATH}/{batch_id}/results"):
-            yield self._result(row)
+            yield self.result(row)
 
-    def _result(self, row: JsonObject | bytes) -> Result:
+    def result(self, row: JsonObject | bytes) -> Result:
+        """One row of the results."""
         if isinstance(row, bytes):
             return Result(name_in(row), None, unreadable=row)
         name, result = str(row.get("custom_id") or ""), as_object(row.get("result"))

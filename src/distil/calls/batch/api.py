@@ -96,6 +96,12 @@ class BatchApi(Protocol):
     def results(self, batch_id: str) -> AsyncIterator[Result]:
         """The rows of an ended batch, in any order; rows that are missing were not answered. Raises Gone."""
 
+    def read(self, batch: JsonObject) -> Progress:
+        """The progress in the vendor's batch object, whatever its shape."""
+
+    def result(self, row: JsonObject | bytes) -> Result:
+        """One row of the results, whatever its shape; bytes: a line that is no JSON object."""
+
     async def cancel(self, batch_id: str) -> None:
         """Asks the provider to stop it; what was answered until then stays, and is charged. Raises Gone."""
 

@@ -115,8 +115,11 @@ class GoogleBatches:
         return None
 
     async def look(self, batch_id: str) -> Progress:
-        """An operation that is done without a word for it has ended, or failed with its error."""
-        batch = await self._http.get(f"/v1beta/{batch_id}")
+        """How far it is."""
+        return self.read(await self._http.get(f"/v1beta/{batch_id}"))
+
+    def read(self, batch: JsonObject) -> Progress:
+        """The progress in an operation. One that is done without a word for it has ended, or failed with its error."""
         about = as_object(batch.get("metadata")) or batch
         counts = as_object(about.get("batchStats"))
         total = as_count(counts.get("requestCount"))
@@ -138,13 +141,14 @@ class GoogleBatches:
         output = _output(await self._http.get(f"/v1beta/{batch_id}"))
         inlined = output.get("inlinedResponses")
         for row in as_objects(as_object(inlined).get("inlinedResponses") or inlined):
-            yield self._result(row)
+            yield self.result(row)
         name = output.get("responsesFile")
         if isinstance(name, str) and name:
             async for line in self._http.rows(f"/download/v1beta/{name}:download?alt=media"):
-                yield self._result(line)
+                yield self.result(line)
 
-    def _result(self, row: JsonObject | bytes) -> Result:
+    def result(self, row: JsonObject | bytes) -> Result:
+        """One row of the results."""
         if isinstance(row, bytes):
             return Result(name_in(row), None, unreadable=row)
         name = str(as_object(row.get("metadata")).get("key") or row.get("key") or "")
