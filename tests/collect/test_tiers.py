@@ -93,8 +93,8 @@ def test_a_batch_that_cant_be_fetched_blocks_no_live_request(
     result = stage.run(project, LIVE, [teacher()])
     assert result.answers == 4 and result.failed == 8 and len(server.posts("/chat/completions")) == 4
     assert "left out of this run" in capsys.readouterr().err
-    assert {failure.kind for failure in failures(project)} == {"batch"}
-    assert all("`distil batches` shows it" in failure.why for failure in failures(project))
+    assert {failure.kind for failure in list(read_records(project.failures, Failure))} == {"batch"}
+    assert all("`distil batches` shows it" in failure.why for failure in list(read_records(project.failures, Failure)))
     server.trouble_for = None
     server.desk.looks_until_done = 1
     assert stage.run(project, LIVE, [teacher()]).answers == 12 and len(server.answered) == 12
@@ -106,7 +106,9 @@ def test_a_cancelled_batch_is_not_sent_live_either(project: Project, server: Ope
     server.desk.stop(batch, 2)
     result = stage.run(project, LIVE, [teacher()])
     assert result.answers == 6 and result.failed == 6 and len(server.answered) == 6
-    assert all("`distil batches forget batch_1`" in failure.why for failure in failures(project))
+    assert all(
+        "`distil batches forget batch_1`" in failure.why for failure in list(read_records(project.failures, Failure))
+    )
 
 
 def test_rows_that_fail_in_batches_are_listed_not_sent_live(

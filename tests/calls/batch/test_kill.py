@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distil.calls.batch.job import BatchRow
 from distil.calls.batch.run import BatchRun
 from distil.calls.ledger.store import Ledger
 from tests.calls.batch.desk import MODELS, VENDORS, Desk, make_server
@@ -63,7 +65,7 @@ ledger.close()
 """
 
 
-@pytest.mark.parametrize("vendor", os.environ.get("DISTIL_KILL_VENDORS", "openai google").split())
+@pytest.mark.parametrize("vendor", ["openai", "google"])
 def test_every_row_is_bought_once_however_often_the_process_dies(vendor: str, tmp_path: Path) -> None:
     server = make_server(vendor)
     model, variable, key = MODELS[vendor]
@@ -86,6 +88,9 @@ def test_every_row_is_bought_once_however_often_the_process_dies(vendor: str, tm
         assert len(ledger.answered()) == 12 and ledger.uncertain().requests == 0
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # half of an upload in the loopback server
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_stopped_at_every_request_each_row_is_bought_once(
@@ -101,7 +106,7 @@ def test_stopped_at_every_request_each_row_is_bought_once(
         while not done:
             stop_at += 1
             assert stop_at < 60
-            done = stopped(desk, desk.unasked(rows), len(server.seen) + min(stop_at, 8), after)
+            done = stopped(desk, rows, len(server.seen) + min(stop_at, 8), after)
         paid = Counter(asked(body) for body in server.answered)
         assert paid == Counter({f"question {n}.": 1 for n in range(4)})
         assert desk.unasked(rows) == [] and desk.batch_folder.jobs() == []
@@ -109,11 +114,14 @@ def test_stopped_at_every_request_each_row_is_bought_once(
 
 def stopped(desk: Desk, rows: list[Any], at: int, after: bool) -> bool:
     """Buys until the server gets request number `at`, and is gone then; True when all was done before."""
-    hang = Trouble(200, {}, delay_s=5.0, after=after)
+    hang = Trouble(200, {}, delay_s=2.0, after=after)
     desk.server.trouble_for = lambda seen: hang if len(desk.server.seen) >= at else None
 
+    def later() -> Iterator[BatchRow]:
+        yield from desk.unasked(rows)  # looked up after the open batches are taken in, as a collection does
+
     async def run(batches: BatchRun) -> bool:
-        task = asyncio.create_task(batches.buy(rows))
+        task = asyncio.create_task(batches.buy(later()))
         while not task.done() and len(desk.server.seen) < at:
             await asyncio.sleep(0.002)
         await asyncio.wait({task}, timeout=0.02)
