@@ -321,7 +321,7 @@ def test_prompts_are_never_sent_on(openai_desk: Desk, status: int) -> None:
     with OtherHost() as other:
         moved = Trouble(status, {}, {"Location": f"{other.origin}/v1/files"})
         desk.server.trouble_for = lambda seen: moved if seen.path.endswith("/files") else None
-        with pytest.raises(WorkFailed, match="sends requests on to"):
+        with pytest.raises(UserError, match="sends requests on to"):
             desk.go(lambda batches: batches.buy([desk.row("one")]))
         assert other.seen == [] and desk.batch_folder.jobs() == []
 

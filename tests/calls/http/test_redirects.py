@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from distil.calls.batch.api import Http
+from distil.calls.batch.net import Http
 from distil.calls.http.redirects import redirected
 from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.openai import OpenAIProvider
@@ -59,7 +59,7 @@ def test_the_address_to_write_is_said(url: str, location: str, words: str) -> No
 def test_a_batchs_download_follows_without_the_key() -> None:
     async def download(origin: str) -> list[object]:
         provider = AnthropicProvider("claude", origin, KEY)
-        async with Http(provider, provider.headers(), origin) as http:
+        async with Http(provider) as http:
             return [row async for row in http.rows("/v1/messages/batches/b/results")]
 
     with Elsewhere() as other, OpenAIServer() as server:
@@ -73,7 +73,7 @@ def test_a_batchs_download_follows_without_the_key() -> None:
 def test_an_upload_and_a_new_batch_are_not_sent_on() -> None:
     async def work(origin: str, kind: str) -> None:
         provider = OpenAIProvider("gpt-4o-mini", f"{origin}/v1", KEY)
-        async with Http(provider, provider.headers(), f"{origin}/v1") as http:
+        async with Http(provider) as http:
             if kind == "upload":
                 await http.upload("/files", lambda: aiohttp.FormData({"prompts": "private"}))
             elif kind == "create":

@@ -22,7 +22,7 @@ FAILED = ("failed",)
 RUNNING = (
     "validating", "in_progress", "finalizing", "cancelling", "canceling", "cancellation_requested", "queued", "pending", "running"
 )  # fmt: skip
-"""Known words for a batch that is on its way. Others wait as well, but the user is told of them."""
+"""Known words for a batch that is on its way. Others wait as well, and the user is told about them."""
 _PREFIX = re.compile(r"^(?:job|batch)_state_")
 
 
@@ -100,7 +100,7 @@ class BatchApi(Protocol):
         """The progress in the vendor's batch object, whatever its shape."""
 
     def result(self, row: JsonObject | bytes) -> Result:
-        """One row of the results, whatever its shape; bytes: a line that is no JSON object."""
+        """One row of the results, whatever its shape; bytes: a line that can't be read as a JSON object."""
 
     async def cancel(self, batch_id: str) -> None:
         """Asks the provider to stop it; what was answered until then stays, and is charged. Raises Gone."""

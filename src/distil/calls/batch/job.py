@@ -203,7 +203,7 @@ def key_of(name: str) -> str:
 
 
 def name_in(line: bytes) -> str:
-    """The custom_id in a line that is no JSON, or empty."""
+    """The custom_id in a line that can't be read as JSON, or empty."""
     found = _NAME.search(line)
     return found[0].decode() if found else ""
 

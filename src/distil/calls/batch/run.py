@@ -173,7 +173,7 @@ class BatchRun:
         return retries
 
     def _noted(self, job: BatchJob, progress: Progress) -> BatchJob:
-        """What `distil batches` shows without asking the provider; a word that nobody knows is told to the user."""
+        """What `distil batches` shows without asking the provider; an unknown word is told to the user."""
         if progress.unknown:
             self._tell_once(
                 f"{job.intent} {progress.word}",
