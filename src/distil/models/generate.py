@@ -1,23 +1,23 @@
 """Batched generation for small models on any device: prompt ids in, text, token log-probabilities and entropies out.
 
-Prompts of similar length share a batch (left-padded), finished rows leave it at once, and the key/value cache grows in blocks.
+Prompts of similar length share a batch (left-padded where the model allows it: rows.py), finished rows leave it at once, and the
+key/value cache grows in blocks.
 Not a server: production serving is vLLM, which distil.serve can use as its engine.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
 from distil.models.load import Loaded, context_length, stop_ids
+from distil.models.rows import Rows, Ways, ways
 from distil.records import Sampling
 
 if TYPE_CHECKING:
     import torch
-    from transformers import Cache, PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def generate(
     loaded.model.eval()
     try:
         with torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
-                batch = _Batch(loaded, [prompts[i] for i in chosen], sampling, generator, limit)
+            how = ways(loaded.model)
+            for chosen in _batches(order, [len(prompt) for prompt in prompts], batch_size, how):
+                batch = _Batch(loaded, [prompts[i] for i in chosen], sampling, generator, limit, how)
                 for index, generation in zip(chosen, batch.run(on_progress), strict=True):
                     results[index] = generation
     finally:
@@ -84,8 +84,20 @@ def generate(
     return [generation for generation in results if generation is not None]
 
 
+def _batches(order: list[int], lengths: list[int], batch_size: int, how: Ways) -> Iterator[list[int]]:
+    """Prompts, longest first, cut into batches; only equal lengths share one where the model can't read padding."""
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) == batch_size or not (how.pads or lengths[index] == lengths[batch[0]])):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
 class _Batch:
-    """Rows that are generated together. All tensors lose a row as soon as it is finished."""
+    """Rows that are generated together. A finished row leaves at once, or stays unread where the model's cache can't lose it."""
 
     def __init__(
         self,
@@ -94,7 +106,9 @@ class _Batch:
         sampling: Sampling,
         generator: torch.Generator,
         limit: int | None,
+        how: Ways,
     ) -> None:
+        self.limit, self.how = limit, how
         self.loaded, self.model, self.tokenizer, self.device = loaded, loaded.model, loaded.tokenizer, loaded.device
         self.prompts, self.sampling, self.generator = prompts, sampling, generator
         self.stops = stop_ids(self.model, self.tokenizer)
@@ -104,49 +118,31 @@ class _Batch:
         self.reasons = ["length"] * len(prompts)
         longest = sampling.max_tokens
         self.max_new = [longest if limit is None else min(longest, limit - len(prompt)) for prompt in prompts]
-        base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        self.takes_positions = "position_ids" in inspect.signature(base.forward).parameters
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[Generation]:
         import torch
 
-        longest = max(map(len, self.prompts))
-        steps = max(self.max_new)
-        pad = int(self.tokenizer.pad_token_id)
-        tokens = torch.tensor([[pad] * (longest - len(p)) + p for p in self.prompts], device=self.device)  # (B, P)
-        padded = any(len(p) < longest for p in self.prompts)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in self.prompts], device=self.device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = growing_cache(self.model, longest + steps)
+        steps, pad = max(self.max_new), int(self.tokenizer.pad_token_id)
+        rows = Rows(self.model, self.prompts, pad, steps, self.how)
         alive = list(range(len(self.prompts)))
+        done: set[int] = set()
         for _ in range(steps):
-            logits = self._forward(tokens, mask if padded else None, positions, cache)  # (B, V) float32
-            drawn, logprob, entropy = _draw(logits, self.sampling, self.generator)
-            rows = zip(alive, drawn.tolist(), logprob.tolist(), entropy.tolist(), strict=True)
-            keep = [i for i, row in enumerate(rows) if not self._append(*row)]
-            if on_progress is not None and len(keep) < len(alive):
-                on_progress(len(alive) - len(keep))
-            if not keep:
+            drawn, logprob, entropy = _draw(rows.logits(), self.sampling, self.generator)  # of (B, V) float32
+            columns = zip(alive, drawn.tolist(), logprob.tolist(), entropy.tolist(), strict=True)
+            ended = {row for row, *values in columns if row not in done and self._append(row, *values)}
+            if on_progress is not None and ended:
+                on_progress(len(ended))
+            done |= ended
+            if len(done) == len(self.prompts):
                 break
-            if len(keep) < len(alive):
-                index = torch.tensor(keep, device=self.device)
-                drawn, mask, positions = drawn[index], mask[index], positions[index]
-                cache.batch_select_indices(index)
+            if ended and self.how.narrows:
+                keep = [i for i, row in enumerate(alive) if row not in done]
                 alive = [alive[i] for i in keep]
-            tokens = drawn[:, None]
-            positions = positions[:, -1:] + 1
-            if padded:
-                mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
+                rows.append(drawn)
+                rows.keep(keep)
+            else:
+                rows.append(drawn)
         return [self._finish(row) for row in range(len(self.prompts))]
-
-    def _forward(
-        self, tokens: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache
-    ) -> torch.Tensor:
-        extra = {"position_ids": positions} if self.takes_positions else {}
-        out = self.model(
-            input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
-        )
-        return out.logits[:, -1].float()
 
     def _append(self, row: int, token: int, logprob: float, entropy: float) -> bool:
         """Adds a drawn token to its row; true when the row is finished."""
@@ -202,23 +198,3 @@ def _pick(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tens
     point = torch.rand(mass.shape[0], 1, generator=generator, device=mass.device, dtype=wide) * mass[:, -1:]
     drawn = torch.searchsorted(mass, point, right=True)  # the first id whose sum passes the point: never one of mass 0
     return drawn[:, 0].clamp(max=mass.shape[1] - 1)
-
-
-def growing_cache(model: PreTrainedModel, capacity: int) -> Cache:
-    """A key/value cache for at most `capacity` positions.
-
-    Models with full attention everywhere get buffers that are written in place (transformers' own cache copies everything at
-    every token); others get transformers' cache.
-    """
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    cache = DynamicCache(config=config)
-    if kinds != {"full_attention"} or not all(type(layer) is DynamicLayer for layer in cache.layers):
-        return cache
-    from distil.models.kv_cache import BlockLayer
-
-    cache.layers = [BlockLayer(capacity) for _ in cache.layers]
-    return cache

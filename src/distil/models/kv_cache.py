@@ -1,11 +1,24 @@
-"""One layer's key/value cache that is written in place, in blocks. transformers' DynamicCache drives it."""
+"""One layer's key/value cache that is written in place, in blocks, and how any cache loses rows. DynamicCache drives it."""
 
 from __future__ import annotations
 
 import torch
-from transformers.cache_utils import DynamicLayer
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 BLOCK = 64
+
+
+def keep_rows(cache: Cache, index: torch.Tensor) -> None:
+    """Keeps the named rows of every layer: keys and values, and the states of convolutions and recurrences.
+
+    transformers' own `batch_select_indices` knows no states; `reorder_cache` (for beams) selects rows of both.
+    """
+    for layer in cache.layers:
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            layer.reorder_cache(index)
+        else:
+            layer.batch_select_indices(index)
 
 
 class BlockLayer(DynamicLayer):
