@@ -120,7 +120,6 @@ class _Batch:
         self.max_new = [longest if limit is None else min(longest, limit - len(prompt)) for prompt in prompts]
 
     def run(self, on_progress: Callable[[int], None] | None) -> list[Generation]:
-        import torch
 
         steps, pad = max(self.max_new), int(self.tokenizer.pad_token_id)
         rows = Rows(self.model, self.prompts, pad, steps, self.how)

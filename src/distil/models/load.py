@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from distil.bundled.paths import MODELS
 from distil.errors import UserError, did_you_mean
 from distil.models import hub
+from distil.models.families import require_causal
+from distil.models.lora import Lora, fresh_adapter
 from distil.models.template import TemplateSettings, prepare
 from distil.runs.jsonl import read_json
 
@@ -46,15 +48,6 @@ class Loaded:
     def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
         """The text of these token ids."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Shape of a fresh LoRA adapter (Hu et al. 2021) on all linear layers but the head."""
-
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
 
 
 def quiet() -> None:
@@ -141,8 +134,9 @@ def load(
         base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention)
         return Loaded(_add_adapter(base.model, source), load_tokenizer(ref, template), ref, base.device)
     quiet()
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    require_causal(_from_pretrained(AutoConfig, source, ref), ref)
     options: dict[str, Any] = {"dtype": pick_dtype(dtype, where)}
     if attention:
         options["attn_implementation"] = attention
@@ -262,7 +256,7 @@ def _check_quantization(quantization: str | None, adapter: str | Lora | None, de
 
 
 def _add_adapter(model: PreTrainedModel, adapter: str | Lora) -> Any:
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import PeftModel
 
     if isinstance(adapter, str) and adapter != "lora":
         if not (Path(adapter) / "adapter_config.json").is_file():
@@ -271,12 +265,4 @@ def _add_adapter(model: PreTrainedModel, adapter: str | Lora) -> Any:
                 "work/train/NAME/adapter."
             )
         return PeftModel.from_pretrained(model, adapter).eval()
-    lora = adapter if isinstance(adapter, Lora) else Lora()
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
+    return fresh_adapter(model, adapter if isinstance(adapter, Lora) else Lora())

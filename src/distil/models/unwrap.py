@@ -24,6 +24,19 @@ def causal_model(model: torch.nn.Module) -> PreTrainedModel:
             return cast("PreTrainedModel", inner)
 
 
+def decoder(model: PreTrainedModel) -> torch.nn.Module:
+    """The part of a bare causal language model that gives its final hidden states.
+
+    `get_decoder` goes by attribute names: in Llama 4's text model it finds the model itself, in ModernBERT's decoders the head.
+    """
+    from transformers import PreTrainedModel
+
+    found: object = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
+    if found is model or not isinstance(found, PreTrainedModel):
+        found = next((child for child in model.children() if isinstance(child, PreTrainedModel)), model.base_model)
+    return cast("torch.nn.Module", found)
+
+
 def input_embedding(model: torch.nn.Module) -> torch.Tensor:
     """(V, H): one row per id that the model can read."""
     return cast("torch.Tensor", causal_model(model).get_input_embeddings().weight)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distil.models.unwrap import decoder
 from distil.objectives.shift import next_token_labels
 from distil.objectives.targets import IGNORED
 from distil.train.examples import Tokenized
@@ -86,8 +87,7 @@ class MicroBatch:
 
     def hidden_states(self, model: PreTrainedModel) -> Tensor:
         """Final hidden states (B, T, H) of a bare causal language model."""
-        decoder = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
-        hidden: Tensor = decoder(**self.inputs()).last_hidden_state
+        hidden: Tensor = decoder(model)(**self.inputs()).last_hidden_state
         return hidden
 
     def counted_hidden(self, model: PreTrainedModel) -> Tensor:

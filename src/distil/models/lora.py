@@ -1,0 +1,135 @@
+"""LoRA adapters (Hu et al. 2021): which layers of this model can carry one, found on the model and not by its family's name.
+
+A layer that the model never calls as a layer (Mamba reads the weight of `dt_proj` itself; an image tower sees no image) would
+carry an adapter that learns nothing, or that counts in one mode and not in another. Those are left out.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from distil.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PROBED_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Shape of a fresh LoRA adapter on all linear layers but the head."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+
+
+def fresh_adapter(model: PreTrainedModel, lora: Lora) -> Any:
+    """The model with a new adapter, which changes nothing before it is trained. UserError where PEFT accepts none."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=target_modules(model),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():
+            # PEFT sets fan_in_fan_out for GPT-2's layers by itself, and its ranks for fused experts match nothing here.
+            warnings.filterwarnings("ignore", message=r"fan_in_fan_out|The following (rank|alpha)_pattern keys")
+            return get_peft_model(model, config)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise UserError(
+            f"PEFT can't put a LoRA adapter on {type(model).__name__} ({str(error).splitlines()[0][:300]}). Train the whole "
+            "model: set student.adapter to null."
+        ) from error
+
+
+def target_modules(model: PreTrainedModel) -> str | list[str]:
+    """For PEFT: `all-linear` where every linear layer can be adapted, else the names of those that can.
+
+    Runs the model once on a few tokens. Raises UserError where no layer is left.
+    """
+    linear = _linear_layers(model)
+    able = [name for name in linear if name in _adaptable(model, linear)]
+    if not able:
+        raise UserError(
+            f"{type(model).__name__} has no linear layer that a LoRA adapter could change. Train the whole model: set "
+            "student.adapter to null."
+        )
+    if len(able) == len(linear):
+        return "all-linear"
+    suffixes = {_short(name) for name in able}
+    others = {_short(name) for name, _ in model.named_modules() if name not in able}
+    # PEFT and servers read short names best; full ones where a short name would mean another module, too.
+    return able if suffixes & others else sorted(suffixes)
+
+
+def _short(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _linear_layers(model: PreTrainedModel) -> list[str]:
+    """Names of the linear layers without the head, as PEFT's `all-linear` finds them (quantized ones are subclasses)."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head]
+
+
+def _adaptable(model: PreTrainedModel, linear: list[str]) -> set[str]:
+    """The layers that a forward calls as layers, without the last projection of a state-space mixer."""
+    modules = dict(model.named_modules())
+    with _calls(model) as called:
+        _run(model)
+    kinds = {type(modules[name]) for name in called}
+
+    def able(name: str) -> bool:
+        parent, _, short = name.rpartition(".")
+        # GPU kernels of Mamba read its weight, so that the adapter would count in generation and not in training; PEFT warns.
+        if short == "out_proj" and hasattr(modules[parent], "A_log") and hasattr(modules[parent], "D"):
+            return False
+        # An expert that no token chose is not called, but others of its kind are; a tower without input has no such sibling.
+        return name in called or (parent not in called and type(modules[parent]) in kinds)
+
+    return {name for name in linear if able(name)}
+
+
+@contextmanager
+def _calls(model: PreTrainedModel) -> Iterator[set[str]]:
+    """Collects the names of the modules whose forward runs; not linear layers that give more than a tensor (Llama 4's router)."""
+    import torch
+
+    called: set[str] = set()
+
+    def note(name: str) -> Any:
+        def after(module: torch.nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, torch.Tensor) or not isinstance(module, torch.nn.Linear):
+                called.add(name)
+
+        return after
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _run(model: PreTrainedModel) -> None:
+    import torch
+
+    embedding: torch.Tensor = model.get_input_embeddings().weight
+    ids = torch.arange(PROBED_TOKENS, device=embedding.device)[None] % embedding.shape[0]
+    with torch.no_grad():
+        model(input_ids=ids)
