@@ -193,7 +193,7 @@ def test_every_family_of_transformers_passes_or_is_refused(tmp_path: Path) -> No
         ("ViTConfig", "an image model"),
     ],
 )
-def test_what_is_no_causal_model_is_called_by_its_name(config: str, what: str, tmp_path: Path) -> None:
+def test_other_kinds_of_models_are_called_by_their_name(config: str, what: str, tmp_path: Path) -> None:
     import transformers
 
     getattr(transformers, config)().save_pretrained(tmp_path)

@@ -21,7 +21,7 @@ def require_causal(config: PretrainedConfig, ref: str) -> None:
 
 
 def other_kind(config: PretrainedConfig) -> str | None:
-    """What a model is that is no causal language model; None for one that is."""
+    """The kind of a model that isn't a causal language model; None for one that is."""
     from transformers.models.auto import modeling_auto as auto
 
     name = config.model_type

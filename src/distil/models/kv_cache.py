@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import torch
-from transformers import Cache
+from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 BLOCK = 64
+
+
+def growing_cache(model: PreTrainedModel, capacity: int) -> Cache:
+    """A cache for at most `capacity` positions.
+
+    Models with full attention everywhere get buffers that are written in place (transformers' own cache copies everything at
+    every token); others get transformers' cache.
+    """
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    cache = DynamicCache(config=config)
+    if kinds != {"full_attention"} or not all(type(layer) is DynamicLayer for layer in cache.layers):
+        return cache
+    cache.layers = [BlockLayer(capacity) for _ in cache.layers]
+    return cache
 
 
 def keep_rows(cache: Cache, index: torch.Tensor) -> None:

@@ -58,7 +58,11 @@ class Rows:
         self.tokens = torch.tensor(tokens, device=device)  # (B, P)
         self.mask = torch.tensor(mask, device=device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache = growing_cache(model, longest + steps) if how.cache else None
+        self.cache: Cache | None = None
+        if how.cache:
+            from distil.models.kv_cache import growing_cache, keep_rows
+
+            self.cache, self._keep_rows = growing_cache(model, longest + steps), keep_rows
         self.accepted = _parameters(model)
 
     def logits(self) -> torch.Tensor:
@@ -96,29 +100,7 @@ class Rows:
         self.tokens, self.mask, self.positions = self.tokens[index], self.mask[index], self.positions[index]
         self.count = len(rows)
         if self.cache is not None:
-            from distil.models.kv_cache import keep_rows
-
-            keep_rows(self.cache, index)
-
-
-def growing_cache(model: PreTrainedModel, capacity: int) -> Cache:
-    """A cache for at most `capacity` positions.
-
-    Models with full attention everywhere get buffers that are written in place (transformers' own cache copies everything at
-    every token); others get transformers' cache.
-    """
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    cache = DynamicCache(config=config)
-    if kinds != {"full_attention"} or not all(type(layer) is DynamicLayer for layer in cache.layers):
-        return cache
-    from distil.models.kv_cache import BlockLayer
-
-    cache.layers = [BlockLayer(capacity) for _ in cache.layers]
-    return cache
+            self._keep_rows(self.cache, index)
 
 
 def ways(model: PreTrainedModel) -> Ways:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 
 def causal_model(model: torch.nn.Module) -> PreTrainedModel:
     """Removes PEFT, DDP and torch.compile wrappers; FSDP2 shards a model in place and adds none."""
+    from torch.nn.parallel import DistributedDataParallel
+
     inner: Any = model
     while True:
         if hasattr(inner, "_orig_mod"):
             inner = inner._orig_mod
-        elif isinstance(inner, torch.nn.parallel.DistributedDataParallel):
+        elif isinstance(inner, DistributedDataParallel):
             inner = inner.module
         elif hasattr(inner, "get_base_model"):
             inner = inner.get_base_model()
