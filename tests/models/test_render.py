@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distil.errors import UserError
 from distil.models.load import PLAIN_TEMPLATE
-from distil.models.render import Rendered, render, render_prompt
+from distil.models.render import Rendered, render, render_prompt, render_rows, row_messages
 from distil.records import Message
 from tests.tiny import CHATML, CHATML_WITHOUT_MARKERS, tiny_tokenizer
 
@@ -73,11 +73,22 @@ def test_a_template_without_any_end_token_gets_one_appended() -> None:
     assert learned(tokenizer, rendered) == "yes<|im_end|>"
 
 
-def test_an_answer_that_cannot_be_located_is_a_loud_error() -> None:
+def test_answers_that_are_shown_otherwise_later_have_own_rows() -> None:
     tokenizer = tiny_tokenizer(template=DROPS_REASONING)
     messages = chat(("user", "a"), ("assistant", "<think>x</think>one"), ("user", "b"), ("assistant", "two"))
+    rows = render_rows(tokenizer, messages)
+    assert [learned(tokenizer, row.rendered) for row in rows] == ["<think>x</think>one<|im_end|>", "two<|im_end|>"]
+    for row, end in zip(rows, (1, 3), strict=True):
+        assert row.ids[: row.prompt_length] == render_prompt(tokenizer, messages[:end])
+        assert [m.weight for m in row_messages(messages, row) if m.role == "assistant"] == [0] * (end // 2) + [None]
+
+
+def test_an_answer_that_cannot_be_located_is_a_loud_error() -> None:
+    other_prompt = CHATML_WITHOUT_MARKERS.replace(
+        "<|im_start|>assistant\n' }}{% endif %}", "Now answer: ' }}{% endif %}"
+    )
     with pytest.raises(UserError, match="can't be located"):
-        render(tokenizer, messages)
+        render(tiny_tokenizer(template=other_prompt), chat(("user", "a"), ("assistant", "b")))
 
 
 @pytest.mark.parametrize("marked", [True, False])

@@ -29,6 +29,7 @@ Turn = dict[str, Any]
 OWN_TEMPLATES = Path(__file__).parent / "templates"
 THINKING = "enable_thinking"
 """The argument that turns thinking on or off, here for every template; some call it `thinking` in their own text."""
+MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _HEADER = re.compile(r"\{# distil (\{.*?\}) #\}\n(?:\{% set \w+ = .*? %\}\n)*", re.DOTALL)
 _SUFFIX = "{# distil: the answer starts here #}"
 _STRFTIME = re.compile(r"strftime_now\(\s*(?:'([^']*)'|\"([^\"]*)\")\s*\)")
@@ -103,10 +104,12 @@ def prepared(tokenizer: PreTrainedTokenizerBase) -> str:
     return text if _HEADER.match(text) else _default(text, tuple(sorted(_special(tokenizer).items())))
 
 
-def thinks(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the model is asked to think before it answers (in the mode that its template is prepared for)."""
-    before, body = _split(prepared(tokenizer))
-    return bool((before or {}).get(THINKING)) or (before == {} and THINKING in body)
+def has_thinking_on(text: str) -> bool:
+    """Whether a prepared template asks the model to think before it answers."""
+    args, body = _split(text)
+    if args and THINKING in args:
+        return bool(args[THINKING])
+    return args is not None and THINKING in body
 
 
 def own_templates() -> list[str]:
@@ -151,17 +154,38 @@ def apply(
     generation_prompt: bool,
 ) -> str:
     """The text of a conversation. Raises UserError, in one paragraph, for whatever the template raises."""
+    return _rendered(template, special, chat, tools, add_generation_prompt=generation_prompt)[0]
+
+
+def marked_spans(
+    template: str, special: Mapping[str, object], chat: Sequence[Turn], tools: Sequence[Turn] | None
+) -> list[str]:
+    """The texts between `{% generation %}` marks, in order; empty for a template without them."""
+    if not MARKER.search(template):
+        return []
+    text, spans = _rendered(template, special, chat, tools, return_assistant_tokens_mask=True)
+    return [text[start:end] for start, end in spans]
+
+
+def _rendered(
+    template: str,
+    special: Mapping[str, object],
+    chat: Sequence[Turn],
+    tools: Sequence[Turn] | None,
+    **options: bool,
+) -> tuple[str, list[tuple[int, int]]]:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     with template_errors(chat):
-        texts, _ = cast("tuple[Any, Any]", cast("Any", render_jinja_template)(
+        pair = cast("Any", render_jinja_template)(
             conversations=[list(chat)],
             tools=list(tools) if tools else None,
             chat_template=template,
-            add_generation_prompt=generation_prompt,
+            **options,
             **special,
-        ))  # fmt: skip
-    return str(texts[0])
+        )
+    texts, spans = pair
+    return str(texts[0]), [(int(start), int(end)) for start, end in spans[0]] if spans else []
 
 
 @contextmanager
@@ -215,10 +239,26 @@ def _baked(
     if THINKING in args and THINKING not in body and re.search(r"\bthinking\b", body):
         sets["thinking"] = args[THINKING]  # what Granite and DeepSeek-V3.1 call it
     lines = [f"{{# distil {_literal(args)} #}}", *(f"{{% set {k} = {_value(v)} %}}" for k, v in sets.items())]
+    if _needs_tool_list(body, special):
+        lines.append("{% set tools = tools or [] %}")
     head = "".join(line + "\n" for line in lines)
     if as_published or args.get(THINKING):
         return head + body
     return head + body.removesuffix("\n") + _closing(head + body, special)
+
+
+def _needs_tool_list(body: str, special: Mapping[str, object]) -> bool:
+    """Whether the template reads the list of tools also where there is none (then it is given an empty one)."""
+    chat = [{"role": "user", "content": "Hello"}]
+    try:
+        apply(body, special, chat, None, generation_prompt=True)
+    except UserError:
+        try:
+            apply("{% set tools = tools or [] %}\n" + body, special, chat, None, generation_prompt=True)
+        except UserError:
+            return False
+        return True
+    return False
 
 
 def with_date(template: str, today: Date) -> str:

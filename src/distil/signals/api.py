@@ -111,7 +111,7 @@ def build_from_answers(
     waiting: list[tuple[TokenizedExample, bytes]] = []
     with Ledger(project.ledger) as ledger, ShardWriter(project.signals, "api", section.shard_mb * 2**20) as writer:
         for example in track(missing, "signals", unit="examples"):
-            alternatives = logprobs_of(ledger, calls.get(answer_of[example.example_id] or ""))
+            alternatives = logprobs_of(ledger, calls.get(answer_of.get(example.example_id) or ""))
             rows = rows_of(example, alternatives, token_map, spec.k, counts)
             waiting.append((example, encode(rows, spec.layout)))
             if counts.aligned or reused:  # nothing is stored before one reply was of use

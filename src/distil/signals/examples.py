@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
-from distil.models.render import render
+from distil.models.render import render_rows, row_id
 from distil.progress import track
 from distil.records import Example
 from distil.runs.artifacts import Project
@@ -70,11 +70,12 @@ def tokenize(
     for example in track(list(examples), "rendering", unit="examples"):
         if example.id in tokenized:
             continue
-        ids, answer_mask = render(tokenizer, example.messages, tools=example.tools)
-        if limit is not None and len(ids) > limit:
-            too_long += 1
-            continue
-        tokenized[example.id] = TokenizedExample(example.id, ids, answer_mask)
+        for number, row in enumerate(reversed(render_rows(tokenizer, example.messages, tools=example.tools))):
+            if limit is not None and len(row.ids) > limit:
+                too_long += 1
+                continue
+            id_ = row_id(example.id, number)
+            tokenized[id_] = TokenizedExample(id_, *row.rendered)
     if not tokenized:
         raise UserError(
             f"All {too_long:,} examples have more than {limit:,} tokens, so there is nothing to cache. "

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from distil.errors import UserError
-from distil.models.render import render
+from distil.models.render import render_rows, row_id, row_messages
 from distil.objectives.targets import IGNORED
 from distil.progress import track
 from distil.records import Example, Message
@@ -34,7 +35,9 @@ class Tokenized:
     prompt_length: int
     """Tokens before the last answer: the start of a rollout."""
     messages: Sequence[Message] = ()
-    """The conversation, for a teacher with another tokenizer."""
+    """The conversation, for a teacher with another tokenizer; answers of other rows have weight 0."""
+    tools: list[dict[str, Any]] | None = None
+    """The conversation's tool definitions."""
 
     @property
     def learned(self) -> int:
@@ -71,8 +74,12 @@ def tokenize(
     max_length: int | None,
     too_long: str = "error",
     label: str = "tokens",
+    one_answer: bool = False,
 ) -> tuple[list[Tokenized], int]:
-    """Renders examples. Returns them and the number that was dropped for its length.
+    """Renders examples. Returns their rows and the number of rows that were dropped for their length.
+
+    An example has one row, under its own id; more where its template shows earlier answers differently later on, or with
+    `one_answer`: then each earlier answer has its own, under `row_id`.
 
     Raises UserError for an example whose answer can't be located, and one UserError with counts when examples are longer than
     `max_length` and `too_long` is "error".
@@ -81,15 +88,17 @@ def tokenize(
     tokenized, dropped_lengths = [], []
     for example in track(examples, f"Rendering {label}", unit="examples"):
         try:
-            rendered = render(tokenizer, example.messages, tools=example.tools)
+            rows = render_rows(tokenizer, example.messages, tools=example.tools, one_answer=one_answer)
         except UserError as error:
             raise UserError(f"Example {example.id} (prompt {example.prompt_id}): {error}") from None
-        if max_length is not None and len(rendered.input_ids) > max_length:
-            dropped_lengths.append(len(rendered.input_ids))
-            continue
-        labels = [IGNORED, *rendered.labels[1:]]  # no token precedes the first one to predict it
-        prompt_length = _prompt_length(labels)
-        tokenized.append(Tokenized(example.id, rendered.input_ids, labels, prompt_length, tuple(example.messages)))
+        for number, row in enumerate(reversed(rows)):
+            if max_length is not None and len(row.ids) > max_length:
+                dropped_lengths.append(len(row.ids))
+                continue
+            labels = [IGNORED, *row.rendered.labels[1:]]  # no token precedes the first one to predict it
+            messages = row_messages(example.messages, row)
+            id_ = row_id(example.id, number)
+            tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools))
     if dropped_lengths and (too_long == "error" or not tokenized):
         remedy = " (dropping them leaves none)" if too_long == "drop" else ", or set train.too_long: drop"
         raise UserError(
@@ -109,16 +118,6 @@ def require_known_ids(examples: Iterable[Tokenized], rows: int, tokens: int) -> 
             f"only {rows:,} rows, so the two do not match. Use the tokenizer that came with the model, or enlarge the model with "
             "resize_token_embeddings and save both in one folder."
         )
-
-
-def _prompt_length(labels: Sequence[int]) -> int:
-    """Where the last run of learned tokens starts."""
-    end = len(labels)
-    while end and labels[end - 1] == IGNORED:
-        end -= 1
-    while end and labels[end - 1] != IGNORED:
-        end -= 1
-    return end
 
 
 def marked_text(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> str:

@@ -88,7 +88,8 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
             continue
         ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
         if max_length is None or len(ids) < max_length:
-            examples.append(Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), tuple(prompt.messages)))
+            messages = tuple(prompt.messages)
+            examples.append(Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), messages, prompt.tools))
     return examples
 
 
@@ -98,7 +99,8 @@ def _rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tok
     if decode is not None:  # earlier answers are context: a rollout does not learn them
         before = [m.model_copy(update={"weight": 0}) if m.role == "assistant" else m for m in messages]
         messages = (*before, Message(role="assistant", content=decode(text)))
-    return Tokenized(example.id, prompt + text, [IGNORED] * len(prompt) + text, len(prompt), messages)
+    labels = [IGNORED] * len(prompt) + text
+    return Tokenized(example.id, prompt + text, labels, len(prompt), messages, example.tools)
 
 
 def in_process(student: Loaded, batch_size: int = 64) -> Writer:

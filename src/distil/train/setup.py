@@ -89,7 +89,8 @@ def _data(
     project: Project, section: TrainConfig, student: Loaded, limit: int | None
 ) -> tuple[list[Tokenized], list[Tokenized], int]:
     """Training examples, validation examples, and how many training examples were dropped for their length."""
-    render = partial(tokenize, student.tokenizer, max_length=limit, too_long=section.too_long)
+    one_answer = section.cross_tokenizer is not None  # the teacher's template may part the answers otherwise
+    render = partial(tokenize, student.tokenizer, max_length=limit, too_long=section.too_long, one_answer=one_answer)
     train, dropped = render(load_examples(project.split("train"), section.target), label="training examples")
     validation: list[Tokenized] = []
     path = project.split("validation")

@@ -139,7 +139,7 @@ class CrossTokenizerSource:
         change under the same id."""
         if cache and example.id in self._alignments:
             return self._alignments[example.id]
-        rendered = render(self.teacher.tokenizer, example.messages)
+        rendered = render(self.teacher.tokenizer, example.messages, tools=example.tools)
         teacher_side = Tokenized(example.id, rendered.input_ids, [IGNORED, *rendered.labels[1:]], 0)
         spelled = [
             [self._bytes[id(side.tokenizer)].of(token) for token in tokenized.labels if token != IGNORED]
