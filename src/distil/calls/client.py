@@ -25,7 +25,7 @@ from distil.calls.limits.budget import CAP_OPTION, Budget
 from distil.calls.request import Reply, Request
 from distil.calls.session import KeptReply, ModelSession
 from distil.calls.stats import Admission, Stats
-from distil.errors import DistilError, Interrupted, UserError, did_you_mean
+from distil.errors import DistilError, Interrupted, UserError, WorkFailed, did_you_mean
 from distil.records import Call
 
 STOPPED = "Stopped. Every answer that arrived is kept; run the same command again to continue."
@@ -60,6 +60,7 @@ class Client:
         self._stats: Stats | None = None
         self._ending: asyncio.Future[None] | None = None
         self._ended: DistilError | None = None
+        self._open: set[AsyncGenerator[object, None]] = set()
 
     async def __aenter__(self) -> Self:
         """Opens the ledger for writing. Raises UserError or WorkFailed."""
@@ -69,6 +70,11 @@ class Client:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        error = exception[1]
+        if isinstance(error, Exception):  # a consumer failed: nothing more is sent, and what is paid for is still kept
+            self.stop(error if isinstance(error, DistilError) else WorkFailed(f"{type(error).__name__}: {error}"))
+            for results in list(self._open):
+                await results.aclose()
         await self._transport.close()
         if self._own_ledger:
             self.ledger.close()
@@ -149,8 +155,12 @@ class Client:
             concurrency = 2 * sum(config.limits.concurrency for config in self._configs.values()) + 32
         with patient(self._interrupted):
             async with contextlib.aclosing(run_all(self.complete, streams, concurrency)) as results:
-                async for pair in results:
-                    yield pair
+                self._open.add(results)
+                try:
+                    async for pair in results:
+                        yield pair
+                finally:
+                    self._open.discard(results)
 
     def stop(self, error: DistilError) -> None:
         """Sends nothing more; what is in flight finishes and is kept. `map` and `complete` then raise `error`."""
@@ -214,7 +224,8 @@ class Client:
             try:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
-                raise _failed(request, identity, f"the reply in the ledger can't be read: {error}") from None
+                why = f"the reply in the ledger is no whole answer: {error}"
+                raise _failed(request, identity, why, "unreadable") from None
             answer = KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0)
             return _reply(request, identity, answer, cached=True)
         if stored.open and stored.call.tier == "batch":

@@ -4,6 +4,9 @@ rate_limit   slow down, send again         shed        a cheap tier is full now:
 overload     the provider is full: as well quota       no money at the provider: the run stops
 server       5xx: send again               auth, bad_request, not_found   never works: fail at once
 garbled      a reply that is not one       connection, timeout            nothing or half of a reply came
+broken_off   an answer that ended as a fault (error, abort, a malformed tool call): a few more tries
+filtered     a content filter refused this prompt: it fails alone, whatever happens to the others
+unreadable   answered and paid for in an earlier run, and what was kept is no whole answer
 pruned       answered and paid for long ago, and its text was deleted from the ledger: never sent again
 """
 
@@ -15,6 +18,7 @@ from distil.errors import WorkFailed
 
 if TYPE_CHECKING:
     from distil.calls.request import Request
+    from distil.records import Usage
 
 FaultKind = Literal[
     "rate_limit",
@@ -26,8 +30,11 @@ FaultKind = Literal[
     "not_found",
     "server",
     "garbled",
+    "broken_off",
+    "filtered",
     "connection",
     "timeout",
+    "unreadable",
     "pruned",
 ]
 
@@ -42,6 +49,8 @@ class Fault(NamedTuple):
     """Seconds to wait, as the provider requested."""
     retryable: bool = True
     """False: the same request would fail again."""
+    most: int | None = None
+    """At most so many tries, where each is paid for and the same may come again; None: as many as the config allows."""
 
     @property
     def refusal(self) -> bool:
@@ -50,7 +59,15 @@ class Fault(NamedTuple):
 
 
 class GarbledReply(Exception):
-    """A provider's `parse` could not read a body as a whole answer. The request is sent again; the body is kept."""
+    """A provider's `parse` could not read a body as a whole answer. The request is sent again; the body is kept.
+
+    fault: what becomes of the request; usage: what the reply says was billed, where it could be read so far.
+    """
+
+    def __init__(self, message: str, *, fault: Fault | None = None, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault if fault is not None else Fault("garbled", message)
+        self.usage = usage
 
 
 class CallFailed(WorkFailed):
@@ -65,6 +82,10 @@ class CallFailed(WorkFailed):
 
 class QuotaExhausted(WorkFailed):
     """The account at the provider has no money or quota left: nothing more will be answered, so the run stops."""
+
+
+class LedgerLost(WorkFailed):
+    """Replies can't be kept any more, neither in the ledger nor beside it: the run ends at once, and cuts what is on its way."""
 
 
 class ProviderDown(WorkFailed):

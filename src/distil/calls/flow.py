@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Generic, TypeVar
 
-from distil.calls.faults import CallFailed
+from distil.calls.faults import CallFailed, LedgerLost
 from distil.calls.request import Reply, Request
 
 Tag = TypeVar("Tag")
@@ -39,6 +39,8 @@ class _Flow(Generic[Tag]):
         # Bounded: a consumer that is slower than the provider holds the workers back instead of filling the memory.
         self.results: asyncio.Queue[tuple[Tag, Result] | None] = asyncio.Queue(capacity)
         self.fatal: BaseException | None = None
+        self.stopped = False
+        """Nobody takes results any more: nothing new is pulled, and what is in flight finishes for the ledger alone."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.active = 0
 
@@ -56,6 +58,9 @@ class _Flow(Generic[Tag]):
         except BaseException as error:
             # The first error is the cause; those that follow only repeat it.
             self.fatal = self.fatal or error
+            if isinstance(error, LedgerLost):
+                self.fatal = error
+                await self.results.put(None)  # now, and not after the others: nothing that comes can be kept
         self.active -= 1
         if self.active == 0:
             await self.results.put(None)
@@ -64,7 +69,7 @@ class _Flow(Generic[Tag]):
         self.tasks.discard(task)
 
     async def _pull(self, stream: _Stream[Tag]) -> None:
-        while self.fatal is None:
+        while self.fatal is None and not self.stopped:
             item = next(stream.items, None)
             if item is None:
                 return
@@ -83,7 +88,11 @@ class _Flow(Generic[Tag]):
 async def run_all(
     complete: Complete, streams: Sequence[Iterable[tuple[Tag, Request]]], max_workers: int
 ) -> AsyncGenerator[tuple[Tag, Result], None]:
-    """Yields (tag, Reply or CallFailed); raises the error that ended the run after every call in flight was yielded."""
+    """Yields (tag, Reply or CallFailed); raises the error that ended the run after every call in flight was yielded.
+
+    Closed early, because its consumer failed, it still lets what is in flight finish: it is paid for, and the ledger keeps it.
+    Only a cancellation cuts that off.
+    """
     flow: _Flow[Tag] = _Flow(complete, capacity=2 * max_workers)
     for stream in streams:
         flow.add_worker(_Stream(stream, max_workers))
@@ -93,6 +102,11 @@ async def run_all(
             if pair is None:
                 break
             yield pair
+    except GeneratorExit:
+        flow.stopped = True
+        while flow.active and await flow.results.get() is not None:
+            pass
+        raise
     finally:
         tasks = list(flow.tasks)
         for task in tasks:

@@ -143,7 +143,8 @@ class ModelSession:
                 refusals += 1
             elif not self.outage.breaker.open:
                 failures += 1
-            if not attempt.fault.retryable or failures >= self.config.attempts or refusals >= MAX_REFUSALS:
+            tries = min(self.config.attempts, attempt.fault.most or self.config.attempts)
+            if not attempt.fault.retryable or failures >= tries or refusals >= MAX_REFUSALS:
                 self._give_up(request, identity, attempt.fault, failures + refusals)
             self._stats.retries += 1
             await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, refusals))
@@ -197,14 +198,16 @@ class ModelSession:
         self.gate.leave(ticket, attempt.refused, attempt.limits, fault.retry_after_s if fault is not None else None)
         self.gate.settle(ticket, usage.input_tokens, usage.output_tokens)
         if fault is not None:
-            self._failed(identity, attempt, fault, most)
+            known = attempt.usage is not None and attempt.usage != Usage()
+            usd = self.quote(request.tier).cost(attempt.usage) if known and attempt.usage is not None else most
+            self._failed(identity, attempt, fault, usd if attempt.maybe_paid else None)
         return attempt
 
-    def _failed(self, identity: Identity, attempt: Attempt, fault: Fault, most: float) -> None:
-        """Books an attempt without an answer. Raises what ends the run."""
-        self._note(identity, fault, attempt, most if attempt.maybe_paid else None)
-        if attempt.maybe_paid:
-            self._maybe_paid(most)
+    def _failed(self, identity: Identity, attempt: Attempt, fault: Fault, paid: float | None) -> None:
+        """Books an attempt without an answer. paid: the dollars that it cost or, at most, may have. Raises what ends the run."""
+        self._note(identity, fault, attempt, paid)
+        if paid is not None:
+            self._maybe_paid(paid)
         self._stats.refused += fault.refusal
         ended = self.outage.fault(
             fault, self._clock() - attempt.latency_s, silent=attempt.silent, taken=attempt.maybe_paid

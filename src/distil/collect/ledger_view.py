@@ -26,6 +26,8 @@ class Entry(NamedTuple):
     call: Call
     parsed: Parsed | None
     """None: not answered, pruned, or unreadable."""
+    unreadable: bool = False
+    """There is a reply, and it is no whole answer (a fault of the provider, which earlier versions took for one)."""
 
     def reply(self) -> Reply | None:
         """The reply as `Client.complete` would return it."""
@@ -71,13 +73,16 @@ class LedgerView:
         self.saw_pruned = self.saw_pruned or stored.pruned
         if stored.call.status != "answered" or stored.reply is None:
             return Entry(stored.call, None)
-        return Entry(stored.call, self._parse(request.model, stored.reply))
+        parsed = self._parse(request.model, stored.reply)
+        return Entry(stored.call, parsed, unreadable=parsed is None)
 
     def answer(self, question: Question) -> Answer | None:
-        """The answer to a question: the first reply in the ledger that is not empty."""
+        """The answer to a question: the first reply in the ledger that is whole and not empty."""
         for retry in range(MAX_EMPTY_RETRIES):
             entry = self.find(question.request(retry=retry))
             reply = entry.reply() if entry is not None else None
+            if entry is not None and entry.unreadable:
+                continue
             if reply is None:
                 return None
             if not is_empty(reply):

@@ -86,6 +86,8 @@ class LiveCollection:
             if isinstance(result, CallFailed) and result.fault.kind == "pruned":
                 self.pruned = True
                 self._display.advance(self._client.stats, failed=False)
+            elif isinstance(result, CallFailed) and result.fault.kind == "unreadable" and self._may_retry(pending):
+                retries.append(pending._replace(retry=pending.retry + 1))
             elif isinstance(result, CallFailed):
                 hint = SHED_HINT if result.fault.kind == "shed" else ""
                 self._fail(pending.question, result.fault.kind, f"{result}{hint}")
@@ -125,6 +127,10 @@ class LiveCollection:
                     "sampling.max_tokens of this teacher, or lower its sampling.reasoning_effort."
                 )
             )
+
+    def _may_retry(self, pending: _Pending) -> bool:
+        """What an earlier run kept as an answer and is none is asked again, as if it had been empty."""
+        return pending.retry < MAX_EMPTY_RETRIES - 1
 
     def _worth_retrying(self, reply: Reply, retry: int) -> bool:
         """Once; with `retry_empty`, once more than the ledger has."""

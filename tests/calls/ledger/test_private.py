@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from distil.calls.ledger.backup import back_up
+from distil.calls.ledger.rescue import rescue_path
 from distil.calls.ledger.rows import AttemptRow
 from distil.calls.ledger.store import Ledger, Recorded
-from distil.calls.ledger.writer import rescue_path
 from distil.cli.ledger import command
 from distil.errors import UserError, WorkFailed
 from distil.records import Usage

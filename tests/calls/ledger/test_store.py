@@ -12,9 +12,9 @@ import pytest
 
 from distil.calls.identity import call_key, compress, wire_bytes
 from distil.calls.ledger import schema
+from distil.calls.ledger.rescue import rescue_path
 from distil.calls.ledger.rows import AnsweredRow, AttemptRow, BodyRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
-from distil.calls.ledger.writer import rescue_path
 from distil.errors import UserError, WorkFailed
 from distil.ids import now
 from distil.records import Usage

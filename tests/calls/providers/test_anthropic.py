@@ -120,7 +120,6 @@ def test_a_json_schema_and_an_image_take_anthropics_shape() -> None:
         ("max_tokens", "length"),
         ("stop_sequence", "stop"),
         ("refusal", "refusal"),
-        ("pause_turn", "pause_turn"),
     ],
 )
 def test_stop_reasons_become_our_words(stop_reason: str, finish: str) -> None:

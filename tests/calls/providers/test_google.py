@@ -93,7 +93,8 @@ def test_a_json_schema_an_image_and_the_flex_tier_reach_the_wire() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "finish"), [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("OTHER", "other")]
+    ("reason", "finish"),
+    [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"), ("MODEL_ARMOR", "content_filter")],
 )
 def test_finish_reasons_become_our_words(reason: str, finish: str) -> None:
     with GoogleServer() as server:

@@ -16,9 +16,12 @@ from distil.calls.identity import Identity
 from distil.calls.keys import hide, hide_bytes, secrets
 from distil.calls.providers.base import LimitHint, LocalProvider, Parsed
 from distil.calls.providers.catalog import Opened
+from distil.calls.providers.common import as_utf8
 from distil.calls.request import Request
+from distil.records import Usage
 
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id")
+MAX_REQUEST_ID = 200
 
 
 class Attempt(NamedTuple):
@@ -30,6 +33,8 @@ class Attempt(NamedTuple):
     fault: Fault | None
     latency_s: float
     maybe_paid: bool = False
+    usage: Usage | None = None
+    """What an attempt without an answer was billed, where the reply says so."""
     request_id: str | None = None
     refused: FaultKind | None = None
     """rate_limit, overload or shed, where it means that requests are sent too fast."""
@@ -61,6 +66,8 @@ class Sender:
             parsed = await local.answer(request)
         except CallFailed as error:
             return Attempt(None, None, error.fault, self._clock() - started)
+        except GarbledReply as error:
+            return Attempt(None, None, error.fault._replace(retryable=False), self._clock() - started)
         return Attempt(parsed, parsed.model_dump_json().encode(), None, self._clock() - started)
 
     async def _send_out(self, request: Request, identity: Identity) -> Attempt:
@@ -83,25 +90,39 @@ class Sender:
         refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
             refused = None  # continues at the standard price, which a full flex tier must not slow down
-        return attempt._replace(refused=refused, limits=replica.provider.limits(reply.headers))
+        try:
+            limits = replica.provider.limits(reply.headers)
+        except (ValueError, TypeError, OverflowError):  # nonsense announces nothing
+            limits = {}
+        return attempt._replace(refused=refused, limits=limits)
 
     def _read(self, replica: Replica, url: str, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:
-        body = reply.body
-        request_id = next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), None)
-        good, garbled = 200 <= reply.status < 300, None
+        body, good, garbled = reply.body, 200 <= reply.status < 300, None
+        request_id = _request_id(reply)
         if good:
+            body = as_utf8(body, reply.headers)
             try:
                 parsed = replica.provider.parse(reply.status, reply.headers, body)
                 return Attempt(parsed, body, None, latency, request_id=request_id)
             except GarbledReply as error:
-                garbled = Fault("garbled", str(error), None)
+                garbled = error
+            except Exception as error:  # a provider without providers/reading.py around its parsing
+                garbled = GarbledReply(f"the reply can't be read ({type(error).__name__})")
         else:
             body = hide_bytes(body, hidden)  # a refusal may repeat the key; an answer stays as it came
         if reply.status in REDIRECTS and (target := reply.headers.get("location")):
             fault = Fault("not_found", redirected(url, target, reply.status), retryable=False)
             return Attempt(None, body, fault, latency, request_id=request_id)
         fault = replica.provider.fault(reply.status, reply.headers, body)
-        if garbled is not None and fault.kind in ("server", "bad_request", "garbled"):
-            fault = garbled
+        if garbled is not None and fault.kind == "garbled":  # no error inside: then what parsing found out
+            fault = garbled.fault
         fault = fault._replace(message=hide(fault.message, hidden))
-        return Attempt(None, body, fault, latency, maybe_paid=good and fault.kind == "garbled", request_id=request_id)
+        paid = fault.kind == "broken_off" or (good and fault.kind == "garbled")
+        usage = garbled.usage if garbled is not None else None
+        return Attempt(None, body, fault, latency, maybe_paid=paid, usage=usage, request_id=request_id)
+
+
+def _request_id(reply: HttpReply) -> str | None:
+    """The provider's name for the request. Headers need not be UTF-8: aiohttp marks other bytes as half surrogates."""
+    value = next((reply.headers[name] for name in REQUEST_ID_HEADERS if name in reply.headers), None)
+    return None if value is None else value.encode("utf-8", "surrogateescape").decode("latin-1")[:MAX_REQUEST_ID]

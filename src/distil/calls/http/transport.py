@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import distil
 from distil.calls.faults import FaultKind
 from distil.calls.http import trust
+from distil.calls.http.body import ENCODINGS, TooLarge, whole_body
 from distil.calls.http.proxies import proxy_for, without_credentials
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 30.0
 FIRST_CONNECT_S = 5.0
 REACHED = 3  # doublings after which a connection gets its full time
+HEADERS = {
+    "User-Agent": f"distil/{distil.__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": ENCODINGS,
+}
 MAX_HEADER = 1 << 16
 """Bytes of one header: gateways send policies and traces that are longer than aiohttp's 8,190."""
 
@@ -62,8 +68,8 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, keepalive_timeout=30, ssl=trust.context()),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": f"distil/{distil.__version__}", "Accept": "application/json"},
-                auto_decompress=True,
+                headers=HEADERS,
+                auto_decompress=False,
                 max_line_size=MAX_HEADER,
                 max_field_size=MAX_HEADER,
             )
@@ -80,7 +86,9 @@ class Transport:
                 url, data=body, headers=headers, timeout=timeout, proxy=self.route(url), allow_redirects=False
             ) as reply:
                 self._late[_host(url)] = REACHED
-                return HttpReply(reply.status, reply.headers, await reply.read())
+                return HttpReply(reply.status, reply.headers, await whole_body(reply))
+        except TooLarge as error:
+            raise Broken("garbled", f"{_host(url)} sent {error}", sent=True) from None
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise Broken("connection", _about_proxy(error, self.route(url) or "", _host(url)), sent=False) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -12,8 +12,8 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from distil.calls.ledger.rescue import rescue_path
 from distil.calls.ledger.schema import explain
-from distil.calls.ledger.writer import rescue_path
 from distil.errors import UserError, WorkFailed
 from distil.runs.private import create_private
 

@@ -19,9 +19,10 @@ from typing import Any, NamedTuple, Self
 
 from distil.calls.identity import compress, decompress
 from distil.calls.ledger.processes import alive_run, begin_run, end_run
+from distil.calls.ledger.rescue import recover_rescued
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
 from distil.calls.ledger.schema import connect, explain
-from distil.calls.ledger.writer import Writer, recover_rescued
+from distil.calls.ledger.writer import Writer
 from distil.calls.request import JsonObject
 from distil.errors import UserError
 from distil.ids import content_id, now

@@ -1,16 +1,15 @@
 """The one thread that writes to the ledger: rows that arrive within a few milliseconds share one commit.
 
 A waiter is resolved only when its rows are on the disk. When SQLite can't write (disk full, file locked, I/O error), replies
-that are already paid for go to a rescue file, for which space is kept in reserve, and nothing more is accepted.
+that are already paid for go to a rescue file (rescue.py), for which space is kept in reserve, and nothing more is accepted; a
+single row that SQLite refuses goes there alone. Whatever ends this thread is raised in everyone who waits for it.
 Not a queue between processes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import json
 import os
 import sqlite3
 import threading
@@ -21,13 +20,20 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distil.calls.ledger.rows import GROUP, ORDER, AnsweredRow, AttemptRow, BodyRow, FailedRow, IntentRow, Row, insert
+from distil.calls.faults import LedgerLost
+from distil.calls.ledger.rescue import UNSTORABLE, append, rescue_path, storable, store_each, store_rows
+from distil.calls.ledger.rows import IntentRow, Row
 from distil.calls.ledger.schema import explain
 from distil.errors import WorkFailed
+from distil.progress import say
 from distil.runs.private import create_private
 
 GROUP_S = 0.003
 RESERVE_BYTES = 8 << 20
+SAFE = (
+    "Everything that was written before is safe in it. Requests that are on their way now may be paid for without being kept. "
+    "Free some space beside it, or copy the project to another disk, and run the same command again."
+)
 Waiter = Future[None] | asyncio.Future[None] | None
 
 
@@ -48,6 +54,7 @@ class Writer:
         self._lock = threading.Lock()
         self._closed = False
         self.broken: WorkFailed | None = None
+        self._dead: LedgerLost | None = None
         self._reserve = path.with_name(f".{path.name}.reserve")
         self._keep_reserve(reserve_bytes)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -78,27 +85,42 @@ class Writer:
         if self._closed:
             raise WorkFailed(f"The ledger {self._path} is closed.")
         with self._lock:
+            if self._dead is not None:
+                raise self._dead
             self._jobs.append(job)
         self._wake.set()
 
     def _run(self) -> None:
-        while True:
-            if not self._closed:
-                self._wake.wait()
-            if not self._closed:
-                time.sleep(GROUP_S)
-            self._wake.clear()
+        jobs: list[_Job] = []
+        try:
+            while True:
+                if not self._closed:
+                    self._wake.wait()
+                if not self._closed:
+                    time.sleep(GROUP_S)
+                self._wake.clear()
+                with self._lock:
+                    jobs, self._jobs = self._jobs, []
+                if jobs:
+                    self._commit(jobs)
+                    jobs = []
+                elif self._closed:
+                    return
+        except (
+            BaseException
+        ) as error:  # nobody watches a thread: whoever waits must hear of it, and so must the next who asks
             with self._lock:
-                jobs, self._jobs = self._jobs, []
-            if jobs:
-                self._commit(jobs)
-            elif self._closed:
-                return
+                self.broken = self._dead = LedgerLost(
+                    f"The ledger {self._path} can't be written any more ({type(error).__name__}: {error}). {SAFE}"
+                )
+                jobs, self._jobs = [*jobs, *self._jobs], []
+            _resolve_jobs(jobs, self._dead)
 
     def _commit(self, jobs: list[_Job]) -> None:
+        rows = [row for job in jobs for row in job.rows]
         if self.broken is None:
             try:
-                self._transaction([row for job in jobs for row in job.rows])
+                self._store(rows)
                 return _resolve_jobs(jobs, None)
             except sqlite3.DatabaseError as error:
                 self.broken = _as_work_failed(error, self._path)
@@ -110,43 +132,41 @@ class Writer:
         try:
             self._rescue([row for job in paid for row in job.rows])
         except OSError as error:
-            _resolve_jobs(
-                paid, WorkFailed(f"Neither the ledger nor its rescue file can be written ({error.strerror}).")
-            )
+            lost = f"Neither the ledger {self._path} nor its rescue file can be written ({error.strerror}). {SAFE}"
+            _resolve_jobs(paid, LedgerLost(lost))
         else:
             _resolve_jobs(paid, None)
 
-    def _transaction(self, rows: list[Row]) -> None:
-        by_kind: dict[type, list[Row]] = defaultdict(list)
-        for row in rows:
-            by_kind[type(row)].append(row)
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
+    def _store(self, rows: list[Row]) -> None:
+        """In one transaction; a call with a value that SQLite refuses goes to the rescue file. Raises DatabaseError."""
         try:
-            for kind in ORDER:
-                _store(db, kind, by_kind.get(kind, []))
-            db.execute("COMMIT")
-        except BaseException:
-            # A full disk has already rolled back by itself.
-            with contextlib.suppress(sqlite3.OperationalError):
-                db.execute("ROLLBACK")
-            raise
+            return self._transaction(rows)
+        except UNSTORABLE:
+            refused = store_each(self._db, [storable(row) for row in rows])
+        if any(isinstance(row, IntentRow) for row in refused):
+            raise sqlite3.DatabaseError("an intent has a value that can't be stored")
+        if refused:
+            try:
+                append(self._path, refused, create_private)
+            except OSError as error:
+                raise sqlite3.OperationalError(f"the rescue file can't be written: {error.strerror}") from error
+            say(
+                f"The ledger can't store {len({row.key for row in refused}):,} of the replies (a number or a text in them is out "
+                f"of all bounds); kept in {rescue_path(self._path).name} beside it."
+            )
+
+    def _transaction(self, rows: list[Row]) -> None:
+        store_rows(self._db, rows)
 
     def _rescue(self, rows: list[Row]) -> None:
         if not rows:
             return
         self._reserve.unlink(missing_ok=True)
         try:
-            self._transaction(rows)
-            return
+            self._store(rows)
         except sqlite3.DatabaseError:
-            # Also with the reserve given back: keep the rows beside the ledger; `recover` takes them in when it next opens.
-            create_private(rescue_path(self._path))
-            with rescue_path(self._path).open("a", encoding="utf-8") as file:
-                for row in rows:
-                    file.write(_pack(row) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            # Also with the reserve given back: keep the rows beside the ledger; `recover_rescued` takes them in later.
+            append(self._path, rows, create_private)
 
     def _keep_reserve(self, size: int) -> None:
         try:
@@ -161,21 +181,6 @@ class Writer:
             raise WorkFailed(
                 f"Less than {size >> 20} MB are free beside {self._path} ({error.strerror}). Free some space and run again."
             ) from error
-
-
-def _store(db: sqlite3.Connection, kind: type, rows: list[Any]) -> None:
-    for start in range(0, len(rows), GROUP):
-        group = rows[start : start + GROUP]
-        if kind is FailedRow:
-            db.executemany(
-                "UPDATE call SET status = 'failed', open = 0, error = ? WHERE key = ? AND status != 'answered'",
-                [(row.error, row.key) for row in group],
-            )
-            continue
-        db.execute(insert(kind, len(group)), [value for row in group for value in row])
-        if kind is AttemptRow:
-            marks = ", ".join("?" * len(group))
-            db.execute(f"UPDATE call SET open = 0 WHERE key IN ({marks})", [row.key for row in group])
 
 
 def _resolve_jobs(jobs: list[_Job], error: WorkFailed | None) -> None:
@@ -204,37 +209,3 @@ def _resolve(waiters: list[Any], error: WorkFailed | None) -> None:
 def _as_work_failed(error: sqlite3.DatabaseError, path: Path) -> WorkFailed:
     explained = explain(error, path)
     return explained if isinstance(explained, WorkFailed) else WorkFailed(str(explained))
-
-
-def rescue_path(path: Path) -> Path:
-    """Where replies go that the ledger could not take."""
-    return path.with_name(f"{path.name}.rescue")
-
-
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (AnsweredRow, BodyRow, AttemptRow, FailedRow)}
-
-
-def _pack(row: Row) -> str:
-    values = [{"b64": base64.b64encode(v).decode()} if isinstance(v, bytes) else v for v in row]
-    return json.dumps([type(row).__name__, values])
-
-
-def recover_rescued(db: sqlite3.Connection, path: Path) -> int:
-    """Takes the rows of a rescue file into the ledger and deletes the file. Returns how many rows. Safe to repeat."""
-    file = rescue_path(path)
-    if not file.exists():
-        return 0
-    by_kind: dict[type, list[Any]] = defaultdict(list)
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            name, values = json.loads(line)
-        except ValueError:
-            continue  # the last line of a process that was killed while it wrote
-        kind = _KINDS[name]
-        by_kind[kind].append(kind(*(base64.b64decode(v["b64"]) if isinstance(v, dict) else v for v in values)))
-    db.execute("BEGIN IMMEDIATE")
-    for kind in ORDER:
-        _store(db, kind, by_kind.get(kind, []))
-    db.execute("COMMIT")
-    file.unlink()
-    return sum(map(len, by_kind.values()))

@@ -152,6 +152,11 @@ class AdmissionGate:
         """Corrects the token buckets by what was really used."""
         self._buckets.correct(input_tokens - ticket.input_tokens, output_tokens - ticket.output_tokens)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody waits, and nothing is on the wire."""
+        return not (self._queue or self._ready or self._preparing or self.in_flight)
+
     def close(self, error: BaseException) -> None:
         """Every waiting and every later request gets `error`. Those in flight finish."""
         self._closed = error

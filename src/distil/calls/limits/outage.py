@@ -26,6 +26,8 @@ MAX_ALIKE = 20
 """Refusals with the same message, and no answer ever: the settings are refused, not one prompt."""
 MAX_ALIKE_KNOWN = 500
 """The same for a model that has answered in an earlier run: there it may be that many bad prompts."""
+MAX_DENIED = 20
+"""Refusals of the key or the model in a row. Fewer, beside answers, belong to their prompts: moderation, a firewall."""
 GO_ON = "every answer is kept, and the same command continues from here."
 
 
@@ -94,6 +96,8 @@ class OutagePolicy:
         self._unreached_since: float | None = None
         self._last_message = ""
         self._alike = 0
+        self._answered = False
+        self._denied = 0
 
     def reached(self) -> None:
         """A server replied, whatever it said."""
@@ -105,7 +109,8 @@ class OutagePolicy:
 
     def answered(self) -> None:
         """An answer came."""
-        self._worked = True
+        self._worked = self._answered = True
+        self._denied = 0
         self.breaker.success()
         self._gate.try_all()
 
@@ -114,11 +119,12 @@ class OutagePolicy:
         model = self._config.model
         if fault.kind == "quota":
             return QuotaExhausted(f"{model}: {fault.message} Everything answered so far is kept.")
-        if fault.kind == "auth":
-            return UserError(f"{model}: {fault.message} {self._about_key()}")
-        if fault.kind == "not_found":
-            return UserError(f"{model}: {fault.message}")
-        if fault.kind == "bad_request":
+        if fault.kind in ("auth", "not_found"):
+            return self._denial(fault)
+        if fault.kind == "filtered":
+            self.breaker.success()
+            return None
+        if fault.kind in ("bad_request", "broken_off"):
             return self._refused(fault)
         if fault.kind == "connection" and silent and not self._reached:
             error = self._unreachable(fault, sent_at, CUT_S if taken else UNREACHABLE_S)
@@ -129,15 +135,27 @@ class OutagePolicy:
             self._gate.try_one(pause)
         return self._given_up(fault)
 
+    def _denial(self, fault: Fault) -> UserError | None:
+        """Of the key or the model, or only of this prompt? As long as others are answered or on their way, of this prompt."""
+        self.breaker.success()
+        self._denied += 1
+        if self._denied < MAX_DENIED and (self._answered or not self._gate.idle):
+            return None
+        about = f" {self._about_key()}" if fault.kind == "auth" else ""
+        rest = f" The last {self._denied} requests were refused so; {GO_ON}" if self._answered else ""
+        return UserError(f"{self._config.model}: {fault.message}{about}{rest}")
+
     def _refused(self, fault: Fault) -> UserError | None:
         """One refused request is one bad prompt; all refused with the same message means that the settings are wrong."""
         self.breaker.success()
-        self._alike = self._alike + 1 if fault.message == self._last_message else 1
-        self._last_message = fault.message
+        said = fault.kind if fault.kind == "broken_off" else fault.message  # its message quotes the answer
+        self._alike = self._alike + 1 if said == self._last_message else 1
+        self._last_message = said
         limit = MAX_ALIKE_KNOWN if self._known else MAX_ALIKE
         if self._worked or self._local or self._alike < limit:
             return None
-        return UserError(f"{self._config.model} refuses every request: {fault.message}")
+        what = "answers nothing whole" if fault.kind == "broken_off" else "refuses every request"
+        return UserError(f"{self._config.model} {what}: {fault.message}")
 
     def _about_key(self) -> str:
         variable = key_variable(self._config)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.providers import blocks, common
+from distil.calls.providers import blocks, common, error_words, reading
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
@@ -132,14 +132,19 @@ class AnthropicProvider:
             )
         return {"thinking": {"type": "enabled", "budget_tokens": tokens}}
 
+    @reading.parses
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
         """Raises GarbledReply when there is no content list."""
         reply = common.read_object(body)
         content = reply.get("content")
-        if not isinstance(content, list) or reply.get("type") == "error":
-            raise GarbledReply(f"the reply has no content (its keys: {', '.join(sorted(reply)[:8]) or 'none'})")
+        if reply.get("type") == "error" or reply.get("error"):
+            words = common.words(common.mapping(reply.get("error")).get("message"))
+            raise GarbledReply(f"the reply is an error: {common.shorten(words, self._key)}")
+        if not isinstance(content, list):
+            raise reading.wrong_shape("the reply has no content", reply)
         text, thinking, calls = blocks.read(content)
-        reason = str(reply.get("stop_reason") or "unknown")
+        reason = reply.get("stop_reason")
+        reason = reason if isinstance(reason, str) else "none"
         return Parsed(
             text=text,
             reasoning=thinking or None,
@@ -149,15 +154,16 @@ class AnthropicProvider:
             served_tier=_tier(reply.get("usage")),
         )
 
+    @reading.sorts
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         """The error's type says more than the status; an empty account is a plain 400, recognized by its message."""
-        error = common.error_object(body).get("error")
-        error = error if isinstance(error, dict) else {}
-        code = str(error.get("type") or "")
-        message = common.shorten(str(error.get("message") or ""), self._key)
-        kind, retryable = _KINDS.get(code, common.by_status(status))
+        words = error_words.error_words(body, status)
+        status, code, message = words.status(status), words.code, common.shorten(words.message, self._key)
+        kind, retryable = _KINDS.get(code, words.kind(status))
         if "credit balance is too low" in message:
             kind, retryable = "quota", False
+        elif words.filtered:
+            kind, retryable = "filtered", False
         wait = common.retry_after_s(headers) if retryable else None
         return Fault(kind, self._explain(status, kind, code, message), wait, retryable)
 
@@ -165,9 +171,11 @@ class AnthropicProvider:
         detail = f" It says: {message}" if message else ""
         if kind == "auth":
             return (
-                f"Anthropic refused the API key for {self.name} ({status}). Check the environment variable that holds it, "
-                "and that its workspace may use this model."
+                f"Anthropic refused the API key for {self.name} ({status}).{detail} Check the environment variable that holds "
+                "it, and that its workspace may use this model."
             )
+        if kind == "filtered":
+            return f"A content filter of Anthropic refused this prompt ({status}).{detail}"
         if kind == "not_found":
             return f"Anthropic has no model {self.name!r} ({status}).{detail} Correct `model` in distil.yaml."
         if kind == "quota":

@@ -9,6 +9,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from distil.calls.faults import GarbledReply
+from distil.calls.providers.common import words
 from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
@@ -100,15 +102,17 @@ def read(content: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
     for block in content:
         kind = block.get("type") if isinstance(block, dict) else None
         if kind == "text":
-            text.append(str(block.get("text") or ""))
+            text.append(block["text"] if isinstance(block.get("text"), str) else "")
         elif kind == "thinking":
-            thinking.append(str(block.get("thinking") or ""))
+            thinking.append(words(block.get("thinking")))
         elif kind == "tool_use":
             calls.append(tool_call(block.get("id", ""), block.get("name", ""), block.get("input")))
     return "".join(text), "\n".join(part for part in thinking if part), calls
 
 
 def tool_call(call_id: str, name: str, values: Any) -> JsonObject:
-    """A call in OpenAI's shape, its arguments as JSON text."""
+    """A call in OpenAI's shape, its arguments as JSON text. Raises GarbledReply where the call has no name."""
+    if not isinstance(name, str) or not name:
+        raise GarbledReply("a tool call of the reply has no name")
     function = {"name": name, "arguments": json.dumps(values or {}, ensure_ascii=False)}
     return {"id": call_id, "type": "function", "function": function}

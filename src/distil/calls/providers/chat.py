@@ -9,20 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.providers import common
+from distil.calls.providers import chat_message, common, error_words, reading
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.request import JsonObject, Request
 from distil.records import Message, Usage
+from distil.thinking import combine
 
-QUOTA_CODES = {
-    "insufficient_quota",
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "quota_exceeded",
-    "insufficient_balance",
-}
 LIMIT_HEADERS: dict[Unit, str] = {"requests": "x-ratelimit-{}-requests", "tokens": "x-ratelimit-{}-tokens"}
-SHED_CODES = {"resource_unavailable", "capacity_exceeded"}
 
 
 class ChatProvider:
@@ -81,54 +74,52 @@ class ChatProvider:
         """Names of the sampling settings that this model refuses and that are therefore left out of the body."""
         return []
 
+    @reading.parses
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
-        """Raises GarbledReply when there is no choice with a message in it."""
+        """Raises GarbledReply when there is no choice with a message in it, or it is an error."""
         reply = common.read_object(body)
-        choices = reply.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            raise GarbledReply(f"the reply has no choices (its keys: {', '.join(sorted(reply)[:8]) or 'none'})")
-        choice = choices[0]
-        message = choice.get("message")
-        if not isinstance(message, dict):
-            raise GarbledReply("the reply's choice has no message")
+        choice = common.first_choice(reply.get("choices"))
+        if error_words.has_error(reply, choice):
+            words = error_words.error_words(body, status)
+            raise GarbledReply(f"the reply is an error: {common.shorten(words.message or words.code, self._key)}")
+        if choice is None:
+            raise reading.wrong_shape("the reply has no choices", reply)
+        message = chat_message.of(choice, reply)
+        text, inline = chat_message.content(message)
+        calls = chat_message.tool_calls(message)
         refusal = message.get("refusal")
-        text = _text(message.get("content")) or (refusal if isinstance(refusal, str) else "")
-        logprobs = choice.get("logprobs")
+        logprobs = common.mapping(choice.get("logprobs")).get("content")
         return Parsed(
-            text=text,
-            reasoning=message.get("reasoning") or message.get("reasoning_content") or None,
-            tool_calls=message.get("tool_calls") or None,
-            finish_reason="refusal" if refusal else str(choice.get("finish_reason") or "unknown"),
+            text=text or (refusal if isinstance(refusal, str) else ""),
+            reasoning=combine(chat_message.thinking(message), inline),
+            tool_calls=calls,
+            finish_reason=chat_message.finish(choice, message, calls),
             usage=_usage(reply.get("usage")),
-            logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
+            logprobs=logprobs if isinstance(logprobs, list) and all(isinstance(t, dict) for t in logprobs) else None,
             served_tier=_tier(reply.get("service_tier")),
         )
 
+    @reading.sorts
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-        """Distinguishes quota, shed flex requests and context overflow, which the status alone does not."""
-        code, message = error_text(body)
-        kind, retryable = self.classify(status, code, message)
+        """Distinguishes quota, filters, shed flex requests and context overflow, which the status alone does not."""
+        words = error_words.error_words(body, status)
+        status = words.status(status)
+        kind, retryable = self.classify(status, words)
         wait = common.retry_after_s(headers) if retryable else None
-        return Fault(kind, self.explain(status, kind, code, common.shorten(message, self._key)), wait, retryable)
+        said = common.shorten(words.message, self._key)
+        most = reading.PAID_TRIES if kind == "broken_off" else None
+        return Fault(kind, self.explain(status, kind, words.code, said), wait, retryable, most)
 
-    def classify(self, status: int, code: str, message: str) -> tuple[FaultKind, bool]:
+    def classify(self, status: int, words: error_words.ErrorWords) -> tuple[FaultKind, bool]:
         """(kind, retryable)."""
-        if code in QUOTA_CODES:
-            return "quota", False
-        if code in SHED_CODES or (status == 429 and "resource unavailable" in message.lower()):
-            return "shed", True
-        if status in (400, 401, 403) and code == "invalid_api_key":
-            return "auth", False
-        if status == 400 and code == "model_not_found":
-            return "not_found", False
-        return common.by_status(status)
+        return words.kind(status)
 
     def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
         """What happened and what to do, for a person."""
         detail = f" It says: {message}" if message else ""
         if kind == "auth":
             return (
-                f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}). "
+                f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}).{detail} "
                 "Check the environment variable that holds it, and that its project may use this model."
             )
         if kind == "not_found":
@@ -136,6 +127,8 @@ class ChatProvider:
                 f"{self.vendor} at {self.base_url} has no model {self.name!r} ({status}).{detail} "
                 f"Look at {self.base_url}/models for the names it knows, and correct `model` in distil.yaml."
             )
+        if kind == "filtered":
+            return f"A content filter of {self.vendor} refused this prompt ({status}{', ' + code if code else ''}).{detail}"
         if kind == "quota":
             account = f"The account at {self.base_url} has no quota or money left ({code or status})."
             return f"{account}{detail} Add credit, then run again."
@@ -152,12 +145,6 @@ class ChatProvider:
 
 class CompatibleProvider(ChatProvider):
     """Any server that copied `POST /v1/chat/completions` (vLLM, SGLang, Ollama, llama.cpp), and vendors with such an API."""
-
-    def classify(self, status: int, code: str, message: str) -> tuple[FaultKind, bool]:
-        """Also reads what has no code: vLLM's context overflow is a plain 400, Ollama's unknown model a plain 404."""
-        if status == 404 and not message:  # a proxy or a wrong path rather than a wrong model: still nothing to retry
-            return "not_found", False
-        return super().classify(status, code, message)
 
     def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
         """Adds the usual cause of a 404: a base URL without /v1."""
@@ -186,28 +173,6 @@ def wire_message(message: Message) -> JsonObject:
     wire.pop("weight", None)
     wire.pop("reasoning_content", None)
     return wire
-
-
-def error_text(body: bytes) -> tuple[str, str]:
-    """(code, message) of an error body in any of the shapes that OpenAI-compatible servers send."""
-    value = common.error_object(body)
-    inner = value.get("error", value.get("detail", value))
-    if isinstance(inner, str):
-        return "", inner
-    if not isinstance(inner, dict):
-        return "", str(inner) if inner else ""
-    code = inner.get("code")
-    if not isinstance(code, str) or not code:
-        code = inner.get("type") if isinstance(inner.get("type"), str) else ""
-    return code or "", str(inner.get("message") or "")
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return ""
 
 
 def _usage(usage: Any) -> Usage:

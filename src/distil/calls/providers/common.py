@@ -5,8 +5,10 @@ Not a base class, not a wire format.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,10 +19,13 @@ from distil.calls.faults import FaultKind, GarbledReply
 from distil.calls.keys import hide
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
+from distil.text import visible
 
 MAX_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+_TEXT_FIELDS = ("text", "thinking", "summary", "content", "reasoning", "reasoning_content", "message")
 _SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
 
 
@@ -29,8 +34,9 @@ def read_object(body: bytes) -> JsonObject:
     try:
         value = loads(body)
     except (ValueError, RecursionError):
-        start = body[:60].decode("utf-8", "replace")
-        raise GarbledReply(f"the reply is not JSON: it begins with {start!r}") from None
+        if not body.strip():
+            raise GarbledReply("the reply is blank") from None
+        raise GarbledReply(f"the reply is not JSON: it begins with {body[:60].decode('utf-8', 'replace')!r}") from None
     if not isinstance(value, dict):
         raise GarbledReply(f"the reply is a JSON {type(value).__name__}, not an object")
     return value
@@ -48,10 +54,29 @@ def error_object(body: bytes) -> JsonObject:
 
 
 def loads(body: bytes | str) -> Any:
-    """json.loads, with half surrogate pairs (`"\\ud83d"`, from answers cut inside an emoji) replaced: no file could hold them."""
-    value = json.loads(body)
+    """json.loads that no reply can trip: bytes that are not UTF-8 are replaced, and so are half surrogate pairs.
+
+    The latter come from answers cut inside an emoji (`"\\ud83d"`), and no file could hold them.
+    """
+    try:
+        value = json.loads(body)
+    except UnicodeDecodeError:
+        assert isinstance(body, bytes)
+        value = json.loads(body.decode("utf-8-sig", "replace"))
     escaped = b"\\ud" in body.lower() if isinstance(body, bytes) else "\\ud" in body.lower()
     return _replace_surrogates(value) if escaped else value
+
+
+def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The body in UTF-8, where it is not and its headers name another encoding: the ledger keeps it without its headers."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        named = _CHARSET.search(lowered(headers).get("content-type", ""))
+        if named is not None:
+            with contextlib.suppress(LookupError, UnicodeDecodeError):
+                return body.decode(named[1]).encode("utf-8")
+    return body
 
 
 def _replace_surrogates(value: Any) -> Any:
@@ -65,9 +90,9 @@ def _replace_surrogates(value: Any) -> Any:
 
 
 def shorten(text: str, key: str | None) -> str:
-    """A provider's message, shortened, without the key or anything that looks like one."""
+    """A provider's message, shortened and visible, without the key or anything that looks like one."""
     clean = hide(text, [key])
-    clean = _SECRET.sub("***", " ".join(clean.split()))
+    clean = _SECRET.sub("***", " ".join(visible(clean).split()))
     return clean if len(clean) <= MAX_MESSAGE else clean[: MAX_MESSAGE - 3] + "..."
 
 
@@ -80,8 +105,10 @@ def by_status(status: int) -> tuple[FaultKind, bool]:
         404: ("not_found", False),
         408: ("timeout", True),
         409: ("server", True),
+        424: ("server", True),  # TGI: failed while it generated
         425: ("server", True),
         429: ("rate_limit", True),
+        451: ("filtered", False),
         498: ("shed", True),  # Groq's flex tier is full
         503: ("overload", True),
         529: ("overload", True),  # Anthropic
@@ -165,11 +192,34 @@ def count(usage: Any, *path: str) -> int:
     return usage if isinstance(usage, int) and usage > 0 else 0
 
 
+def words(value: object) -> str:
+    """The text in what providers make of one: a string, a list of parts, an object with it under one of several names."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(part for part in map(words, value) if part)
+    if isinstance(value, dict):
+        return next((found for name in _TEXT_FIELDS if (found := words(value.get(name)))), "")
+    return ""
+
+
+def mapping(value: object) -> JsonObject:
+    """The value where it is a JSON object, else an empty one: any part of a reply may be missing, null or something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def first_choice(choices: object) -> JsonObject | None:
+    """The choice or candidate with index 0, whatever their order; the first one where none has it."""
+    found = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return next((choice for choice in found if choice.get("index") == 0), found[0] if found else None)
+
+
 def _number(value: str | None) -> float | None:
     try:
-        return float(value) if value else None
+        number = float(value) if value else None
     except ValueError:
         return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _until(when: datetime) -> float:

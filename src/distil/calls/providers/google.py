@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.providers import common, google_parts
+from distil.calls.providers import common, error_words, google_parts, reading
 from distil.calls.providers.base import LimitHint, Parsed, WireRequest
 from distil.calls.request import JsonObject, Request
+from distil.endings import ending
 from distil.records import Usage
 
 THINKING_TOKENS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
 _VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
-_BLOCKED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
 _KINDS: dict[str, tuple[FaultKind, bool]] = {
     "UNAUTHENTICATED": ("auth", False),
     "PERMISSION_DENIED": ("auth", False),
@@ -96,20 +96,25 @@ class GoogleProvider:
                 config["responseJsonSchema"] = schema
         return config
 
+    @reading.parses
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
         """A prompt that a filter blocked is an (empty) answer with the finish reason content_filter."""
         reply = common.read_object(body)
         usage = _usage(reply.get("usageMetadata"))
         tier = _tier(headers, reply.get("usageMetadata"))
-        candidates = reply.get("candidates")
-        if not isinstance(candidates, list) or not candidates:
-            if (reply.get("promptFeedback") or {}).get("blockReason"):
+        if reply.get("error"):
+            words = common.words(common.mapping(reply.get("error")).get("message"))
+            raise GarbledReply(f"the reply is an error: {common.shorten(words, self._key)}")
+        candidate = common.first_choice(reply.get("candidates"))
+        if candidate is None:
+            if common.mapping(reply.get("promptFeedback")).get("blockReason"):
                 return Parsed(text="", finish_reason="content_filter", usage=usage, served_tier=tier)
-            raise GarbledReply(f"the reply has no candidates (its keys: {', '.join(sorted(reply)[:8]) or 'none'})")
-        candidate = candidates[0]
-        text, thoughts, calls = google_parts.read((candidate.get("content") or {}).get("parts") or [])
-        reason = str(candidate.get("finishReason") or "unknown")
-        finish = "content_filter" if reason in _BLOCKED else _FINISH.get(reason, reason.lower())
+            raise reading.wrong_shape("the reply has no candidates", reply)
+        parts = common.mapping(candidate.get("content")).get("parts")
+        text, thoughts, calls = google_parts.read(parts if isinstance(parts, list) else [])
+        reason = candidate.get("finishReason")
+        reason = reason if isinstance(reason, str) and reason else "none"
+        finish = "content_filter" if ending(reason) == "refused" else _FINISH.get(reason, reason.lower())
         return Parsed(
             text=text,
             reasoning=thoughts or None,
@@ -120,12 +125,13 @@ class GoogleProvider:
             served_tier=tier,
         )
 
+    @reading.sorts
     def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
         """Reads the status word and the details: a quota per day is not a rate limit, a bad key is a plain 400."""
-        error = common.error_object(body).get("error")
-        error = error if isinstance(error, dict) else {}
-        word = str(error.get("status") or "")
-        message = common.shorten(str(error.get("message") or ""), self._key)
+        error = common.mapping(common.error_object(body).get("error"))
+        words = error_words.error_words(body, status)
+        status, message = words.status(status), common.shorten(words.message, self._key)
+        word = error["status"] if isinstance(error.get("status"), str) else ""
         details = [item for item in error.get("details") or [] if isinstance(item, dict)]
         kind, retryable = _KINDS.get(word, common.by_status(status))
         if any(item.get("reason") == "API_KEY_INVALID" for item in details):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from distil.calls.providers.blocks import arguments, image, tool_call
+from distil.calls.providers.common import mapping
 from distil.calls.request import JsonObject
 from distil.records import Message
 from distil.text import instructions, spoken_turns
@@ -87,16 +88,20 @@ def read(parts: Sequence[Any]) -> tuple[str, str, list[JsonObject]]:
     return "".join(text), "\n".join(thoughts), calls
 
 
-def logprobs(result: Any) -> list[JsonObject] | None:
-    """`logprobsResult` in the shape of OpenAI's `logprobs.content`."""
-    if not isinstance(result, dict) or not result.get("chosenCandidates"):
+def logprobs(result: object) -> list[JsonObject] | None:
+    """`logprobsResult` in the shape of OpenAI's `logprobs.content`; None where it has another shape than Google's."""
+    result = mapping(result)
+    chosen, tops = result.get("chosenCandidates"), result.get("topCandidates")
+    if not isinstance(chosen, list) or not chosen or not all(isinstance(one, dict) for one in chosen):
         return None
-    tops = result.get("topCandidates") or []
-    made = []
-    for index, chosen in enumerate(result["chosenCandidates"]):
-        top = tops[index].get("candidates", []) if index < len(tops) else []
-        made.append({**_logprob(chosen), "top_logprobs": [_logprob(candidate) for candidate in top]})
-    return made
+    found = [mapping(top).get("candidates") for top in tops] if isinstance(tops, list) else []
+    found += [None] * (len(chosen) - len(found))
+    return [{**_logprob(one), "top_logprobs": _tops(top)} for one, top in zip(chosen, found, strict=False)]
+
+
+def _tops(candidates: object) -> list[JsonObject]:
+    found = candidates if isinstance(candidates, list) else []
+    return [_logprob(candidate) for candidate in found if isinstance(candidate, dict)]
 
 
 def _logprob(candidate: JsonObject) -> JsonObject:

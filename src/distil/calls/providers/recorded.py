@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from distil.calls.faults import CallFailed, Fault
+from distil.calls.faults import CallFailed, Fault, GarbledReply
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.common import loads
 from distil.calls.providers.recorded_lines import digest, message_keys, parse_recorded, split_line
@@ -56,7 +56,11 @@ class RecordedProvider:
         with self.path.open("rb") as file:
             file.seek(offsets[request.sample])
             line = loads(file.readline())
-        return parse_recorded(line, split_line(line).answer, request.messages)
+        try:
+            return parse_recorded(line, split_line(line).answer, request.messages)
+        except GarbledReply as error:  # the same line would fail again
+            message = f"{self.path.name}: {error}"
+            raise CallFailed(message, request=request, fault=Fault("bad_request", message, None, False)) from None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, JsonObject]]:

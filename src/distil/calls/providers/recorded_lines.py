@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from distil.calls.providers import chat_message, common, reading
 from distil.calls.providers.base import Parsed
 from distil.calls.request import JsonObject
 from distil.ids import canonical_json
 from distil.records import Message, Usage
 from distil.text import parse_json, spoken_turns
+from distil.thinking import combine
 
 PROMPT_FIELDS = ("prompt", "instruction", "question", "input", "query")
 OUTPUT_FIELDS = ("output", "response", "completion", "answer", "text", "generated_text")
@@ -138,15 +140,18 @@ def parse_recorded(line: JsonObject, answer: Any, messages: list[Message]) -> Pa
         body = answer.get("body", answer)
         return ChatProvider("recorded", "", None).parse(200, {}, json.dumps(body).encode())
     fields = answer if isinstance(answer, dict) else {"content": answer}
-    text = fields.get("text", fields.get("content"))
-    text = "" if text is None else text if isinstance(text, str) else Message(role="assistant", content=text).text
-    return Parsed(
-        text=text,
-        reasoning=fields.get("reasoning") or fields.get("reasoning_content"),
-        tool_calls=fields.get("tool_calls"),
-        finish_reason=str(line.get("finish_reason") or ("tool_calls" if fields.get("tool_calls") else "stop")),
-        usage=_usage(line.get("usage"), messages, text),
-        logprobs=line.get("logprobs") if isinstance(line.get("logprobs"), list) else None,
+    text, inline = chat_message.content({"content": fields.get("text", fields.get("content"))})
+    calls = chat_message.tool_calls(fields)
+    logprobs = line.get("logprobs")
+    return reading.finished(
+        Parsed(
+            text=text,
+            reasoning=combine(chat_message.thinking(fields), inline),
+            tool_calls=calls,
+            finish_reason=str(line.get("finish_reason") or ("tool_calls" if calls else "stop")),
+            usage=_usage(line.get("usage"), messages, text),
+            logprobs=logprobs if isinstance(logprobs, list) and all(isinstance(t, dict) for t in logprobs) else None,
+        )
     )
 
 
@@ -154,8 +159,8 @@ def _usage(usage: Any, messages: list[Message], text: str) -> Usage:
     """As recorded; estimated where the line has none."""
     if isinstance(usage, dict):
         return Usage(
-            input_tokens=int(usage.get("input_tokens") or usage.get("prompt_tokens") or 0),
-            output_tokens=int(usage.get("output_tokens") or usage.get("completion_tokens") or 0),
+            input_tokens=common.count(usage, "input_tokens") or common.count(usage, "prompt_tokens"),
+            output_tokens=common.count(usage, "output_tokens") or common.count(usage, "completion_tokens"),
         )
     characters = sum(len(message.text) for message in messages)
     return Usage(
