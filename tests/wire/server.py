@@ -162,7 +162,7 @@ class WireServer:
                 request.transport.close()
             return response
         kind = "text/html" if isinstance(trouble.body, bytes) else "application/json"
-        return web.Response(status=trouble.status, body=raw, content_type=kind, headers=trouble.headers)
+        return web.Response(status=trouble.status, body=raw, headers={"Content-Type": kind, **trouble.headers})
 
 
 HTML_PAGE = Trouble(200, b"<html><body>502 Bad Gateway</body></html>")

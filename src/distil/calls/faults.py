@@ -51,6 +51,8 @@ class Fault(NamedTuple):
     """False: the same request would fail again."""
     most: int | None = None
     """At most so many tries, where each is paid for and the same may come again; None: as many as the config allows."""
+    doubtful: bool = False
+    """Of `auth`: said by a 403 or inside a 200, which may as well mean this prompt (moderation, a firewall) as the key."""
 
     @property
     def refusal(self) -> bool:

@@ -116,7 +116,8 @@ class Sender:
         fault = replica.provider.fault(reply.status, reply.headers, body)
         if garbled is not None and fault.kind == "garbled":  # no error inside: then what parsing found out
             fault = garbled.fault
-        fault = fault._replace(message=hide(fault.message, hidden))
+        doubtful = fault.kind in ("auth", "not_found") and (good or reply.status == 403)
+        fault = fault._replace(message=hide(fault.message, hidden), doubtful=doubtful)
         paid = fault.kind == "broken_off" or (good and fault.kind == "garbled")
         usage = garbled.usage if garbled is not None else None
         return Attempt(None, body, fault, latency, maybe_paid=paid, usage=usage, request_id=request_id)

@@ -136,10 +136,14 @@ class OutagePolicy:
         return self._given_up(fault)
 
     def _denial(self, fault: Fault) -> UserError | None:
-        """Of the key or the model, or only of this prompt? As long as others are answered or on their way, of this prompt."""
+        """Of the key or the model, or only of this prompt? Of this prompt, as long as others are answered or on their way.
+
+        A 401 or a 404 of a model that has never answered leaves no doubt.
+        """
         self.breaker.success()
         self._denied += 1
-        if self._denied < MAX_DENIED and (self._answered or not self._gate.idle):
+        answers = self._answered or self._known or self._worked
+        if self._denied < MAX_DENIED and (self._answered or ((answers or fault.doubtful) and not self._gate.idle)):
             return None
         about = f" {self._about_key()}" if fault.kind == "auth" else ""
         rest = f" The last {self._denied} requests were refused so; {GO_ON}" if self._answered else ""
