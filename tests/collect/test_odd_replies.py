@@ -19,7 +19,7 @@ from distil.calls.ledger.writer import Writer
 from distil.collect import ordered_writer, stage
 from distil.collect.config import CollectConfig
 from distil.errors import UserError, WorkFailed
-from distil.records import Answer, Usage
+from distil.records import Answer, Prompt, Usage
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.failures import Failure
@@ -121,7 +121,7 @@ def number_of(seen: Seen) -> str:
 
 
 def kept(project: Project) -> dict[str, Answer]:
-    order = {line["id"]: line["messages"][-1]["content"] for line in map(json.loads, project.prompts.open())}
+    order = {prompt.id: prompt.messages[-1].text for prompt in read_records(project.prompts, Prompt)}
     return {order[answer.prompt_id]: answer for answer in read_records(project.answers, Answer)}
 
 
