@@ -88,6 +88,10 @@ class Usage(Record):
     """The part of the input that came from the provider's cache."""
     reasoning_tokens: int = 0
     """The part of the output that is not in the text."""
+    cache_write_tokens: int = 0
+    """The part of the input that the provider took into its cache, at a price of its own."""
+    cache_write_1h_tokens: int = 0
+    """The part of those that it keeps for an hour (Anthropic), which costs more."""
 
 
 class Prompt(Record):
@@ -161,12 +165,14 @@ class Call(Record):
     """What was billed."""
     usd: float
     """Price of the call in dollars."""
+    table_usd: float | None = None
+    """What the tokens cost by the known price, where `usd` is what the provider itself said; None: `usd` is that price."""
     price_input: float | None = None
     """$ per million input tokens at the time."""
     price_output: float | None = None
     """$ per million output tokens at the time."""
     price_source: str | None = None
-    """config, or genai-prices and its version."""
+    """config, genai-prices and its version, or the field of the reply in which the provider names the cost."""
     tier: str = "standard"
     """standard | flex | batch."""
     latency_s: float | None = None

@@ -17,6 +17,9 @@ from distil.errors import UserError
 from distil.records import Usage
 
 MILLION = 1e6
+# What a cache charges for taking tokens in, relative to plain input: 5 minutes and 1 hour at Anthropic
+# (platform.claude.com/docs, "Prompt caching"), and the first of them at OpenAI from GPT-5.6 on.
+CACHE_WRITE, CACHE_WRITE_1H = 1.25, 2.0
 _CONTEXT: dict[Tier, dict[str, str]] = {
     "standard": {},
     "flex": {"service_tier": "flex"},
@@ -32,6 +35,8 @@ class Band(NamedTuple):
     input: float
     cached_input: float
     output: float
+    cache_write: float
+    cache_write_1h: float
 
 
 class PriceQuote(NamedTuple):
@@ -49,17 +54,26 @@ class PriceQuote(NamedTuple):
     """Higher prices for long prompts, by rising `above`."""
     discounted: bool = False
     """The tier has a price of its own; False for flex or batch: the table has none, and the standard price applies."""
+    cache_write: float | None = None
+    """Input that the provider's cache takes in; None: the usual 1.25 times `input`."""
+    cache_write_1h: float | None = None
+    """The same for an hour; None: the usual 2 times `input`."""
 
     def cost(self, usage: Usage) -> float:
         """Dollars of what was billed; reasoning tokens are part of the output."""
         band = self._band(usage.input_tokens)
-        fresh = max(usage.input_tokens - usage.cached_tokens, 0)
-        return (
-            fresh * band.input + usage.cached_tokens * band.cached_input + usage.output_tokens * band.output
-        ) / MILLION
+        hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
+        parts = (
+            (max(usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens, 0), band.input),
+            (usage.cached_tokens, band.cached_input),
+            (usage.cache_write_tokens - hour, band.cache_write),
+            (hour, band.cache_write_1h),
+            (usage.output_tokens, band.output),
+        )
+        return sum(tokens * price for tokens, price in parts) / MILLION
 
     def max_cost(self, input_tokens: int, output_tokens: int) -> float:
-        """The most dollars that a call of at most so many tokens can cost."""
+        """The most dollars that a call of at most so many tokens can cost. No request of ours asks for a cache to be filled."""
         candidates = [self._band(0), *(band for band in self.bands if input_tokens > band.above)]
         return max(
             (input_tokens * max(band.input, band.cached_input) + output_tokens * band.output) / MILLION
@@ -70,7 +84,9 @@ class PriceQuote(NamedTuple):
         for band in reversed(self.bands):
             if input_tokens > band.above:
                 return band
-        return Band(0, self.input, self.cached_input, self.output)
+        write = self.input * CACHE_WRITE if self.cache_write is None else self.cache_write
+        hour = self.input * CACHE_WRITE_1H if self.cache_write_1h is None else self.cache_write_1h
+        return Band(0, self.input, self.cached_input, self.output, write, hour)
 
 
 def price_of(model: str, config_price: Price | None = None, tier: Tier = "standard") -> PriceQuote:
@@ -122,18 +138,50 @@ def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | 
     if price is None or _base(price.input_mtok) is None or _base(price.output_mtok) is None:
         return None
     discounted = tier != "standard" and price != lookup({})
-    cached = getattr(price, "cache_read_mtok", None)
-    starts = sorted(
-        {t.start for value in (price.input_mtok, price.output_mtok, cached) for t in getattr(value, "tiers", [])}
+    values = _Prices(
+        price.input_mtok,
+        price.output_mtok,
+        getattr(price, "cache_read_mtok", None),
+        getattr(price, "cache_write_mtok", None),
+        getattr(price, "cache_write_1h_mtok", None),
     )
-    base, *bands = (_band_at(start, price.input_mtok, cached, price.output_mtok) for start in [0, *starts])
+    starts = sorted({t.start for value in values for t in getattr(value, "tiers", [])})
+    base, *bands = (_band_at(start, values) for start in [0, *starts])
     source = f"genai-prices {table_version()}"
-    return PriceQuote(base.input, base.output, source, today, tier, base.cached_input, tuple(bands), discounted)
+    return PriceQuote(
+        base.input,
+        base.output,
+        source,
+        today,
+        tier,
+        base.cached_input,
+        tuple(bands),
+        discounted,
+        base.cache_write,
+        base.cache_write_1h,
+    )
 
 
-def _band_at(start: int, input_price: Any, cached_price: Any, output_price: Any) -> Band:
-    plain = _at(input_price, start)
-    return Band(start, plain, plain if cached_price is None else _at(cached_price, start), _at(output_price, start))
+class _Prices(NamedTuple):
+    """Prices of the table, each a number or one that grows with the prompt."""
+
+    input: object
+    output: object
+    cache_read: object
+    cache_write: object
+    cache_write_1h: object
+
+
+def _band_at(start: int, prices: _Prices) -> Band:
+    plain = _at(prices.input, start)
+    return Band(
+        above=start,
+        input=plain,
+        cached_input=plain if prices.cache_read is None else _at(prices.cache_read, start),
+        output=_at(prices.output, start),
+        cache_write=plain * CACHE_WRITE if prices.cache_write is None else _at(prices.cache_write, start),
+        cache_write_1h=plain * CACHE_WRITE_1H if prices.cache_write_1h is None else _at(prices.cache_write_1h, start),
+    )
 
 
 def _base(price: Any) -> Any:

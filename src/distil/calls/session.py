@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from distil.calls.bills import Bill, Reservations, bill
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed, Fault
 from distil.calls.http.attempt import Attempt, Sender
@@ -21,7 +22,7 @@ from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity, compress, endpoint_of, identify
 from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
-from distil.calls.limits.budget import Budget
+from distil.calls.limits.budget import Budget, Reservation
 from distil.calls.limits.estimate import Estimator
 from distil.calls.limits.gate import AdmissionGate
 from distil.calls.limits.outage import OutagePolicy
@@ -31,6 +32,7 @@ from distil.calls.providers.catalog import open_keyless, open_teacher
 from distil.calls.request import Request, Tier
 from distil.calls.stats import Stats
 from distil.ids import now
+from distil.progress import dollars, say
 from distil.records import Usage
 
 # Refused this often although others succeed: the request itself is the cause.
@@ -49,6 +51,15 @@ class KeptReply(NamedTuple):
     parsed: Parsed
     usd: float
     latency_s: float
+
+
+class _Terms(NamedTuple):
+    """What bounds the cost of one request."""
+
+    quotes: list[PriceQuote]
+    """A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too."""
+    input_tokens: int
+    max_tokens: int
 
 
 class ModelSession:
@@ -83,6 +94,9 @@ class ModelSession:
         self._ending = ending
         self._sender: Sender | None = None
         self._quotes: dict[str, PriceQuote] = {}
+        self._reservations = Reservations()
+        self._live: dict[Reservation, _Terms] = {}
+        self._price_told = False
         self._flex_full_until = 0.0
         known, local = ledger.knows(config.model), self.opened.local is not None
         self.outage = OutagePolicy(config, self.gate, self._clock, known=known, local=local)
@@ -96,6 +110,8 @@ class ModelSession:
             for provider in self.opened.replicas:
                 self._transport.route(provider.wire(request).url)
         self.quote("standard")
+        if self.opened.local is None and self._budget.cap_usd is not None:
+            self._reservations = Reservations(*self._ledger.overruns(self.config.model))
         self._sender = Sender(self.opened, self.config.timeout_s, self._transport, self._clock)
         return self.identify(request)  # again: the wire request now carries the key
 
@@ -121,23 +137,30 @@ class ModelSession:
         Raises CallFailed (this request only), or what ends the run: BudgetReached, QuotaExhausted, ProviderDown, UserError
         (no such model, wrong key), WorkFailed (the ledger can't be written).
         """
-        most = self._most(request, len(identity.body))
+        terms = self._terms(request, identity)
         failures = refusals = 0
         while True:
             if request.tier == "flex" and request.flex_full == "standard" and self._flex_is_full(refusals):
                 request = request.model_copy(update={"tier": "standard"})
                 identity = self.identify(request)  # the same key: the tier is not part of it
-            await self._budget.reserve(most)
-            paid = 0.0
+            held = Reservation(self._reservations.most(*terms), self._reservations.room)
+            self._live[held] = terms
+            paid, reserved = 0.0, False
             try:
-                attempt = await self._attempt(request, identity, most, retry=failures + refusals > 0)
+                await self._budget.reserve(held)
+                reserved = True
+                attempt = await self._attempt(request, identity, held, retry=failures + refusals > 0)
+                if attempt is None:
+                    continue
                 if attempt.parsed is not None:
                     answer = await self._keep(request, identity, attempt)
                     paid = answer.usd
                     self._count(identity, attempt.parsed.usage, answer)
                     return answer
             finally:
-                self._budget.settle(most, paid)
+                del self._live[held]
+                if reserved:
+                    self._budget.settle(held, paid)
             assert attempt.fault is not None
             if attempt.fault.refusal:
                 refusals += 1
@@ -149,11 +172,10 @@ class ModelSession:
             self._stats.retries += 1
             await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, refusals))
 
-    def _most(self, request: Request, size: int) -> float:
-        """The most dollars that one attempt can cost."""
-        tokens = self.estimator.max_input(request, size), request.sampling.max_tokens
-        # A provider may serve a cheap tier's request at the standard price: then that must fit under the cap too.
-        return max(self.quote(tier).max_cost(*tokens) for tier in {request.tier, "standard"})
+    def _terms(self, request: Request, identity: Identity) -> _Terms:
+        tiers: set[Tier] = {request.tier, "standard"}
+        quotes = [self.quote(tier) for tier in tiers]
+        return _Terms(quotes, self.estimator.max_input(request, len(identity.body)), request.sampling.max_tokens)
 
     def _flex_is_full(self, refusals: int) -> bool:
         """Refused often enough, or others were just before."""
@@ -164,13 +186,17 @@ class ModelSession:
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, request: Request, identity: Identity, most: float, *, retry: bool) -> Attempt:
+    async def _attempt(self, request: Request, identity: Identity, held: Reservation, *, retry: bool) -> Attempt | None:
+        """None: not sent, because bills that came meanwhile have used up its room under the cap."""
         size = len(identity.body)
         ticket = await self.gate.enter(
             self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
         )
+        if self._budget.overdrawn:
+            self.gate.abandon(ticket)
+            return None
         try:
-            await self._writer.write([self._intent(request, identity, most)])
+            await self._writer.write([self._intent(request, identity, held.usd)])
         except BaseException as error:
             self.gate.abandon(ticket)
             if isinstance(error, asyncio.CancelledError):
@@ -187,8 +213,10 @@ class ModelSession:
             attempt = await self._sender.send(request, identity)
         except BaseException:
             self.gate.abandon(ticket)
-            self._maybe_paid(most)
-            self._writer.put([AttemptRow(identity.key, now(), "cancelled", "the run was stopped", None, most, None)])
+            self._maybe_paid(held.usd)
+            self._writer.put(
+                [AttemptRow(identity.key, now(), "cancelled", "the run was stopped", None, held.usd, None)]
+            )
             raise
         finally:
             self._stats.in_flight -= 1
@@ -199,7 +227,7 @@ class ModelSession:
         self.gate.settle(ticket, usage.input_tokens, usage.output_tokens)
         if fault is not None:
             known = attempt.usage is not None and attempt.usage != Usage()
-            usd = self.quote(request.tier).cost(attempt.usage) if known and attempt.usage is not None else most
+            usd = self.quote(request.tier).cost(attempt.usage) if known and attempt.usage is not None else held.usd
             self._failed(identity, attempt, fault, usd if attempt.maybe_paid else None)
         return attempt
 
@@ -234,31 +262,40 @@ class ModelSession:
     def recorded(
         self, request: Request, identity: Identity, parsed: Parsed, body: bytes, request_id: str | None = None
     ) -> Recorded:
-        """What the ledger keeps of a whole reply: priced at the tier that was served, if the provider reports it.
-
-        A reply that names no tokens is priced by the most that it can have: taken as nothing, the cap would cap nothing.
-        """
+        """What the ledger keeps of a whole reply: at the provider's word, or priced at the tier that it says it served."""
         served = parsed.served_tier if parsed.served_tier in ("standard", "flex", "batch") else None
         tier: Tier = served or request.tier  # type: ignore[assignment]
-        quote, usage, source = self.quote(tier), parsed.usage, self.quote(tier).source
-        if usage.input_tokens == usage.output_tokens == 0 and self.opened.local is None:
-            size = len(parsed.text.encode()) + len(parsed.reasoning or "") + len(str(parsed.tool_calls or ""))
-            usage = Usage(input_tokens=self.estimator.max_input(request, len(identity.body)), output_tokens=size)
-            source += ", at most: the reply names no tokens"
+        quote, terms = self.quote(tier), self._terms(request, identity)
+        made = bill(parsed, quote, terms.input_tokens, max(terms.max_tokens, self._reservations.longest))
+        if self.opened.local is None:
+            self._learn(made, terms)
         return Recorded(
             key=identity.key,
             purpose=request.purpose,
             model=request.model,
             request=identity.body,
             reply=body,
-            usage=usage,
-            usd=quote.cost(usage),
+            usage=made.usage,
+            usd=made.usd,
             endpoint=self.endpoint,
             tier=tier,
             sample=request.sample,
-            price=(quote.input, quote.output, source),
+            price=(quote.input, quote.output, made.source),
             request_id=request_id,
+            table_usd=made.table_usd if parsed.told is not None else None,
         )
+
+    def _learn(self, made: Bill, terms: _Terms) -> None:
+        """From now on, also for what is in flight, the most that a request can cost is what the bills have shown."""
+        if self._reservations.learn(made, *terms):
+            for held, live in list(self._live.items()):
+                self._budget.revise(held, self._reservations.most(*live), self._reservations.room)
+        if made.differs and not self._price_told:
+            self._price_told = True
+            say(
+                f"{self.config.model} says that a reply cost {dollars(made.usd)} ({made.source}); by the known price it is "
+                f"{dollars(made.table_usd)}. The provider's figure counts, for all its replies; `distil ledger` shows both."
+            )
 
     def _count(self, identity: Identity, usage: Usage, answer: KeptReply) -> None:
         self.outage.answered()

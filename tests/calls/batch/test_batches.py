@@ -44,7 +44,11 @@ def test_answers_in_any_order_find_their_rows_at_half_price(desk: Desk) -> None:
     calls = list(ledger.calls("collect"))
     assert {call.tier for call in calls} == {"batch"} and {call.price_input for call in calls} == {0.5}
     assert run.usd == pytest.approx(
-        sum(call.usage.input_tokens * 0.5 + call.usage.output_tokens * 2 for call in calls) / 1e6
+        sum(
+            (call.usage.input_tokens + call.usage.cache_write_tokens / 4) * 0.5 + call.usage.output_tokens * 2
+            for call in calls
+        )
+        / 1e6
     )
     assert desk.batch_folder.open_jobs() == [] and not list(desk.batch_folder.folder.glob("*.rows.jsonl"))
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from distil.calls.batch.api import BatchApi, BatchProvider, Gone, Result
 from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow, key_of
+from distil.calls.bills import bill, row_bounds
 from distil.calls.faults import GarbledReply
 from distil.calls.identity import compress, wire_bytes
 from distil.calls.ledger.rows import AttemptRow, FailedRow, Row
@@ -110,18 +111,20 @@ class Intake:
             why = f"the provider broke the answer off (finish_reason {parsed.finish_reason})"
             return Problem(why, True, True, result.reply)
         quote = self._budget.quote
+        made = bill(parsed, quote, *row_bounds(row.body))
         return Recorded(
             key=row.key,
             purpose=self._budget.purpose,
             model=self._budget.model,
             request=wire_bytes(row.body),
             reply=result.reply,
-            usage=parsed.usage,
-            usd=quote.cost(parsed.usage),
+            usage=made.usage,
+            usd=made.usd,
             endpoint=self._endpoint,
             tier="batch",
             sample=row.sample,
-            price=(quote.input, quote.output, quote.source),
+            price=(quote.input, quote.output, made.source),
+            table_usd=made.table_usd if parsed.told is not None else None,
             request_id=result.request_id,
         )
 

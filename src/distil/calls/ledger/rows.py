@@ -49,6 +49,9 @@ class AnsweredRow(NamedTuple):
     latency_s: float | None
     created: str
     request_id: str | None
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    table_usd: float | None = None
 
 
 class BodyRow(NamedTuple):
@@ -93,6 +96,8 @@ _CONFLICT: dict[type, str] = {
         status = 'answered', open = 0, tier = excluded.tier, run = excluded.run, error = NULL, pruned = 0,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
+        cache_write_tokens = excluded.cache_write_tokens, cache_write_1h_tokens = excluded.cache_write_1h_tokens,
+        table_usd = excluded.table_usd,
         price_input = excluded.price_input, price_output = excluded.price_output, price_source = excluded.price_source,
         latency_s = excluded.latency_s, request_id = excluded.request_id""",
     BodyRow: "ON CONFLICT (key) DO NOTHING",

@@ -70,7 +70,24 @@ ALTER TABLE call ADD COLUMN request_id TEXT;   -- the provider's id of the reply
 ALTER TABLE call ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: tuple[str, ...] = (BASE, REPLY_IDENTITY)
+MONEY = """
+ALTER TABLE call ADD COLUMN cache_write_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE call ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE call ADD COLUMN table_usd REAL;    -- not NULL: usd is the provider's word, and this the cost by the known price
+ALTER TABLE attempt ADD COLUMN settled_usd REAL;    -- not NULL: what of maybe_usd was paid, by an invoice or the user's word
+ALTER TABLE attempt ADD COLUMN settlement INTEGER;
+CREATE TABLE settlement (
+  id INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('invoice', 'forgiven')),
+  source TEXT NOT NULL,         -- the invoice's file name, or who said so
+  requests INTEGER NOT NULL,    -- attempts that it settled
+  maybe_usd REAL NOT NULL,      -- what they may have cost
+  paid_usd REAL NOT NULL        -- what they did cost
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (BASE, REPLY_IDENTITY, MONEY)
 """Script i brings a file from version i to version i + 1 (PRAGMA user_version)."""
 
 

@@ -29,10 +29,11 @@ from distil.ids import content_id, now
 from distil.progress import dollars
 from distil.records import Call, Usage
 
-_TOKENS = "input_tokens, output_tokens, cached_tokens, reasoning_tokens"
+_TOKENS = ", ".join(Usage.model_fields)
 # Columns that are fields of `Call` under the same name.
 _FIELDS = (
-    "purpose, model, status, usd, price_input, price_output, price_source, tier, latency_s, attempts, created, error"
+    "purpose, model, status, usd, table_usd, price_input, price_output, price_source, tier, latency_s, attempts, "
+    "created, error"
 )
 _CALL = f"key, {_TOKENS}, {_FIELDS}"
 _FIELD_NAMES = tuple(_FIELDS.split(", "))
@@ -74,6 +75,8 @@ class Totals(NamedTuple):
     calls: int
     usage: Usage
     usd: float
+    table_usd: float = 0.0
+    """What it would be by the known prices; differs from `usd` where providers name the cost themselves."""
 
 
 class Recorded(NamedTuple):
@@ -95,6 +98,8 @@ class Recorded(NamedTuple):
     price: tuple[float | None, float | None, str | None] = (None, None, None)
     request_id: str | None = None
     """The provider's id of this reply: recording the same one again adds no money."""
+    table_usd: float | None = None
+    """What the tokens cost by the known price, where `usd` is the provider's word."""
 
 
 class Ledger:
@@ -171,6 +176,9 @@ class Ledger:
             latency_s=latency_s,
             created=now(),
             request_id=reply.request_id,
+            cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            table_usd=reply.table_usd,
         )
 
     def intend(self, intents: Sequence[IntentRow]) -> None:
@@ -259,12 +267,29 @@ class Ledger:
     def totals(self, purpose: str | None = None) -> list[Totals]:
         """Tokens and dollars of the answered calls by purpose, model and tier."""
         where, values = _where(purpose, "status = 'answered'")
+        sums = ", ".join(f"sum({name})" for name in Usage.model_fields)
         rows = self._query(
-            "SELECT purpose, model, tier, count(*), sum(input_tokens), sum(output_tokens), sum(cached_tokens), "
-            f"sum(reasoning_tokens), sum(usd) FROM call {where} GROUP BY purpose, model, tier ORDER BY 1, 2, 3",
+            f"SELECT purpose, model, tier, count(*), {sums}, sum(usd), sum(coalesce(table_usd, usd)) "
+            f"FROM call {where} GROUP BY purpose, model, tier ORDER BY 1, 2, 3",
             values,
         )
-        return [Totals(row[0], row[1], row[2], row[3], _usage(row[4:8]), float(row[8])) for row in rows]
+        return [Totals(*row[:4], _usage(row[4:-2]), float(row[-2]), float(row[-1])) for row in rows]
+
+    def overruns(self, model: str) -> tuple[int, float, int]:
+        """(tokens of the longest answer that cost more than was reserved, largest bill relative to what was known, bills).
+
+        From live calls; a bill that its tokens explain at the noted price is not larger than what was known.
+        """
+        row = self._one(
+            "SELECT max(CASE WHEN usd > reserve_usd THEN output_tokens ELSE 0 END), "
+            "max(usd / max(reserve_usd, (input_tokens * coalesce(price_input, 0) "
+            "+ output_tokens * coalesce(price_output, 0)) / 1e6)), count(*) "
+            "FROM call WHERE model = ? AND status = 'answered' AND tier != 'batch' AND reserve_usd > 0",
+            [model],
+        )
+        if row is None or row[1] is None:
+            return 0, 1.0, 0
+        return int(row[0]), float(row[1]), int(row[2])
 
     def usage(self, purpose: str | None = None) -> Usage:
         """Sum of the billed tokens."""
@@ -320,8 +345,9 @@ def _where(purpose: str | None, *conditions: str) -> tuple[str, list[Any]]:
 
 
 def _usage(values: Sequence[Any]) -> Usage:
-    return Usage(input_tokens=values[0], output_tokens=values[1], cached_tokens=values[2], reasoning_tokens=values[3])
+    return Usage(**dict(zip(Usage.model_fields, values, strict=True)))
 
 
 def _call(row: Sequence[Any]) -> Call:
-    return Call(id=row[0], usage=_usage(row[1:5]), **dict(zip(_FIELD_NAMES, row[5:], strict=True)))
+    tokens = 1 + len(Usage.model_fields)
+    return Call(id=row[0], usage=_usage(row[1:tokens]), **dict(zip(_FIELD_NAMES, row[tokens:], strict=True)))

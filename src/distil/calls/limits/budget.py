@@ -15,6 +15,17 @@ from distil.progress import dollars
 CAP_OPTION = "--set collect.budget_usd="
 
 
+class Reservation:
+    """Dollars set aside for one request. room: how many times as much must be free while others are in flight."""
+
+    __slots__ = ("room", "taken", "usd")
+
+    def __init__(self, usd: float, room: float = 1.0) -> None:
+        self.usd = usd
+        self.room = room
+        self.taken = False
+
+
 class Budget:
     """`reserve` before sending, `settle` with the real cost after. Without a cap it only counts. option: what raises the cap."""
 
@@ -28,7 +39,8 @@ class Budget:
         self.uncertain_usd = uncertain_usd
         """May have been paid, no answer in hand: counts against the cap, or the cap would not hold."""
         self.reserved_usd = 0.0
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._caution_usd = 0.0
+        self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
 
     @property
     def waiting(self) -> int:
@@ -42,32 +54,45 @@ class Budget:
             return float("inf")
         return self.cap_usd - self.spent_usd - self.uncertain_usd - self.reserved_usd
 
-    async def reserve(self, usd: float) -> None:
-        """Sets `usd` aside. Waits while requests in flight may still give some back; raises BudgetReached when none can."""
-        if self.cap_usd is None or usd <= 0:
-            self.reserved_usd += usd
-            return
-        if not self._waiting and self._fits(usd):
-            self.reserved_usd += usd
+    @property
+    def overdrawn(self) -> bool:
+        """More is set aside than the cap allows: reservations were raised after they were made."""
+        return self.left_usd < -1e-12
+
+    async def reserve(self, what: float | Reservation) -> None:
+        """Sets dollars aside. Waits while requests in flight may still give some back; raises BudgetReached when none can."""
+        held = what if isinstance(what, Reservation) else Reservation(what)
+        if self.cap_usd is None or held.usd <= 0 or (not self._waiting and self._fits(held)):
+            self._take(held)
             return
         if self.reserved_usd <= 1e-12 and not self._waiting:
-            raise self.reached(usd)
+            raise self.reached(held.usd)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (usd, waiter)
+        entry = (held, waiter)
         self._waiting.append(entry)
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.settle(usd, 0.0)
+                self.settle(held, 0.0)
             elif entry in self._waiting:
                 self._waiting.remove(entry)
                 self._admit()
             raise
 
-    def settle(self, reserved_usd: float, usd: float, uncertain_usd: float = 0.0) -> None:
+    def revise(self, held: Reservation, usd: float, room: float) -> None:
+        """Another amount for a request that is in flight already: nothing more is sent until the new amount fits, too."""
+        if held.taken:
+            self.reserved_usd += usd - held.usd
+            self._caution_usd += usd * (room - 1) - held.usd * (held.room - 1)
+        held.usd, held.room = usd, room
+        self._admit()
+
+    def settle(self, reserved: float | Reservation, usd: float, uncertain_usd: float = 0.0) -> None:
         """Gives a reservation back and counts what was paid, and what may have been paid."""
-        self.reserved_usd = max(self.reserved_usd - reserved_usd, 0.0)
+        held = reserved if isinstance(reserved, Reservation) else Reservation(reserved)
+        self.reserved_usd = max(self.reserved_usd - held.usd, 0.0)
+        self._caution_usd = max(self._caution_usd - held.usd * (held.room - 1), 0.0)
         self.spent_usd += usd
         self.uncertain_usd += uncertain_usd
         self._admit()
@@ -76,21 +101,28 @@ class Budget:
         """The error that says how far it went and what to type next."""
         return budget_reached(self.cap_usd or 0.0, self.spent_usd, self.uncertain_usd, usd, self._option)
 
-    def _fits(self, usd: float) -> bool:
-        return usd <= self.left_usd + 1e-12
+    def _take(self, held: Reservation) -> None:
+        held.taken = True
+        self.reserved_usd += held.usd
+        self._caution_usd += held.usd * (held.room - 1)
+
+    def _fits(self, held: Reservation) -> bool:
+        alone = self.reserved_usd <= 1e-12
+        needed, left = (held.usd, self.left_usd) if alone else (held.usd * held.room, self.left_usd - self._caution_usd)
+        return needed <= left + 1e-12
 
     def _admit(self) -> None:
         while self._waiting:
-            usd, waiter = self._waiting[0]
+            held, waiter = self._waiting[0]
             if waiter.done():
                 self._waiting.popleft()
-            elif self._fits(usd):
+            elif self._fits(held):
                 self._waiting.popleft()
-                self.reserved_usd += usd
+                self._take(held)
                 waiter.set_result(None)
             elif self.reserved_usd <= 1e-12:
                 self._waiting.popleft()
-                waiter.set_exception(self.reached(usd))
+                waiter.set_exception(self.reached(held.usd))
             else:
                 return
 

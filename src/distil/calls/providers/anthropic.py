@@ -13,9 +13,9 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import blocks, common, error_words, reading
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
+from distil.calls.providers.usage import anthropic_usage, told_cost
 from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
-from distil.records import Usage
 
 VERSION_HEADER = "2023-06-01"
 THINKING_TOKENS = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768, "max": 32768}
@@ -150,8 +150,9 @@ class AnthropicProvider:
             reasoning=thinking or None,
             tool_calls=calls or None,
             finish_reason=_FINISH.get(reason, reason),
-            usage=_usage(reply.get("usage")),
+            usage=anthropic_usage(reply.get("usage")),
             served_tier=_tier(reply.get("usage")),
+            told=told_cost(reply.get("usage"), headers),
         )
 
     @reading.sorts
@@ -191,17 +192,6 @@ def model_version(name: str) -> tuple[int, int]:
     """claude-sonnet-4-5-20250929 -> (4, 5); claude-3-5-haiku-latest -> (3, 5); an unknown name counts as the newest."""
     found = _NAME.match(name)
     return (int(found[1]), int(found[2] or 0)) if found else (99, 0)
-
-
-def _usage(usage: Any) -> Usage:
-    """`input_tokens` is what the cache did not hold; ours counts the whole prompt."""
-    cached, written = (common.count(usage, f"cache_{part}_input_tokens") for part in ("read", "creation"))
-    return Usage(
-        input_tokens=common.count(usage, "input_tokens") + cached + written,
-        output_tokens=common.count(usage, "output_tokens"),
-        cached_tokens=cached,
-        reasoning_tokens=common.count(usage, "output_tokens_details", "thinking_tokens"),
-    )
 
 
 def _tier(usage: Any) -> str | None:

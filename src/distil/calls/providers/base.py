@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from distil.calls.faults import Fault
+from distil.calls.providers.usage import Told
 from distil.calls.request import JsonObject, Request
 from distil.records import Record, Usage
 
@@ -43,6 +44,8 @@ class Parsed(Record):
     """One object per token, as OpenAI's `logprobs.content`."""
     served_tier: str | None = None
     """The tier that the provider says it billed (standard | flex | batch), where it says so; None: the requested one."""
+    told: Told | None = None
+    """The cost that the provider itself names, where it does: it beats every price table."""
 
 
 class Window(NamedTuple):

@@ -11,8 +11,9 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import chat_message, common, error_words, reading
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
+from distil.calls.providers.usage import chat_usage, told_cost
 from distil.calls.request import JsonObject, Request
-from distil.records import Message, Usage
+from distil.records import Message
 from distil.thinking import combine
 
 LIMIT_HEADERS: dict[Unit, str] = {"requests": "x-ratelimit-{}-requests", "tokens": "x-ratelimit-{}-tokens"}
@@ -94,9 +95,10 @@ class ChatProvider:
             reasoning=combine(chat_message.thinking(message), inline),
             tool_calls=calls,
             finish_reason=chat_message.finish(choice, message, calls),
-            usage=_usage(reply.get("usage")),
+            usage=chat_usage(reply.get("usage")),
             logprobs=logprobs if isinstance(logprobs, list) and all(isinstance(t, dict) for t in logprobs) else None,
             served_tier=_tier(reply.get("service_tier")),
+            told=told_cost(reply.get("usage"), headers),
         )
 
     @reading.sorts
@@ -173,16 +175,6 @@ def wire_message(message: Message) -> JsonObject:
     wire.pop("weight", None)
     wire.pop("reasoning_content", None)
     return wire
-
-
-def _usage(usage: Any) -> Usage:
-    deepseek_cached = common.count(usage, "prompt_cache_hit_tokens")
-    return Usage(
-        input_tokens=common.count(usage, "prompt_tokens"),
-        output_tokens=common.count(usage, "completion_tokens"),
-        cached_tokens=common.count(usage, "prompt_tokens_details", "cached_tokens") or deepseek_cached,
-        reasoning_tokens=common.count(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
 
 
 def _tier(tier: Any) -> str | None:

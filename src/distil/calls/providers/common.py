@@ -185,13 +185,6 @@ def _header_names(pattern: str) -> tuple[str, ...]:
     return tuple(pattern.format(part) for part in ("limit", "remaining", "reset"))
 
 
-def count(usage: Any, *path: str) -> int:
-    """A token count inside a usage object; 0 where there is none: providers leave counts and whole objects out, or send null."""
-    for name in path:
-        usage = usage.get(name) if isinstance(usage, dict) else None
-    return usage if isinstance(usage, int) and usage > 0 else 0
-
-
 def words(value: object) -> str:
     """The text in what providers make of one: a string, a list of parts, an object with it under one of several names."""
     if isinstance(value, str):

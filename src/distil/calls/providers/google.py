@@ -12,9 +12,9 @@ from typing import Any
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import common, error_words, google_parts, reading
 from distil.calls.providers.base import LimitHint, Parsed, WireRequest
+from distil.calls.providers.usage import google_usage, told_cost
 from distil.calls.request import JsonObject, Request
 from distil.endings import ending
-from distil.records import Usage
 
 THINKING_TOKENS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
 _VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
@@ -100,7 +100,7 @@ class GoogleProvider:
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
         """A prompt that a filter blocked is an (empty) answer with the finish reason content_filter."""
         reply = common.read_object(body)
-        usage = _usage(reply.get("usageMetadata"))
+        usage = google_usage(reply.get("usageMetadata"))
         tier = _tier(headers, reply.get("usageMetadata"))
         if reply.get("error"):
             words = common.words(common.mapping(reply.get("error")).get("message"))
@@ -123,6 +123,7 @@ class GoogleProvider:
             usage=usage,
             logprobs=google_parts.logprobs(candidate.get("logprobsResult")),
             served_tier=tier,
+            told=told_cost(reply.get("usageMetadata"), headers),
         )
 
     @reading.sorts
@@ -165,17 +166,6 @@ class GoogleProvider:
 def _per_day(details: list[JsonObject]) -> bool:
     violations = [violation for item in details for violation in item.get("violations") or []]
     return any("PerDay" in str(violation.get("quotaId", "")) for violation in violations)
-
-
-def _usage(usage: Any) -> Usage:
-    """Thoughts are billed as output but counted apart; tool-use prompts are input."""
-    thoughts = common.count(usage, "thoughtsTokenCount")
-    return Usage(
-        input_tokens=common.count(usage, "promptTokenCount") + common.count(usage, "toolUsePromptTokenCount"),
-        output_tokens=common.count(usage, "candidatesTokenCount") + thoughts,
-        cached_tokens=common.count(usage, "cachedContentTokenCount"),
-        reasoning_tokens=thoughts,
-    )
 
 
 def _tier(headers: Mapping[str, str], usage: Any) -> str | None:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from distil.calls.providers import chat_message, common, reading
+from distil.calls.providers import chat_message, reading
 from distil.calls.providers.base import Parsed
+from distil.calls.providers.usage import tokens
 from distil.calls.request import JsonObject
 from distil.ids import canonical_json
 from distil.records import Message, Usage
@@ -159,8 +160,8 @@ def _usage(usage: Any, messages: list[Message], text: str) -> Usage:
     """As recorded; estimated where the line has none."""
     if isinstance(usage, dict):
         return Usage(
-            input_tokens=common.count(usage, "input_tokens") or common.count(usage, "prompt_tokens"),
-            output_tokens=common.count(usage, "output_tokens") or common.count(usage, "completion_tokens"),
+            input_tokens=tokens(usage, "input_tokens") or tokens(usage, "prompt_tokens"),
+            output_tokens=tokens(usage, "output_tokens") or tokens(usage, "completion_tokens"),
         )
     characters = sum(len(message.text) for message in messages)
     return Usage(
