@@ -34,7 +34,7 @@ class Entry(NamedTuple):
         if self.parsed is None:
             return None
         return Reply(
-            **self.parsed.model_dump(exclude={"served_tier"}),
+            **self.parsed.model_dump(exclude={"served_tier", "told"}),
             usd=self.call.usd,
             latency_s=self.call.latency_s or 0.0,
             model=self.call.model,
