@@ -88,18 +88,21 @@ def google_usage(usage: object) -> Usage:
 
 
 def anthropic_usage(usage: object) -> Usage:
-    """`usage` of Anthropic. `input_tokens` there is what the cache neither held nor took in; ours counts the whole prompt.
-
-    `iterations` lists the steps of one reply; its compactions and advisor's turns are billed, yet missing from the sums above
-    them (platform.claude.com/docs, "Compaction": add up all iterations).
-    """
-    steps = usage.get("iterations") if isinstance(usage, Mapping) else None
-    whole = _anthropic(usage)
-    if not isinstance(steps, list) or len(steps) < 2:
-        return whole
-    parts = [_anthropic(step) for step in steps]
-    summed = {name: sum(getattr(part, name) for part in parts) for name in Usage.model_fields}
-    return Usage(**{name: max(count, getattr(whole, name)) for name, count in summed.items()})
+    """`usage` of Anthropic. `input_tokens` there is what the cache neither held nor took in; ours counts the whole prompt."""
+    cached = tokens(usage, "cache_read_input_tokens")
+    hour = tokens(usage, "cache_creation", "ephemeral_1h_input_tokens")
+    by_age = hour + tokens(usage, "cache_creation", "ephemeral_5m_input_tokens")
+    written = max(tokens(usage, "cache_creation_input_tokens"), by_age)
+    output = tokens(usage, "output_tokens")
+    thinking = tokens(usage, "output_tokens_details", "thinking_tokens")
+    return Usage(
+        input_tokens=tokens(usage, "input_tokens") + cached + written,
+        output_tokens=output,
+        cached_tokens=cached,
+        reasoning_tokens=min(thinking, output),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=hour,
+    )
 
 
 def converse_usage(usage: object) -> Usage:
@@ -145,23 +148,6 @@ def told_cost(usage: object, headers: Mapping[str, str] | None = None) -> Told |
     header = number(headers.get(LITELLM_COST)) if headers else None
     # LiteLLM says 0 of a model that it has no price for.
     return Told(header, f"header {LITELLM_COST}") if header is not None and 0 < header <= MAX_USD else None
-
-
-def _anthropic(usage: object) -> Usage:
-    cached = tokens(usage, "cache_read_input_tokens")
-    hour = tokens(usage, "cache_creation", "ephemeral_1h_input_tokens")
-    by_age = hour + tokens(usage, "cache_creation", "ephemeral_5m_input_tokens")
-    written = max(tokens(usage, "cache_creation_input_tokens"), by_age)
-    output = tokens(usage, "output_tokens")
-    thinking = tokens(usage, "output_tokens_details", "thinking_tokens")
-    return Usage(
-        input_tokens=tokens(usage, "input_tokens") + cached + written,
-        output_tokens=output,
-        cached_tokens=cached,
-        reasoning_tokens=min(thinking, output),
-        cache_write_tokens=written,
-        cache_write_1h_tokens=hour,
-    )
 
 
 def _identity(prompt: int, completion: int, total: int, reasoning: int, cached: int, written: int) -> Usage:
