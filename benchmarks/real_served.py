@@ -13,26 +13,25 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from real_bench import Bench, Json, command, settings
-from real_lab import fetch, llamacpp_server, vllm_server
+from real_lab import MAX_TOKENS, ask, choice, llamacpp_server, prompt_ids, vllm_server
 
 ENGINES = ("llamacpp", "vllm")
-MAX_TOKENS = 100
 SERVING = re.compile(rb"Serving (http://\S+)/v1#")
 
 
-def serve_by(bench: Bench, project: Path, student: str, engines: Sequence[str], *, risk: float) -> None:
+def serve_by(bench: Bench, project: Path, student: str, engines: Sequence[str]) -> None:
     """All that is measured of one student behind each engine."""
     for engine in engines:
         key = f"{project.name}/{student}/{engine}"
         if not bench.has(f"{key}/same", f"{key}/evaluate", f"{key}/calibrate", f"{key}/gateway"):
             with _engine(bench, project, student, engine) as url:
-                _measure(bench, project, student, engine, url, risk)
+                _measure(bench, project, student, engine, url)
 
 
-def _measure(bench: Bench, project: Path, student: str, engine: str, url: str, risk: float) -> None:
+def _measure(bench: Bench, project: Path, student: str, engine: str, url: str) -> None:
     key, where, here = f"{project.name}/{student}/{engine}", f"{url}/v1#{student}", ["--project", str(project)]
-    rule = settings(serve__engine=where, serve__risk=risk, serve__default_max_tokens=MAX_TOKENS)
-    given = ["--answers", where, "--as", engine, *settings(evaluate__ceiling="false")]
+    rule = settings(serve__engine=where)
+    given = ["--answers", where, "--as", engine]
     bench.step(f"{key}/same", lambda: _same(project, student, url, engine))
     bench.step(f"{key}/evaluate", lambda: command("evaluate", *given, *here))
     bench.step(f"{key}/calibrate", lambda: command("calibrate", student, *rule, *here))
@@ -75,27 +74,6 @@ def _same(project: Path, student: str, url: str, engine: str) -> Json:
         "prompts": len(prompts), "prompts_same": sum(a == b for a, b in zip(ours, theirs, strict=True)),
         "answers": len(same), "answers_same": sum(same), "logprob_apart": max(gaps),
     }  # fmt: skip
-
-
-def prompt_ids(url: str, engine: str, name: str, messages: Sequence[Json]) -> list[int]:
-    """The token ids that the server makes of a conversation, by its own template and tokenizer."""
-    if engine == "vllm":
-        return fetch(f"{url}/tokenize", {"model": name, "messages": list(messages), "add_generation_prompt": True})[
-            "tokens"
-        ]
-    text = fetch(f"{url}/apply-template", {"messages": list(messages)})["prompt"]
-    return fetch(f"{url}/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
-
-
-def ask(base: str, name: str, messages: Sequence[Json], **more: object) -> Json:
-    """One greedy chat completion."""
-    body = {"model": name, "messages": list(messages), "temperature": 0, "max_tokens": MAX_TOKENS}
-    return fetch(f"{base}/chat/completions", body | more)
-
-
-def choice(reply: Json) -> Json:
-    """The one answer of a completion."""
-    return reply["choices"][0]
 
 
 def _gateway(project: Path, student: str, rule: Sequence[str]) -> Json:

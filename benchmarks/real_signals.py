@@ -25,10 +25,7 @@ COMMON = settings(
 
 def signals(bench: Bench, engines: Sequence[str]) -> None:
     """Four students of one teacher on the same answers, and one step of the teacher as its own student."""
-    project = make_project(
-        bench, "signals", alpaca_rows(bench.data, EXAMPLES), None,
-        *settings(curate__validation=0.2, curate__test=5),
-    )  # fmt: skip
+    project = make_project(bench, "signals", alpaca_rows(bench.data, EXAMPLES))
     teacher = smollm2(bench.lab)
     student = fewer_layers(teacher, bench.folder / f"smollm2-{LAYERS}-layers", LAYERS)
     here = ["--project", str(project)]

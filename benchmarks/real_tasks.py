@@ -26,21 +26,24 @@ STUDENTS = {
         "gpt4": settings(student__adapter="lora", train__learning_rate=5e-4, train__epochs=2, train__batch_size=8)
     },
 }
-CURATE = {
-    "banking": settings(curate__validation=0.25, curate__near_duplicates="null"),
-    "alpaca": settings(curate__validation=0.25, curate__test=20),
-}
+ANSWER_TOKENS = {"banking": 16, "alpaca": 100, "signals": 100}  # at most; the untuned base talks on and on
 RISK = 0.2  # of calibrate: some 35 labels can't certify less
+PROJECT = {
+    "banking": settings(curate__validation=0.25, curate__near_duplicates="null", prompts__system=SYSTEM),
+    "alpaca": settings(curate__validation=0.25, curate__test=20),
+    "signals": settings(curate__validation=0.2, curate__test=5),
+}
+MEASURED = settings(evaluate__ceiling="false", evaluate__latency_prompts=4, evaluate__batch_size=16)
 
 
 def banking(bench: Bench, engines: Sequence[str]) -> None:
     """Intents of bank customers' questions; the labels are the teacher."""
-    _students(bench, "banking", SYSTEM, engines)
+    _students(bench, "banking", banking_rows(bench.data), engines)
 
 
 def alpaca(bench: Bench, engines: Sequence[str]) -> None:
     """Short answers of GPT-4."""
-    _students(bench, "alpaca", None, engines)
+    _students(bench, "alpaca", alpaca_rows(bench.data), engines)
 
 
 def banking_rows(data: Path) -> list[Json]:
@@ -69,7 +72,7 @@ def alpaca_rows(data: Path, count: int = ANSWERS) -> list[Json]:
     return [{"prompt": row["prompt"], "output": row["output"]} for row in short[:count]]
 
 
-def make_project(bench: Bench, name: str, rows: Sequence[Json], system: str | None, *more: str) -> Path:
+def make_project(bench: Bench, name: str, rows: Sequence[Json]) -> Path:
     """`init`, `collect`, `curate`, with the answers in `rows` as a recorded teacher."""
     project = bench.folder / name
 
@@ -80,26 +83,26 @@ def make_project(bench: Bench, name: str, rows: Sequence[Json], system: str | No
         questions = write_rows(bench.folder / f"{name}-prompts.jsonl", prompts)
         answers = [{"prompt": row["prompt"], "output": row["output"]} for row in rows]
         teacher = write_rows(bench.folder / f"{name}-answers.jsonl", answers)
-        said = settings(prompts__system=system) if system else []
+        tokens = ANSWER_TOKENS[name]
+        said = [*PROJECT[name], *MEASURED, *settings(serve__risk=RISK, serve__default_max_tokens=tokens)]
+        said += settings(teachers__0__sampling__max_tokens=tokens)
         student = str(smollm2(bench.lab))
         asked = ["--teacher", f"recorded/{teacher}", "--student", student, "--prompts", str(questions)]
         command("init", str(project), *asked, *said)
         command("collect", "--project", str(project))
-        return command("curate", "--project", str(project), *more)
+        return command("curate", "--project", str(project))
 
     bench.step(f"{name}/data", make)
     return project
 
 
-def _students(bench: Bench, name: str, system: str | None, engines: Sequence[str]) -> None:
-    rows = banking_rows(bench.data) if name == "banking" else alpaca_rows(bench.data)
-    project = make_project(bench, name, rows, system, *CURATE[name])
+def _students(bench: Bench, name: str, rows: Sequence[Json], engines: Sequence[str]) -> None:
+    project = make_project(bench, name, rows)
     here = ["--project", str(project)]
     for student, words in STUDENTS[name].items():
         key = f"{name}/{student}"
         bench.step(f"{key}/train", lambda s=student, w=words: command("train", "--as", s, *w, *here))
-        measured = settings(evaluate__ceiling="false", evaluate__latency_prompts=4, evaluate__batch_size=16)
-        bench.step(f"{key}/evaluate", lambda s=student, m=measured: command("evaluate", s, *m, *here))
+        bench.step(f"{key}/evaluate", lambda s=student: command("evaluate", s, *here))
         folder, gguf = project / f"{student}-folder", project / f"{student}-q8_0.gguf"
         bench.step(f"{key}/folder", lambda s=student, f=folder: command("export", s, "--out", str(fresh(f)), *here))
         whole = ["--to", "gguf", "--dtype", "q8_0"]
@@ -107,7 +110,7 @@ def _students(bench: Bench, name: str, system: str | None, engines: Sequence[str
             f"{key}/gguf", lambda s=student, g=gguf, w=whole: command("export", s, *w, "--out", str(fresh(g)), *here)
         )
         if student == next(iter(STUDENTS[name])):
-            serve_by(bench, project, student, engines, risk=RISK)
+            serve_by(bench, project, student, engines)
 
 
 def student_table(bench: Bench) -> str:
