@@ -24,6 +24,25 @@ def test_a_line_shows_the_given_time_left_and_one_speed() -> None:
     assert bar.line() == "Asking: 100/100 answers, 2.0/s"
 
 
+def test_a_slow_bar_says_the_time_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of 43 seconds was `0.0 steps/s`."""
+    bar = Bar("Training", 24, "steps")
+    monkeypatch.setattr("distil.progress.time.monotonic", lambda: bar._start + 86)
+    bar.update(2)
+    assert bar.line() == "Training: 2/24 steps, 43.0 s per step, 15:46 left"
+    bar.update(24)
+    assert bar.line() == "Training: 24/24 steps, 3.6 s per step"
+    assert "0.8 batches/s" in lines_of(69, "batches") and "9.6 s per batch" in lines_of(9, "batches")
+
+
+def lines_of(done: int, unit: str) -> str:
+    """A bar's line 86 seconds after its start, where the clock is held there."""
+    bar = Bar("Work", None, unit)
+    bar._start -= 86
+    bar.update(done)
+    return bar.line()
+
+
 @pytest.mark.parametrize("columns", [120, 80, 50])
 def test_no_number_is_cut_off_on_a_narrow_terminal(
     columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

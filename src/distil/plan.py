@@ -99,8 +99,9 @@ def choose_method(
     """api or logits, with the reasons (the article's section "Choosing Between API-Based and Logit-Based Distillation")."""
     ref = parse_model(teacher.model)
     if ref.prefix not in ("local", "bundled"):
-        reasons = [f"{teacher.model} is behind an API: its answers are available, its full distributions are not"]
-        if prompts < ADVISED_EXAMPLES:
+        where = "a file of answers" if ref.prefix == "recorded" else "behind an API"
+        reasons = [f"{teacher.model} is {where}: its answers are available, its full distributions are not"]
+        if ref.prefix != "recorded" and prompts < ADVISED_EXAMPLES:
             reasons.append(
                 f"{prompts:,} prompts are few enough to pay for (the article's limit is {ADVISED_EXAMPLES:,})"
             )

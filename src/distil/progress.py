@@ -63,8 +63,15 @@ class Bar:
     def line(self) -> str:
         """`label 10/100 docs, 3 docs/s, 0:30 left, note`."""
         elapsed = time.monotonic() - self._start
-        speed = f"{self.done / elapsed:,.1f} {self.unit}/s" if self.left_s is None and self.done and elapsed > 0 else ""
+        speed = _speed(self.done / elapsed, self.unit) if self.left_s is None and self.done and elapsed > 0 else ""
         return f"{self.label}: " + ", ".join(part for part in (self.count(), speed, self.left(), self.note) if part)
+
+
+def _speed(per_second: float, unit: str) -> str:
+    """`12.3 prompts/s`; below one in two seconds the time for one: `43.0 s per step`."""
+    if per_second >= 0.5:
+        return f"{per_second:,.1f} {unit}/s"
+    return f"{1 / per_second:,.1f} s per {unit.removesuffix('es' if unit.endswith('ches') else 's')}"
 
 
 class _PlainBar(Bar):
