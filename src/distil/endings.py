@@ -31,11 +31,8 @@ _REFUSED = (
     "prohibited_content spii model_armor image_safety image_prohibited_content image_recitation guardrail_intervened "
     "guardrails moderation error_toxic alternative_status_content_filter"
 )
-_ENDINGS: dict[str, Ending] = {
-    word.replace("_", ""): kind
-    for words, kind in ((_OK, "ok"), (_CUT, "cut"), (_REFUSED, "refused"))
-    for word in words.split()
-}  # type: ignore[misc]
+_LISTS: tuple[tuple[str, Ending], ...] = ((_OK, "ok"), (_CUT, "cut"), (_REFUSED, "refused"))
+_ENDINGS: dict[str, Ending] = {word.replace("_", ""): kind for words, kind in _LISTS for word in words.split()}
 _PREFIX = re.compile(r"^(?:finish|stop)_?reason[._]", re.IGNORECASE)  # an enum's name that a proxy printed
 _JOINTS = re.compile(r"[-_ ]")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -265,18 +266,29 @@ def test_a_row_that_cannot_be_stored_goes_beside_the_ledger(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize("error", [MemoryError("no memory"), SystemExit(1), sqlite3.OperationalError("disk I/O error")])
-def test_a_dying_writer_ends_the_run_at_once(
+def test_a_ledger_that_fails_ends_the_run(
     error: BaseException, project: Project, server: OpenAIServer, teacher: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once where nothing can be kept any more; else what is in flight is kept in the rescue file, and the next run has it."""
     write_prompts(project, 60)
-    store = Writer._transaction
+    store, failed_at = Writer._transaction, list[float]()
 
     def fail(self: Writer, rows: Any) -> None:
         if len(server.answered) >= 20:
+            failed_at.append(time.monotonic())
             raise error
         store(self, rows)
 
     monkeypatch.setattr(Writer, "_transaction", fail)
-    with pytest.raises(WorkFailed, match=r"safe|ledger"):
-        stage.run(project, FREE, [teacher()])
+    rescued = isinstance(error, sqlite3.OperationalError)
+    slow = Trouble(200, GOOD, delay_s=1 if rescued else 60)
+    server.trouble_for = lambda seen: slow if len(server.answered) >= 10 and number_of(seen)[-1] in "05" else None
+    with pytest.raises(WorkFailed, match="ledger" if rescued else "is safe"):
+        stage.run(project, FREE, [teacher(limits={"concurrency": 8})])
+    assert time.monotonic() - failed_at[0] < 20, "a request in flight takes a minute"
     assert len(server.posts()) < 60
+    monkeypatch.setattr(Writer, "_transaction", store)
+    server.trouble_for = None
+    assert stage.run(project, FREE, [teacher()]).answers == 60
+    if rescued:
+        assert len(server.posts()) == 60, "nothing was asked twice"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from distil.calls.config import TeacherConfig
@@ -38,6 +40,17 @@ def test_top_logprobs_of_a_server_that_gives_them_are_kept() -> None:
     with OpenAIServer(models=("llama",), key=None) as server:
         parsed = ask(provider(server), question("Hi", sampling=Sampling(top_logprobs=20)))
     assert parsed.logprobs is not None and len(parsed.logprobs[0]["top_logprobs"]) == 20
+
+
+def test_log_probabilities_of_thinking_are_not_the_answers() -> None:
+    tokens = [{"token": token, "logprob": -0.1} for token in ("<think>", "Hm.", "</think>", "\n\n", "Par", "is")]
+    choice = {
+        "message": {"content": "<think>Hm.</think>\n\nParis"},
+        "finish_reason": "stop",
+        "logprobs": {"content": tokens},
+    }
+    parsed = CompatibleProvider("m", "http://h/v1", None).parse(200, {}, json.dumps({"choices": [choice]}).encode())
+    assert parsed.text == "Paris" and [token["token"] for token in parsed.logprobs or []] == ["Par", "is"]
 
 
 @pytest.mark.parametrize(

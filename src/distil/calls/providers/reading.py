@@ -12,6 +12,7 @@ from typing import TypeVar
 from distil.calls.faults import Fault, GarbledReply
 from distil.calls.providers import common
 from distil.calls.providers.base import Parsed
+from distil.calls.request import JsonObject
 from distil.endings import ending
 from distil.records import Usage
 from distil.text import one_line
@@ -62,13 +63,27 @@ def finished(parsed: Parsed) -> Parsed:
     text, thinking = part(parsed.text)
     usage = parsed.usage if max(parsed.usage.model_dump().values()) <= MAX_TOKENS else Usage()
     if thinking is not None or text != parsed.text or usage is not parsed.usage:
-        reasoning = combine(parsed.reasoning, thinking)
-        parsed = parsed.model_copy(update={"text": text, "reasoning": reasoning, "usage": usage})
+        update = {"text": text, "reasoning": combine(parsed.reasoning, thinking), "usage": usage}
+        if parsed.logprobs is not None and text != parsed.text:
+            update["logprobs"] = _of_ending(parsed.logprobs, text)
+        parsed = parsed.model_copy(update=update)
     if ending(parsed.finish_reason) == "fault":
         said = f": {one_line(parsed.text, SHOWN)!r}" if parsed.text.strip() else ""
         message = f"the answer broke off (finish_reason {one_line(parsed.finish_reason, SHOWN)}){said}"
         raise GarbledReply(message, fault=Fault("broken_off", message, most=PAID_TRIES), usage=usage)
     return parsed
+
+
+def _of_ending(tokens: list[JsonObject], text: str) -> list[JsonObject] | None:
+    """The log-probabilities of the answer without the thinking before it; None where the tokens don't say where it begins."""
+    joined = ""
+    for start in range(len(tokens) - 1, -1, -1):
+        joined = f"{tokens[start].get('token')}{joined}"
+        if joined.lstrip() == text:
+            return tokens[start:]
+        if len(joined.strip()) > len(text):
+            break
+    return None
 
 
 def wrong_shape(message: str, reply: Mapping[str, object]) -> GarbledReply:
