@@ -45,8 +45,9 @@ class TeacherConfig(Section):
     """One model to learn from."""
 
     model: str
-    """openai/NAME, anthropic/NAME, google/NAME, http://HOST:PORT/v1#NAME (any OpenAI-compatible server), local/PATH,
-    recorded/FILE.jsonl or bundled/teacher."""
+    """PROVIDER/NAME: openai, anthropic, google, azure, bedrock, vertex, openrouter, groq, mistral, together, fireworks, deepseek,
+    x-ai, cerebras, cohere, perplexity, huggingface, ollama and more (docs/providers.md). Or http://HOST:PORT/v1#NAME (any
+    OpenAI-compatible server), local/PATH, recorded/FILE.jsonl or bundled/teacher."""
     sampling: Sampling = Sampling()
     """Sampling parameters. Use the ones of your production traffic."""
     limits: Limits = Limits()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from distil.calls.config import Price
-from distil.calls.providers.catalog import parse_model
+from distil.calls.providers.catalog import ModelRef, parse_model, price_id
 from distil.calls.request import Tier
 from distil.errors import UserError
 from distil.records import Usage
@@ -103,15 +103,22 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
     ref = parse_model(model)
     if ref.local:
         return PriceQuote(0.0, 0.0, "local", today, tier)
-    if ref.prefix not in ("http", "https"):
-        quote = _from_table(ref.prefix, ref.name, tier, today)
-        if quote is not None:
-            return quote
+    if ref.prefix == "ollama":
+        return PriceQuote(0.0, 0.0, "local", today, tier)
+    vendor = price_id(ref)
+    quote = _from_table(vendor, _listed(ref), tier, today) if vendor is not None else None
+    if quote is not None:
+        return quote
     raise UserError(
         f"The price of {model} is unknown: it is not in genai-prices {table_version()}. "
         "Write its price under its name in distil.yaml, in dollars per million tokens "
         f"(0 where it is your own machine):\n\n    model: {model}\n    price: {{input: 0.25, output: 2.0}}\n"
     )
+
+
+def _listed(ref: ModelRef) -> str:
+    """The name in the table: without the host behind Hugging Face's router."""
+    return ref.name.partition(":")[0] if ref.prefix == "huggingface" else ref.name
 
 
 def table_version() -> str:

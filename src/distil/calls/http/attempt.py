@@ -5,21 +5,24 @@ Chooses the replica, reads the reply with its provider, and takes keys out of wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from distil.calls.faults import CallFailed, Fault, FaultKind, GarbledReply
 from distil.calls.http.redirects import REDIRECTS, redirected
 from distil.calls.http.replicas import Replica, Replicas
 from distil.calls.http.transport import Broken, HttpReply, Transport
-from distil.calls.identity import Identity
+from distil.calls.identity import Identity, wire_bytes
 from distil.calls.keys import hide, hide_bytes, secrets
-from distil.calls.providers.base import LimitHint, LocalProvider, Parsed
+from distil.calls.providers.base import Adjusts, HttpProvider, LimitHint, LocalProvider, Parsed, Signs, WireRequest
 from distil.calls.providers.catalog import Opened
 from distil.calls.providers.common import as_utf8
 from distil.calls.request import Request
+from distil.errors import UserError
 from distil.records import Usage
 
+MAX_LESSONS = 3
+"""Refusals of one request that may teach something."""
 REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-goog-request-id")
 MAX_REQUEST_ID = 200
 
@@ -76,7 +79,10 @@ class Sender:
         assert wire is not None
         started = self._clock()
         try:
-            reply = await self._transport.post(wire.url, wire.headers, identity.body, self._timeout_s)
+            reply, headers = await self._exchange(replica.provider, wire, identity.body)
+        except UserError as error:  # no signature, no token: nothing was sent
+            self._replicas.gave_up(replica)
+            return Attempt(None, None, Fault("auth", str(error), retryable=False), self._clock() - started)
         except Broken as broken:
             latency = self._clock() - started
             self._replicas.broke(replica) if broken.kind == "connection" else self._replicas.gave_up(replica)
@@ -85,7 +91,7 @@ class Sender:
         except BaseException:
             self._replicas.gave_up(replica)
             raise
-        attempt = self._read(replica, wire.url, reply, self._clock() - started, secrets(wire.headers))
+        attempt = self._read(replica, wire.url, reply, self._clock() - started, secrets(headers))
         self._replicas.done(replica)
         refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
@@ -95,6 +101,24 @@ class Sender:
         except (ValueError, TypeError, OverflowError):  # nonsense announces nothing
             limits = {}
         return attempt._replace(refused=refused, limits=limits)
+
+    async def _exchange(
+        self, provider: HttpProvider, wire: WireRequest, body: bytes
+    ) -> tuple[HttpReply, Mapping[str, str]]:
+        """(reply, headers that were sent). A refusal that teaches the server's own names is free, and followed at once."""
+        for tries_left in reversed(range(MAX_LESSONS + 1)):
+            sent = provider.adjusted(wire.body) if isinstance(provider, Adjusts) else wire.body
+            data = body if sent is wire.body else wire_bytes(sent)
+            headers = (
+                await provider.signed(wire.url, wire.headers, data) if isinstance(provider, Signs) else wire.headers
+            )
+            reply = await self._transport.post(wire.url, headers, data, self._timeout_s)
+            learned = (
+                reply.status >= 400 and isinstance(provider, Adjusts) and provider.learn(reply.status, sent, reply.body)
+            )
+            if not learned or not tries_left:
+                break
+        return reply, headers
 
     def _read(self, replica: Replica, url: str, reply: HttpReply, latency: float, hidden: list[str]) -> Attempt:
         body, good, garbled = reply.body, 200 <= reply.status < 300, None

@@ -20,6 +20,7 @@ from distil.calls.http.proxies import proxy_for, without_credentials
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 CONNECT_TIMEOUT_S = 30.0
 FIRST_CONNECT_S = 5.0
@@ -83,7 +84,12 @@ class Transport:
         timeout = self._timeout(url, timeout_s)
         try:
             async with session.post(
-                url, data=body, headers=headers, timeout=timeout, proxy=self.route(url), allow_redirects=False
+                _as_written(url),
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                proxy=self.route(url),
+                allow_redirects=False,
             ) as reply:
                 self._late[_host(url)] = REACHED
                 return HttpReply(reply.status, reply.headers, await whole_body(reply))
@@ -153,6 +159,13 @@ def _about_proxy(error: aiohttp.ClientError, proxy: str, host: str) -> str:
         )
     reason = "it wants a user name and a password" if status == 407 else f"it answered {status}"
     return f"the proxy {_host(proxy)}, which the environment sets for {host}, lets nothing through: {reason}"
+
+
+def _as_written(url: str) -> URL:
+    """Without a second encoding of what is encoded already, of which a signature was made: `%3A` would become `:`."""
+    from yarl import URL
+
+    return URL(url, encoded="%" in url)
 
 
 def _host(url: str) -> str:

@@ -82,6 +82,28 @@ class HttpProvider(Protocol):
 
 
 @runtime_checkable
+class Signs(Protocol):
+    """An HttpProvider whose requests are signed when they are sent: a signature or a token that made earlier would be stale."""
+
+    async def signed(self, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """The headers to send. Raises UserError when there is no way to sign."""
+
+
+@runtime_checkable
+class Adjusts(Protocol):
+    """An HttpProvider that learns from a refusal which of two names for a parameter its server takes.
+
+    The ledger's key is made of what `wire` writes, so learning never asks for an answer again.
+    """
+
+    def adjusted(self, body: JsonObject) -> JsonObject:
+        """The body as this server takes it; the same object while nothing is learned."""
+
+    def learn(self, status: int, sent: JsonObject, reply: bytes) -> bool:
+        """Reads a refusal. True: the same request, adjusted anew, may work."""
+
+
+@runtime_checkable
 class LocalProvider(Protocol):
     """Answers made in this process (recorded, local, bundled). Constructed as `Class(name, root)`: no HTTP, no key, no price."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.providers import chat_message, common, error_words, reading
+from distil.calls.providers.adjust import Lessons
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.providers.usage import chat_usage, told_cost
 from distil.calls.request import JsonObject, Request
@@ -29,6 +30,15 @@ class ChatProvider:
         self.name = name
         self.base_url = base_url.rstrip("/")
         self._key = api_key
+        self._lessons = Lessons()
+
+    def adjusted(self, body: JsonObject) -> JsonObject:
+        """The body with the names that this server has taught."""
+        return self._lessons.adjusted(body)
+
+    def learn(self, status: int, sent: JsonObject, reply: bytes) -> bool:
+        """Reads a refusal. True: the same request, adjusted, may work."""
+        return self._lessons.learn(status, sent, reply)
 
     def wire(self, request: Request) -> WireRequest:
         """One completion per request: n samples are n requests, so that each is durable on its own."""

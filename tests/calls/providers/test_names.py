@@ -1,0 +1,127 @@
+"""Names as people type them work, or are answered with the exact words to write."""
+
+from __future__ import annotations
+
+import pytest
+
+from distil.calls.config import TeacherConfig
+from distil.calls.providers.catalog import PROVIDERS, open_teacher, parse_model, price_id
+from distil.calls.providers.hosts import HOSTS
+from distil.errors import UserError
+from tests.wire.ask import question
+
+ENVIRONMENT = {
+    "AZURE_OPENAI_ENDPOINT": "https://n.openai.azure.com",
+    "AWS_REGION": "us-east-1",
+    "GOOGLE_CLOUD_PROJECT": "p",
+    **{host.keys[0]: "key" for host in HOSTS.values()},
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix", "name"),
+    [
+        ("gemini/gemini-2.5-flash", "google", "gemini-2.5-flash"),
+        ("vertex_ai/gemini-2.5-pro", "vertex", "gemini-2.5-pro"),
+        ("bedrock/us.amazon.nova-lite-v1:0", "bedrock", "us.amazon.nova-lite-v1:0"),
+        ("bedrock/converse/us.amazon.nova-lite-v1:0", "bedrock", "us.amazon.nova-lite-v1:0"),
+        ("ollama/llama3.2:3b", "ollama", "llama3.2:3b"),
+        ("ollama_chat/llama3.2", "ollama", "llama3.2"),
+        ("huggingface/meta-llama/Llama-3.3-70B-Instruct", "huggingface", "meta-llama/Llama-3.3-70B-Instruct"),
+        ("hf/Qwen/Qwen3-8B:nebius", "huggingface", "Qwen/Qwen3-8B:nebius"),
+        ("together_ai/meta-llama/Llama-3", "together", "meta-llama/Llama-3"),
+        ("fireworks_ai/accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),
+        ("xai/grok-4", "x-ai", "grok-4"),
+        ("openai/responses/gpt-4.1", "openai-responses", "gpt-4.1"),
+        ("azure/o_series/my-o3", "azure", "my-o3"),
+        ("openrouter/anthropic/claude-sonnet-4.5", "openrouter", "anthropic/claude-sonnet-4.5"),
+        ("perplexity/sonar", "perplexity", "sonar"),
+        ("cohere/command-a-03-2025", "cohere", "command-a-03-2025"),
+    ],
+)
+def test_names_from_elsewhere_work(written: str, prefix: str, name: str) -> None:
+    ref = parse_model(written)
+    assert (ref.prefix, ref.name) == (prefix, name)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("gpt-4o-mini", "Write openai/gpt-4o-mini."),
+        ("o3", "Write openai/o3."),
+        ("claude-sonnet-4-5", "Write anthropic/claude-sonnet-4-5."),
+        ("gemini-2.5-flash", "Write google/gemini-2.5-flash."),
+        ("openai:gpt-4o", "Write openai/gpt-4o."),
+        ("google-gla:gemini-2.0-flash", "Write google/gemini-2.0-flash."),
+        ("anthropic.claude-3-haiku-20240307-v1:0", "Write bedrock/anthropic.claude-3-haiku-20240307-v1:0."),
+        ("llama3.2:3b", "Write ollama/llama3.2:3b."),
+        ("hosted_vllm/Qwen/Qwen3-8B", "write http://127.0.0.1:8000/v1#Qwen/Qwen3-8B"),
+        ("lm_studio/qwen3", "write http://127.0.0.1:1234/v1#qwen3"),
+        ("litellm_proxy/gpt", "write http://127.0.0.1:4000/v1#gpt"),
+        ("azure_ai/mistral-large", "write azure/mistral-large"),
+        ("Qwen/Qwen3-8B", "write local/Qwen/Qwen3-8B to run it on this machine, huggingface/Qwen/Qwen3-8B"),
+        ("opnai/gpt-4o", "Did you mean 'openai'?"),
+    ],
+)
+def test_other_names_are_answered_with_what_to_write(written: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_model(written)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", sorted(HOSTS))
+def test_every_vendor_can_be_asked_by_name(prefix: str) -> None:
+    assert prefix in PROVIDERS
+    model = f"{prefix}/some-model"
+    opened = open_teacher(TeacherConfig(model=model), ENVIRONMENT)
+    wire = opened.replicas[0].wire(question("Hi", model))
+    assert wire.url.startswith(("https://", "http://127.0.0.1:11434/v1/")) and wire.body
+
+
+@pytest.mark.parametrize("prefix", sorted(name for name, host in HOSTS.items() if not host.keyless))
+def test_a_missing_key_names_its_variable(prefix: str) -> None:
+    without = {name: value for name, value in ENVIRONMENT.items() if name not in HOSTS[prefix].keys}
+    with pytest.raises(UserError, match=f"export {HOSTS[prefix].keys[0]}="):
+        open_teacher(TeacherConfig(model=f"{prefix}/m"), without)
+    for variable in HOSTS[prefix].keys:
+        opened = open_teacher(TeacherConfig(model=f"{prefix}/m"), {**without, variable: ' "some-key"\n'})
+        assert "some-key" in " ".join(opened.replicas[0].wire(question()).headers.values())
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080/v1"),
+        ("gpu.corp", "http://gpu.corp:11434/v1"),
+        ("https://ollama.corp", "https://ollama.corp:443/v1"),
+        ("http://gpu:1234/", "http://gpu:1234/v1"),
+        ("[::1]:9", "http://[::1]:9/v1"),
+    ],
+)
+def test_ollama_is_where_its_variable_says(host: str, url: str) -> None:
+    opened = open_teacher(TeacherConfig(model="ollama/llama3.2"), {"OLLAMA_HOST": host})
+    wire = opened.replicas[0].wire(question())
+    assert wire.url == f"{url}/chat/completions" and "Authorization" not in wire.headers
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    ["http://h:8000/v1", "http://h:8000/v1/", "http://h:8000/v1/chat/completions", "http://h:8000/v1/chat/completions/",
+     "http://h:8000/v1/completions", "http://h:8000/v1/models", "http://h:8000/v1/responses"],
+)  # fmt: skip
+def test_an_address_pasted_with_its_operation_works(pasted: str) -> None:
+    named = open_teacher(TeacherConfig(model=f"{pasted}#m"), {})
+    listed = open_teacher(TeacherConfig(model="openai/gpt-4o", base_urls=[pasted]), {"OPENAI_API_KEY": "k"})
+    for opened in (named, listed):
+        assert opened.replicas[0].wire(question()).url == "http://h:8000/v1/chat/completions"
+        assert opened.endpoint == "http://h:8000/v1"
+
+
+def test_prices_are_looked_up_under_the_vendors_own_name() -> None:
+    found = {model: price_id(parse_model(model)) for model in (
+        "openai-responses/gpt-5-codex", "vertex/gemini-2.5-flash", "bedrock/us.amazon.nova-lite-v1:0", "azure/gpt-4o",
+        "hf/Qwen/Qwen3-8B:nebius", "hf/Qwen/Qwen3-8B", "ollama/llama3.2", "http://h/v1#m", "xai/grok-4",
+    )}  # fmt: skip
+    assert list(found.values()) == ["openai", "google", "aws", "azure", "huggingface_nebius", None, None, None, "x-ai"]
