@@ -111,6 +111,7 @@ def test_https_to_a_silent_port_is_told_soon(tmp_path: Path) -> None:
     async def one_line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
         if line.startswith((b"GET", b"HEAD")):
+            await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
         writer.close()

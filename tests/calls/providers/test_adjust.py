@@ -51,7 +51,7 @@ def test_a_server_that_wants_max_completion_tokens_gets_it(tmp_path: Path) -> No
         sent = len(server.posts())
         again = with_client(tmp_path, [teacher], lambda client: ask_many(client, teacher.model, 30))
         assert all(reply.cached for reply in again) and len(server.posts()) == sent, (
-            "nothing is asked, or learned, anew"
+            "nothing is asked, or learned, again"
         )
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert not list(ledger.attempts()) and ledger.uncertain().requests == 0

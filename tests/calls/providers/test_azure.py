@@ -54,7 +54,7 @@ def test_every_address_of_a_resource_works(address: str, sent: str) -> None:
 @pytest.mark.parametrize("variable", ["OPENAI_API_VERSION", "AZURE_OPENAI_API_VERSION", "AZURE_API_VERSION"])
 def test_the_environment_may_date_the_api(variable: str) -> None:
     assert url("", {"AZURE_OPENAI_ENDPOINT": HOST, variable: "2024-10-21"}) == DATED
-    assert url("", {"AZURE_OPENAI_ENDPOINT": f"{HOST}/openai/v1", variable: "2024-10-21"}) == V1, "the path says which"
+    assert url("", {"AZURE_OPENAI_ENDPOINT": f"{HOST}/openai/v1", variable: "2024-10-21"}) == V1, "the path decides"
 
 
 def test_an_address_with_a_name_behind_it_is_the_same_resource() -> None:
@@ -76,7 +76,7 @@ def test_what_is_missing_is_said_with_what_to_type(model: str, words: str) -> No
     assert "secret" not in str(caught.value)
 
 
-def test_the_key_is_in_azures_header_and_the_body_as_for_the_model() -> None:
+def test_the_key_is_in_azures_own_header() -> None:
     plain, reasoning = AzureProvider("my-4o", HOST, "k"), AzureProvider("gpt-5-mini", HOST, "k")
     assert plain.headers() == {"Content-Type": "application/json", "api-key": "k"}
     assert "max_tokens" in plain.body(question()) and plain.body(question())["model"] == "my-4o"

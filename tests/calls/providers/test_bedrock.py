@@ -113,7 +113,7 @@ def test_what_is_missing_is_said_with_what_to_type(environ: dict[str, str], word
         open_teacher(TeacherConfig(model=f"bedrock/{NOVA}"), environ)
 
 
-def test_a_bearer_key_comes_first_and_the_region_makes_the_address() -> None:
+def test_a_bearer_key_comes_first() -> None:
     environ = {
         "AWS_REGION": "eu-west-1",
         "AWS_BEARER_TOKEN_BEDROCK": "k1",
@@ -255,7 +255,7 @@ def test_a_signed_request_is_sent_as_it_was_signed(tmp_path: Path, monkeypatch: 
         reply = with_client(tmp_path, [config], lambda client: client.complete(question("Hi", model)))
         seen = server.seen[0]
     assert reply.text == "Paris"
-    assert server.raw_path == "/model/us.amazon.nova-micro-v1%3A0/converse", "the client encodes nothing anew"
+    assert server.raw_path == "/model/us.amazon.nova-micro-v1%3A0/converse", "the client encodes nothing again"
     when = datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     keys = AwsKeys("AKID", "SECRET", None, "us-east-1")
     again = sign(keys, server.origin + server.raw_path, {"Content-Type": "application/json"}, seen.raw, now=when)

@@ -6,7 +6,8 @@ import pytest
 
 from distil.calls.faults import GarbledReply
 from distil.calls.providers.base import Window
-from distil.calls.providers.openai import OpenAIProvider, refuses_sampling
+from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.providers.openai_names import refuses_sampling
 from distil.calls.request import Request
 from distil.records import Message, Sampling
 from tests.wire import openai as wire

@@ -14,7 +14,8 @@ from distil.calls.faults import GarbledReply
 from distil.calls.providers.azure import AzureResponsesProvider
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.providers.openai import OpenAIProvider
-from distil.calls.providers.responses import ResponsesProvider, only_responses
+from distil.calls.providers.openai_names import only_responses
+from distil.calls.providers.responses import ResponsesProvider
 from distil.endings import ending
 from distil.records import Message, Sampling
 from tests.calls.providers.recorded_replies import replies

@@ -1,4 +1,4 @@
-"""vertex/NAME: project, region, express mode, and tokens that are made anew."""
+"""vertex/NAME: project, region, express mode, and new tokens in time."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Lessons:
         return body
 
     def learn(self, status: int, sent: JsonObject, reply: bytes) -> bool:
-        """Reads a refusal. True: the same request, adjusted anew, may work."""
+        """Reads a refusal. True: the same request, adjusted again, may work."""
         text = reply[:4000].decode("utf-8", "replace")
         if status not in (400, 404, 422) or _REFUSED.search(text) is None:
             return False

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from distil.calls.faults import FaultKind
 from distil.calls.providers.base import WireRequest
-from distil.calls.providers.openai import OpenAIProvider, refuses_sampling
+from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.providers.openai_names import refuses_sampling
 from distil.calls.providers.responses import ResponsesProvider
 from distil.calls.request import Request
 from distil.errors import UserError
@@ -75,7 +76,7 @@ class AzureProvider(OpenAIProvider):
     def __init__(self, name: str, base_url: str, api_key: str | None) -> None:
         super().__init__(name, base_url, api_key)
         self._resource = resource(base_url)
-        # A deployment's name need not say which model it is; the other field is learned from a refusal.
+        # A deployment's name need not name its model; the other field is learned from a refusal.
         self.max_tokens_field = "max_completion_tokens" if refuses_sampling(name, None) else "max_tokens"
 
     def wire(self, request: Request) -> WireRequest:

@@ -100,7 +100,7 @@ class Adjusts(Protocol):
         """The body as this server takes it; the same object while nothing is learned."""
 
     def learn(self, status: int, sent: JsonObject, reply: bytes) -> bool:
-        """Reads a refusal. True: the same request, adjusted anew, may work."""
+        """Reads a refusal. True: the same request, adjusted again, may work."""
 
 
 @runtime_checkable

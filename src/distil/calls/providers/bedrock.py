@@ -163,7 +163,7 @@ class BedrockProvider:
             return (
                 f"Bedrock refused the request for {self.name} ({status} {name}).{detail} Check AWS_BEARER_TOKEN_BEDROCK or "
                 f"your AWS "
-                "keys (temporary ones end: set AWS_SESSION_TOKEN anew), the right bedrock:InvokeModel, and the account's "
+                "keys (temporary ones end: set a new AWS_SESSION_TOKEN), the right bedrock:InvokeModel, and the account's "
                 "model access."
             )
         if kind == "not_found" or "on-demand throughput" in message:

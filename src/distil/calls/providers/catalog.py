@@ -20,7 +20,7 @@ from distil.calls.providers import azure, hosts, names
 from distil.calls.providers.aws import AwsKeys
 from distil.calls.providers.base import HttpProvider, LocalProvider
 from distil.calls.providers.hosts import HOSTS
-from distil.calls.providers.responses import only_responses
+from distil.calls.providers.openai_names import only_responses
 from distil.calls.providers.vertex import VertexKey
 from distil.errors import UserError
 
@@ -60,7 +60,7 @@ PROVIDERS: dict[str, str] = {
 }
 """prefix of a model's name -> "module:Class"."""
 ONLY_RESPONSES = {"openai": _RESPONSES, "azure": "distil.calls.providers.azure:AzureResponsesProvider"}
-"""The same for models that only live on OpenAI's Responses API (responses.only_responses)."""
+"""The same for models that only live on OpenAI's Responses API (openai_names.only_responses)."""
 LOCAL_PREFIXES = ("recorded", "local", "bundled")
 NO_KEY = "not-needed-offline"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distil.calls.faults import Fault, FaultKind, GarbledReply
-from distil.calls.providers import chat_message, common, error_words, reading
+from distil.calls.providers import chat_message, common, error_words, openai_names, reading
 from distil.calls.providers.adjust import Lessons
 from distil.calls.providers.base import LimitHint, Parsed, Unit, WireRequest
 from distil.calls.providers.usage import chat_usage, told_cost
@@ -148,6 +148,8 @@ class ChatProvider:
             return (
                 f"Prompt and max_tokens are too long for {self.name}.{detail} Shorten the prompt or lower max_tokens."
             )
+        if code == "unsupported_value" and "temperature" in message:
+            detail += " Write sampling: {temperature: 1.0} under this model."
         return f"{self.vendor} answered {status}{' ' + code if code else ''}.{detail}"
 
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
@@ -157,6 +159,10 @@ class ChatProvider:
 
 class CompatibleProvider(ChatProvider):
     """Any server that copied `POST /v1/chat/completions` (vLLM, SGLang, Ollama, llama.cpp), and vendors with such an API."""
+
+    def ignored(self, request: Request) -> list[str]:
+        """Behind a gateway, a model of OpenAI's refuses what it refuses at OpenAI."""
+        return openai_names.ignored(self.name, request.sampling)
 
     def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
         """Adds the usual cause of a 404: a base URL without /v1."""

@@ -147,8 +147,8 @@ def clean_url(url: str) -> str:
 def vertex_key(environ: Mapping[str, str], given: str | None, model: str) -> vertex.VertexKey:
     """given: the value of `api_key_env`, which is a token or an API key. Raises UserError when there is no way in."""
     if given:
-        token = given.startswith(("ya29.", "eyJ"))
-        return vertex.VertexKey(token=given) if token else vertex.VertexKey(api_key=given)
+        is_token = given.startswith(("ya29.", "eyJ"))
+        return vertex.VertexKey(token=given) if is_token else vertex.VertexKey(api_key=given)
     token = environ.get("VERTEX_ACCESS_TOKEN", "").strip()
     if token:
         return vertex.VertexKey(token=clean_key(token, "VERTEX_ACCESS_TOKEN"))

@@ -1,4 +1,4 @@
-"""Names of models as people write them elsewhere: other prefixes for one vendor, and what to write for a name that says too little.
+"""Names of models as people write them elsewhere: other prefixes for one vendor, and what to write for too short a name.
 
 Pure text. The prefixes are those of LiteLLM, LangChain, pydantic-ai and the vendors' own pages.
 """

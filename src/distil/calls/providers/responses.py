@@ -6,25 +6,15 @@ Sends nothing. The shapes of turns and tools are in responses_items.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from distil.calls.faults import GarbledReply
 from distil.calls.providers import common, error_words, reading, responses_items
 from distil.calls.providers.base import Parsed, WireRequest
-from distil.calls.providers.openai import OpenAIProvider, refuses_sampling
+from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.providers.openai_names import refuses_sampling
 from distil.calls.request import JsonObject, Request
 from distil.records import Usage
-
-_ONLY_HERE = re.compile(
-    r"(?:^|-)codex(?:-|$)|^(?:o\d|gpt-\d+(?:\.\d+)?)-pro(?:-|$)|-deep-research(?:-|$)|^computer-use"
-)
-"""OpenAI's list of models, column `v1/responses` without `v1/chat/completions` (platform.openai.com/docs/models)."""
-
-
-def only_responses(name: str) -> bool:
-    """Whether OpenAI serves this model on /v1/responses alone; chat completions answer 404 to its name."""
-    return _ONLY_HERE.search(name) is not None
 
 
 class ResponsesProvider(OpenAIProvider):
@@ -76,7 +66,7 @@ class ResponsesProvider(OpenAIProvider):
 
     @reading.parses
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
-        """A reply that is incomplete ends as its reason says; one that failed, or is still at work, is no answer."""
+        """A reply that is incomplete ends as its reason says; one that failed, or is still at work, is not an answer."""
         reply = common.read_object(body)
         if error_words.has_error(reply, None):
             words = error_words.error_words(body, status)
