@@ -35,8 +35,19 @@ DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
     metavar="PATH",
     help="Output folder, or a file for gguf (default: work/train/NAME/export or gguf, or work/curate/export).",
 )
+@click.option(
+    "--accept-difference",
+    is_flag=True,
+    help="Export although the copy's distributions differ by more than rounding; the figures are kept in parity.json.",
+)
 def command(
-    context: Context, name: str | None, kind: str, dtype: str | None, data_format: str | None, out: Path | None
+    context: Context,
+    name: str | None,
+    kind: str,
+    dtype: str | None,
+    data_format: str | None,
+    out: Path | None,
+    accept_difference: bool,
 ) -> None:
     """Export a student (the copy is checked against the original), or the data in another trainer's format."""
     context.config()
@@ -49,5 +60,12 @@ def command(
     from distil.cli.students import pick_student
     from distil.train import exporting
 
-    exported = exporting.run(context.project, pick_student(context.project, name), kind=kind, out=out, dtype=dtype)
+    exported = exporting.run(
+        context.project,
+        pick_student(context.project, name),
+        kind=kind,
+        out=out,
+        dtype=dtype,
+        accept=accept_difference,
+    )
     context.emit(exported, lambda: show_rows("Exported", exported.rows()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distil.errors import UserError
-from distil.models.export import export
+from distil.models.export import Figures, export
 from distil.models.load import load_tokenizer
 from distil.models.render import render_prompt
 from distil.runs.artifacts import Project
@@ -28,7 +28,7 @@ class Exported:
     name: str
     kind: str
     path: Path
-    parity: dict[str, float] = field(default_factory=dict)
+    parity: Figures = field(default_factory=dict)
     """Figures of distil.models.parity; empty for an adapter, which is copied byte for byte."""
 
     def rows(self) -> list[tuple[str, str]]:
@@ -39,18 +39,30 @@ class Exported:
                 ("prompts compared", str(self.parity["prompts"])),
                 ("same greedy answers", f"{self.parity['greedy_equal']:.0%}"),
                 ("same likeliest tokens", f"{self.parity['top_k_overlap']:.0%}"),
+                ("same clear top tokens", f"{self.parity['clear_top_equal']:.1%}"),
+                ("scale of the logits", f"{self.parity['scale']:.4f}"),
                 ("KL to the trained student", f"{self.parity['kl']:.1e} nats per token"),
             ]
+            accepted = self.parity["accepted"]
+            if isinstance(accepted, list) and accepted:
+                rows.append(("accepted, although", "; ".join(accepted)))
         return rows
 
 
 def run(
-    project: Project, name: str, *, kind: str = "safetensors", out: Path | None = None, dtype: str | None = None
+    project: Project,
+    name: str,
+    *,
+    kind: str = "safetensors",
+    out: Path | None = None,
+    dtype: str | None = None,
+    accept: bool = False,
 ) -> Exported:
     """Exports the student `name` as safetensors (a Hugging Face folder), adapter or gguf (one file), to `out`.
 
     dtype: float32 | bfloat16 | float16 for a folder (default: as trained), f32 | f16 | q8_0 for GGUF (default f16).
-    out: a folder; for gguf it may also be a file. Raises UserError when the student isn't trained or can't be exported in this
+    out: a folder; for gguf it may also be a file. accept: distributions may differ by more than rounding.
+    Raises UserError when the student isn't trained or can't be exported in this
     format; WorkFailed when the export differs from the trained student, and then nothing is left at `out`.
     """
     if kind not in KINDS:
@@ -65,7 +77,9 @@ def run(
     if kind == "gguf" and target.suffix != ".gguf":
         target = target / f"{name}-{dtype or 'f16'}.gguf"
     adapter = project.adapter(name) if project.adapter(name).is_dir() else None
-    parity = export(model, target, prompts=_prompts(project, model), kind=KINDS[kind], dtype=dtype, adapter=adapter)
+    parity = export(
+        model, target, prompts=_prompts(project, model), kind=KINDS[kind], dtype=dtype, adapter=adapter, accept=accept
+    )
     return Exported(name, kind, target, parity)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from distil.models.export import Figures
 from distil.runs.artifacts import Project
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.notes import TrainNotes
@@ -33,7 +34,7 @@ class TrainFacts(TypedDict):
     processes: int
     checks: list[str]
     """What the self-check measured."""
-    parity: NotRequired[dict[str, float]]
+    parity: NotRequired[Figures]
     """LoRA: the merged model compared with base and adapter."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers import PrinterCallback, TrainerState
 
 from distil.errors import Interrupted
-from distil.models.export import merge_adapter, save_plain
+from distil.models.export import Figures, merge_adapter, save_plain
 from distil.models.load import quiet
 from distil.objectives.chunks import release_buffers
 from distil.progress import bar, say
@@ -107,7 +107,7 @@ def _write_first_examples(folder: Path, ready: Prepared) -> None:
     (folder / "first_batch.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
 
 
-def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> dict[str, float] | None:
+def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> Figures | None:
     """Writes model/ as a plain Hugging Face folder, for LoRA also adapter/, and deletes the checkpoints.
 
     Early stopping's best weights win over the last ones. Returns the parity of a merged adapter.
@@ -128,7 +128,9 @@ def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> dict[str, float] 
         shutil.copytree(weights, adapter, ignore=shutil.ignore_patterns("training_args.bin"))
         tokenizer.save_pretrained(adapter)
         prompts = [e.input_ids[: e.prompt_length] for e in ready.train[:8]]
-        parity = merge_adapter(job.student.model, adapter, job.folder / "model", prompts=prompts)
+        parity = merge_adapter(
+            job.student.model, adapter, job.folder / "model", prompts=prompts, dtype=job.student.dtype
+        )
     else:
         save_plain(weights, job.folder / "model", tokenizer)
     for path in (last, best, job.folder / "checkpoints"):
