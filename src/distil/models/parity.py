@@ -46,11 +46,11 @@ CLEAR_GAP = 0.25
 """Nats between the most probable token and the next, from which on rounding doesn't change their order."""
 MIN_CLEAR_TOP = 0.98
 CHANGE = (0.75, 1.33)
-"""Share of an adapter's change that a merge has: 1.00 in float32 (twice its scale: 2.00, lost: 0), 0.98 for an adapter on a float32
-base merged in bfloat16."""
+"""Share of an adapter's change that a merge has: 1.00 in float32 (twice its scale: 2.00, lost: 0), 0.98 for one on a float32 base
+merged in bfloat16."""
 CLEAR_EFFECT, EXACT_EFFECT = 0.008, 1e-6
-"""Nats a token from which on that share is judged. Where adapter and base run in 16 bits themselves, rounding (0.0017 nats) pulls it
-towards 0.5; the second figure is for 32 bits."""
+"""Nats a token from which on that share is judged. Where adapter and base run in 16 bits themselves, rounding (0.0017 nats) pulls
+it towards 0.5; the second figure is for 32 bits."""
 
 
 @dataclass(frozen=True)
