@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from distil.evaluate.cache import Cache
 from distil.ids import content_id
+from distil.models.answer import ModelAnswer, model_answer
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
 from distil.models.render import render_prompt
@@ -81,7 +82,8 @@ def conditions(source: Candidate, sampling: Sampling, seed: int) -> str:
 def answer_key(conditions: str, example: Example) -> str:
     """The cache's key of the answer to this prompt: by what the model reads, not by the prompt's name."""
     turns = [message.to_wire() for message in example.prompt_messages]
-    return content_id("answer", [conditions, turns, example.tools])
+    reading = ["calls"] if example.tools else []  # answers from before calls were read are not these
+    return content_id("answer", [conditions, turns, example.tools, *reading])
 
 
 def speed_key(conditions: str) -> str:
@@ -167,7 +169,7 @@ class _Work:
                 )
                 seconds += time.perf_counter() - begun
                 tokens += sum(len(generation.token_ids) for generation in generations)
-                done = {key: _prediction(g, missing[key]) for key, g in zip(batch, generations, strict=True)}
+                done = {key: self._read(g, missing[key]) for key, g in zip(batch, generations, strict=True)}
                 cache.put({key: prediction.model_dump_json().encode() for key, prediction in done.items()})
                 made |= done
         return made, tokens / seconds if seconds else None
@@ -211,19 +213,23 @@ class _Work:
     def _tokens(self, example: Example) -> list[int]:
         return render_prompt(self.loaded.tokenizer, example.prompt_messages, tools=example.tools)
 
+    def _read(self, generation: Generation, example: Example) -> Prediction:
+        return _prediction(generation, model_answer(self.loaded.tokenizer, generation, example.tools), example)
+
     def _seed_of(self, batch: Sequence[str]) -> int:
         """Of its own for each batch: the same batch draws the same answers, whether the run was interrupted before or not."""
         return int(content_id("seed", [self.seed, *batch]).removeprefix("seed_")[:15], 16)
 
 
-def _prediction(generation: Generation, example: Example) -> Prediction:
+def _prediction(generation: Generation, answer: ModelAnswer, example: Example) -> Prediction:
     """What is kept of a generated answer; `_named` adds whose it is."""
     return Prediction(
         id="",
         prompt_id=example.prompt_id,
         model="",
-        text=generation.text,
-        finish_reason=generation.finish_reason,
+        text=answer.text,
+        tool_calls=answer.tool_calls,
+        finish_reason=answer.finish_reason,
         output_tokens=len(generation.token_ids),
         token_logprobs=[round(value, 6) for value in generation.token_logprobs],
         token_entropies=[round(value, 6) for value in generation.token_entropies],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 PROBE_NAME = "distil_probe"
+PROBE_ID = "probe0001"
 PROBE_ARGUMENTS = {"alpha": "amber", "beta": 7}
 PROBE_TOOL: Turn = {
     "type": "function",
@@ -122,7 +123,7 @@ class ChatTemplate:
             for as_text, content in itertools.product((False, True), (None, "")):
                 arguments = json.dumps(PROBE_ARGUMENTS) if as_text else PROBE_ARGUMENTS
                 function = {"name": PROBE_NAME, "arguments": arguments}
-                call = {"id": "probe0001", "type": "function", "function": function}
+                call = {"id": PROBE_ID, "type": "function", "function": function}
                 whole = self._try([USER, {"role": "assistant", "content": content, "tool_calls": [call]}], tools)
                 added = whole[len(before) :] if whole.startswith(before) else whole[len(_common(before, whole)) :]
                 if _shown(added):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _OPEN = r"(?:<think>|<seed:think>|\[THINK\]|<\|START_THINKING\|>|<\|channel>thought)"
-_CLOSE = r"(?:</think>|</seed:think>|\[/THINK\]|<\|END_THINKING\|>|<channel\|>)"
+_CLOSE = r"(?:</think>|</seed:think>|\[/THINK\]|<\|END_THINKING\|>|<channel\|>|<\|channel\|>final<\|message\|>)"
 _PROMPTED = re.compile(rf"(?:{_OPEN}\s*)?(?:{_CLOSE}\s*)?\Z")
 _EMPTY_BLOCK = re.compile(rf"\s*{_OPEN}\s*{_CLOSE}\n*")
 
@@ -162,6 +162,11 @@ def _row(
         together = _ids(tokenizer, asked + answer + after)
         ids = together if together[:end] == ids else ids + _ids(tokenizer, after)
     return ids, len(prompt), end
+
+
+def answer_text(template: ChatTemplate, turns: list[Turn], tools: list[Turn] | None) -> str:
+    """What the model has to write for the last turn, with all that the template writes after it. Raises UserError."""
+    return _answer(template, template.ask(turns[:-1], tools), turns, tools)
 
 
 def _answer(template: ChatTemplate, asked: str, turns: list[Turn], tools: list[Turn] | None) -> str:

@@ -75,7 +75,13 @@ def require_calls_shown(template: ChatTemplate, shown: str, calls: Iterable[Turn
             leaves.insert(0, str(function["name"]))
         missing = next((leaf for leaf in leaves if not _is_in(leaf, flat)), None)
         if missing is not None:
-            raise UserError(_no_tools(f"a part of the tool call {function['name']} ({short(missing)})"))
+            if template.call_shape is None:
+                raise UserError(_no_tools("tool calls"))
+            raise UserError(
+                f"The chat template drops a part of the tool call {function['name']}: {short(missing)} is not shown (some "
+                "templates show one call a turn). The student would learn another call than the teacher's. Leave the example "
+                "out, or set student.chat_template to one that shows all calls."
+            )
 
 
 def squeezed(text: str) -> str:

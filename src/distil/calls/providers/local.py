@@ -14,6 +14,7 @@ from distil.calls.providers.base import Parsed
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.ids import canonical_json
+from distil.models.answer import model_answer
 from distil.models.batcher import Batcher
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
@@ -87,9 +88,12 @@ def _parsed(loaded: Loaded, request: Request, input_tokens: int, generation: Gen
             {"token": token, "token_id": token_id, "logprob": logprob}
             for token, token_id, logprob in zip(tokens, ids, generation.token_logprobs, strict=True)
         ]
+    answer = model_answer(loaded.tokenizer, generation, request.tools)
     return Parsed(
-        text=generation.text,
-        finish_reason=generation.finish_reason,
+        text=answer.text,
+        reasoning=answer.reasoning,
+        tool_calls=answer.tool_calls,
+        finish_reason=answer.finish_reason,
         usage=Usage(input_tokens=input_tokens, output_tokens=len(generation.token_ids)),
         logprobs=logprobs,
     )

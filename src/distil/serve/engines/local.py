@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
 from distil.ids import content_id, folder_sha256
+from distil.models.answer import model_answer
 from distil.models.batcher import Batcher, BatcherStopped, QueueFull
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, context_length, load, resolve, stop_ids
@@ -130,14 +131,17 @@ class LocalEngine:
 
 
 def _reply(loaded: Loaded, job: _Job, generation: Generation) -> ChatReply:
-    text, finish, tokens = generation.text, generation.finish_reason, list(generation.token_ids)
+    answer = model_answer(loaded.tokenizer, generation, job.request.tools)
+    text, finish, tokens = answer.text, answer.finish_reason, list(generation.token_ids)
+    calls = answer.tool_calls
     if len(tokens) > job.max_tokens:
         tokens = tokens[: job.max_tokens]
-        text, finish = loaded.decode(tokens, skip_special_tokens=True), "length"
+        text, finish, calls = loaded.decode(tokens, skip_special_tokens=True), "length", None
     logprobs = generation.token_logprobs[: len(tokens)]
     return ChatReply(
         text=text,
         finish_reason=finish,
+        tool_calls=calls,
         usage=Usage(input_tokens=len(job.ids), output_tokens=len(tokens)),
         token_logprobs=logprobs,
         token_entropies=generation.token_entropies[: len(tokens)],
