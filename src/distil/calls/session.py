@@ -29,6 +29,7 @@ from distil.calls.limits.outage import OutagePolicy
 from distil.calls.prices import PriceQuote, price_of
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.catalog import open_keyless, open_teacher
+from distil.calls.providers.reading import parse_local
 from distil.calls.request import Request, Tier
 from distil.calls.stats import Stats
 from distil.ids import now
@@ -128,7 +129,7 @@ class ModelSession:
     def parse(self, body: bytes) -> Parsed:
         """A raw body from the ledger, parsed again. Raises GarbledReply."""
         if self.opened.local is not None:
-            return Parsed.model_validate_json(body)
+            return parse_local(body)
         return self.opened.replicas[0].parse(200, {}, body)
 
     async def call(self, request: Request, identity: Identity) -> KeptReply:

@@ -15,6 +15,7 @@ from distil.calls.identity import Identity, endpoint_of, identify
 from distil.calls.ledger.store import Ledger
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.catalog import Opened, open_keyless
+from distil.calls.providers.reading import parse_local
 from distil.calls.request import Reply, Request
 from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty
 from distil.records import Answer, Call
@@ -98,7 +99,7 @@ class LedgerView:
         opened = self._opened[model][0]
         try:
             if opened.local is not None:
-                return Parsed.model_validate_json(body)
+                return parse_local(body)
             return opened.replicas[0].parse(200, {}, body)
         except (GarbledReply, ValueError):
             return None

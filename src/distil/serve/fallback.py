@@ -65,7 +65,7 @@ class Fallback:
         try:
             reply = await self._client.complete(call)
         except CallFailed as error:
-            if error.fault.kind == "bad_request":
+            if error.fault.kind in ("bad_request", "filtered"):
                 raise BadRequest(f"The teacher refused the request: {error}") from None
             raise EngineFailed(f"The teacher could not answer: {error}") from None
         except BudgetReached as error:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from distil.calls.config import TeacherConfig
+from distil.calls.faults import GarbledReply
 from distil.calls.providers.base import HttpProvider, Window
 from distil.calls.providers.catalog import open_teacher
 from distil.calls.providers.chat import CompatibleProvider
@@ -40,6 +41,59 @@ def test_top_logprobs_of_a_server_that_gives_them_are_kept() -> None:
     with OpenAIServer(models=("llama",), key=None) as server:
         parsed = ask(provider(server), question("Hi", sampling=Sampling(top_logprobs=20)))
     assert parsed.logprobs is not None and len(parsed.logprobs[0]["top_logprobs"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (
+            {"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "slow down"}}},
+            "rate_limit",
+            "slow down",
+        ),
+        ({"error": {"code": "429", "message": "slow down"}}, "rate_limit", "slow down"),
+        ({"error": {"code": 402, "message": "Insufficient credits"}}, "quota", "credits"),
+        ({"error": {"code": 502, "message": "upstream"}}, "server", "upstream"),
+        ({"error": {"code": 400, "message": "bad"}}, "bad_request", "bad"),
+        ({"error": {"code": "rate_limit_exceeded", "message": "slow down"}}, "rate_limit", "slow down"),
+        ({"error": "model is loading"}, "server", "loading"),
+        (
+            {"error": {"code": 403, "message": "m", "metadata": {"flagged_input": "x", "reasons": ["hate"]}}},
+            "filtered",
+            "hate",
+        ),
+        (
+            {"choices": [{"error": {"code": 429, "message": "slow down"}, "finish_reason": "error"}]},
+            "rate_limit",
+            "slow down",
+        ),
+        ({"object": "error", "message": "too long", "code": 400}, "bad_request", "too long"),  # older vLLM
+        ({"code": 1302, "msg": "too many at once", "success": False}, "rate_limit", "too many"),  # Z.ai
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rpm"}}, "rate_limit", "rpm"),  # MiniMax
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no balance"}}, "quota", "balance"),
+        ({"choices": [], "base_resp": {"status_code": 1027, "status_msg": "sensitive"}}, "filtered", "sensitive"),
+        ({"success": False, "errors": [{"code": 7009, "message": "upstream"}]}, "server", "upstream"),  # Cloudflare
+        ({"message": "Too many connections"}, "server", "Too many connections"),  # an API gateway
+    ],
+)
+def test_an_error_inside_a_200_obeys_its_own_code(body: object, kind: str, words: str) -> None:
+    sent, asked = json.dumps(body).encode(), CompatibleProvider("m", "http://h/v1", None)
+    with pytest.raises(GarbledReply):
+        asked.parse(200, {}, sent)
+    found = asked.fault(200, {}, sent)
+    assert found.kind == kind and words in found.message
+
+
+def test_a_reply_with_an_empty_error_is_an_answer() -> None:
+    choice = {"index": 0, "message": {"content": "fine"}, "finish_reason": "stop"}
+    for extra in (
+        {"error": None},
+        {"error": {}},
+        {"message": "ok"},
+        {"base_resp": {"status_code": 0, "status_msg": ""}},
+    ):
+        sent = json.dumps({"choices": [choice], **extra}).encode()
+        assert CompatibleProvider("m", "http://h/v1", None).parse(200, {}, sent).text == "fine"
 
 
 def test_log_probabilities_of_thinking_are_not_the_answers() -> None:

@@ -17,6 +17,7 @@ from distil.calls.keys import hide, hide_bytes, secrets
 from distil.calls.providers.base import Adjusts, HttpProvider, LimitHint, LocalProvider, Parsed, Signs, WireRequest
 from distil.calls.providers.catalog import Opened
 from distil.calls.providers.common import as_utf8
+from distil.calls.providers.reading import PAID_TRIES, parse_local
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Usage
@@ -66,12 +67,13 @@ class Sender:
     async def _answer_here(self, local: LocalProvider, request: Request) -> Attempt:
         started = self._clock()
         try:
-            parsed = await local.answer(request)
+            body = (await local.answer(request)).model_dump_json().encode()
+            parsed = parse_local(body)
         except CallFailed as error:
             return Attempt(None, None, error.fault, self._clock() - started)
         except GarbledReply as error:
             return Attempt(None, None, error.fault._replace(retryable=False), self._clock() - started)
-        return Attempt(parsed, parsed.model_dump_json().encode(), None, self._clock() - started)
+        return Attempt(parsed, body, None, self._clock() - started)
 
     async def _send_out(self, request: Request, identity: Identity) -> Attempt:
         replica = self._replicas.take()
@@ -86,7 +88,7 @@ class Sender:
         except Broken as broken:
             latency = self._clock() - started
             self._replicas.broke(replica) if broken.kind == "connection" else self._replicas.gave_up(replica)
-            fault = Fault(broken.kind, str(broken))
+            fault = Fault(broken.kind, str(broken), most=PAID_TRIES if broken.kind == "garbled" else None)
             return Attempt(None, None, fault, latency, maybe_paid=broken.sent, silent=self._replicas.silent)
         except BaseException:
             self._replicas.gave_up(replica)

@@ -90,7 +90,7 @@ class ChatProvider:
         """Raises GarbledReply when there is no choice with a message in it, or it is an error."""
         reply = common.read_object(body)
         choice = common.first_choice(reply.get("choices"))
-        if error_words.has_error(reply, choice):
+        if error_words.marked_error(reply):
             words = error_words.error_words(body, status)
             raise GarbledReply(f"the reply is an error: {common.shorten(words.message or words.code, self._key)}")
         if choice is None:

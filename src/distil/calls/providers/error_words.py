@@ -23,6 +23,7 @@ QUOTA_CODES = {
     "insufficient_credits",
     "arrearage",  # Alibaba
     "1113",  # Z.ai, with status 429
+    "1008",  # MiniMax
 }
 SHED_CODES = {"resource_unavailable", "capacity_exceeded"}
 AGAIN_CODES = {"json_validate_failed", "tool_use_failed", "output_parse_failed"}
@@ -38,6 +39,8 @@ FILTER_CODES = {
     "content_moderation",
     "sensitive",
     "1301",  # Z.ai
+    "1026",  # MiniMax: the prompt
+    "1027",  # MiniMax: the answer
 }
 _STATUS_OF: dict[str, int] = {
     "rate_limit_exceeded": 429,
@@ -62,6 +65,13 @@ _STATUS_OF: dict[str, int] = {
     "invalid_argument": 400,
     "bad_request": 400,
     "context_length_exceeded": 400,
+    # Z.ai: at once, per minute, per day; the model is busy
+    **dict.fromkeys(("1302", "1303", "1304"), 429),
+    "1305": 503,
+    # MiniMax: requests and tokens a minute, the key, wrong parameters
+    **dict.fromkeys(("1002", "1039", "1041"), 429),
+    **dict.fromkeys(("1004", "2049"), 401),
+    "2013": 400,
 }
 """Codes that stand in a 200 where a status would; what is in neither is an error of the server."""
 _MONEY = re.compile(
@@ -116,18 +126,28 @@ class ErrorWords(NamedTuple):
         return common.by_status(status)
 
 
-def has_error(reply: JsonObject, choice: JsonObject | None) -> bool:
-    """Whether a 2xx body is an error, or its choice has one."""
-    return bool(reply.get("error")) or bool((choice or {}).get("error"))
+def marked_error(reply: JsonObject) -> object:
+    """What a 2xx body has where an error belongs: at the top, in its choice, or, without any choice, in other words."""
+    choice, state = common.first_choice(reply.get("choices")), common.mapping(reply.get("base_resp"))
+    if state.get("status_code"):  # MiniMax
+        return {"code": state["status_code"], "message": state.get("status_msg")}
+    if reply.get("error"):
+        return reply["error"]
+    if choice is not None:
+        return choice.get("error")
+    plain = any(reply.get(name) for name in ("errors", "detail", "message", "msg", "error_msg"))
+    return _loose(reply) if plain else None
+
+
+def _loose(value: JsonObject) -> object:
+    """The error in a body that is nothing else: under a name of its own, or the whole body."""
+    return next((value[name] for name in ("error", "detail", "errors") if value.get(name)), value)
 
 
 def error_words(body: bytes, status: int = 400) -> ErrorWords:
     """What an error body says. status: the reply's; in a 2xx only what is marked as an error counts."""
     value, good = common.error_object(body), 200 <= status < 300
-    choice = common.first_choice(value.get("choices")) or {}
-    inner: object = value.get("error") or choice.get("error")
-    if not inner and not good:
-        inner = next((value[name] for name in ("detail", "errors") if value.get(name)), value)
+    inner = marked_error(value) or (None if good else _loose(value))
     if isinstance(inner, str) and inner.startswith("{"):  # an object, sent as text
         inner = common.error_object(inner.encode()) or inner
     if not inner:
@@ -137,7 +157,8 @@ def error_words(body: bytes, status: int = 400) -> ErrorWords:
         return _judged("", message or json.dumps(inner), None, status, {})
     number = next((found for name in ("code", "status") if (found := _number(inner.get(name))) is not None), None)
     code = next((word for name in ("code", "type") if (word := _word(inner.get(name)))), "")
-    message = common.words(inner.get("message")) or common.words(inner.get("msg")) or common.words(inner.get("error"))
+    names = ("message", "msg", "error_msg", "error", "detail", "reason")
+    message = next((found for name in names if (found := common.words(inner.get(name)))), "")
     return _judged(code, _with_source(message, common.mapping(inner.get("metadata"))), number, status, inner)
 
 
@@ -164,7 +185,10 @@ def _with_source(message: str, metadata: JsonObject) -> str:
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) and value else ""
+    """A code; also one that is a number and no HTTP status."""
+    if isinstance(value, int) and not isinstance(value, bool) and 600 <= value < 1_000_000:
+        return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def _number(value: object) -> int | None:

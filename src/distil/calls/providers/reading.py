@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -63,7 +64,7 @@ def finished(parsed: Parsed) -> Parsed:
     text, thinking = part(parsed.text)
     usage = parsed.usage if max(parsed.usage.model_dump().values()) <= MAX_TOKENS else Usage()
     if thinking is not None or text != parsed.text or usage is not parsed.usage:
-        update = {"text": text, "reasoning": combine(parsed.reasoning, thinking), "usage": usage}
+        update: dict[str, object] = {"text": text, "reasoning": combine(parsed.reasoning, thinking), "usage": usage}
         if parsed.logprobs is not None and text != parsed.text:
             update["logprobs"] = _of_ending(parsed.logprobs, text)
         parsed = parsed.model_copy(update=update)
@@ -86,10 +87,15 @@ def _of_ending(tokens: list[JsonObject], text: str) -> list[JsonObject] | None:
     return None
 
 
+def parse_local(body: bytes) -> Parsed:
+    """A reply of a model that answered in this process, as the ledger keeps it. Raises GarbledReply or ValueError."""
+    return finished(Parsed.model_validate_json(body))
+
+
 def wrong_shape(message: str, reply: Mapping[str, object]) -> GarbledReply:
     """For a JSON object that is not this provider's reply. It names the keys, and is asked again only a few times."""
     keys = one_line(", ".join(sorted(map(str, reply))[:8]), SHOWN) or "none"
-    message = f"{message} (its keys: {keys})"
+    message = f"{message} (its keys: {keys}): {one_line(json.dumps(reply, ensure_ascii=False), 2 * SHOWN)}"
     return GarbledReply(message, fault=Fault("garbled", message, most=PAID_TRIES))
 
 
