@@ -68,7 +68,7 @@ class ResponsesProvider(OpenAIProvider):
     def parse(self, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
         """A reply that is incomplete ends as its reason says; one that failed, or is still at work, is not an answer."""
         reply = common.read_object(body)
-        if error_words.has_error(reply, None):
+        if reply.get("error"):
             words = error_words.error_words(body, status)
             raise GarbledReply(f"the reply is an error: {common.shorten(words.message or words.code, self._key)}")
         output = reply.get("output")
