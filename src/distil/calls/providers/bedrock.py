@@ -14,9 +14,9 @@ from distil.calls.faults import Fault, FaultKind
 from distil.calls.providers import anthropic, bedrock_blocks, common, error_words, reading
 from distil.calls.providers.aws import AwsKeys, sign
 from distil.calls.providers.base import LimitHint, Parsed, WireRequest
+from distil.calls.providers.usage import converse_usage
 from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
-from distil.records import Usage
 
 _CLAUDE = re.compile(r"anthropic\.(claude-[\w.-]+)")
 _FINISH = {
@@ -139,7 +139,7 @@ class BedrockProvider:
             reasoning=thinking or None,
             tool_calls=calls or None,
             finish_reason=_FINISH.get(reason, reason),
-            usage=_usage(reply.get("usage")),
+            usage=converse_usage(reply.get("usage")),
         )
 
     @reading.sorts
@@ -178,13 +178,3 @@ class BedrockProvider:
     def limits(self, headers: Mapping[str, str]) -> LimitHint:
         """Bedrock announces no limits."""
         return {}
-
-
-def _usage(usage: object) -> Usage:
-    """`inputTokens` is what the cache did not hold; ours counts the whole prompt."""
-    cached, written = (common.count(usage, f"cache{part}InputTokens") for part in ("Read", "Write"))
-    return Usage(
-        input_tokens=common.count(usage, "inputTokens") + cached + written,
-        output_tokens=common.count(usage, "outputTokens"),
-        cached_tokens=cached,
-    )

@@ -13,8 +13,8 @@ from distil.calls.providers import common, error_words, reading, responses_items
 from distil.calls.providers.base import Parsed, WireRequest
 from distil.calls.providers.openai import OpenAIProvider
 from distil.calls.providers.openai_names import refuses_sampling
+from distil.calls.providers.usage import responses_usage, told_cost
 from distil.calls.request import JsonObject, Request
-from distil.records import Usage
 
 
 class ResponsesProvider(OpenAIProvider):
@@ -80,9 +80,10 @@ class ResponsesProvider(OpenAIProvider):
             reasoning=read.thinking or None,
             tool_calls=read.calls or None,
             finish_reason=_finish(reply, read),
-            usage=_usage(reply.get("usage")),
+            usage=responses_usage(reply.get("usage")),
             logprobs=read.logprobs or None,
             served_tier=_tier(reply.get("service_tier")),
+            told=told_cost(reply.get("usage"), headers),
         )
 
 
@@ -99,15 +100,6 @@ def _finish(reply: JsonObject, read: responses_items.Read) -> str:
     if read.calls:
         return "tool_calls"
     return "stop" if status or read.text else "unknown"
-
-
-def _usage(usage: object) -> Usage:
-    return Usage(
-        input_tokens=common.count(usage, "input_tokens"),
-        output_tokens=common.count(usage, "output_tokens"),
-        cached_tokens=common.count(usage, "input_tokens_details", "cached_tokens"),
-        reasoning_tokens=common.count(usage, "output_tokens_details", "reasoning_tokens"),
-    )
 
 
 def _tier(tier: object) -> str | None:
