@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/distil demo
 
 test: $(VENV)/.dev lint
-	OMP_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest --durations=15
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks examples tools
