@@ -59,7 +59,8 @@ def banking_rows(data: Path) -> list[Json]:
         label = intent.replace("_", " ").lower()
         for split, count in (("train", TRAIN_EACH), ("test", TEST_EACH)):
             for text in draw.sample(by_intent[split, intent], count):
-                rows.append({"prompt": text, "output": label} | ({"split": "test"} if split == "test" else {}))
+                held_out = {"split": "test"} if split == "test" else {}
+                rows.append({"prompt": text, "output": label, "reference": label} | held_out)
     draw.shuffle(rows)
     return rows
 
@@ -78,7 +79,7 @@ def make_project(bench: Bench, name: str, rows: Sequence[Json]) -> Path:
 
     def make() -> Json:
         fresh(project)
-        fields = ("prompt", "split")
+        fields = ("prompt", "reference", "split")
         prompts = [{k: v for k, v in row.items() if k in fields} for row in rows]
         questions = write_rows(bench.folder / f"{name}-prompts.jsonl", prompts)
         answers = [{"prompt": row["prompt"], "output": row["output"]} for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ def test_a_folder_loads_in_float32_on_a_cpu(tmp_path: Path) -> None:
     assert context_length(loaded.model) == 256
     assert stop_ids(loaded.model, loaded.tokenizer) == {2}
     assert pick_dtype("bfloat16", loaded.device) == torch.bfloat16
+
+
+def test_a_bases_sampling_is_not_the_students(tmp_path: Path) -> None:
+    """Servers apply a folder's generation_config.json; these are the values of Qwen2.5-0.5B-Instruct's."""
+    folder = save_tiny(tmp_path / "tiny")
+    sampling = {"do_sample": True, "temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.1}
+    ids = {"bos_token_id": 1, "eos_token_id": [2, 5], "pad_token_id": 2}
+    (folder / "generation_config.json").write_text(json.dumps(sampling | ids))
+    for adapter in (None, "lora"):
+        loaded = load(str(folder), device="cpu", adapter=adapter)
+        plain = loaded.model.merge_and_unload() if adapter else loaded.model
+        plain.save_pretrained(tmp_path / "saved")
+        saved = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+        assert {name: saved[name] for name in ids} == ids and not sampling.keys() & saved.keys()
+        assert stop_ids(loaded.model, loaded.tokenizer) == {2, 5}
 
 
 def test_an_adapter_folder_loads_its_base(tmp_path: Path) -> None:

@@ -152,11 +152,26 @@ def load(
         options["device_map"] = {"": where}
     tokenizer = load_tokenizer(ref, template)
     model = _from_pretrained(AutoModelForCausalLM, source, ref, **options)
+    _drop_sampling(model)
     if quantization is None:
         model.to(where)
     if adapter is not None:
         model = _add_adapter(model, adapter)
     return Loaded(model.eval(), tokenizer, ref, where)
+
+
+def _drop_sampling(model: PreTrainedModel) -> None:
+    """Keeps the token ids of a generation config and drops its sampling, so that a saved student is served as it was measured.
+
+    vLLM, SGLang and transformers apply a folder's generation_config.json wherever a request names no value, and a request of
+    OpenAI's shape can't name all: the repetition_penalty of 1.1 in Qwen2.5-0.5B-Instruct's changes even greedy answers.
+    """
+    from transformers import GenerationConfig
+
+    own = getattr(model, "generation_config", None)
+    if own is not None:
+        ids = {name: getattr(own, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        model.generation_config = GenerationConfig(**ids)
 
 
 def load_tokenizer(ref: str, template: TemplateSettings | None = None) -> PreTrainedTokenizerBase:
