@@ -89,6 +89,20 @@ def test_a_loss_that_depends_on_how_a_step_is_cut_is_found(bench: Bench, monkeyp
     assert failed == ["cutting a step differently changes nothing", "two processes learn what one learns"]
 
 
+def test_a_prompt_that_is_not_asked_is_found() -> None:
+    from distil.train.examples import Tokenized, tokenize
+    from tests.tiny import tiny_examples, tiny_tokenizer
+
+    (example, *_), _ = tokenize(tiny_tokenizer(), tiny_examples(1), max_length=None)
+    assert selfcheck._asked_prompt(tiny_tokenizer(), [example]).ok
+    other = replace(example, input_ids=[5, *example.input_ids[1:]])
+    found = selfcheck._asked_prompt(tiny_tokenizer(), [example, other])
+    assert not found.ok and example.id in found.detail
+    assert selfcheck._asked_prompt(
+        tiny_tokenizer(), [Tokenized("x", [5], [-100], 1)]
+    ).ok  # a text without its conversation
+
+
 def test_an_answer_that_does_not_end_is_found(bench: Bench) -> None:
     from distil.train.examples import Tokenized
     from tests.tiny import tiny_tokenizer

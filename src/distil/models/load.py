@@ -132,6 +132,10 @@ def load(
     if (Path(source) / "adapter_config.json").is_file() and not (Path(source) / "config.json").is_file():
         name = str(read_json(Path(source) / "adapter_config.json")["base_model_name_or_path"])
         base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention)
+        if (Path(source) / "generation_config.json").is_file():  # the ends that the adapter was taught
+            from transformers import GenerationConfig
+
+            base.model.generation_config = GenerationConfig.from_pretrained(source)
         return Loaded(_add_adapter(base.model, source), load_tokenizer(ref, template), ref, base.device)
     quiet()
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -151,7 +155,8 @@ def load(
         )
         options["device_map"] = {"": where}
     tokenizer = load_tokenizer(ref, template)
-    model = _from_pretrained(AutoModelForCausalLM, source, ref, **options)
+    model, info = _from_pretrained(AutoModelForCausalLM, source, ref, output_loading_info=True, **options)
+    _require_whole(ref, sorted(info["missing_keys"]))
     _drop_sampling(model)
     if quantization is None:
         model.to(where)
@@ -226,8 +231,15 @@ def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any
     if at_hub and not hub.reachable(hub.endpoint()):
         options["local_files_only"] = True  # use the download cache without checking for updates
     try:
-        return factory.from_pretrained(source, **options)
+        # transformers would ask "[y/N]" in the middle of a run, and run a stranger's Python after a y
+        return factory.from_pretrained(source, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{ref} needs Python code that comes with the model, which Distil does not run: it could do anything on this "
+                "machine. Use a model whose class is part of transformers, or serve this one with vLLM and name the server as "
+                "the teacher (http://HOST:PORT/v1#NAME)."
+            ) from error
         if not at_hub:
             raise UserError(f"{ref} could not be loaded as a language model: {_first_line(error)}") from error
         if "local_files_only" in options:
@@ -241,6 +253,16 @@ def _from_pretrained(factory: Any, source: str, ref: str, **options: Any) -> Any
             f"({_first_line(error)}). "
             "Check the name and the network (a gated model needs `hf auth login`), or use a local folder or bundled/student."
         ) from error
+
+
+def _require_whole(ref: str, missing: list[str]) -> None:
+    """transformers fills missing tensors with random numbers and only warns."""
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise UserError(
+            f"{ref} is not a whole causal language model: {len(missing)} of its tensors are in none of its files ({shown}). "
+            "Download it again, or use another model."
+        )
 
 
 def _first_line(error: BaseException) -> str:

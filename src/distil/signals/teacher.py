@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from distil.errors import UserError
 from distil.ids import content_id, file_sha256
-from distil.models.head import output_head
+from distil.models.head import head_rows, output_head
 from distil.models.unwrap import causal_model
 from distil.signals.examples import TokenizedExample
 
@@ -36,7 +36,6 @@ class LocalTeacher:
         self.model = causal_model(model)
         self.device = next(self.model.parameters()).device
         self.head = output_head(self.model).detached()
-        self.body = getattr(self.model, self.model.base_model_prefix)
 
     @property
     def vocab_size(self) -> int:
@@ -56,9 +55,10 @@ class LocalTeacher:
             ids[i, : len(example.token_ids)] = torch.tensor(example.token_ids)
             mask[i, : len(example.token_ids)] = 1
         with torch.inference_mode():
-            output = self.body(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), use_cache=False)
+            inputs = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device), "use_cache": False}
+            hidden = head_rows(self.model, inputs)
             positions = [torch.tensor(example.positions, device=self.device) for example in examples]
-            return [output.last_hidden_state[i, rows] for i, rows in enumerate(positions)]
+            return [hidden[i, rows] for i, rows in enumerate(positions)]
 
     def logit_chunks(self, hidden: Tensor) -> Iterator[Tensor]:
         """(C, V) float32 logits of consecutive rows; few enough at a time to keep the byte budget."""

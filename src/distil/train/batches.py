@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distil.models.unwrap import decoder
+from distil.models.head import head_rows
 from distil.objectives.shift import next_token_labels
 from distil.objectives.targets import IGNORED
 from distil.train.examples import Tokenized
@@ -86,9 +86,8 @@ class MicroBatch:
         return mask, following[mask]
 
     def hidden_states(self, model: PreTrainedModel) -> Tensor:
-        """Final hidden states (B, T, H) of a bare causal language model."""
-        hidden: Tensor = decoder(model)(**self.inputs()).last_hidden_state
-        return hidden
+        """What enters the output layer (B, T, H) of a bare causal language model."""
+        return head_rows(model, self.inputs())
 
     def counted_hidden(self, model: PreTrainedModel) -> Tensor:
         """Final hidden states (R, H) of the counted rows."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+from distil.models.proofs import Check
 from distil.train.job import TrainJob
-from distil.train.selfcheck import Check, check_training
+from distil.train.selfcheck import check_model, check_training
 from distil.train.setup import prepare
 
 
@@ -16,6 +17,7 @@ def check_project(job: TrainJob) -> list[Check]:
     job = replace(job, name=".selfcheck", max_steps=1).placed()
     try:
         ready = prepare(job)
-        return check_training(ready.trainer, ready.student, ready.train, thorough=True)
+        checks = check_model(ready.student, ready.train, job.folder)
+        return checks + check_training(ready.trainer, ready.student, ready.train, thorough=True)
     finally:
         shutil.rmtree(job.folder, ignore_errors=True)

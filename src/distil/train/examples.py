@@ -120,6 +120,11 @@ def require_known_ids(examples: Iterable[Tokenized], rows: int, tokens: int) -> 
         )
 
 
+def taught_ends(examples: Iterable[Tokenized]) -> list[int]:
+    """The last learned token of every example: where the student learns to stop. Usually one id."""
+    return sorted({next(label for label in reversed(e.labels) if label != IGNORED) for e in examples if e.learned})
+
+
 def marked_text(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> str:
     """The example as text with the learned parts in 【】, for a person to check before training."""
     parts = []

@@ -67,7 +67,7 @@ class TrainJob:
             for key, value in section.model_dump(mode="json", exclude=excluded if name == "train" else None).items()
         }
         examples = list(train)
-        texts = [[e.id, [m.model_dump(mode="json") for m in e.messages]] for e in examples]
+        texts = [[e.id, [m.model_dump(mode="json") for m in e.messages], e.tools] for e in examples]
         tokens = [[e.input_ids, e.labels, e.prompt_length] for e in examples]
         teacher = self.teacher.model if self.teacher is not None and self.section.method != "sft" else None
         return {

@@ -126,6 +126,11 @@ def can_pack(model: PreTrainedModel) -> bool:
     return plain and all(getattr(model, name, False) for name in ("_supports_attention_backend", "_supports_sdpa"))
 
 
+def use_own(model: PreTrainedModel) -> None:
+    """Switches the model back to transformers' attention."""
+    model.set_attn_implementation("sdpa")
+
+
 def use_packed(model: PreTrainedModel) -> None:
     """Switches the model to `packed_attention`."""
     AttentionInterface.register(NAME, packed_attention)

@@ -5,14 +5,12 @@ All files of work/train/NAME are written from here, except the manifest.
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
 from transformers import PrinterCallback, TrainerState
 
 from distil.errors import Interrupted
-from distil.models.export import Figures, merge_adapter, save_plain
 from distil.models.load import quiet
 from distil.objectives.chunks import release_buffers
 from distil.progress import bar, say
@@ -22,7 +20,7 @@ from distil.train.examples import marked_text
 from distil.train.job import TrainJob
 from distil.train.manifest import TrainFacts
 from distil.train.memory import explain_out_of_memory
-from distil.train.objective import remove_objective
+from distil.train.saving import save
 from distil.train.selfcheck import check_before_training
 from distil.train.setup import Prepared, prepare
 from distil.train.trainer import DistilTrainer
@@ -39,7 +37,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
     named, job = job, job.placed()
     with explain_out_of_memory("the models were loaded and checked"):
         ready = prepare(job)
-        checks = check_before_training(ready.trainer, ready.student, ready.train)
+        checks = check_before_training(ready.trainer, ready.student, ready.train, job.folder)
     trainer = ready.trainer
     is_main = trainer.is_world_process_zero()
     resume = checkpoint_to_resume(
@@ -53,7 +51,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
     if is_main:
         _write_first_examples(job.folder, ready)
     training_seconds = _train(job, trainer, resume, stop_file)
-    parity = _save(job, ready, is_main=is_main)
+    parity = save(job, trainer, ready.student, ready.train, ready.ends, is_main=is_main)
     facts: TrainFacts = {
         "steps": int(trainer.state.global_step),
         "seconds": round(time.perf_counter() - started, 2),
@@ -105,37 +103,6 @@ def _write_first_examples(folder: Path, ready: Prepared) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     texts = [marked_text(ready.student.tokenizer, example) for example in ready.train[:4]]
     (folder / "first_batch.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
-
-
-def _save(job: TrainJob, ready: Prepared, *, is_main: bool) -> Figures | None:
-    """Writes model/ as a plain Hugging Face folder, for LoRA also adapter/, and deletes the checkpoints.
-
-    Early stopping's best weights win over the last ones. Returns the parity of a merged adapter.
-    """
-    remove_objective(ready.student.model)
-    best, adapter, last = job.folder / "best", job.folder / "adapter", job.folder / ".saving"
-    tokenizer = ready.student.tokenizer
-    if is_main:
-        shutil.rmtree(last, ignore_errors=True)
-    weights = best if best.exists() else last
-    if weights is last:
-        ready.trainer.save_model(str(last))  # in every process: sharded weights are gathered
-    if not is_main:
-        return None
-    parity = None
-    if job.student.adapter == "lora":
-        shutil.rmtree(adapter, ignore_errors=True)
-        shutil.copytree(weights, adapter, ignore=shutil.ignore_patterns("training_args.bin"))
-        tokenizer.save_pretrained(adapter)
-        prompts = [e.input_ids[: e.prompt_length] for e in ready.train[:8]]
-        parity = merge_adapter(
-            job.student.model, adapter, job.folder / "model", prompts=prompts, dtype=job.student.dtype
-        )
-    else:
-        save_plain(weights, job.folder / "model", tokenizer)
-    for path in (last, best, job.folder / "checkpoints"):
-        shutil.rmtree(path, ignore_errors=True)
-    return parity
 
 
 def _last_line(state: TrainerState, key: str) -> dict[str, float] | None:

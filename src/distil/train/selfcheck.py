@@ -1,20 +1,24 @@
 """Checks that run in seconds before every training and as `distil selfcheck`; each finds a bug that some trainer has shipped.
 
-Objectives against their plain reference and finite differences, a teacher that equals its student, one batch against four,
-packed against alone, which tokens of the first example are learned, and how much of the teacher's mass is outside the student's
-vocabulary. Not the test suite: these run with the user's own models and data.
+Objectives against their plain reference and finite differences, a teacher that equals its student, the proofs of
+models/proofs.py on the student, one batch against four, which tokens of the first example are learned, and how much of the
+teacher's mass is outside the student's vocabulary. Not the test suite: these run with the user's own models and data.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import Tensor
 
 from distil.errors import UserError, WorkFailed
+from distil.models.proofs import Check, check_causal, check_end, check_head, check_saving
+from distil.models.render import render_prompt, special_ids
 from distil.models.unwrap import causal_model
 from distil.objectives.chunks import Buffers
 from distil.objectives.fused import fused_linear_distillation
@@ -24,7 +28,7 @@ from distil.objectives.rows import row_kernel
 from distil.objectives.targets import DIVERGENCES, IGNORED, DenseTargets, LogitTargets, MixtureTargets
 from distil.objectives.vocabulary import teacher_mass_outside
 from distil.train.batches import MicroBatch, StepSampler
-from distil.train.examples import Tokenized, marked_text
+from distil.train.examples import Tokenized, marked_text, taught_ends
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,19 +47,14 @@ class _Options(TypedDict):
     beta: float
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check and what it measured."""
-
-    name: str
-    ok: bool
-    detail: str
-    """The measured figure, for a person."""
-
-
-def check_before_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenized]) -> list[Check]:
-    """The quick checks. Raises WorkFailed when one fails, UserError when the first loss isn't a number."""
-    checks = [*check_objectives(), *check_training(trainer, student, train, thorough=False)]
+def check_before_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenized], folder: Path) -> list[Check]:
+    """The proofs of every start. `folder` is the student's. Raises WorkFailed when one fails, UserError when the first loss
+    isn't a number."""
+    checks = [
+        *check_objectives(),
+        *check_model(student, train, folder),
+        *check_training(trainer, student, train, thorough=False),
+    ]
     failed = [f"{check.name} ({check.detail})" for check in checks if not check.ok]
     if failed:
         raise WorkFailed(
@@ -146,11 +145,32 @@ def _slope_error(
 # ---- on the training's own models and data
 
 
+def check_model(student: Loaded, train: Sequence[Tokenized], folder: Path) -> list[Check]:
+    """On the student alone: head, causality, the taught ends, and saving (in the first process, for a full training)."""
+    first, ends = min(train, key=lambda e: (len(e.input_ids), e.id)), taught_ends(train)
+    checks = [
+        check_head(student.model),
+        check_causal(student.model),
+        check_end(student, first.input_ids[: first.prompt_length], ends),
+    ]
+    full = causal_model(student.model) is student.model  # a merged adapter is compared when it is merged
+    if full and int(os.environ.get("RANK", "0")) == 0 and (saved := check_saving(student, folder)) is not None:
+        checks.append(saved)
+    return checks
+
+
 def check_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenized], *, thorough: bool) -> list[Check]:
     """First loss, learned tokens, and the teacher's mass outside the student's vocabulary. `thorough` adds cutting a step
     differently and two processes."""
     examples = sorted(train, key=lambda e: (len(e.input_ids), e.id))[: 8 if thorough else 4]
-    checks = [_first_loss(trainer, examples), _learned_tokens(student.tokenizer, examples[0])]
+    tokenizer = student.tokenizer
+    checks = [
+        _first_loss(trainer, examples),
+        _learned_tokens(tokenizer, examples[0]),
+        _asked_prompt(tokenizer, examples),
+    ]
+    rows = "packed rows" if trainer.settings.packing else "padded rows"
+    checks.append(Check("a packed row equals its documents alone, or rows are padded", True, rows))
     outside = _mass_outside(trainer, student, examples)
     if outside is not None:
         checks.append(outside)
@@ -184,11 +204,24 @@ def _first_loss(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
 
 def _learned_tokens(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> Check:
     learned = [label for label in example.labels if label != IGNORED]
-    stops = bool(learned) and learned[-1] in {tokenizer.eos_token_id, *tokenizer.all_special_ids}
+    stops = bool(learned) and learned[-1] in special_ids(tokenizer)
     text = marked_text(tokenizer, example).replace("\n", "⏎")
     shown = text if len(text) <= 300 else f"{text[:120]} ... {text[-170:]}"
     detail = f"{len(learned)} of {len(example.input_ids)} tokens in 【】: {shown}"
     return Check("only the answer and its end token are learned", stops, detail)
+
+
+def _asked_prompt(tokenizer: PreTrainedTokenizerBase, examples: list[Tokenized]) -> Check:
+    """The tokens before the answer are those that a server is asked with for the same conversation."""
+    compared = [example for example in examples if example.messages]
+    unlike = [
+        example.id
+        for example in compared
+        if render_prompt(tokenizer, example.messages[:-1], tools=example.tools)
+        != example.input_ids[: example.prompt_length]
+    ]
+    detail = f"{len(compared)} prompts" + (f"; not in {', '.join(unlike)}" if unlike else "")
+    return Check("the trained prompt is the asked prompt", not unlike, detail)
 
 
 def _mass_outside(trainer: DistilTrainer, student: Loaded, examples: list[Tokenized]) -> Check | None:

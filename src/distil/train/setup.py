@@ -15,22 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from distil.errors import UserError
 from distil.models.config import StudentConfig
-from distil.models.load import Loaded, Lora, context_length, load, pick_device
+from distil.models.load import Loaded, Lora, context_length, load, pick_device, stop_ids
+from distil.models.proofs import join_ends
+from distil.models.render import special_ids
 from distil.models.sizing import default_micro_tokens
 from distil.models.template import TemplateSettings, student_template
 from distil.models.unwrap import causal_model, input_embedding
 from distil.objectives.settings import LABELS_ONLY, LossSettings
-from distil.progress import track
+from distil.progress import say, track
 from distil.records import Sampling
 from distil.runs.artifacts import Project
 from distil.train.config import TrainConfig
-from distil.train.examples import Tokenized, load_examples, require_known_ids, tokenize
+from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
 from distil.train.job import TrainJob
-from distil.train.packing import can_pack, use_packed
+from distil.train.packing import can_pack, use_own, use_packed
+from distil.train.packing_proof import packs_exactly
 from distil.train.rollouts import Rollouts, in_process, unanswered
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.server import Address, served_writer
@@ -53,6 +56,8 @@ class Prepared:
     """Training examples that were dropped for their length."""
     cache_seconds: float
     """Seconds spent on querying the teacher ahead of training; 0 = it runs in every step."""
+    ends: list[int]
+    """Ids of the taught end tokens, which stop the trained student."""
 
 
 def prepare(job: TrainJob) -> Prepared:
@@ -62,8 +67,12 @@ def prepare(job: TrainJob) -> Prepared:
     student = load_student(job.student, section, student_template(job.student, project))
     limit = max_length(section, student)
     train, validation, dropped = _data(project, section, student, limit)
-    packing = section.packing and can_pack(causal_model(student.model))
+    ends = teach_ends(student, [*train, *validation])
+    pad_id = int(student.tokenizer.pad_token_id)
+    packing = section.packing and _proven(causal_model(student.model), train, pad_id, "student")
     source = signal_source(section, project, job.teacher, student, packing=packing)
+    if packing and isinstance(source, OnlineSource) and source.packs:
+        packing = all(_proven(teacher, train, pad_id, "teacher") for teacher in source.teachers)
     if isinstance(source, CachedSource):  # the cache may hold the training split only: then there is no validation
         validation = [example for example in validation if example.id in source.store]
     loss = loss_settings(section)
@@ -82,7 +91,39 @@ def prepare(job: TrainJob) -> Prepared:
     prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
     trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
     cache_seconds = _cache_signal(job, source, trainer, [*train, *validation], student.device)
-    return Prepared(student, trainer, train, dropped, cache_seconds)
+    return Prepared(student, trainer, train, dropped, cache_seconds, ends)
+
+
+def teach_ends(student: Loaded, examples: Sequence[Tokenized]) -> list[int]:
+    """The tokens that end the answers. They join those at which the student's generation stops: a base model with a chat
+    template of another end would never stop."""
+    ends = [end for end in taught_ends(examples) if end in special_ids(student.tokenizer)]
+    before = sorted(stop_ids(student.model, student.tokenizer))
+    join_ends(causal_model(student.model), ends)
+    if not set(ends) <= set(before) and is_first_process():
+        was = ", ".join(map(student.decode, ([end] for end in before)))
+        taught = ", ".join(map(student.decode, ([end] for end in ends)))
+        say(f"The answers end with {taught}, and {student.ref} stopped at {was}: the trained student stops at both.")
+    return ends
+
+
+def _proven(model: PreTrainedModel, examples: Sequence[Tokenized], pad_id: int, whose: str) -> bool:
+    """Whether the model's packed rows equal its documents alone; where it looks as if and is not, says so and takes padding."""
+    if not can_pack(model):
+        return False
+    if packs_exactly(model, examples, pad_id):
+        return True
+    use_own(model)
+    if is_first_process():
+        say(
+            f"A packed row of the {whose} ({type(model).__name__}) differs from its documents alone: packing is off, padding on."
+        )
+    return False
+
+
+def is_first_process() -> bool:
+    """Of those that torchrun started: the one that says and writes things."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _data(

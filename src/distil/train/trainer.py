@@ -251,6 +251,11 @@ class DistilTrainer(Trainer):
         elif self.args.should_save:
             write_weights(self.model, Path(output_dir))
 
+    def keep_checkpoint(self) -> Path:
+        """Writes a checkpoint of the current step and returns its folder."""
+        self._save_checkpoint(self.model, trial=None)
+        return Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
