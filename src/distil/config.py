@@ -27,6 +27,7 @@ from distil.runs.artifacts import Project
 from distil.runs.section import Section
 from distil.serve.config import ServeConfig
 from distil.signals.config import SignalsConfig
+from distil.text import UNSEEN
 from distil.train.config import TrainConfig
 
 COMMENT_WIDTH = 120
@@ -238,11 +239,13 @@ def _commented(indent: str, text: str, description: str | None) -> list[str]:
 
 def _scalar(value: object) -> str:
     """A value in one-line YAML (JSON is YAML, but plain words need no quotes)."""
+    if isinstance(value, str) and UNSEEN.search(value) is not None:
+        return json.dumps(value)  # YAML refuses control characters, and takes them escaped
     if (
         isinstance(value, str)
         and value
-        and yaml.safe_load(value) == value
         and not set(value) & set(":#{}[],&*!|>'\"%@`\n")
+        and yaml.safe_load(value) == value
     ):
         return value
     if isinstance(value, list):

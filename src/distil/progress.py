@@ -109,9 +109,13 @@ class _LiveBar(Bar):
         self.below = False
         self._column = BarColumn(bar_width=BAR_WIDTH)
         self._console = Console(stderr=True)
-        columns = [TextColumn("{task.description}"), self._column, TextColumn("{task.fields[text]}", markup=False)]
+        columns = [
+            TextColumn("{task.description}", markup=False),
+            self._column,
+            TextColumn("{task.fields[text]}", markup=False),
+        ]
         self._progress = WithNote(*columns, console=self._console, refresh_per_second=8)
-        self._task = self._progress.add_task(label, total=total, text="")
+        self._task = self._progress.add_task(self.label, total=total, text="")
         self._progress.start()
 
     def _draw(self) -> None:

@@ -15,6 +15,8 @@ import click
 from distil import __version__
 from distil.cli.options import echo, say
 from distil.errors import DistilError, did_you_mean
+from distil.terminal import guard
+from distil.text import visible
 
 
 class Entry(NamedTuple):
@@ -109,11 +111,13 @@ def cli() -> None:
 def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 1 the work failed, 2 invalid input, 3 budget reached, 4 a gate was
     not reached, 130 interrupted."""
+    guard()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        error.message = visible(error.message)
         error.show()
         sys.exit(2)
     except DistilError as error:

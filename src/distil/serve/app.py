@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 import time
-import traceback
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ from distil.errors import UserError
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import CONTENT_TYPE
 from distil.serve.wire import BadRequest, ChatRequest, completion, parse_request, sse, stream
+from distil.terminal import show_exception
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -80,8 +79,8 @@ async def _chat(gateway: Gateway, request: Request) -> Response:
         routed = await gateway.answer(chat)
     except BadRequest as error:
         return _error(error)
-    except Exception:
-        sys.stderr.write(traceback.format_exc())
+    except Exception as error:
+        show_exception(type(error), error, error.__traceback__)
         return _error(BadRequest("The gateway failed; its log has the details.", status=500, code="internal_error"))
     if chat.stream:
         events = stream(chat, routed.reply, gateway.fingerprint)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import queue
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 from distil.errors import WorkFailed
+from distil.progress import say
 from distil.runs.private import create_private
 
 QUEUE_LINES = 1000
@@ -72,8 +72,8 @@ class Capture:
                     self.written += len(lines)
                 except OSError as error:
                     if not self.dropped:
-                        sys.stderr.write(
-                            f"distil serve: can't write {self.path} ({error.strerror}); captured prompts are being lost\n"
+                        say(
+                            f"distil serve: can't write {self.path} ({error.strerror}); captured prompts are being lost"
                         )
                     self.dropped += len(lines)
 

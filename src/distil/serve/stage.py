@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
-from distil.progress import dollars
+from distil.progress import dollars, say
 from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
@@ -117,7 +116,7 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
         return Policy(section.fallback, None, section.score)
     calibration = read_calibration(project, name)
     _check(calibration, section, name, model)
-    sys.stderr.write(f"distil serve: {calibration.promise}\n")
+    say(f"distil serve: {calibration.promise}")
     return Policy("calibrated", calibration.threshold, calibration.score, calibration.temperature)
 
 

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import distil.errors
 from distil.errors import DistilError, WorkFailed
+from distil.progress import say
 from distil.runs.jsonl import read_json, write_json
+from distil.terminal import guard
 from distil.train.job import LAUNCHED, TrainJob, error_file
 from distil.train.manifest import TrainFacts
 
@@ -97,13 +99,14 @@ def main(arguments: list[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    guard()
     logging.disable(logging.ERROR)  # the launcher's own lines about workers that end; the workers' lines stay
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         run(parse_args(arguments))
     except ChildFailedError as error:
         if not any(error_file(Path(arguments[-1]), rank).exists() for rank in error.failures):
-            sys.stderr.write(f"{error}\n")
+            say(str(error))
         return 1
     except SignalException:
         return 1

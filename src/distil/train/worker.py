@@ -14,6 +14,7 @@ import torch.distributed
 
 from distil.errors import DistilError, Interrupted
 from distil.runs.jsonl import read_json, write_json
+from distil.terminal import guard
 from distil.train.job import LAUNCHED, TrainJob, error_file
 from distil.train.manifest import adopt
 from distil.train.run import train_student
@@ -21,6 +22,7 @@ from distil.train.run import train_student
 
 def main(arguments: list[str]) -> int:
     """Trains and writes JOB.result.json. A known error goes to JOB.error.RANK.json, and its exit code to the launcher."""
+    guard()
     path = Path(arguments[0])
     rank, stop_file = int(os.environ.get("RANK", "0")), os.environ.get(LAUNCHED)
     try:

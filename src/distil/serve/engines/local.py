@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-import sys
-import traceback
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +21,7 @@ from distil.models.load import Loaded, context_length, load, resolve, stop_ids
 from distil.models.render import render_prompt
 from distil.records import Usage
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, Overloaded
+from distil.terminal import show_exception
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -125,7 +124,7 @@ class LocalEngine:
                     (generation,) = generate(self._loaded, [job.ids], alone)
                 results.append(_reply(self._loaded, job, generation))
             except Exception as error:
-                sys.stderr.write(traceback.format_exc())
+                show_exception(type(error), error, error.__traceback__)
                 results.append(EngineFailed(f"{type(error).__name__}: {error}", status=500))
         return results
 
