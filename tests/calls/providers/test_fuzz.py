@@ -19,9 +19,11 @@ from distil.calls.http.attempt import _request_id
 from distil.calls.http.transport import HttpReply
 from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.base import HttpProvider, Parsed
+from distil.calls.providers.bedrock import BedrockProvider
 from distil.calls.providers.chat import CompatibleProvider
 from distil.calls.providers.google import GoogleProvider
 from distil.calls.providers.openai import OpenAIProvider
+from distil.calls.providers.responses import ResponsesProvider
 
 MUTANTS: list[object] = [
     None,
@@ -39,7 +41,7 @@ MUTANTS: list[object] = [
     {},
     {"a": {"b": 1}},
 ]
-PER_SHAPE = 700
+PER_SHAPE = 600
 """Mutations tried of one provider's replies, drawn with a fixed seed."""
 MADE: list[tuple[type[HttpProvider], dict[str, object]]] = [
     (
@@ -102,17 +104,47 @@ MADE: list[tuple[type[HttpProvider], dict[str, object]]] = [
     ),
     (GoogleProvider, {"promptFeedback": {"blockReason": "SAFETY"}}),
     (
+        ResponsesProvider,
+        {
+            "status": "completed",
+            "output": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+                {"type": "message", "content": [{"type": "output_text", "text": "4", "logprobs": [{"token": "4"}]}]},
+                {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+            ],
+            "incomplete_details": {"reason": "max_output_tokens"},
+            "usage": {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"reasoning_tokens": 1}},
+        },
+    ),
+    (
+        BedrockProvider,
+        {
+            "output": {
+                "message": {
+                    "content": [
+                        {"reasoningContent": {"reasoningText": {"text": "Hm."}}},
+                        {"text": "4"},
+                        {"toolUse": {"toolUseId": "1", "name": "f", "input": {"a": 1}}},
+                    ]
+                }
+            },
+            "stopReason": "end_turn",
+            "usage": {"inputTokens": 3, "outputTokens": 4, "cacheDetails": [{"inputTokens": 1, "ttl": "1h"}]},
+        },
+    ),
+    (
         GoogleProvider,
         {"error": {"code": 429, "message": "m", "status": "S", "details": [{"violations": [{"quotaId": "q"}]}]}},
     ),
     (OpenAIProvider, {"error": {"code": "c", "message": "m", "type": "t", "innererror": {"code": "c"}}}),
 ]
-HOSTS: dict[str, type[HttpProvider]] = {
-    "api.anthropic.com": AnthropicProvider,
-    "generativelanguage.googleapis.com": GoogleProvider,
-    "aiplatform.googleapis.com": GoogleProvider,
-    "europe-west4-aiplatform.googleapis.com": GoogleProvider,
-}
+PATHS: list[tuple[str, type[HttpProvider]]] = [
+    ("/chat/completions", CompatibleProvider),
+    ("/messages", AnthropicProvider),
+    (":generateContent", GoogleProvider),
+    ("/responses", ResponsesProvider),
+    ("/converse", BedrockProvider),
+]
 
 
 def outcome(provider: HttpProvider, body: bytes) -> str:
@@ -159,17 +191,18 @@ def test_any_part_of_a_reply_may_be_anything(number: int) -> None:
 
 
 def test_any_part_of_a_real_reply_may_be_anything(data_dir: Callable[[str], Path]) -> None:
-    shapes: dict[tuple[str, str], list[object]] = {}
+    shapes: dict[tuple[str, type[HttpProvider]], list[str]] = {}
     with gzip.open(data_dir("replies") / "replies.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             reply = json.loads(line)
-            if reply["status"] == 200 and len(reply["body"]) < 6000 and reply["body"][:1] == "{":
-                shapes.setdefault((reply["host"], reply["path"].rpartition("/")[2][:12]), []).append(reply["body"])
+            kind = next((kind for ending, kind in PATHS if reply["path"].endswith(ending)), None)
+            if kind is not None and reply["status"] == 200 and len(reply["body"]) < 6000 and reply["body"][:1] == "{":
+                shapes.setdefault((reply["host"], kind), []).append(reply["body"])
     draw, ends = random.Random(8), set[str]()
-    for (host, _), bodies in shapes.items():
-        provider = HOSTS.get(host, CompatibleProvider)("m", "http://h/v1", None)  # type: ignore[call-arg]
+    for (_, kind), bodies in shapes.items():
+        provider = kind("m", "http://h/v1", None)  # type: ignore[call-arg]
         for body in draw.sample(bodies, min(3, len(bodies))):
-            value = json.loads(str(body))
+            value = json.loads(body)
             pairs = [(path, mutant) for path in places(value) for mutant in MUTANTS]
             for path, mutant in draw.sample(pairs, min(PER_SHAPE // 10, len(pairs))):
                 ends.add(outcome(provider, json.dumps(replaced(value, path, mutant)).encode()))

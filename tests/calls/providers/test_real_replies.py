@@ -1,6 +1,7 @@
 """All recorded replies of real providers are read as what their JSON says, by short readers that share no code with ours.
 
-Not read here: the replies of APIs that Distil does not speak (threads of assistants) and streams of Bedrock's binary events.
+Not read here: replies of OpenAI's Responses and Bedrock's Converse (test_responses.py, test_bedrock.py), of APIs that nobody here
+speaks (threads of assistants), and streams of Bedrock's binary events.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import pytest
 from distil.calls.faults import GarbledReply
 from distil.calls.providers.anthropic import AnthropicProvider
 from distil.calls.providers.base import HttpProvider, Parsed
+from distil.calls.providers.bedrock import BedrockProvider
 from distil.calls.providers.chat import CompatibleProvider
 from distil.calls.providers.google import GoogleProvider
+from distil.calls.providers.responses import ResponsesProvider
 
 Reply = dict[str, Any]
 INLINE = re.compile(r"\s*<think(?:ing)?>(?P<thinking>.*?)(?:\Z|</think(?:ing)?>\s*(?P<text>.*))", re.DOTALL)
@@ -180,7 +183,8 @@ def test_every_real_reply_is_read_as_what_it_says(data_dir: Callable[[str], Path
 
 def test_nothing_recorded_crashes_any_reader(data_dir: Callable[[str], Path]) -> None:
     """Each of the 551 bodies to each provider: most are of another API, and none may be more than a failure."""
-    providers = [kind("m", "http://h/v1", None) for _, kind, _ in READERS]  # type: ignore[call-arg]
+    kinds = [*(kind for _, kind, _ in READERS), ResponsesProvider, BedrockProvider]
+    providers = [kind("m", "http://h/v1", None) for kind in kinds]  # type: ignore[call-arg]
     for reply in recorded(data_dir):
         for provider in providers:
             try:
