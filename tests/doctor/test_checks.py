@@ -99,6 +99,15 @@ def test_cut_answers_and_failed_calls_are_found(tmp_path: Path) -> None:
     assert lost.level == "problem" and "10 of 110" in lost.seen and "server 10" in lost.seen
 
 
+def test_thinking_in_answers_is_found_and_mended_for_free(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    given = {"prompt_id": "p", "teacher": "t", "sampling": Sampling(), "finish_reason": "stop", "call_id": "c"}
+    texts = ["<think>Hm.</think>4", "Hm.</think>4", "The tag `<think>` opens it.", "4"]
+    write_records(project.answers, [Answer(id=f"a{i}", text=text, **given) for i, text in enumerate(texts)])
+    found = data.thinking_in_answers(Evidence(project))
+    assert found.level == "problem" and "2 of 4" in found.seen and "--rebuild" in found.fix
+
+
 def example(number: int, text: str, answer: str, split: Any, group: str | None = None) -> Example:
     messages = [
         Message(role="system", content="s"),

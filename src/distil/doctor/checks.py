@@ -22,6 +22,7 @@ CHECKS: dict[str, Check] = {
     "small test set": data.enough_test_prompts,
     "failed calls": data.failed_calls,
     "truncated answers": data.truncated_answers,
+    "thinking in the answers": data.thinking_in_answers,
     "much of the data is dropped": data.much_dropped,
     "refusals in the training data": data.refusals,
     "duplicate prompts": data.duplicates,

@@ -10,6 +10,7 @@ from distil.endings import ending
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
 from distil.text import find_refusal, prompt_key
+from distil.thinking import part
 
 MIN_EXAMPLES = 1_000
 MIN_TEST = 200
@@ -71,6 +72,22 @@ def truncated_answers(evidence: Evidence) -> Finding:
         why="They are paid for and then dropped, which biases the training data toward short answers.",
         fix=f"distil collect --set teachers.0.sampling.max_tokens={2 * limit}\n"
         "(collects every answer again, because a different limit makes a different request)",
+    )
+
+
+def thinking_in_answers(evidence: Evidence) -> Finding:
+    """Thinking that stands in the texts of answers: of a version that did not part it, or of a file of answers."""
+    if not evidence.answers:
+        return NOT_COLLECTED
+    count = sum(part(answer.text).thinking is not None for answer in evidence.answers)
+    seen = f"{count:,} of {len(evidence.answers):,} answers have the teacher's thinking in their text."
+    if count == 0:
+        return Finding(level="ok", seen=seen)
+    return Finding(
+        level="problem",
+        seen=seen,
+        why="The student learns to write it too, and a program that expects JSON finds none.",
+        fix="distil collect --rebuild\n(reads the ledger anew, at no cost, and parts thinking from answers); then distil curate",
     )
 
 
