@@ -7,6 +7,7 @@ Prompt -> Answer -> Verdict -> Example, and Prompt -> Prediction -> Score. `Call
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,6 +44,31 @@ class Message(Record):
     weight: Literal[0, 1] | None = None
     """0 = an assistant turn that is context only, not trained on (OpenAI's fine-tuning convention)."""
 
+    @classmethod
+    def read(cls, turn: object) -> Self:
+        """A turn that somebody else wrote: a client, a log, a reply that is sent back as it came.
+
+        What replies and logs add to a turn (`refusal: null`, `annotations`, `audio`, ids, ...) is left out; a refusal is the text
+        of a turn without one; OpenAI's old `function_call` and role `function` become what they are today. Raises
+        pydantic.ValidationError, also on a key that looks like a misspelled field (`contnet`).
+        """
+        if not isinstance(turn, dict):
+            return cls.model_validate(turn)
+        known = {name: value for name, value in turn.items() if name in cls.model_fields and value is not None}
+        if not known.get("tool_calls", True):
+            del known["tool_calls"]  # [] is none
+        if isinstance(turn.get("refusal"), str) and not known.get("content"):
+            known["content"] = turn["refusal"]
+        if isinstance(turn.get("function_call"), dict) and "tool_calls" not in known:
+            called = turn["function_call"]
+            known["tool_calls"] = [{"id": f"call_{called.get('name')}", "type": "function", "function": called}]
+        if turn.get("role") == "function":
+            known |= {"role": "tool", "tool_call_id": known.get("tool_call_id") or f"call_{turn.get('name')}"}
+        for name, value in turn.items():
+            if value is not None and name not in cls.model_fields and name not in _ADDED and _misspelled(name, cls):
+                known[str(name)] = value  # pydantic refuses it, and names it
+        return cls.model_validate(known)
+
     def to_wire(self) -> dict[str, Any]:
         """The JSON object for an OpenAI-compatible API, without the fields that are None."""
         wire = self.model_dump(exclude_none=True)
@@ -56,6 +82,14 @@ class Message(Record):
         if isinstance(self.content, list):
             return "".join(str(part.get("text", "")) for part in self.content)
         return self.content or ""
+
+
+_ADDED = {"refusal", "annotations", "audio", "function_call", "reasoning", "reasoning_details", "tool_call_ids"}
+"""What replies and logs add to a turn."""
+
+
+def _misspelled(name: str, record: type[BaseModel]) -> bool:
+    return bool(difflib.get_close_matches(name, record.model_fields, n=1, cutoff=0.8))
 
 
 class Sampling(Record):

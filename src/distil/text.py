@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NoReturn, Protocol, TypeVar
 
+Calls = Sequence[Mapping[str, object]]
+"""Tool calls in OpenAI's shape."""
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 _OPENING = re.compile(r"[{\[]")
@@ -123,13 +125,30 @@ def _symbol(match: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
+def load_json(text: bytes | str) -> Json:
+    """json.loads, with half surrogate pairs (`"\\ud83d"`, from texts cut inside an emoji) as U+FFFD: no file could hold them."""
+    value: Json = json.loads(text)
+    escaped = b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
+    return _whole(value) if escaped else value
+
+
+def _whole(value: Json) -> Json:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_whole(name)): _whole(item) for name, item in value.items()}
+    return value
+
+
 def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
-    """The object or list that the whole text is, or None (also for bare numbers, strings, NaN and over 100 levels)."""
+    """The object or list that the whole text is, or None (also for bare numbers, strings, NaN, doubled keys, over 100 levels)."""
     stripped = text.strip()
     if stripped[:1] not in ("{", "["):
         return None
     try:
-        value: Json = json.loads(stripped, parse_constant=_refuse_constant)
+        value: Json = json.loads(stripped, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, (dict, list)) and _depth(value) <= _MAX_DEPTH else None
@@ -148,6 +167,14 @@ def _depth(value: Json) -> int:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """An object whose keys are all different: of `{"a": 1, "a": 2}` one program takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def strip_fence(text: str) -> str:
@@ -184,7 +211,7 @@ def json_values(text: str) -> Iterator[tuple[int, int, dict[str, Json] | list[Js
 
     It gives up after 2,000 brackets that begin no JSON, since each costs time in proportion to the text.
     """
-    decoder, at, failed = json.JSONDecoder(parse_constant=_refuse_constant), 0, 0
+    decoder, at, failed = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once), 0, 0
     while failed < _MAX_FAILED and (opening := _OPENING.search(text, at)) is not None:
         try:
             value, at = decoder.raw_decode(text, opening.start())
@@ -225,15 +252,42 @@ def _canonical(value: Json) -> str:
     return json.dumps(normalize_value(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def answer_key(text: str) -> str:
-    """Equal for equal answers: canonical JSON where the answer is an object or a list, `normalize_answer` otherwise."""
+def answer_key(text: str, calls: Calls | None = None) -> str:
+    """Equal for equal answers: canonical JSON where the answer is an object or a list, `normalize_answer` otherwise.
+
+    With tool calls it is they that are compared, by `calls_key`, with the text beside them: an answer that is a call has no text,
+    and saying nothing is another answer.
+    """
     value = parse_answer(text)
-    return f"text {normalize_answer(text)}" if value is None else f"json {_canonical(value)}"
+    key = f"text {normalize_answer(text)}" if value is None else f"json {_canonical(value)}"
+    return f"calls {calls_key(calls)} {key}" if calls else key
 
 
-def same_answer(answer: str, target: str) -> bool:
+def calls_key(calls: Calls) -> str:
+    """Equal for the same calls: tools by name, arguments as JSON values whatever the order of their keys (1.0 is 1).
+
+    Neither the ids of the calls nor their order count: they are meant to run side by side.
+    """
+    return "; ".join(sorted(f"{name} {_canonical(found)}" for name, found in map(read_call, calls)))
+
+
+def read_call(call: Mapping[str, object]) -> tuple[str, Json]:
+    """(tool, arguments) of a tool call in OpenAI's shape; arguments that are not a JSON object come as their text."""
+    inner = call.get("function", call)
+    function = inner if isinstance(inner, Mapping) else {}
+    given = function.get("arguments")
+    name = str(function.get("name", ""))
+    if isinstance(given, Mapping):
+        return name, dict(given)
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return name, {}
+    value = parse_json(str(given))
+    return name, value if isinstance(value, dict) else str(given)
+
+
+def same_answer(answer: str, target: str, calls: Calls | None = None, target_calls: Calls | None = None) -> bool:
     """Whether two answers are the same, by `answer_key`."""
-    return answer_key(answer) == answer_key(target)
+    return answer_key(answer, calls) == answer_key(target, target_calls)
 
 
 def find_refusal(text: str) -> str | None:

@@ -190,7 +190,7 @@ class _Importer:
 
     def _request(self, line: Logged) -> Request:
         try:
-            messages = [Message.model_validate(_message_fields(turn)) for turn in line.request["messages"]]
+            messages = [Message.read(turn) for turn in line.request["messages"]]
         except ValidationError as error:
             raise UserError(f"{line.where}: {describe(error)}.") from None
         return Request(
@@ -215,13 +215,6 @@ class _Importer:
 def _select(body: Mapping[str, object], fields: frozenset[str]) -> dict[str, object]:
     """Drops what logs add to a body: headers may hold an API key, and the ledger never does."""
     return {name: value for name, value in body.items() if name in fields}
-
-
-def _message_fields(turn: object) -> object:
-    """Drops what logs add to a turn, such as `refusal` or `annotations`."""
-    if not isinstance(turn, dict):
-        return turn
-    return {name: value for name, value in turn.items() if name in Message.model_fields and value is not None}
 
 
 def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Importer, result: ImportResult) -> str:

@@ -42,7 +42,7 @@ def choose(method: str, prompt: Prompt, answers: Sequence[Answer], judge: Judge 
 
 def by_agreement(answers: Sequence[Answer]) -> Choice:
     """Majority vote on the canonical answer (JSON compared as JSON); ties go to the answer most similar to all others."""
-    keys = [answer_key(a.text) for a in answers]
+    keys = [answer_key(a.text, a.tool_calls) for a in answers]
     votes = Counter(keys)
     sets = [shingles(a.text) for a in answers]
     closeness = [sum(jaccard(a, b) for b in sets) for a in sets]

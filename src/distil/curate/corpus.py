@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from distil.curate.scripts import same_script
 from distil.records import Answer, Prompt
-from distil.text import parse_json
+from distil.text import parse_answer
 
 
 class Corpus(NamedTuple):
@@ -30,7 +30,7 @@ def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
     texts = [answer.text for _, answer in pairs if answer.text.strip()]
     comparable = [same for prompt, answer in pairs if (same := same_script(prompt, answer)) is not None]
     return Corpus(
-        json_share=sum(parse_json(text) is not None for text in texts) / max(1, len(texts)),
+        json_share=sum(parse_answer(text) is not None for text in texts) / max(1, len(texts)),
         same_script_share=sum(comparable) / max(1, len(comparable)),
         answers=len(pairs),
     )

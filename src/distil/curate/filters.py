@@ -18,7 +18,7 @@ from distil.curate.scripts import same_script, script_of
 from distil.endings import ending
 from distil.errors import UserError, did_you_mean
 from distil.records import Answer, Prompt
-from distil.text import find_refusal, parse_json
+from distil.text import find_refusal, parse_answer
 
 FILTERS: dict[str, str] = {
     "truncated": "distil.curate.filters:truncated",
@@ -122,7 +122,7 @@ def wrong_script(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
 
 def invalid_json(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
     """Not JSON, although the prompt requires it or nearly all answers are JSON."""
-    if answer.tool_calls or parse_json(answer.text) is not None:
+    if answer.tool_calls or parse_answer(answer.text) is not None:
         return None
     if (prompt.response_format or {}).get("type") in ("json_object", "json_schema"):
         return "not JSON, though the prompt's response_format asks for it"

@@ -94,11 +94,11 @@ def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Ver
     dropped: dict[int, tuple[str, str]] = {}
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].prompt.id)
     free = [i for i in order if pairs[i].prompt.split not in ("test", "validation")]
-    first: dict[tuple[str, str, str], int] = {}
+    first: dict[tuple[str, str], int] = {}
     for index in free:
         prompt, answer = pairs[index]
         asked = "\n".join(f"{m.role}: {m.text}" for m in prompt.messages)
-        key = (text_key(asked), answer_key(answer.text), str(answer.tool_calls))
+        key = (text_key(asked), answer_key(answer.text, answer.tool_calls))
         earlier = first.setdefault(key, index)
         if earlier != index:
             dropped[index] = ("duplicate", f"same question and answer as {pairs[earlier].prompt.id}")
@@ -126,8 +126,10 @@ def _near_duplicates(pairs: Sequence[Pair], rows: Sequence[int], near: float) ->
 
 def _same_answer(a: Answer, b: Answer, near: float) -> bool:
     """Two short answers may differ in the one word that matters, so they are compared on their own."""
-    if answer_key(a.text) == answer_key(b.text) and a.tool_calls == b.tool_calls:
+    if answer_key(a.text, a.tool_calls) == answer_key(b.text, b.tool_calls):
         return True
+    if a.tool_calls or b.tool_calls:
+        return False  # one argument is all the difference
     return jaccard(shingles(a.text), shingles(b.text)) >= near
 
 

@@ -32,10 +32,11 @@ def cosines(left: Sequence[str], right: Sequence[str]) -> npt.NDArray[np.float64
 
 
 def similarity(cases: Sequence[Case]) -> list[float | None]:
-    """Cosine of the answer with the teacher's."""
-    pairs = [(case.answer, case.teacher) for case in cases if case.teacher is not None]
+    """Cosine of the answer with the teacher's; None where the teacher called a tool and said nothing."""
+    texts = [None if case.teacher_tool_calls and not (case.teacher or "").strip() else case.teacher for case in cases]
+    pairs = [(case.answer, text) for case, text in zip(cases, texts, strict=True) if text is not None]
     values = iter(cosines([a for a, _ in pairs], [t for _, t in pairs]))
-    return [None if case.teacher is None else float(next(values)) for case in cases]
+    return [None if text is None else float(next(values)) for text in texts]
 
 
 def similar_share(cases: Sequence[Case]) -> list[float | None]:

@@ -96,7 +96,7 @@ def _messages(row: Row) -> list[Message]:
         turns = []
         for index, turn in enumerate(value):
             try:
-                turns.append(Message.model_validate(turn))
+                turns.append(Message.read(turn))
             except ValidationError as error:
                 raise UserError(f"{row.where}: field 'messages.{index}': {describe(error)}. {_EXPECTED}") from None
         return turns

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from distil.errors import UserError
 from distil.runs.jsonl import read_lines
+from distil.runs.reading import open_text
 from distil.runs.tables import read_table
 
 _FIXED_SPLITS = ("validation", "test")  # train rows stay free, so that curate can take the missing splits from them
@@ -48,20 +49,17 @@ def read_jsonl(path: Path) -> Iterator[Row]:
 
 
 def read_csv(path: Path) -> Iterator[Row]:
-    """A header line, then one row per prompt; `.tsv` is separated by tabs. Empty cells count as absent."""
+    """A header line, then one row per prompt, separated by `,` `;` `|` or tabs. Empty cells count as absent."""
     for number, fields in read_table(path):
         yield Row(f"{path}, line {number}", dict(fields))
 
 
 def read_txt(path: Path) -> Iterator[Row]:
     """One prompt per line; blank lines are skipped."""
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield Row(f"{path}, line {number}", {"prompt": line.strip()})
-        except UnicodeDecodeError as error:
-            raise UserError(_not_utf8(path, error)) from None
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield Row(f"{path}, line {number}", {"prompt": line.strip()})
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
@@ -140,7 +138,3 @@ def _present(fields: Mapping[str, object]) -> dict[str, Any]:
 
 def _needs_extra(path: Path, package: str) -> str:
     return f"{path}: reading it needs the package {package}, which is not installed. Run: pip install 'distil[data]'"
-
-
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> str:
-    return f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Convert it to UTF-8."

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from distil.errors import UserError, WorkFailed
 from distil.records import SCHEMA_VERSION, Example
+from distil.runs.reading import open_text
+from distil.text import load_json
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -23,21 +25,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields (line number from 1, object) for each non-blank line. Raises UserError on a missing file or a bad line."""
     if not path.exists():
         raise UserError(f"{path} is not there. Expected a JSON Lines file; check the path, or run `distil status`.")
-    with path.open(encoding="utf-8") as file:
-        try:
-            for number, text in enumerate(file, start=1):
-                if not text.strip():
-                    continue
+    with open_text(path) as file:
+        for number, text in enumerate(file, start=1):
+            if text.strip():
                 yield number, _parse(path, number, text)
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Convert it to UTF-8."
-            ) from None
 
 
 def _parse(path: Path, number: int, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = load_json(text)
+    except RecursionError:
+        raise UserError(f"{path}, line {number}: nested too deeply to read. Delete that line and run again.") from None
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno}). "

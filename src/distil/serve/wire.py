@@ -125,7 +125,7 @@ def _messages(turns: object) -> list[Message]:
     messages = []
     for index, turn in enumerate(turns):
         try:
-            messages.append(Message.model_validate(turn))
+            messages.append(Message.read(turn))
         except ValidationError as error:
             raise BadRequest(f"messages.{index}: {describe(error)}.", param=f"messages.{index}") from None
     if not any(m.text.strip() or isinstance(m.content, list) or m.tool_calls for m in messages):

@@ -24,8 +24,13 @@ _BRACKETED = re.compile(r"\(([A-Z])\)")
 
 
 def exact_match(cases: Sequence[Case]) -> Values:
-    """1 where the answer is the same as the teacher's (distil.text.same_answer)."""
-    return [None if case.teacher is None else float(same_answer(case.answer, case.teacher)) for case in cases]
+    """1 where the answer is the same as the teacher's (distil.text.same_answer), its tool calls included."""
+    return [None if case.teacher is None else float(same_as_teacher(case, case.teacher)) for case in cases]
+
+
+def same_as_teacher(case: Case, teacher: str) -> bool:
+    """Whether text and tool calls are the teacher's."""
+    return same_answer(case.answer, teacher, case.tool_calls, case.teacher_tool_calls)
 
 
 def accuracy(cases: Sequence[Case]) -> Values:
@@ -50,7 +55,7 @@ def is_label(text: str) -> bool:
 def label_agreement(cases: Sequence[Case]) -> Values:
     """1 where the answer is the teacher's label; None where the teacher's answer is not a label."""
     return [
-        None if case.teacher is None or not is_label(case.teacher) else float(same_answer(case.answer, case.teacher))
+        None if case.teacher is None or not is_label(case.teacher) else float(same_as_teacher(case, case.teacher))
         for case in cases
     ]
 

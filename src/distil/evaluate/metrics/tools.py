@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from distil.evaluate.metrics.table import Case, Values
 from distil.fields import compare_objects
-from distil.text import Json, parse_json
+from distil.text import Json, read_call
 
 MAX_CALLS = 50
 """Calls of an answer that are looked at."""
@@ -28,14 +28,8 @@ class Call(NamedTuple):
 
 def read_calls(calls: Sequence[Mapping[str, object]]) -> list[Call]:
     """Tool calls in OpenAI's shape; arguments may be JSON text or an object already."""
-    found = []
-    for call in calls[:MAX_CALLS]:
-        inner = call.get("function", call)
-        function = inner if isinstance(inner, Mapping) else {}
-        given = function.get("arguments")
-        value = parse_json(given or "{}") if isinstance(given, str) else {} if given is None else given
-        found.append(Call(str(function.get("name", "")), value if isinstance(value, dict) else None))
-    return found
+    found = map(read_call, calls[:MAX_CALLS])
+    return [Call(name, value if isinstance(value, dict) else None) for name, value in found]
 
 
 def _applies(case: Case) -> bool:

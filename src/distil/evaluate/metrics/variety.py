@@ -36,13 +36,15 @@ def repeated(cases: Sequence[Case]) -> Values:
     teachers: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         if case.teacher is not None:
-            teachers[answer_key(case.answer)].add(answer_key(case.teacher))
+            teachers[_key(case)].add(answer_key(case.teacher, case.teacher_tool_calls))
     return [
-        float(len(teachers[answer_key(case.answer)]) > 1)
-        if case.teacher is not None and _is_prose(case.teacher)
-        else None
+        float(len(teachers[_key(case)]) > 1) if case.teacher is not None and _is_prose(case.teacher) else None
         for case in cases
     ]
+
+
+def _key(case: Case) -> str:
+    return answer_key(case.answer, case.tool_calls)
 
 
 def _is_prose(text: str) -> bool:
