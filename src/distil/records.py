@@ -18,6 +18,8 @@ SCHEMA_VERSION = 1
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Split = Literal["train", "validation", "test"]
+ToolChoice = Literal["none", "required"] | dict[str, object]
+"""What a prompt demands of a model with tools: no call, some call, or {"type": "function", "function": {"name": ...}}."""
 
 
 class Record(BaseModel):
@@ -143,6 +145,8 @@ class Prompt(Record):
     """Fixed by the user, or None: curate decides. `train` rows are never tested; validation rows may be taken from them."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions, in OpenAI's shape."""
+    tool_choice: ToolChoice | None = None
+    """None: the model chooses (OpenAI's `auto`)."""
     response_format: dict[str, Any] | None = None
     """A JSON schema that the answer must follow, in OpenAI's shape."""
     fields: dict[str, str] = {}
@@ -156,6 +160,8 @@ class Prompt(Record):
             "tools": fields.get("tools"),
             "response_format": fields.get("response_format"),
         }
+        if fields.get("tool_choice") is not None:  # not otherwise: the ids of prompts that are there already stay
+            content["tool_choice"] = fields["tool_choice"]
         return cls(id=content_id("prompt", content), messages=messages, **fields)
 
 
@@ -255,6 +261,8 @@ class Example(Record):
     """The model that answered."""
     tools: list[dict[str, Any]] | None = None
     """Tool definitions."""
+    tool_choice: ToolChoice | None = None
+    """As the prompt's."""
     response_format: dict[str, Any] | None = None
     """A JSON schema that the answer must follow, in OpenAI's shape."""
     fields: dict[str, str] = {}
@@ -280,6 +288,7 @@ class Example(Record):
             split=split,
             teacher=answer.teacher,
             tools=prompt.tools,
+            tool_choice=prompt.tool_choice,
             response_format=prompt.response_format,
             fields=prompt.fields,
         )

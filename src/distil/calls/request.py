@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from distil.records import Message, Record, Sampling, Usage
+from distil.records import Message, Record, Sampling, ToolChoice, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
 """A JSON object of a provider's API."""
@@ -30,6 +30,8 @@ class Request(Record):
     """collect | expand | judge | evaluate | serve | train | import. Not part of the key: the same question is paid once."""
     tools: list[JsonObject] | None = None
     """Tool definitions in OpenAI's shape."""
+    tool_choice: ToolChoice | None = None
+    """None: the model chooses."""
     response_format: JsonObject | None = None
     """A JSON schema in OpenAI's shape."""
     tier: Tier = "standard"
@@ -50,6 +52,8 @@ class Request(Record):
         }
         if self.tools:
             body["tools"] = self.tools
+        if self.tool_choice is not None:
+            body["tool_choice"] = self.tool_choice
         if self.response_format:
             body["response_format"] = self.response_format
         return body

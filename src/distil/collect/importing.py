@@ -24,7 +24,7 @@ from distil.collect.logs import Logged, Unusable, read_logs
 from distil.collect.questions import Question, plan_questions
 from distil.errors import UserError
 from distil.progress import track
-from distil.records import Message, Record
+from distil.records import Message, Record, ToolChoice
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe
 
@@ -198,6 +198,7 @@ class _Importer:
             messages=messages,
             sampling=self._teacher.sampling,
             tools=line.request.get("tools") or None,
+            tool_choice=_choice(line.request),
             response_format=line.request.get("response_format") or None,
         )
 
@@ -215,6 +216,14 @@ class _Importer:
 def _select(body: Mapping[str, object], fields: frozenset[str]) -> dict[str, object]:
     """Drops what logs add to a body: headers may hold an API key, and the ledger never does."""
     return {name: value for name, value in body.items() if name in fields}
+
+
+def _choice(request: Mapping[str, object]) -> ToolChoice | None:
+    """`auto`, and any choice without tools, is none."""
+    value = {"any": "required"}.get(str(request.get("tool_choice")), request.get("tool_choice"))
+    if not request.get("tools") or not (isinstance(value, dict) or value in ("none", "required")):
+        return None
+    return value  # type: ignore[return-value]
 
 
 def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Importer, result: ImportResult) -> str:

@@ -51,6 +51,7 @@ class Question(NamedTuple):
             sample=self.sample + retry * RETRY_STRIDE,
             purpose="collect",
             tools=self.prompt.tools,
+            tool_choice=self.prompt.tool_choice,
             response_format=self.prompt.response_format,
             tier=tier,
             flex_full=flex_full,

@@ -15,7 +15,7 @@ class CurateConfig(Section):
     filters: Literal["default"] | list[str] = "default"
     """Filters that drop answers, by name.
 
-    default = truncated, empty, refusal, repetition, wrong_script, invalid_json, secrets. Optional: personal_data.
+    default = truncated, empty, refusal, repetition, wrong_script, invalid_json, tool_calls, secrets. Optional: personal_data.
     """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""

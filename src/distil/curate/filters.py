@@ -27,10 +27,11 @@ FILTERS: dict[str, str] = {
     "repetition": "distil.curate.filters:repetition",
     "wrong_script": "distil.curate.filters:wrong_script",
     "invalid_json": "distil.curate.filters:invalid_json",
+    "tool_calls": "distil.curate.tools:tool_calls",
     "secrets": "distil.curate.secrets:secrets",
     "personal_data": "distil.curate.secrets:personal_data",
 }
-DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "secrets")
+DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "tool_calls", "secrets")
 """Without personal_data: e-mail addresses and phone numbers are normal in many tasks."""
 
 USUAL_SCRIPT_SHARE = 0.95  # from this share of answers in their prompt's script, another script is a fault

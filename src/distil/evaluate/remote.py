@@ -100,6 +100,7 @@ def _request(example: Example, model: str, sampling: Sampling, *, sample: int) -
         sample=sample,
         purpose="evaluate",
         tools=example.tools,
+        tool_choice=example.tool_choice,
         response_format=example.response_format,
     )
 

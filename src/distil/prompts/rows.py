@@ -25,7 +25,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "reference": ("reference", "category", "label"),
 }
 """What a column may be called; the first name wins when several are there."""
-KNOWN = ("messages", "group", "split", "tools", "response_format", *itertools.chain.from_iterable(ALIASES.values()))
+REQUEST_KEYS = ("messages", "tools", "tool_choice", "response_format")
+KNOWN = (*REQUEST_KEYS, "group", "split", *itertools.chain.from_iterable(ALIASES.values()))
 MAX_FIELD = 100
 """Characters of a further column's value that is kept: labels and ids, not texts."""
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -43,7 +44,7 @@ def unwrap(row: Row) -> Row:
         inner = row.fields.get(key)
         if isinstance(inner, dict):
             inner = inner["body"] if isinstance(inner.get("body"), dict) else inner
-            request = {name: inner[name] for name in ("messages", "tools", "response_format") if name in inner}
+            request = {name: inner[name] for name in REQUEST_KEYS if name in inner}
             if request:
                 extra = {name: row.fields[name] for name in ("reference", "group", "split") if name in row.fields}
                 return Row(row.where, request | extra)
@@ -73,6 +74,7 @@ def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
             group=_text_field(row, "group"),
             split=_split(row),
             tools=row.fields.get("tools") or None,
+            tool_choice=_tool_choice(row),
             response_format=row.fields.get("response_format") or None,
             fields=_further_fields(row, unused),
         )
@@ -121,6 +123,20 @@ def _unknown_keys(row: Row) -> list[str]:
             raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
         unused.append(key)
     return unused
+
+
+def _tool_choice(row: Row) -> object:
+    """`auto` is what a model does by itself."""
+    value = row.fields.get("tool_choice") or None
+    if value == "auto":
+        return None
+    if value == "any":
+        return "required"  # Mistral's word
+    if value is not None and not row.fields.get("tools"):
+        raise UserError(
+            f"{row.where}: field 'tool_choice' without 'tools'. Add the tools, or delete it, and run again."
+        )
+    return value
 
 
 def _further_fields(row: Row, keys: Sequence[str]) -> dict[str, str]:

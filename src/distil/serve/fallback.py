@@ -57,6 +57,7 @@ class Fallback:
             sampling=self.sampling(request),
             purpose="serve",
             tools=request.tools,
+            tool_choice=request.tool_choice,
             response_format=request.response_format,
         )
         if self._ended_at is not None and time.monotonic() - self._ended_at >= RETRY_S:

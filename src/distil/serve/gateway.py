@@ -154,6 +154,8 @@ def _captured(request: ChatRequest, student_reply: ChatReply | None, routed: Rou
     line: dict[str, object] = {"messages": [m.to_wire() for m in request.messages]}
     if request.tools:
         line["tools"] = request.tools
+    if request.tool_choice is not None:
+        line["tool_choice"] = request.tool_choice
     if request.response_format:
         line["response_format"] = request.response_format
     line["captured"] = {

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import ValidationError
 
 from distil.errors import DistilError
-from distil.records import Message, Sampling, Usage
+from distil.records import Message, Sampling, ToolChoice, Usage
 from distil.runs.jsonl import describe
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -64,6 +64,8 @@ class ChatRequest:
     sampling: Sampling
     """What the client named; temperature and max_tokens have the gateway's defaults where it named none."""
     tools: list[JsonObject] | None = None
+    tool_choice: ToolChoice | None = None
+    """None: the model chooses."""
     response_format: JsonObject | None = None
     stream: bool = False
     include_usage: bool = False
@@ -111,6 +113,7 @@ def parse_request(raw: bytes, *, served: str, temperature: float, max_tokens: in
         messages=_messages(body.get("messages")),
         sampling=_sampling(body, temperature, max_tokens),
         tools=_typed(body, "tools", list),
+        tool_choice=_tool_choice(body),
         response_format=_typed(body, "response_format", dict),
         stream=bool(_typed(body, "stream", bool)),
         include_usage=bool((_typed(body, "stream_options", dict) or {}).get("include_usage")),
@@ -159,6 +162,15 @@ def _typed(body: JsonObject, name: str, kind: type[T]) -> T | None:
     if value is not None and not isinstance(value, kind):
         raise BadRequest(f"{name} is a JSON {type(value).__name__}, expected {kind.__name__}.", param=name)
     return value or None
+
+
+def _tool_choice(body: JsonObject) -> ToolChoice | None:
+    choice = body.get("tool_choice")
+    if choice in (None, "auto") or not body.get("tools"):
+        return None
+    if choice in ("none", "required") or isinstance(choice, dict):
+        return choice  # type: ignore[no-any-return]
+    raise BadRequest(f"tool_choice = {choice!r} is not auto, none, required or a tool.", param="tool_choice")
 
 
 def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:

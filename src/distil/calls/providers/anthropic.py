@@ -85,6 +85,8 @@ class AnthropicProvider:
             config["format"] = {"type": "json_schema", "schema": schema}
         if request.tools:
             body["tools"] = [blocks.tool(definition) for definition in request.tools]
+        if request.tools and request.tool_choice is not None:
+            body["tool_choice"] = blocks.tool_choice(request.tool_choice)
         return body
 
     def ignored(self, request: Request) -> list[str]:

@@ -6,13 +6,13 @@ Pure functions; anthropic.py puts them into a request and a reply.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distil.calls.faults import GarbledReply
 from distil.calls.providers.common import words
 from distil.calls.request import JsonObject
-from distil.records import Message
+from distil.records import Message, ToolChoice
 from distil.text import instructions, spoken_turns
 
 
@@ -86,6 +86,19 @@ def tool(definition: JsonObject) -> JsonObject:
     if function.get("description"):
         made["description"] = function["description"]
     return made
+
+
+def tool_choice(choice: ToolChoice) -> JsonObject:
+    """OpenAI's `tool_choice` as Anthropic writes it."""
+    if isinstance(choice, str):
+        return {"type": {"required": "any"}.get(choice, choice)}
+    return {"type": "tool", "name": chosen_tool(choice)}
+
+
+def chosen_tool(choice: Mapping[str, object]) -> str:
+    """The name in `{"type": "function", "function": {"name": ...}}`, also where it stands outside."""
+    inner = choice.get("function", choice)
+    return str(inner.get("name", "")) if isinstance(inner, Mapping) else ""
 
 
 def json_schema(response_format: JsonObject | None) -> JsonObject | None:

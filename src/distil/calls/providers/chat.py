@@ -75,6 +75,8 @@ class ChatProvider:
             body["top_logprobs"] = sampling.top_logprobs
         if request.tools:
             body["tools"] = request.tools
+        if request.tools and request.tool_choice is not None:
+            body["tool_choice"] = request.tool_choice
         if request.response_format:
             body["response_format"] = request.response_format
         if request.tier == "flex":

@@ -62,6 +62,8 @@ class GoogleProvider:
             body["systemInstruction"] = {"parts": [{"text": system}]}
         if request.tools:
             body["tools"] = [{"functionDeclarations": [google_parts.declaration(tool) for tool in request.tools]}]
+        if request.tools and request.tool_choice is not None:
+            body["toolConfig"] = {"functionCallingConfig": google_parts.tool_choice(request.tool_choice)}
         if request.tier == "flex":
             body["service_tier"] = "flex"
         return body

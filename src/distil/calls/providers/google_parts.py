@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distil.calls.providers.blocks import arguments, image, tool_call
+from distil.calls.providers.blocks import arguments, chosen_tool, image, tool_call
 from distil.calls.providers.common import mapping
 from distil.calls.request import JsonObject
-from distil.records import Message
+from distil.records import Message, ToolChoice
 from distil.text import instructions, spoken_turns
 
 
@@ -57,6 +57,13 @@ def _call(call: JsonObject) -> JsonObject:
     if signature:
         part["thoughtSignature"] = signature
     return part
+
+
+def tool_choice(choice: ToolChoice) -> JsonObject:
+    """OpenAI's `tool_choice` as Gemini's functionCallingConfig."""
+    if isinstance(choice, str):
+        return {"mode": {"required": "ANY", "none": "NONE"}.get(choice, "AUTO")}
+    return {"mode": "ANY", "allowedFunctionNames": [chosen_tool(choice)]}
 
 
 def declaration(tool: JsonObject) -> JsonObject:

@@ -97,6 +97,8 @@ def _line_keys(path: Path, number: int, line: JsonObject) -> list[bytes]:
 
 def _request_keys(request: Request) -> Iterator[bytes]:
     """What to look a request up by, the most exact first: its prompt id, all its turns, its turns without the system one."""
-    prompt = Prompt.make(request.messages, tools=request.tools, response_format=request.response_format)
+    prompt = Prompt.make(
+        request.messages, tools=request.tools, tool_choice=request.tool_choice, response_format=request.response_format
+    )
     yield digest("id", prompt.id)
     yield from message_keys(request.messages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +9,7 @@ from distil.endings import ending
 from distil.errors import UserError
 from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
+from distil.json_schema import fault_of
 from distil.quantities import whole_quantity
 from distil.text import find_refusal, parse_answer, parse_object
 
@@ -47,44 +47,25 @@ def schema_of(response_format: Mapping[str, object] | None) -> Mapping[str, obje
 def schema_invalid(cases: Sequence[Case]) -> Values:
     """1 where the answer is not the JSON that its schema asks for; None without a schema.
 
-    Raises UserError where jsonschema is missing and a case has a schema, and for a schema that is none.
+    Raises UserError for a schema that is none.
     """
-    validators: dict[str, object] = {}
     values: Values = []
     for case in cases:
         schema = schema_of(case.response_format)
-        if schema is None:
-            values.append(None)
-            continue
-        key = json.dumps(schema, sort_keys=True)
-        if key not in validators:
-            validators[key] = _validator(schema, case.prompt_id)
-        values.append(float(not _is_valid(validators[key], case.answer)))
+        values.append(None if schema is None else float(not _is_valid(schema, case.answer, case.prompt_id)))
     return values
 
 
-def _validator(schema: Mapping[str, object], prompt_id: str) -> object:
+def _is_valid(schema: Mapping[str, object], answer: str, prompt_id: str) -> bool:
+    value = parse_answer(answer)
     try:
-        import jsonschema
-    except ModuleNotFoundError:
+        problem = fault_of(schema, value)
+    except ValueError as error:
         raise UserError(
-            "Answers are to be checked against a JSON schema, and the package jsonschema is not installed. "
-            "Run `pip install 'distil[evaluate]'`, or leave schema_invalid out of evaluate.metrics."
-        ) from None
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise UserError(
-            f"The response_format of prompt {prompt_id or '?'} is not a JSON schema: {error.message[:200]}. "
+            f"The response_format of prompt {prompt_id or '?'} is not a JSON schema: {error}. "
             "Correct it in the prompts, or leave schema_invalid out of evaluate.metrics."
         ) from None
-    return kind(schema)
-
-
-def _is_valid(validator: object, answer: str) -> bool:
-    value = parse_answer(answer)
-    return value is not None and bool(getattr(validator, "is_valid")(value))  # noqa: B009  (typed as object: lazy import)
+    return value is not None and problem is None
 
 
 def form_of(text: str) -> str:

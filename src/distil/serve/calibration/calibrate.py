@@ -25,6 +25,7 @@ from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, 
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
+from distil.text import calls_key
 
 TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
 CONCURRENCY = 256
@@ -40,7 +41,9 @@ class Scored(NamedTuple):
 
     def bad(self, rule: Rule, similarity: Similarity | None) -> list[bool]:
         """Per answer whether it misses the goal. Raises UserError."""
-        return bad_answers(rule, [a.text for a in self.answers], [e.answer for e in self.examples], similarity)
+        bad = bad_answers(rule, [a.text for a in self.answers], [e.answer for e in self.examples], similarity)
+        calls = [(a.tool_calls, e.messages[-1].tool_calls) for a, e in zip(self.answers, self.examples, strict=True)]
+        return [calls_key(a or ()) != calls_key(t or ()) if a or t else b for (a, t), b in zip(calls, bad, strict=True)]
 
 
 def run(project: Project, section: ServeConfig, *, name: str, similarity: Similarity | None = None) -> Calibration:
@@ -150,8 +153,14 @@ async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: in
 
             async def answer(example: Example) -> ChatReply:
                 messages = example.prompt_messages
-                body = {"messages": [m.to_wire() for m in messages]}
-                request = ChatRequest("student", messages, sampling, tools=example.tools, body=body)
+                asked = {"tools": example.tools, "tool_choice": example.tool_choice}
+                body = {
+                    "messages": [m.to_wire() for m in messages],
+                    **{k: v for k, v in asked.items() if v is not None},
+                }
+                request = ChatRequest(
+                    "student", messages, sampling, tools=example.tools, tool_choice=example.tool_choice, body=body
+                )
                 async with slots:
                     reply = await engine.answer(request)
                 progress.advance()
@@ -197,6 +206,7 @@ def _predictions(examples: Sequence[Example], answers: Sequence[ChatReply], name
             prompt_id=e.prompt_id,
             model=name,
             text=a.text,
+            tool_calls=a.tool_calls,
             finish_reason=a.finish_reason,
             output_tokens=a.usage.output_tokens,
             token_logprobs=a.token_logprobs,
