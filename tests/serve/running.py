@@ -38,7 +38,7 @@ class StudentServer(OpenAIServer):
             logprob = math.log(float(match.group(1))) if match else -0.01
             tokens = [
                 {"token": w, "logprob": logprob, "bytes": None, "top_logprobs": []}
-                for w in choice["message"]["content"].split()
+                for w in (choice["message"]["content"] or "").split()
             ]
             choice["logprobs"] = {"content": tokens, "refusal": None}
         return status, reply
