@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from distil.config import parse_config, write_config
 from distil.errors import UserError
 from distil.report import page
 from distil.runs.artifacts import Project
@@ -16,7 +17,7 @@ from distil.runs.manifest import stage_state
 from distil.runs.schemas.cost import CostSummary
 from tests.report.sample import COST, calibration, make_project, write_cost, write_data
 
-EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+EVIL = '"></script><script>alert("x")</script><img src=x onerror=alert(1)>'
 VOID = {"meta", "line", "circle", "rect", "polyline", "br", "img", "input"}
 
 
@@ -79,7 +80,11 @@ def test_a_finished_project_is_one_file_with_the_verdict_first(tmp_path: Path) -
 
 
 def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
+    """public-bugs 27: anthropics/skills #1394, senrigan #48 (in answers, names, labels; HTML, attributes, embedded JSON)."""
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=EVIL)
+    project.config.write_text(
+        write_config(parse_config({"task": EVIL, "prompts": {"path": "p.jsonl"}})), encoding="utf-8"
+    )
     html, tags, _ = read(page.build(project))
     assert EVIL not in html
     assert tags.seen.count("script") == 2  # the packed answers (plain text) and the program of the page
