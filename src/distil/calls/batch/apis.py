@@ -13,6 +13,7 @@ from distil.errors import UserError
 
 BATCH_APIS: dict[str, str] = {
     "openai": "distil.calls.batch.openai_api:OpenAIBatches",
+    "openai-responses": "distil.calls.batch.openai_api:OpenAIBatches",
     "anthropic": "distil.calls.batch.anthropic_api:AnthropicBatches",
     "google": "distil.calls.batch.google_api:GoogleBatches",
     "groq": "distil.calls.batch.compatible_api:GroqBatches",

@@ -16,6 +16,7 @@ from distil.calls.batch.api import BatchProvider, Progress, Result, as_count, as
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id, name_in
 from distil.calls.batch.net import Http
 from distil.calls.identity import wire_bytes
+from distil.calls.providers.responses import ResponsesProvider
 from distil.calls.request import JsonObject
 from distil.errors import WorkFailed
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 URL = "/v1/chat/completions"
+RESPONSES_URL = "/v1/responses"
 INTENT_FIELD = "distil_intent"
 SLACK = timedelta(hours=1)  # the clocks of both sides may differ
 MAX_PAGES = 200
@@ -42,16 +44,17 @@ class OpenAIBatches:
     def __init__(self, provider: BatchProvider, http: Http, poll_s: float, known: Callable[[], set[str]]) -> None:
         self.provider = provider
         self.http = http
+        self.url = RESPONSES_URL if isinstance(provider, ResponsesProvider) else URL
 
     def line(self, name: str, body: JsonObject) -> JsonObject:
         """One line of the input file."""
-        return {"custom_id": name, "method": "POST", "url": URL, "body": body}
+        return {"custom_id": name, "method": "POST", "url": self.url, "body": body}
 
     def order(self, job: BatchJob, file_id: str) -> JsonObject:
         """The body that creates a batch of an uploaded file."""
         return {
             "input_file_id": file_id,
-            "endpoint": URL,
+            "endpoint": self.url,
             "completion_window": "24h",
             "metadata": {INTENT_FIELD: job.intent, "distil_rows": str(job.rows)},
         }

@@ -84,6 +84,8 @@ class BedrockProvider:
             body["system"] = [{"text": system}]
         if request.tools:
             body["toolConfig"] = {"tools": [bedrock_blocks.tool(definition) for definition in request.tools]}
+        if request.tools and request.tool_choice is not None:
+            body["toolConfig"]["toolChoice"] = bedrock_blocks.tool_choice(request.tool_choice)
         if request.response_format:
             body["outputConfig"] = {"textFormat": bedrock_blocks.text_format(request.response_format)}
         extra = self._extra(request)

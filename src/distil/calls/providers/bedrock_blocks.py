@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from distil.calls.providers import blocks, common
 from distil.calls.request import JsonObject
 from distil.errors import UserError
-from distil.records import Message
+from distil.records import Message, ToolChoice
 from distil.text import instructions, spoken_turns
 
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
@@ -57,6 +57,15 @@ def _tool_use(call: JsonObject) -> JsonObject:
     function = call.get("function") or {}
     values = blocks.arguments(function.get("arguments"))
     return {"toolUse": {"toolUseId": call.get("id", ""), "name": function.get("name", ""), "input": values}}
+
+
+def tool_choice(choice: ToolChoice) -> JsonObject:
+    """OpenAI's `tool_choice` as Converse writes it. Raises UserError for `none`, which it does not have."""
+    if choice == "none":
+        raise UserError(
+            "Bedrock's Converse has no tool_choice `none`. Take the tools out of these prompts, or the tool_choice, and run again."
+        )
+    return {"any": {}} if isinstance(choice, str) else {"tool": {"name": blocks.chosen_tool(choice)}}
 
 
 def tool(definition: JsonObject) -> JsonObject:

@@ -45,6 +45,8 @@ class ResponsesProvider(OpenAIProvider):
             body["include"] = ["message.output_text.logprobs"]
         if request.tools:
             body["tools"] = [responses_items.tool(tool) for tool in request.tools]
+        if request.tools and request.tool_choice is not None:
+            body["tool_choice"] = responses_items.tool_choice(request.tool_choice)
         if request.response_format:
             body["text"] = {"format": responses_items.text_format(request.response_format)}
         if request.tier == "flex":

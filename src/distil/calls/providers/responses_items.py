@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.calls.providers import common
+from distil.calls.providers.blocks import chosen_tool
 from distil.calls.request import JsonObject
-from distil.records import Message
+from distil.records import Message, ToolChoice
 
 
 class Read(NamedTuple):
@@ -60,6 +61,11 @@ def _part(part: JsonObject, role: str) -> JsonObject:
         made = {"type": "input_image", "image_url": image.get("url", "")}
         return {**made, "detail": image["detail"]} if image.get("detail") else made
     return {"type": "output_text" if role == "assistant" else "input_text", "text": str(part.get("text", ""))}
+
+
+def tool_choice(choice: ToolChoice) -> str | JsonObject:
+    """OpenAI's chat `tool_choice` as the Responses API writes it."""
+    return choice if isinstance(choice, str) else {"type": "function", "name": chosen_tool(choice)}
 
 
 def tool(definition: JsonObject) -> JsonObject:
