@@ -32,7 +32,7 @@ def _checker(text: str) -> Callable[[object], str | None]:
         kind.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise ValueError(error.message[:MAX_WORDS]) from None
-    validator = kind(schema, registry=Registry())  # type: ignore[call-arg]
+    validator = kind(schema, registry=Registry())
 
     def fault(value: object) -> str | None:
         try:

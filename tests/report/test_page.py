@@ -83,7 +83,12 @@ def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
     """public-bugs 27: anthropics/skills #1394, senrigan #48 (in answers, names, labels; HTML, attributes, embedded JSON)."""
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",), right={"sft": 0.3}, evil=EVIL)
     project.config.write_text(
-        write_config(parse_config({"task": EVIL, "prompts": {"path": "p.jsonl"}}, "x")), encoding="utf-8"
+        write_config(
+            parse_config(
+                {"task": EVIL, "prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-4o-mini"}]}, "x"
+            )
+        ),
+        encoding="utf-8",
     )
     html, tags, _ = read(page.build(project))
     assert EVIL not in html

@@ -223,7 +223,7 @@ def _choice(request: Mapping[str, object]) -> ToolChoice | None:
     value = {"any": "required"}.get(str(request.get("tool_choice")), request.get("tool_choice"))
     if not request.get("tools") or not (isinstance(value, dict) or value in ("none", "required")):
         return None
-    return value  # type: ignore[return-value]
+    return value
 
 
 def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Importer, result: ImportResult) -> str:

@@ -169,7 +169,7 @@ def _tool_choice(body: JsonObject) -> ToolChoice | None:
     if choice in (None, "auto") or not body.get("tools"):
         return None
     if choice in ("none", "required") or isinstance(choice, dict):
-        return choice  # type: ignore[no-any-return]
+        return choice
     raise BadRequest(f"tool_choice = {choice!r} is not auto, none, required or a tool.", param="tool_choice")
 
 

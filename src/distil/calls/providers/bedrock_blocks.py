@@ -63,7 +63,7 @@ def tool_choice(choice: ToolChoice) -> JsonObject:
     """OpenAI's `tool_choice` as Converse writes it. Raises UserError for `none`, which it does not have."""
     if choice == "none":
         raise UserError(
-            "Bedrock's Converse has no tool_choice `none`. Take the tools out of these prompts, or the tool_choice, and run again."
+            "Bedrock's Converse has no tool_choice `none`. Take the tools or the tool_choice out of these prompts, and run again."
         )
     return {"any": {}} if isinstance(choice, str) else {"tool": {"name": blocks.chosen_tool(choice)}}
 
