@@ -48,11 +48,10 @@ class Message(Record):
 
     @classmethod
     def read(cls, turn: object) -> Self:
-        """A turn that somebody else wrote: a client, a log, a reply that is sent back as it came.
+        """A turn that somebody else wrote: a client, a log, a reply that is sent back as it came. Raises ValidationError.
 
-        What replies and logs add to a turn (`refusal: null`, `annotations`, `audio`, ids, ...) is left out; a refusal is the text
-        of a turn without one; OpenAI's old `function_call` and role `function` become what they are today. Raises
-        pydantic.ValidationError, also on a key that looks like a misspelled field (`contnet`).
+        What replies add (`refusal: null`, `annotations`, ids, ...) is left out, except for a key that looks misspelled; a refusal
+        is the text of a turn without one; OpenAI's old `function_call` and role `function` become what they are today.
         """
         if not isinstance(turn, dict):
             return cls.model_validate(turn)
@@ -65,9 +64,12 @@ class Message(Record):
             called = turn["function_call"]
             known["tool_calls"] = [{"id": f"call_{called.get('name')}", "type": "function", "function": called}]
         if turn.get("role") == "function":
-            known |= {"role": "tool", "tool_call_id": known.get("tool_call_id") or f"call_{turn.get('name')}"}
+            known = {"tool_call_id": f"call_{turn.get('name')}"} | known | {"role": "tool"}
         for name, value in turn.items():
-            if value is not None and name not in cls.model_fields and name not in _ADDED and _misspelled(name, cls):
+            close = name not in cls.model_fields and difflib.get_close_matches(
+                str(name), cls.model_fields, n=1, cutoff=0.8
+            )
+            if close and value is not None and name not in ("reasoning_details", "function_call"):
                 known[str(name)] = value  # pydantic refuses it, and names it
         return cls.model_validate(known)
 
@@ -84,14 +86,6 @@ class Message(Record):
         if isinstance(self.content, list):
             return "".join(str(part.get("text", "")) for part in self.content)
         return self.content or ""
-
-
-_ADDED = {"refusal", "annotations", "audio", "function_call", "reasoning", "reasoning_details", "tool_call_ids"}
-"""What replies and logs add to a turn."""
-
-
-def _misspelled(name: str, record: type[BaseModel]) -> bool:
-    return bool(difflib.get_close_matches(name, record.model_fields, n=1, cutoff=0.8))
 
 
 class Sampling(Record):

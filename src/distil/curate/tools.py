@@ -12,7 +12,7 @@ from distil.text import read_call
 
 
 def tool_calls(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
-    """A tool that the prompt does not have, arguments that are no JSON object or break the tool's schema, or a call too many.
+    """A tool that the prompt does not have, arguments that are not a JSON object or break the tool's schema, or a call too many.
 
     Raises UserError for a tool whose schema is none.
     """
