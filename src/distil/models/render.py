@@ -261,7 +261,7 @@ def _until_end(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, answe
 
 
 def _first(text: str, tokens: Sequence[str]) -> tuple[int, int] | None:
-    """Where the first of these tokens stands in the text."""
+    """Start and end of the first of these tokens in the text."""
     found = [(at, -len(token)) for token in tokens if (at := text.find(token)) >= 0]
     start, size = min(found) if found else (0, 0)
     return (start, start - size) if found else None

@@ -40,7 +40,7 @@ _NO_MARK = re.compile(r"\s*(?:<\|python_tag\|>)?\s*[\[{]")
 
 
 class Call(NamedTuple):
-    """One call as it stands in a text."""
+    """One call in a text."""
 
     name: str
     arguments: dict[str, object]
@@ -280,7 +280,7 @@ def _at(value: object, path: tuple[str, ...]) -> object:
 
 
 def _path(value: object, wanted: object) -> tuple[str, ...] | None:
-    """Where `wanted` stands in nested objects."""
+    """The keys that lead to `wanted` in nested objects."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if inner == wanted:

@@ -138,7 +138,7 @@ def _call(template: ChatTemplate, shape: CallShape, call: Turn) -> Turn:
 
 
 def _object(arguments: str) -> object:
-    """OpenAI sends a call's arguments as JSON text; templates expect the object. What is no JSON stays text."""
+    """OpenAI sends a call's arguments as JSON text; templates expect the object. Text that is not JSON stays as it is."""
     try:
         return json.loads(arguments) if arguments.strip() else {}
     except json.JSONDecodeError:
@@ -173,7 +173,7 @@ def _with_roles(template: ChatTemplate, turns: list[Turn], weights: list[int]) -
         raise UserError(
             "The chat template has no system role, and there is no user turn that could hold the system text."
         )
-    _say_once("The student's chat template has no system role: system texts stand at the start of the first user turn.")
+    _say_once("The student's chat template has no system role: system texts are put in front of the first user turn.")
     text = "\n\n".join(str(turn["content"]) for turn in [*system, turns[first]])
     turns = [*turns[:first], {**turns[first], "content": text}, *turns[first + 1 :]]
     pairs = [(turn, weight) for turn, weight in zip(turns, weights, strict=True) if turn["role"] != "system"]

@@ -96,7 +96,7 @@ def build(
         if _from_api(teacher):
             return _finish(project, build_from_answers(project, section, teacher, student), run)
         ref = project.placed(teacher).removeprefix("local/")
-        template = student and student_template(student, project)
+        template = student_template(student, project) if student else None
         plan = SignalPlan(ref, teacher, section, student, template, temperature=temperature, seed=seed)
         examples, too_long = tokenize(plan.tokenizer, curated(project, section.splits), plan.limit)
         missing, reused = not_stored(project.signals, plan.spec, examples)
