@@ -35,7 +35,7 @@ SOURCES = {
     29: "kaapi 723",
     30: "litellm 34732",
 }
-"""Number in the list of reports -> repository and issue. The numbers that are left out were never reports of this kind."""
+"""Number in the list of reports -> repository and issue. The other numbers are not in the list."""
 
 
 @pytest.fixture(scope="module")
@@ -48,4 +48,6 @@ def tried() -> str:
 @pytest.mark.parametrize("number", SOURCES)
 def test_the_report_is_tried(number: int, tried: str) -> None:
     repository, issue = SOURCES[number].rsplit(" ", 1)
-    assert re.search(rf"{re.escape(repository)} {issue}(?!\d)", tried), f"no test names {SOURCES[number]} (report {number})"
+    assert re.search(rf"{re.escape(repository)} {issue}(?!\d)", tried), (
+        f"no test names {SOURCES[number]} (report {number})"
+    )

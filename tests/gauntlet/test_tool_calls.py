@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distil.calls.config import Price, TeacherConfig
+from distil.collect.config import CollectConfig
+from distil.collect.stage import run as collect
 from distil.curate.choose import by_agreement
+from distil.curate.config import CurateConfig
 from distil.curate.corpus import describe_corpus
 from distil.curate.select import Pair, drop_redundant
+from distil.curate.stage import run as curate
 from distil.curate.tools import tool_calls as filter_calls
 from distil.errors import UserError
 from distil.evaluate.metrics.match import exact_match
 from distil.evaluate.metrics.table import Case
 from distil.evaluate.metrics.tools import tool_arguments, tool_calls, tool_name
-from distil.records import Answer, Example, Message, Prompt, Sampling
+from distil.prompts.config import PromptsConfig
+from distil.prompts.stage import run as load_prompts
+from distil.records import Answer, Example, Message, Prompt, Sampling, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records
+from tests.calls.batch.desk import MODELS, make_server
 
 TOOL = {
     "type": "function",
@@ -168,3 +181,47 @@ def test_an_example_keeps_calls_in_openais_fine_tuning_shape() -> None:
     line = example.to_chat()
     assert line["messages"][-1] == {"role": "assistant", "content": None, "tool_calls": [call({"order": 17})]}
     assert line["tools"] == [TOOL, OTHER] and Example.from_chat(json.loads(json.dumps(line))) == example
+
+
+@pytest.fixture(params=["openai", "anthropic", "google"])
+def teacher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[TeacherConfig]:
+    """A teacher of each wire format that calls the tool which the question names, with the arguments in it."""
+    server = make_server(request.param)
+    model, variable, key = MODELS[request.param]
+    monkeypatch.setenv(variable, key)
+    server.answer = lambda body: called(request.param, json.dumps(body))  # type: ignore[assignment]
+    with server:
+        yield TeacherConfig(model=model, base_urls=[server.url], price=Price(input=1, output=2))
+
+
+def called(vendor: str, asked: str) -> Any:
+    found = re.search(r"call (\w+) with (\S+?)\.", asked)
+    assert found is not None
+    name, given = found[1], {"order": int(found[2])} if found[2].isdigit() else {"order": found[2]}
+    if vendor == "openai":
+        return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call(given, name)]}
+    if vendor == "google":
+        return [{"functionCall": {"name": name, "args": given}}]
+    return [{"type": "tool_use", "id": "toolu_1", "name": name, "input": given}]
+
+
+def test_calls_go_from_the_teacher_to_the_training_file(teacher: TeacherConfig, tmp_path: Path) -> None:
+    """Loaded, asked for, collected, checked and written in OpenAI's shape, whatever the provider's."""
+    questions = ["call find_order with 17.", "call find_order with seventeen.", "call find_ordre with 18."]
+    rows = [
+        {"messages": [{"role": "user", "content": q}], "tools": [TOOL, OTHER], "tool_choice": "required"}
+        for q in questions
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    project = Project(tmp_path)
+    load_prompts(project, PromptsConfig(path="p.jsonl"))
+    collect(project, CollectConfig(budget_usd=None), [teacher])
+    curate(project, CurateConfig(validation=0.0, test=0))
+    (example,) = read_examples(project.split("train"))
+    (made,) = example.messages[-1].tool_calls or []
+    assert (made["type"], made["function"]["name"]) == ("function", "find_order")
+    assert json.loads(made["function"]["arguments"]) == {"order": 17} and example.tool_choice == "required"
+    dropped = {verdict.filter: verdict.reason for verdict in read_records(project.dropped, Verdict)}
+    reasons = sorted(verdict.reason for verdict in read_records(project.dropped, Verdict))
+    assert set(dropped) == {"tool_calls"} and len(reasons) == 2
+    assert "'seventeen' is not of type 'integer'" in reasons[1] and "Did you mean 'find_order'?" in reasons[0]
