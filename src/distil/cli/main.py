@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import sys
 from typing import NamedTuple, NoReturn
 
@@ -16,7 +17,6 @@ from distil import __version__
 from distil.cli.options import echo, say
 from distil.errors import DistilError, did_you_mean
 from distil.terminal import guard
-from distil.text import visible
 
 
 class Entry(NamedTuple):
@@ -117,8 +117,9 @@ def main() -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.message = visible(error.message)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip("\n"))
         sys.exit(2)
     except DistilError as error:
         _fail(str(error), error.exit_code)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from distil.calls.config import TeacherConfig
-from distil.calls.providers.catalog import PROVIDERS, open_teacher, parse_model, price_id
+from distil.calls.providers.catalog import (
+    PROVIDERS,
+    about_key,
+    open_keyless,
+    open_teacher,
+    parse_model,
+    price_id,
+)
 from distil.calls.providers.hosts import HOSTS
 from distil.errors import UserError
 from tests.wire.ask import question
@@ -125,3 +132,21 @@ def test_prices_are_looked_up_under_the_vendors_own_name() -> None:
         "hf/Qwen/Qwen3-8B:nebius", "hf/Qwen/Qwen3-8B", "ollama/llama3.2", "http://h/v1#m", "xai/grok-4",
     )}  # fmt: skip
     assert list(found.values()) == ["openai", "google", "aws", "azure", "huggingface_nebius", None, None, None, "x-ai"]
+
+
+def test_what_the_ledger_has_needs_neither_region_nor_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "GOOGLE_CLOUD_PROJECT", "VERTEX_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOOGLE_API_KEY", "AIzaX")
+    for model in ("bedrock/us.amazon.nova-lite-v1:0", "vertex/gemini-2.5-flash"):
+        config = TeacherConfig(model=model)
+        assert open_keyless(config).endpoint == open_teacher(config, ENVIRONMENT).endpoint
+
+
+def test_a_refused_key_is_said_to_come_from_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OLLAMA_API_KEY", "AWS_BEARER_TOKEN_BEDROCK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    assert about_key(TeacherConfig(model="hf/Qwen/Qwen3-8B")) == "The key was read from HF_TOKEN."
+    assert about_key(TeacherConfig(model="bedrock/m")) == about_key(TeacherConfig(model="ollama/m")) == ""
+    assert "api_key_env" in about_key(TeacherConfig(model="http://h/v1#m"))

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from distil.calls.batch.openai_api import OpenAIBatches
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import GarbledReply
 from distil.calls.providers.azure import AzureResponsesProvider
+from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.catalog import open_teacher
+from distil.calls.providers.chat import CompatibleProvider
 from distil.calls.providers.openai import OpenAIProvider
 from distil.calls.providers.openai_names import only_responses
 from distil.calls.providers.responses import ResponsesProvider
@@ -57,6 +60,43 @@ def test_models_that_only_live_there_go_there_by_themselves(name: str, only: boo
         TeacherConfig(model=f"azure/{name}", base_urls=["https://n.openai.azure.com"]), {"AZURE_OPENAI_API_KEY": "x"}
     )
     assert isinstance(azure.replicas[0], AzureResponsesProvider) is only
+
+
+ONLY_THERE = "This model is only supported in v1/responses and not in v1/chat/completions."
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (
+            OpenAIProvider("gpt-new", "https://api.openai.com/v1", "sk-x"),
+            "Write openai-responses/gpt-new in distil.yaml.",
+        ),
+        (
+            CompatibleProvider("gpt-new", "http://h/v1", None),
+            "openai-responses/gpt-new in distil.yaml, with base_urls: [http://h/v1]",
+        ),
+    ],
+)
+def test_a_model_that_the_name_does_not_tell_is_said(one: HttpProvider, words: str) -> None:
+    """anomalyco/opencode#2758, CopilotC-Nvim/CopilotChat.nvim#1442: the 404 that gpt-5-codex gave."""
+    body = json.dumps(
+        {"error": {"message": ONLY_THERE, "type": "invalid_request_error", "param": "model", "code": None}}
+    )
+    found = one.fault(404, {}, body.encode())
+    assert found.kind == "not_found" and words in found.message
+
+
+def test_a_batch_of_such_a_model_goes_to_the_same_address() -> None:
+    class NoHttp:
+        """Never asked."""
+
+    for one, url in (
+        (provider(), "/v1/responses"),
+        (OpenAIProvider("gpt-4o", "https://h/v1", "k"), "/v1/chat/completions"),
+    ):
+        api = OpenAIBatches(one, NoHttp(), 1.0, set)  # type: ignore[arg-type]
+        assert api.line("a", {})["url"] == url
 
 
 def test_a_reasoning_model_is_asked_for_summaries() -> None:

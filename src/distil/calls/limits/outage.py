@@ -10,7 +10,7 @@ from collections.abc import Callable
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import Fault, ProviderDown, QuotaExhausted
 from distil.calls.limits.gate import AdmissionGate
-from distil.calls.providers.catalog import key_variable
+from distil.calls.providers.catalog import about_key
 from distil.errors import DistilError, UserError
 
 TRIPS_AFTER = 10
@@ -145,7 +145,7 @@ class OutagePolicy:
         answers = self._answered or self._known or self._worked
         if self._denied < MAX_DENIED and (self._answered or ((answers or fault.doubtful) and not self._gate.idle)):
             return None
-        about = f" {self._about_key()}" if fault.kind == "auth" else ""
+        about = f" {about_key(self._config)}".rstrip() if fault.kind == "auth" else ""
         rest = f" The last {self._denied} requests were refused so; {GO_ON}" if self._answered else ""
         return UserError(f"{self._config.model}: {fault.message}{about}{rest}")
 
@@ -160,15 +160,6 @@ class OutagePolicy:
             return None
         what = "answers nothing whole" if fault.kind == "broken_off" else "refuses every request"
         return UserError(f"{self._config.model} {what}: {fault.message}")
-
-    def _about_key(self) -> str:
-        variable = key_variable(self._config)
-        if variable is not None:
-            return f"The key was read from {variable}."
-        return (
-            "No key was sent, because this model has no `api_key_env` in distil.yaml: set it to the name of the "
-            "environment variable that holds the key."
-        )
 
     def _unreachable(self, fault: Fault, sent_at: float, patience_s: float) -> UserError | None:
         """A server that never answered is not an outage to wait for; for one that did, the breaker waits."""

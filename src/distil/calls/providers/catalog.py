@@ -190,9 +190,27 @@ def _credential(
 
 
 def open_keyless(teacher: TeacherConfig, root: Path | None = None) -> Opened:
-    """The same without its key: its wire format can be read and written, but no request can be sent."""
-    variable = key_variable(teacher)
-    return open_teacher(teacher, environ={**os.environ, **({variable: NO_KEY} if variable else {})}, root=root)
+    """The same without its key: its wire format can be read and written, but no request can be sent.
+
+    Where region and project are not part of what identifies a model, they need not be known either.
+    """
+    ref, anywhere = parse_model(teacher.model), {"AWS_REGION": "us-east-1", "GOOGLE_CLOUD_PROJECT": "-"}
+    variables = HOSTS[ref.prefix].keys if ref.prefix in HOSTS else ()
+    keys = dict.fromkeys([*variables, *filter(None, [key_variable(teacher)])], NO_KEY)
+    return open_teacher(teacher, environ={**anywhere, **os.environ, **keys}, root=root)
+
+
+def about_key(teacher: TeacherConfig) -> str:
+    """Where the key of a refused request came from, for the end of a message."""
+    variable, ref = key_variable(teacher), parse_model(teacher.model)
+    if variable is not None and os.environ.get(variable):
+        return f"The key was read from {variable}."
+    if ref.prefix in HOSTS:
+        return ""  # keys of AWS, a token of gcloud: the provider's own words name them
+    return (
+        "No key was sent, because this model has no `api_key_env` in distil.yaml: set it to the name of the "
+        "environment variable that holds the key."
+    )
 
 
 def key_variable(teacher: TeacherConfig, environ: Mapping[str, str] | None = None) -> str | None:

@@ -136,6 +136,12 @@ class ChatProvider:
                 f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}).{detail} "
                 "Check the environment variable that holds it, and that its project may use this model."
             )
+        if kind == "not_found" and "v1/responses" in message:
+            return (
+                f"{self.vendor} answers for {self.name} only on /v1/responses.{detail} Write openai-responses/{self.name} in "
+                f"distil.yaml"
+                f"{'' if self.vendor == 'OpenAI' else f', with base_urls: [{self.base_url}]'}."
+            )
         if kind == "not_found":
             return (
                 f"{self.vendor} at {self.base_url} has no model {self.name!r} ({status}).{detail} "
