@@ -183,17 +183,25 @@ def test_overfitting_is_found_and_the_best_epoch_is_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("losses", "words"), [((2.0, float("nan"), 1.0), "step 2"), ((2.0, 2.0, 2.0), "from 2.000 to 2.000")]
+    ("losses", "words"), [((2.0, float("nan"), 1.0), "step 20"), ((2.0, 2.0, 2.0), "from 2.000 to 2.000")]
 )
 def test_a_loss_that_breaks_or_does_not_fall_is_a_problem(
     tmp_path: Path, losses: tuple[float, ...], words: str
 ) -> None:
     project = Project(tmp_path)
-    lines = [json.dumps({"step": i, "loss": loss}) for i, loss in enumerate(losses, start=1)]
+    lines = [json.dumps({"step": 10 * i, "loss": loss}) for i, loss in enumerate(losses, start=1)]
     write_lines(project.stage("train", "sft") / "metrics.jsonl", lines)
     (finding,) = training.training_went_well(Evidence(project))
     assert finding.level == "problem" and words in finding.seen
     assert training.unfinished(Evidence(project)).fix == "distil train --as sft"
+
+
+def test_a_trial_of_a_few_steps_is_not_judged(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    lines = [json.dumps({"step": i, "loss": 2.0}) for i in (1, 2, 3)]
+    write_lines(project.stage("train", "trial") / "metrics.jsonl", lines)
+    (finding,) = training.training_went_well(Evidence(project))
+    assert finding.level == "unknown" and "3 steps are too few to judge" in finding.seen
 
 
 def test_a_student_no_better_than_the_baseline_is_reported(tmp_path: Path) -> None:

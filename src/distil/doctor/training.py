@@ -9,6 +9,9 @@ from distil.doctor.finding import Finding
 from distil.fit import training_need, what_fits
 from distil.models.sizing import GIB, Memory
 
+FEWEST_STEPS = 20
+"""A shorter training (a trial with --max-steps) says nothing about whether the student learns."""
+
 
 def out_of_memory(evidence: Evidence) -> Finding:
     """The article: fine-tuning fails with OOM errors. An estimate for this machine, and the first fix that fits."""
@@ -68,6 +71,9 @@ def _loss(student: str, curves: Curves) -> Finding:
     seen = f"{student}: training loss went from {start:.3f} to {end:.3f} over {len(losses)} lines of metrics.jsonl."
     if len(losses) < 3 or end < 0.98 * start:
         return Finding(level="ok", seen=seen)
+    steps = curves.train[-1][0]
+    if steps < FEWEST_STEPS:
+        return Finding(level="unknown", seen=f"{seen} {steps:g} steps are too few to judge.")
     return Finding(
         level="problem",
         seen=seen,
