@@ -163,15 +163,16 @@ class ModelSession:
                 if reserved:
                     self._budget.settle(held, paid)
             assert attempt.fault is not None
+            waits = attempt.fault.refusal and self.gate.blocked  # nothing is taken, whatever is asked
             if attempt.fault.refusal:
-                refusals += 1
+                refusals += not waits
             elif not self.outage.breaker.open:
                 failures += 1
             tries = min(self.config.attempts, attempt.fault.most or self.config.attempts)
             if not attempt.fault.retryable or failures >= tries or refusals >= MAX_REFUSALS:
                 self._give_up(request, identity, attempt.fault, failures + refusals)
             self._stats.retries += 1
-            await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, refusals))
+            await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, 0 if waits else refusals))
 
     def _terms(self, request: Request, identity: Identity) -> _Terms:
         tiers: set[Tier] = {request.tier, "standard"}
@@ -331,7 +332,10 @@ class ModelSession:
 
 
 def _pause(fault: Fault, failures: int, refusals: int) -> float:
-    """Full jitter over an exponentially growing span; never earlier than the provider asked for."""
+    """Full jitter over an exponentially growing span; never earlier than the provider asked for.
+
+    Short while the gate is blocked: there requests try one after the other, and all others can go as soon as one is taken.
+    """
     base = BACKOFF_S / 2 if fault.refusal else BACKOFF_S
     span = min(MAX_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
     return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret

@@ -56,6 +56,7 @@ class AdmissionGate:
         self._order = itertools.count()
         self._preparing = 0
         self.in_flight = 0
+        self._next_try_at = 0.0
         self._only_one_since: float | None = None
         self._older_in_flight = 0
         self._held_until = 0.0
@@ -65,7 +66,14 @@ class AdmissionGate:
     @property
     def limit(self) -> int:
         """Requests at once that are allowed now."""
+        if self.pace.blocked_since is not None:
+            return self.in_flight + 1  # one after the other tries
         return max(1, int(self.pace.limit)) if self._only_one_since is None else self._older_in_flight + 1
+
+    @property
+    def blocked(self) -> bool:
+        """Nothing is taken now: the gate lets single requests try, so that no request needs to wait for long by itself."""
+        return self.pace.blocked_since is not None or self._only_one_since is not None
 
     @property
     def rate_limit(self) -> float | None:
@@ -193,7 +201,7 @@ class AdmissionGate:
                 waiter.set_result(None)
         limit = self.limit
         # Past the limit, requests may already commit their intents: then one is ready the moment another comes back.
-        capacity = limit + (0 if self._only_one_since is not None else int(limit * AHEAD))
+        capacity = limit + (0 if self.blocked else int(limit * AHEAD))
         while self._queue and self.in_flight + self._preparing < capacity:
             if self._queue[0][3].done():
                 heapq.heappop(self._queue)
@@ -208,10 +216,13 @@ class AdmissionGate:
             if self._learned is not None:
                 self._learned.take(1, now)
             self._preparing += 1
+            self._next_try_at = now + self.pace.try_after_s(now)
             waiter.set_result(None)
 
     def _ready_at(self, now: float) -> float:
         when = max(now, self._held_until, self._buckets.ready_at(now))
+        if self.pace.blocked_since is not None:
+            when = max(when, self._next_try_at)
         return when if self._learned is None else max(when, self._learned.ready_at(now))
 
     def _wake_at(self, when: float) -> None:

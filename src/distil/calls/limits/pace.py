@@ -10,6 +10,9 @@ The law, from what a refusal (429) shows. Each request remembers how many were i
 - One cut per burst: refusals of requests that were sent before the last cut say nothing new.
 - Above a level that was refused, probe rarely: after a second, and twice as long after each probe that fails (60 s at most);
   a probe that works is followed by a larger one at once.
+- Nothing at all is taken any more, not even single requests (block.py): one request at a time tries. If a 503 or 529 did it, it
+  was an outage, and afterwards the last good level comes back within a few round trips. If a 429 did it, it was a limit per
+  window, and what a window took, divided by its length, is the rate.
 - Refusals that go on however slowly we ask are noise and not a limit: ignored for as long as their share stays what it was.
 Additive increase and multiplicative decrease would pay a refusal for each round of steps; remembering the failing level does
 not. Pure arithmetic on times that gate.py passes in: no clock, no sleeping.
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from distil.calls.limits.block import ALONE, Block, Opened
+
 START = 12
 START_RATE = 60.0
 # More at once for each answer while no refusal has come yet: four times as many per round trip.
@@ -26,6 +31,14 @@ GROWTH = 3
 FIRST_HOLD_S = 1.0
 MAX_HOLD_S = 60.0
 OVERLOAD_FACTOR = 0.75
+# Overloads that are a smaller share of the last fifty or so replies say nothing about speed.
+RARE = 0.1
+RECENT = 0.02
+# After an outage, the first step back is this share of the last good level.
+FIRST_STEP_BACK = 1 / 8
+# A raised rate shows in a window's refusals only when the window is full.
+WINDOWS_PER_STEP = 1.1
+MAX_WINDOW_STEP = 0.06
 MARGIN = 0.98
 # Back from a rate that was refused: near one that was measured, and where there is only a guess.
 FINE_CUT = 0.9
@@ -33,6 +46,8 @@ COARSE_CUT = 0.7
 SPREAD = 1.1
 # Contradictions within MEMORY_S after which a limit is taken to be on the rate.
 CONTRADICTIONS = 3
+# Of one run of refusals, so many count.
+COUNTED_REPEATS = 2
 MEMORY_S = 30.0
 # A measurement over fewer accepted requests is too coarse.
 MEASURED_OVER = 10
@@ -71,6 +86,22 @@ class AdaptiveLimit:
         self._guessed = self._raised = False
         self._meter = _Meter()
         self._noise = _Noise()
+        self._block = Block()
+        self._outage = False
+        self._good: float | None = None
+        self._overload_at = -MEMORY_S
+        self._since_overload = 0
+        self._overload_share = 0.0
+        self._window_s = 0.0
+
+    @property
+    def blocked_since(self) -> float | None:
+        """Nothing has been taken since then; None while requests are taken."""
+        return self._block.since
+
+    def try_after_s(self, now: float) -> float:
+        """While blocked: seconds until one request should try."""
+        return self._block.pause_s(now, self._outage)
 
     @property
     def send_rate(self) -> float | None:
@@ -86,6 +117,7 @@ class AdaptiveLimit:
         if self._first_sent_at is None:
             self._first_sent_at = now
         self._sent += 1
+        self._block.sent(now)
         return SentMark(now, in_flight)
 
     def accepted(self, mark: SentMark, now: float, busy: bool) -> None:
@@ -94,6 +126,13 @@ class AdaptiveLimit:
         self._latency_s = latency if self._latency_s is None else 0.95 * self._latency_s + 0.05 * latency
         if mark.sent_at >= self._cut_at:
             self._accepted_at_once = max(self._accepted_at_once, mark.in_flight)
+            self._since_overload += 1
+        self._overload_share *= 1 - RECENT
+        opened = self._block.accepted(mark.sent_at, self._latency_s)
+        if opened is not None and opened.window and not self._outage:
+            self._limit_is_per_window(opened, now)
+        if self._back_to_good(mark):
+            return
         if self.rate is not None:
             self._raise_rate(mark, now)
         if not busy or self.limit >= self.ceiling:
@@ -113,15 +152,20 @@ class AdaptiveLimit:
     def refused(self, mark: SentMark, now: float, overload: bool = False) -> bool:
         """429 or overload. Returns True when the limit seems to be on the rate (then Retry-After holds for everybody)."""
         self._refused += 1
+        if overload:
+            self._overloaded(mark, now)
+            return False
+        self._outage = False
+        self._block.refused(mark.sent_at, mark.in_flight, now)
         if self._noise.ignores(self._sent, self._refused):
             return False
         fresh, since_cut = mark.sent_at >= self._cut_at, now - self._cut_at
         if fresh:
             self._cut_at = now
-        if overload:
-            if fresh:
-                self.limit = max(1.0, self.limit * OVERLOAD_FACTOR)
-                self._hold(now)
+        if self._block.since is not None and self.rate is not None:
+            return True  # it goes on: the first refusal has said all
+        if self._block.since is not None and mark.in_flight > ALONE:
+            self.limit = max(1.0, min(self.limit, mark.in_flight - 1.0))
             return False
         if self.rate is not None:
             if fresh:
@@ -132,15 +176,55 @@ class AdaptiveLimit:
         if fresh:
             self._meter.start(now, self._sent - self._refused)
             self._contradictions = [t for t in self._contradictions if now - t < MEMORY_S]
-            if below:
+            if below and self._block.repeats < COUNTED_REPEATS:
                 self._contradictions.append(now)
-            if len(self._contradictions) >= CONTRADICTIONS or mark.in_flight <= 2:
+            if len(self._contradictions) >= CONTRADICTIONS or mark.in_flight <= ALONE:
                 self._limit_is_on_rate(now)
                 return True
             self._hold(now)
             self._accepted_at_once = 0
         self.limit = max(1.0, min(self.limit, mark.in_flight - 1.0))
         return False
+
+    def _overloaded(self, mark: SentMark, now: float) -> None:
+        """503, 529, a full tier: down at once, and back to the last good level as soon as requests are taken again."""
+        self._overload_share += RECENT * (1 - self._overload_share)
+        self._block.refused(mark.sent_at, mark.in_flight, now)
+        if mark.sent_at < self._cut_at or (self._block.since is None and self._overload_share < RARE):
+            return
+        self._cut_at = now
+        self._outage = True
+        if self._good is None:
+            self._good = self.limit
+        if self._since_overload and now - self._overload_at < MEMORY_S:
+            # Some were taken meanwhile: no outage, but more than it can take.
+            self._good = max(1.0, self.limit * OVERLOAD_FACTOR)
+            self._hold(now)
+        self._overload_at, self._since_overload = now, 0
+        down = 0.25 if self._block.since is not None else OVERLOAD_FACTOR
+        self.limit = max(1.0, min(self.limit * down, self._good))
+
+    def _back_to_good(self, mark: SentMark) -> bool:
+        """After an outage: True while the level is still on its way back."""
+        if self._good is None or mark.sent_at < self._cut_at:
+            return self._good is not None
+        self._outage = False
+        self.limit = min(max(self.limit + GROWTH, self._good * FIRST_STEP_BACK), self._good)
+        if self.limit >= self._good:
+            self._good = None
+        return True
+
+    def _limit_is_per_window(self, opened: Opened, now: float) -> None:
+        self.rate = max(MARGIN * opened.taken / opened.period_s, 0.05)
+        self._window_s = opened.period_s
+        self._guessed = self._raised = False
+        self._step = 0.02
+        self._hold_s = FIRST_HOLD_S
+        self._contradictions = []
+        self._noise.begin(self._sent, self._refused)
+        self._meter = _Meter()
+        self._probe_at = now + WINDOWS_PER_STEP * self._window_s
+        self.limit = min(max(self.limit, START), self.ceiling)
 
     def _hold(self, now: float) -> None:
         if self._found:
@@ -188,7 +272,7 @@ class AdaptiveLimit:
         self.rate = max(self.rate, 0.05)
         self._guessed = coarse
         self._step = 0.25 if self._guessed and self._noise.best == 0 else 0.02
-        self._probe_at = now + self._hold_s
+        self._probe_at = now + max(self._hold_s, WINDOWS_PER_STEP * self._window_s)
 
     def _raise_rate(self, mark: SentMark, now: float) -> None:
         assert self.rate is not None
@@ -197,8 +281,10 @@ class AdaptiveLimit:
         # Some time at the new rate without a refusal, then a step that is larger.
         self.rate *= 1 + self._step
         self._raised = True
-        self._step = min(self._step * 1.5, 1.0 if self._guessed else 0.3)
-        self._probe_at = now + min(max(0.3, (3.0 if self._guessed else 10.0) / self.rate), 5.0)
+        most = MAX_WINDOW_STEP if self._window_s else 1.0 if self._guessed else 0.3
+        self._step = min(self._step * 1.5, most)
+        usual = min(max(0.3, (3.0 if self._guessed else 10.0) / self.rate), 5.0)
+        self._probe_at = now + max(usual, WINDOWS_PER_STEP * self._window_s)
 
 
 class _Meter:
