@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from distil.calls.bills import Bill, Reservations, bill
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed, Fault
 from distil.calls.http.attempt import Attempt, Sender
@@ -22,6 +21,7 @@ from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity, compress, endpoint_of, identify
 from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.limits.bills import Bill, Reservations, bill
 from distil.calls.limits.budget import Budget, Reservation
 from distil.calls.limits.estimate import Estimator
 from distil.calls.limits.gate import AdmissionGate

@@ -12,8 +12,8 @@ import pytest
 from genai_prices import calc_price
 from genai_prices.types import Usage as TableUsage
 
-from distil.calls.bills import bill
 from distil.calls.config import Price
+from distil.calls.limits.bills import bill
 from distil.calls.prices import price_of
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.usage import (

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from distil.calls.batch.api import BatchApi, BatchProvider, Gone, Result
 from distil.calls.batch.job import BatchFolder, BatchJob, BatchRow, key_of
-from distil.calls.bills import bill, row_bounds
 from distil.calls.faults import GarbledReply
 from distil.calls.identity import compress, wire_bytes
 from distil.calls.ledger.rows import AttemptRow, FailedRow, Row
 from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.limits.bills import bill, row_bounds
 from distil.calls.prices import PriceQuote
 from distil.endings import ending
 from distil.ids import now

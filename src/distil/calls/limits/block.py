@@ -15,7 +15,7 @@ MIN_TRY_S = 0.1
 MAX_TRY_S = 5.0
 # An outage is over within two seconds of its end.
 MAX_OUTAGE_TRY_S = 1.5
-# Shorter ones are no window: a bucket gives one more request at once.
+# A shorter one is not a window: a bucket gives one more request at once.
 MIN_WINDOW_S = 1.0
 LATENCIES = 3.0
 ALONE = 2
@@ -34,6 +34,9 @@ class Opened(NamedTuple):
     """Seconds since the opening before it."""
     taken: int
     """Requests taken since then."""
+    began: float
+    least: int
+    """Fewest requests in flight with one that was refused."""
 
 
 class Block:
@@ -43,6 +46,7 @@ class Block:
         self._first_at: float | None = None
         self._repeated = self._sent_after = self._alone = 0
         self._certain = False
+        self._least = 0
         self._opened_at: float | None = None
         self._taken = 0
 
@@ -65,10 +69,11 @@ class Block:
     def refused(self, sent_at: float, in_flight: int, now: float) -> None:
         """A refusal; in_flight: requests under way when it was sent, itself included."""
         if self._first_at is None:
-            self._first_at = now
+            self._first_at, self._least = now, in_flight
             self._repeated = self._sent_after = self._alone = 0
         elif sent_at >= self._first_at:
             self._repeated += 1
+            self._least = min(self._least, in_flight)
             self._alone += in_flight <= ALONE
             self._certain |= self._repeated >= CERTAIN and self._repeated >= REFUSED_SHARE * self._sent_after
 
@@ -92,7 +97,7 @@ class Block:
             return None
         length = sent_at - began
         window = length >= max(MIN_WINDOW_S, LATENCIES * latency_s) and self._alone >= ALONE
-        made = Opened(length, window, sent_at - self._opened_at, self._taken)
+        made = Opened(length, window, sent_at - self._opened_at, self._taken, began, self._least)
         if window:
             self._opened_at, self._taken = sent_at, 0
         return made

@@ -93,6 +93,7 @@ class AdaptiveLimit:
         self._since_overload = 0
         self._overload_share = 0.0
         self._window_s = 0.0
+        self._rate_since = 0.0
 
     @property
     def blocked_since(self) -> float | None:
@@ -131,6 +132,11 @@ class AdaptiveLimit:
         opened = self._block.accepted(mark.sent_at, self._latency_s)
         if opened is not None and opened.window and not self._outage:
             self._limit_is_per_window(opened, now)
+        elif opened is not None and self.rate is not None and self._rate_since >= opened.began and opened.least > ALONE:
+            # The run of refusals that spoke for a rate ended when enough had come back: a limit on requests at once that fell.
+            self.rate, self._contradictions = None, []
+            self.limit = max(1.0, min(self.limit, opened.least - 1.0))
+            self._hold(now)
         if self._back_to_good(mark):
             return
         if self.rate is not None:
@@ -240,6 +246,7 @@ class AdaptiveLimit:
         start = self._first_sent_at if self._first_sent_at is not None else now
         guess = max(accepted / max(now - start, 1.0), 1.0)
         self.rate = self._meter.rate(now, accepted) or guess
+        self._rate_since = now
         self._hold_s = FIRST_HOLD_S
         self._step = 0.25
         self._guessed = self._raised = True
