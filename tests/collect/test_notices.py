@@ -49,3 +49,22 @@ def test_terms_appear_once_per_vendor_and_not_for_bundled() -> None:
     assert terms_of("bundled/teacher") is None and "https://" in str(terms_of("anthropic/claude-haiku-4-5"))
     with pytest.raises(UserError):
         terms_of("nobody/knows")
+
+
+@pytest.mark.parametrize(
+    ("model", "vendor"),
+    [
+        ("openai-responses/gpt-5-codex", "OpenAI:"),
+        ("azure/my-deployment", "OpenAI:"),
+        ("vertex/gemini-2.5-flash", "Google:"),
+        ("bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0", "Anthropic:"),
+        ("openrouter/openai/gpt-4o", "OpenAI:"),
+        ("openrouter/anthropic/claude-sonnet-4.5", "Anthropic:"),
+        ("openrouter/openai/gpt-oss-120b", "Other vendors"),
+        ("openrouter/google/gemma-3-27b-it", "Other vendors"),
+        ("bedrock/us.amazon.nova-lite-v1:0", "Other vendors"),
+        ("huggingface/openai/gpt-oss-20b", "Other vendors"),
+    ],
+)
+def test_the_terms_are_those_of_the_models_maker(model: str, vendor: str) -> None:
+    assert str(terms_of(model)).startswith(vendor)

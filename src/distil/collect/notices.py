@@ -5,12 +5,13 @@ One line each. Nothing is refused here, the user decides. The terms are pointers
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
-from distil.calls.providers.catalog import open_keyless, parse_model
+from distil.calls.providers.catalog import ModelRef, open_keyless, parse_model
 from distil.collect.questions import Question
 
 TERMS_READ = "2026-11-24"
@@ -26,6 +27,11 @@ def notices(first: Question, teachers: Sequence[TeacherConfig], samples: int, ro
         ref = parse_model(teacher.model)
         if ref.prefix == "local" and not (root / ref.name).exists():
             yield f"{teacher.model}: there is no folder {root / ref.name}; looking on the Hugging Face hub instead."
+        if ref.prefix == "ollama":
+            yield (
+                f"{teacher.model}: Ollama cuts prompts that are longer than its context without a word (often 4,096 tokens). "
+                "Start it with OLLAMA_CONTEXT_LENGTH=16384 ollama serve, or as much as your prompts need."
+            )
         if samples > 1 and teacher.sampling.temperature == 0 and "temperature" not in ignored:
             yield (
                 f"{teacher.model} will be asked {samples} times per prompt at temperature 0: the answers will hardly differ, and "
@@ -81,6 +87,8 @@ TERMS: dict[str, Terms] = {
         "its vendor's terms, or the model's card",
     ),
 }
+_HOSTED_FOR = {"openai-responses": "openai", "azure": "openai", "vertex": "google"}
+_RESELLERS = ("bedrock", "openrouter")
 HOSTED = Terms(
     "Other vendors and open-weight models",
     f"{_LICENSE}, and the host's own terms apply as well.",
@@ -90,8 +98,16 @@ HOSTED = Terms(
 
 def terms_of(model: str) -> str | None:
     """The line for a model as the config names it; None for the bundled teacher, whose outputs are free."""
-    prefix = parse_model(model).prefix
-    return None if prefix == "bundled" else TERMS.get(prefix, HOSTED).line()
+    ref = parse_model(model)
+    return None if ref.prefix == "bundled" else TERMS.get(_maker(ref), HOSTED).line()
+
+
+def _maker(ref: ModelRef) -> str:
+    """Whose terms apply: the maker of a model, also where a cloud or a router hosts it."""
+    if ref.prefix in _HOSTED_FOR:
+        return _HOSTED_FOR[ref.prefix]
+    inside = re.search(r"(?:^|[./])(openai|anthropic|google)[./]", ref.name) if ref.prefix in _RESELLERS else None
+    return inside[1] if inside is not None and "gpt-oss" not in ref.name and "gemma" not in ref.name else ref.prefix
 
 
 def terms_of_all(models: Iterable[str]) -> list[str]:

@@ -150,3 +150,13 @@ def test_a_refused_key_is_said_to_come_from_where_it_came_from(monkeypatch: pyte
     assert about_key(TeacherConfig(model="hf/Qwen/Qwen3-8B")) == "The key was read from HF_TOKEN."
     assert about_key(TeacherConfig(model="bedrock/m")) == about_key(TeacherConfig(model="ollama/m")) == ""
     assert "api_key_env" in about_key(TeacherConfig(model="http://h/v1#m"))
+
+
+@pytest.mark.parametrize(
+    "model", ["http://me:hush@h/v1#m", "http://me:hush@h/v1", "https://h/v1?key=hush#m", "https://h/v1?key=hush",
+              "https://me:hush@n.openai.azure.com#m", "https://n.openai.azure.com?sig=hush"],
+)  # fmt: skip
+def test_a_secret_in_an_address_is_refused_unseen(model: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_model(model)
+    assert "hush" not in str(caught.value)

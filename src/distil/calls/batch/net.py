@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from distil.calls.batch.api import BatchProvider, Gone, Lost
 from distil.calls.faults import GarbledReply
 from distil.calls.http import trust
-from distil.calls.http.proxies import proxy_for
+from distil.calls.http.proxies import proxy_for, without_credentials
 from distil.calls.http.redirects import REDIRECTS, redirected, same_origin
 from distil.calls.providers.common import error_object, loads, read_object, shorten
 from distil.calls.request import JsonObject
@@ -95,10 +95,10 @@ class Http:
             async with self._send("POST", self._base_url + path, **content) as reply:
                 body = await reply.read()
                 status, headers = reply.status, dict(reply.headers)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL):
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL):
             raise self._unreachable() from None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Lost(str(error)) from error
+            raise Lost(without_credentials(str(error))) from error
         if status >= 500 or status == 408:
             raise Lost(f"status {status}")
         if status >= 300:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from distil.calls.config import TeacherConfig
-from distil.calls.http.proxies import without_credentials
 from distil.calls.keys import clean_key
 from distil.calls.providers import azure, hosts, names
 from distil.calls.providers.aws import AwsKeys
@@ -121,12 +120,12 @@ def _parse_address(model: str) -> ModelRef:
             raise UserError(f"The model {model!r} names no deployment. Write {base_url}#DEPLOYMENT.")
         return ModelRef("azure", deployment, hosts.with_version(base_url, None))
     base_url = hosts.clean_url(base_url)
+    _refuse_secrets(base_url)
     if not mark or not name:
         raise UserError(
             f"The model {model!r} has no name after '#'. Expected http://HOST:PORT/v1#NAME, "
-            f"where NAME is what the server calls its model (see {without_credentials(base_url)}/models)."
+            f"where NAME is what the server calls its model (see {base_url}/models)."
         )
-    _refuse_secrets(base_url)
     return ModelRef(model.split(":", 1)[0], name, base_url)
 
 
