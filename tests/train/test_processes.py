@@ -36,7 +36,7 @@ def test_two_processes_learn_what_one_learns(bench: Bench, changes: dict[str, An
     stage.run(bench.project, section, bench.student, name="one", teacher=bench.teacher)
     two = section.model_copy(update={"processes": 2, **changes})
     result = stage.run(bench.project, two, bench.student, name="two", teacher=bench.teacher)
-    assert result.facts["processes"] == 2
+    assert result.facts["processes"] == 2 and result.facts["sharded"] == bool(changes)
     found = [[(line["step"], line["loss"]) for line in lines(bench, name) if "loss" in line] for name in ("one", "two")]
     for (step, one), (same_step, other) in zip(*found, strict=True):
         assert step == same_step and other == pytest.approx(one, rel=1e-4)

@@ -32,6 +32,7 @@ class TrainFacts(TypedDict):
     """Name of the checkpoint."""
     device: str
     processes: int
+    sharded: NotRequired[bool]
     checks: list[str]
     """What the self-check measured."""
     parity: NotRequired[Figures]

@@ -65,6 +65,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
         "resumed_from": resume.name if resume else None,
         "device": str(ready.student.device),
         "processes": trainer.args.world_size,
+        "sharded": trainer.is_split(),
         "checks": [f"{check.name}: {check.detail}" for check in checks],
     }
     if parity is not None:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, TrainingArguments, set_seed
@@ -35,6 +34,7 @@ from distil.train.job import TrainJob
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
 from distil.train.rollouts import Rollouts, in_process, unanswered
+from distil.train.sharding import shards_weights
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.server import Address, served_writer
 from distil.train.signal.setup import signal_source
@@ -63,6 +63,7 @@ class Prepared:
 def prepare(job: TrainJob) -> Prepared:
     """Loads, renders and checks everything; `job` as `placed` returned it. Raises UserError before anything is trained."""
     project, section = Project(job.root), job.section
+    fsdp = shards_weights(section)
     set_seed(section.seed)  # before loading the student: a fresh adapter is random
     student = load_student(job.student, section, student_template(job.student, project))
     limit = max_length(section, student)
@@ -84,6 +85,7 @@ def prepare(job: TrainJob) -> Prepared:
         batch_size=section.batch_size,
         micro_tokens=micro_tokens(section, student.device),
         seed=section.seed,
+        fsdp=fsdp,
         rollouts=make_rollouts(section, student, train),
     )
     arguments = training_arguments(section, job.folder, student.device, job.max_steps, validates=bool(validation))
@@ -211,7 +213,7 @@ def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokeniz
     """The writer of the student's own texts, for on_policy."""
     if section.method != "on_policy" or section.on_policy_share == 0:
         return None
-    if section.rollout_server is None and section.fsdp and section.processes > 1:
+    if section.rollout_server is None and section.fsdp:
         raise UserError(
             "on_policy with train.fsdp: true can't generate in this process, where the weights are sharded. Set "
             "train.rollout_server, or train.fsdp: false."
@@ -238,9 +240,6 @@ def training_arguments(
 ) -> TrainingArguments:
     """transformers' settings. Whatever Distil does itself is switched off."""
     _check_reporters(section, folder)
-    config = {"version": 2, "activation_checkpointing": section.gradient_checkpointing}
-    fsdp: dict[str, Any] = {"fsdp": True, "fsdp_config": config} if section.fsdp and section.processes > 1 else {}
-    checkpointing = section.gradient_checkpointing and not fsdp
     bf16_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
@@ -252,8 +251,8 @@ def training_arguments(
         warmup_steps=section.warmup,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
-        activation_checkpointing=checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
+        activation_checkpointing=section.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if section.gradient_checkpointing else None,
         bf16=section.bf16 if section.bf16 is not None else bf16_supported,
         use_cpu=device.type == "cpu",
         seed=section.seed,
@@ -272,7 +271,6 @@ def training_arguments(
         dataloader_num_workers=0,
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,  # they are constants, and after a failed pass the processes would be out of step
-        **fsdp,
     )
 
 

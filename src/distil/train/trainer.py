@@ -19,7 +19,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from distil.errors import UserError, WorkFailed
 from distil.objectives.settings import LABELS_ONLY, LossSettings
@@ -27,6 +27,7 @@ from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeho
 from distil.train.examples import Tokenized
 from distil.train.memory import ADVICE, PassTooLarge, ran_out_of_memory
 from distil.train.objective import Sums, Task, install_objective
+from distil.train.sharding import ShardingTrainer
 from distil.train.signal.sources import NoSource, SignalSource
 from distil.train.weights import read_weights, write_weights
 
@@ -46,6 +47,8 @@ class StepSettings:
     batch_size: int = 32
     micro_tokens: int = 4096
     seed: int = 0
+    fsdp: bool = False
+    """Split the weights over the processes (sharding.py)."""
     rollouts: Callable[[Sequence[Tokenized], int], tuple[list[Tokenized], list[Tokenized]]] | None = None
     """(examples of a step, step) -> (fixed examples, texts that the student wrote)."""
 
@@ -58,7 +61,7 @@ class StepRequest:
     save: bool = False
 
 
-class DistilTrainer(Trainer):
+class DistilTrainer(ShardingTrainer):
     """Tokenized examples in, checkpoints and metrics out; see the file's docstring."""
 
     model: torch.nn.Module
@@ -78,7 +81,7 @@ class DistilTrainer(Trainer):
         )
         require_whole_head(self.accelerator.state)
         self.examples, self.held_out = list(train), list(validation)
-        self.settings = settings
+        self.settings, self.sharded = settings, settings.fsdp
         self.pad_id = int(tokenizer.pad_token_id)
         self.request, self.agreed = StepRequest(), StepRequest()
         self.micro_tokens = settings.micro_tokens
@@ -140,7 +143,7 @@ class DistilTrainer(Trainer):
         count, max_passes = self._agree(sum(p.learned for p in passes), len(passes))
         # With sharded weights every pass is collective. With DDP only the last one is: it averages the gradients. As long as
         # memory may still run out, DDP's last pass is a placeholder, so that a process fails before it, never inside it.
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        sharded = self.sharded or self.is_deepspeed_enabled
         replicated = self.args.world_size > 1 and not sharded
         cautious = replicated and self.steps_since_shrink < CAUTIOUS_STEPS
         self._fill_up(passes, max_passes + cautious, self.examples[0])
@@ -246,7 +249,9 @@ class DistilTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The Hugging Face folder; for a checkpoint (`_internal_call`) the weights under torch's names (weights.py)."""
-        if not _internal_call or output_dir is None or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.sharded and output_dir is not None:
+            self.save_whole(Path(output_dir), checkpoint=_internal_call)
+        elif not _internal_call or output_dir is None or self.is_deepspeed_enabled:
             super().save_model(output_dir, _internal_call)
         elif self.args.should_save:
             write_weights(self.model, Path(output_dir))
@@ -257,7 +262,7 @@ class DistilTrainer(Trainer):
         return Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+        if self.is_deepspeed_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
             read_weights(self.model, Path(resume_from_checkpoint))
@@ -317,7 +322,7 @@ def require_whole_head(state: AcceleratorState) -> None:
     if state.deepspeed_plugin is not None and state.deepspeed_plugin.zero_stage == 3:
         raise UserError(
             "DeepSpeed's ZeRO stage 3 shards the output layer that the loss reads, which is not supported. Set zero_stage: 2, "
-            "or shard the weights with FSDP2 (train.fsdp: true, or accelerate's FSDP config)."
+            "or shard the weights with FSDP2 (train.fsdp: true)."
         )
 
 
