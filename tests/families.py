@@ -19,7 +19,7 @@ LARGEST = 3_000_000
 USED = (
     "llama", "qwen2", "qwen3", "qwen3_moe", "mistral", "mixtral", "gemma2", "gemma3_text", "phi3", "gpt2", "gpt_oss", "smollm3",
     "granite", "cohere", "opt", "falcon", "deepseek_v3", "lfm2", "granitemoehybrid", "mamba2", "nemotron_h", "falcon_h1",
-    "recurrent_gemma", "jamba", "bamba", "zamba2", "qwen3_next", "qwen3_5_text", "mamba", "llama4_text",
+    "recurrent_gemma", "jamba", "bamba", "zamba2", "qwen3_next", "qwen3_5_text", "mamba", "llama4_text", "modernbert-decoder",
 )  # fmt: skip
 """The families that people use, and the hybrids: the quick part of the matrix."""
 SMALL: dict[str, object] = {

@@ -22,12 +22,14 @@ from distil.models.generate import generate
 from distil.models.load import Loaded, Lora, load, stop_ids
 from distil.models.lora import fresh_adapter
 from distil.models.rows import ways
+from distil.models.unused import freeze_unused
 from distil.objectives.settings import LABELS_ONLY
 from distil.records import Sampling
 from distil.train.batches import micro_batches
 from distil.train.examples import Tokenized
 from distil.train.objective import Task, objective
 from distil.train.packing import can_pack, use_packed
+from distil.train.packing_proof import packs_exactly
 from tests.families import USED, VOCABULARY, all_families, tiny_family
 from tests.tiny import save_tiny, tiny_tokenizer
 
@@ -88,12 +90,15 @@ def check_loss(model: PreTrainedModel) -> str:
 
 
 def check_packing(model: PreTrainedModel) -> str:
-    """Packed texts don't see each other, or the family is not packed."""
+    """Packed texts don't see each other, or the family is not packed, as the training itself decides."""
     if not can_pack(model):
         return "padded"
     with torch.no_grad():
         expected = own_loss(model)
         use_packed(model)
+        rows = [example for batch in batches(packing=True) for example in batch.examples]
+        if not packs_exactly(model, rows, 0):
+            return "padded (packed differs)"
         found = sum(objective(model, Task(None, LABELS_ONLY), batch)["loss"] for batch in batches(packing=True))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
     return "ok"
@@ -200,6 +205,29 @@ def test_other_kinds_of_models_are_called_by_their_name(config: str, what: str, 
     with pytest.raises(UserError, match=what) as error:
         load(str(tmp_path))
     assert "not a causal language model" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_image_tower_that_text_never_reaches_is_frozen() -> None:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    text = tiny_family("gemma3_text").config.to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "image_size": 28, "patch_size": 14}  # fmt: skip
+    model = Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config=text,
+            vision_config=vision,
+            mm_tokens_per_image=4,
+            image_token_id=5,
+            boi_token_id=6,
+            eoi_token_id=7,
+        )
+    ).eval()
+    frozen = freeze_unused(model)
+    assert frozen and all("vision_tower" in name or "multi_modal_projector" in name for name in frozen)
+    assert all(weight.requires_grad for name, weight in model.named_parameters() if "language_model" in name)
+    assert all(weight.grad is None for weight in model.parameters())
+    assert freeze_unused(tiny_family("mixtral")) == []
 
 
 def test_an_adapter_that_peft_refuses_is_one_paragraph(tmp_path: Path) -> None:

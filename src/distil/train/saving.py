@@ -87,7 +87,7 @@ def save(
 def _require_equal(trainer: DistilTrainer, student: Loaded, saved: Path) -> None:
     """What was saved must be what is in memory, tensor by tensor (where it isn't sharded and a second copy fits)."""
     model = causal_model(student.model)
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled or not fits_in_memory(model):
+    if trainer.sharded or trainer.is_deepspeed_enabled or not fits_in_memory(model):
         return
     faults = unlike_saved(model, saved)
     if faults:

@@ -23,6 +23,7 @@ from distil.models.proofs import join_ends
 from distil.models.render import special_ids
 from distil.models.sizing import default_micro_tokens
 from distil.models.template import TemplateSettings, student_template
+from distil.models.unused import freeze_unused
 from distil.models.unwrap import causal_model, input_embedding
 from distil.objectives.settings import LABELS_ONLY, LossSettings
 from distil.progress import say, track
@@ -188,6 +189,8 @@ def load_student(student: StudentConfig, section: TrainConfig, template: Templat
     loaded = load(
         student.model, dtype=dtype, adapter=lora, quantization=student.quantization, device=device, template=template
     )
+    if lora is None:
+        freeze_unused(loaded.model)
     if section.packing and can_pack(causal_model(loaded.model)):
         use_packed(causal_model(loaded.model))
     return loaded
