@@ -31,9 +31,9 @@ def keep_rows(cache: Cache, index: torch.Tensor) -> None:
     """
     for layer in cache.layers:
         if isinstance(layer, LinearAttentionCacheLayerMixin):
-            layer.reorder_cache(index)
+            layer.reorder_cache(index)  # type: ignore[arg-type]
         else:
-            layer.batch_select_indices(index)
+            layer.batch_select_indices(index)  # type: ignore[union-attr]
 
 
 class BlockLayer(DynamicLayer):

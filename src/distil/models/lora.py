@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distil.errors import UserError
+from distil.models.unwrap import input_embedding
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +130,7 @@ def _calls(model: PreTrainedModel) -> Iterator[set[str]]:
 def _run(model: PreTrainedModel) -> None:
     import torch
 
-    embedding: torch.Tensor = model.get_input_embeddings().weight
+    embedding = input_embedding(model)
     ids = torch.arange(PROBED_TOKENS, device=embedding.device)[None] % embedding.shape[0]
     with torch.no_grad():
         model(input_ids=ids)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from distil.errors import UserError
-from distil.models.unwrap import causal_model
+from distil.models.unwrap import causal_model, input_embedding
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class Rows:
         """prompts: token ids, none empty; steps: at most so many tokens will be appended to each."""
         import torch
 
-        device, longest = model.get_input_embeddings().weight.device, max(map(len, prompts))
+        device, longest = input_embedding(model).device, max(map(len, prompts))
         self.model, self.how, self.count = model, how, len(prompts)
         self.padded = any(len(prompt) < longest for prompt in prompts)
         missing = [longest - len(prompt) for prompt in prompts]
@@ -118,7 +118,7 @@ def ways(model: PreTrainedModel) -> Ways:
 
 
 def _measure(model: PreTrainedModel) -> Ways:
-    size = model.get_input_embeddings().weight.shape[0]
+    size = input_embedding(model).shape[0]
     texts = [
         [(7919 * (i + 31 * row) + 11) % size for i in range(n + PROBE_STEPS)] for row, n in enumerate(PROBE_LENGTHS)
     ]
@@ -147,9 +147,10 @@ def _plain(model: PreTrainedModel, text: list[int]) -> torch.Tensor:
     """(PROBE_STEPS, V): the logits of a forward over the whole text."""
     import torch
 
-    tokens = torch.tensor([text], device=model.get_input_embeddings().weight.device)
+    tokens = torch.tensor([text], device=input_embedding(model).device)
     options = {"use_cache": False} if "use_cache" in _parameters(model) else {}
-    return model(input_ids=tokens, **options).logits[0, -PROBE_STEPS - 1 : -1].float()  # type: ignore[no-any-return]
+    logits: torch.Tensor = model(input_ids=tokens, **options).logits
+    return logits[0, -PROBE_STEPS - 1 : -1].float()
 
 
 def _gives(model: PreTrainedModel, texts: list[list[int]], how: Ways, expected: list[torch.Tensor]) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from distil.models.unwrap import input_embedding
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -27,7 +29,7 @@ def freeze_unused(model: PreTrainedModel) -> list[str]:
 
     if sum(isinstance(module, PreTrainedModel) for module in model.modules()) <= PLAIN_PARTS:
         return []
-    embedding = model.get_input_embeddings().weight
+    embedding = input_embedding(model)
     ids = torch.arange(PROBED_TOKENS, device=embedding.device)[None] % embedding.shape[0]
     model(input_ids=ids).logits.float().logsumexp(-1).sum().backward()
     used = {_place(name) for name, weight in model.named_parameters() if weight.grad is not None}

@@ -35,7 +35,7 @@ def decoder(model: PreTrainedModel) -> torch.nn.Module:
     found: object = model.get_decoder() if hasattr(model, "get_decoder") else model.base_model
     if found is model or not isinstance(found, PreTrainedModel):
         found = next((child for child in model.children() if isinstance(child, PreTrainedModel)), model.base_model)
-    return cast("torch.nn.Module", found)
+    return found
 
 
 def input_embedding(model: torch.nn.Module) -> torch.Tensor:

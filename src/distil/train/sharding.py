@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -103,9 +103,10 @@ class ShardingTrainer(Trainer):
         if not self.sharded:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        state = get_optimizer_state_dict(self._trained(), self.optimizer.optimizer, options=WHOLE)
+        state = get_optimizer_state_dict(self._trained(), self._plain_optimizer(), options=WHOLE)
         if self.args.should_save:
             torch.save(state, Path(output_dir) / OPTIMIZER)
+            assert self.lr_scheduler is not None
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -113,12 +114,17 @@ class ShardingTrainer(Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         state = torch.load(Path(checkpoint) / OPTIMIZER, map_location="cpu", weights_only=True)
-        set_optimizer_state_dict(self._trained(), self.optimizer.optimizer, state, options=WHOLE)
+        set_optimizer_state_dict(self._trained(), self._plain_optimizer(), state, options=WHOLE)
+        assert self.lr_scheduler is not None
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _clip_grad_norm(self, model: Any) -> Any:
         norm = super()._clip_grad_norm(model)
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        """Inside accelerate's wrapper."""
+        return cast("torch.optim.Optimizer", getattr(self.optimizer, "optimizer", self.optimizer))
 
     def _trained(self) -> torch.nn.Module:
         assert self.model is not None
