@@ -264,3 +264,21 @@ def test_a_reply_without_usage_is_priced_by_its_upper_bound(server: wire.OpenAIS
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         call = next(iter(ledger.calls()))
     assert reply.usd == call.usd > len("hello") / 1e6 and "names no tokens" in str(call.price_source)
+
+
+def test_a_reader_of_replies_that_breaks_is_one_failed_request(
+    server: wire.OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever provider it is, and whatever it forgot."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("a shape of tomorrow")
+
+    monkeypatch.setattr("distil.calls.providers.openai.OpenAIProvider.parse", broken)
+
+    async def work(client: Client) -> None:
+        with pytest.raises(CallFailed, match="can't be read"):
+            await client.complete(ask())
+
+    with_client(tmp_path, [teacher(server)], work)
+    assert len(server.answered) == 3, "each try is paid for"

@@ -21,6 +21,7 @@ from distil.calls.providers.reading import PAID_TRIES, parse_local
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.records import Usage
+from distil.text import visible
 
 MAX_LESSONS = 3
 """Refusals of one request that may teach something."""
@@ -93,7 +94,12 @@ class Sender:
         except BaseException:
             self._replicas.gave_up(replica)
             raise
-        attempt = self._read(replica, wire.url, reply, self._clock() - started, secrets(headers))
+        latency, good = self._clock() - started, 200 <= reply.status < 300
+        try:
+            attempt = self._read(replica, wire.url, reply, latency, secrets(headers))
+        except Exception as error:  # the last net: nothing that a server says may end a run
+            fault = Fault("garbled", f"the reply can't be read ({type(error).__name__})", most=PAID_TRIES)
+            attempt = Attempt(None, reply.body, fault, latency, maybe_paid=good)
         self._replicas.done(replica)
         refused = attempt.fault.kind if attempt.fault is not None and attempt.fault.refusal else None
         if refused == "shed" and request.flex_full == "standard":
@@ -132,18 +138,18 @@ class Sender:
                 return Attempt(parsed, body, None, latency, request_id=request_id)
             except GarbledReply as error:
                 garbled = error
-            except Exception as error:  # a provider without providers/reading.py around its parsing
-                garbled = GarbledReply(f"the reply can't be read ({type(error).__name__})")
         else:
             body = hide_bytes(body, hidden)  # a refusal may repeat the key; an answer stays as it came
         if reply.status in REDIRECTS and (target := reply.headers.get("location")):
-            fault = Fault("not_found", redirected(url, target, reply.status), retryable=False)
+            fault = Fault("not_found", visible(redirected(url, target, reply.status)), retryable=False)
             return Attempt(None, body, fault, latency, request_id=request_id)
         fault = replica.provider.fault(reply.status, reply.headers, body)
         if garbled is not None and fault.kind == "garbled":  # no error inside: then what parsing found out
             fault = garbled.fault
+        if good and fault.kind not in ("garbled", "broken_off"):
+            body = hide_bytes(body, hidden)  # an error inside a 200 is no answer either
         doubtful = fault.kind in ("auth", "not_found") and (good or reply.status == 403)
-        fault = fault._replace(message=hide(fault.message, hidden), doubtful=doubtful)
+        fault = fault._replace(message=visible(hide(fault.message, hidden)), doubtful=doubtful)
         paid = fault.kind == "broken_off" or (good and fault.kind == "garbled")
         usage = garbled.usage if garbled is not None else None
         return Attempt(None, body, fault, latency, maybe_paid=paid, usage=usage, request_id=request_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import zlib
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ ENCODINGS = "gzip, deflate"
 """What is unpacked here, and therefore asked for."""
 MAX_BODY = 64 << 20
 """Bytes of one reply. The largest real ones (log-probabilities of 20 alternatives for 32,000 tokens) have about 40 million."""
+LARGE = 1 << 16
+"""Packed bytes from which unpacking may take long enough to hold up all other requests."""
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _RAW = -zlib.MAX_WBITS
 
@@ -34,6 +37,8 @@ async def whole_body(reply: aiohttp.ClientResponse) -> bytes:
             raise TooLarge
         parts.append(part)
     body, encoding = b"".join(parts), reply.headers.get("Content-Encoding", "").strip().lower()
+    if encoding and len(body) > LARGE:
+        return await asyncio.to_thread(unpack, body, encoding)
     return unpack(body, encoding)
 
 

@@ -130,10 +130,12 @@ class ChatProvider:
 
     def explain(self, status: int, kind: FaultKind, code: str, message: str) -> str:
         """What happened and what to do, for a person."""
-        detail = f" It says: {message}" if message else ""
+        stop = "" if message.endswith((".", "!", "?")) else "."
+        detail = f" It says: {message}{stop}" if message else ""
         if kind == "auth":
+            what = "this request, or the API key" if status == 403 else "the API key"
             return (
-                f"{self.vendor} refused the API key for {self.name} ({status}{', ' + code if code else ''}).{detail} "
+                f"{self.vendor} refused {what} for {self.name} ({status}{', ' + code if code else ''}).{detail} "
                 "Check the environment variable that holds it, and that its project may use this model."
             )
         if kind == "not_found" and "v1/responses" in message:
@@ -148,7 +150,7 @@ class ChatProvider:
                 f"Look at {self.base_url}/models for the names it knows, and correct `model` in distil.yaml."
             )
         if kind == "filtered":
-            return f"A content filter of {self.vendor} refused this prompt ({status}{', ' + code if code else ''}).{detail}"
+            return f"A content filter refused this prompt ({status}{', ' + code if code else ''}).{detail}"
         if kind == "quota":
             account = f"The account at {self.base_url} has no quota or money left ({code or status})."
             return f"{account}{detail} Add credit, then run again."

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from distil.calls.faults import FaultKind, GarbledReply
+from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.keys import hide
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
@@ -36,6 +36,9 @@ def read_object(body: bytes) -> JsonObject:
     except (ValueError, RecursionError):
         if not body.strip():
             raise GarbledReply("the reply is blank") from None
+        if body.lstrip().startswith((b"data:", b"event:")):
+            message = "the server streams its reply, although it was not asked to"
+            raise GarbledReply(message, fault=Fault("garbled", message, most=2)) from None
         raise GarbledReply(f"the reply is not JSON: it begins with {body[:60].decode('utf-8', 'replace')!r}") from None
     if not isinstance(value, dict):
         raise GarbledReply(f"the reply is a JSON {type(value).__name__}, not an object")
