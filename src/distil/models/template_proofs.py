@@ -85,7 +85,7 @@ def _same_tomorrow(tokenizer: PreTrainedTokenizerBase) -> tuple[bool, str]:
 
 
 def _tools(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]) -> TemplateProof:
-    name = "tools reach the prompt and calls are read back"
+    name = "tools reach the prompt"
     for messages, tools in conversations:
         names = [str((tool.get("function") or tool).get("name")) for tool in tools or []]
         try:
@@ -95,9 +95,6 @@ def _tools(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversat
         if missing := [tool for tool in names if tool not in text]:
             return TemplateProof(name, False, f"{missing[0]} is not in the prompt")
     form = call_format(tokenizer)
-    detail = (
-        f"{len(conversations)} conversations, calls as {type(form).__name__}"
-        if form
-        else "the form of its calls is not known"
-    )
-    return TemplateProof(name, form is not None, detail)
+    unknown = "their form is not known here: an evaluation reads calls as text"
+    read = f"read as {type(form).__name__}" if form is not None else unknown
+    return TemplateProof(name, True, f"{len(conversations)} conversations, {read}")

@@ -19,6 +19,7 @@ from torch import Tensor
 from distil.errors import UserError, WorkFailed
 from distil.models.proofs import Check, check_causal, check_end, check_head, check_saving
 from distil.models.render import render_prompt, special_ids
+from distil.models.template_proofs import prove_template
 from distil.models.unwrap import causal_model
 from distil.objectives.chunks import Buffers
 from distil.objectives.fused import fused_linear_distillation
@@ -168,6 +169,7 @@ def check_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenize
         _first_loss(trainer, examples),
         _learned_tokens(tokenizer, examples[0]),
         _asked_prompt(tokenizer, examples),
+        *_template(tokenizer, examples),
     ]
     rows = "packed rows" if trainer.settings.packing else "padded rows"
     checks.append(Check("a packed row equals its documents alone, or rows are padded", True, rows))
@@ -222,6 +224,12 @@ def _asked_prompt(tokenizer: PreTrainedTokenizerBase, examples: list[Tokenized])
     ]
     detail = f"{len(compared)} prompts" + (f"; not in {', '.join(unlike)}" if unlike else "")
     return Check("the trained prompt is the asked prompt", not unlike, detail)
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, examples: list[Tokenized]) -> list[Check]:
+    """The proofs on the chat template, on the user's own conversations; `_asked_prompt` has compared the rows themselves."""
+    conversations = [(example.messages, example.tools) for example in examples if example.learned and example.messages]
+    return [Check(*proof) for proof in prove_template(tokenizer, conversations)[1:]]
 
 
 def _mass_outside(trainer: DistilTrainer, student: Loaded, examples: list[Tokenized]) -> Check | None:
