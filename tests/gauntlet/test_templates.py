@@ -47,7 +47,7 @@ def test_arguments_as_json_text_are_rendered() -> None:
     assert '"city"' in learned and '\\"city' not in learned
 
 
-def test_a_wider_teacher_of_the_same_family_is_compared_where_both_are() -> None:
+def test_a_wider_teacher_is_compared_where_both_have_ids() -> None:
     """public-bugs 26: autocontext PR#1050 (teacher logits 152,064 wide, the student 151,936: shapes did not match)."""
     torch.manual_seed(0)
     teacher, student, hidden = 152_064, 151_936, 8

@@ -191,6 +191,16 @@ def test_a_batch_cancelled_by_hand_is_not_bought_again(desk: Desk) -> None:
     assert run.answered == 3 and desk.created == 2 and len(ledger.answered()) == 4
 
 
+@pytest.mark.parametrize("reason", ["error", None, "network_error"])
+def test_an_answer_that_broke_off_is_none(openai_desk: Desk, reason: str | None) -> None:
+    """Report 8 in a batch: asked again, and listed with what it may have cost when that does not help."""
+    openai_desk.server.finish_reason = reason  # type: ignore[union-attr, assignment]
+    row = openai_desk.row("one")
+    run, ledger = openai_desk.go(lambda batches: batches.buy([row]))
+    assert run.answered == 0 and openai_desk.created == 3 and row.key in run.problems
+    assert ledger.uncertain("collect") == (3, pytest.approx(0.03)) and len(ledger.garbled(row.key)) == 3
+
+
 def test_three_answered_one_failed_one_missing(openai_desk: Desk) -> None:
     """public-bugs 29 (kaapi #723): three kept, two asked again, the money right."""
     desk = openai_desk
