@@ -49,17 +49,26 @@ PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import"
     metavar="DATE",
     help="With --prune: only bodies older than this day, such as 2026-01-31.",
 )
+@click.option(
+    "--reconcile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Settle what may have been paid by a provider's cost export (CSV of OpenAI, Anthropic, OpenRouter).",
+)
+@click.option(
+    "--forgive", is_flag=True, help="Count what may have been paid as not paid, by your word. It stays on record."
+)
 def command(
     context: Context,
     purpose: str | None,
     last: int,
     call_id: str | None,
-    export: Path | None,
-    backup: Path | None,
     prune: bool,
     before: datetime | None,
+    forgive: bool,
+    **files: Path | None,
 ) -> None:
-    """Show, export, back up or prune the paid calls. The ledger never contains an API key."""
+    """Show, export, back up or prune the paid calls, and settle what may have been paid. Contains no API key."""
     from distil.calls.ledger.store import Ledger
     from distil.errors import UserError
 
@@ -69,6 +78,7 @@ def command(
         )
     if before and not prune:
         raise UserError("--before goes with --prune: distil ledger --prune --before 2026-01-31")
+    export, backup, reconcile = files["export"], files["backup"], files["reconcile"]
     if backup:
         return _back_up(context, backup)
     with Ledger(context.project.ledger) as ledger:
@@ -78,6 +88,8 @@ def command(
             _export(context, ledger, export, purpose)
         elif prune:
             _prune(context, ledger, before, purpose)
+        elif reconcile or forgive:
+            _settle(context, ledger, reconcile)
         else:
             _show(context, ledger, purpose, last)
 
@@ -91,6 +103,32 @@ def _back_up(context: Context, target: Path) -> None:
         f"Wrote {calls}, {dollars(copied.usd)}, to {target}. To go back, copy it over ledger.sqlite while nothing runs."
     )
     context.emit(copied, lambda: echo(message))
+
+
+def _settle(context: Context, ledger: Ledger, file: Path | None) -> None:
+    from distil.calls.ledger.invoice import read_invoice
+
+    settled = ledger.settle(read_invoice(file) if file is not None else None)
+    left = ledger.uncertain()
+
+    def show() -> None:
+        for one in settled:
+            requests = f"{one.requests:,} request{'' if one.requests == 1 else 's'}"
+            if one.invoice_usd is None:
+                echo(
+                    f"{one.model}: {requests} that may have cost {dollars(one.maybe_usd)} count as not paid, by your word."
+                )
+                continue
+            echo(
+                f"{one.model}: the invoice has {dollars(one.invoice_usd)}, the ledger knew of {dollars(one.known_usd)}; so of "
+                f"{requests} that may have cost {dollars(one.maybe_usd)}, {dollars(one.paid_usd)} count as paid."
+            )
+        if not settled:
+            echo("Nothing is open: no request may have been paid without an answer in the days of this invoice.")
+        if left.requests:
+            echo(f"Still open: {left}.")
+
+    context.emit({"settled": [one._asdict() for one in settled], "uncertain": left}, show)
 
 
 def _prune(context: Context, ledger: Ledger, before: datetime | None, purpose: str | None) -> None:
@@ -156,5 +194,9 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
             table(f"Latest {len(newest)}", ("call", "time (UTC)", "model", "status", "took", "$"), lines, left=4)
         if uncertain.requests:
             echo(f"! {uncertain}", fg="yellow")
+            echo("  Settle it: distil ledger --reconcile INVOICE.csv (the provider's cost export), or --forgive")
+        table_usd = sum(t.table_usd for t in totals)
+        if abs(table_usd - usd) > 0.005 * max(usd, table_usd):
+            echo(f"The providers' own figures count; by the known prices it would be {dollars(table_usd)}.")
 
     context.emit(value, show)

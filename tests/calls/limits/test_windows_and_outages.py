@@ -82,7 +82,7 @@ def test_an_outage_of_three_seconds_costs_less_than_five(begin: float) -> None:
     assert ask_all(8000, down=(begin, begin + 3)) - ask_all(8000) < 5.0
 
 
-def test_a_server_that_loads_its_model_is_used_as_soon_as_it_is_up() -> None:
+def test_a_server_that_loads_its_model_is_used_once_it_is_up() -> None:
     """llama.cpp answers 503 `Loading model` while it loads: 14 s here, and 50 prompts took 69 s before."""
     assert ask_all(50, down=(0.0, 14.0)) < 17.0
 

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from distil.calls.identity import compress, decompress
+from distil.calls.ledger.invoice import Invoice
 from distil.calls.ledger.processes import alive_run, begin_run, end_run
 from distil.calls.ledger.rescue import recover_rescued
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
 from distil.calls.ledger.schema import connect, explain
+from distil.calls.ledger.settle import Settled, forgive, reconcile
 from distil.calls.ledger.writer import Writer
 from distil.calls.request import JsonObject
 from distil.errors import UserError
@@ -259,10 +261,12 @@ class Ledger:
         yield from self._query(f"SELECT key, at, kind, message, maybe_usd FROM attempt {where} ORDER BY id", values)
 
     def spent(self, purpose: str | None = None) -> float:
-        """Dollars of the answered calls."""
+        """Dollars of the answered calls, and of lost ones that an invoice showed to be paid."""
         where, values = _where(purpose)
         row = self._one(f"SELECT coalesce(sum(usd), 0) FROM call {where}", values)
-        return float(row[0]) if row else 0.0
+        lost, values = _where(purpose, "settled_usd > 0")
+        settled = self._one(f"SELECT coalesce(sum(settled_usd), 0) FROM attempt JOIN call USING (key) {lost}", values)
+        return float(row[0]) + float(settled[0]) if row and settled else 0.0
 
     def totals(self, purpose: str | None = None) -> list[Totals]:
         """Tokens and dollars of the answered calls by purpose, model and tier."""
@@ -273,7 +277,7 @@ class Ledger:
             f"FROM call {where} GROUP BY purpose, model, tier ORDER BY 1, 2, 3",
             values,
         )
-        return [Totals(*row[:4], _usage(row[4:-2]), float(row[-2]), float(row[-1])) for row in rows]
+        return [Totals(r[0], r[1], r[2], r[3], _usage(r[4:-2]), float(r[-2]), float(r[-1])) for r in rows]
 
     def overruns(self, model: str) -> tuple[int, float, int]:
         """(tokens of the longest answer that cost more than was reserved, largest bill relative to what was known, bills).
@@ -302,7 +306,7 @@ class Ledger:
         values = [purpose] if purpose is not None else []
         row = self._one(
             "SELECT count(*), coalesce(sum(maybe_usd), 0) FROM attempt JOIN call USING (key) "
-            f"WHERE maybe_usd IS NOT NULL {condition}",
+            f"WHERE maybe_usd IS NOT NULL AND settled_usd IS NULL {condition}",
             values,
         )
         count, usd = row or (0, 0.0)
@@ -315,6 +319,16 @@ class Ledger:
             if run not in alive:
                 count, usd = count + left_open, usd + reserved
         return Uncertain(int(count), float(usd))
+
+    def settle(self, invoice: Invoice | None) -> list[Settled]:
+        """Settles what may have been paid, by an invoice or (None) as not paid. What a dead process left open counts, too."""
+        self.start()
+        db = self._reader()
+        assert db is not None
+        try:
+            return forgive(db) if invoice is None else reconcile(db, invoice)
+        except sqlite3.DatabaseError as error:
+            raise explain(error, self.path) from error
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
