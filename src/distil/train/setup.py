@@ -18,7 +18,8 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from distil.errors import UserError
 from distil.models.config import StudentConfig
-from distil.models.load import Loaded, Lora, context_length, load, pick_device, stop_ids
+from distil.models.load import Loaded, context_length, load, pick_device, stop_ids
+from distil.models.lora import Lora
 from distil.models.proofs import join_ends
 from distil.models.render import special_ids
 from distil.models.sizing import default_micro_tokens
