@@ -16,6 +16,7 @@ from real_bench import Bench, Json, command, settings
 from real_lab import MAX_TOKENS, ask, choice, llamacpp_server, prompt_ids, vllm_server
 
 ENGINES = ("llamacpp", "vllm")
+CHECKED = 20  # test prompts that are asked one by one
 SERVING = re.compile(rb"Serving (http://\S+)/v1#")
 
 
@@ -31,7 +32,7 @@ def serve_by(bench: Bench, project: Path, student: str, engines: Sequence[str]) 
 def _measure(bench: Bench, project: Path, student: str, engine: str, url: str) -> None:
     key, where, here = f"{project.name}/{student}/{engine}", f"{url}/v1#{student}", ["--project", str(project)]
     rule = settings(serve__engine=where)
-    given = ["--answers", where, "--as", engine]
+    given = ["--answers", where, "--as", engine, *settings(evaluate__limit=CHECKED)]
     bench.step(f"{key}/same", lambda: _same(project, student, url, engine))
     bench.step(f"{key}/evaluate", lambda: command("evaluate", *given, *here))
     bench.step(f"{key}/calibrate", lambda: command("calibrate", student, *rule, *here))
@@ -48,31 +49,31 @@ def _engine(bench: Bench, project: Path, student: str, engine: str) -> AbstractC
 def test_examples(project: Path) -> list[Json]:
     """Test prompts with the teacher's answer, as curate wrote them."""
     lines = (project / "work" / "curate" / "test.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in lines[:CHECKED]]
 
 
 def _same(project: Path, student: str, url: str, engine: str) -> Json:
     """How many test prompts are the same token ids there, and how many greedy answers the same text, as in this process."""
-    from distil.models.generate import generate
-    from distil.models.load import load
+    from distil.models.load import load_tokenizer
     from distil.models.render import render_prompt
-    from distil.records import Message, Sampling
+    from distil.records import Message
 
-    loaded = load(str(project / "work" / "train" / student / "model"))
-    prompts = [example["messages"][:-1] for example in test_examples(project)]
-    ours = [render_prompt(loaded.tokenizer, [Message.model_validate(turn) for turn in turns]) for turns in prompts]
-    theirs = [prompt_ids(url, engine, student, turns) for turns in prompts]
-    sampling = Sampling(temperature=0.0, max_tokens=MAX_TOKENS)
-    answers = generate(loaded.model, loaded.tokenizer, ours, sampling)
-    served = [ask(f"{url}/v1", student, turns, logprobs=True) for turns in prompts]
-    same = [mine.text == choice(reply)["message"]["content"] for mine, reply in zip(answers, served, strict=True)]
-    gaps = [
-        abs(mine.token_logprobs[0] - choice(reply)["logprobs"]["content"][0]["logprob"])
-        for mine, reply in zip(answers, served, strict=True)
-    ]
+    tokenizer = load_tokenizer(str(project / "work" / "train" / student / "model"))
+    lines = (project / "work" / "evaluate" / student / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    answers = {row["prompt_id"]: row for row in rows if row["model"] == student}
+    ids_same, gaps, texts = 0, [], []
+    examples = test_examples(project)
+    for example in examples:
+        turns, ours = example["messages"][:-1], answers[example["metadata"]["prompt_id"]]
+        rendered = render_prompt(tokenizer, [Message.model_validate(turn) for turn in turns])
+        ids_same += rendered == prompt_ids(url, engine, student, turns)
+        theirs = choice(ask(f"{url}/v1", student, turns, logprobs=True))
+        texts.append(theirs["message"]["content"] == ours["text"])
+        gaps.append(abs(ours["token_logprobs"][0] - theirs["logprobs"]["content"][0]["logprob"]))
     return {
-        "prompts": len(prompts), "prompts_same": sum(a == b for a, b in zip(ours, theirs, strict=True)),
-        "answers": len(same), "answers_same": sum(same), "logprob_apart": max(gaps),
+        "prompts": len(examples), "prompts_same": ids_same,
+        "answers": len(examples), "answers_same": sum(texts), "logprob_apart": max(gaps),
     }  # fmt: skip
 
 

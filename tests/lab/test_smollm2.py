@@ -77,7 +77,7 @@ def test_smollm2_trained_exported_and_served(lab_dir: Lab, tmp_path: Path) -> No
     student = load(str(project.model("s")))
     asked = [example.prompt_messages for example in read_examples(project.split("test"))]
     prompts = [render_prompt(student.tokenizer, messages) for messages in asked]
-    ours = generate(student.model, student.tokenizer, prompts, Sampling(temperature=0.0, max_tokens=8))
+    ours = generate(student, prompts, Sampling(temperature=0.0, max_tokens=8))
     with llamacpp_server(model.parents[1], exported.path, tmp_path / "llamacpp.log", threads=1) as url:
         wires = [[message.to_wire() for message in messages] for messages in asked]
         assert [prompt_ids(url, "llamacpp", "s", wire) for wire in wires] == prompts
