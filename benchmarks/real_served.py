@@ -32,7 +32,8 @@ def serve_by(bench: Bench, project: Path, student: str, engines: Sequence[str]) 
 def _measure(bench: Bench, project: Path, student: str, engine: str, url: str) -> None:
     key, where, here = f"{project.name}/{student}/{engine}", f"{url}/v1#{student}", ["--project", str(project)]
     rule = settings(serve__engine=where)
-    given = ["--answers", where, "--as", engine, *settings(evaluate__limit=CHECKED)]
+    free = f"[{{model: {where!r}, price: {{input: 0, output: 0}}}}]"
+    given = ["--answers", where, "--as", engine, *settings(evaluate__limit=CHECKED, evaluate__candidates=free)]
     bench.step(f"{key}/same", lambda: _same(project, student, url, engine))
     bench.step(f"{key}/evaluate", lambda: command("evaluate", *given, *here))
     bench.step(f"{key}/calibrate", lambda: command("calibrate", student, *rule, *here))

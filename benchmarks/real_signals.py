@@ -11,7 +11,7 @@ from real_lab import fewer_layers, smollm2, vllm_server
 from real_tasks import alpaca_rows, make_project
 
 LAYERS = 10  # of 30
-EXAMPLES = 40
+EXAMPLES = 60
 ARMS: dict[str, list[str]] = {
     "answers": settings(train__method="sft"),
     "live": settings(train__signal="online"),
