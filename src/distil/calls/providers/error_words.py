@@ -158,7 +158,7 @@ def error_words(body: bytes, status: int = 400) -> ErrorWords:
     number = next((found for name in ("code", "status") if (found := _number(inner.get(name))) is not None), None)
     code = next((word for name in ("code", "type") if (word := _word(inner.get(name)))), "")
     names = ("message", "msg", "error_msg", "error", "detail", "reason")
-    message = next((found for name in names if (found := common.words(inner.get(name)))), "")
+    message = next((said for name in names if (said := common.words(inner.get(name)))), "")
     return _judged(code, _with_source(message, common.mapping(inner.get("metadata"))), number, status, inner)
 
 
