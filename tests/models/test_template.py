@@ -14,7 +14,7 @@ from distil.models.chat_template import chat_template
 from distil.models.config import StudentConfig
 from distil.models.load import load_tokenizer
 from distil.models.render import prompt_text, render, render_prompt, render_rows, special_ids
-from distil.models.template import TemplateSettings, pinned_date, prepare, student_template
+from distil.models.template import TemplateSettings, base_template, pinned_date, prepare, student_template
 from distil.records import Message
 from distil.runs.artifacts import Project
 from tests.models.miniatures import MINIATURES
@@ -45,7 +45,7 @@ def test_a_saved_folder_asks_with_the_same_bytes_anywhere(tmp_path: Path) -> Non
 
 
 def test_the_date_is_pinned_at_the_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sglang #40082's neighbor, sglang #3296: trained on one day, resumed on the next (public-bugs 4)."""
+    """sglang #3296: trained on one day, resumed on the next (public-bugs 4)."""
     project = Project(tmp_path)
     first = student_template(StudentConfig(), project)
     tokenizer = tiny_tokenizer(template=DATED + CHATML_WITHOUT_MARKERS)
@@ -79,6 +79,14 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     settings = student_template(StudentConfig(chat_template="mine.jinja"), Project(tmp_path))
     prepare(tokenizer, settings)
     assert "my user" in prompt_text(tokenizer, HI)
+
+
+def test_the_base_is_asked_by_the_template_it_was_made_with(tmp_path: Path) -> None:
+    student = StudentConfig(chat_template="chatml", template_args={"enable_thinking": True})
+    tokenizer = tiny_tokenizer(template="{% for m in messages %}{{ 'Q: ' + m.content }}{% endfor %}{{ ' A:' }}")
+    prepare(tokenizer, base_template(student, Project(tmp_path)))
+    assert prompt_text(tokenizer, HI) == "Q: hi A:"
+    assert base_template(StudentConfig(), Project(tmp_path)) == student_template(StudentConfig(), Project(tmp_path))
 
 
 def test_a_tokenizer_with_several_templates_uses_the_fitting_one() -> None:

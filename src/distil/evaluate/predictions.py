@@ -19,7 +19,7 @@ from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
 from distil.ids import content_id
 from distil.models.config import StudentConfig
-from distil.models.template import student_template
+from distil.models.template import base_template
 from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.schemas.summary import Size, Speed
@@ -63,7 +63,7 @@ def gather(
     sampling = sampling_for(teacher.sampling, section.sampling)
     sources = [Candidate(name, str(project.model(name)), student.dtype)] if given is None else []
     if section.baseline and given is None:
-        template = student_template(student, project)
+        template = base_template(student, project)
         sources.append(Candidate("base", project.placed(student.model), student.dtype, template))
     predictions = Predictions({"teacher": _given(examples)}, sources=sources)
     if section.ceiling:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date as Date
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +63,14 @@ def student_template(student: StudentConfig, project: Project) -> TemplateSettin
     if name is not None and (project.root / name).is_file():
         name = str(project.root / name)
     return TemplateSettings(name, dict(student.template_args), pinned_date(project.template_date))
+
+
+def base_template(student: StudentConfig, project: Project) -> TemplateSettings:
+    """How the untuned base is asked: by the template that it was made with, thinking as the student."""
+    settings = student_template(student, project)
+    if settings.template is None:
+        return settings
+    return replace(settings, template=None, args={k: v for k, v in settings.args.items() if k == THINKING})
 
 
 def pinned_date(file: Path) -> str:
