@@ -160,6 +160,16 @@ def dollars(value: float) -> str:
     return f"{sign}${size:.4f}" if size >= 0.001 else f"{sign}${size:.{1 - math.floor(math.log10(size))}f}"
 
 
+def clock(seconds: float) -> str:
+    """54 s | 7m12s | 2h05m: a wait, for a person."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
 def _clock(seconds: float) -> str:
     minutes, remainder = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

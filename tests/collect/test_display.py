@@ -41,3 +41,17 @@ def test_the_time_left_counts_only_open_answers() -> None:
     stats.note_answer(100, 25, 0.5)
     display.advance(stats, failed=False)
     assert bar.left_s == 78.0  # 39 are open at one in two seconds; what the ledger had went by in no time
+
+
+def test_the_note_says_why_it_waits_and_for_which_request() -> None:
+    clock = Clock()
+    admission = Admission(200, None, 0, "the provider asked for 7m12s (requests per hour or day)")
+    stats = Stats(clock, lambda: admission)
+    number = stats.note_sent()
+    clock.now = 5.0
+    stats.note_sent()
+    clock.now = 54.5
+    note = Display(Bar("Asking", 10, "answers"), 10).note(stats)
+    assert note == "oldest request 54 s, waiting: the provider asked for 7m12s (requests per hour or day)"
+    stats.note_back(number)
+    assert stats.oldest_s == 49.5 and stats.in_flight == 1

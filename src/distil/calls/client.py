@@ -179,9 +179,10 @@ class Client:
     def _admission(self) -> Admission:
         gates = [session.gate for session in self._sessions.values()]
         rates = [gate.rate_limit for gate in gates]
+        waiting = next((why for gate in gates if (why := gate.waiting) is not None), None)
         known = [rate for rate in rates if rate is not None]
         rate_limit = sum(known) if known and len(known) == len(rates) else None
-        return Admission(sum(gate.limit for gate in gates), rate_limit, self._budget.waiting)
+        return Admission(sum(gate.limit for gate in gates), rate_limit, self._budget.waiting, waiting)
 
     def _interrupted(self) -> int:
         self.stop(Interrupted(STOPPED))

@@ -209,7 +209,7 @@ class ModelSession:
         except BaseException:
             self._note(identity, NEVER_SENT, None, None)
             raise
-        self._stats.in_flight += 1
+        number = self._stats.note_sent()
         try:
             assert self._sender is not None, "ready() comes first"
             attempt = await self._sender.send(request, identity)
@@ -221,7 +221,7 @@ class ModelSession:
             )
             raise
         finally:
-            self._stats.in_flight -= 1
+            self._stats.note_back(number)
         fault, usage = attempt.fault, attempt.parsed.usage if attempt.parsed is not None else Usage()
         if attempt.body is not None:
             self.outage.reached()

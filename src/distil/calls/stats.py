@@ -21,6 +21,8 @@ class Admission(NamedTuple):
     """Requests a second that are allowed; None: no limit is known."""
     held_by_cap: int
     """Requests that wait until their highest possible cost fits under the dollar cap."""
+    waiting: str | None = None
+    """Why a teacher sends nothing at this moment, for a person."""
 
 
 class Stats:
@@ -47,6 +49,8 @@ class Stats:
         """Dollars of the answered ones."""
         self.uncertain_usd = 0.0
         """Dollars that attempts without an answer may have cost."""
+        self._sent_at: dict[int, float] = {}
+        self._number = 0
         self._recent: deque[tuple[int, int]] = deque()
         self._started = clock()
 
@@ -54,6 +58,23 @@ class Stats:
     def admission(self) -> Admission:
         """What holds requests back now."""
         return self._admission()
+
+    def note_sent(self) -> int:
+        """A request is on the wire. Returns its number, for `note_back`."""
+        self._number += 1
+        self._sent_at[self._number] = self._clock()
+        self.in_flight += 1
+        return self._number
+
+    def note_back(self, number: int) -> None:
+        """It is not any more."""
+        self._sent_at.pop(number, None)
+        self.in_flight -= 1
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since the oldest request on the wire was sent; 0 without any."""
+        return self._clock() - next(iter(self._sent_at.values())) if self._sent_at else 0.0
 
     @property
     def tokens(self) -> int:

@@ -5,12 +5,18 @@ The bar itself, with the count and the time left, is distil.progress.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from distil.calls.stats import Stats
-from distil.progress import Bar, dollars
+from distil.progress import Bar, clock, dollars
 
 REDRAW_S = 0.1
+TICK_S = 1.0
+OLD_S = 10.0
+"""Seconds from which the age of the oldest request is shown."""
 
 
 class Display:
@@ -48,4 +54,23 @@ class Display:
             parts.append(f"{stats.rate:,.1f}/s, {stats.in_flight:,} at once (limit {admission.limit:,}{rate})")
         if admission.held_by_cap:
             parts.append(f"{admission.held_by_cap:,} waiting for the dollar cap")
+        if stats.oldest_s >= OLD_S:
+            parts.append(f"oldest request {clock(stats.oldest_s)}")
+        if admission.waiting:
+            parts.append(f"waiting: {admission.waiting}")
         return ", ".join(parts)
+
+    @asynccontextmanager
+    async def ticking(self, stats: Stats) -> AsyncIterator[None]:
+        """Inside, the note is also renewed while no answer comes: that is when it matters why."""
+
+        async def tick() -> None:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self._bar.update(self._done, self.note(stats), stats.time_left_s(self._total))
+
+        ticker = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            ticker.cancel()

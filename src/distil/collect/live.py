@@ -71,6 +71,10 @@ class LiveCollection:
             (_Pending(question, number, tier, 0) for question in stream)
             for number, (tier, stream) in enumerate(zip(tiers, questions, strict=True))
         ]
+        async with self._display.ticking(self._client.stats):
+            await self._rounds(streams)
+
+    async def _rounds(self, streams: Sequence[Iterator[_Pending]]) -> None:
         retries = await self._round(streams)
         for _ in range(MAX_EMPTY_RETRIES):
             if not retries:

@@ -9,6 +9,7 @@ import pytest
 from distil.calls.config import Limits
 from distil.calls.limits.bucket import Bucket, per_second
 from distil.calls.limits.gate import AdmissionGate
+from distil.calls.limits.pace import AdaptiveLimit
 from distil.calls.providers.base import Window
 from tests.calls.virtual import run_virtually
 
@@ -186,3 +187,29 @@ def test_a_bucket_owes_the_same_after_its_rate_has_changed() -> None:
     assert bucket.ready_at(0.0) == pytest.approx(1.0)
     bucket.set_rate(5.0, 0.0)
     assert bucket.ready_at(0.0) == pytest.approx(2.0)
+
+
+def test_a_gate_says_why_nothing_is_sent() -> None:
+    async def main() -> str | None:
+        gate = AdmissionGate(Limits())
+        entry = await gate.enter(1, 1)
+        await gate.go(entry)
+        assert gate.waiting is None
+        gate.leave(entry, None, {"requests": Window(200, 0, 433.0)})
+        waiting = asyncio.create_task(gate.enter(1, 1))
+        await asyncio.sleep(0)
+        why = gate.waiting
+        waiting.cancel()
+        return why
+
+    assert run_virtually(main()) == "the provider asked for 7m13s (requests per hour or day)"
+
+
+def test_a_learned_rate_above_what_can_be_sent_is_not_shown() -> None:
+    law = AdaptiveLimit(200)
+    mark = law.sent(0.0, 1)
+    law.accepted(mark, 0.2, busy=True)
+    law.rate = 8.8e12
+    assert not law.rate_binds
+    law.rate = 10.0
+    assert law.rate_binds

@@ -55,6 +55,8 @@ class Buckets:
             "input_tokens": limits.input_tokens_per_minute,
             "output_tokens": limits.output_tokens_per_minute,
         }
+        self.used_up = "requests"
+        """What a quota of an hour or a day counts, where one is used up."""
         self._configured = {unit: count / 60.0 for unit, count in per_minute.items() if count is not None}
         self._buckets = {unit: Bucket(rate, now) for unit, rate in self._configured.items()}
 
@@ -93,6 +95,7 @@ class Buckets:
                     bucket.set_rate(rate, now)
             if remaining is not None and remaining <= 0:
                 if rate is None and reset_s:
+                    self.used_up = unit.replace("_", " ")
                     held_until = max(held_until, now + reset_s)  # a quota of an hour or a day is used up
                 elif unit in self._buckets:
                     self._buckets[unit].drain(now)

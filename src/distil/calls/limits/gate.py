@@ -21,6 +21,7 @@ from distil.calls.faults import FaultKind
 from distil.calls.limits.bucket import Bucket, Buckets
 from distil.calls.limits.pace import AdaptiveLimit, SentMark
 from distil.calls.providers.base import LimitHint
+from distil.progress import clock
 
 # Requests whose intent is committed while others are on the wire, as a share of the limit: covers the commit's latency.
 AHEAD = 0.2
@@ -60,6 +61,7 @@ class AdmissionGate:
         self._only_one_since: float | None = None
         self._older_in_flight = 0
         self._held_until = 0.0
+        self._held_why = ""
         self._timer: asyncio.TimerHandle | None = None
         self._closed: BaseException | None = None
 
@@ -78,15 +80,25 @@ class AdmissionGate:
     @property
     def rate_limit(self) -> float | None:
         """Requests a second that are allowed now, as configured, announced or learned; None: no such limit is known."""
-        rates = (self._buckets.rate("requests"), self.pace.rate)
+        rates = (self._buckets.rate("requests"), self.pace.rate if self.pace.rate_binds else None)
         return min((rate for rate in rates if rate is not None), default=None)
+
+    @property
+    def waiting(self) -> str | None:
+        """Why nothing is sent now, for a person; None while requests are sent."""
+        left = self._held_until - self._loop.time()
+        if self._queue and left > 1.0:
+            return self._held_why.format(clock(left)) if self._held_why else None
+        return (
+            "the provider refuses every request; single ones try again" if self.pace.blocked_since is not None else None
+        )
 
     def try_one(self, pause_s: float) -> None:
         """The circuit breaker opened: nothing for a while, then one request at a time beside those that are still out."""
         now = self._loop.time()
         self._only_one_since = now
         self._older_in_flight = self.in_flight
-        self._hold(now + pause_s)
+        self._hold(now + pause_s, "the provider does not answer; the next try comes in {}")
 
     def try_all(self) -> None:
         """The circuit breaker closed."""
@@ -146,13 +158,14 @@ class AdmissionGate:
         busy = self.in_flight >= self.limit - 1
         mark = self._land(ticket)
         if hint:
-            self._hold(self._buckets.follow(hint, now))
+            until = self._buckets.follow(hint, now)
+            self._hold(until, f"the provider asked for {{}} ({self._buckets.used_up} per hour or day)")
         if refused is None:
             self.pace.accepted(mark, now, busy)
         else:
             on_rate = self.pace.refused(mark, now, overload=refused != "rate_limit")
             if retry_after_s is not None and (on_rate or refused != "rate_limit" or retry_after_s > 5):
-                self._hold(now + retry_after_s)
+                self._hold(now + retry_after_s, "the provider asked for {}")
         self._follow_pace(now, refused is not None)
         self._pump()
 
@@ -232,8 +245,9 @@ class AdmissionGate:
             self._timer.cancel()
         self._timer = self._loop.call_at(when, self._pump)
 
-    def _hold(self, until: float) -> None:
-        self._held_until = max(self._held_until, until)
+    def _hold(self, until: float, why: str) -> None:
+        if until > self._held_until:
+            self._held_until, self._held_why = until, why
 
     def _follow_pace(self, now: float, refused: bool) -> None:
         rate = self.pace.send_rate

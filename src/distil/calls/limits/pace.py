@@ -96,6 +96,13 @@ class AdaptiveLimit:
         self._rate_since = 0.0
 
     @property
+    def rate_binds(self) -> bool:
+        """The learned rate is what holds requests back, and not the limit on requests at once."""
+        if self.rate is None or self._latency_s is None:
+            return self.rate is not None
+        return self.rate < SPREAD * self.ceiling / self._latency_s
+
+    @property
     def blocked_since(self) -> float | None:
         """Nothing has been taken since then; None while requests are taken."""
         return self._block.since
@@ -286,6 +293,8 @@ class AdaptiveLimit:
         if now < self._probe_at or mark.sent_at < self._cut_at:
             return
         # Some time at the new rate without a refusal, then a step that is larger.
+        if not self.rate_binds:
+            return  # raising it further changes nothing
         self.rate *= 1 + self._step
         self._raised = True
         most = MAX_WINDOW_STEP if self._window_s else 1.0 if self._guessed else 0.3
