@@ -225,7 +225,7 @@ class Client:
             try:
                 parsed = teacher.parse(stored.reply)
             except (GarbledReply, ValueError) as error:
-                why = f"the reply in the ledger is no whole answer: {error}"
+                why = f"the reply in the ledger isn't a whole answer: {error}"
                 raise _failed(request, identity, why, "unreadable") from None
             answer = KeptReply(parsed, stored.call.usd, stored.call.latency_s or 0.0)
             return _reply(request, identity, answer, cached=True)

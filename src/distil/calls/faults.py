@@ -6,7 +6,7 @@ server       5xx: send again               auth, bad_request, not_found   never 
 garbled      a reply that is not one       connection, timeout            nothing or half of a reply came
 broken_off   an answer that ended as a fault (error, abort, a malformed tool call): a few more tries
 filtered     a content filter refused this prompt: it fails alone, whatever happens to the others
-unreadable   answered and paid for in an earlier run, and what was kept is no whole answer
+unreadable   answered and paid for in an earlier run, and what was kept isn't a whole answer
 pruned       answered and paid for long ago, and its text was deleted from the ledger: never sent again
 """
 

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     parsed: Parsed | None
     """None: not answered, pruned, or unreadable."""
     unreadable: bool = False
-    """There is a reply, and it is no whole answer (a fault of the provider, which earlier versions took for one)."""
+    """There is a reply, and it isn't a whole answer (a fault of the provider, which earlier versions took for one)."""
 
     def reply(self) -> Reply | None:
         """The reply as `Client.complete` would return it."""

@@ -76,7 +76,7 @@ def truncated_answers(evidence: Evidence) -> Finding:
 
 
 def thinking_in_answers(evidence: Evidence) -> Finding:
-    """Thinking that stands in the texts of answers: of a version that did not part it, or of a file of answers."""
+    """Thinking in the texts of answers: of a version that did not part it, or of a file of answers."""
     if not evidence.answers:
         return NOT_COLLECTED
     count = sum(part(answer.text).thinking is not None for answer in evidence.answers)
@@ -87,7 +87,7 @@ def thinking_in_answers(evidence: Evidence) -> Finding:
         level="problem",
         seen=seen,
         why="The student learns to write it too, and a program that expects JSON finds none.",
-        fix="distil collect --rebuild\n(reads the ledger anew, at no cost, and parts thinking from answers); then distil curate",
+        fix="distil collect --rebuild\n(reads the ledger again, at no cost, and parts thinking from answers); then distil curate",
     )
 
 

@@ -147,7 +147,7 @@ class Sender:
         if garbled is not None and fault.kind == "garbled":  # no error inside: then what parsing found out
             fault = garbled.fault
         if good and fault.kind not in ("garbled", "broken_off"):
-            body = hide_bytes(body, hidden)  # an error inside a 200 is no answer either
+            body = hide_bytes(body, hidden)  # an error inside a 200 isn't an answer either
         doubtful = fault.kind in ("auth", "not_found") and (good or reply.status == 403)
         fault = fault._replace(message=visible(hide(fault.message, hidden)), doubtful=doubtful)
         paid = fault.kind == "broken_off" or (good and fault.kind == "garbled")

@@ -24,7 +24,9 @@ class TooLarge(Exception):
     """The body has more bytes than any answer."""
 
     def __init__(self) -> None:
-        super().__init__(f"a reply of more than {MAX_BODY >> 20} MB, which is no answer and is not read to its end")
+        super().__init__(
+            f"a reply of more than {MAX_BODY >> 20} MB, which can't be an answer and is not read to its end"
+        )
 
 
 async def whole_body(reply: aiohttp.ClientResponse) -> bytes:
@@ -56,7 +58,7 @@ def unpack(body: bytes, encoding: str) -> bytes:
         if encoding == "deflate":  # some servers leave out zlib's header
             with contextlib.suppress(zlib.error):
                 return _inflate(body, _RAW)
-        raise ValueError(f"a body that is no {encoding} ({error})") from None
+        raise ValueError(f"a body that is not {encoding} ({error})") from None
 
 
 def _inflate(body: bytes, form: int) -> bytes:

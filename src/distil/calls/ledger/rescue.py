@@ -107,7 +107,7 @@ def _pack(row: Row) -> str:
 
 
 def _unpack(line: str) -> Row | None:
-    """None for what is no row, such as the last line of a process that was killed while it wrote."""
+    """None for what isn't a row, such as the last line of a process that was killed while it wrote."""
     try:
         name, values = json.loads(line)
         kind = _KINDS[name]

@@ -37,7 +37,7 @@ def content(message: JsonObject) -> tuple[str, str]:
 
 
 def thinking(message: JsonObject) -> str | None:
-    """What stands in fields of its own: `reasoning` (OpenRouter, Groq, Cerebras, vLLM), `reasoning_content` (DeepSeek, SGLang,
+    """What comes in fields of its own: `reasoning` (OpenRouter, Groq, Cerebras, vLLM), `reasoning_content` (DeepSeek, SGLang,
     Z.ai), `reasoning_details` (OpenRouter), `thinking` (Ollama). The first that says something: they repeat each other.
     """
     names = ("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks")

@@ -73,7 +73,7 @@ _STATUS_OF: dict[str, int] = {
     **dict.fromkeys(("1004", "2049"), 401),
     "2013": 400,
 }
-"""Codes that stand in a 200 where a status would; what is in neither is an error of the server."""
+"""Codes inside a 200, with the status that they mean; what is in neither is an error of the server."""
 _MONEY = re.compile(
     r"insufficient (?:balance|credits?|funds)|(?:credit balance|balance) is too low|out of credits", re.IGNORECASE
 )
@@ -192,7 +192,7 @@ def _word(value: object) -> str:
 
 
 def _number(value: object) -> int | None:
-    """429, "429" or 429.0 as a number; None for everything that is no HTTP status."""
+    """429, "429" or 429.0 as a number; None for everything else."""
     if isinstance(value, str):
         value = int(value) if value.isascii() and value.isdigit() and len(value) == 3 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 100 <= value < 600:

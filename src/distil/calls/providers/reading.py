@@ -22,7 +22,7 @@ from distil.thinking import combine, part
 PAID_TRIES = 3
 """Tries for what is paid for each time and may well come out the same."""
 MAX_TOKENS = 1 << 40
-"""More in one reply is no count of tokens, and could not be stored."""
+"""More in one reply can't be a count of tokens, and could not be stored."""
 SHOWN = 80
 Provider = TypeVar("Provider")
 Parse = Callable[[Provider, int, Mapping[str, str], bytes], Parsed]
@@ -30,7 +30,7 @@ Sort = Callable[[Provider, int, Mapping[str, str], bytes], Fault]
 
 
 def parses(read: Parse[Provider]) -> Parse[Provider]:
-    """Around a `parse`: whatever goes wrong in it is a GarbledReply, thinking is parted, a bad ending is no answer."""
+    """Around a `parse`: whatever goes wrong in it is a GarbledReply, thinking is parted, a bad ending isn't an answer."""
 
     @functools.wraps(read)
     def parse(self: Provider, status: int, headers: Mapping[str, str], body: bytes) -> Parsed:
