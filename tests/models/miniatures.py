@@ -238,6 +238,14 @@ MINIATURES = {
     "cohere": Miniature(
         _each(_COHERE, "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "{{- bos_token }}"), "<|END_OF_TURN_TOKEN|>"
     ),
+    "command-a": Miniature(
+        _each(
+            _COHERE.replace("m.content +", "m.content + ('<|END_RESPONSE|>' if m.role == 'assistant' else '') +"),
+            "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
+            "{{- bos_token }}",
+        ),
+        "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>",
+    ),
     "zephyr": Miniature(
         _each("{{- '<|' + m.role + '|>\\n' + m.content + eos_token + '\\n' }}", "<|assistant|>\n"), "</s>"
     ),

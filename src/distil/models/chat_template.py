@@ -82,6 +82,12 @@ class ChatTemplate:
         return whole.rpartition(PROBE_TEXT)[2] if whole else ""
 
     @cached_property
+    def inner_tail(self) -> str:
+        """What follows an answer's text where another turn follows."""
+        whole = self._try([USER, {"role": "assistant", "content": PROBE_TEXT}, USER])
+        return whole.rpartition(PROBE_TEXT)[2] if whole else ""
+
+    @cached_property
     def generation_prompt(self) -> str:
         """What is added to a conversation to ask for an answer; "" where that is nothing or can't be told apart."""
         asked, whole = self._try([USER], asks=True), self._try([USER])

@@ -247,13 +247,17 @@ def _until_end(tokenizer: PreTrainedTokenizerBase, template: ChatTemplate, answe
     ends = special_tokens(tokenizer)
     tail = template.tail
     first = _first(tail, ends)
+    while first and (more := next((t for t in ends if tail.startswith(t, first[1])), None)):
+        if not template.inner_tail.startswith(tail[: first[1] + len(more)]):
+            break  # only at the end of a conversation: not a part of the turn
+        first = (first[0], first[1] + len(more))
     if tail and answer.endswith(tail):
         cut = len(answer) - len(tail) + (first[1] if first else 0)
         return answer[:cut], answer[cut:]
     run: list[int] = []  # where each control token at the very end stops, the last one first
     end = len(answer.rstrip())
     while (token := next((t for t in ends if answer.endswith(t, 0, end)), None)) is not None:
-        if first and tail[first[0] : first[1]] == token:
+        if first and tail[first[0] : first[1]].endswith(token):
             run = []
         run.append(end)
         end = len(answer[: end - len(token)].rstrip())
