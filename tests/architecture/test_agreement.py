@@ -138,7 +138,7 @@ def _user(text: str) -> Message:
 )
 def test_the_same_prompt(one: list[Message], other: list[Message], same: bool, tmp_path: Path) -> None:
     """Curation drops a training prompt that is also a test prompt, the doctor counts it, and training does not roll it out."""
-    held_out, free = Prompt.make(one, split="test"), Prompt.make([*other], tools=[{"type": "function"}])
+    held_out, free = Prompt.make(one, split="test"), Prompt.make([*other], response_format={"type": "text"})
     project = project_with(tmp_path, [held_out, free], [answer(prompt, "yes") for prompt in (held_out, free)])
     result = curate(project, CurateConfig(near_duplicates=None, validation=0.0))
     assert result.dropped == ({"leak": 1} if same else {}) and result.test == 1
