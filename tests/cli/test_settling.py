@@ -51,7 +51,8 @@ def test_an_invoice_settles_at_the_command_line(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     words = "the invoice has $1.20, the ledger knew of $1.00; so of 2 requests that may have cost $0.60, $0.20 count as paid"
     assert words in " ".join(done.output.split())
-    assert "may have been paid" not in ledger_of(folder).output
+    after = ledger_of(folder).output
+    assert "may have been paid" not in after and "Beside these, $0.20 for second replies" in after
     with Ledger(Project(folder).ledger) as ledger:
         assert ledger.spent("collect") == pytest.approx(1.2)
 

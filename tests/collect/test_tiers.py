@@ -16,9 +16,11 @@ from distil.records import Answer, Sampling
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.failures import Failure
+from tests.collect.conftest import write_prompts
 from tests.wire import openai as wire
 from tests.wire.anthropic import AnthropicServer
 from tests.wire.openai import OpenAIServer, last_words
+from tests.wire.server import Seen, Trouble, hang
 
 Make = Callable[..., TeacherConfig]
 BATCH = CollectConfig(batch=True, budget_usd=None)
@@ -37,6 +39,25 @@ def test_a_batch_costs_half_and_live_runs_reuse_it(project: Project, server: Ope
         assert {(call.tier, call.price_input) for call in ledger.calls()} == {("batch", 0.5)}
     live = stage.run(project, LIVE, [teacher()])
     assert live.new == 0 and not server.posts("/chat/completions") and len(server.answered) == 12
+
+
+def test_a_late_answer_is_asked_for_twice_if_so_configured(
+    project: Project, server: OpenAIServer, teacher: Make
+) -> None:
+    write_prompts(project, 80)
+    seen = set[str]()
+
+    def once_late(request: Seen) -> Trouble | None:
+        words = last_words(request.body)
+        first = words not in seen
+        seen.add(words)
+        return hang(20.0) if words == "question 70" and first else None
+
+    server.trouble_for = once_late
+    result = stage.run(project, LIVE.model_copy(update={"hedge": 4.0}), [teacher()])
+    assert (result.answers, result.failed) == (80, 0) and len(server.posts()) == 81
+    assert result.uncertain_requests == 1, "the first one was cut off"
+    assert texts(project) == [f"An answer to: question {n}" for n in range(80)]
 
 
 def test_live_answers_are_not_bought_again_in_a_batch(project: Project, server: OpenAIServer, teacher: Make) -> None:

@@ -75,6 +75,8 @@ class Client:
             self.stop(error if isinstance(error, DistilError) else WorkFailed(f"{type(error).__name__}: {error}"))
             for results in list(self._open):
                 await results.aclose()
+        for session in self._sessions.values():
+            await session.close()
         await self._transport.close()
         if self._own_ledger:
             self.ledger.close()

@@ -38,6 +38,8 @@ class Request(Record):
     """What kind of service is paid for: standard, flex (slower, about half price, synchronous) or batch."""
     flex_full: WhenFull = "wait"
     """What a flex request does when the tier is full: wait and try again, or go at the standard price."""
+    hedge: float | None = None
+    """Send it a second time after so many times the 95th percentile of its model's latencies; None: never."""
 
     @property
     def seed(self) -> int | None:

@@ -19,12 +19,13 @@ from distil.calls.faults import CallFailed, Fault
 from distil.calls.http.attempt import Attempt, Sender
 from distil.calls.http.transport import Transport
 from distil.calls.identity import Identity, compress, endpoint_of, identify
-from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, IntentRow
+from distil.calls.ledger.rows import AttemptRow, BodyRow, FailedRow, HedgeRow, IntentRow
 from distil.calls.ledger.store import Ledger, Recorded
 from distil.calls.limits.bills import Bill, Reservations, bill
 from distil.calls.limits.budget import Budget, Reservation
 from distil.calls.limits.estimate import Estimator
 from distil.calls.limits.gate import AdmissionGate
+from distil.calls.limits.hedging import Hedged, Hedging
 from distil.calls.limits.outage import OutagePolicy
 from distil.calls.prices import PriceQuote, price_of
 from distil.calls.providers.base import Parsed
@@ -98,6 +99,8 @@ class ModelSession:
         self._reservations = Reservations()
         self._live: dict[Reservation, _Terms] = {}
         self._price_told = False
+        self._hedging = Hedging(self._writer, stats, self._clock)
+        self._hedging.failed = self.gate.close
         self._flex_full_until = 0.0
         known, local = ledger.knows(config.model), self.opened.local is not None
         self.outage = OutagePolicy(config, self.gate, self._clock, known=known, local=local)
@@ -150,7 +153,12 @@ class ModelSession:
             try:
                 await self._budget.reserve(held)
                 reserved = True
-                attempt = await self._attempt(request, identity, held, retry=failures + refusals > 0)
+                retry = failures + refusals > 0
+                if request.hedge is None or self.opened.local is not None:
+                    attempt = await self._attempt(request, identity, held, retry=retry)
+                else:
+                    hedged = self._hedged(request, identity, terms, request.hedge, retry=retry)
+                    attempt, held = await self._hedging.ask(hedged, held)
                 if attempt is None:
                     continue
                 if attempt.parsed is not None:
@@ -159,9 +167,10 @@ class ModelSession:
                     self._count(identity, attempt.parsed.usage, answer)
                     return answer
             finally:
-                del self._live[held]
                 if reserved:
-                    self._budget.settle(held, paid)
+                    self._release(held, paid)
+                else:
+                    del self._live[held]
             assert attempt.fault is not None
             waits = attempt.fault.refusal and self.gate.blocked  # nothing is taken, whatever is asked
             if attempt.fault.refusal:
@@ -173,6 +182,38 @@ class ModelSession:
                 self._give_up(request, identity, attempt.fault, failures + refusals)
             self._stats.retries += 1
             await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, 0 if waits else refusals))
+
+    async def close(self) -> None:
+        """The run is over: cuts off second requests whose answer is not needed any more, and books them."""
+        await self._hedging.close()
+
+    def _release(self, held: Reservation, paid: float) -> None:
+        del self._live[held]
+        self._budget.settle(held, paid)
+
+    def _hedged(self, request: Request, identity: Identity, terms: _Terms, factor: float, *, retry: bool) -> Hedged:
+        def spare() -> Reservation | None:
+            held = Reservation(self._reservations.most(*terms), self._reservations.room)
+            if self._ending.done() or self.gate.blocked or not self._budget.take_free(held):
+                return None
+            self._live[held] = terms
+            return held
+
+        def price(attempt: Attempt) -> float:
+            assert attempt.parsed is not None and attempt.body is not None
+            return self.recorded(request, identity, attempt.parsed, attempt.body).usd
+
+        return Hedged(
+            identity.key,
+            factor,
+            send=lambda held, went, row: self._attempt(
+                request, identity, held, retry=retry or row is not None, went=went, row=row
+            ),
+            spare=spare,
+            release=self._release,
+            price=price,
+            keep=lambda attempt: self._keep(request, identity, attempt),
+        )
 
     def _terms(self, request: Request, identity: Identity) -> _Terms:
         tiers: set[Tier] = {request.tier, "standard"}
@@ -188,8 +229,20 @@ class ModelSession:
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, request: Request, identity: Identity, held: Reservation, *, retry: bool) -> Attempt | None:
-        """None: not sent, because bills that came meanwhile have used up its room under the cap."""
+    async def _attempt(
+        self,
+        request: Request,
+        identity: Identity,
+        held: Reservation,
+        *,
+        retry: bool,
+        went: asyncio.Future[float] | None = None,
+        row: HedgeRow | None = None,
+    ) -> Attempt | None:
+        """None: not sent, because bills that came meanwhile have used up its room under the cap.
+
+        went: gets the time at which it goes out; row: the intent of a second request, instead of the usual one.
+        """
         size = len(identity.body)
         ticket = await self.gate.enter(
             self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
@@ -198,7 +251,7 @@ class ModelSession:
             self.gate.abandon(ticket)
             return None
         try:
-            await self._writer.write([self._intent(request, identity, held.usd)])
+            await self._writer.write([row or self._intent(request, identity, held.usd)])
         except BaseException as error:
             self.gate.abandon(ticket)
             if isinstance(error, asyncio.CancelledError):
@@ -210,6 +263,8 @@ class ModelSession:
             self._note(identity, NEVER_SENT, None, None)
             raise
         number = self._stats.note_sent()
+        if went is not None:
+            went.set_result(self._clock())
         try:
             assert self._sender is not None, "ready() comes first"
             attempt = await self._sender.send(request, identity)

@@ -41,12 +41,14 @@ class Stats:
         """On the wire now."""
         self.retries = 0
         """Attempts after the first."""
+        self.hedged = 0
+        """Requests sent a second time because their answer was late."""
         self.refused = 0
         """Attempts that the provider refused as too fast or too many."""
         self.input_tokens = 0
         self.output_tokens = 0
         self.usd = 0.0
-        """Dollars of the answered ones."""
+        """Dollars of the answered ones, second replies included."""
         self.uncertain_usd = 0.0
         """Dollars that attempts without an answer may have cost."""
         self._sent_at: dict[int, float] = {}

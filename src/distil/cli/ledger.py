@@ -186,6 +186,9 @@ def _show(context: Context, ledger: Ledger, purpose: str | None, last: int) -> N
             rows.append((t.purpose, t.model, t.tier, *counts, dollars(t.usd)))
         columns = ("purpose", "model", "tier", "answered", "tokens in", "tokens out", "$")
         table(f"{count:,} answered calls, {dollars(usd)}", columns, rows, left=3)
+        beside = ledger.spent(purpose) - usd
+        if beside > 1e-12:
+            echo(f"Beside these, {dollars(beside)} for second replies (collect.hedge) and for what an invoice settled.")
         if newest:
             lines = []
             for c in newest:

@@ -28,6 +28,11 @@ class CollectConfig(Section):
     """When the flex tier is full: wait (and stop after five minutes without any answer), or standard: send the rejected
     requests at the standard price."""
 
+    hedge: float | None = Field(default=None, ge=1)
+    """Send a request a second time when its answer takes longer than this many times (4 is a good value) the 95th percentile of
+    the teacher's last answers. The first whole answer is kept; both are charged and count against the cap; at most 5% of the
+    requests, none before 50 answers. null = never."""
+
     @property
     def service(self) -> Service:
         """The tier; `batch: true` overrides `tier`."""

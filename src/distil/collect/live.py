@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from distil.calls.client import Client
 from distil.calls.faults import CallFailed
-from distil.calls.request import Reply, Request, Tier, WhenFull
+from distil.calls.request import Reply, Request, Tier
 from distil.collect.batched import BatchCollection
+from distil.collect.config import CollectConfig
 from distil.collect.display import Display
 from distil.collect.ordered_writer import OrderedWriter
 from distil.collect.questions import MAX_EMPTY_RETRIES, Question, is_empty, why_empty
@@ -38,8 +39,8 @@ class _Pending(NamedTuple):
 class LiveCollection:
     """Asks every question that is wanted, once per run.
 
-    retry_empty: ask once more also for what earlier runs gave up as empty (--only failed); flex_full: what a flex request does
-    when the tier is full.
+    retry_empty: ask once more also for what earlier runs gave up as empty (--only failed); section: how full flex tiers
+    and late answers are dealt with.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class LiveCollection:
         display: Display,
         *,
         retry_empty: bool,
-        flex_full: WhenFull,
+        section: CollectConfig,
     ) -> None:
         self._client = client
         self._batched = batched
@@ -59,7 +60,7 @@ class LiveCollection:
         self._failures = failures
         self._display = display
         self._retry_empty = retry_empty
-        self._flex_full = flex_full
+        self._section = section
         self.pruned = False
         """Some answers were paid for and their texts pruned from the ledger: they are neither answers nor failures here."""
         self._cut_off: Counter[int] = Counter()
@@ -108,7 +109,9 @@ class LiveCollection:
 
     def _requests(self, stream: Iterator[_Pending]) -> Iterator[tuple[_Pending, Request]]:
         for pending in stream:
-            request = pending.question.request(pending.tier, pending.retry, self._flex_full)
+            request = pending.question.request(
+                pending.tier, pending.retry, self._section.flex_full, self._section.hedge
+            )
             problem = self._batched.held(request)
             if problem is None and pending.tier == "batch":
                 problem = self._batched.missing(request)

@@ -42,7 +42,9 @@ class Question(NamedTuple):
         """The id that the answer will have."""
         return answer_id(self.prompt.id, self.teacher.model, self.teacher.sampling, self.sample)
 
-    def request(self, tier: Tier = "standard", retry: int = 0, flex_full: WhenFull = "wait") -> Request:
+    def request(
+        self, tier: Tier = "standard", retry: int = 0, flex_full: WhenFull = "wait", hedge: float | None = None
+    ) -> Request:
         """The request. retry: number of empty answers so far."""
         return Request(
             model=self.teacher.model,
@@ -55,6 +57,7 @@ class Question(NamedTuple):
             response_format=self.prompt.response_format,
             tier=tier,
             flex_full=flex_full,
+            hedge=hedge,
         )
 
     def answer(self, reply: Reply) -> Answer:

@@ -55,7 +55,7 @@ class CollectRun:
         self._budget_usd = section.budget_usd
         self._only = only
         self._limit = limit
-        self._flex_full = section.flex_full
+        self._section = section
         self._tiers: list[Tier] = [tier_of(teacher, section.service) for teacher in teachers]
         self.terms = terms_of_all(teacher.model for teacher in teachers)
         self._stopped: DistilError | None = None
@@ -115,7 +115,7 @@ class CollectRun:
                         failures,
                         Display(progress, total),
                         retry_empty=self._only is not None,
-                        flex_full=self._flex_full,
+                        section=self._section,
                     )
                     try:
                         await live.run(self._tiers, [self._questions_to(number) for number in range(len(self._tiers))])

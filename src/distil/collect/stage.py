@@ -21,7 +21,7 @@ from distil.runs.jsonl import read_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.failures import Failure
 
-FREE_TO_CHANGE = ("budget_usd", "batch", "tier", "flex_full")
+FREE_TO_CHANGE = ("budget_usd", "batch", "tier", "flex_full", "hedge")
 """Settings for how answers are bought, not which ones: changing them makes nothing stale."""
 
 

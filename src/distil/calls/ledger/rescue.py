@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distil.calls.ledger.rows import GROUP, ORDER, AnsweredRow, AttemptRow, BodyRow, FailedRow, Row, insert
+from distil.calls.ledger.rows import GROUP, ORDER, AnsweredRow, AttemptRow, BodyRow, FailedRow, HedgedRow, Row, insert
 
 UNSTORABLE = (OverflowError, UnicodeError, TypeError, ValueError, sqlite3.DataError, sqlite3.ProgrammingError)
 """What SQLite raises because of a value: an integer beyond 64 bits, half a surrogate pair. Everything else concerns all rows."""
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (AnsweredRow, BodyRow, AttemptRow, FailedRow)}
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (AnsweredRow, BodyRow, AttemptRow, HedgedRow, FailedRow)}
 
 
 def rescue_path(path: Path) -> Path:
@@ -124,6 +124,14 @@ def _store(db: sqlite3.Connection, kind: type, rows: Sequence[Any]) -> None:
             db.executemany(
                 "UPDATE call SET status = 'failed', open = 0, error = ? WHERE key = ? AND status != 'answered'",
                 [(row.error, row.key) for row in group],
+            )
+            continue
+        if kind is HedgedRow:
+            # Also where the user's word or an invoice has settled it meanwhile: now it is known.
+            db.executemany(
+                "UPDATE attempt SET seconds = ?, maybe_usd = ?, settled_usd = ?, reply = ? "
+                "WHERE key = ? AND kind = 'hedge' AND at = ?",
+                [(row.seconds, row.usd, row.usd, row.reply, row.key, row.at) for row in group],
             )
             continue
         db.execute(insert(kind, len(group)), [value for row in group for value in row])

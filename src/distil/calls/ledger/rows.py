@@ -74,6 +74,31 @@ class AttemptRow(NamedTuple):
     reply: bytes | None
 
 
+class HedgeRow(NamedTuple):
+    """A second request for an answer that is late is about to be sent. Committed before it is.
+
+    Until both have ended it stands for one of the two, so that a process that dies has booked both.
+    """
+
+    key: str
+    at: str
+    kind: str
+    """hedge."""
+    message: str
+    maybe_usd: float
+
+
+class HedgedRow(NamedTuple):
+    """Both have ended: the HedgeRow of that key and time holds the reply that was not needed, and what it cost."""
+
+    key: str
+    at: str
+    seconds: float | None
+    usd: float | None
+    """None: there was no second reply. An attempt that failed or was cut off has a row of its own."""
+    reply: bytes | None
+
+
 class FailedRow(NamedTuple):
     """A request is given up."""
 
@@ -81,7 +106,9 @@ class FailedRow(NamedTuple):
     error: str
 
 
-Row = IntentRow | AnsweredRow | BodyRow | AttemptRow | FailedRow
+Row = IntentRow | AnsweredRow | BodyRow | AttemptRow | HedgeRow | HedgedRow | FailedRow
+INTENTS = (IntentRow, HedgeRow)
+"""What is written before something is sent."""
 
 _CONFLICT: dict[type, str] = {
     IntentRow: """ON CONFLICT (key) DO UPDATE SET
@@ -102,16 +129,24 @@ _CONFLICT: dict[type, str] = {
         latency_s = excluded.latency_s, request_id = excluded.request_id""",
     BodyRow: "ON CONFLICT (key) DO NOTHING",
     AttemptRow: "",
+    HedgeRow: "",
 }
-_TABLE: dict[type, str] = {IntentRow: "call", AnsweredRow: "call", BodyRow: "body", AttemptRow: "attempt"}
+_TABLE: dict[type, str] = {
+    IntentRow: "call",
+    AnsweredRow: "call",
+    BodyRow: "body",
+    AttemptRow: "attempt",
+    HedgeRow: "attempt",
+}
 _FIXED: dict[type, dict[str, str]] = {
     IntentRow: {"status": "'intended'", "open": "1", "attempts": "1"},
     AnsweredRow: {"status": "'answered'", "open": "0", "attempts": "1"},
     BodyRow: {},
     AttemptRow: {},
+    HedgeRow: {},
 }
 # Within a group the order keeps each key's history: what ended before what starts again.
-ORDER: tuple[type, ...] = (AnsweredRow, BodyRow, AttemptRow, FailedRow, IntentRow)
+ORDER: tuple[type, ...] = (AnsweredRow, BodyRow, AttemptRow, HedgeRow, HedgedRow, FailedRow, IntentRow)
 
 
 @functools.lru_cache(maxsize=STATEMENTS)

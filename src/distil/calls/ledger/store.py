@@ -261,7 +261,7 @@ class Ledger:
         yield from self._query(f"SELECT key, at, kind, message, maybe_usd FROM attempt {where} ORDER BY id", values)
 
     def spent(self, purpose: str | None = None) -> float:
-        """Dollars of the answered calls, and of lost ones that an invoice showed to be paid."""
+        """Dollars of the answered calls, of second replies to hedged ones, and of lost ones that an invoice showed to be paid."""
         where, values = _where(purpose)
         row = self._one(f"SELECT coalesce(sum(usd), 0) FROM call {where}", values)
         lost, values = _where(purpose, "settled_usd > 0")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from distil.calls.faults import LedgerLost
 from distil.calls.ledger.rescue import UNSTORABLE, append, rescue_path, storable, store_each, store_rows
-from distil.calls.ledger.rows import IntentRow, Row
+from distil.calls.ledger.rows import INTENTS, Row
 from distil.calls.ledger.schema import explain
 from distil.errors import WorkFailed
 from distil.progress import say
@@ -127,7 +127,7 @@ class Writer:
         # Broken: intents are refused, so that nothing more is sent; what was already paid for is kept.
         paid, refused = list[_Job](), list[_Job]()
         for job in jobs:
-            (refused if any(isinstance(row, IntentRow) for row in job.rows) else paid).append(job)
+            (refused if any(isinstance(row, INTENTS) for row in job.rows) else paid).append(job)
         _resolve_jobs(refused, self.broken)
         try:
             self._rescue([row for job in paid for row in job.rows])
@@ -143,7 +143,7 @@ class Writer:
             return self._transaction(rows)
         except UNSTORABLE:
             refused = store_each(self._db, [storable(row) for row in rows])
-        if any(isinstance(row, IntentRow) for row in refused):
+        if any(isinstance(row, INTENTS) for row in refused):
             raise sqlite3.DatabaseError("an intent has a value that can't be stored")
         if refused:
             try:

@@ -80,6 +80,13 @@ class Budget:
                 self._admit()
             raise
 
+    def take_free(self, held: Reservation) -> bool:
+        """Sets dollars aside if they are free now and nobody waits for them."""
+        if self.cap_usd is not None and held.usd > 0 and (self._waiting or not self._fits(held)):
+            return False
+        self._take(held)
+        return True
+
     def revise(self, held: Reservation, usd: float, room: float) -> None:
         """Another amount for a request that is in flight already: nothing more is sent until the new amount fits, too."""
         if held.taken:
