@@ -1,6 +1,6 @@
 """Bytes and gradient angle of sampled signals by number of draws, on a real model over GPT-4's answers.
 
-    python benchmarks/signal_draws.py /tmp/lab/smollm2/hf ../shared/data/alpaca_eval/gpt4.jsonl
+    python benchmarks/signal_draws.py LAB/smollm2/hf DATA/alpaca_eval/gpt4.jsonl
 
 The student is the teacher without its layers 20 to 28. The angle is between the gradients of forward KL with respect to the
 student's final hidden states, sampled against dense: what the body of the student receives.

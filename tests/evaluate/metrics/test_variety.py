@@ -38,3 +38,9 @@ def test_self_similarity_is_one_where_everything_is_the_same() -> None:
     assert same == pytest.approx([1.0] * 3, abs=1e-3)
     different = metric([case(text, None) for text in ("A cat sleeps.", "Interest rates rose.", "Boil the rice.")])
     assert all(value is not None and value < 0.6 for value in different)
+
+
+def test_one_wrong_answer_of_many_counts_once() -> None:
+    right, other = "Your card was lost or stolen.", "Your top-up by card has failed."
+    rows = [*[case(right, right)] * 9, case(right, other)]
+    assert variety.repeated(rows) == [0.0] * 9 + [1.0]

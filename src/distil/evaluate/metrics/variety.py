@@ -29,16 +29,19 @@ def self_similarity(cases: Sequence[Case]) -> Values:
 
 
 def repeated(cases: Sequence[Case]) -> Values:
-    """1 where the model gave the same answer to another prompt, to which the teacher answered something else.
+    """1 where the model's answer is not the teacher's, and also its answer to a prompt with another answer of the teacher.
 
-    None for JSON, labels and numbers, which many prompts share.
+    None for JSON, labels and numbers, which many prompts share. An answer that is the teacher's own never counts: else one wrong
+    answer among many prompts with the same right one would count against all of them.
     """
     teachers: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         if case.teacher is not None:
             teachers[_key(case)].add(answer_key(case.teacher, case.teacher_tool_calls))
     return [
-        float(len(teachers[_key(case)]) > 1) if case.teacher is not None and _is_prose(case.teacher) else None
+        float(len(teachers[_key(case)]) > 1 and _key(case) != answer_key(case.teacher, case.teacher_tool_calls))
+        if case.teacher is not None and _is_prose(case.teacher)
+        else None
         for case in cases
     ]
 
