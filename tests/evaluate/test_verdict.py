@@ -228,6 +228,14 @@ def test_a_guard_that_is_open_leaves_it_undecided() -> None:
     assert decide(table).decision == "NOT DECIDED"
 
 
+def test_one_number_of_prompts_settles_everything() -> None:
+    table = references(60, student=0.95)
+    table["me"]["truncated"] = named([0.0] * 58 + [1.0] * 2)
+    table["teacher"]["truncated"] = named([0.0] * 60)
+    steps = decide(table).next_steps
+    assert len([step for step in steps if "further test prompts" in step]) == 1, steps
+
+
 def test_half_of_the_answers_missing_decide_nothing() -> None:
     table = references(student=0.97)
     table["me"] = {"field_accuracy": {f"p{i}": 1.0 for i in range(150)}}

@@ -58,6 +58,8 @@ class Finding(NamedTuple):
     text: str
     step: str = ""
     """What to type about it."""
+    needed: int = 0
+    """Test prompts that would settle it, if more of them are what it takes."""
 
 
 def decide(case: Case, goals: Goals) -> ShipDecision:
@@ -75,7 +77,7 @@ def decide(case: Case, goals: Goals) -> ShipDecision:
     else:
         decision, first = "SHIP", good
     why = " and ".join(finding.text for finding in first[: 2 if decision == "SHIP" else 1])
-    steps = [] if decision == "DO NOT SHIP" else [f.step for f in (*missing, *gaps, *opened) if f.step]
+    steps = _steps(case, [*missing, *gaps, *opened])
     if decision == "SHIP WITH FALLBACK":
         steps = [f"distil calibrate {case.student}", *steps]
     if decision == "DO NOT SHIP":
@@ -85,9 +87,21 @@ def decide(case: Case, goals: Goals) -> ShipDecision:
         sentence=f"{why}, on {_prompts(case)}.",
         n=case.prompts,
         reasons=[finding.text for finding in (*failed, *missing, *gaps, *opened, *good, *notes)],
-        next_steps=list(dict.fromkeys(steps)),
+        next_steps=steps,
         needed_prompts=case.needed,
     )
+
+
+def _steps(case: Case, findings: Sequence[Finding]) -> list[str]:
+    """What to type. Where several rules need more test prompts, one number settles them all."""
+    needed = max((finding.needed for finding in findings), default=0)
+    steps = [_more(case, needed) if finding.needed else finding.step for finding in findings]
+    return list(dict.fromkeys(step for step in steps if step))
+
+
+def _needs_prompts(case: Case, kind: str, text: str, needed: int | None) -> Finding:
+    """A finding that more test prompts would settle."""
+    return Finding(kind, text, _more(case, needed), needed or 0)
 
 
 def _prompts(case: Case) -> str:
@@ -100,7 +114,7 @@ def _evidence(case: Case) -> list[Finding]:
     if case.independent < MIN_PROMPTS:
         what = "test prompts" if case.independent == case.prompts else "independent groups of test prompts"
         text = f"{case.independent} {what} are too few to decide anything ({MIN_PROMPTS} at least)"
-        return [Finding("missing", text, _more(case, max(MIN_PROMPTS, case.needed or 200)))]
+        return [_needs_prompts(case, "missing", text, max(MIN_PROMPTS, case.needed or 200))]
     if case.metric is None:
         if case.prose:
             text = "similarity to the teacher was not measured, and nothing else can judge free text"
@@ -150,7 +164,7 @@ def _deciding(case: Case, goals: Goals) -> list[Finding]:
     corrected = f" (corrected for {goals.comparisons} students)" if goals.comparisons > 1 else ""
     if low is None or high is None or math.isnan(high):
         text = f"{means}; too few independent groups for an interval"
-        return [Finding("missing", text, _more(case, case.needed))]
+        return [_needs_prompts(case, "missing", text, case.needed)]
     if test.proven:
         found = [Finding("good", f"{means}, at most {_gap(test, high)} worse{corrected}")]
         if high < 0 and test.versus == "teacher":
@@ -165,7 +179,7 @@ def _deciding(case: Case, goals: Goals) -> list[Finding]:
     text = (
         f"{means}; up to {_gap(test, high)} worse is possible, where {_gap(test, test.margin)} are allowed{corrected}"
     )
-    return [Finding("gap", text, _more(case, case.needed))]
+    return [_needs_prompts(case, "gap", text, case.needed)]
 
 
 def _guards(case: Case) -> list[Finding]:
@@ -181,7 +195,7 @@ def _guards(case: Case) -> list[Finding]:
                 else f" up to {100 * guard.shortfall.high:.1f} points more is possible,"
             )
             text = f"{rates};{possible} {100 * guard.margin:g} points are allowed"
-            findings.append(Finding("open", text, _about_guard(case, guard)))
+            findings.append(_open_guard(case, guard, text))
     held = [guard.label for guard in case.guards if guard.outcome == "held"]
     if held and len(held) == len(case.guards):
         findings.append(Finding("good", f"all {len(held)} guards hold"))
@@ -189,12 +203,12 @@ def _guards(case: Case) -> list[Finding]:
     return findings
 
 
-def _about_guard(case: Case, guard: Guard) -> str:
+def _open_guard(case: Case, guard: Guard, text: str) -> Finding:
     if guard.versus == "teacher" and guard.other.mean == 0 and case.deciding is None:
-        return _second_answers(case)
+        return Finding("open", text, _second_answers(case))
     if guard.needed_prompts is not None:
-        return _more(case, guard.needed_prompts)
-    return "`distil doctor` says what helps against these answers."
+        return _needs_prompts(case, "open", text, guard.needed_prompts)
+    return Finding("open", text, "`distil doctor` says what helps against these answers.")
 
 
 def _whose(guard: Guard) -> str:
