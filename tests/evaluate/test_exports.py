@@ -45,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         {"prompt_id": e.prompt_id, "text": e.answer if number < 30 else "no\x1b[2J", "finish_reason": "stop"}
         for number, e in enumerate(read_examples(project.split("test")))
     ]
-    rows[0] |= {"tool_calls": [CALL], "finish_reason": "length"}
+    rows[-1] |= {"tool_calls": [CALL], "finish_reason": "length"}
     path = project.root / "answers of mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     section = EvaluateConfig(metrics=["exact_match", "field_agreement", "truncated"], ceiling=False, margin=0.1)
@@ -98,10 +98,11 @@ def test_a_log_has_a_sample_for_each_prompt(suffix: str, finished: Finished, tmp
     assert score["mean"]["value"] == 0.75
     assert score["stderr"]["value"] == pytest.approx(0.0993, abs=1e-3)  # 20 pairs: sqrt(.1875 / 19)
     assert {s["id"] for s in samples} == {f"prompt_{i}" for i in range(COUNT)}
-    first = next(s for s in samples if s["id"] == "prompt_0")
-    assert first["messages"][-1]["tool_calls"][0]["arguments"] == {"order": 3}
-    assert first["output"]["choices"][0]["stop_reason"] == "max_tokens"
-    assert first["target"] == "order 0"
+    by_id = {s["id"]: s for s in samples}
+    last = by_id[f"prompt_{COUNT - 1}"]
+    assert last["messages"][-1]["tool_calls"][0]["arguments"] == {"order": 3}
+    assert last["output"]["choices"][0]["stop_reason"] == "max_tokens"
+    assert by_id["prompt_0"]["target"] == "order 0"
 
 
 def _log(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

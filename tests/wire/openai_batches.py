@@ -55,7 +55,8 @@ class BatchDesk:
         upload = form["file"]
         assert form["purpose"] == self.purpose and isinstance(upload, web.FileField)
         name = f"file-{len(self.files) + 1}"
-        self.files[name] = upload.file.read()
+        with upload.file as file:
+            self.files[name] = file.read()
         size = len(self.files[name])
         reply = {
             "id": name,

@@ -83,7 +83,7 @@ class AdaptiveLimit:
         self._contradictions: list[float] = []
         self._first_sent_at: float | None = None
         self._sent = self._refused = 0
-        self._guessed = self._raised = False
+        self._guessed = self._raised = self._began_blocked = False
         self._meter = _Meter()
         self._noise = _Noise()
         self._block = Block()
@@ -138,7 +138,10 @@ class AdaptiveLimit:
         self._overload_share *= 1 - RECENT
         opened = self._block.accepted(mark.sent_at, self._latency_s)
         if opened is not None and opened.window and not self._outage:
-            self._limit_is_per_window(opened, now)
+            if opened.taken < MEASURED_OVER and not self._began_blocked:
+                self._begin_again()
+            else:
+                self._limit_is_per_window(opened, now)
         elif opened is not None and self.rate is not None and self._rate_since >= opened.began and opened.least > ALONE:
             # The run of refusals that spoke for a rate ended when enough had come back: a limit on requests at once that fell.
             self.rate, self._contradictions = None, []
@@ -226,6 +229,12 @@ class AdaptiveLimit:
         if self.limit >= self._good:
             self._good = None
         return True
+
+    def _begin_again(self) -> None:
+        """A run of refusals before anything was measured tells no rate, the first time: a busy server at the start of a run."""
+        self._began_blocked = True
+        self.rate, self._found, self._contradictions, self._meter = None, False, [], _Meter()
+        self.limit = float(min(START, self.ceiling))
 
     def _limit_is_per_window(self, opened: Opened, now: float) -> None:
         self.rate = max(MARGIN * opened.taken / opened.period_s, 0.05)
