@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.keys import hide
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
-from distil.text import visible
+from distil.text import load_json, visible
 
 MAX_MESSAGE = 400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -57,17 +56,12 @@ def error_object(body: bytes) -> JsonObject:
 
 
 def loads(body: bytes | str) -> Any:
-    """json.loads that no reply can trip: bytes that are not UTF-8 are replaced, and so are half surrogate pairs.
-
-    The latter come from answers cut inside an emoji (`"\\ud83d"`), and no file could hold them.
-    """
+    """load_json that no reply can trip: bytes that are not UTF-8 are replaced, too."""
     try:
-        value = json.loads(body)
+        return load_json(body)
     except UnicodeDecodeError:
         assert isinstance(body, bytes)
-        value = json.loads(body.decode("utf-8-sig", "replace"))
-    escaped = b"\\ud" in body.lower() if isinstance(body, bytes) else "\\ud" in body.lower()
-    return _replace_surrogates(value) if escaped else value
+        return load_json(body.decode("utf-8-sig", "replace"))
 
 
 def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -80,16 +74,6 @@ def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
             with contextlib.suppress(LookupError, UnicodeDecodeError):
                 return body.decode(named[1]).encode("utf-8")
     return body
-
-
-def _replace_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_replace_surrogates(name): _replace_surrogates(item) for name, item in value.items()}
-    return value
 
 
 def shorten(text: str, key: str | None) -> str:
