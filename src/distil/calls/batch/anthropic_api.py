@@ -22,12 +22,12 @@ from distil.calls.batch.api import (
     as_objects,
     id_of,
     progress,
+    scratch,
 )
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id, intent_of, name_in
 from distil.calls.batch.net import Http
 from distil.calls.identity import wire_bytes
 from distil.calls.request import JsonObject
-from distil.errors import WorkFailed
 
 PATH = "/v1/messages/batches"
 SLACK = timedelta(minutes=10)  # the clocks of both sides may differ
@@ -53,7 +53,7 @@ class AnthropicBatches:
         self, job: BatchJob, rows: Iterator[BatchRow], path: Path, uploaded: Callable[[str], Awaitable[None]]
     ) -> str:
         """Creates the batch; the body is streamed from a file."""
-        try:
+        with scratch(path):
             with path.open("wb") as file:
                 separator = b'{"requests":['
                 for row in rows:
@@ -62,10 +62,6 @@ class AnthropicBatches:
                 file.write(b"]}")
             with path.open("rb") as file:
                 made = await self._http.create(PATH, data=file, headers={"Content-Type": "application/json"})
-        except OSError as error:
-            raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
-        finally:
-            path.unlink(missing_ok=True)
         return id_of(made)
 
     async def find(self, job: BatchJob) -> str | None:

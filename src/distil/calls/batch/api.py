@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from distil.calls.batch.job import BatchJob, BatchRow
 from distil.calls.providers.base import HttpProvider
 from distil.calls.request import JsonObject
+from distil.errors import WorkFailed
 
 State = Literal["running", "ended", "cancelled", "failed"]
 """Everything that no list below names is running: only a word that ends a batch ends it."""
@@ -142,6 +144,17 @@ def as_count(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:18])
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 60 else 0
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[None]:
+    """Around writing and sending the file of a batch, which is removed afterwards. Raises WorkFailed on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def id_of(made: JsonObject) -> str:

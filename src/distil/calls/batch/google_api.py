@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from distil.calls.batch.api import BatchProvider, Progress, Result, as_count, as_object, as_objects, id_of, progress
+from distil.calls.batch.api import (
+    BatchProvider,
+    Progress,
+    Result,
+    as_count,
+    as_object,
+    as_objects,
+    id_of,
+    progress,
+    scratch,
+)
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id, name_in
 from distil.calls.batch.net import Http
 from distil.calls.identity import wire_bytes
@@ -50,7 +60,7 @@ class GoogleBatches:
         self, job: BatchJob, rows: Iterator[BatchRow], path: Path, uploaded: Callable[[str], Awaitable[None]]
     ) -> str:
         """Inline below 15 MB; else by way of a file."""
-        try:
+        with scratch(path):
             with path.open("wb") as file:
                 for row in rows:
                     line = {"key": custom_id(job.intent, row.key), "request": row.body}
@@ -61,10 +71,6 @@ class GoogleBatches:
                 name = await self._upload(job, path)
                 await uploaded(name)
                 source = {"file_name": name}
-        except OSError as error:
-            raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
-        finally:
-            path.unlink(missing_ok=True)
         order = {"batch": {"display_name": _display_name(job), "input_config": source}}
         address = f"/v1beta/models/{self._provider.name}:batchGenerateContent"
         return id_of(

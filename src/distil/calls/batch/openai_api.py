@@ -12,7 +12,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distil.calls.batch.api import BatchProvider, Progress, Result, as_count, as_object, as_objects, id_of, progress
+from distil.calls.batch.api import (
+    BatchProvider,
+    Progress,
+    Result,
+    as_count,
+    as_object,
+    as_objects,
+    id_of,
+    progress,
+    scratch,
+)
 from distil.calls.batch.job import BatchJob, BatchRow, custom_id, name_in
 from distil.calls.batch.net import Http
 from distil.calls.identity import wire_bytes
@@ -73,15 +83,11 @@ class OpenAIBatches:
         self, job: BatchJob, rows: Iterator[BatchRow], path: Path, uploaded: Callable[[str], Awaitable[None]]
     ) -> str:
         """Uploads the file, then creates the batch with the intent in its metadata."""
-        try:
+        with scratch(path):
             with path.open("wb") as file:
                 for row in rows:
                     file.write(wire_bytes(self.line(custom_id(job.intent, row.key), row.body)) + b"\n")
             made = await self.http.upload(self.uploads, lambda: self.form(path))
-        except OSError as error:
-            raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
-        finally:
-            path.unlink(missing_ok=True)
         file_id = made.get("id")
         if not isinstance(file_id, str):
             raise WorkFailed(
