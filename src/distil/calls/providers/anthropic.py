@@ -20,7 +20,7 @@ from distil.errors import UserError
 VERSION_HEADER = "2023-06-01"
 THINKING_TOKENS = {"minimal": 1024, "low": 1024, "medium": 4096, "high": 16384, "xhigh": 32768, "max": 32768}
 _NAME = re.compile(r"^claude-(?:[a-z]+-)?(\d+)(?:-(\d{1,2})(?!\d))?")
-_FINISH = {
+FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -151,7 +151,7 @@ class AnthropicProvider:
             text=text,
             reasoning=thinking or None,
             tool_calls=calls or None,
-            finish_reason=_FINISH.get(reason, reason),
+            finish_reason=FINISH.get(reason, reason),
             usage=anthropic_usage(reply.get("usage")),
             served_tier=_tier(reply.get("usage")),
             told=told_cost(reply.get("usage"), headers),

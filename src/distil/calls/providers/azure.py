@@ -106,8 +106,7 @@ class AzureProvider(OpenAIProvider):
         if kind == "auth":
             return (
                 f"{self._resource.origin} refused the API key ({status}{', ' + code if code else ''}). A key belongs to one "
-                f"resource: "
-                "check that both are of the same (portal, Keys and Endpoint)."
+                "resource: check that both are of the same (portal, Keys and Endpoint)."
             )
         return super().explain(status, kind, code, message)
 

@@ -19,14 +19,7 @@ from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
 
 _CLAUDE = re.compile(r"anthropic\.(claude-[\w.-]+)")
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "content_filtered": "content_filter",
-}
+_FINISH = {**anthropic.FINISH, "content_filtered": "content_filter"}
 _KINDS: dict[str, tuple[FaultKind, bool]] = {
     "AccessDeniedException": ("auth", False),
     "UnrecognizedClientException": ("auth", False),
@@ -164,16 +157,14 @@ class BedrockProvider:
         if kind == "auth":
             return (
                 f"Bedrock refused the request for {self.name} ({status} {name}).{detail} Check AWS_BEARER_TOKEN_BEDROCK or "
-                f"your AWS "
-                "keys (temporary ones end: set a new AWS_SESSION_TOKEN), the right bedrock:InvokeModel, and the account's "
-                "model access."
+                "your AWS keys (temporary ones end: set a new AWS_SESSION_TOKEN), the right bedrock:InvokeModel, and the "
+                "account's model access."
             )
         if kind == "not_found" or "on-demand throughput" in message:
             return (
                 f"Bedrock at {self.base_url} has no model {self.name!r} ({status}).{detail} Write the id from the model's "
-                f"page; many "
-                f"are only there as an inference profile of a region: bedrock/us.{self.name}. AWS_REGION decides which region "
-                f"is asked."
+                f"page; many are only there as an inference profile of a region: bedrock/us.{self.name}. AWS_REGION decides "
+                "which region is asked."
             )
         return f"Bedrock answered {status}{' ' + name if name else ''}.{detail}"
 

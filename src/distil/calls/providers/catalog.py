@@ -105,8 +105,7 @@ def parse_model(model: str) -> ModelRef:
     if prefix == "vertex" and name.startswith("claude"):
         raise UserError(
             f"Distil asks Gemini on Vertex AI, not Claude. Write anthropic/{name.partition('@')[0]}, or bedrock/ with its id "
-            f"there, "
-            f"instead of {model}."
+            f"there, instead of {model}."
         )
     return ModelRef(prefix, name, HOSTS[prefix].base_url if prefix in HOSTS else None)
 

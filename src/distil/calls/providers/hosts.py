@@ -91,10 +91,9 @@ def _azure(environ: Mapping[str, str], model: str) -> str:
     if name is None:
         raise UserError(
             f"{model} needs the address of your Azure resource. Type `export "
-            f"AZURE_OPENAI_ENDPOINT=https://NAME.openai.azure.com`, or "
-            "write base_urls: [https://NAME.openai.azure.com] under the model. A dated api-version, where you need one, goes "
-            "into "
-            "OPENAI_API_VERSION or behind the address as ?api-version=DATE."
+            "AZURE_OPENAI_ENDPOINT=https://NAME.openai.azure.com`, or write base_urls: [https://NAME.openai.azure.com] under "
+            "the model. A dated api-version, where you need one, goes into OPENAI_API_VERSION or behind the address as "
+            "?api-version=DATE."
         )
     version = first_set(environ, _AZURE_VERSION)
     return with_version(environ[name].strip(), environ[version].strip() if version else None)
@@ -159,8 +158,8 @@ def vertex_key(environ: Mapping[str, str], given: str | None, model: str) -> ver
     if program is None:
         raise UserError(
             f"No access token for {model}: VERTEX_ACCESS_TOKEN is not set, and there is no gcloud here to ask for one. Type "
-            f"`export "
-            "VERTEX_ACCESS_TOKEN=$(gcloud auth print-access-token)` where gcloud is, or use an API key: VERTEX_API_KEY."
+            "`export VERTEX_ACCESS_TOKEN=$(gcloud auth print-access-token)` where gcloud is, or use an API key: "
+            "VERTEX_API_KEY."
         )
     default = ["application-default"] if environ.get("GOOGLE_APPLICATION_CREDENTIALS") else []
     return vertex.VertexKey(command=(program, "auth", *default, "print-access-token"))
@@ -176,8 +175,7 @@ def bedrock_key(environ: Mapping[str, str], given: str | None, model: str, url: 
     if keys is None:
         raise UserError(
             f"No key for {model}: neither AWS_BEARER_TOKEN_BEDROCK (a Bedrock API key) nor AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY "
-            "are set, and ~/.aws/credentials has none. After a single sign-on: "
+            "AWS_SECRET_ACCESS_KEY are set, and ~/.aws/credentials has none. After a single sign-on: "
             'eval "$(aws configure export-credentials --format env)"'
         )
     return keys

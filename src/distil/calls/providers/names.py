@@ -108,8 +108,7 @@ def advice(model: str, known: list[str]) -> str:
     if low == "azure_ai":
         return (
             f" For a model in Azure's Foundry write azure/{name or 'DEPLOYMENT'} with AZURE_OPENAI_ENDPOINT set to its "
-            f"resource, or its "
-            "address: https://NAME.services.ai.azure.com/openai/v1#DEPLOYMENT, with `api_key_env`."
+            "resource, or its address: https://NAME.services.ai.azure.com/openai/v1#DEPLOYMENT, with `api_key_env`."
         )
     left, colon, right = model.partition(":")
     if colon and not mark and right and ALIASES.get(left.lower(), left) in known:
@@ -121,7 +120,7 @@ def advice(model: str, known: list[str]) -> str:
     if mark and not close:
         return (
             f" If {model} is a model on the Hugging Face hub: write local/{model} to run it on this machine, "
-            f"huggingface/{model} for "
-            f"Hugging Face's router, openrouter/{model.lower()}, or http://HOST:PORT/v1#{model} for a server of your own."
+            f"huggingface/{model} for Hugging Face's router, openrouter/{model.lower()}, or http://HOST:PORT/v1#{model} for "
+            "a server of your own."
         )
     return close

@@ -74,16 +74,14 @@ class VertexProvider(GoogleProvider):
         if kind == "auth":
             return (
                 f"Google Cloud refused the request for {self.name} ({status} {word}).{detail} An access token lasts an hour: "
-                f"make a "
-                "new one (`export VERTEX_ACCESS_TOKEN=$(gcloud auth print-access-token)`), or leave VERTEX_ACCESS_TOKEN out "
-                "so that "
-                "gcloud is asked for each. Check that the project has the Vertex AI API switched on."
+                "make a new one (`export VERTEX_ACCESS_TOKEN=$(gcloud auth print-access-token)`), or leave "
+                "VERTEX_ACCESS_TOKEN out so that gcloud is asked for each. Check that the project has the Vertex AI API "
+                "switched on."
             )
         if kind == "not_found":
             return (
                 f"Vertex AI has no model {self.name!r} at {self.base_url} ({status}).{detail} Correct `model` in distil.yaml, "
-                f"or the "
-                "region: export GOOGLE_CLOUD_LOCATION=global"
+                "or the region: export GOOGLE_CLOUD_LOCATION=global"
             )
         return super()._explain(status, kind, word, message)
 
