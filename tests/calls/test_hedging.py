@@ -132,8 +132,8 @@ def test_both_replies_are_in_the_ledger_and_charged(slow: SlowServer, tmp_path: 
 
 
 def test_a_provider_that_became_slow_is_not_asked_twice(slow: SlowServer, tmp_path: Path) -> None:
-    slow.slow, slow.slow_s = lambda number, times: number >= 100, 0.8
-    run(slow, tmp_path, 250, then_s=1.0, limits=Limits(concurrency=48))
+    slow.slow, slow.slow_s = lambda number, times: number >= 200, 3.0
+    run(slow, tmp_path, 250, then_s=3.3, limits=Limits(concurrency=48))
     assert 1 <= slow.twice <= 12
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.uncertain().requests == 0
@@ -153,7 +153,7 @@ def test_a_request_of_which_one_or_both_fail(first_fails: bool, slow: SlowServer
 
 def test_the_cap_holds_with_second_requests(slow: SlowServer, tmp_path: Path) -> None:
     slow.slow = lambda number, times: number % 40 == 39 and times == 1
-    slow.slow_s, cap = 1.0, 0.06
+    slow.slow_s, cap = 3.0, 0.06
     slow.answer = lambda body: "words " * 30
     with pytest.raises(BudgetReached):
         run(slow, tmp_path, 5000, limits=FEW, budget_usd=cap)

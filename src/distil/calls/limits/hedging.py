@@ -126,7 +126,7 @@ class Hedging:
                 continue
             usual = max(self._sorted[int(QUANTILE * len(self._sorted))], LEAST_S / one.factor)
             left = went.result() + one.factor * usual - self._clock()
-            if left <= 0 and self._hedged < MOST_SHARE * self._sent and (spare := one.spare()) is not None:
+            if left <= 0 and self._hedged + 1 <= MOST_SHARE * self._sent and (spare := one.spare()) is not None:
                 self._hedged += 1
                 self._stats.hedged += 1
                 return spare
