@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from distil.calls.batch.intake import BatchBudget
 from distil.calls.batch.job import BatchFolder, BatchRow
 from distil.calls.batch.run import BatchRun, Show, open_batches
@@ -80,6 +82,15 @@ class Desk:
             return asyncio.run(run()), ledger
         finally:
             ledger.close()
+
+    async def until_created(self, batches: BatchRun, rows: list[BatchRow]) -> None:
+        """Buys the rows, and is cut off once their batch is created."""
+        task = asyncio.create_task(batches.buy(rows))
+        while not [job for job in self.batch_folder.open_jobs() if job.state == "created"]:
+            await asyncio.sleep(0.002)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     def unasked(self, rows: list[BatchRow]) -> list[BatchRow]:
         """The rows that a collection would still ask for: neither answered nor held back by a batch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,16 +121,7 @@ def test_a_lost_reply_to_create_is_looked_up_and_not_repeated(desk: Desk) -> Non
 
 def test_killed_while_it_waits_the_next_run_goes_on_waiting(desk: Desk) -> None:
     rows = [desk.row("one")]
-
-    async def interrupted(batches: BatchRun) -> None:
-        task = asyncio.create_task(batches.buy(rows))
-        while not [job for job in desk.batch_folder.open_jobs() if job.state == "created"]:
-            await asyncio.sleep(0.005)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    _, ledger = desk.go(interrupted)
+    _, ledger = desk.go(lambda batches: desk.until_created(batches, rows))
     stored = ledger.find(rows[0].key)
     assert stored is not None and stored.open and stored.call.tier == "batch"
     run, ledger = desk.go(

@@ -16,7 +16,6 @@ from distil.calls.batch.apis import open_api
 from distil.calls.batch.intake import let_go
 from distil.calls.batch.job import BatchJob
 from distil.calls.batch.manage import forget
-from distil.calls.batch.run import BatchRun
 from distil.calls.ledger.store import Ledger
 from distil.errors import BudgetReached, UserError, WorkFailed
 from tests.calls.batch.desk import VENDORS, Desk, make_server
@@ -46,17 +45,8 @@ def openai_desk(tmp_path: Path) -> Iterator[Desk]:
 def open_rows(desk: Desk, count: int = 4) -> tuple[list[Any], BatchJob]:
     """A batch that is created, and then the process dies."""
     rows = [desk.row(f"question {n}") for n in range(count)]
-
-    async def dies(batches: BatchRun) -> None:
-        task = asyncio.create_task(batches.buy(rows))
-        while not [job for job in desk.batch_folder.open_jobs() if job.state == "created"]:
-            await asyncio.sleep(0.002)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
     desk.desk.looks_until_done = 10**9
-    desk.go(dies)
+    desk.go(lambda batches: desk.until_created(batches, rows))
     desk.desk.looks_until_done = 1
     (job,) = desk.batch_folder.open_jobs()
     return rows, job
