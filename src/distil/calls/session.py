@@ -147,7 +147,7 @@ class ModelSession:
             if request.tier == "flex" and request.flex_full == "standard" and self._flex_is_full(refusals):
                 request = request.model_copy(update={"tier": "standard"})
                 identity = self.identify(request)  # the same key: the tier is not part of it
-            held = Reservation(self._reservations.most(*terms), self._reservations.room)
+            held = self._reservation(terms)
             self._live[held] = terms
             paid, reserved = 0.0, False
             try:
@@ -187,13 +187,16 @@ class ModelSession:
         """The run is over: cuts off second requests whose answer is not needed any more, and books them."""
         await self._hedging.close()
 
+    def _reservation(self, terms: _Terms) -> Reservation:
+        return Reservation(self._reservations.most(*terms), self._reservations.room)
+
     def _release(self, held: Reservation, paid: float) -> None:
         del self._live[held]
         self._budget.settle(held, paid)
 
     def _hedged(self, request: Request, identity: Identity, terms: _Terms, factor: float, *, retry: bool) -> Hedged:
         def spare() -> Reservation | None:
-            held = Reservation(self._reservations.most(*terms), self._reservations.room)
+            held = self._reservation(terms)
             if self._ending.done() or self.gate.blocked or not self._budget.take_free(held):
                 return None
             self._live[held] = terms

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
-from distil.models.template import Turn, apply, has_thinking_on, marked_spans, prepared
+from distil.models.template import Turn, apply, has_thinking_on, marked_spans, prepared, special_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -175,10 +175,9 @@ def _common(one: str, other: str) -> str:
 
 def chat_template(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
     """The template that this tokenizer is used with; what was found of it is kept."""
-    special = tuple(sorted((k, v) for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)))
-    return _kept(prepared(tokenizer), special)
+    return _kept(prepared(tokenizer), tuple(sorted(special_texts(tokenizer).items())))
 
 
 @lru_cache(maxsize=64)
-def _kept(text: str, special: tuple[tuple[str, str], ...]) -> ChatTemplate:
+def _kept(text: str, special: tuple[tuple[str, object], ...]) -> ChatTemplate:
     return ChatTemplate(text, dict(special))

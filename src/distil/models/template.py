@@ -103,13 +103,13 @@ def prepare(tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings) -> N
         tokenizer.chat_template = text
         return
     args = {**(before or {}), **settings.args}
-    tokenizer.chat_template = _baked(body, args, settings.date, settings.as_published, _special(tokenizer))
+    tokenizer.chat_template = _baked(body, args, settings.date, settings.as_published, special_texts(tokenizer))
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase) -> str:
     """The text that is rendered: the tokenizer's template, with Distil's defaults where `prepare` has not been called."""
     text = raw_template(tokenizer)
-    return text if _HEADER.match(text) else _default(text, tuple(sorted(_special(tokenizer).items())))
+    return text if _HEADER.match(text) else _default(text, tuple(sorted(special_texts(tokenizer).items())))
 
 
 def has_thinking_on(text: str) -> bool:
@@ -210,7 +210,8 @@ def template_errors(chat: Sequence[Turn]) -> Iterator[None]:
         ) from None
 
 
-def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
+def special_texts(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
+    """The tokenizer's special tokens by the names that templates know them by."""
     return {name: value for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,11 @@ SAME_RESULT = {
 }  # fmt: skip
 """Settings of the train section that change how a step is computed or reported, not what is learned: they may change when a
 training is resumed, as after running out of memory. (validation_examples too, where nothing depends on the validation.)"""
+
+
+def process_rank() -> int:
+    """This process's number among those that torchrun started, 0 where it did not: the first one says and writes things."""
+    return int(os.environ.get("RANK", "0"))
 
 
 @dataclass(frozen=True)

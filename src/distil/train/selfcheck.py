@@ -8,7 +8,6 @@ teacher's mass is outside the student's vocabulary. Not the test suite: these ru
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -30,6 +29,7 @@ from distil.objectives.targets import DIVERGENCES, IGNORED, DenseTargets, LogitT
 from distil.objectives.vocabulary import teacher_mass_outside
 from distil.train.batches import MicroBatch, StepSampler
 from distil.train.examples import Tokenized, marked_text, taught_ends
+from distil.train.job import process_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -155,7 +155,7 @@ def check_model(student: Loaded, train: Sequence[Tokenized], folder: Path) -> li
         check_end(student, first.input_ids[: first.prompt_length], ends),
     ]
     full = causal_model(student.model) is student.model  # a merged adapter is compared when it is merged
-    if full and int(os.environ.get("RANK", "0")) == 0 and (saved := check_saving(student, folder)) is not None:
+    if full and process_rank() == 0 and (saved := check_saving(student, folder)) is not None:
         checks.append(saved)
     return checks
 

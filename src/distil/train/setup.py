@@ -32,7 +32,7 @@ from distil.records import Sampling
 from distil.runs.artifacts import Project
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
-from distil.train.job import TrainJob
+from distil.train.job import TrainJob, process_rank
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
 from distil.train.rollouts import Rollouts, in_process, unanswered
@@ -104,7 +104,7 @@ def teach_ends(student: Loaded, examples: Sequence[Tokenized]) -> list[int]:
     ends = [end for end in taught_ends(examples) if end in special_ids(student.tokenizer)]
     before = sorted(stop_ids(student.model, student.tokenizer))
     join_ends(causal_model(student.model), ends)
-    if not set(ends) <= set(before) and is_first_process():
+    if not set(ends) <= set(before) and process_rank() == 0:
         was = ", ".join(map(student.decode, ([end] for end in before)))
         taught = ", ".join(map(student.decode, ([end] for end in ends)))
         say(f"The answers end with {taught}, and {student.ref} stopped at {was}: the trained student stops at both.")
@@ -118,16 +118,11 @@ def _proven(model: PreTrainedModel, examples: Sequence[Tokenized], pad_id: int, 
     if packs_exactly(model, examples, pad_id):
         return True
     use_own(model)
-    if is_first_process():
+    if process_rank() == 0:
         say(
             f"A packed row of the {whose} ({type(model).__name__}) differs from its documents alone: packing is off, padding on."
         )
     return False
-
-
-def is_first_process() -> bool:
-    """Of those that torchrun started: the one that says and writes things."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _data(

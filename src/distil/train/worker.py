@@ -15,7 +15,7 @@ import torch.distributed
 from distil.errors import DistilError, Interrupted
 from distil.runs.jsonl import read_json, write_json
 from distil.terminal import guard
-from distil.train.job import LAUNCHED, TrainJob, error_file
+from distil.train.job import LAUNCHED, TrainJob, error_file, process_rank
 from distil.train.manifest import adopt
 from distil.train.run import train_student
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     """Trains and writes JOB.result.json. A known error goes to JOB.error.RANK.json, and its exit code to the launcher."""
     guard()
     path = Path(arguments[0])
-    rank, stop_file = int(os.environ.get("RANK", "0")), os.environ.get(LAUNCHED)
+    rank, stop_file = process_rank(), os.environ.get(LAUNCHED)
     try:
         job = TrainJob.from_json(read_json(path))
         facts = train_student(job, stop_file=Path(stop_file) if stop_file else None)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distil.calls.ledger.rows import GROUP, ORDER, AnsweredRow, AttemptRow, BodyRow, FailedRow, HedgedRow, Row, insert
+from distil.runs.private import create_private
 
 UNSTORABLE = (OverflowError, UnicodeError, TypeError, ValueError, sqlite3.DataError, sqlite3.ProgrammingError)
 """What SQLite raises because of a value: an integer beyond 64 bits, half a surrogate pair. Everything else concerns all rows."""
@@ -95,8 +96,8 @@ def recover_rescued(db: sqlite3.Connection, path: Path) -> int:
         file.unlink()
     elif len(refused) < len(rows):
         part = file.with_name(f"{file.name}.part")
+        create_private(part)
         part.write_text("".join(_pack(row) + "\n" for row in refused), encoding="utf-8")
-        part.chmod(0o600)
         part.replace(file)
     return len(rows) - len(refused)
 
