@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from distil.evaluate.embedding import PIECE_TOKENS, Embedder
-from distil.evaluate.embedding import model as minilm
-from distil.evaluate.minilm import Vectors
+from distil.embeddings.embedder import PIECE_TOKENS, Embedder
+from distil.embeddings.embedder import model as minilm
+from distil.embeddings.minilm import Vectors
 
 LENGTHS = {12: 2048, 60: 1024, 200: 512}
 """Words -> number of texts."""

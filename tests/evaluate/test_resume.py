@@ -176,7 +176,7 @@ def test_a_damaged_cache_costs_only_time(
     project: Project, counter: Counter, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = evaluate(project)
-    project.evaluation_cache.write_bytes(b"nonsense " * 5000)
+    project.cache.write_bytes(b"nonsense " * 5000)
     again = evaluate(project)
     assert again.models["one"] == first.models["one"]
     assert counter.batched == 2 * TESTS

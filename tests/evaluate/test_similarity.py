@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from distil.embeddings import embedder as embedding
+from distil.embeddings import minilm
+from distil.embeddings.embedder import Embedder
 from distil.errors import UserError
-from distil.evaluate import embedding, minilm, similarity
-from distil.evaluate.cache import Cache
-from distil.evaluate.embedding import Embedder
+from distil.evaluate import similarity
 from distil.evaluate.metrics import Case
+from distil.runs.cache import Cache
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -105,12 +107,12 @@ def test_a_second_run_embeds_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     first.cache = Cache(tmp_path / "cache.sqlite")
     first.prepare(texts)
     assert first.made == len({text for text in texts if text.strip()})
-    assert f"embedding answers: {first.made} new, 0 known" in capsys.readouterr().err
+    assert f"embedding texts: {first.made} new, 0 known" in capsys.readouterr().err
     second = Embedder()
     second.cache = Cache(tmp_path / "cache.sqlite")
     second.prepare(texts)
     assert second.made == 0
-    assert f"embedding answers: 0 new, {first.made} known" in capsys.readouterr().err
+    assert f"embedding texts: 0 new, {first.made} known" in capsys.readouterr().err
     assert np.array_equal(first.vectors(texts), second.vectors(texts))
     assert second.long("long " * 400) and not second.long("the") and not second.long("")
 

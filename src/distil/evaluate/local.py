@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
-from distil.evaluate.cache import Cache
 from distil.ids import content_id
 from distil.models.answer import ModelAnswer, model_answer
 from distil.models.generate import Generation, generate
@@ -25,6 +24,7 @@ from distil.models.render import render_prompt
 from distil.models.template import TemplateSettings
 from distil.progress import bar, say
 from distil.records import Example, Prediction, Record, Sampling
+from distil.runs.cache import Cache
 from distil.runs.manifest import stamp
 from distil.runs.schemas.summary import Size, Speed
 

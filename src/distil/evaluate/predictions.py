@@ -13,7 +13,6 @@ from pathlib import Path
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError, WorkFailed
 from distil.evaluate import local, remote
-from distil.evaluate.cache import Cache
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
@@ -22,6 +21,7 @@ from distil.models.config import StudentConfig
 from distil.models.template import base_template
 from distil.records import Example, Prediction, Sampling
 from distil.runs.artifacts import Project
+from distil.runs.cache import Cache
 from distil.runs.schemas.summary import Size, Speed
 
 
@@ -72,7 +72,7 @@ def gather(
         predictions.notes.append("evaluate.ceiling is false: no second answers of the teacher, so there is no ceiling.")
     if given is not None:
         _add_given(predictions, name, given)
-    cache = Cache(project.evaluation_cache)
+    cache = Cache(project.cache)
     sizes = {"batch_size": section.batch_size, "latency_prompts": section.latency_prompts}
     for source in sources:
         run = local.answer(source, examples, sampling, cache, seed=section.seed, **sizes)

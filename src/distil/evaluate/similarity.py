@@ -1,4 +1,4 @@
-"""Semantic similarity: the cosine of all-MiniLM-L6-v2 embeddings (embedding.py), with anchors.
+"""Semantic similarity: the cosine of all-MiniLM-L6-v2 embeddings (distil.embeddings), with anchors.
 
 A cosine alone says little (unrelated answers of one task can reach 0.7): `shuffled` gives the floor to read it against.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from distil.evaluate.embedding import embedder
+from distil.embeddings.embedder import embedder
 from distil.evaluate.metrics import Case
 
 CLOSE = 0.9

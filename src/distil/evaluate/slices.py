@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distil.embeddings.embedder import embedder
 from distil.evaluate import stats
 from distil.evaluate.aggregate import Groups, interval, paired
-from distil.evaluate.embedding import embedder
 from distil.records import Example
 from distil.runs.schemas.summary import Slice
 from distil.text import conversation_text

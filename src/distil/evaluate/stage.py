@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import distil
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
+from distil.embeddings.embedder import use_cache
 from distil.errors import UserError, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
-from distil.evaluate.embedding import use_cache
 from distil.evaluate.examples import HeldOut, read_test_set
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.likelihood import Likelihood
@@ -54,7 +54,7 @@ def run(
     answers = source_of(project, name, answers)
     if section.judge is not None:
         remote.check(project.ledger, section.judge)
-    use_cache(project.evaluation_cache)
+    use_cache(project.cache)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         tests = read_test_set(project, trained=answers is None, reads=stage.reads)
         examples = tests.examples[: section.limit]

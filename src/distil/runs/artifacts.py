@@ -70,12 +70,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
     Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
-    Artifact(
-        "work/evaluate/cache.sqlite",
-        "answers and embeddings that need not be made again",
-        "evaluate",
-        "evaluation_cache",
-    ),
+    Artifact("work/cache.sqlite", "local answers and embeddings that need not be made again", "runs", "cache"),
     Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
@@ -168,9 +163,9 @@ class Project:
         return self.stage("train", name) / "adapter"
 
     @property
-    def evaluation_cache(self) -> Path:
+    def cache(self) -> Path:
         """May be deleted: it saves time, no money."""
-        return self.stage("evaluate") / "cache.sqlite"
+        return self.root / "work" / "cache.sqlite"
 
     def predictions(self, name: str) -> Path:
         return self.stage("evaluate", name) / "predictions.jsonl"

