@@ -8,8 +8,7 @@ import pytest
 
 from distil.curate.choose import choose
 from distil.curate.config import CurateConfig
-from distil.curate.corpus import Corpus
-from distil.curate.filters import load_filters
+from distil.curate.evidence.corpus import Corpus
 from distil.curate.select import Pair, drop_redundant
 from distil.curate.stage import run as curate
 from distil.doctor import data
@@ -20,7 +19,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.serve.calibration.acceptance import bad_answers, choose_rule
 from distil.train.rollouts import unanswered
-from tests.curate.material import answer, project_with
+from tests.curate.material import answer, objection, project_with
 from tests.tiny import tiny_tokenizer
 
 CORPUS = Corpus(json_share=0.0, same_script_share=1.0, answers=100)
@@ -99,7 +98,7 @@ def test_the_share_of_fields_that_decides(answer: str, goal: float) -> None:
 def test_a_refusal(text: str, refuses: bool, tmp_path: Path) -> None:
     """Curation's filter and the doctor's check."""
     pair = _pair("question", text)
-    assert (load_filters(["refusal"])["refusal"](*pair, CORPUS) is not None) is refuses
+    assert (objection("refusal", *pair, CORPUS) is not None) is refuses
     project = Project(tmp_path)
     write_records(project.split("train"), [Example.of(*pair, "train")])
     assert data.refusals(Evidence(project)).seen.startswith(f"{int(refuses)} of 1 ")
@@ -111,7 +110,7 @@ def test_a_refusal(text: str, refuses: bool, tmp_path: Path) -> None:
 def test_a_cut_off_answer(reason: str, cut: bool, tmp_path: Path) -> None:
     """Curation's filter, evaluation's metric and the doctor's check."""
     pair = _pair("question", "and then", finish=reason)
-    assert (load_filters(["truncated"])["truncated"](*pair, CORPUS) is not None) is cut
+    assert (objection("truncated", *pair, CORPUS) is not None) is cut
     assert form.truncated([Case("question", "and then", None, None, reason)]) == [float(cut)]
     project = Project(tmp_path)
     write_records(project.answers, [pair.answer])

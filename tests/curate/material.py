@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distil.curate.evidence.corpus import Corpus, Pair, describe_corpus
+from distil.curate.evidence.filters import choose_filters
+from distil.curate.evidence.signals import measure
 from distil.ids import content_id
 from distil.records import Answer, Message, Prompt, Sampling
 from distil.runs.artifacts import Project
@@ -29,6 +32,14 @@ def answer(to: Prompt, text: str, *, teacher: str = "recorded/t", sample: int = 
         finish_reason=finish,
         call_id="call",
     )
+
+
+def objection(name: str, asked: Prompt, given: Answer, corpus: Corpus | None = None) -> str | None:
+    """The reason for which a filter drops an answer, or None."""
+    chosen = choose_filters([name])
+    pair = Pair(asked, given)
+    (signals,) = measure([pair], corpus or describe_corpus([pair]), chosen.wanted)
+    return chosen.active[name].drops(signals)
 
 
 def project_with(folder: Path, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Project:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from distil.curate.corpus import Corpus, describe_corpus
-from distil.curate.filters import load_filters
+from distil.curate.evidence.corpus import Corpus, describe_corpus
+from distil.curate.evidence.filters import DEFAULT, choose_filters
 from distil.errors import UserError
-from tests.curate.material import answer, prompt
+from tests.curate.material import answer, objection, prompt
 
 PLAIN = Corpus(json_share=0.0, same_script_share=1.0, answers=100)
 JSON = Corpus(json_share=0.97, same_script_share=1.0, answers=100)
@@ -17,7 +17,7 @@ def verdict(
     name: str, text: str, *, asked: str = "question", corpus: Corpus = PLAIN, finish: str = "stop"
 ) -> str | None:
     question = prompt(asked)
-    return load_filters([name])[name](question, answer(question, text, finish=finish), corpus)
+    return objection(name, question, answer(question, text, finish=finish), corpus)
 
 
 def test_truncated_answers_are_dropped() -> None:
@@ -29,7 +29,7 @@ def test_empty_answers_are_dropped_unless_they_call_a_tool() -> None:
     assert verdict("empty", " \n")
     question = prompt("q")
     calls = answer(question, "").model_copy(update={"tool_calls": [{"id": "1"}]})
-    assert load_filters(["empty"])["empty"](question, calls, PLAIN) is None
+    assert objection("empty", question, calls, PLAIN) is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_prose_is_dropped_where_json_is_expected() -> None:
     assert verdict("invalid_json", '{"intent": "refund"}', corpus=JSON) is None
     assert verdict("invalid_json", "It is a refund.") is None
     asked = prompt("q", response_format={"type": "json_object"})
-    assert load_filters(["invalid_json"])["invalid_json"](asked, answer(asked, '{"a": NaN}'), PLAIN)
+    assert objection("invalid_json", asked, answer(asked, '{"a": NaN}'), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_secrets_are_dropped_without_being_repeated(text: str) -> None:
 
 
 def test_personal_data_is_an_optional_filter() -> None:
-    assert "personal_data" not in load_filters("default")
+    assert "personal_data" not in DEFAULT
     assert verdict("secrets", "write to jane@example.com, order 4111111111111111") is None
     assert "e-mail" in str(verdict("personal_data", "write to jane@example.com"))
     assert "card" in str(verdict("personal_data", "my card 4111 1111 1111 1111"))
@@ -127,7 +127,7 @@ def test_personal_data_is_an_optional_filter() -> None:
 
 def test_an_unknown_filter_suggests_the_closest_name() -> None:
     with pytest.raises(UserError, match="Did you mean 'refusal'"):
-        load_filters(["refusals"])
+        choose_filters(["refusals"])
 
 
 def test_the_corpus_counts_json_and_scripts() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distil.curate.corpus import describe_corpus
-from distil.curate.filters import invalid_json
-from distil.curate.select import Pair
+from distil.curate.evidence.corpus import Pair, describe_corpus
+from distil.curate.evidence.form import json_form
 from distil.evaluate.metrics.fields import field_accuracy
 from distil.evaluate.metrics.form import valid_json
 from distil.evaluate.metrics.match import accuracy
@@ -38,7 +37,7 @@ def is_json_to_all(text: str) -> set[bool]:
     prompt, answer = answer_of(text)
     wanted = [Case("p", text, None, BARE, response_format={"type": "json_object"})]
     good = bad_answers(choose_rule([BARE], None), [text], [BARE], None) == [False]
-    kept = invalid_json(prompt, answer, describe_corpus([Pair(prompt, answer)])) is None
+    kept = json_form(prompt, answer, describe_corpus([Pair(prompt, answer)])) is None
     return {kept, valid_json(wanted) == [1.0], field_accuracy(wanted) == [1.0], good}
 
 

@@ -15,10 +15,10 @@ from distil.collect.config import CollectConfig
 from distil.collect.stage import run as collect
 from distil.curate.choose import by_agreement
 from distil.curate.config import CurateConfig
-from distil.curate.corpus import describe_corpus
-from distil.curate.select import Pair, drop_redundant
+from distil.curate.evidence.corpus import Pair
+from distil.curate.evidence.tools import call_fault
+from distil.curate.select import drop_redundant
 from distil.curate.stage import run as curate
-from distil.curate.tools import tool_calls as filter_calls
 from distil.errors import UserError
 from distil.evaluate.metrics.match import exact_match
 from distil.evaluate.metrics.table import Case
@@ -109,7 +109,7 @@ def pair(text: str = "", calls: list[Any] | None = None, question: str = "Where 
 
 
 def reason(found: Pair) -> str | None:
-    return filter_calls(found.prompt, found.answer, describe_corpus([found]))
+    return call_fault(found.prompt, found.answer)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The `curate` section of distil.yaml. The filters themselves are in filters.py."""
+"""The `curate` section of distil.yaml. The filters themselves are in evidence/filters.py."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ class CurateConfig(Section):
     """Which answers are kept, and in which split."""
 
     filters: Literal["default"] | list[str] = "default"
-    """Filters that drop answers, by name.
+    """What drops an answer, by name: default, or a list such as [default, personal_data, -refusal, "my_filters.py:too_formal"].
 
     default = truncated, empty, refusal, repetition, wrong_script, invalid_json, tool_calls, secrets. Optional: personal_data.
+    A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt and an answer.
+    """
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """From which value of its signal a filter drops an answer, such as {refusal: 0.8}.
+
+    work/curate/evidence.jsonl has the values of all answers.
     """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""

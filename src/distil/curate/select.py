@@ -1,27 +1,18 @@
-"""Which answers are kept: join, filter, choose one per prompt, drop redundant rows. Every dropped answer gets a Verdict.
+"""Which answers are kept: join, choose one per prompt, drop redundant rows. Every dropped answer gets a Verdict.
 
-Results do not depend on the order of the rows. Not the split (split.py).
+Results do not depend on the order of the rows. Not the filters (evidence/), not the split (split.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from distil.curate.choose import Judge, choose
-from distil.curate.corpus import Filter, describe_corpus
+from distil.curate.evidence.corpus import Pair
 from distil.curate.shingles import jaccard, shingles, text_key
 from distil.curate.similar import near_pairs, shingle_sets
-from distil.endings import ending
 from distil.records import Answer, Prompt, Verdict
-from distil.text import answer_key, conversation_text, visible
-
-
-class Pair(NamedTuple):
-    """A prompt with one of its answers."""
-
-    prompt: Prompt
-    answer: Answer
+from distil.text import answer_key, conversation_text
 
 
 def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequence[str] | None) -> list[Pair]:
@@ -37,36 +28,6 @@ def join(prompts: Sequence[Prompt], answers: Sequence[Answer], teachers: Sequenc
             of_prompt.get(prompt.id, []), key=lambda a: (order.get(a.teacher, len(order)), a.sample, a.id)
         )
     ]
-
-
-def apply_filters(
-    pairs: Sequence[Pair],
-    filters: Mapping[str, Filter],
-    verdicts: list[Verdict],
-    marks: Mapping[str, Verdict] | None = None,
-) -> list[Pair]:
-    """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters."""
-    corpus = describe_corpus(pairs)
-    passed = []
-    for pair in pairs:
-        mark = (marks or {}).get(pair.answer.id)
-        if mark is not None:
-            if mark.keep:
-                passed.append(pair)
-            else:
-                verdicts.append(mark)
-            continue
-        if ending(pair.answer.finish_reason) == "fault":  # whatever the filters: nobody wants half an answer
-            verdicts.append(_drop(pair, "fault", f"it broke off (finish_reason {visible(pair.answer.finish_reason)})"))
-            continue
-        for name, check in filters.items():
-            reason = check(pair.prompt, pair.answer, corpus)
-            if reason is not None:
-                verdicts.append(_drop(pair, name, reason))
-                break
-        else:
-            passed.append(pair)
-    return passed
 
 
 def choose_answers(pairs: Sequence[Pair], method: str, judge: Judge | None, verdicts: list[Verdict]) -> list[Pair]:

@@ -11,8 +11,11 @@ from collections.abc import Sequence
 
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
-from distil.curate.filters import load_filters
-from distil.curate.select import Pair, apply_filters, choose_answers, drop_redundant, join
+from distil.curate.evidence.apply import Measured, apply_filters, evidence_row
+from distil.curate.evidence.corpus import Pair, describe_corpus
+from distil.curate.evidence.filters import Chosen, choose_filters
+from distil.curate.evidence.signals import measure
+from distil.curate.select import choose_answers, drop_redundant, join
 from distil.curate.shingles import Shingles, text_key
 from distil.curate.similar import nearest, shingle_sets
 from distil.curate.split import Assignment, Item, assign
@@ -73,7 +76,7 @@ def run(
     judge: scores answers for `choose: score`; teachers: models in the config's order, which decides whose answer is `first` (None
     = order in answers.jsonl). Raises UserError on missing inputs, unknown filters, or when nothing is left.
     """
-    filters = load_filters(section.filters)
+    chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     for path in (project.prompts, project.answers):
         if not path.exists():
             raise UserError(f"{project.relative(path)} does not exist yet. Run `distil collect` first.")
@@ -87,7 +90,8 @@ def run(
         pairs = join(prompts, answers, teachers)
         verdicts: list[Verdict] = []
         with bar("curate", total=4, unit="steps") as progress:
-            passed = apply_filters(pairs, filters, verdicts, marks)
+            table = _measure(pairs, chosen_filters)
+            passed = apply_filters(table, chosen_filters, verdicts, marks)
             progress.advance(note="filtered")
             chosen = choose_answers(passed, section.choose, judge, verdicts)
             rows = drop_redundant(chosen, section.near_duplicates, verdicts)
@@ -104,6 +108,7 @@ def run(
             )
             verdicts += [_leak_verdict(rows[leak.row], leak.reason) for leak in assignment.leaks]
             progress.advance(note="split")
+            _write_evidence(project, stage, table, chosen_filters, verdicts)
             examples = _write(project, stage, rows, assignment, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
@@ -118,6 +123,20 @@ def run(
         )
         stage.notes.update(result.model_dump())
     return result
+
+
+def _measure(pairs: Sequence[Pair], chosen: Chosen) -> list[Measured]:
+    """The evidence on every answer."""
+    signals = measure(pairs, describe_corpus(pairs), chosen.wanted, chosen.own)
+    return [Measured(pair, found) for pair, found in zip(pairs, signals, strict=True)]
+
+
+def _write_evidence(
+    project: Project, stage: StageRun, table: Sequence[Measured], chosen: Chosen, verdicts: Sequence[Verdict]
+) -> None:
+    dropped = {verdict.answer_id: verdict.filter for verdict in verdicts}
+    rows = (evidence_row(measured, chosen, dropped.get(measured.pair.answer.id)) for measured in table)
+    stage.wrote(project.evidence, write_records(project.evidence, rows))
 
 
 def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:

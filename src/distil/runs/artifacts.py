@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.evidence import Evidence
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
@@ -62,6 +63,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
     Artifact("work/curate/SPLIT.jsonl", Example, "curate", "split"),
     Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
+    Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
     Artifact("work/curate/marks.jsonl", Verdict, "cli", "marks"),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
@@ -140,6 +142,11 @@ class Project:
     @property
     def dropped(self) -> Path:
         return self.stage("curate") / "dropped.jsonl"
+
+    @property
+    def evidence(self) -> Path:
+        """What is known about each answer."""
+        return self.stage("curate") / "evidence.jsonl"
 
     @property
     def marks(self) -> Path:

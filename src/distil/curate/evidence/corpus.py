@@ -1,13 +1,20 @@
-"""What a filter sees beside one prompt and its answer: facts about all answers. Not the filters (filters.py)."""
+"""What a signal is measured on: a prompt with its answer, and facts about all answers. Not the signals (signals.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from distil.curate.scripts import same_script
+from distil.curate.evidence.scripts import same_script
 from distil.records import Answer, Prompt
 from distil.text import parse_answer
+
+
+class Pair(NamedTuple):
+    """A prompt with one of its answers."""
+
+    prompt: Prompt
+    answer: Answer
 
 
 class Corpus(NamedTuple):
@@ -21,12 +28,8 @@ class Corpus(NamedTuple):
     """Number of answers."""
 
 
-Filter = Callable[[Prompt, Answer, Corpus], str | None]
-"""The reason to drop an answer, or None."""
-
-
 def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
-    """Computes the facts once for all filters."""
+    """Computes the facts once for all signals."""
     texts = [answer.text for _, answer in pairs if answer.text.strip()]
     comparable = [same for prompt, answer in pairs if (same := same_script(prompt, answer)) is not None]
     return Corpus(

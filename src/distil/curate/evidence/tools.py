@@ -1,17 +1,24 @@
-"""Filter: tool calls that a program could not carry out, and calls where the prompt wanted none (or the other way round)."""
+"""Signal `tool_calls`: calls that a program could not carry out, and calls where none is wanted (or the other way round)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distil.curate.corpus import Corpus
+from distil.curate.evidence.corpus import Corpus
+from distil.curate.evidence.found import Found
 from distil.errors import UserError, did_you_mean
 from distil.json_schema import fault_of
 from distil.records import Answer, Prompt
 from distil.text import read_call
 
 
-def tool_calls(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+def tool_calls(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
+    """Tool calls that no program could carry out. Raises UserError for a tool whose schema is none."""
+    fault = call_fault(prompt, answer)
+    return None if fault is None else Found(1, fault)
+
+
+def call_fault(prompt: Prompt, answer: Answer) -> str | None:
     """A tool that the prompt does not have, arguments that are not a JSON object or break the tool's schema, or a call too many.
 
     Raises UserError for a tool whose schema is none.

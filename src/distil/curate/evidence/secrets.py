@@ -1,4 +1,4 @@
-"""Filters `secrets` (on by default) and `personal_data` (on request).
+"""Signals `secrets` and `personal_data`.
 
 Reasons name what was found and where, never the value itself, because dropped.jsonl is read and shared. Patterns, with checksums
 where there are any; no guarantee that nothing personal is left.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from distil.curate.corpus import Corpus
+from distil.curate.evidence.corpus import Corpus
+from distil.curate.evidence.found import Found
 from distil.records import Answer, Prompt
 
 _SECRETS = {
@@ -29,26 +30,26 @@ _CARD = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,18}(?!\w)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 
 
-def secrets(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+def secrets(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
     """A key or token in the question or the answer: a model must not learn it."""
     for where, text in _texts(prompt, answer):
         for kind, pattern in _SECRETS.items():
             if pattern.search(text):
-                return f"{kind} in the {where}"
+                return Found(1, f"{kind} in the {where}")
     return None
 
 
-def personal_data(prompt: Prompt, answer: Answer, corpus: Corpus) -> str | None:
+def personal_data(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
     """An e-mail address, an international phone number, a card number (Luhn) or an IBAN (modulo 97)."""
     for where, text in _texts(prompt, answer):
         if _EMAIL.search(text):
-            return f"an e-mail address in the {where}"
+            return Found(1, f"an e-mail address in the {where}")
         if _PHONE.search(text):
-            return f"a phone number in the {where}"
+            return Found(1, f"a phone number in the {where}")
         if any(_luhn(match.group(0)) for match in _CARD.finditer(text)):
-            return f"a card number in the {where}"
+            return Found(1, f"a card number in the {where}")
         if any(_iban(match.group(0)) for match in _IBAN.finditer(text)):
-            return f"a bank account (IBAN) in the {where}"
+            return Found(1, f"a bank account (IBAN) in the {where}")
     return None
 
 

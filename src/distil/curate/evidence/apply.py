@@ -1,0 +1,80 @@
+"""From evidence to decisions: which answers pass, with which edits, and what the evidence file says about each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from distil.curate.evidence.corpus import Pair
+from distil.curate.evidence.filters import Chosen
+from distil.curate.evidence.found import Signals
+from distil.endings import ending
+from distil.records import Verdict
+from distil.runs.schemas.evidence import Evidence, Signal
+from distil.text import visible
+
+
+class Measured(NamedTuple):
+    """A pair with all that was found about its answer."""
+
+    pair: Pair
+    """As it was collected."""
+    signals: Signals
+    """By name."""
+
+
+def apply_filters(
+    table: Sequence[Measured],
+    chosen: Chosen,
+    verdicts: list[Verdict],
+    marks: Mapping[str, Verdict] | None = None,
+) -> list[Pair]:
+    """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters."""
+    passed = []
+    for pair, signals in table:
+        mark = (marks or {}).get(pair.answer.id)
+        if mark is not None:
+            if mark.keep:
+                passed.append(pair)
+            else:
+                verdicts.append(mark)
+            continue
+        objection = _objection(pair, signals, chosen)
+        if objection is None:
+            passed.append(pair)
+        else:
+            name, reason = objection
+            verdicts.append(
+                Verdict(answer_id=pair.answer.id, prompt_id=pair.prompt.id, filter=name, keep=False, reason=reason)
+            )
+    return passed
+
+
+def _objection(pair: Pair, signals: Signals, chosen: Chosen) -> tuple[str, str] | None:
+    """(filter, reason) of the first filter that drops the answer."""
+    if ending(pair.answer.finish_reason) == "fault":  # whatever the filters: nobody wants half an answer
+        return "fault", f"it broke off (finish_reason {visible(pair.answer.finish_reason)})"
+    for name, filter_ in chosen.active.items():
+        reason = filter_.drops(signals)
+        if reason is not None:
+            return name, reason
+    return None
+
+
+def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None) -> Evidence:
+    """The row of work/curate/evidence.jsonl. dropped: the filter or step that dropped the answer, if one did."""
+    (prompt, answer), signals = measured
+    known = {name: Signal(value=round(found.value, 4), detail=found.detail) for name, found in signals.items()}
+    suspects = [
+        name for name, filter_ in (chosen.active | chosen.off).items() if dropped is None and filter_.suspects(signals)
+    ]
+    return Evidence.model_validate(
+        {
+            "answer_id": answer.id,
+            "prompt_id": prompt.id,
+            "dropped": dropped,
+            "suspicious": suspects,
+            "own": {name: signal for name, signal in known.items() if name in chosen.own},
+        }
+        | {name: signal for name, signal in known.items() if name not in chosen.own}
+    )

@@ -1,0 +1,122 @@
+"""The table of filters: a name with a threshold over a signal. The config keys are curate.filters and curate.thresholds.
+
+Not duplicates and leaks: those concern pairs of rows (select.py, split.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.curate.evidence.found import Found, RowSignal, Signals
+from distil.curate.evidence.own import is_own, load_own
+from distil.curate.evidence.signals import ON_REQUEST
+from distil.errors import UserError, did_you_mean
+
+
+class Filter(NamedTuple):
+    """Drops an answer whose signal is at the threshold or beyond."""
+
+    signal: str
+    """A field of Evidence."""
+    threshold: float = 1
+    """In the signal's unit."""
+    suspect: float | None = None
+    """An answer that passes counts as suspicious from here; None = from the threshold (for a filter that is off)."""
+    below: bool = False
+    """Drops values under the threshold instead of at or over it."""
+    reason: str = "{detail}"
+    """The reason in dropped.jsonl: {detail} and {value} are the signal's, {threshold} the filter's."""
+
+    def drops(self, signals: Signals) -> str | None:
+        """The reason to drop the answer, or None."""
+        found = signals.get(self.signal)
+        if found is None or not self._beyond(found, self.threshold):
+            return None
+        return self.reason.format(detail=found.detail, value=f"{found.value:.3g}", threshold=f"{self.threshold:.3g}")
+
+    def suspects(self, signals: Signals) -> bool:
+        """Whether an answer that was kept should be looked at."""
+        found = signals.get(self.signal)
+        return found is not None and self._beyond(found, self.threshold if self.suspect is None else self.suspect)
+
+    def _beyond(self, found: Found, limit: float) -> bool:
+        return found.value < limit if self.below else found.value >= limit
+
+
+FILTERS: dict[str, Filter] = {
+    "truncated": Filter("truncated"),
+    "empty": Filter("empty"),
+    "refusal": Filter("refusal", 0.5),
+    "repetition": Filter("repetition"),
+    "wrong_script": Filter("script"),
+    "invalid_json": Filter("json_form"),
+    "tool_calls": Filter("tool_calls"),
+    "secrets": Filter("secrets"),
+    "personal_data": Filter("personal_data"),
+}
+DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "tool_calls", "secrets")
+"""Without personal_data: e-mail addresses and phone numbers are normal in many tasks."""
+
+
+class Chosen(NamedTuple):
+    """The filters of a run."""
+
+    active: dict[str, Filter]
+    """Name -> filter, in the order in which they object."""
+    off: dict[str, Filter]
+    """Those that are not on: what they would have dropped is suspicious."""
+    own: dict[str, RowSignal]
+    """The user's functions, by name."""
+
+    @property
+    def wanted(self) -> set[str]:
+        """Signals that are needed although they are measured on request only."""
+        return {filter_.signal for filter_ in self.active.values()} & ON_REQUEST
+
+
+def choose_filters(
+    names: str | Sequence[str], thresholds: Mapping[str, float] | None = None, root: Path | None = None
+) -> Chosen:
+    """The filters that `curate.filters` and `curate.thresholds` name.
+
+    names: "default", or a list of names, in which `default` stands for the default ones, `-refusal` takes one out, and
+    `my_filters.py:function` is a function of the user's own (own.py), its path relative to `root`. Raises UserError.
+    """
+    chosen: dict[str, Filter] = {}
+    own: dict[str, RowSignal] = {}
+    for name in [names] if isinstance(names, str) else names:
+        plain = name.removeprefix("-")
+        if name == "default":
+            chosen |= {each: FILTERS[each] for each in DEFAULT}
+        elif is_own(name):
+            loaded = load_own(name, root or Path())
+            own[loaded.name] = loaded.measure
+            chosen[loaded.name] = Filter(loaded.name, threshold=0.5)
+        elif plain not in FILTERS:
+            known = ["default", *FILTERS]
+            raise UserError(
+                f"curate.filters: found {name!r}, expected names from {', '.join(known)}, a name with a minus before it to "
+                f"leave it out (-refusal), or a function of your own (my_filters.py:function).{did_you_mean(plain, known)}"
+            )
+        elif plain != name:
+            chosen.pop(plain, None)
+        else:
+            chosen[name] = FILTERS[name]
+    off = {name: filter_ for name, filter_ in FILTERS.items() if name not in chosen}
+    return Chosen(_moved(chosen, off, thresholds or {}), off, own)
+
+
+def _moved(chosen: dict[str, Filter], off: Mapping[str, Filter], thresholds: Mapping[str, float]) -> dict[str, Filter]:
+    """The filters at the user's thresholds."""
+    for name in thresholds:
+        if name not in chosen:
+            known = f"which is not among curate.filters ({', '.join(chosen)})" if name in off else "unknown here"
+            raise UserError(
+                f"curate.thresholds: found {name!r}, {known}.{did_you_mean(name, chosen)} Take it out, or add the filter."
+            )
+    return {
+        name: filter_._replace(threshold=thresholds[name]) if name in thresholds else filter_
+        for name, filter_ in chosen.items()
+    }
