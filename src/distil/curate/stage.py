@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
-from distil.curate.evidence.apply import Measured, apply_filters, evidence_row
+from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.signals import measure
@@ -83,15 +83,18 @@ def run(
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         stage.reads(project.prompts)
         stage.reads(project.answers)
+        for path in chosen_filters.files:
+            stage.reads(path)
         stage.seeds["split"] = section.seed
         prompts = list(read_records(project.prompts, Prompt))
         answers = list(read_records(project.answers, Answer))
         marks = _marks(project, stage)
         pairs = join(prompts, answers, teachers)
         verdicts: list[Verdict] = []
+        edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
             table = _measure(pairs, chosen_filters)
-            passed = apply_filters(table, chosen_filters, verdicts, marks)
+            passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
             chosen = choose_answers(passed, section.choose, judge, verdicts)
             rows = drop_redundant(chosen, section.near_duplicates, verdicts)
@@ -108,7 +111,7 @@ def run(
             )
             verdicts += [_leak_verdict(rows[leak.row], leak.reason) for leak in assignment.leaks]
             progress.advance(note="split")
-            _write_evidence(project, stage, table, chosen_filters, verdicts)
+            _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
             examples = _write(project, stage, rows, assignment, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
@@ -132,10 +135,18 @@ def _measure(pairs: Sequence[Pair], chosen: Chosen) -> list[Measured]:
 
 
 def _write_evidence(
-    project: Project, stage: StageRun, table: Sequence[Measured], chosen: Chosen, verdicts: Sequence[Verdict]
+    project: Project,
+    stage: StageRun,
+    table: Sequence[Measured],
+    chosen: Chosen,
+    verdicts: Sequence[Verdict],
+    edits: Edits,
 ) -> None:
     dropped = {verdict.answer_id: verdict.filter for verdict in verdicts}
-    rows = (evidence_row(measured, chosen, dropped.get(measured.pair.answer.id)) for measured in table)
+    rows = (
+        evidence_row(measured, chosen, dropped.get(measured.pair.answer.id), edits.get(measured.pair.answer.id, ()))
+        for measured in table
+    )
     stage.wrote(project.evidence, write_records(project.evidence, rows))
 
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.curate.evidence.corpus import Pair
-from distil.curate.evidence.filters import Chosen
+from distil.curate.evidence.filters import Chosen, corrected
 from distil.curate.evidence.found import Signals
 from distil.endings import ending
 from distil.records import Verdict
 from distil.runs.schemas.evidence import Evidence, Signal
 from distil.text import visible
+
+Edits = dict[str, list[str]]
+"""Answer id -> the filters that edited it."""
 
 
 class Measured(NamedTuple):
@@ -28,9 +31,14 @@ def apply_filters(
     chosen: Chosen,
     verdicts: list[Verdict],
     marks: Mapping[str, Verdict] | None = None,
+    edits: Edits | None = None,
 ) -> list[Pair]:
-    """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters."""
+    """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters.
+
+    Filters with an edit correct the pair instead; their names are added to `edits`.
+    """
     passed = []
+    edits = {} if edits is None else edits
     for pair, signals in table:
         mark = (marks or {}).get(pair.answer.id)
         if mark is not None:
@@ -41,7 +49,7 @@ def apply_filters(
             continue
         objection = _objection(pair, signals, chosen)
         if objection is None:
-            passed.append(pair)
+            passed.append(_corrected(pair, signals, chosen, edits))
         else:
             name, reason = objection
             verdicts.append(
@@ -55,18 +63,29 @@ def _objection(pair: Pair, signals: Signals, chosen: Chosen) -> tuple[str, str] 
     if ending(pair.answer.finish_reason) == "fault":  # whatever the filters: nobody wants half an answer
         return "fault", f"it broke off (finish_reason {visible(pair.answer.finish_reason)})"
     for name, filter_ in chosen.active.items():
-        reason = filter_.drops(signals)
+        reason = filter_.drops(signals) if filter_.edit is None else None
         if reason is not None:
             return name, reason
     return None
 
 
-def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None) -> Evidence:
+def _corrected(pair: Pair, signals: Signals, chosen: Chosen, edits: Edits) -> Pair:
+    """The pair after all edits whose filters find something."""
+    for name, filter_ in chosen.active.items():
+        if filter_.edit is not None and filter_.drops(signals) is not None:
+            pair = corrected(pair, filter_)
+            edits.setdefault(pair.answer.id, []).append(name)
+    return pair
+
+
+def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None, edits: Sequence[str]) -> Evidence:
     """The row of work/curate/evidence.jsonl. dropped: the filter or step that dropped the answer, if one did."""
     (prompt, answer), signals = measured
     known = {name: Signal(value=round(found.value, 4), detail=found.detail) for name, found in signals.items()}
     suspects = [
-        name for name, filter_ in (chosen.active | chosen.off).items() if dropped is None and filter_.suspects(signals)
+        name
+        for name, filter_ in (chosen.active | chosen.off).items()
+        if dropped is None and name not in edits and filter_.suspects(signals)
     ]
     return Evidence.model_validate(
         {
@@ -74,6 +93,8 @@ def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None) -> Evi
             "prompt_id": prompt.id,
             "dropped": dropped,
             "suspicious": suspects,
+            "edits": list(edits),
+            "original": answer.text if edits else None,
             "own": {name: signal for name, signal in known.items() if name in chosen.own},
         }
         | {name: signal for name, signal in known.items() if name not in chosen.own}

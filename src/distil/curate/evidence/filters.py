@@ -5,18 +5,22 @@ Not duplicates and leaks: those concern pairs of rows (select.py, split.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Found, RowSignal, Signals
 from distil.curate.evidence.own import is_own, load_own
-from distil.curate.evidence.signals import ON_REQUEST
+from distil.curate.evidence.signals import ON_REQUEST, load
 from distil.errors import UserError, did_you_mean
+
+Edit = Callable[[Pair], Pair]
+"""Corrects the answer (or the prompt) of a pair; their ids stay."""
 
 
 class Filter(NamedTuple):
-    """Drops an answer whose signal is at the threshold or beyond."""
+    """Drops (or edits) an answer whose signal is at the threshold or beyond."""
 
     signal: str
     """A field of Evidence."""
@@ -26,6 +30,8 @@ class Filter(NamedTuple):
     """An answer that passes counts as suspicious from here; None = from the threshold (for a filter that is off)."""
     below: bool = False
     """Drops values under the threshold instead of at or over it."""
+    edit: str | None = None
+    """`module:function` of a Pair that gives the corrected Pair: the answer is kept with it instead of dropped."""
     reason: str = "{detail}"
     """The reason in dropped.jsonl: {detail} and {value} are the signal's, {threshold} the filter's."""
 
@@ -69,11 +75,19 @@ class Chosen(NamedTuple):
     """Those that are not on: what they would have dropped is suspicious."""
     own: dict[str, RowSignal]
     """The user's functions, by name."""
+    files: list[Path]
+    """Where those are: a change of them makes the stage stale."""
 
     @property
     def wanted(self) -> set[str]:
         """Signals that are needed although they are measured on request only."""
         return {filter_.signal for filter_ in self.active.values()} & ON_REQUEST
+
+
+def corrected(pair: Pair, filter_: Filter) -> Pair:
+    """The pair as the filter's edit leaves it."""
+    assert filter_.edit is not None
+    return cast(Edit, load(filter_.edit))(pair)
 
 
 def choose_filters(
@@ -86,6 +100,7 @@ def choose_filters(
     """
     chosen: dict[str, Filter] = {}
     own: dict[str, RowSignal] = {}
+    files: list[Path] = []
     for name in [names] if isinstance(names, str) else names:
         plain = name.removeprefix("-")
         if name == "default":
@@ -93,6 +108,7 @@ def choose_filters(
         elif is_own(name):
             loaded = load_own(name, root or Path())
             own[loaded.name] = loaded.measure
+            files.append(loaded.path)
             chosen[loaded.name] = Filter(loaded.name, threshold=0.5)
         elif plain not in FILTERS:
             known = ["default", *FILTERS]
@@ -105,7 +121,7 @@ def choose_filters(
         else:
             chosen[name] = FILTERS[name]
     off = {name: filter_ for name, filter_ in FILTERS.items() if name not in chosen}
-    return Chosen(_moved(chosen, off, thresholds or {}), off, own)
+    return Chosen(_moved(chosen, off, thresholds or {}), off, own, files)
 
 
 def _moved(chosen: dict[str, Filter], off: Mapping[str, Filter], thresholds: Mapping[str, float]) -> dict[str, Filter]:

@@ -30,6 +30,8 @@ class Own(NamedTuple):
     """Of the function: what its filter and its signal are called."""
     measure: RowSignal
     """The function as a signal."""
+    path: Path
+    """Its file."""
 
 
 def is_own(name: str) -> bool:
@@ -56,7 +58,7 @@ def load_own(name: str, root: Path) -> Own:
             f"curate.filters: {path} has no function {function!r}.{listed}{did_you_mean(function, there)} "
             f"Expected `def {function}(prompt, answer):` that returns {_RETURNS}."
         )
-    return Own(function, _signal(check, path, file, function))
+    return Own(function, _signal(check, path, file, function), path)
 
 
 def _module(path: Path, file: str) -> ModuleType:

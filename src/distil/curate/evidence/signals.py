@@ -50,7 +50,7 @@ def measure(
     for prompt, answer in pairs:
         found = {name: function(prompt, answer, corpus) for name, function in rows.items()}
         table.append({name: value for name, value in found.items() if value is not None})
-    whole = {name: cast(WholeSignal, _load(WHOLE[name])) for name in WHOLE if name in chosen}
+    whole = {name: cast(WholeSignal, load(WHOLE[name])) for name in WHOLE if name in chosen}
     for name, over_all in (whole | dict(given or {})).items():
         for signals, value in zip(table, over_all(pairs, corpus), strict=True):
             if value is not None:
@@ -60,10 +60,10 @@ def measure(
 
 def row_signal(name: str) -> RowSignal:
     """The function of one of SIGNALS."""
-    return cast(RowSignal, _load(SIGNALS[name]))
+    return cast(RowSignal, load(SIGNALS[name]))
 
 
-def _load(target: str) -> object:
-    """`module:function` -> the function."""
+def load(target: str) -> object:
+    """The function that `module:function` names."""
     module, function = target.split(":")
     return getattr(importlib.import_module(module), function)
