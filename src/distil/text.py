@@ -128,7 +128,7 @@ def _symbol(match: re.Match[str]) -> str:
 def load_json(text: bytes | str) -> Json:
     """json.loads, with half surrogate pairs (`"\\ud83d"`, from texts cut inside an emoji) as U+FFFD: no file could hold them."""
     value: Json = json.loads(text)
-    escaped = b"\\ud" in text.lower() if isinstance(text, bytes) else "\\ud" in text.lower()
+    escaped = b"\\ud" in text or b"\\uD" in text if isinstance(text, bytes) else "\\ud" in text or "\\uD" in text
     return _whole(value) if escaped else value
 
 

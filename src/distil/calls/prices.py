@@ -74,6 +74,8 @@ class PriceQuote(NamedTuple):
 
     def max_cost(self, input_tokens: int, output_tokens: int) -> float:
         """The most dollars that a call of at most so many tokens can cost. No request of ours asks for a cache to be filled."""
+        if not self.bands:
+            return (input_tokens * max(self.input, self.cached_input) + output_tokens * self.output) / MILLION
         candidates = [self._band(0), *(band for band in self.bands if input_tokens > band.above)]
         return max(
             (input_tokens * max(band.input, band.cached_input) + output_tokens * band.output) / MILLION

@@ -105,15 +105,18 @@ def test_https_to_a_server_without_tls_is_told_soon(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_https_to_a_silent_port_is_told_soon(tmp_path: Path) -> None:
-    """A server that waits for the end of a line sees none in a TLS greeting, and neither side goes on."""
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_https_to_a_port_without_tls_is_told_soon(hangs_up: bool, tmp_path: Path) -> None:
+    """To a TLS greeting, a server that waits for the end of a line says nothing, or hangs up where the greeting holds one."""
 
     async def one_line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        if line.startswith((b"GET", b"HEAD")):
+        start = await reader.readexactly(3)
+        if start == b"GET":
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             await writer.drain()
+        elif not hangs_up:
+            await reader.read()  # until the client gives up
         writer.close()
 
     async def main() -> None:

@@ -6,6 +6,7 @@ providers, money or retries. aiohttp is imported when the session opens.
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Mapping
@@ -61,6 +62,8 @@ class Transport:
         self._timeouts: dict[tuple[float, float], aiohttp.ClientTimeout] = {}
         self._late: dict[str, int] = {}
         """Host -> how many connections to it failed before it ever replied, at most REACHED."""
+        self._plain: set[str] = set()
+        """Hosts of https addresses that were seen to answer without TLS."""
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -92,6 +95,7 @@ class Transport:
                 allow_redirects=False,
             ) as reply:
                 self._late[_host(url)] = REACHED
+                self._plain.discard(_host(url))
                 return HttpReply(reply.status, reply.headers, await whole_body(reply))
         except TooLarge as error:
             raise Broken("garbled", f"{_host(url)} sent {error}", sent=True) from None
@@ -126,12 +130,10 @@ class Transport:
         known = self._late.get(host, 0)
         self._late[host] = min(known + 1, REACHED)
         reason = _reason(error, host)
-        new = known < REACHED and parts.scheme == "https" and self.route(url) is None
-        if (
-            new
-            and trust.explain(error, host) is None
-            and await trust.answers_plainly(parts.hostname or "", parts.port or 443)
-        ):
+        direct = parts.scheme == "https" and self.route(url) is None and trust.explain(error, host) is None
+        if direct and known < REACHED and await trust.answers_plainly(parts.hostname or "", parts.port or 443):
+            self._plain.add(host)
+        if direct and host in self._plain:
             reason = trust.plain(host)
         return f"no connection to {host}: {reason}"
 
@@ -161,6 +163,7 @@ def _about_proxy(error: aiohttp.ClientError, proxy: str, host: str) -> str:
     return f"the proxy {_host(proxy)}, which the environment sets for {host}, lets nothing through: {reason}"
 
 
+@functools.lru_cache(maxsize=1024)
 def _as_written(url: str) -> URL:
     """Without a second encoding of what is encoded already, of which a signature was made: `%3A` would become `:`."""
     from yarl import URL
@@ -168,6 +171,7 @@ def _as_written(url: str) -> URL:
     return URL(url, encoded="%" in url)
 
 
+@functools.lru_cache(maxsize=1024)
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 

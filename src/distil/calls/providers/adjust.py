@@ -28,6 +28,8 @@ class Lessons:
 
     def adjusted(self, body: JsonObject) -> JsonObject:
         """The body after the lessons; the same object while there are none."""
+        if not self._learned:
+            return body
         for name in self._learned & _OTHER.keys():
             body = {name if field == _OTHER[name] else field: value for field, value in body.items()}
         if NO_SUMMARY in self._learned and "summary" in body.get("reasoning", {}):

@@ -14,6 +14,7 @@ from distil.calls.request import JsonObject
 from distil.endings import ending
 from distil.thinking import combine
 
+_THINKING_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks")
 _THINKING_PARTS = ("thinking", "reasoning", "reasoning_text", "summary_text")
 
 
@@ -40,8 +41,11 @@ def thinking(message: JsonObject) -> str | None:
     """What comes in fields of its own: `reasoning` (OpenRouter, Groq, Cerebras, vLLM), `reasoning_content` (DeepSeek, SGLang,
     Z.ai), `reasoning_details` (OpenRouter), `thinking` (Ollama). The first that says something: they repeat each other.
     """
-    names = ("reasoning", "reasoning_content", "reasoning_details", "thinking", "thinking_blocks")
-    return next((found for name in names if (found := combine(common.words(message.get(name))))), None)
+    for name in _THINKING_FIELDS:
+        value = message.get(name)
+        if value and (found := combine(common.words(value))):
+            return found
+    return None
 
 
 def tool_calls(message: JsonObject) -> list[JsonObject] | None:

@@ -48,6 +48,8 @@ def tokens(usage: object, *path: str) -> int:
     value: object = usage
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None:
+        return 0
     read = number(value)
     return math.ceil(read) if read is not None and read <= MAX_TOKENS else 0
 
