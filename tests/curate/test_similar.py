@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distil.curate.shingles import jaccard, shingles
-from distil.curate.similar import band_width, near_pairs, nearest, shingle_sets
+from distil.curate import similar
+from distil.curate.minhash import CROWD, band_width
+from distil.curate.shingles import Shingles, jaccard, shingles, text_key
+from distil.curate.similar import highest_similarity, near_pairs, nearest, shingle_sets
 from distil.text import normalize
 from tests.curate.material import distinct_text
 
@@ -25,7 +30,28 @@ def test_hashed_shingles_give_the_jaccard_of_the_strings(a: str, b: str) -> None
         assert jaccard(shingles(a), shingles(b)) == plain_jaccard(a, b)
 
 
-def test_lsh_finds_the_same_pairs_as_comparing_all() -> None:
+def linked(count: int, pairs: Iterable[tuple[int, int]]) -> set[frozenset[int]]:
+    """The groups of rows that chains of pairs connect, by the definition."""
+    groups = {index: {index} for index in range(count)}
+    for one, other in pairs:
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            for index in groups[other]:
+                groups[index] = groups[one]
+    return {frozenset(group) for group in groups.values()}
+
+
+def compare_with_all_pairs(sets: Sequence[Shingles], threshold: float) -> int:
+    """The groups of `near_pairs` are those of comparing all with all, its pairs are near. Returns the number of near pairs."""
+    count = len(sets)
+    expected = [(a, b) for a in range(count) for b in range(a + 1, count) if jaccard(sets[a], sets[b]) >= threshold]
+    found = near_pairs(sets, threshold)
+    assert all(pair.similarity == jaccard(sets[pair.first], sets[pair.second]) >= threshold for pair in found)
+    assert linked(count, [(pair.first, pair.second) for pair in found]) == linked(count, expected)
+    return len(expected)
+
+
+def test_lsh_links_the_same_rows_as_comparing_all() -> None:
     rng = np.random.default_rng(0)
     texts = []
     for number in range(60):
@@ -33,10 +59,32 @@ def test_lsh_finds_the_same_pairs_as_comparing_all() -> None:
         texts.append(base)
         cut = int(rng.integers(0, len(base)))
         texts.append(base[:cut] + "x" * int(rng.integers(0, 6)) + base[cut:])
+    assert compare_with_all_pairs(shingle_sets(texts), 0.8) > 30
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "What is the delivery status of my order number {}?",
+        "Could you please tell me what is the delivery status of my order number {}? I have been waiting for a week.",
+        "Order {}",
+    ],
+)
+def test_a_template_is_linked_as_by_comparing_all(template: str) -> None:
+    """More rows than a crowd, whose similarities lie on both sides of the threshold."""
+    rng = np.random.default_rng(1)
+    texts = [template.format(rng.integers(10**5)) for _ in range(3 * CROWD)] + [distinct_text(i) for i in range(150)]
+    rng.shuffle(texts)
     sets = shingle_sets(texts)
-    expected = {(a, b) for a in range(len(sets)) for b in range(a + 1, len(sets)) if jaccard(sets[a], sets[b]) >= 0.8}
-    assert {(p.first, p.second) for p in near_pairs(sets, 0.8)} == expected
-    assert len(expected) > 30
+    for threshold in (0.7, 0.85):
+        compare_with_all_pairs(sets, threshold)
+
+
+def test_texts_of_different_kinds_are_not_compared() -> None:
+    texts = [f"What is the delivery status of my order number {n // 2}?" for n in range(200)]
+    kinds = np.arange(200, dtype=np.uint64) % np.uint64(2)
+    pairs = near_pairs([shingles(t) for t in texts], 0.8, kinds)
+    assert len(pairs) > 100 and all(pair.first % 2 == pair.second % 2 for pair in pairs)
 
 
 def test_the_band_width_keeps_the_stated_recall() -> None:
@@ -48,7 +96,7 @@ def test_the_band_width_keeps_the_stated_recall() -> None:
 def test_a_shared_template_does_not_make_rows_alike() -> None:
     template = "You are given a customer message. Classify it carefully and answer in JSON with all fields. Message: "
     texts = [template + distinct_text(i) for i in range(40)]
-    assert len(near_pairs([shingles(t) for t in texts], 0.5)) > 100
+    assert len(near_pairs([shingles(t) for t in texts], 0.5)) == 39
     sets = shingle_sets(texts)
     assert len(near_pairs(sets, 0.5)) <= 1  # rows 0 and 33 do resemble each other
 
@@ -62,6 +110,38 @@ def test_nearest_is_exact() -> None:
         assert found.similarity[row] == max(jaccard(item, query) for query in queries)
     assert found.query[3] == 3
     assert nearest(corpus, []).similarity.max() == 0
+
+
+def test_nearest_above_a_floor_is_exact() -> None:
+    texts = [distinct_text(i) for i in range(30)]
+    queries, corpus = [shingles(t) for t in texts[:10]], [shingles(t + " and a tail") for t in texts]
+    every = nearest(corpus, queries).similarity
+    for floor in (0.3, 0.6, 0.9):
+        found = nearest(corpus, queries, floor).similarity
+        assert ((found == every) | ((found == 0) & (every < floor))).all()
+    assert highest_similarity(corpus, queries) == every.max()
+
+
+def test_many_queries_are_searched_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And find a near query for the same texts as the exact search."""
+    rng = np.random.default_rng(2)
+    texts = [f"What is the delivery status of my order number {rng.integers(10**4)}?" for _ in range(400)]
+    texts += [distinct_text(i % 40) + "!" * (i % 3) for i in range(120)]
+    rng.shuffle(texts)
+    sets = [shingles(t) for t in texts]
+    exact = nearest(sets[150:], sets[:150])
+    monkeypatch.setattr(similar, "EXACT_CELLS", 0)
+    found = nearest(sets[150:], sets[:150], 0.85)
+    assert ((found.similarity >= 0.85) == (exact.similarity >= 0.85)).all() and (exact.similarity >= 0.85).any()
+    assert all(jaccard(sets[150 + i], sets[q]) == found.similarity[i] for i, q in enumerate(found.query) if q >= 0)
+    assert highest_similarity(sets[150:], sets[:150]) == exact.similarity.max()
+    assert highest_similarity([shingles("nothing")], [shingles("in common")]) == 0.3  # stands for all below
+
+
+def test_what_a_language_repeats_is_no_template() -> None:
+    """A pair at the threshold is not lost because many texts say `and`."""
+    texts = [f"{text_key(f'one {i}')} and {text_key(f'two {i}')}{text_key(f'three {i}')}" for i in range(60)]
+    assert all(np.array_equal(one, shingles(text)) for one, text in zip(shingle_sets(texts), texts, strict=True))
 
 
 def test_texts_without_letters_have_no_near_duplicates() -> None:

@@ -1,26 +1,31 @@
-"""Which texts are near-duplicates: MinHash-LSH proposes, exact Jaccard decides.
+"""Which texts are near-duplicates: MinHash-LSH proposes, exact Jaccard decides. Time is linear in the rows, also with templates.
 
 Shingles that more than half of the texts share are boilerplate (a prompt template, the keys of a JSON schema) and do not count;
-otherwise all rows of a templated task would be duplicates of each other.
+otherwise all rows of a templated task would be duplicates of each other. The common letters of a language are no template: where
+what is shared is a small part of the texts, all of it counts.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rensa import RMinHash
 
-from distil.curate.shingles import Shingles, jaccard, shingles
+from distil.curate.crowd import join_crowd
+from distil.curate.minhash import Rows, bands, promising, signatures
+from distil.curate.shingles import Shingles, jaccard, shingle_rows
 
-PERMUTATIONS = 256
-LSH_RECALL = 0.9995  # chance that a pair exactly at the threshold is proposed
 BOILERPLATE_SHARE = 0.5
 BOILERPLATE_MIN_TEXTS = 20  # with fewer texts, a share means nothing
+BOILERPLATE_MIN_PART = 0.1  # of the typical text, to be a template
+EXACT_CELLS = 50_000_000
+"""Comparisons up to which `nearest` compares all with all: 250 queries with 200,000 texts."""
 _BOILERPLATE_SAMPLE = 5_000
-_SEED = 42
+_ROWS_AT_ONCE = 500
+_TABLE_BITS = 22
 
 
 class NearPair(NamedTuple):
@@ -32,83 +37,120 @@ class NearPair(NamedTuple):
 
 
 def shingle_sets(texts: Sequence[str]) -> list[Shingles]:
-    """The shingles of each text without the boilerplate that more than half of the texts share."""
-    sets = [shingles(text) for text in texts]
+    """The shingles of each text without the boilerplate of a template that more than half of the texts share."""
+    sets = shingle_rows(texts)
     if len(sets) < BOILERPLATE_MIN_TEXTS:
         return sets
     # the sample is chosen by content, so that the order of the rows changes nothing
     sample = sets
     if len(sets) > _BOILERPLATE_SAMPLE:
-        sample = sorted(sets, key=lambda s: int(s.min()) if s.size else 0)[:: len(sets) // _BOILERPLATE_SAMPLE]
-    distinct, counts = np.unique(np.concatenate(sample), return_counts=True)
-    boilerplate = distinct[counts > BOILERPLATE_SHARE * len(sample)]
-    if boilerplate.size == 0:
+        sample = sorted(sets, key=lambda s: int(s[0]) if s.size else 0)[:: len(sets) // _BOILERPLATE_SAMPLE]
+    flat = np.sort(np.concatenate(sample))
+    starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))[: flat.size]
+    boilerplate = flat[starts][np.diff(np.append(starts, flat.size)) > BOILERPLATE_SHARE * len(sample)]
+    if boilerplate.size <= BOILERPLATE_MIN_PART * float(np.median([s.size for s in sample])):
         return sets
-    return [np.setdiff1d(s, boilerplate, assume_unique=True) for s in sets]
+    return [_without(s, boilerplate) for s in sets]
 
 
-def near_pairs(sets: Sequence[Shingles], threshold: float) -> list[NearPair]:
-    """All pairs with Jaccard >= threshold that LSH proposes (a pair at the threshold is missed with chance 0.0005).
+def _without(item: Shingles, boilerplate: Shingles) -> Shingles:
+    at = boilerplate.searchsorted(item)
+    at[at == boilerplate.size] = 0
+    return item[boilerplate[at] != item]
 
-    Equal sets are compared once and paired with the first of them. Sorted by index.
+
+def near_pairs(sets: Sequence[Shingles], threshold: float, kinds: NDArray[np.uint64] | None = None) -> list[NearPair]:
+    """Pairs with Jaccard >= threshold that link all such pairs: two texts are linked if and only if a chain of near pairs is.
+
+    It is a forest, at most one pair less than texts, since a template of n rows has n * n near pairs. A pair at the threshold is
+    missed with chance 0.0001, a pair at 0.9 with one in a million. kinds: only texts of equal kind are compared. Sorted by index.
     """
-    first_of: dict[bytes, int] = {}
-    pairs = []
+    forest = _Forest(len(sets))
     distinct = []
+    first_of: dict[tuple[bytes, int], int] = {}
     for index, item in enumerate(sets):
-        if item.size == 0:
-            continue
-        first = first_of.setdefault(item.tobytes(), index)
-        if first == index:
-            distinct.append(index)
-        else:
-            pairs.append(NearPair(first, index, 1.0))
-    for a, b in _candidates([sets[i] for i in distinct], threshold):
-        first, second = distinct[a], distinct[b]
-        similarity = jaccard(sets[first], sets[second])
-        if similarity >= threshold:
-            pairs.append(NearPair(first, second, similarity))
-    return sorted(pairs)
+        if item.size:
+            content = hashlib.blake2b(item.tobytes(), digest_size=16).digest()
+            first = first_of.setdefault((content, 0 if kinds is None else int(kinds[index])), index)
+            if first == index:
+                distinct.append(index)
+            else:
+                forest.found(first, np.array([index]), np.ones(1))
+    del first_of
+    if len(distinct) > 1:
+        _propose(sets, np.array(distinct), threshold, forest, kinds)
+    return sorted(forest.pairs)
 
 
-def _candidates(sets: Sequence[Shingles], threshold: float) -> set[tuple[int, int]]:
-    """Pairs that share at least one band of their MinHash signatures and whose sizes allow the threshold."""
-    if len(sets) < 2:
-        return set()
-    offsets = np.cumsum([0, *(s.size for s in sets)]).astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(sets), offsets, PERMUTATIONS, _SEED)
-    signatures = np.asarray(matrix.to_rows(), dtype=np.uint32)  # (texts, PERMUTATIONS)
-    sizes = [s.size for s in sets]
-    width = band_width(threshold)
-    candidates: set[tuple[int, int]] = set()
-    for start in range(0, PERMUTATIONS - width + 1, width):
-        for bucket in _buckets(np.ascontiguousarray(signatures[:, start : start + width])):
-            for position, a in enumerate(bucket):
-                for b in bucket[position + 1 :]:
-                    # |a ∩ b| <= min, |a ∪ b| >= max: a pair of too different sizes can't reach the threshold
-                    if min(sizes[a], sizes[b]) >= threshold * max(sizes[a], sizes[b]):
-                        candidates.add((a, b))
-    return candidates
+def _propose(
+    sets: Sequence[Shingles],
+    rows: Rows,
+    threshold: float,
+    wanted: _Forest | _Reach,
+    kinds: NDArray[np.uint64] | None = None,
+) -> None:
+    """Tells `wanted` of the near pairs among the rows (of non-empty sets), band by band."""
+    chosen = [sets[row] for row in rows]
+    signed = signatures(chosen)
+    sizes = np.array([s.size for s in chosen])
+    for band in bands(signed, threshold, None if kinds is None else kinds[rows]):
+        # |a and b| <= min, |a or b| >= max: a pair of too different sizes can't reach the threshold
+        a, b = sizes[band.first], sizes[band.second]
+        able = np.minimum(a, b) >= threshold * np.maximum(a, b)
+        first, second = band.first[able], band.second[able]
+        matters = wanted.matters(rows[first], rows[second])
+        first, second = first[matters], second[matters]
+        likely = promising(signed, first, second, threshold)
+        for one, other in zip(rows[first[likely]].tolist(), rows[second[likely]].tolist(), strict=True):
+            if not wanted.open(one, np.array([other]))[0]:
+                continue
+            similarity = jaccard(sets[one], sets[other])
+            if similarity >= threshold:
+                wanted.found(one, np.array([other]), np.array([similarity]))
+        for crowd in band.crowds:
+            join_crowd(sets, rows[crowd], threshold, wanted)
 
 
-def _buckets(band: NDArray[np.uint32]) -> Iterator[list[int]]:
-    """Groups of at least two rows that are equal in a band, each in ascending order."""
-    keys = band.view(np.dtype((np.void, band.dtype.itemsize * band.shape[1]))).ravel()
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")
-    ends = np.cumsum(counts)
-    for end, count in zip(ends, counts, strict=True):
-        if count > 1:
-            yield order[end - count : end].tolist()
+class _Forest:
+    """Union-find over texts: a pair matters while its texts are not linked."""
 
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count)
+        self.pairs: list[NearPair] = []
 
-def band_width(threshold: float) -> int:
-    """The largest number of rows per band at which the chance to propose a pair at t, 1 - (1 - t^rows)^bands, is LSH_RECALL."""
-    for width in range(PERMUTATIONS, 1, -1):
-        bands = PERMUTATIONS // width
-        if 1 - (1 - threshold**width) ** bands >= LSH_RECALL:
-            return width
-    return 1
+    def _roots(self, rows: Rows) -> Rows:
+        found = self._parent[rows]
+        while True:
+            above = self._parent[found]
+            if np.array_equal(above, found):
+                self._parent[rows] = found  # the next search is one step
+                return found
+            found = above
+
+    def matters(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
+        """Which of the pairs would link something."""
+        return np.asarray(self._roots(first) != self._roots(second))
+
+    def anchors(self, rows: Rows) -> NDArray[np.bool_]:
+        """Any row may stand for the typical one."""
+        return np.ones(rows.size, dtype=bool)
+
+    def open(self, row: int, others: Rows) -> NDArray[np.bool_]:
+        """Which of the others are not linked with a row."""
+        return self.matters(np.array([row]), others)
+
+    def settled(self, rows: Rows) -> bool:
+        """Whether all rows are linked."""
+        roots = self._roots(rows)
+        return bool((roots == roots[0]).all())
+
+    def found(self, row: int, others: Rows, similarities: NDArray[np.float64]) -> None:
+        """Links a row with others."""
+        for other, similarity in zip(others.tolist(), similarities.tolist(), strict=True):
+            one, two = self._roots(np.array([row, other])).tolist()
+            if one != two:
+                self._parent[max(one, two)] = min(one, two)
+                self.pairs.append(NearPair(min(row, other), max(row, other), similarity))
 
 
 class Nearest(NamedTuple):
@@ -120,24 +162,106 @@ class Nearest(NamedTuple):
     """(corpus,) its Jaccard similarity."""
 
 
-def nearest(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> Nearest:
-    """Exact search by an inverted index over the queries: nothing is missed, unlike with LSH."""
+def nearest(corpus: Sequence[Shingles], queries: Sequence[Shingles], at_least: float = 0.0) -> Nearest:
+    """The most similar query of each text, exactly, by an inverted index over the queries.
+
+    at_least: a text without a query that is so similar may get none. With it, more than EXACT_CELLS comparisons are left to
+    MinHash-LSH, in linear time: it finds one of the queries that are at least so similar (see `near_pairs` for the chance that it
+    misses a single one).
+    """
+    if at_least > 0 and len(corpus) * len(queries) > EXACT_CELLS:
+        return _reach(corpus, queries, at_least)
     closest = np.full(len(corpus), -1, dtype=np.int64)
     best = np.zeros(len(corpus))
-    if not queries or not corpus:
-        return Nearest(closest, best)
     sizes = np.array([q.size for q in queries])
+    if not sizes.sum():
+        return Nearest(closest, best)
     flat = np.concatenate(queries)
     order = np.argsort(flat, kind="stable")
     keys, owners = flat[order], np.repeat(np.arange(len(queries)), sizes)[order]
-    for row, item in enumerate(corpus):
-        left, right = np.searchsorted(keys, item, "left"), np.searchsorted(keys, item, "right")
-        hits = right - left
-        if not hits.any():
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    tokens, counts = keys[starts], np.diff(np.append(starts, keys.size))
+    for row in _able(corpus, tokens, at_least):
+        item = corpus[row]
+        at = tokens.searchsorted(item)
+        at[at == tokens.size] = 0
+        at = at[tokens[at] == item]
+        if not at.size:
             continue
-        starts = np.repeat(left - np.concatenate(([0], np.cumsum(hits)[:-1])), hits)
-        common = np.bincount(owners[starts + np.arange(hits.sum())], minlength=len(queries))  # (queries,)
-        similarity = common / (sizes + item.size - common)
+        hits = counts[at]
+        ends = np.cumsum(hits)
+        common = np.bincount(owners[np.repeat(starts[at] - (ends - hits), hits) + np.arange(ends[-1])])
+        similarity = common / (sizes[: common.size] + item.size - common)  # (queries up to the last with a hit,)
         closest[row] = int(similarity.argmax())
         best[row] = float(similarity[closest[row]])
     return Nearest(closest, best)
+
+
+def _able(corpus: Sequence[Shingles], tokens: Shingles, at_least: float) -> Iterator[int]:
+    """The texts of which a share `at_least` is somewhere in the queries: the others can't have so much in common with one."""
+    if at_least == 0:
+        yield from (row for row, item in enumerate(corpus) if item.size)
+        return
+    known = np.zeros(1 << _TABLE_BITS, dtype=bool)  # by the leading bits: what it lacks is in no query
+    known[tokens >> np.uint64(64 - _TABLE_BITS)] = True
+    rows = [row for row, item in enumerate(corpus) if item.size]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[start : start + _ROWS_AT_ONCE]
+        sizes = np.array([corpus[row].size for row in part])
+        hits = known[np.concatenate([corpus[row] for row in part]) >> np.uint64(64 - _TABLE_BITS)]
+        common = np.add.reduceat(hits, np.cumsum(sizes) - sizes, dtype=np.int64)
+        yield from np.array(part)[common >= at_least * sizes].tolist()
+
+
+def highest_similarity(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> float:
+    """The highest similarity of any text with any query; with more than EXACT_CELLS comparisons, 0.3 stands for all below it."""
+    exact = len(corpus) * len(queries) <= EXACT_CELLS
+    for floor in (0.85, 0.7, 0.5, 0.3, *((0.0,) if exact else ())):
+        found = nearest(corpus, queries, floor) if exact else _reach(corpus, queries, floor, best=True)
+        highest = float(found.similarity.max(initial=0.0))
+        if highest >= floor:
+            return highest
+    return 0.3
+
+
+def _reach(corpus: Sequence[Shingles], queries: Sequence[Shingles], threshold: float, *, best: bool = False) -> Nearest:
+    both = [*corpus, *queries]
+    wanted = _Reach(len(corpus), len(queries), best)
+    _propose(both, np.array([i for i, item in enumerate(both) if item.size], dtype=np.int64), threshold, wanted)
+    return Nearest(wanted.query, wanted.similarity)
+
+
+class _Reach:
+    """Texts of a corpus (the first indices) and queries: a pair matters while its text has no near query, or always (`best`)."""
+
+    def __init__(self, corpus: int, queries: int, best: bool) -> None:
+        self._corpus, self._best = corpus, best
+        self.query = np.full(corpus, -1, dtype=np.int64)
+        self.similarity = np.zeros(corpus)
+        self._done = np.zeros(corpus + queries, dtype=bool)
+
+    def matters(self, first: Rows, second: Rows) -> NDArray[np.bool_]:
+        """Which of the pairs are a text without a query and a query."""
+        crossing = (first < self._corpus) != (second < self._corpus)
+        return np.asarray(crossing & ~self._done[first] & ~self._done[second])
+
+    def anchors(self, rows: Rows) -> NDArray[np.bool_]:
+        """Queries: whatever is certain to be near some query is near the most typical one."""
+        return np.asarray(rows >= self._corpus)
+
+    def open(self, row: int, others: Rows) -> NDArray[np.bool_]:
+        """Which of the others would be news."""
+        return self.matters(np.full(others.size, row), others)
+
+    def settled(self, rows: Rows) -> bool:
+        """Whether the rows are all of one side, or all texts have their query."""
+        texts = rows[rows < self._corpus]
+        return texts.size == rows.size or bool(self._done[texts].all())
+
+    def found(self, row: int, others: Rows, similarities: NDArray[np.float64]) -> None:
+        """Keeps the most similar query of each text."""
+        for other, similarity in zip(others.tolist(), similarities.tolist(), strict=True):
+            text, query = min(row, other), max(row, other) - self._corpus
+            if similarity > self.similarity[text]:
+                self.query[text], self.similarity[text] = query, similarity
+            self._done[text] = not self._best
