@@ -71,7 +71,7 @@ def test_lsh_links_the_same_rows_as_comparing_all() -> None:
     ],
 )
 def test_a_template_is_linked_as_by_comparing_all(template: str) -> None:
-    """More rows than a crowd, whose similarities lie on both sides of the threshold."""
+    """More rows than a crowd, some of which are below the threshold."""
     rng = np.random.default_rng(1)
     texts = [template.format(rng.integers(10**5)) for _ in range(3 * CROWD)] + [distinct_text(i) for i in range(150)]
     rng.shuffle(texts)

@@ -1,7 +1,7 @@
 """Which texts are near-duplicates: MinHash-LSH proposes, exact Jaccard decides. Time is linear in the rows, also with templates.
 
 Shingles that more than half of the texts share are boilerplate (a prompt template, the keys of a JSON schema) and do not count;
-otherwise all rows of a templated task would be duplicates of each other. The common letters of a language are no template: where
+otherwise all rows of a templated task would be duplicates of each other. What a language repeats is not a template, though: where
 what is shared is a small part of the texts, all of it counts.
 """
 
