@@ -1,53 +1,39 @@
-"""Signal `repetition`: a model that loops."""
+"""Signal `repetition`: a model that loops, where its prompt doesn't ask for it. What a loop is: loops.py."""
 
 from __future__ import annotations
 
-import zlib
-
-import numpy as np
-from numpy.typing import NDArray
+import re
 
 from distil.curate.evidence.corpus import Corpus
 from distil.curate.evidence.found import Found
+from distil.curate.evidence.loops import find_loop
 from distil.records import Answer, Prompt
+from distil.text import normalize, one_line
 
-_LOOP_WORDS = 30
-_LOOP_CHARACTERS = 120
-_LOOP_REPEATS = 4
-_MAX_PERIOD = 40
-_COMPRESSED_LOOP = 0.2  # deflated size / size below which a text is searched for loops of characters
+_ASKS = re.compile(
+    r"\b(?:repeat\w*|times|copies|over and over|chant\w*|mantra|refrain|chorus|lyrics|fill\w*|rows?|lines?|loop\w*|\d{2,})\b"
+)
+_SONG = re.compile(r"\b(?:songs?|rap|lyrics|poems?|hymn|anthem|chorus|verses?|rhymes?|ballad|carol)\b")
+_CHORUS = re.compile(r"(?im)^\W*(?:chorus|refrain|verse \d)\b")
+SONG_TIMES = 6
+"""A refrain may come four times in a row at the end of a song."""
 
 
 def repetition(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
-    """A block of words (or of characters, without blanks) repeats at least four times in a row."""
-    words = answer.text.split()
-    if len(words) >= _LOOP_WORDS:
-        ids = np.unique(np.array(words, dtype=object).astype(str), return_inverse=True)[1]
-        loop = _longest_loop(ids, _LOOP_WORDS)
-        if loop:
-            period, start = loop
-            return Found(1, f"loops: “{' '.join(words[start : start + period])[:60]}” over and over")
-    raw = answer.text.encode("utf-8", "surrogatepass")
-    if len(raw) >= _LOOP_CHARACTERS and len(zlib.compress(raw, 1)) < _COMPRESSED_LOOP * len(raw):
-        codes = np.frombuffer(answer.text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-        loop = _longest_loop(codes, _LOOP_CHARACTERS)
-        if loop:
-            period, start = loop
-            block = answer.text[start : start + period]
-            if any(character.isalnum() for character in block):  # not for rules of dashes and table borders
-                return Found(1, f"loops: “{block}” over and over")
-    return None
+    """The share of the answer that is one block over and over; nothing where the prompt has that block and asks to repeat."""
+    loop = find_loop(answer.text)
+    if loop is None or _asked_for(prompt, loop.block):
+        return None
+    if loop.times < SONG_TIMES and (_SONG.search(normalize(prompt.messages[-1].text)) or _CHORUS.search(answer.text)):
+        return None
+    return Found(loop.share, f"loops: “{one_line(loop.block, 60)}” over and over")
 
 
-def _longest_loop(items: NDArray[np.integer], min_length: int) -> tuple[int, int] | None:
-    """(period, start) of a block that repeats at least four times and covers `min_length` items, shortest period first."""
-    for period in range(1, _MAX_PERIOD + 1):
-        if items.size <= period:
-            break
-        differs = np.flatnonzero(items[period:] != items[:-period])
-        edges = np.concatenate(([-1], differs, [items.size - period]))
-        runs = np.diff(edges) - 1  # equal neighbors at distance `period`, in a row
-        longest = int(runs.argmax())
-        if runs[longest] + period >= max(min_length, _LOOP_REPEATS * period):
-            return period, int(edges[longest]) + 1
-    return None
+def _asked_for(prompt: Prompt, block: str) -> bool:
+    """Whether the prompt itself has the block, and loops too or asks for repetition (`write "I will not talk" 100 times`)."""
+    asked = prompt.messages[-1].text
+    plain = normalize(asked)
+    wanted = normalize(block).strip(" .,;:!?\"'0123456789")
+    if not wanted or wanted not in plain:
+        return False
+    return _ASKS.search(plain) is not None or find_loop(asked) is not None
