@@ -1,6 +1,6 @@
 """Keys, tokens and passwords in a text: one table of patterns for the filters, for masking, and for what is shown of an error.
 
-Formats as their issuers write them (compared with detect-secrets 1.5.0: docs/results_data.md). Placeholders are no secrets: what
+Formats as their issuers write them (compared with detect-secrets 1.5.0: docs/results_data.md). Placeholders are not counted: what
 says that it is one (`sk-your-key-here`, AWS's AKIAIOSFODNN7EXAMPLE), a run of x, a variable. Patterns, not proof: a password that
 nothing announces is not found. Standard library only.
 """
@@ -231,9 +231,9 @@ def find_secrets(text: str) -> list[Found]:
     """The secrets in a text in their order; none overlaps another. Placeholders are left out."""
     found: list[Found] = []
     lower = text.lower()
-    if not any(len(word) >= 16 and not word[:-1].isalpha() for word in text.split()) and not any(
-        hint in lower for hint in _SHORT_HINTS
-    ):
+    if not any(
+        len(word) >= 16 and not (word[1:-1].isalpha() and word[1:-1].islower()) for word in text.split()
+    ) and not any(hint in lower for hint in _SHORT_HINTS):
         return found  # nearly all texts
     for kind in _KINDS:
         haystack = lower if kind.lowered else text

@@ -64,7 +64,7 @@ def test_content_filtered_by_the_provider_is_a_refusal() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["intro words first " + "we will call you back soon " * 12, "the " * 40, "ha" * 100, "The code is " + "0101" * 60],
+    ["intro words first " + "we will call you back soon " * 12, "the " * 40, "ha" * 100],
 )
 def test_loops_are_dropped(text: str) -> None:
     assert "over and over" in str(verdict("repetition", text))

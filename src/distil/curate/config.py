@@ -23,6 +23,11 @@ class CurateConfig(Section):
 
     work/curate/evidence.jsonl has the values of all answers.
     """
+    mask: list[Literal["secrets", "personal_data"]] = Field(default_factory=list)
+    """What is replaced by placeholders such as <EMAIL_1>, in prompts and answers alike, before filters look: a row is kept so.
+
+    secrets, personal_data (e-mail, phone, SSN, IP, IBAN, card). The filters of the same names drop the row instead.
+    """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""
     validation: float = Field(default=0.2, ge=0, lt=1)

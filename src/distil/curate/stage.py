@@ -7,13 +7,14 @@ Join, filter, choose one answer per prompt, drop redundant rows, split without l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
+from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
 from distil.curate.select import choose_answers, drop_redundant, join
 from distil.curate.shingles import Shingles, text_key
@@ -41,6 +42,8 @@ class CurateResult(Record):
     """Held-out examples."""
     dropped: dict[str, int]
     """Answers dropped, per filter."""
+    masked: dict[str, int]
+    """Values replaced by placeholders, by their kind, in answers with their prompts."""
     unanswered: int
     """Prompts without any answer."""
     answers: int
@@ -56,16 +59,21 @@ class CurateResult(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        dropped = ", ".join(f"{name} {count:,}" for name, count in self.dropped.items()) or "none"
+        dropped = _counted(self.dropped) or "none"
         similarity = "-" if self.max_similarity is None else f"{self.max_similarity:.2f}"
         return [
             ("train / validation / test", f"{self.train:,} / {self.validation:,} / {self.test:,}"),
             ("dropped", dropped),
+            *([("masked", _counted(self.masked))] if self.masked else []),
             ("prompts without an answer", f"{self.unanswered:,}"),
             ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
             ("highest similarity, train to test", similarity),
             *(("warning", warning) for warning in self.warnings),
         ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def run(
@@ -93,7 +101,7 @@ def run(
         verdicts: list[Verdict] = []
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
-            table = _measure(pairs, chosen_filters)
+            table = _measure([mask(pair, section.mask) for pair in pairs], chosen_filters)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
             chosen = choose_answers(passed, section.choose, judge, verdicts)
@@ -117,6 +125,7 @@ def run(
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
             dropped=dict(Counter(v.filter for v in verdicts)),
+            masked=dict(sum((Counter(measured.masked) for measured in table), Counter())),
             unanswered=len(prompts) - len({prompt.id for prompt, _ in pairs}),
             answers=len(pairs),
             components=assignment.components,
@@ -128,10 +137,11 @@ def run(
     return result
 
 
-def _measure(pairs: Sequence[Pair], chosen: Chosen) -> list[Measured]:
-    """The evidence on every answer."""
+def _measure(rows: Sequence[Masked], chosen: Chosen) -> list[Measured]:
+    """The evidence on every answer, as it may be written."""
+    pairs = [row.pair for row in rows]
     signals = measure(pairs, describe_corpus(pairs), chosen.wanted, chosen.own)
-    return [Measured(pair, found) for pair, found in zip(pairs, signals, strict=True)]
+    return [Measured(row.pair, found, row.counts) for row, found in zip(rows, signals, strict=True)]
 
 
 def _write_evidence(

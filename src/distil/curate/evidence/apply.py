@@ -24,6 +24,8 @@ class Measured(NamedTuple):
     """As it was collected."""
     signals: Signals
     """By name."""
+    masked: Mapping[str, int] = {}
+    """How many values of which kind were masked in it."""
 
 
 def apply_filters(
@@ -39,7 +41,7 @@ def apply_filters(
     """
     passed = []
     edits = {} if edits is None else edits
-    for pair, signals in table:
+    for pair, signals, _ in table:
         mark = (marks or {}).get(pair.answer.id)
         if mark is not None:
             if mark.keep:
@@ -80,7 +82,7 @@ def _corrected(pair: Pair, signals: Signals, chosen: Chosen, edits: Edits) -> Pa
 
 def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None, edits: Sequence[str]) -> Evidence:
     """The row of work/curate/evidence.jsonl. dropped: the filter or step that dropped the answer, if one did."""
-    (prompt, answer), signals = measured
+    (prompt, answer), signals, masked = measured
     known = {name: Signal(value=round(found.value, 4), detail=found.detail) for name, found in signals.items()}
     suspects = [
         name
@@ -94,6 +96,7 @@ def evidence_row(measured: Measured, chosen: Chosen, dropped: str | None, edits:
             "dropped": dropped,
             "suspicious": suspects,
             "edits": list(edits),
+            "masked": dict(masked),
             "original": answer.text if edits else None,
             "own": {name: signal for name, signal in known.items() if name in chosen.own},
         }

@@ -55,7 +55,7 @@ FILTERS: dict[str, Filter] = {
     "truncated": Filter("truncated"),
     "empty": Filter("empty"),
     "refusal": Filter("refusal", 0.5),
-    "repetition": Filter("repetition"),
+    "repetition": Filter("repetition", 0.02, suspect=0.0),
     "wrong_script": Filter("script"),
     "invalid_json": Filter("json_form"),
     "tool_calls": Filter("tool_calls"),

@@ -39,7 +39,7 @@ MIN_WORDS_CHANGING = 80
 """For a stretch in which words change from time to time."""
 TIMES = 4
 """Occurrences of a block, the first included."""
-MIN_REPEATED = 10
+MIN_REPEATED = 18
 """Pairs of words that come again; fewer are in no loop."""
 STALE = 6
 """A new pair of words costs as much as six old ones gain: at least six sevenths of a stretch are old."""
@@ -58,6 +58,7 @@ _STEP = 24
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, kana and Han: written without blanks, so that a character counts as a word."""
+_WORD = re.compile(r"\d+|[^\W\d_]+(?:['’][^\W\d_]+)*")  # of a text with blanks: the same, and faster
 _SPACED = re.compile(f"[^{_UNSPACED}]*$")
 _TOKEN = re.compile(rf"[{_UNSPACED}]|\d+|(?:(?![{_UNSPACED}])[^\W\d_])+(?:['’](?:(?![{_UNSPACED}])[^\W\d_])+)*")
 _CODE_LINE = re.compile(
@@ -173,7 +174,8 @@ def _parts(text: str) -> tuple[list[_Token], list[_Token]]:
 
 
 def _tokens(text: str, offset: int) -> list[_Token]:
-    return [_Token(_key(m[0]), m.start() + offset, m.end() + offset) for m in _TOKEN.finditer(text)]
+    pattern = _WORD if text.isascii() or _SPACED.match(text) else _TOKEN
+    return [_Token(_key(m[0]), m.start() + offset, m.end() + offset) for m in pattern.finditer(text)]
 
 
 def _key(word: str) -> str:
@@ -190,7 +192,7 @@ def _stretch(text: str, tokens: Sequence[_Token], least: int, times: int, block:
     inside = pairs[first:last]
     words = sum(key != "#" for key in keys[first : last + 1])
     distinct = set(inside)
-    if words < least or not distinct or len(inside) < (times - 1) * len(distinct):
+    if words < least or not distinct or len(inside) < (times - 1.25) * len(distinct):
         return None
     names = {key for key in keys[first : last + 1] if key != "#"}
     if len(names) < block:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from distil.curate.evidence.corpus import Corpus
-from distil.curate.evidence.found import Found
+from distil.curate.evidence.found import Found, Signals
 from distil.curate.evidence.personal import find_personal
 from distil.records import Answer, Prompt
 from distil.secrets import Found as Span
 from distil.secrets import find_secrets
 
 _PIECE = 8
+_WITHHELD = "not shown, because it quotes a secret"
 
 
 def secrets(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
@@ -40,15 +41,14 @@ def texts_of(prompt: Prompt, answer: Answer) -> Iterator[tuple[str, str]]:
     yield from (("arguments of a tool call", text) for text in _arguments(answer.tool_calls))
 
 
-def without_quotes(detail: str, values: Sequence[str]) -> str:
-    """A detail of another signal, withheld where it quotes a part of one of these values."""
+def without_quotes(signals: Signals, prompt: Prompt, answer: Answer) -> Signals:
+    """The signals of a row that has secrets, without the details that quote a part of one."""
+    values = [text[span.start : span.end] for _, text in texts_of(prompt, answer) for span in find_secrets(text)]
     pieces = {value[at : at + _PIECE] for value in values for at in range(max(1, len(value) - _PIECE + 1))}
-    return "not shown, because it quotes a secret" if any(piece in detail for piece in pieces) else detail
-
-
-def secret_values(prompt: Prompt, answer: Answer) -> list[str]:
-    """The secrets themselves, so that nothing repeats them."""
-    return [text[span.start : span.end] for _, text in texts_of(prompt, answer) for span in find_secrets(text)]
+    return {
+        name: found._replace(detail=_WITHHELD) if any(piece in (found.detail or "") for piece in pieces) else found
+        for name, found in signals.items()
+    }
 
 
 def _counted(prompt: Prompt, answer: Answer, find: Callable[[str], list[Span]]) -> Found | None:

@@ -13,6 +13,7 @@ from typing import cast
 
 from distil.curate.evidence.corpus import Corpus, Pair
 from distil.curate.evidence.found import RowSignal, Signals, WholeSignal
+from distil.curate.evidence.secrets import without_quotes
 
 SIGNALS: dict[str, str] = {
     "truncated": "distil.curate.evidence.form:truncated",
@@ -49,7 +50,8 @@ def measure(
     table: list[Signals] = []
     for prompt, answer in pairs:
         found = {name: function(prompt, answer, corpus) for name, function in rows.items()}
-        table.append({name: value for name, value in found.items() if value is not None})
+        signals = {name: value for name, value in found.items() if value is not None}
+        table.append(without_quotes(signals, prompt, answer) if "secrets" in signals else signals)
     whole = {name: cast(WholeSignal, load(WHOLE[name])) for name in WHOLE if name in chosen}
     for name, over_all in (whole | dict(given or {})).items():
         for signals, value in zip(table, over_all(pairs, corpus), strict=True):

@@ -35,6 +35,9 @@ class Evidence(Record):
     original: str | None = None
     """Its text before those edits; None = unchanged."""
 
+    masked: dict[str, int] = Field(default_factory=dict)
+    """Different values that are placeholders now, by the word of the placeholder (EMAIL, API_KEY, ...); see curate.mask."""
+
     truncated: Signal | None = None
     """1 = cut off at its limit of tokens."""
     empty: Signal | None = None
@@ -59,6 +62,8 @@ class Evidence(Record):
     """Robust standard deviations from the usual length of an answer in this task, in log characters; below 0 = shorter."""
     echo: Signal | None = None
     """Share of the answer that repeats its prompt word for word, 0 to 1."""
+    fence: Signal | None = None
+    """1 = JSON inside a code fence, where JSON alone is asked for."""
     tool_calls: Signal | None = None
     """1 = a call that no program could carry out, or one that the prompt did not want."""
     secrets: Signal | None = None
