@@ -209,7 +209,9 @@ def test_what_was_masked_is_in_no_file(tmp_path: Path) -> None:
     key, mail = PLANTED["OpenAI project"], "jane.doe@acme.io"
     prompts = [prompt(f"Question {i} about {mail} and {key}", fields={"customer": mail}) for i in range(8)]
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"to": mail, "n": [1, None]}}}
-    answers = [answer(p, f"Take {key} and then write to {mail} today. " * (60 if i == 3 else 1)) for i, p in enumerate(prompts)]
+    answers = [
+        answer(p, f"Take {key} and then write to {mail} today. " * (60 if i == 3 else 1)) for i, p in enumerate(prompts)
+    ]
     answers[5] = answers[5].model_copy(update={"tool_calls": [call], "text": "", "reasoning": f"tell {mail}"})
     project = project_with(tmp_path, prompts, answers)
     section = CurateConfig(
