@@ -8,8 +8,9 @@ import pytest
 
 from distil.curate.choose import choose
 from distil.curate.config import CurateConfig
+from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.corpus import Corpus
-from distil.curate.select import Pair, drop_redundant
+from distil.curate.select import Pair
 from distil.curate.stage import run as curate
 from distil.doctor import data
 from distil.doctor.evidence import Evidence

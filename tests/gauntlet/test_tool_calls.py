@@ -15,9 +15,9 @@ from distil.collect.config import CollectConfig
 from distil.collect.stage import run as collect
 from distil.curate.choose import by_agreement
 from distil.curate.config import CurateConfig
+from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.tools import call_fault
-from distil.curate.select import drop_redundant
 from distil.curate.stage import run as curate
 from distil.errors import UserError
 from distil.evaluate.metrics.match import exact_match

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distil.curate.minhash import Rows
-from distil.curate.shingles import Shingles
+from distil.curate.shingles import Shingles, without
 
 _ROUNDING = 1e-9
 _CELLS_AT_ONCE = 20_000_000
@@ -41,38 +41,39 @@ def join_crowd(sets: Sequence[Shingles], rows: Rows, threshold: float, wanted: W
     """Tells `wanted` of the pairs among the rows with Jaccard >= threshold, as long as they matter to it."""
     if wanted.settled(rows):
         return
-    differences = _Differences([sets[row] for row in rows])
-    slack = differences.sizes - differences.set_sizes * (1 - threshold) / (1 + threshold)
+    crowd = Crowd([sets[row] for row in rows])
+    slack = crowd.sizes - crowd.set_sizes * (1 - threshold) / (1 + threshold)
     may = np.flatnonzero(wanted.anchors(rows))
     anchor = int(may[np.argmin(slack[may])])
-    _compare(differences, anchor, np.arange(rows.size), rows, threshold, wanted)
+    _compare(crowd, anchor, np.arange(rows.size), rows, threshold, wanted)
     # |Di xor Dj| <= k (si + sj) with k = (1 - t) / (1 + t), so that Di and Dj share at least (slack_i + slack_j) / 2 elements;
     # where that is not positive the anchor, whose slack is the least, has just been found to be near both
     shared = np.maximum(1, np.ceil((slack + slack.min()) / 2 - _ROUNDING)).astype(np.int64)
-    for group in differences.postings(differences.sizes - shared + 1):
+    for group in crowd.postings(crowd.sizes - shared + 1):
         if wanted.settled(rows[group]):
             continue
         for position in range(group.size - 1):
-            _compare(differences, int(group[position]), group[position + 1 :], rows, threshold, wanted)
+            _compare(crowd, int(group[position]), group[position + 1 :], rows, threshold, wanted)
 
 
-def _compare(differences: _Differences, one: int, others: Rows, rows: Rows, threshold: float, wanted: Wanted) -> None:
+def _compare(crowd: Crowd, one: int, others: Rows, rows: Rows, threshold: float, wanted: Wanted) -> None:
     """One row with several others, by position in the crowd."""
     others = others[others != one]
     others = others[wanted.open(int(rows[one]), rows[others])]
     if not others.size:
         return
-    similarity = differences.similarity(one, others)
+    similarity = crowd.similarity(one, others)
     near = similarity >= threshold
     if near.any():
         wanted.found(int(rows[one]), rows[others[near]], similarity[near])
 
 
-class _Differences:
-    """Of each set, what it has and the core lacks, and what the core has and it lacks."""
+class Crowd:
+    """Sets by what sets them apart: of each, what it has and the core lacks, and what the core has and it lacks."""
 
     def __init__(self, sets: Sequence[Shingles]) -> None:
         count = len(sets)
+        self._sets = sets
         self.set_sizes = np.array([s.size for s in sets])
         flat = np.concatenate(sets)
         owners = np.repeat(np.arange(count), self.set_sizes)
@@ -82,6 +83,7 @@ class _Differences:
         tokens[order] = np.cumsum(new) - 1
         frequency = np.bincount(tokens)
         in_core = 2 * frequency > count
+        self._core = flat[order][new][in_core]
         of_core = in_core[tokens]
         lacking, lacked = _lacking(owners[of_core], tokens[of_core], np.flatnonzero(in_core), count)
         token = np.concatenate((tokens[~of_core], lacked))
@@ -98,6 +100,8 @@ class _Differences:
 
     def similarity(self, one: int, others: Rows) -> NDArray[np.float64]:
         """The Jaccard similarity of a whole set with others: |Si xor Sj| = |Di| + |Dj| - 2 |Di and Dj|."""
+        if not others.size:
+            return np.zeros(0)
         mine = self._ranks[self._starts[one] : self._starts[one + 1]]
         self._marked[mine] = True
         lengths = self.sizes[others]
@@ -109,6 +113,10 @@ class _Differences:
         apart = lengths + mine.size - 2 * common
         total = self.set_sizes[others] + self.set_sizes[one]
         return np.asarray((total - apart) / (total + apart))
+
+    def outside_core(self) -> list[Shingles]:
+        """Each set without the core."""
+        return [without(item, self._core) for item in self._sets]
 
     def postings(self, prefix: NDArray[np.int64]) -> list[Rows]:
         """The rows that have an element among their `prefix` rarest ones, for each such element, the rarest first."""

@@ -83,3 +83,12 @@ def jaccard(a: Shingles, b: Shingles) -> float:
     at[at == b.size] = 0
     common = int(np.count_nonzero(b[at] == a))
     return common / (a.size + b.size - common)
+
+
+def without(item: Shingles, others: Shingles) -> Shingles:
+    """What of a set is not in another."""
+    if not others.size:
+        return item
+    at = others.searchsorted(item)
+    at[at == others.size] = 0
+    return item[others[at] != item]

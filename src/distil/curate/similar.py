@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from distil.curate.crowd import join_crowd
 from distil.curate.minhash import Rows, bands, promising, signatures
-from distil.curate.shingles import Shingles, jaccard, shingle_rows
+from distil.curate.shingles import Shingles, jaccard, shingle_rows, without
 
 BOILERPLATE_SHARE = 0.5
 BOILERPLATE_MIN_TEXTS = 20  # with fewer texts, a share means nothing
@@ -50,13 +50,7 @@ def shingle_sets(texts: Sequence[str]) -> list[Shingles]:
     boilerplate = flat[starts][np.diff(np.append(starts, flat.size)) > BOILERPLATE_SHARE * len(sample)]
     if boilerplate.size <= BOILERPLATE_MIN_PART * float(np.median([s.size for s in sample])):
         return sets
-    return [_without(s, boilerplate) for s in sets]
-
-
-def _without(item: Shingles, boilerplate: Shingles) -> Shingles:
-    at = boilerplate.searchsorted(item)
-    at[at == boilerplate.size] = 0
-    return item[boilerplate[at] != item]
+    return [without(s, boilerplate) for s in sets]
 
 
 def near_pairs(sets: Sequence[Shingles], threshold: float, kinds: NDArray[np.uint64] | None = None) -> list[NearPair]:
@@ -80,6 +74,20 @@ def near_pairs(sets: Sequence[Shingles], threshold: float, kinds: NDArray[np.uin
     if len(distinct) > 1:
         _propose(sets, np.array(distinct), threshold, forest, kinds)
     return sorted(forest.pairs)
+
+
+def linked_rows(pairs: Sequence[NearPair]) -> list[Rows]:
+    """The groups of rows that the pairs link, each in ascending order; a row without a pair is in none."""
+    group_of: dict[int, list[int]] = {}
+    for pair in pairs:
+        small, large = sorted(
+            (group_of.setdefault(pair.first, [pair.first]), group_of.setdefault(pair.second, [pair.second])), key=len
+        )
+        if small is not large:
+            large += small
+            group_of |= dict.fromkeys(small, large)
+    groups = {id(group): group for group in group_of.values()}
+    return [np.array(sorted(group)) for group in sorted(groups.values(), key=min)]
 
 
 def _propose(

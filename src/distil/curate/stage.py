@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
+from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
-from distil.curate.select import choose_answers, drop_redundant, join
+from distil.curate.select import choose_answers, join
 from distil.curate.shingles import Shingles, text_key
-from distil.curate.similar import nearest, shingle_sets
+from distil.curate.similar import highest_similarity, shingle_sets
 from distil.curate.split import Assignment, Item, assign
 from distil.errors import UserError
 from distil.progress import bar
@@ -201,7 +202,7 @@ def _write(
 def _residual(sets: Sequence[Shingles], splits: Sequence[Split | None]) -> float | None:
     train = [s for s, split in zip(sets, splits, strict=True) if split == "train"]
     test = [s for s, split in zip(sets, splits, strict=True) if split == "test"]
-    return round(float(nearest(train, test).similarity.max()), 4) if train and test else None
+    return round(highest_similarity(train, test), 4) if train and test else None
 
 
 def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> None:
