@@ -31,6 +31,15 @@ class TooLarge(Exception):
 
 async def whole_body(reply: aiohttp.ClientResponse) -> bytes:
     """The unpacked body. Raises TooLarge, ValueError when it can't be unpacked, and what aiohttp raises."""
+    announced = reply.content_length
+    body = await (reply.content.read() if announced is not None and announced <= MAX_BODY else _within_limit(reply))
+    encoding = reply.headers.get("Content-Encoding", "").strip().lower()
+    if encoding and len(body) > LARGE:
+        return await asyncio.to_thread(unpack, body, encoding)
+    return unpack(body, encoding)
+
+
+async def _within_limit(reply: aiohttp.ClientResponse) -> bytes:
     parts, size = list[bytes](), 0
     async for part in reply.content.iter_any():
         size += len(part)
@@ -38,10 +47,7 @@ async def whole_body(reply: aiohttp.ClientResponse) -> bytes:
             reply.close()
             raise TooLarge
         parts.append(part)
-    body, encoding = b"".join(parts), reply.headers.get("Content-Encoding", "").strip().lower()
-    if encoding and len(body) > LARGE:
-        return await asyncio.to_thread(unpack, body, encoding)
-    return unpack(body, encoding)
+    return b"".join(parts)
 
 
 def unpack(body: bytes, encoding: str) -> bytes:

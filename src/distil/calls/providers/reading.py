@@ -62,7 +62,7 @@ def sorts(classify: Sort[Provider]) -> Sort[Provider]:
 def finished(parsed: Parsed) -> Parsed:
     """The reply with thinking and answer apart. Raises GarbledReply when it did not end as an answer does."""
     text, thinking = part(parsed.text)
-    usage = parsed.usage if all(count <= MAX_TOKENS for _, count in parsed.usage) else Usage()
+    usage = parsed.usage if max(vars(parsed.usage).values()) <= MAX_TOKENS else Usage()
     if thinking is not None or text != parsed.text or usage is not parsed.usage:
         update: dict[str, object] = {"text": text, "reasoning": combine(parsed.reasoning, thinking), "usage": usage}
         if parsed.logprobs is not None and text != parsed.text:

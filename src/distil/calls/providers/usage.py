@@ -48,8 +48,10 @@ def tokens(usage: object, *path: str) -> int:
     value: object = usage
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
-    if value is None:
-        return 0
+        if value is None:
+            return 0
+    if type(value) is int and 0 <= value <= MAX_TOKENS:
+        return value
     read = number(value)
     return math.ceil(read) if read is not None and read <= MAX_TOKENS else 0
 
