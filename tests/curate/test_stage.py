@@ -1,8 +1,7 @@
-"""The stage `curate` from files to files: what is kept, what is dropped and why, what is exported."""
+"""The stage `curate` from files to files: what is kept, what is dropped and why."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from distil.curate import export
 from distil.curate.config import CurateConfig
 from distil.curate.stage import run
 from distil.errors import UserError
-from distil.records import Answer, Message, Prompt, Sampling, Verdict
+from distil.records import Answer, Prompt, Sampling, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_lines, read_records
 from distil.runs.manifest import read_manifest, stage_state
@@ -147,52 +145,6 @@ def test_the_files_do_not_depend_on_the_order_of_the_answers(tmp_path: Path) -> 
         run(project, CurateConfig(test=10))
     for side in ("train", "validation", "test"):
         assert one.split(side).read_bytes() == two.split(side).read_bytes()
-
-
-def test_exports_read_like_their_formats(tmp_path: Path) -> None:
-    question = prompt("Which color?", system="Be brief.")
-    answers = [answer(question, "blue"), answer(question, "red", sample=1), answer(question, "blue", sample=2)]
-    project = project_with(tmp_path, [question], answers)
-    run(project, CurateConfig(test=0, validation=0))
-
-    def lines(name: str) -> list[dict[str, Any]]:
-        result = export.run(project, name)
-        path = next(p for p in result.files if p.endswith("train.jsonl"))
-        return [json.loads(line) for line in (project.root / path).read_text().splitlines()]
-
-    assert lines("openai") == [
-        {
-            "messages": [
-                {"role": "system", "content": "Be brief."},
-                {"role": "user", "content": "Which color?"},
-                {"role": "assistant", "content": "blue"},
-            ]
-        }
-    ]
-    assert lines("alpaca") == [{"instruction": "Which color?", "input": "", "output": "blue", "system": "Be brief."}]
-    assert lines("sharegpt")[0]["conversations"][1] == {"from": "gpt", "value": "blue"}
-    assert lines("prompt_completion") == [{"prompt": "Be brief.\n\nWhich color?", "completion": "blue"}]
-    (pair,) = lines("dpo")
-    assert pair["preferred_output"] == [{"role": "assistant", "content": "blue"}]
-    assert pair["non_preferred_output"] == [{"role": "assistant", "content": "red"}]
-    assert [m["role"] for m in pair["input"]["messages"]] == ["system", "user"]
-
-
-def test_exports_count_what_a_format_cannot_express(tmp_path: Path) -> None:
-    turns = [
-        Message(role="user", content="a"),
-        Message(role="assistant", content="b"),
-        Message(role="user", content="c"),
-    ]
-    question = Prompt.make(turns)
-    project = project_with(tmp_path, [question], [answer(question, "d")])
-    run(project, CurateConfig(test=0, validation=0))
-    assert export.run(project, "prompt_completion").left_out == 1
-    assert export.run(project, "alpaca").left_out == 0
-    with pytest.raises(UserError, match="Did you mean 'sharegpt'"):
-        export.run(project, "sharegtp")
-    with pytest.raises(UserError, match=r"Set collect\.samples to 2"):
-        export.run(project, "dpo")
 
 
 def test_real_gpt4_answers_are_mostly_kept(tmp_path: Path, data_dir: Callable[[str], Path]) -> None:

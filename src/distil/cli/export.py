@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from distil.cli.options import Context, distil_command, show_rows
-
-DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
+from distil.errors import UserError
+from distil.formats import FORMATS
 
 
 @distil_command("distil export logits --to safetensors --out my-model")
@@ -27,7 +27,11 @@ DATA_FORMATS = ("openai", "alpaca", "sharegpt", "prompt_completion", "dpo")
     help="float32, bfloat16 or float16 for safetensors (default: as trained); f32, f16 or q8_0 for gguf (default: f16).",
 )
 @click.option(
-    "--data", "data_format", type=click.Choice(DATA_FORMATS), help="Export the curated examples instead of a student."
+    "--data",
+    "data_format",
+    type=click.Choice(tuple(FORMATS)),
+    metavar="FORMAT",
+    help=f"Export the curated examples instead of a student: {', '.join(FORMATS)}.",
 )
 @click.option(
     "--out",
@@ -50,11 +54,13 @@ def command(
     accept_difference: bool,
 ) -> None:
     """Export a student (the copy is checked against the original), or the data in another trainer's format."""
-    context.config()
+    config = context.config()
     if data_format:
         from distil.curate import export
 
-        result = export.run(context.project, data_format, out)
+        if name is not None:
+            raise UserError(f"--data exports the curated examples, which no student has a part in: leave out {name!r}.")
+        result = export.run(context.project, data_format, out, settings=config.curate.model_dump(mode="json"))
         context.emit(result, lambda: show_rows("Exported", result.rows()))
         return
     from distil.cli.students import pick_student

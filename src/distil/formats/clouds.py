@@ -11,8 +11,11 @@ from distil.records import Message, Role
 from distil.text import is_instruction, spoken_turns
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
-RESERVED = ("User:", "Bot:", "Assistant:", "System:", "<image>", "<video>", "[EOS]")
-"""Amazon Nova's job fails where a prompt holds one of these (Nova user guide, "Preparing data for fine-tuning")."""
+RESERVED = (
+    *("System:", "SYSTEM:", "User:", "USER:", "Bot:", "BOT:", "Assistant:", "ASSISTANT:", "Thought:"),
+    *("[EOS]", "<image>", "<video>", "<unk>"),
+)
+"""Amazon Nova's job fails where a text holds one of these (nova_ft_dataset_validator.py in aws-samples/amazon-nova-samples)."""
 
 
 def bedrock_line(row: Row) -> Line:
@@ -35,10 +38,8 @@ def bedrock_row(line: Line, key: str) -> Row:
         if role not in ("user", "assistant"):
             raise ValueError(f"a turn of {role!r} (expected user or assistant)")
         messages.append(Message(role=_role(role), content="".join(_texts(turn.get("content"), "content"))))
-    for message in messages[:-1]:
-        word = next((word for word in RESERVED if word in message.text), None)
-        if word:
-            raise ValueError(f"a prompt with the word {word!r}, which Bedrock reserves")
+    if any(word in message.text for message in messages for word in RESERVED):
+        raise ValueError(f"a word that Bedrock reserves ({' '.join(RESERVED)})")
     return Row(messages, key=key)
 
 
@@ -84,9 +85,9 @@ BEDROCK = Format(
     title="Amazon Bedrock (Nova)",
     holds=Capabilities(system="apart", turns="alternating"),
     limits=Limits(
-        min_rows=8,
+        min_rows=8,  # 200 for Nova 2 Lite
         max_rows=20_000,
-        source="docs.aws.amazon.com/nova/latest/userguide/fine-tune-prepare-data-understanding.html",
+        source="docs.aws.amazon.com/nova/latest/userguide; nova_ft_dataset_validator.py of aws-samples/amazon-nova-samples",
     ),
     to_line=bedrock_line,
     to_row=bedrock_row,

@@ -37,19 +37,6 @@ class Capabilities(Record):
     names: bool = False
     """Names of a turn's author."""
 
-    def words(self) -> dict[str, str]:
-        """Column -> the entry in the table of docs/exports.md."""
-        order = ("system", "developer", "user", "assistant", "tool")
-        return {
-            "roles": ", ".join(role for role in order if role in self.roles),
-            "system turn": {"anywhere": "anywhere", "first": "first turn", "apart": "own field"}[self.system],
-            "turns": {"any": "any", "alternating": "alternating", "one": "one question"}[self.turns],
-            "weight 0": "yes" if self.weight else "-",
-            "tools": "yes" if self.tools else "-",
-            "images": {"any": "yes", "embedded": "base64", "none": "-"}[self.images],
-            "thinking": "yes" if self.reasoning else "-",
-        }
-
 
 class Limits(Record):
     """What a provider says about the size of a file. None = it says nothing."""
@@ -68,17 +55,6 @@ class Limits(Record):
     """Where it is said: a page or a package."""
     read: str = READ_ON
     """The day it was read there."""
-
-    def words(self) -> dict[str, str]:
-        """Column -> the entry in the table of docs/exports.md."""
-        rows = f"{self.min_rows:,}" + (f" to {self.max_rows:,}" if self.max_rows else " or more")
-        return {
-            "examples": rows,
-            "validation": f"at most {self.max_validation_rows:,}" if self.max_validation_rows else "-",
-            "file": f"{self.max_bytes / 2**20:,.0f} MiB" if self.max_bytes else "-",
-            "tokens of one example": f"{self.max_tokens:,}" if self.max_tokens else "-",
-            "source": f"{self.source} ({self.read})" if self.source else "-",
-        }
 
 
 class Format(NamedTuple):

@@ -75,6 +75,15 @@ class CurateNotes(_Notes):
     """Of the nearest pair of a training and a test prompt."""
 
 
+class CurateCounts(_Notes):
+    """Of `distil curate`: how many answers came in, and where they went."""
+
+    answers: int = 0
+    """Answers that belong to a prompt."""
+    dropped: dict[str, int] = {}
+    """Filter or step -> answers."""
+
+
 class TrainNotes(_Notes):
     """Of `distil train`."""
 
