@@ -133,28 +133,6 @@ def test_json_of_a_whole_text_of_an_answer_and_inside_prose() -> None:
     assert text.find_json("none", "{") is None and text.find_json("] [", "[") is None
 
 
-@pytest.mark.parametrize(
-    ("answer", "refuses"),
-    [
-        ("I'm truly sorry, but I cannot do this.", True),
-        ("I’m sorry, but that's not something I do.", True),
-        ("im sorry, but i can't", True),
-        ("I am unable to do that.", True),
-        ("As an AI language model, I have no opinion.", True),
-        ("As an AI engineer you will need Python.", False),
-        ("I'm sorry, but your order was cancelled yesterday.", False),
-        ("I can't help but smile.", False),
-        ("I do not feel comfortable giving advice on that.", True),
-        ("I must respectfully decline to write it.", True),
-        ("I apologize, but I cannot recommend that.", True),
-        ("I apologize, but I made a mistake above.", False),
-        ("A long answer. " * 30 + "The bot said: I can't help with that.", False),
-    ],
-)
-def test_refusals(answer: str, refuses: bool) -> None:
-    assert (text.find_refusal(answer) is not None) is refuses
-
-
 def test_spoken_turns_leave_out_system_and_developer() -> None:
     turns = [Message(role=role, content=role) for role in ("system", "developer", "user", "assistant")]
     assert text.spoken_turns(turns) == turns[2:]

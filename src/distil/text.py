@@ -1,4 +1,4 @@
-"""What counts as the same text, the same answer or a refusal: one definition for all stages.
+"""What counts as the same text or the same answer: one definition for all stages. Refusals: distil/refusals.
 
 Standard library only. Not a similarity: nearly the same text is measured in curate/similar.py and evaluate/similarity.py, and
 JSON objects are compared field by field in fields.py.
@@ -33,18 +33,6 @@ _LABEL = re.compile(r"[^\W\d_][^\W_]*(?:[ _][^\W_]+){0,4}")
 _MAX_DEPTH = 100
 """Nesting of a JSON answer; deeper than any program expects, and far from Python's own limit."""
 _MAX_FAILED = 2_000
-_REFUSAL_WINDOW = 240  # characters: refusals come at the start; later, the same phrases are usually quoted
-_REFUSAL = re.compile(
-    r"\bas an ai\b(?! (?:engineer|researcher|company|startup))"
-    r"|\bas a (?:large )?language model\b"
-    r"|\bi(?:'?m| am) (?:really |very |so |truly )?sorry,? but (?:i|as an|(?:that|this|it)(?:'s| is) (?:not something|against))\b"
-    r"|\bi (?:can'?t|cannot|can not|won'?t|will not) (?:help|assist|comply|provide|fulfill?|do that|answer|engage)\b(?! but\b)"
-    r"|\bi(?:'m| am) (?:not able|unable) to (?:help|assist|comply|provide|fulfill?|do that|answer)\b"
-    r"|\bi(?:'m| am) not (?:allowed|permitted) to\b"
-    r"|\bi (?:do not|don'?t|would not|wouldn't) feel comfortable\b|\bi(?:'m| am) not comfortable\b"
-    r"|\bi (?:must|have to|need to|will have to|would have to) (?:respectfully |politely )?decline\b"
-    r"|\bi apologi[sz]e,? but i (?:can'?t|cannot|can not|won'?t|will not|am (?:not able|unable)|do not|don't)\b"
-)
 
 
 class Turn(Protocol):
@@ -288,12 +276,6 @@ def read_call(call: Mapping[str, object]) -> tuple[str, Json]:
 def same_answer(answer: str, target: str, calls: Calls | None = None, target_calls: Calls | None = None) -> bool:
     """Whether two answers are the same, by `answer_key`."""
     return answer_key(answer, calls) == answer_key(target, target_calls)
-
-
-def find_refusal(text: str) -> str | None:
-    """The phrase by which an answer declines or speaks of itself as a model, or None."""
-    match = _REFUSAL.search(normalize(text[:_REFUSAL_WINDOW]))
-    return match[0] if match else None
 
 
 def is_instruction(turn: Turn) -> bool:

@@ -15,7 +15,8 @@ class CurateConfig(Section):
     filters: Literal["default"] | list[str] = "default"
     """What drops an answer, by name: default, or a list such as [default, personal_data, -refusal, "my_filters.py:too_formal"].
 
-    default = truncated, empty, refusal, repetition, wrong_script, invalid_json, tool_calls, secrets. Optional: personal_data.
+    default = truncated, empty, refusal, boilerplate, vendor_identity, repetition, wrong_script, invalid_json, tool_calls,
+    secrets. Optional: personal_data. boilerplate corrects instead: it takes openings like `As an AI language model, ...` off.
     A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt and an answer.
     """
     thresholds: dict[str, float] = Field(default_factory=dict)

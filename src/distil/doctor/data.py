@@ -7,9 +7,10 @@ from collections import Counter
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.endings import ending
+from distil.refusals.score import find_refusal
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
-from distil.text import find_refusal, prompt_key
+from distil.text import prompt_key
 from distil.thinking import part
 
 MIN_EXAMPLES = 1_000

@@ -54,7 +54,9 @@ class Filter(NamedTuple):
 FILTERS: dict[str, Filter] = {
     "truncated": Filter("truncated"),
     "empty": Filter("empty"),
-    "refusal": Filter("refusal", 0.5),
+    "refusal": Filter("refusal", 0.5, suspect=0.2),
+    "boilerplate": Filter("boilerplate", edit="distil.curate.evidence.declining:strip_opening"),
+    "vendor_identity": Filter("vendor_identity", 0.5, suspect=0.2),
     "repetition": Filter("repetition", 0.02, suspect=0.0),
     "wrong_script": Filter("script"),
     "invalid_json": Filter("json_form"),
@@ -62,7 +64,7 @@ FILTERS: dict[str, Filter] = {
     "secrets": Filter("secrets"),
     "personal_data": Filter("personal_data"),
 }
-DEFAULT = ("truncated", "empty", "refusal", "repetition", "wrong_script", "invalid_json", "tool_calls", "secrets")
+DEFAULT = tuple(name for name in FILTERS if name != "personal_data")
 """Without personal_data: e-mail addresses and phone numbers are normal in many tasks."""
 
 

@@ -19,6 +19,8 @@ SIGNALS: dict[str, str] = {
     "truncated": "distil.curate.evidence.form:truncated",
     "empty": "distil.curate.evidence.form:empty",
     "refusal": "distil.curate.evidence.declining:refusal",
+    "boilerplate": "distil.curate.evidence.declining:boilerplate",
+    "vendor_identity": "distil.curate.evidence.declining:vendor_identity",
     "repetition": "distil.curate.evidence.repetition:repetition",
     "script": "distil.curate.evidence.language:script",
     "json_form": "distil.curate.evidence.form:json_form",

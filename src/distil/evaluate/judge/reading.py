@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 from distil.calls.request import Reply
 from distil.endings import ending
-from distil.text import Json, find_refusal, json_values, one_line, parse_object
+from distil.refusals.score import find_refusal
+from distil.text import Json, json_values, one_line, parse_object
 from distil.thinking import visible
 
 Slot = Literal["A", "B", "tie"]

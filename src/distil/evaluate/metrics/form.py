@@ -11,7 +11,8 @@ from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
 from distil.json_schema import fault_of
 from distil.quantities import whole_quantity
-from distil.text import find_refusal, parse_answer, parse_object
+from distil.refusals.score import find_refusal
+from distil.text import parse_answer, parse_object
 
 _LIST_LINE = re.compile(r"^[ \t]{0,12}(?:[-*+•]|\(?\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
 LIST_LINES = 3
