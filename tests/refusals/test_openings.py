@@ -1,4 +1,4 @@
-"""Openings that say nothing go; what is left stands on its own, and answers about the model keep what they say."""
+"""Openings that say nothing go; what is left makes sense alone, and answers about the model keep what they say."""
 
 from __future__ import annotations
 

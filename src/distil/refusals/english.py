@@ -55,7 +55,7 @@ WEAK = re.compile(
     r"|\bi (?:do not|don't)(?: currently| actually| really)* (?:know the|have (?:the )?(?:access|real-time|realtime|up-to-date"
     r"|up-to-date|the (?:ability|capability)|any information|information|a (?:pre-?defined|comprehensive|full)))\b"
 )
-"""Inability that people state too: it counts where an apology, a self-description or an offer stands beside it."""
+"""Inability that people state too: it counts where an apology, a self-description or an offer is near."""
 LACKS = re.compile(
     r"\bi (?:do not|don't)(?: currently| actually| really)* have (?:the )?(?:enough|sufficient"
     r"|necessary)(?: \w+){0,2} (?:context|information|details|data)\b"

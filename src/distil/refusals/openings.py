@@ -1,6 +1,6 @@
 """Openings that say nothing before an answer that does: `As an AI language model, I have no opinions. However, ...`.
 
-Only where the model speaks of itself, and only where an answer follows: what is left must stand on its own. Not for refusals.
+Only where the model speaks of itself, and only where an answer follows: what is left must make sense alone. Not for refusals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COMMA = re.compile(r"[^,，、.!?。\n]{0,60}[,，、]\s*")
 
 
 def opening_of(text: str, asked: str = "") -> str | None:
-    """The opening without which the answer stands on its own, or None.
+    """The opening without which the answer makes sense alone, or None.
 
     asked: the last turn of the prompt. Where it asks the model about itself, only the words `As an AI,` are an opening.
     """

@@ -82,7 +82,7 @@ class Refusal(NamedTuple):
     score: float
     """0 to 1."""
     phrase: str
-    """As it stands in the answer, at most 80 characters."""
+    """The words of the answer, at most 80 characters."""
 
 
 class Sentence(NamedTuple):
@@ -152,7 +152,7 @@ def fold(text: str) -> str:
 
 
 def without_quotes(folded: str) -> str:
-    """Blanks in place of what stands in quotation marks or after `>`; positions stay."""
+    """Blanks in place of what is in quotation marks or after `>`; positions stay."""
     return _QUOTE.sub(lambda match: " " * len(match[0]), folded)
 
 
@@ -205,7 +205,7 @@ def _only_a_prefix(sentence: str, found: re.Match[str]) -> bool:
 
 
 def _backed(best: Sentence, sentences: list[Sentence], folded: str) -> float:
-    """The weight of the clearest phrase, more for a weak one that something else stands beside."""
+    """The weight of the clearest phrase, more for a weak one with something else near it."""
     if best.weight != _WEAK:
         return best.weight
     near = folded[: best.end + 200]

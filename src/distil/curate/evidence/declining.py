@@ -21,7 +21,7 @@ def refusal(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
 
 
 def boilerplate(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
-    """Characters of an opening that says nothing, before an answer that is no refusal."""
+    """Characters of an opening that says nothing, before an answer that is not a refusal."""
     opening = opening_of(answer.text, _asked(prompt))
     if opening is None:
         return None
@@ -38,7 +38,7 @@ def strip_opening(pair: Pair) -> Pair:
 
 
 def vendor_identity(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
-    """How surely the answer, without its opening, says which model or vendor it comes from."""
+    """How surely the answer, without its opening, names the model or vendor that it comes from."""
     asked = _asked(prompt)
     found = find_identity(without_opening(answer.text, asked), asked, instructions(prompt.messages))
     return None if found is None else Found(found.score, f"names its vendor: “{found.phrase}”")
