@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distil.curate.evidence.corpus import Pair, describe_corpus
-from distil.curate.evidence.form import json_form
+from distil.curate.evidence.requirements import json_form
 from distil.evaluate.metrics.fields import field_accuracy
 from distil.evaluate.metrics.form import valid_json
 from distil.evaluate.metrics.match import accuracy

@@ -116,7 +116,7 @@ def reason(found: Pair) -> str | None:
     ("calls", "words"),
     [
         ([call({"order": 17})], None),
-        ([call({"order": 17, "region": "US"}), call({}, name="refund")], None),
+        ([call({"order": 17, "region": "US"}), call({}, name="refund", number=1)], None),
         ([call({"order": 17}, name="find_ordre")], "calls the tool 'find_ordre'"),
         ([call('{"order": 17')], "can't be read as a JSON object"),
         ([call("[17]")], "can't be read as a JSON object"),

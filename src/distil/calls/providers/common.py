@@ -18,6 +18,7 @@ from distil.calls.faults import Fault, FaultKind, GarbledReply
 from distil.calls.keys import hide
 from distil.calls.providers.base import LimitHint, Unit, Window
 from distil.calls.request import JsonObject
+from distil.secrets import hide_secrets
 from distil.text import load_json, visible
 
 MAX_MESSAGE = 400
@@ -25,7 +26,6 @@ _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 _TEXT_FIELDS = ("text", "thinking", "summary", "content", "reasoning", "reasoning_content", "message")
-_SECRET = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
 
 
 def read_object(body: bytes) -> JsonObject:
@@ -78,8 +78,7 @@ def as_utf8(body: bytes, headers: Mapping[str, str]) -> bytes:
 
 def shorten(text: str, key: str | None) -> str:
     """A provider's message, shortened and visible, without the key or anything that looks like one."""
-    clean = hide(text, [key])
-    clean = _SECRET.sub("***", " ".join(visible(clean).split()))
+    clean = hide_secrets(" ".join(visible(hide(text, [key])).split()))
     return clean if len(clean) <= MAX_MESSAGE else clean[: MAX_MESSAGE - 3] + "..."
 
 

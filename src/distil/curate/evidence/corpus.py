@@ -26,6 +26,8 @@ class Corpus(NamedTuple):
     """Share of the answers in the script of their prompt, among those where both scripts are clear."""
     answers: int
     """Number of answers."""
+    fenced_share: float = 0.0
+    """Share of the answers that are JSON in a code fence."""
 
 
 def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
@@ -36,4 +38,6 @@ def describe_corpus(pairs: Sequence[tuple[Prompt, Answer]]) -> Corpus:
         json_share=sum(parse_answer(text) is not None for text in texts) / max(1, len(texts)),
         same_script_share=sum(comparable) / max(1, len(comparable)),
         answers=len(pairs),
+        fenced_share=sum(text.lstrip().startswith("```") and parse_answer(text) is not None for text in texts)
+        / max(1, len(texts)),
     )

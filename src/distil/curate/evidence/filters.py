@@ -59,13 +59,19 @@ FILTERS: dict[str, Filter] = {
     "vendor_identity": Filter("vendor_identity", 0.5, suspect=0.2),
     "repetition": Filter("repetition", 0.02, suspect=0.0),
     "wrong_script": Filter("script"),
-    "invalid_json": Filter("json_form"),
-    "tool_calls": Filter("tool_calls"),
+    "invalid_json": Filter("json_form", 0.97, suspect=0.5),
+    "schema": Filter("json_schema", suspect=0.5),
+    "too_short": Filter("length", -4, below=True),
+    "too_long": Filter("length", 4),
+    "echo": Filter("echo", 0.9, suspect=0.5),
+    "unfence": Filter("fence", edit="distil.curate.evidence.requirements:without_fence"),
+    "tool_calls": Filter("tool_calls", suspect=0.5),
     "secrets": Filter("secrets"),
     "personal_data": Filter("personal_data"),
 }
-DEFAULT = tuple(name for name in FILTERS if name != "personal_data")
-"""Without personal_data: e-mail addresses and phone numbers are normal in many tasks."""
+OPTIONAL = frozenset({"too_short", "too_long", "echo", "personal_data"})
+"""What is normal in many tasks: an address, a long answer, words of the question."""
+DEFAULT = tuple(name for name in FILTERS if name not in OPTIONAL)
 
 
 class Chosen(NamedTuple):

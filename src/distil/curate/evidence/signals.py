@@ -23,15 +23,20 @@ SIGNALS: dict[str, str] = {
     "vendor_identity": "distil.curate.evidence.declining:vendor_identity",
     "repetition": "distil.curate.evidence.repetition:repetition",
     "script": "distil.curate.evidence.language:script",
-    "json_form": "distil.curate.evidence.form:json_form",
+    "json_form": "distil.curate.evidence.requirements:json_form",
+    "json_schema": "distil.curate.evidence.requirements:json_schema",
+    "fence": "distil.curate.evidence.requirements:fence",
     "tool_calls": "distil.curate.evidence.tools:tool_calls",
     "secrets": "distil.curate.evidence.secrets:secrets",
     "personal_data": "distil.curate.evidence.secrets:personal_data",
 }
 """Signals of one answer."""
-WHOLE: dict[str, str] = {}
+WHOLE: dict[str, str] = {
+    "length": "distil.curate.evidence.extent:length",
+    "echo": "distil.curate.evidence.extent:echo",
+}
 """Signals that need all answers at once."""
-ON_REQUEST = frozenset({"tool_calls"})
+ON_REQUEST = frozenset({"tool_calls", "json_schema"})
 """Signals that cost time, a package or money, or stop at bad input: measured only for a filter or a choice that uses them."""
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from distil.curate.evidence.corpus import Corpus
 from distil.curate.evidence.found import Found
+from distil.curate.evidence.requirements import unnamed_keys
 from distil.errors import UserError, did_you_mean
 from distil.json_schema import fault_of
 from distil.records import Answer, Prompt
-from distil.text import read_call
+from distil.text import one_line, read_call
 
 
 def tool_calls(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
     """Tool calls that no program could carry out. Raises UserError for a tool whose schema is none."""
-    fault = call_fault(prompt, answer)
-    return None if fault is None else Found(1, fault)
+    fault = call_fault(prompt, answer) or _earlier_fault(prompt)
+    return _unnamed(prompt, answer) if fault is None else Found(1, fault)
 
 
 def call_fault(prompt: Prompt, answer: Answer) -> str | None:
@@ -32,6 +34,9 @@ def call_fault(prompt: Prompt, answer: Answer) -> str | None:
     if wanted == "none":
         return "a tool call, though the prompt's tool_choice is none"
     known = {str(tool.get("name")): tool for tool in map(_function, prompt.tools or [])}
+    repeated = [str(key) for key, n in Counter(call.get("id") for call in calls if call.get("id")).items() if n > 1]
+    if repeated:
+        return f"two calls have the id {one_line(repeated[0], 60)!r}, so that their results can't be told apart"
     for call in calls:
         name, arguments = read_call(call)
         if name not in known:
@@ -44,6 +49,31 @@ def call_fault(prompt: Prompt, answer: Answer) -> str | None:
             return f"the arguments of {name} break its schema: {problem}"
     if wanted not in (None, "any") and {read_call(call)[0] for call in calls} != {wanted}:
         return f"calls another tool than {wanted}, which the prompt's tool_choice asks for"
+    return None
+
+
+def _earlier_fault(prompt: Prompt) -> str | None:
+    """A call in an earlier turn that a student would learn and that nobody can read."""
+    for turn in prompt.messages:
+        for call in turn.tool_calls or () if turn.weight != 0 else ():
+            name, arguments = read_call(call)
+            if not isinstance(arguments, dict):
+                return f"the prompt has a call of {name} whose arguments can't be read as a JSON object"
+    return None
+
+
+def _unnamed(prompt: Prompt, answer: Answer) -> Found | None:
+    """Arguments that a tool's schema neither names nor forbids: suspicious, and a fault where the tool is strict."""
+    known = {str(tool.get("name")): tool for tool in map(_function, prompt.tools or [])}
+    for name, arguments in map(read_call, answer.tool_calls or []):
+        schema = known[name].get("parameters")
+        found = (
+            unnamed_keys(schema, arguments, strict=known[name].get("strict") is True)
+            if isinstance(schema, Mapping)
+            else None
+        )
+        if found is not None:
+            return found._replace(detail=f"the call of {name} {found.detail}")
     return None
 
 

@@ -9,7 +9,7 @@ from distil.endings import ending
 from distil.errors import UserError
 from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
-from distil.json_schema import fault_of
+from distil.json_schema import fault_of, requirement_of
 from distil.quantities import whole_quantity
 from distil.refusals.score import find_refusal
 from distil.text import parse_answer, parse_object
@@ -25,24 +25,10 @@ def valid_json(cases: Sequence[Case]) -> Values:
 
 
 def _wants_object(case: Case) -> bool:
-    if case.response_format is not None and case.response_format.get("type") == "json_object":
-        return True
-    schema = schema_of(case.response_format)
-    if schema is not None and schema.get("type") == "object":
+    required = requirement_of(case.response_format)
+    if required.json and (required.schema is None or required.schema.get("type") == "object"):
         return True
     return parse_object(case.reference) is not None or parse_object(case.teacher) is not None
-
-
-def schema_of(response_format: Mapping[str, object] | None) -> Mapping[str, object] | None:
-    """The JSON schema in OpenAI's `response_format` (`json_schema.schema`), or a bare schema."""
-    if not response_format:
-        return None
-    outer = response_format.get("json_schema")
-    if isinstance(outer, Mapping):
-        inner = outer.get("schema", outer)
-        return inner if isinstance(inner, Mapping) else None
-    kind = response_format.get("type")
-    return response_format if kind not in ("json_object", "text", "json_schema", None) else None
 
 
 def schema_invalid(cases: Sequence[Case]) -> Values:
@@ -52,7 +38,7 @@ def schema_invalid(cases: Sequence[Case]) -> Values:
     """
     values: Values = []
     for case in cases:
-        schema = schema_of(case.response_format)
+        schema = requirement_of(case.response_format).schema
         values.append(None if schema is None else float(not _is_valid(schema, case.answer, case.prompt_id)))
     return values
 
