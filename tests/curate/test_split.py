@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.curate.shingles import jaccard, shingles, text_key
-from distil.curate.split import Assignment, Item, assign
+from distil.curate.split.assign import Assignment, assign
+from distil.curate.split.components import Item
+from distil.curate.split.fill import Sizes
+from distil.records import Split
 from tests.curate.material import distinct_text
 
 NEAR = 0.8
+
+
+def row(key: str, text: str, group: str | None = None, fixed: Split | None = None) -> Item:
+    links = [("text", text_key(text))] + ([("group", group)] if group else [])
+    return Item(key, tuple(links), fixed)
 
 
 @st.composite
@@ -23,13 +31,13 @@ def rows(draw: st.DrawFn) -> list[tuple[Item, str]]:
         text = distinct_text(base) + draw(st.sampled_from(["", "", " ", "!", " ok"]))
         group = draw(st.sampled_from([None, None, None, "g1", "g2", "g3"]))
         fixed = draw(st.sampled_from([None, None, None, None, "train", "validation", "test"]))
-        made.append((Item(f"prompt_{number:03d}", text_key(text), group, fixed), text))
+        made.append((row(f"prompt_{number:03d}", text, group, fixed), text))
     return made
 
 
 def split(made: list[tuple[Item, str]], *, test: int = 5, validation: float = 0.2, seed: int = 0) -> Assignment:
     items = [item for item, _ in made]
-    return assign(items, [shingles(t) for _, t in made], near=NEAR, test=test, validation=validation, seed=seed)
+    return assign(items, [shingles(t) for _, t in made], near=NEAR, sizes=Sizes(test, validation, seed))
 
 
 def by_key(made: list[tuple[Item, str]], assignment: Assignment) -> dict[str, str | None]:
@@ -46,8 +54,7 @@ def test_no_group_text_or_near_duplicate_is_in_two_splits(made: list[tuple[Item,
         for b in kept:
             if splits[a] == splits[b] or (made[a][0].fixed and made[b][0].fixed):
                 continue
-            assert made[a][0].same != made[b][0].same
-            assert made[a][0].group is None or made[a][0].group != made[b][0].group
+            assert not set(made[a][0].links) & set(made[b][0].links)
             assert jaccard(sets[a], sets[b]) < NEAR
 
 
@@ -95,13 +102,17 @@ def test_the_order_of_the_rows_does_not_matter(made: list[tuple[Item, str]], rng
 
 def independent(count: int, offset: int = 0) -> list[tuple[Item, str]]:
     texts = [f"{distinct_text(i)} {i * 31 + 7} {i * i * 13}" for i in range(offset, offset + count)]
-    return [(Item(f"prompt_{offset + i:04d}", text_key(t), None, None), t) for i, t in enumerate(texts)]
+    return [(row(f"prompt_{offset + i:04d}", t), t) for i, t in enumerate(texts)]
+
+
+def grouped(made: list[tuple[Item, str]], group: str) -> list[tuple[Item, str]]:
+    return [(item._replace(links=(*item.links, ("group", group))), text) for item, text in made]
 
 
 def exact_only(made: list[tuple[Item, str]], *, test: int, seed: int = 0) -> dict[str, str | None]:
     items = [item for item, _ in made]
     sets = [shingles(t) for _, t in made]
-    return by_key(made, assign(items, sets, near=None, test=test, validation=0.2, seed=seed))
+    return by_key(made, assign(items, sets, near=None, sizes=Sizes(test, 0.2, seed)))
 
 
 def test_splits_have_the_configured_sizes() -> None:
@@ -127,7 +138,9 @@ def test_another_seed_gives_another_split() -> None:
 
 
 def test_a_huge_group_is_flagged_and_stays_in_train() -> None:
-    made = [(item._replace(group="all"), text) for item, text in independent(60)] + independent(30, offset=100)
+    made = [
+        (item._replace(links=(*item.links, ("group", "all"))), text) for item, text in independent(60)
+    ] + independent(30, offset=100)
     assignment = split(made, test=10)
     assert assignment.largest == 60 and "60 prompts are linked" in assignment.notes[0]
     assert set(assignment.splits[:60]) == {"train"}
@@ -152,9 +165,12 @@ def test_fixed_train_rows_are_never_test() -> None:
 
 
 def test_validation_gets_its_share_also_with_groups() -> None:
-    made = [(item._replace(group=f"g{i // 5}"), text) for i, (item, text) in enumerate(independent(1000))]
+    made = [
+        (item._replace(links=(*item.links, ("group", f"g{i // 5}"))), text)
+        for i, (item, text) in enumerate(independent(1000))
+    ]
     items = [item for item, _ in made]
-    splits = assign(items, [shingles(t) for _, t in made], near=None, test=100, validation=0.2, seed=0).splits
+    splits = assign(items, [shingles(t) for _, t in made], near=None, sizes=Sizes(100, 0.2, 0)).splits
     assert splits.count("test") == 100
     assert 110 <= splits.count("validation") <= 250
     for start in range(0, 1000, 5):
@@ -162,7 +178,7 @@ def test_validation_gets_its_share_also_with_groups() -> None:
 
 
 def test_a_small_or_empty_test_split_is_noted() -> None:
-    free = [(Item(f"p{n}", str(n), None, None), distinct_text(n)) for n in range(12)]
+    free = [(Item(f"p{n}"), distinct_text(n)) for n in range(12)]
     assert any("test has 4 of 12 prompts, not 5" in note for note in split(free).notes)
     bound = [(item._replace(fixed="train"), text) for item, text in free]
     notes = split(bound).notes

@@ -18,12 +18,12 @@ from distil.errors import BudgetReached, UserError, WorkFailed
 from distil.prompts import expand, self_instruct, stage
 from distil.prompts.config import PromptsConfig
 from distil.prompts.coverage import Clustering, cluster_count, describe_clusters
-from distil.prompts.expanded import read_expanded
 from distil.prompts.novelty import NoveltyFilter, bands, features
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.manifest import read_manifest, stage_state
+from distil.runs.schemas.expanded import read_expanded
 from tests.wire.openai import OpenAIServer, last_words
 
 SECTION = PromptsConfig(path="prompts.jsonl", system="Answer politely.")
@@ -83,7 +83,7 @@ def test_new_prompts_are_in_their_parents_group(project: Project, teacher: Teach
     result = go(project, teacher, 20)
     assert (result.added, result.prompts) == (20, 48) and result.usd > 0
     by_id = {prompt.id: prompt for prompt in prompts(project)}
-    for one in read_expanded(project):
+    for one in read_expanded(project.expanded):
         parent, child = by_id[one.parent_id], by_id[one.prompt.id]
         assert child.group is not None and child.group == parent.group
         assert child.messages[0] == parent.messages[0] and child.messages[0].role == "system"
@@ -93,7 +93,7 @@ def test_new_prompts_are_in_their_parents_group(project: Project, teacher: Teach
 
 def test_the_rarest_kind_gets_the_most(project: Project, teacher: TeacherConfig) -> None:
     go(project, teacher, 24)
-    written = [one.prompt.messages[-1].text for one in read_expanded(project)]
+    written = [one.prompt.messages[-1].text for one in read_expanded(project.expanded)]
     counts = {topic: sum(topic in text for text in written) for topic in TOPICS}
     assert counts["parcel"] >= 8, counts
 
@@ -125,12 +125,12 @@ def test_replies_are_paid_for_once(project: Project, server: OpenAIServer, teach
     server.answer = lambda body: json.dumps([f"{last_words(body)[-30:]} x{n} y{n} z{n} q{n}" for n in range(8)])
     before = project.prompts.read_bytes()
     first = go(project, teacher, 12)
-    paid, texts = len(server.answered), [one.prompt.id for one in read_expanded(project)]
+    paid, texts = len(server.answered), [one.prompt.id for one in read_expanded(project.expanded)]
     (project.stage("prompts") / "expanded.jsonl").unlink()  # as if the process had died before it wrote
     project.prompts.write_bytes(before)
     again = go(project, teacher, 12)
     assert len(server.answered) == paid and again.usd == 0 and first.usd > 0
-    assert [one.prompt.id for one in read_expanded(project)] == texts
+    assert [one.prompt.id for one in read_expanded(project.expanded)] == texts
 
 
 def test_test_prompts_are_never_parents_and_splits_inherit(
@@ -142,15 +142,15 @@ def test_test_prompts_are_never_parents_and_splits_inherit(
     project = Project(tmp_path)
     stage.run(project, SECTION)
     go(project, teacher, 30)
-    assert {one.prompt.split for one in read_expanded(project)} == {"train", "validation"}
+    assert {one.prompt.split for one in read_expanded(project.expanded)} == {"train"}
     assert not any("kettle" in last_words(body) for body in server.answered)
 
 
 def test_the_budget_stops_it_and_keeps_new_prompts(project: Project, teacher: TeacherConfig) -> None:
     with pytest.raises(BudgetReached, match=r"continue with `--budget \d.* were written and added"):
         go(project, teacher, 200, budget_usd=0.012)
-    assert 0 < len(read_expanded(project)) < 200
-    assert len(prompts(project)) == 28 + len(read_expanded(project))
+    assert 0 < len(read_expanded(project.expanded)) < 200
+    assert len(prompts(project)) == 28 + len(read_expanded(project.expanded))
 
 
 def test_a_teacher_that_writes_no_prompts_is_an_error(
@@ -159,7 +159,7 @@ def test_a_teacher_that_writes_no_prompts_is_an_error(
     server.answer = lambda body: "I would rather answer questions."
     with pytest.raises(WorkFailed, match="contain no JSON array of strings"):
         go(project, teacher, 8)
-    assert len(prompts(project)) == 28 and read_expanded(project) == []
+    assert len(prompts(project)) == 28 and read_expanded(project.expanded) == []
 
 
 def test_bad_input_is_one_paragraph(project: Project, teacher: TeacherConfig, tmp_path: Path) -> None:

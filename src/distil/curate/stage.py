@@ -18,16 +18,14 @@ from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
 from distil.curate.select import choose_answers, join
-from distil.curate.shingles import Shingles, text_key
-from distil.curate.similar import highest_similarity, shingle_sets
-from distil.curate.split import Assignment, Item, assign
+from distil.curate.split.meaning import Meaning
+from distil.curate.split.partition import partition
 from distil.errors import UserError
 from distil.progress import bar
 from distil.records import Answer, Example, Prompt, Record, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
-from distil.text import conversation_text
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -55,6 +53,8 @@ class CurateResult(Record):
     """Prompts in the largest of them."""
     max_similarity: float | None
     """Highest remaining Jaccard similarity between a training and a test prompt; None = one of the two is empty."""
+    meaning: Meaning | None = None
+    """What is left between train and test by meaning; None = nothing can be embedded here, or one of the two is empty."""
     warnings: list[str]
     """For a person."""
 
@@ -69,6 +69,7 @@ class CurateResult(Record):
             ("prompts without an answer", f"{self.unanswered:,}"),
             ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
             ("highest similarity, train to test", similarity),
+            *([("by meaning", self.meaning.sentence())] if self.meaning else []),
             *(("warning", warning) for warning in self.warnings),
         ]
 
@@ -109,19 +110,11 @@ def run(
             rows = drop_redundant(chosen, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
             _require_rows(rows, pairs, verdicts)
-            sets = shingle_sets([conversation_text(row.prompt.messages) for row in rows])
-            assignment = assign(
-                [_item(row.prompt) for row in rows],
-                sets,
-                near=section.near_duplicates,
-                test=section.test,
-                validation=section.validation,
-                seed=section.seed,
-            )
-            verdicts += [_leak_verdict(rows[leak.row], leak.reason) for leak in assignment.leaks]
+            parts = partition(stage, rows, section)
+            verdicts += [_leak_verdict(row, parts.leaks[row.prompt.id]) for row in rows if row.prompt.id in parts.leaks]
             progress.advance(note="split")
             _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
-            examples = _write(project, stage, rows, assignment, verdicts, reasoning=section.reasoning)
+            examples = _write(project, stage, rows, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
@@ -129,10 +122,11 @@ def run(
             masked=dict(sum((Counter(measured.masked) for measured in table), Counter())),
             unanswered=len(prompts) - len({prompt.id for prompt, _ in pairs}),
             answers=len(pairs),
-            components=assignment.components,
-            largest_component=assignment.largest,
-            max_similarity=_residual(sets, assignment.splits),
-            warnings=_warnings(assignment, len(answers) - len(pairs), examples),
+            components=parts.components,
+            largest_component=parts.largest,
+            max_similarity=parts.max_similarity,
+            meaning=parts.meaning,
+            warnings=_warnings(parts.notes, len(answers) - len(pairs), examples),
         )
         stage.notes.update(result.model_dump())
     return result
@@ -169,12 +163,6 @@ def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:
     return {mark.answer_id: mark for mark in read_records(project.marks, Verdict)}
 
 
-def _item(prompt: Prompt) -> Item:
-    return Item(
-        key=prompt.id, same=text_key(conversation_text(prompt.messages)), group=prompt.group, fixed=prompt.split
-    )
-
-
 def _leak_verdict(row: Pair, reason: str) -> Verdict:
     return Verdict(answer_id=row.answer.id, prompt_id=row.prompt.id, filter="leak", keep=False, reason=reason)
 
@@ -183,26 +171,20 @@ def _write(
     project: Project,
     stage: StageRun,
     rows: Sequence[Pair],
-    assignment: Assignment,
+    sides: Mapping[str, Split],
     verdicts: Sequence[Verdict],
     *,
     reasoning: bool,
 ) -> dict[Split, list[Example]]:
     examples: dict[Split, list[Example]] = {split: [] for split in SPLITS}
-    for row, split in zip(rows, assignment.splits, strict=True):
-        if split is not None:
+    for row in rows:
+        if (split := sides.get(row.prompt.id)) is not None:
             examples[split].append(Example.of(row.prompt, row.answer, split, reasoning=reasoning))
     for split in SPLITS:
         path = project.split(split)
         stage.wrote(path, write_records(path, examples[split]))
     stage.wrote(project.dropped, write_records(project.dropped, verdicts))
     return examples
-
-
-def _residual(sets: Sequence[Shingles], splits: Sequence[Split | None]) -> float | None:
-    train = [s for s, split in zip(sets, splits, strict=True) if split == "train"]
-    test = [s for s, split in zip(sets, splits, strict=True) if split == "test"]
-    return round(highest_similarity(train, test), 4) if train and test else None
 
 
 def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> None:
@@ -220,8 +202,8 @@ def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequenc
     )
 
 
-def _warnings(assignment: Assignment, orphans: int, examples: dict[Split, list[Example]]) -> list[str]:
-    warnings = list(assignment.notes)
+def _warnings(notes: Sequence[str], orphans: int, examples: dict[Split, list[Example]]) -> list[str]:
+    warnings = list(notes)
     if orphans:
         warnings.append(f"{orphans:,} answers belong to prompts that are no longer in prompts.jsonl; they are left out")
     if not examples["train"]:

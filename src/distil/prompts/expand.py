@@ -2,7 +2,7 @@
 
 In waves: parents come from the rarest clusters, near-duplicates are dropped, and it ends at the count, at the budget, or when
 hardly anything new comes. Every reply is in the ledger, so after a stop the same command pays only for what is missing. Children
-stay in their parent's group, and test prompts are never parents.
+stay in their parent's group. Only prompts that are trained on are parents: what is written after a held-out one can't be used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from distil.calls.client import STOPPED, Client
 from distil.calls.config import TeacherConfig
@@ -19,13 +19,15 @@ from distil.calls.request import Reply
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError, WorkFailed
 from distil.progress import bar, dollars
 from distil.prompts.coverage import Cluster, Clustering, describe_clusters
-from distil.prompts.expanded import Expanded, group_of, merge_expanded, read_expanded
+from distil.prompts.expanded import group_of, merge_expanded
 from distil.prompts.novelty import NoveltyFilter
 from distil.prompts.self_instruct import PER_REQUEST, acceptable, child, read_reply, request_for, text_of
 from distil.records import Prompt, Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import read_manifest, stage_run
+from distil.runs.schemas.expanded import Expanded, read_expanded
+from distil.runs.schemas.sides import read_sides
 
 MAX_WAVE = 40
 DRY_SHARE = 0.05
@@ -98,7 +100,9 @@ def run(
         for relative in manifest.inputs:
             if (project.root / relative).exists():
                 stage.reads(project.root / relative)
-        expansion = _Expansion(prompts, teachers[0], seed, similarity)
+        sides = read_sides(project.sides)
+        held_out = {p.id for p in prompts if (p.split or sides.get(p.id)) in ("test", "validation")}
+        expansion = _Expansion(prompts, teachers[0], seed, similarity, held_out)
         stopped: DistilError | None = None
         try:
             asyncio.run(expansion.run(project, count, budget_usd))
@@ -124,7 +128,9 @@ def run(
 class _Expansion:
     """One run: the pool of prompts, its clusters, and what was written."""
 
-    def __init__(self, prompts: list[Prompt], teacher: TeacherConfig, seed: int, similarity: float) -> None:
+    def __init__(
+        self, prompts: list[Prompt], teacher: TeacherConfig, seed: int, similarity: float, held_out: Collection[str]
+    ) -> None:
         self._prompts = prompts
         self._teacher = teacher
         self._rng = random.Random(seed)
@@ -136,11 +142,11 @@ class _Expansion:
         self._sizes = Counter(int(label) for label in self._clustering.labels)
         self._parents: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            if prompt.split != "test" and prompt.messages[-1].role == "user" and text_of(prompt).strip():
+            if prompt.id not in held_out and prompt.messages[-1].role == "user" and text_of(prompt).strip():
                 self._parents.setdefault(int(self._clustering.labels[index]), []).append(index)
         if not self._parents:
             raise UserError(
-                "No prompt can serve as an example: all are test prompts, or their last turn is not the user's."
+                "No prompt can serve as an example: all are held out (test or validation), or their last turn is not the user's."
             )
         self._used: Counter[int] = Counter()
         self._labels: list[int] = []
@@ -234,7 +240,7 @@ class _Expansion:
     def save(self, project: Project) -> int:
         """Writes expanded.jsonl with the new prompts and prompts.jsonl with all; returns the number of prompts."""
         if self.made:
-            write_records(project.expanded, [*read_expanded(project), *self.made])
+            write_records(project.expanded, [*read_expanded(project.expanded), *self.made])
         return write_records(project.prompts, merge_expanded(self._prompts, self.made))
 
     def result(self, prompts: int) -> ExpandResult:

@@ -1,4 +1,4 @@
-"""work/prompts/expanded.jsonl: prompts that the teacher wrote, separate from the user's file, and the merging of both.
+"""Prompts that the teacher wrote are merged with the user's: work/prompts/expanded.jsonl into prompts.jsonl.
 
 Loading the prompts again keeps them; deleting the file removes them.
 """
@@ -7,27 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distil.records import Prompt, Record
-from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_records
-
-
-class Expanded(Record):
-    """One prompt that the teacher wrote."""
-
-    prompt: Prompt
-    """In the group of its parent, so that a split keeps both together."""
-    parent_id: str
-    """The prompt that the teacher was shown."""
-    teacher: str
-    """The model that wrote it."""
-    call_id: str
-    """The ledger row with the whole reply."""
-
-
-def read_expanded(project: Project) -> list[Expanded]:
-    """All expanded prompts; empty when there is no file. Raises UserError on a broken line."""
-    return list(read_records(project.expanded, Expanded)) if project.expanded.exists() else []
+from distil.records import Prompt
+from distil.runs.schemas.expanded import Expanded
 
 
 def group_of(parent: Prompt) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from distil.errors import UserError
 from distil.progress import track
 from distil.prompts.config import PromptsConfig
-from distil.prompts.expanded import merge_expanded, read_expanded
+from distil.prompts.expanded import merge_expanded
 from distil.prompts.rows import to_prompt
 from distil.prompts.sources import Row, open_source
 from distil.records import Prompt, Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.runs.manifest import stage_run
+from distil.runs.schemas.expanded import read_expanded
 
 
 class PromptsResult(Record):
@@ -59,7 +60,7 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
         loaded = list(distinct.prompts.values())
         if not loaded:
             raise UserError(f"{path} contains no prompts. Expected at least one; add some, or set prompts.path.")
-        prompts = merge_expanded(loaded, read_expanded(project))
+        prompts = merge_expanded(loaded, read_expanded(project.expanded))
         count = write_records(project.prompts, prompts)
         stage.wrote(project.prompts, count)
         result = PromptsResult(

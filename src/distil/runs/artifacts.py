@@ -15,10 +15,12 @@ from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Ver
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.evidence import Evidence
+from distil.runs.schemas.expanded import Expanded
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.metrics import MetricsRow
+from distil.runs.schemas.sides import Side
 from distil.runs.schemas.summary import Summary
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
@@ -57,13 +59,14 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("distil.yaml", "Config", "cli", "config"),
     Artifact("ledger.sqlite", Call, "calls", "ledger"),
     Artifact("work/prompts/prompts.jsonl", Prompt, "prompts", "prompts"),
-    Artifact("work/prompts/expanded.jsonl", "new prompts with their parents", "prompts", "expanded"),
+    Artifact("work/prompts/expanded.jsonl", Expanded, "prompts", "expanded"),
     Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", "batches"),
     Artifact("work/collect/answers.jsonl", Answer, "collect", "answers"),
     Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
     Artifact("work/curate/SPLIT.jsonl", Example, "curate", "split"),
     Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
     Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
+    Artifact("work/curate/sides.jsonl", Side, "curate", "sides"),
     Artifact("work/curate/marks.jsonl", Verdict, "cli", "marks"),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
@@ -147,6 +150,11 @@ class Project:
     def evidence(self) -> Path:
         """What is known about each answer."""
         return self.stage("curate") / "evidence.jsonl"
+
+    @property
+    def sides(self) -> Path:
+        """Who was ever trained on, who watched and who tested: what the split remembers."""
+        return self.stage("curate") / "sides.jsonl"
 
     @property
     def marks(self) -> Path:

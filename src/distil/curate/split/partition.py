@@ -1,0 +1,105 @@
+"""Rows in, a side for each prompt out: the whole split, with the file that it remembers by and what it says of itself.
+
+Called by curate's stage. Several answers to one prompt are one prompt here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from distil.curate.config import CurateConfig
+from distil.curate.shingles import Shingles
+from distil.curate.similar import highest_similarity, shingle_sets
+from distil.curate.split.assign import Assignment, assign
+from distil.curate.split.fill import Sizes
+from distil.curate.split.links import Row, compared_text, document_keys, make_items
+from distil.curate.split.meaning import Meaning, installed, remaining, similar_pairs
+from distil.curate.split.sides import remember, remembered
+from distil.records import Answer, Prompt, Split
+from distil.runs.manifest import StageRun
+from distil.runs.schemas.expanded import ancestors, read_expanded
+from distil.text import one_line
+
+
+class Partition(NamedTuple):
+    """The split, by prompt id."""
+
+    sides: dict[str, Split]
+    """Of the prompts that have one."""
+    leaks: dict[str, str]
+    """Why a prompt was dropped."""
+    components: int
+    """Independent groups of prompts."""
+    largest: int
+    """Prompts in the largest of them."""
+    max_similarity: float | None
+    """Highest Jaccard similarity between a training and a test prompt; None = one of the two is empty."""
+    meaning: Meaning | None
+    """The same by meaning; None = nothing can be embedded here."""
+    notes: list[str]
+    """For a person."""
+
+
+def partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig) -> Partition:
+    """Gives each prompt its side, and writes sides.jsonl. Raises UserError when `curate.semantic` can't be computed here."""
+    project = stage.project
+    rows = _rows(pairs)
+    if project.expanded.exists():
+        stage.reads(project.expanded)
+    parents = {one.prompt.id: one.parent_id for one in read_expanded(project.expanded)}
+    before = remembered(project, section)
+    prompts = [row.prompt for row in rows]
+    documents = document_keys(prompts)
+    texts = [compared_text(prompt, documents) for prompt in prompts]
+    sets = shingle_sets(texts)
+    assignment = assign(
+        make_items(rows, ancestors(parents)),
+        sets,
+        near=section.near_duplicates,
+        sizes=Sizes(section.test, section.validation, section.seed),
+        remembered=before.sides,
+        more=similar_pairs(texts, section.semantic) if section.semantic is not None else (),
+    )
+    sides = {p.id: side for p, side in zip(prompts, assignment.splits, strict=True) if side is not None}
+    stage.wrote(project.sides, remember(project, section, before.sides, sides))
+    notes = [*([before.note] if before.note else []), *assignment.notes, *_template(assignment, texts)]
+    if "test" in sides.values() and not installed():
+        notes.append(
+            "train and test were compared by characters only: `pip install 'distil[evaluate]'` compares them by meaning, too"
+        )
+    return Partition(
+        sides,
+        {prompts[leak.row].id: leak.reason for leak in assignment.leaks},
+        assignment.components,
+        assignment.largest,
+        _highest(sets, assignment.splits),
+        remaining(texts, sets, assignment.splits),
+        notes,
+    )
+
+
+def _rows(pairs: Sequence[tuple[Prompt, Answer]]) -> list[Row]:
+    answers: dict[str, list[Answer]] = {}
+    prompts: dict[str, Prompt] = {}
+    for prompt, answer in pairs:
+        prompts[prompt.id] = prompt
+        answers.setdefault(prompt.id, []).append(answer)
+    return [Row(prompt, answers[prompt.id]) for prompt in prompts.values()]
+
+
+def _template(assignment: Assignment, texts: Sequence[str]) -> list[str]:
+    template = assignment.template
+    if template is None:
+        return []
+    return [
+        f"One template glues the data together: {template.rows:,} prompts are near-duplicates of each other, such as "
+        f'"{one_line(texts[template.example], 80)}". They are split by the part that differs, so train and test share the '
+        "template. If they should not, give the rows of a template a `group`."
+    ]
+
+
+def _highest(sets: Sequence[Shingles], splits: Sequence[Split | None]) -> float | None:
+    train = [s for s, split in zip(sets, splits, strict=True) if split == "train"]
+    test = [s for s, split in zip(sets, splits, strict=True) if split == "test"]
+    return round(highest_similarity(train, test), 4) if train and test else None
