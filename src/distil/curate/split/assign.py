@@ -146,7 +146,7 @@ def _drop_crossing(items: Sequence[Item], edges: Edges, splits: list[Split | Non
 def _drop_missed(
     items: Sequence[Item], sets: Sequence[Shingles], splits: list[Split | None], leaks: dict[int, Leak], near: float
 ) -> None:
-    """Rows with a near-duplicate on a more protected side that is not among the pairs: those link rows, they are not all there are."""
+    """Rows with a near-duplicate on a more protected side that the pairs, which only link rows, do not hold."""
     for protected in ("test", "validation"):
         inside = [i for i, split in enumerate(splits) if split == protected and i not in leaks]
         outside = [i for i, split in enumerate(splits) if _RANK[split] < _RANK[protected] and i not in leaks]

@@ -1,4 +1,4 @@
-"""Which rows hang together: union-find over indices, and the edges between rows.
+"""Which rows belong together: union-find over indices, and the edges between rows.
 
 An edge is a shared link (equal texts, one group, a turn in common; see links.py) or a pair of similar texts. Pure functions.
 """

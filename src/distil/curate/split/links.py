@@ -7,7 +7,7 @@
 - exchange, answer: a turn that one row teaches and another one has (a conversation whose log keeps only the last turns);
 - written: a prompt that a teacher wrote, and the user's prompt that it descends from.
 
-"Hello!" and "You're welcome." stand in many conversations and must not glue these together. So a piece of a conversation counts
+Many conversations contain "Hello!" and "You're welcome.", which must not glue them together. So a piece of a conversation counts
 only while few conversations have it, and the longer it is, the more may have it: `_most`. What follows on the same opening is
 one conversation, however many requests it was logged as.
 """

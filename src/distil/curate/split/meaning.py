@@ -1,8 +1,9 @@
 """Meaning instead of characters: prompts that say the same in other words, by the vectors of distil/embeddings.
 
 Two uses: with `curate.semantic` such prompts are kept on one side, and always (where the package is installed) the split says
-how much of this kind of leakage is left. "Is there a limit to how much I can top up?" and "Is there a limit on how much I can
-top up?" share too few characters for the one, and have a cosine of 0.99.
+how much of this kind of leakage is left, among prompts that share a third of their characters (reading all would take minutes).
+"Is there a limit to how much I can top up?" and "Is there a limit on how much I can top up?" share too few characters for a
+near-duplicate, and have a cosine of 0.99.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distil.curate.shingles import Shingles
 from distil.curate.split.components import Near
+from distil.embeddings.embedder import embedder
 from distil.records import Record, Split
 
 TWIN, CLOSE = 0.98, 0.95
 """Cosines of the same question in other words, and of a question that is nearly the same."""
-READ_ALL = 3_000
-"""Up to so many prompts of train and test are all embedded; of more, the closest by characters to each test prompt."""
-CLOSEST = 12
-"""How many of those."""
+ALIKE = 0.35
+"""Jaccard similarity from which two prompts are compared by meaning. A short text takes 10 ms of CPU, a long one 100."""
+CLOSEST = 5
+"""How many such training prompts are compared with each test prompt; they find 11 of banking77's 12 twins."""
 BLOCK = 1_024
 """Rows of one product: 1,024 x 100,000 cosines are 400 MB."""
 
@@ -36,17 +37,15 @@ class Meaning(Record):
     """Test prompts with a training prompt at a cosine of TWIN or more."""
     close: int
     """The same at CLOSE."""
-    highest: float
-    """The highest cosine of all."""
-    everything: bool
-    """False: only the training prompts that are closest by characters were compared."""
+    highest: float | None
+    """The highest cosine; None = no two prompts share enough characters to be compared."""
 
     def sentence(self) -> str:
         """In words."""
-        searched = "" if self.everything else f" (of the {CLOSEST} closest by characters)"
+        highest = "" if self.highest is None else f"; highest {self.highest:.2f}"
         return (
-            f"{self.twins:,} of {self.test:,} test prompts have a twin in train (cosine {TWIN} or more), "
-            f"{self.close:,} a close one ({CLOSE}); highest {self.highest:.2f}{searched}"
+            f"{self.twins:,} of {self.test:,} test prompts have a twin in train (cosine {TWIN} or more), {self.close:,} a close "
+            f"one ({CLOSE}){highest}; compared: the {CLOSEST} that share most characters, where those are a third"
         )
 
 
@@ -57,8 +56,6 @@ def installed() -> bool:
 
 def similar_pairs(texts: Sequence[str], threshold: float) -> list[Near]:
     """All pairs of texts with a cosine of at least `threshold`. Raises UserError when the package is missing."""
-    from distil.embeddings.embedder import embedder  # loads onnxruntime
-
     vectors = embedder().vectors(texts)  # (N, 384)
     pairs = []
     for start in range(0, len(texts), BLOCK):
@@ -76,44 +73,26 @@ def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[S
     test = [i for i, side in enumerate(splits) if side == "test"]
     if not train or not test or not installed():
         return None
-    from distil.embeddings.embedder import embedder
-
-    everything = len(train) + len(test) <= READ_ALL
-    if everything:
-        asked, others = embedder().vectors([texts[i] for i in test]), embedder().vectors([texts[i] for i in train])
-        best = np.max(asked @ others.T, axis=1)  # (test,)
-    else:
-        best = _among_the_closest(texts, sets, train, test)
-    found = np.round(best, 4)
+    near = closest_rows([sets[i] for i in train], [sets[i] for i in test], CLOSEST, ALIKE)
+    pairs = [(test[position], train[row]) for position, rows in enumerate(near) for row in rows]
+    wanted = sorted({row for pair in pairs for row in pair})
+    if not wanted:
+        return Meaning(test=len(test), twins=0, close=0, highest=None)
+    vectors = embedder().vectors([texts[row] for row in wanted])
+    place = {row: position for position, row in enumerate(wanted)}
+    best: dict[int, float] = {}
+    for asked, other in pairs:
+        best[asked] = max(best.get(asked, -1.0), float(vectors[place[asked]] @ vectors[place[other]]))
     return Meaning(
         test=len(test),
-        twins=int((found >= TWIN).sum()),
-        close=int((found >= CLOSE).sum()),
-        highest=round(float(found.max()), 4),
-        everything=everything,
+        twins=sum(cosine >= TWIN for cosine in best.values()),
+        close=sum(cosine >= CLOSE for cosine in best.values()),
+        highest=round(max(best.values()), 4),
     )
 
 
-def _among_the_closest(
-    texts: Sequence[str], sets: Sequence[Shingles], train: Sequence[int], test: Sequence[int]
-) -> NDArray[np.float32]:
-    """(test,) the highest cosine of each test prompt to the training prompts that share most of its characters."""
-    from distil.embeddings.embedder import embedder
-
-    near = closest_rows([sets[i] for i in train], [sets[i] for i in test], CLOSEST)
-    asked = embedder().vectors([texts[i] for i in test])
-    wanted = sorted({row for rows in near for row in rows})
-    vectors = embedder().vectors([texts[train[row]] for row in wanted])
-    place = {row: position for position, row in enumerate(wanted)}
-    best = np.zeros(len(test), dtype=np.float32)
-    for position, rows in enumerate(near):
-        if rows:
-            best[position] = np.max(vectors[[place[row] for row in rows]] @ asked[position])
-    return best
-
-
-def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count: int) -> list[list[int]]:
-    """For each query the rows of the corpus with the highest Jaccard similarity, at most `count`."""
+def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count: int, least: float) -> list[list[int]]:
+    """For each query the rows of the corpus with the highest Jaccard similarity, at most `count`, each at least `least`."""
     sizes = np.array([item.size for item in corpus])
     wanted = np.unique(np.concatenate(queries)) if queries else np.zeros(0, dtype=np.uint64)
     kept = [np.intersect1d(item, wanted, assume_unique=True) for item in corpus]
@@ -129,5 +108,6 @@ def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count:
             continue
         rows, common = np.unique(np.concatenate(hits), return_counts=True)
         similarity = common / (sizes[rows] + query.size - common)
-        found.append([int(rows[i]) for i in np.argsort(-similarity, kind="stable")[:count]])
+        best = [i for i in np.argsort(-similarity, kind="stable")[:count] if similarity[i] >= least]
+        found.append([int(rows[i]) for i in best])
     return found
