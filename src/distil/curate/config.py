@@ -15,8 +15,8 @@ class CurateConfig(Section):
     filters: Literal["default"] | list[str] = "default"
     """What drops an answer, by name: default, or a list such as [default, personal_data, -refusal, "my_filters.py:too_formal"].
 
-    default = truncated, empty, refusal, boilerplate, vendor_identity, repetition, wrong_script, invalid_json, schema, unfence,
-    tool_calls, secrets. Optional: too_short and too_long (for their task), echo (of the prompt), personal_data. Two correct
+    default = truncated, empty, refusal, boilerplate, vendor_identity, repetition, wrong_script, wrong_language,
+    invalid_json, schema, unfence, tool_calls, secrets. Optional: too_short and too_long (for their task), echo (of the prompt), personal_data. Two correct
     instead: boilerplate takes openings like `As an AI language model, ...` off, unfence the code fence around JSON.
     A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt and an answer.
     """

@@ -59,6 +59,7 @@ FILTERS: dict[str, Filter] = {
     "vendor_identity": Filter("vendor_identity", 0.5, suspect=0.2),
     "repetition": Filter("repetition", 0.02, suspect=0.0),
     "wrong_script": Filter("script"),
+    "wrong_language": Filter("language"),
     "invalid_json": Filter("json_form", 0.97, suspect=0.5),
     "schema": Filter("json_schema", suspect=0.5),
     "too_short": Filter("length", -4, below=True),

@@ -34,6 +34,7 @@ SIGNALS: dict[str, str] = {
 WHOLE: dict[str, str] = {
     "length": "distil.curate.evidence.extent:length",
     "echo": "distil.curate.evidence.extent:echo",
+    "language": "distil.curate.evidence.language:language",
 }
 """Signals that need all answers at once."""
 ON_REQUEST = frozenset({"tool_calls", "json_schema"})
