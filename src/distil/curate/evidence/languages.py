@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from distil.curate.evidence.scripts import script_of
 
 MIN_WORDS = 8
-"""Fewer words are no evidence."""
+"""Fewer words prove nothing."""
 MIN_SHARE = 0.2
 """Of the words that must be frequent ones of the language; English prose has 40%, tables and code nearly none."""
 MIN_DISTINCT = 3
