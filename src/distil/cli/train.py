@@ -1,14 +1,18 @@
-"""`distil train`: one student."""
+"""`distil train`: one student, here or at a provider."""
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from distil.cli.options import Context, distil_command, show_rows
+from distil.cli.options import Context, distil_command, echo, say, show_rows
 
 
 @distil_command("distil train --as logits --set train.method=logits --set train.temperature=2.0")
-@click.option("--as", "name", metavar="NAME", help="Name of the student (default: the training method).")
+@click.option(
+    "--as", "name", metavar="NAME", help="Name of the student (default: the training method, or the provider)."
+)
 @click.option(
     "--processes",
     type=int,
@@ -20,11 +24,36 @@ from distil.cli.options import Context, distil_command, show_rows
     "--max-steps", type=int, default=None, metavar="N", help="Stop after N optimizer steps (for a trial run)."
 )
 @click.option("--force", is_flag=True, help="Start over, also where a finished or unfinished training is there.")
-def command(context: Context, name: str | None, processes: int | None, max_steps: int | None, force: bool) -> None:
+@click.option(
+    "--provider",
+    metavar="NAME",
+    help="Fine-tune at together, fireworks, azure or openai instead; the same command goes on with a job.",
+)
+@click.option("--base", metavar="MODEL", help="--provider: the model to tune, as it names it (default: student.model).")
+@click.option("--yes", is_flag=True, help="--provider: send the data and pay up to train.budget_usd without asking.")
+@click.option("--cancel", is_flag=True, help="--provider: stop the job of this student.")
+def command(
+    context: Context,
+    name: str | None,
+    processes: int | None,
+    max_steps: int | None,
+    force: bool,
+    provider: str | None,
+    **there: str | bool | None,
+) -> None:
     """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
+    from distil.errors import UserError
     from distil.pipeline import default_name, ensure, step_state
     from distil.train import stage
 
+    if provider is not None:
+        _at_provider(context, name, provider, processes, max_steps, force, **there)
+        return
+    alone = next((option for option, value in there.items() if value), None)
+    if alone is not None:
+        raise UserError(
+            f"--{alone} is for fine-tuning at a provider. Add --provider together, fireworks, azure or openai."
+        )
     config = context.config(*([f"train.processes={processes}"] if processes else []))
     ensure(context.project, config, "curate", before="train")
     name = name or default_name(config)
@@ -43,3 +72,55 @@ def command(context: Context, name: str | None, processes: int | None, max_steps
         force=force,
     )
     context.emit(result, lambda: show_rows("Trained", result.rows()))
+
+
+def _at_provider(
+    context: Context,
+    name: str | None,
+    provider: str,
+    processes: int | None,
+    max_steps: int | None,
+    force: bool,
+    **there: str | bool | None,
+) -> None:
+    """--provider: a job there, or what is asked of one that is there."""
+    from distil.errors import UserError
+    from distil.pipeline import ensure
+    from distil.train import provider as stage
+
+    if processes is not None or max_steps is not None:
+        raise UserError("--processes and --max-steps are for training here; a provider decides both. Leave them out.")
+    config = context.config()
+    student = name or provider
+    if there["cancel"]:
+        job = stage.cancel_job(context.project, name=student, provider=provider)
+        say(
+            f"Asked {provider} to stop the job {job.job_id}. What was trained until then may be billed; `distil train --provider "
+            f"{provider} --as {student}` says how it ended."
+        )
+        return
+    ensure(context.project, config, "curate", before="train")
+    result = stage.run(
+        context.project,
+        config.train,
+        config.student,
+        name=student,
+        provider=provider,
+        base=str(there["base"]) if there["base"] else None,
+        force=force,
+        agree=lambda question: bool(there["yes"]) or _agreed(question),
+    )
+    context.emit(result, lambda: show_rows("Tuned", result.rows()))
+
+
+def _agreed(question: str) -> bool:
+    """Asks a person. Raises UserError where nobody can answer."""
+    from distil.errors import UserError
+
+    echo(question, nl=False, err=True)
+    if not sys.stdin.isatty():
+        echo("", err=True)
+        raise UserError(
+            "Nobody can be asked, because this is no terminal. Nothing was sent. Add --yes to agree; train.budget_usd caps it."
+        )
+    return click.confirm("", prompt_suffix=" ", err=True)

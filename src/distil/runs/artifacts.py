@@ -21,6 +21,7 @@ from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.sides import Side
+from distil.runs.schemas.provider_job import ProviderJob
 from distil.runs.schemas.summary import Summary
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
@@ -75,6 +76,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
     Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
+    Artifact("work/train/NAME/provider.json", ProviderJob, "train", "provider_job"),
     Artifact("work/cache.sqlite", "local answers and embeddings that need not be made again", "runs", "cache"),
     Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
@@ -181,6 +183,10 @@ class Project:
     def cache(self) -> Path:
         """May be deleted: it saves time, no money."""
         return self.root / "work" / "cache.sqlite"
+
+    def provider_job(self, name: str) -> Path:
+        """The fine-tuning job of a student that was tuned at a provider."""
+        return self.stage("train", name) / "provider.json"
 
     def predictions(self, name: str) -> Path:
         return self.stage("evaluate", name) / "predictions.jsonl"

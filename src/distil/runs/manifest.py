@@ -55,6 +55,10 @@ class StageRun:
         self._inputs[self.project.relative(path)] = stamp(path, count)
         return path
 
+    def read_before(self, path: Path, then: FileStamp) -> None:
+        """Notes an input as it was when work on it began elsewhere: a change since then makes the stage stale."""
+        self._inputs[self.project.relative(path)] = then
+
     def hash_of(self, path: Path) -> str:
         """The hash of an input that was noted. KeyError for one that was not."""
         return self._inputs[self.project.relative(path)].sha256

@@ -108,3 +108,7 @@ class TrainConfig(Section):
     """Also save a checkpoint after this many steps; null = by time only."""
     report_to: list[Literal["tensorboard", "wandb"]] = Field(default_factory=list)
     """Other destinations for the metrics."""
+    budget_usd: float | None = Field(default=50.0, ge=0, exclude=True)
+    """--provider: dollar cap for fine-tuning at providers, all jobs of this project together; null = no cap."""
+    usd_per_million_tokens: float | None = Field(default=None, ge=0, exclude=True)
+    """--provider: price of a million tokens of training; null = from Distil's table, or the provider's own estimate."""

@@ -9,12 +9,15 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from distil.calls.batch.job import BatchJob, BatchRow
 from distil.calls.providers.base import HttpProvider
 from distil.calls.request import JsonObject
 from distil.errors import WorkFailed
+
+if TYPE_CHECKING:
+    import aiohttp
 
 State = Literal["running", "ended", "cancelled", "failed"]
 """Everything that no list below names is running: only a word that ends a batch ends it."""
@@ -155,6 +158,17 @@ def scratch(path: Path) -> Iterator[None]:
         raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
     finally:
         path.unlink(missing_ok=True)
+
+
+def multipart(path: Path, name: str, **fields: str) -> aiohttp.FormData:
+    """The form that uploads a file under a name. For one attempt: aiohttp streams the open file and closes it when it is sent."""
+    import aiohttp
+
+    form = aiohttp.FormData(quote_fields=False)
+    for field, value in fields.items():
+        form.add_field(field, value)
+    form.add_field("file", path.open("rb"), filename=name, content_type="application/jsonl")
+    return form
 
 
 def id_of(made: JsonObject) -> str:

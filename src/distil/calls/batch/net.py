@@ -1,6 +1,7 @@
-"""The plain HTTP under the batch APIs: few requests, each repeated until it works, and none that carries a key elsewhere.
+"""The plain HTTP under batches and fine-tuning jobs: few requests, each repeated until it works, and none that carries a key
+elsewhere.
 
-Slow path. Creating a batch is never repeated blindly. Not for live requests (calls/http).
+Slow path. Creating a batch or a job is never repeated blindly. Not for live requests (calls/http).
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from distil.calls.batch.api import BatchProvider, Gone, Lost
-from distil.calls.faults import GarbledReply
+from distil.calls.batch.api import Gone, Lost
+from distil.calls.faults import Fault, GarbledReply
 from distil.calls.http import trust
 from distil.calls.http.proxies import proxy_for, without_credentials
 from distil.calls.http.redirects import REDIRECTS, redirected, same_origin
@@ -31,13 +32,34 @@ MAX_WAIT_S = 60.0
 MAX_HOPS = 5
 MAX_LINE = 64 << 20
 """Bytes of one line of results; no answer is longer."""
+BATCHES = "Batches that were created"
+
+
+class Caller(Protocol):
+    """Whose requests these are."""
+
+    base_url: str
+
+    def headers(self) -> dict[str, str]:
+        """Those of every request, with the key."""
+
+    def fault(self, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
+        """What a refusal means."""
+
+
+class Exists(Exception):
+    """What was to be created is there already (409)."""
 
 
 class Http:
-    """aiohttp with patience. Use as an async context manager. tries: of one request; 1 for a look that may fail."""
+    """aiohttp with patience. Use as an async context manager. tries: of one request; 1 for a look that may fail.
 
-    def __init__(self, provider: BatchProvider, *, tries: int = TRIES) -> None:
+    kept: what goes on at the provider whatever happens here, for the messages.
+    """
+
+    def __init__(self, provider: Caller, *, tries: int = TRIES, kept: str = BATCHES) -> None:
         self._provider = provider
+        self._kept = kept
         self._keys = {name: value for name, value in provider.headers().items() if name != "Content-Type"}
         self._base_url = provider.base_url
         self._tries = tries
@@ -71,6 +93,10 @@ class Http:
         """What `read` makes of the reply to a POST that may be repeated without harm."""
         return await self._patiently("POST", path, read, lambda: content, gone=False)
 
+    async def ask_json(self, path: str, body: JsonObject) -> JsonObject:
+        """JSON of the reply to a POST of JSON that may be repeated without harm, such as a question for a price. Raises Gone."""
+        return await self._patiently("POST", path, _object, lambda: {"json": body})
+
     async def send_file(self, url: str, path: Path) -> JsonObject:
         """JSON of the reply to a file that is sent to an address which the provider gave; without the key on another server."""
 
@@ -83,26 +109,40 @@ class Http:
 
         return await self._patiently("POST", url, _object, content, gone=False)
 
-    async def ask(self, path: str) -> None:
+    async def ask(self, path: str, **query: str) -> None:
         """A POST without content that may be repeated, such as one that cancels. Raises Gone, UserError, WorkFailed."""
-        await self._patiently("POST", path, _nothing)
+        await self._patiently("POST", path, _nothing, lambda: {"params": query})
 
-    async def create(self, path: str, **content: Any) -> JsonObject:
-        """JSON of a POST that must not be repeated blindly: raises Lost when its outcome is unknown."""
+    async def create(
+        self, path: str, content: Callable[[], JsonObject] | None = None, *, exists: bool = False, **fixed: Any
+    ) -> JsonObject:
+        """JSON of a POST that must not be repeated blindly: raises Lost when its outcome is unknown.
+
+        content: makes what can be sent only once, such as an open file. exists: a 409 raises Exists. Only a refusal for coming
+        too fast is sent again, because nothing was created then.
+        """
         import aiohttp
 
-        try:
-            async with self._send("POST", self._base_url + path, **content) as reply:
-                body = await reply.read()
-                status, headers = reply.status, dict(reply.headers)
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL):
-            raise self._unreachable() from None
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Lost(without_credentials(str(error))) from error
+        url = self._base_url + path
+        for attempt in range(self._tries):
+            try:
+                async with self._send("POST", url, **(content() if content else {}), **fixed) as reply:
+                    body = await reply.read()
+                    status, headers = reply.status, dict(reply.headers)
+            except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, aiohttp.InvalidURL):
+                raise self._unreachable() from None
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise Lost(without_credentials(str(error))) from error
+            fault = self._provider.fault(status, headers, body) if status == 429 else None
+            if fault is None or not fault.retryable or attempt == self._tries - 1:
+                break
+            await asyncio.sleep(min(MAX_WAIT_S, fault.retry_after_s or random.uniform(0.5, 1.0) * 2**attempt))
         if status >= 500 or status == 408:
             raise Lost(f"status {status}")
+        if exists and status == 409:
+            raise Exists(said(body))
         if status >= 300:
-            raise self._refused(self._base_url + path, status, headers, body, gone=False)
+            raise self._refused(url, status, headers, body, gone=False)
         try:
             return read_object(body)
         except GarbledReply as error:
@@ -199,16 +239,16 @@ class Http:
     ) -> UserError | WorkFailed | Gone:
         location = {name.lower(): value for name, value in headers.items()}.get("location", "")
         if status in REDIRECTS:
-            return UserError(f"{redirected(url, location, status)} Batches that were created are remembered.")
+            return UserError(f"{redirected(url, location, status)} {self._kept} are remembered.")
         fault = self._provider.fault(status, headers, body)
         if gone and status in (404, 410) and error_object(body):  # a proxy's page says nothing about the batch
             return Gone(shorten(said(body) or f"status {status}", None))
         kind = UserError if fault.kind in ("auth", "not_found") else WorkFailed
-        return kind(f"{fault.message} Batches that were created are remembered; run again to continue.")
+        return kind(f"{fault.message} {self._kept} are remembered; run again to continue.")
 
     def _unreachable(self) -> WorkFailed:
         return WorkFailed(
-            f"{self._base_url} can't be reached. Batches that were created continue there and are remembered; "
+            f"{self._base_url} can't be reached. {self._kept} continue there and are remembered; "
             "run again when the network is back."
         )
 

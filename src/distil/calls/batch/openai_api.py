@@ -20,6 +20,7 @@ from distil.calls.batch.api import (
     as_object,
     as_objects,
     id_of,
+    multipart,
     progress,
     scratch,
 )
@@ -71,13 +72,7 @@ class OpenAIBatches:
 
     def form(self, path: Path) -> aiohttp.FormData:
         """The multipart form that uploads a file."""
-        import aiohttp
-
-        form = aiohttp.FormData(quote_fields=False)
-        form.add_field("purpose", self.purpose)
-        # aiohttp streams an open file and closes it when it is sent.
-        form.add_field("file", path.open("rb"), filename="distil.jsonl", content_type="application/jsonl")
-        return form
+        return multipart(path, "distil.jsonl", purpose=self.purpose)
 
     async def submit(
         self, job: BatchJob, rows: Iterator[BatchRow], path: Path, uploaded: Callable[[str], Awaitable[None]]

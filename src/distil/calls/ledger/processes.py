@@ -9,11 +9,15 @@ from pathlib import Path
 
 from distil.ids import now
 
+OUTLIVES = "('batch', 'job')"
+"""Tiers of what goes on at the provider when its process dies, as SQL."""
+
 
 def begin_run(db: sqlite3.Connection, run: str) -> None:
     """Notes this process as a writer, and turns what dead ones left open into attempts that may have been paid for.
 
-    Not what is in a batch: a batch outlives the process that sent it, and calls/batch keeps its state.
+    Not what is in a batch or a fine-tuning job: both outlive the process that sent them, and calls/batch and calls/fine_tuning
+    keep their state.
     """
     runs = db.execute("SELECT id, pid, host, born FROM run").fetchall()
     dead = [row[0] for row in runs if not alive_run(*row[1:])]
@@ -22,10 +26,10 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
         db.execute(
             "INSERT INTO attempt (key, at, kind, message, maybe_usd) SELECT key, ?, 'crashed', "
             "'the process ended while it waited for the reply', reserve_usd FROM call "
-            "WHERE open = 1 AND tier != 'batch' AND run = ?",
+            f"WHERE open = 1 AND tier NOT IN {OUTLIVES} AND run = ?",
             [now(), run_id],
         )
-        db.execute("UPDATE call SET open = 0 WHERE open = 1 AND tier != 'batch' AND run = ?", [run_id])
+        db.execute(f"UPDATE call SET open = 0 WHERE open = 1 AND tier NOT IN {OUTLIVES} AND run = ?", [run_id])
         db.execute("DELETE FROM run WHERE id = ?", [run_id])
     db.execute(
         "INSERT INTO run (id, pid, host, born, started) VALUES (?, ?, ?, ?, ?)",
@@ -37,7 +41,8 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
 def end_run(db: sqlite3.Connection, run: str) -> None:
     """Forgets a run that ended in order and left nothing open."""
     db.execute(
-        "DELETE FROM run WHERE id = ? AND NOT EXISTS (SELECT 1 FROM call WHERE open = 1 AND tier != 'batch' AND run = ?)",
+        "DELETE FROM run WHERE id = ? AND NOT EXISTS "
+        f"(SELECT 1 FROM call WHERE open = 1 AND tier NOT IN {OUTLIVES} AND run = ?)",
         [run, run],
     )
 

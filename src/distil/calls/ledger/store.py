@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from distil.calls.identity import compress, decompress
 from distil.calls.ledger.invoice import Invoice
-from distil.calls.ledger.processes import alive_run, begin_run, end_run
+from distil.calls.ledger.processes import OUTLIVES, alive_run, begin_run, end_run
 from distil.calls.ledger.rescue import recover_rescued
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
 from distil.calls.ledger.schema import connect, explain
@@ -288,7 +288,7 @@ class Ledger:
             "SELECT max(CASE WHEN usd > reserve_usd THEN output_tokens ELSE 0 END), "
             "max(usd / max(reserve_usd, (input_tokens * coalesce(price_input, 0) "
             "+ output_tokens * coalesce(price_output, 0)) / 1e6)), count(*) "
-            "FROM call WHERE model = ? AND status = 'answered' AND tier != 'batch' AND reserve_usd > 0",
+            "FROM call WHERE model = ? AND status = 'answered' AND tier NOT IN " + OUTLIVES + " AND reserve_usd > 0",
             [model],
         )
         if row is None or row[1] is None:
@@ -311,7 +311,8 @@ class Ledger:
         )
         count, usd = row or (0, 0.0)
         rows = self._query(
-            f"SELECT run, count(*), sum(reserve_usd) FROM call WHERE open = 1 AND tier != 'batch' {condition} GROUP BY run",
+            f"SELECT run, count(*), sum(reserve_usd) FROM call WHERE open = 1 AND tier NOT IN {OUTLIVES} {condition} "
+            "GROUP BY run",
             values,
         )
         alive = {run[0] for run in self._query("SELECT id, pid, host, born FROM run", []) if alive_run(*run[1:])}
@@ -319,6 +320,12 @@ class Ledger:
             if run not in alive:
                 count, usd = count + left_open, usd + reserved
         return Uncertain(int(count), float(usd))
+
+    def reserved(self, purpose: str, tier: str, *, but: str = "") -> float:
+        """Dollars held for what is open of a purpose and a tier, except for one key."""
+        sql = "SELECT coalesce(sum(reserve_usd), 0) FROM call WHERE open = 1 AND purpose = ? AND tier = ? AND key != ?"
+        row = self._one(sql, [purpose, tier, but])
+        return float(row[0]) if row else 0.0
 
     def settle(self, invoice: Invoice | None) -> list[Settled]:
         """Settles what may have been paid, by an invoice or (None) as not paid. What a dead process left open counts, too."""

@@ -93,6 +93,8 @@ class TrainNotes(_Notes):
     """The teacher, as the config names it."""
     partial: bool = False
     """A trial run with --max-steps."""
+    provider: str | None = None
+    """Where it was tuned, when not here."""
 
 
 class EvaluateNotes(_Notes):
