@@ -7,10 +7,12 @@ open and the teacher can run here.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
+from distil.calls.fine_tuning.table import Choice, choices
 from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
@@ -59,6 +61,8 @@ class Forecast(NamedTuple):
     """What will not fit or is missing, and what to set."""
     terms: list[str]
     """One line per vendor on training on its outputs."""
+    providers: list[Choice]
+    """Who else could train the student: `distil train --provider`."""
 
 
 def make(project: Project, config: Config, machine: Machine | None = None) -> Forecast:
@@ -70,6 +74,7 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
     method, reasons = choose_method(config.teachers[0], len(prompts), machine, project.root)
     calls = len(prompts) * len(config.teachers) * config.collect.samples
     tokens = int(len(prompts) * (tokens_in + tokens_out) * config.train.epochs)
+    shape = model_shape(project.placed(config.student.model))
     hours, memory = _training(project, config, tokens, machine, advice)
     _judge_data(len(prompts), config, usd, advice)
     before, after = _months(config, tokens_in, tokens_out)
@@ -90,6 +95,7 @@ def make(project: Project, config: Config, machine: Machine | None = None) -> Fo
         payback="unknown" if saving is None else describe_payback(payback_days(usd or 0.0, saving)),
         advice=advice,
         terms=terms_of_all(teacher.model for teacher in config.teachers),
+        providers=choices(tokens, shape.parameters if shape is not None else None, datetime.now(UTC).date()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Loopback providers of fine-tuning: what all have in common. Files and jobs exist once and are counted; jobs go on when looked at.
+"""Loopback providers of fine-tuning: what all have in common. Files and jobs are counted; jobs go on when they are looked at.
 
 The shapes are those of the vendors' SDKs (openai 3.57, together 3.1.1, fireworks-ai 1.2.30), whose clients work against these
 servers (tests/calls/fine_tuning/test_sdks.py, where they are installed), and of Microsoft's REST reference.
@@ -49,7 +49,9 @@ class FineTuningServer(WireServer):
 
     def refused(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Authorization") != f"Bearer {KEY}":
-            return web.json_response({"error": {"message": "Invalid API key provided", "code": "invalid_api_key"}}, status=401)
+            return web.json_response(
+                {"error": {"message": "Invalid API key provided", "code": "invalid_api_key"}}, status=401
+            )
         return None
 
     async def upload_of(self, request: web.Request) -> tuple[dict[str, str], str, bytes]:

@@ -75,7 +75,11 @@ class FireworksTuning(FineTuningServer):
     def _shown_dataset(self, name: str) -> dict[str, Any]:
         file = self.files[name]
         ready = file["content"] is not None and file["looks"] > 1 and not self.refuse_file
-        code = {"code": "INVALID_ARGUMENT", "message": self.refuse_file} if self.refuse_file else {"code": "OK", "message": ""}
+        code = (
+            {"code": "INVALID_ARGUMENT", "message": self.refuse_file}
+            if self.refuse_file
+            else {"code": "OK", "message": ""}
+        )
         return file["about"] | {
             "name": f"accounts/{ACCOUNT}/datasets/{name}",
             "state": "READY" if ready else "UPLOADING",
@@ -105,7 +109,10 @@ class FireworksTuning(FineTuningServer):
         dataset = body["dataset"].rpartition("/")[2]
         if dataset not in self.files:
             return status(400, f"dataset {dataset} not found")
-        assert body["outputModel"].startswith(f"accounts/{ACCOUNT}/models/") and len(body["outputModel"].split("/")[-1]) <= 63
+        assert (
+            body["outputModel"].startswith(f"accounts/{ACCOUNT}/models/")
+            and len(body["outputModel"].split("/")[-1]) <= 63
+        )
         self.orders.append(body)
         self.jobs[name] = {"word": self.steps[0], "looks": 0, "body": body}
         return web.json_response(self.shown(name))
@@ -120,7 +127,9 @@ class FireworksTuning(FineTuningServer):
             "status": failed,
             "createTime": "2026-11-29T01:00:00Z",
             "jobProgress": {"percent": 25 * job["looks"], "epoch": 0},
-            "estimatedCost": {"currencyCode": "USD", "units": "1", "nanos": 500_000_000} if word == "COMPLETED" else None,
+            "estimatedCost": {"currencyCode": "USD", "units": "1", "nanos": 500_000_000}
+            if word == "COMPLETED"
+            else None,
         }
 
     async def _jobs(self, request: web.Request) -> web.Response:

@@ -93,7 +93,8 @@ class OpenAITuning(FineTuningServer):
         body = await request.json()
         if body["training_file"] not in self.files:
             return web.json_response(
-                {"error": {"message": f"invalid training_file: {body['training_file']}", "code": "invalid_file"}}, status=400
+                {"error": {"message": f"invalid training_file: {body['training_file']}", "code": "invalid_file"}},
+                status=400,
             )
         assert len(body["suffix"]) <= 64
         name = f"ftjob-{len(self.jobs) + 1}"
@@ -104,12 +105,17 @@ class OpenAITuning(FineTuningServer):
     def shown(self, name: str) -> dict[str, Any]:
         job = self.jobs[name]
         body, done = job["body"], job["word"] == "succeeded"
-        method = body.get("method") or {"type": "supervised", "supervised": {"hyperparameters": body["hyperparameters"]}}
+        method = body.get("method") or {
+            "type": "supervised",
+            "supervised": {"hyperparameters": body["hyperparameters"]},
+        }
         return {
             "id": name,
             "object": "fine_tuning.job",
             "created_at": job["created_at"],
-            "error": {"code": "exceeded_quota", "message": self.fail, "param": None} if job["word"] == "failed" else None,
+            "error": {"code": "exceeded_quota", "message": self.fail, "param": None}
+            if job["word"] == "failed"
+            else None,
             "fine_tuned_model": f"ft:{body['model']}:org:{body['suffix']}:abc" if done else None,
             "finished_at": int(time.time()) if done else None,
             "hyperparameters": method["supervised"]["hyperparameters"],
@@ -174,7 +180,9 @@ class AzureTuning(OpenAITuning):
 
     def refused(self, request: web.Request) -> web.Response | None:
         if request.headers.get("api-key") != KEY:
-            return web.json_response({"error": {"code": "401", "message": "Access denied due to invalid key"}}, status=401)
+            return web.json_response(
+                {"error": {"code": "401", "message": "Access denied due to invalid key"}}, status=401
+            )
         return None
 
     def model(self, name: str) -> dict[str, Any]:

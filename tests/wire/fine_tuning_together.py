@@ -127,7 +127,9 @@ class TogetherTuning(FineTuningServer):
     async def _create(self, request: web.Request) -> web.Response:
         body = await request.json()
         if body["training_file"] not in self.files:
-            return web.json_response({"error": {"message": "file not found", "type": "invalid_request_error"}}, status=400)
+            return web.json_response(
+                {"error": {"message": "file not found", "type": "invalid_request_error"}}, status=400
+            )
         assert len(body["suffix"]) <= 40 and body["training_method"]["method"] == "sft"
         name = f"ft-{len(self.jobs) + 1}"
         self.orders.append(body)
@@ -161,7 +163,9 @@ class TogetherTuning(FineTuningServer):
         }
 
     def _logged(self, job: dict[str, Any]) -> list[dict[str, Any]]:
-        lines = ["Job created", "Training started", "Epoch completed", "Uploading model", "Job finished"][: job["looks"] + 1]
+        lines = ["Job created", "Training started", "Epoch completed", "Uploading model", "Job finished"][
+            : job["looks"] + 1
+        ]
         if job["word"] == "error":
             lines.append(str(self.fail))
         return [

@@ -48,6 +48,17 @@ def show(forecast: Forecast) -> None:
         echo(f"! {line}", fg="yellow")
     for line in forecast.terms:
         echo(f"§ {line}")
+    show_providers(forecast)
+
+
+def show_providers(forecast: Forecast) -> None:
+    """Where else the student could be trained, and until when."""
+    from distil.calls.fine_tuning.table import COLUMNS, sources
+
+    echo("")
+    table("Fine-tuning at a provider (distil train --provider NAME)", COLUMNS, forecast.providers, left=len(COLUMNS))
+    for line in sources():
+        echo(f"- {line}", dim=True)
 
 
 def _duration(hours: float) -> str:

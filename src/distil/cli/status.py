@@ -11,6 +11,7 @@ from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
     from distil.calls.batch.job import BatchJob
+    from distil.runs.artifacts import Project
 
 
 STYLES = {"done": "green", "stale": "yellow", "missing": "dim"}
@@ -28,9 +29,11 @@ def command(context: Context, name: str | None) -> None:
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
     next_step = next((s for s in rows if s.state != "done"), None)
     batches = BatchFolder(context.project.batches).open_jobs()
+    tuning = describe_open_jobs(context.project)
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],
         "open_batches": [{"model": b.model, "requests": b.rows, "since": b.created} for b in batches],
+        "open_fine_tuning": tuning,
         "students": context.project.students(),
         "next": next_step.command if next_step else None,
     }
@@ -46,12 +49,29 @@ def command(context: Context, name: str | None) -> None:
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
             echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
+        for line in tuning:
+            echo(line)
         if batches:
             echo(describe_open_batches(batches))
         done = f"Everything is up to date. Report: {context.project.report}"
         echo(f"Next: {next_step.command}" if next_step else done)
 
     context.emit(value, show)
+
+
+def describe_open_jobs(project: Project) -> list[str]:
+    """One line about each fine-tuning job that is under way at a provider."""
+    from distil.runs.schemas.provider_job import read_provider_job
+
+    lines = []
+    for path in sorted(project.stage("train").glob("*/provider.json")):
+        job, name = read_provider_job(path), path.parent.name
+        if job is not None and not job.over:
+            state = job.word or job.state
+            command = f"distil train --provider {job.provider} --as {name}"
+            what = f"{name} ({job.job_id or 'no job yet'}, {state})"
+            lines.append(f"Under way at {job.provider}: {what}. `{command}` goes on with it.")
+    return lines
 
 
 def describe_open_batches(batches: Sequence[BatchJob]) -> str:

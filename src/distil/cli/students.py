@@ -21,7 +21,8 @@ def pick_evaluable(project: Project, name: str | None) -> str:
 
     Raises UserError when it is unknown, or there is none.
     """
-    students = [*(s for s in project.evaluated() if not project.model(s).is_dir()), *project.students()]
+    trained = project.students()
+    students = [*(s for s in project.evaluated() if s not in trained and not project.model(s).is_dir()), *trained]
     if not students:
         raise UserError(
             f"{project.root} has no student to evaluate. Train one: distil train --project {project.root}. "

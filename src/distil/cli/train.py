@@ -86,7 +86,7 @@ def _at_provider(
     """--provider: a job there, or what is asked of one that is there."""
     from distil.errors import UserError
     from distil.pipeline import ensure
-    from distil.train import provider as stage
+    from distil.train.provider import stage
 
     if processes is not None or max_steps is not None:
         raise UserError("--processes and --max-steps are for training here; a provider decides both. Leave them out.")
@@ -121,6 +121,6 @@ def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         echo("", err=True)
         raise UserError(
-            "Nobody can be asked, because this is no terminal. Nothing was sent. Add --yes to agree; train.budget_usd caps it."
+            "Nobody can be asked, because this is not a terminal. Nothing was sent. Add --yes to agree; train.budget_usd caps it."
         )
     return click.confirm("", prompt_suffix=" ", err=True)

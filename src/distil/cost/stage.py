@@ -10,18 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
+from distil.calls.fine_tuning.served import tuned
 from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
-from distil.cost.arithmetic import break_even_coverage, describe_payback, gateway_month, payback_days, tokens_month
+from distil.cost.arithmetic import (
+    break_even_coverage,
+    describe_payback,
+    gateway_month,
+    hosted_month,
+    payback_days,
+    tokens_month,
+)
 from distil.cost.config import CostConfig
 from distil.cost.student import student_month
 from distil.errors import UserError
+from distil.progress import dollars
 from distil.records import Call
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document, write_json
 from distil.runs.manifest import stage_run
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary, Option, Traffic
+from distil.runs.schemas.provider_job import Serving
 from distil.runs.schemas.summary import read_summary
 
 WHAT_IF_COVERAGE = 0.7
@@ -137,6 +147,9 @@ def _student_month(
     project: Project, section: CostConfig, traffic: Traffic, student: str | None, warnings: list[str]
 ) -> float | None:
     host = section.student_host
+    serving = tuned(project.provider_job(student), student) if student is not None else None
+    if host is None and serving is not None:
+        return _provider_month(serving, traffic, warnings)
     if host is None:
         warnings.append(
             "The student's cost is unknown. Set where it will run, such as --set cost.student_host.usd_per_hour=0.6."
@@ -156,6 +169,25 @@ def _student_month(
             "The student's speed is unknown: run `distil evaluate`, or add --set cost.student_host.tokens_per_second=N."
         )
     return month
+
+
+def _provider_month(serving: Serving, traffic: Traffic, warnings: list[str]) -> float | None:
+    """By the token where the provider bills so; else one deployment for the whole month, which is the least."""
+    if not serving.dedicated and serving.input is not None and serving.output is not None:
+        return tokens_month(
+            traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, serving.input, serving.output
+        )
+    if serving.usd_per_hour is None:
+        warnings.append(
+            f"What a deployment of {serving.model} costs is unknown ({serving.source}). Set it, such as --set "
+            "cost.student_host.usd_per_hour=1.7."
+        )
+        return None
+    warnings.append(
+        f"The student's month is one deployment of {serving.model} at {dollars(serving.usd_per_hour)} an hour, day and night "
+        f"({serving.source}); more traffic may need more of them. Set your own: --set cost.student_host.usd_per_hour=N."
+    )
+    return hosted_month(serving.usd_per_hour, 1)
 
 
 def _measured_speed(project: Project, student: str | None) -> float | None:

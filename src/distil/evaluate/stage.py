@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import distil
 from distil.calls.config import TeacherConfig
+from distil.calls.fine_tuning.served import as_model, tuned
 from distil.calls.ledger.store import Ledger
 from distil.embeddings.embedder import use_cache
 from distil.errors import UserError, did_you_mean
@@ -56,7 +57,8 @@ def run(
         remote.check(project.ledger, section.judge)
     use_cache(project.cache)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
-        tests = read_test_set(project, trained=answers is None, reads=stage.reads)
+        known_here = answers is None or project.provider_job(name).exists()
+        tests = read_test_set(project, trained=known_here, reads=stage.reads)
         examples = tests.examples[: section.limit]
         for path in own_files(section.metrics, project.root):
             stage.reads(path)
@@ -127,8 +129,9 @@ def source_of(project: Project, name: str, answers: Elsewhere | None) -> Elsewhe
             f"{name!r} is reserved for the evaluation, as are all of {', '.join(RESERVED)}. Choose another name with --as."
         )
     trained = project.model(name).is_dir()
+    serving = None if trained else tuned(project.provider_job(name), name)
     if answers is not None:
-        if trained:
+        if trained or (serving is not None and serving.model != answers.model):
             raise UserError(
                 f"{name!r} is a student that was trained here, and its evaluation would be overwritten. "
                 f"Choose another name: --answers {answers.reference} --as {name}-2."
@@ -136,6 +139,8 @@ def source_of(project: Project, name: str, answers: Elsewhere | None) -> Elsewhe
         return answers
     if trained:
         return None
+    if serving is not None:
+        return elsewhere(serving.model, project)
     earlier = EvaluateNotes.of(read_manifest(project, "evaluate", name)).answers
     if earlier is not None:
         return elsewhere(earlier, project)
@@ -172,7 +177,9 @@ def _given(
     if answers.path is not None:
         return from_file(answers._replace(path=stage.reads(answers.path)), tests.examples, name)
     assert answers.model is not None
-    model = remote.settings_of(answers.model, [*section.candidates, *teachers])
+    serving = tuned(project.provider_job(name), name)
+    served = [as_model(serving)] if serving is not None else []
+    model = remote.settings_of(answers.model, [*section.candidates, *served, *teachers])
     sampling = sampling_for(remote.teacher_of(teachers).sampling, section.sampling)
     examples = tests.examples[: section.limit]
     return remote.student_answers(project.ledger, model, examples, sampling, name=name, budget_usd=section.budget_usd)

@@ -15,7 +15,7 @@ from distil.runs.schemas.calibration import Calibration
 from distil.serve.app import require_server
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import identity_of, make_engine, require_answers
+from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import total
@@ -52,6 +52,7 @@ def run(
 ) -> ServeResult:
     """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing."""
     require_server()
+    section = behind_provider(project, name, section)
     gateway = make_gateway(project, section, name=name, teachers=teachers)
     if gateway.policy.uses_student:
         require_answers(section.engine, section.engine_key_env)
@@ -70,7 +71,7 @@ def make_gateway(
     project: Project, section: ServeConfig, *, name: str, teachers: Sequence[TeacherConfig] = ()
 ) -> Gateway:
     """The gateway of a student, not started. Raises UserError when student, teacher or a matching calibration is missing."""
-    model = project.model(name)
+    model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
         raise UserError(
             f"There is no trained student {name!r} ({project.relative(model)} is not there). "

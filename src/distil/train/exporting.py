@@ -16,6 +16,7 @@ from distil.models.render import render_prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.provider_job import read_provider_job
 
 KINDS = {"safetensors": "folder", "folder": "folder", "adapter": "adapter", "gguf": "gguf"}
 COMPARED_PROMPTS = 16
@@ -71,6 +72,12 @@ def run(
         trained = ", ".join(project.students()) or "none"
         raise UserError(
             f"There is no trained student {name!r} here (trained: {trained}). Run `distil train --as {name}` first."
+        )
+    if (tuned := read_provider_job(project.provider_job(name))) is not None:
+        raise UserError(
+            f"The weights of {name!r} are at {tuned.provider} (job {tuned.job_id}), not here. Together and Fireworks let you "
+            "download "
+            "them in their consoles; OpenAI and Azure do not."
         )
     model = project.model(name)
     target = out or project.stage("train", name) / ("gguf" if kind == "gguf" else "export")

@@ -17,6 +17,7 @@ from distil.progress import say
 from distil.runs.artifacts import Project
 from distil.runs.manifest import read_manifest, stage_run
 from distil.runs.schemas.notes import TrainNotes
+from distil.runs.schemas.provider_job import read_provider_job
 from distil.train.checkpoints import put_aside
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
@@ -82,6 +83,7 @@ def run(
     """
     if not name or "/" in name or name.startswith("."):
         raise UserError(f"A student can't be called {name!r}: the name becomes a folder. Use letters, digits, - and _.")
+    _require_here(project, name)
     job = TrainJob(project.root, name, section, student, teacher, max_steps)
     with stage_run(project, "train", section.model_dump(mode="json"), name) as stage:
         note_inputs(stage, job)
@@ -99,8 +101,8 @@ def run(
 
 def finished(project: Project, name: str) -> bool:
     """Whether a whole training of this name is there (not a trial with --max-steps)."""
-    manifest = read_manifest(project, "train", name)
-    return manifest is not None and not TrainNotes.of(manifest).partial
+    notes = TrainNotes.of(manifest) if (manifest := read_manifest(project, "train", name)) is not None else None
+    return notes is not None and notes.provider is None and not notes.partial
 
 
 def kept(project: Project, name: str, *, trial: bool) -> TrainResult:
@@ -108,6 +110,7 @@ def kept(project: Project, name: str, *, trial: bool) -> TrainResult:
 
     Says so in one line; raises UserError for a trial, which was not done.
     """
+    _require_here(project, name)
     manifest = read_manifest(project, "train", name)
     assert manifest is not None
     if trial:
@@ -119,6 +122,16 @@ def kept(project: Project, name: str, *, trial: bool) -> TrainResult:
         f"{name} is trained already, on this data and with these settings. `distil train --as {name} --force` does it again."
     )
     return _result(project, name, cast("TrainFacts", manifest.notes))
+
+
+def _require_here(project: Project, name: str) -> None:
+    """Raises UserError for a student that is tuned at a provider."""
+    if (tuned := read_provider_job(project.provider_job(name))) is not None:
+        raise UserError(
+            f"{name!r} is tuned at {tuned.provider}. Do it again there: distil train --provider {tuned.provider} --as {name} "
+            "--force; "
+            f"or train one here under another name: --as {name}-here."
+        )
 
 
 def _result(project: Project, name: str, facts: TrainFacts) -> TrainResult:

@@ -11,7 +11,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.runs.schemas.provider_job import ProviderJob, read_provider_job
 from distil.train.config import TrainConfig
-from distil.train.provider import ProviderResult, run
+from distil.train.provider.stage import ProviderResult, run
 from tests.wire.fine_tuning import BASES, FineTuningServer
 from tests.wire.fine_tuning_fireworks import FireworksTuning
 from tests.wire.fine_tuning_openai import AzureTuning, DatedAzureTuning, OpenAITuning
@@ -34,7 +34,9 @@ def examples(split: Split, count: int, note: str = "") -> list[Example]:
             Message(role="user", content=f"{split} question {number}{note}"),
             Message(role="assistant", content=f"answer {number}"),
         ]
-        rows.append(Example(id=f"e{number}", prompt_id=f"{split}{number}", answer_id=f"a{number}", messages=turns, split=split))
+        rows.append(
+            Example(id=f"e{number}", prompt_id=f"{split}{number}", answer_id=f"a{number}", messages=turns, split=split)
+        )
     return rows
 
 

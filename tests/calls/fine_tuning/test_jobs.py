@@ -10,7 +10,7 @@ import pytest
 from distil.errors import BudgetReached, UserError, WorkFailed
 from distil.models.config import StudentConfig
 from distil.runs.manifest import read_manifest, stage_state
-from distil.train.provider import cancel_job
+from distil.train.provider.stage import cancel_job
 from tests.calls.fine_tuning.shop import SERVERS, Shop
 from tests.wire.fine_tuning import BASES, KEY
 
@@ -114,7 +114,7 @@ def test_a_job_that_fails_says_why(shop: Shop) -> None:
         with pytest.raises(WorkFailed, match="3 lines are") as caught:
             shop.run()
         assert "\x1b" not in str(caught.value)
-        with pytest.raises(UserError, match="failed: .*--force"):
+        with pytest.raises(UserError, match=r"failed: .*--force"):
             shop.run()
         assert len(shop.server.jobs) == 1
     with shop.ledger() as ledger:
@@ -123,14 +123,14 @@ def test_a_job_that_fails_says_why(shop: Shop) -> None:
 
 def test_a_refused_file_says_why(shop: Shop) -> None:
     shop.server.refuse_file = "Line 7: unknown role"
-    with shop.server, pytest.raises(WorkFailed, match="Line 7: unknown role.*Nothing was paid"):
+    with shop.server, pytest.raises(WorkFailed, match=r"Line 7: unknown role.*Nothing was paid"):
         shop.run()
     assert shop.server.jobs == {}
 
 
 def test_the_cap_holds(shop: Shop) -> None:
     with shop.server:
-        with pytest.raises(BudgetReached, match="train.budget_usd"):
+        with pytest.raises(BudgetReached, match=r"train\.budget_usd"):
             shop.run(budget_usd=1e-6)
         assert shop.server.jobs == {}
         files = len(shop.server.files)

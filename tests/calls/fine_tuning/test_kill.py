@@ -18,14 +18,14 @@ from tests.wire.fine_tuning import BASES
 from tests.wire.server import Trouble
 
 ROOT = Path(__file__).parents[3]
-KILLS = 3
+KILLS = 2
 SCRIPT = """
 import sys
 from distil.calls.fine_tuning import run as steps
 from distil.models.config import StudentConfig
 from distil.runs.artifacts import Project
 from distil.train.config import TrainConfig
-from distil.train.provider import run
+from distil.train.provider.stage import run
 steps.FIRST_POLL_S = 0.02
 provider, base, folder, price = sys.argv[1:]
 section = TrainConfig.model_validate({"usd_per_million_tokens": float(price) if price else None})

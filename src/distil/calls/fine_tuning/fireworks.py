@@ -53,7 +53,7 @@ class FireworksFineTuning:
             if len(names) != 1:
                 found = f" ({', '.join(names[:6])})" if names else ""
                 raise UserError(
-                    f"The key of Fireworks belongs to {len(names)} accounts{found}. Say which one: export "
+                    f"The key of Fireworks belongs to {len(names)} accounts{found}. Name the one to use: export "
                     "FIREWORKS_ACCOUNT_ID=NAME (app.fireworks.ai shows it)."
                 )
             self._account_id = names[0]
@@ -144,7 +144,7 @@ class FireworksFineTuning:
         except Exists as error:
             if await self.find_job(order) is None:
                 raise UserError(
-                    f"Fireworks says that {order.suffix} exists already ({error}), and it is no job of this project. Choose "
+                    f"Fireworks says that {order.suffix} exists already ({error}), and this project did not make it. Choose "
                     "another "
                     "name: --as NAME."
                 ) from None

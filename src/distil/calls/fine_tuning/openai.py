@@ -38,7 +38,7 @@ class OpenAIFineTuning:
         self.query: dict[str, str] = {}
 
     async def base(self, name: str) -> Base:
-        """OpenAI's list of models does not say which can be tuned: the job's creation does."""
+        """OpenAI's list of models does not tell which can be tuned: the job's creation does."""
         try:
             found = await self.http.get(f"/models/{name}", **self.query)
         except Gone as error:

@@ -30,7 +30,7 @@ def said_of(error: object) -> str:
 
 
 def share_of(done: object, total: object) -> float | None:
-    """done / total between 0 and 1; None where they are no numbers."""
+    """done / total between 0 and 1; None where they aren't numbers."""
     part, whole = number(done), number(total)
     return None if part is None or not whole or whole < 0 else min(1.0, max(0.0, part / whole))
 

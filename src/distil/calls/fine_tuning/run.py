@@ -138,7 +138,7 @@ class FineTuningRun:
             if state.error:
                 self._save(job, state="failed", error=state.error)
                 raise WorkFailed(
-                    f"{self._title} refuses the data file {file.name}: {state.error}. Nothing was paid. Mend the data "
+                    f"{self._title} refuses the data file {file.name}: {state.error}. Nothing was paid. Fix the data "
                     "(`distil curate`) "
                     "and start again with --force."
                 )
@@ -295,7 +295,7 @@ async def cancel(api: FineTuningApi, run: FineTuningRun, job: ProviderJob) -> Pr
         job_id = await api.find_job(run.order(job))
     if job_id is None:
         raise UserError(
-            "No job was created yet, so there is nothing to cancel and nothing was paid. --force starts anew; deleting the "
+            "No job was created yet, so there is nothing to cancel and nothing was paid. --force starts over; deleting the "
             "student's "
             "folder forgets it."
         )

@@ -23,7 +23,7 @@ from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.guarantee import word_guarantee
 from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import Engine, make_engine, require_answers
+from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
 from distil.text import calls_key
 
@@ -52,7 +52,7 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
     `similarity` compares prose answers (distil.evaluate.similarity.cosines); JSON and labels need none. Raises UserError when
     the student or the validation prompts are missing, or when the engine gives no log-probabilities.
     """
-    model = project.model(name)
+    model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
         raise UserError(f"There is no trained student {name!r}. Run `distil train --as {name}` first.")
     require_answers(section.engine, section.engine_key_env)

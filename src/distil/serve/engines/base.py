@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
+from distil.calls.fine_tuning.served import as_engine, tuned
 from distil.progress import say
+from distil.runs.artifacts import Project
+from distil.serve.config import ServeConfig
 from distil.serve.engines.local import LocalEngine, model_identity
 from distil.serve.engines.upstream import UpstreamEngine, engine_key, server_identity, split_url
 from distil.serve.wire import ChatReply, ChatRequest
@@ -52,6 +55,20 @@ def make_engine(
         return LocalEngine(ref, batch_size=batch_size, queue=queue)
     base, name = split_url(engine)
     return UpstreamEngine(base, name, engine_key(key_env))
+
+
+def behind_provider(project: Project, name: str, section: ServeConfig) -> ServeConfig:
+    """The section with the address of a student that was tuned at a provider; unchanged where it names an engine itself.
+
+    Raises UserError when the student's job is not done.
+    """
+    if section.engine is not None or project.model(name).is_dir():
+        return section
+    serving = tuned(project.provider_job(name), name)
+    if serving is None:
+        return section
+    engine, key_env = as_engine(serving)
+    return section.model_copy(update={"engine": engine, "engine_key_env": section.engine_key_env or key_env})
 
 
 def require_answers(engine: str | None, key_env: str | None) -> None:

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -35,6 +36,10 @@ class UpstreamEngine:
     def __init__(self, base: str, name: str, key: str | None = None) -> None:
         self.base, self.name = base, name
         self.identity = server_identity(base, name)
+        # Together takes a number there (its SDK's chat.completion_create_params).
+        self._logprobs: bool | int = (
+            1 if (urlsplit(base).hostname or "").endswith((".together.xyz", ".together.ai")) else True
+        )
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
         self.failures = 0
@@ -55,7 +60,7 @@ class UpstreamEngine:
 
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest with the server's own message and status, or EngineFailed when it can't be reached."""
-        body = self._body(request) | {"stream": False, "logprobs": True}
+        body = self._body(request) | {"stream": False, "logprobs": self._logprobs}
         if not body.get("top_logprobs"):
             body["top_logprobs"] = 1  # where none is named llama.cpp sends 20 for each token
         body.pop("stream_options", None)
