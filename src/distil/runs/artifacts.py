@@ -20,8 +20,8 @@ from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.metrics import MetricsRow
-from distil.runs.schemas.sides import Side
 from distil.runs.schemas.provider_job import ProviderJob
+from distil.runs.schemas.sides import Side
 from distil.runs.schemas.summary import Summary
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
