@@ -45,5 +45,15 @@ class CurateConfig(Section):
     """Which of several answers to train on: the first teacher's first, the majority's, or the one with the best score."""
     reasoning: bool = False
     """Train on the teacher's thinking too, as `reasoning_content` of the answer; false = on its answers alone."""
+    keep: int | None = Field(default=None, ge=1)
+    """Training rows to keep: those that cover the others best; null = all. The rest is in dropped.jsonl."""
+    balance: Literal["label", "cluster"] | None = None
+    """Keep equally many training rows of each label (answer) or of each topic of the prompts.
+
+    With curate.keep small groups stay whole and the others share what is left equally; without it none keeps more rows than the
+    median group has.
+    """
+    keep_by: Literal["text", "meaning"] = "text"
+    """What makes rows similar for keep and balance: their characters, or embeddings, which need distil[evaluate] and time."""
     seed: int = 0
     """Another seed draws another split. With the same one a prompt keeps its side, whatever is added to the data or removed."""
