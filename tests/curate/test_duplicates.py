@@ -85,7 +85,7 @@ def test_answers_that_say_something_else_are_kept(one: str, other: str) -> None:
         ('{"days": 3, "status": "Shipped"}', '{"status": "shipped", "days": 3.0}'),
         (PLAN.format("dental work"), PLAN.format("dental works")),
         (PLAN.format("top-up payments"), PLAN.format("top up payments")),
-        (PLAN.format("colour prints"), "Sure! " + PLAN.format("color prints")),
+        (PLAN.format("canceled prints"), "Sure! " + PLAN.format("cancel prints")),
         (PLAN, PLAN.replace("at any time in", "at any time in the")),
     ],
 )

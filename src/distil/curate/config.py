@@ -51,9 +51,9 @@ class CurateConfig(Section):
     """Keep equally many training rows of each label (answer) or of each topic of the prompts.
 
     With curate.keep small groups stay whole and the others share what is left equally; without it none keeps more rows than the
-    median group has.
+    median group has. Topics are clusters of embeddings, which need distil[evaluate].
     """
     keep_by: Literal["text", "meaning"] = "text"
-    """What makes rows similar for keep and balance: their characters, or embeddings, which need distil[evaluate] and time."""
+    """What makes rows similar for keep: their characters, or embeddings, which are better but need distil[evaluate] and time."""
     seed: int = 0
     """Another seed draws another split. With the same one a prompt keeps its side, whatever is added to the data or removed."""

@@ -1,8 +1,8 @@
 """A subset of texts that stands for all of them, and topics: on vectors of words or of meaning. Deterministic.
 
-The subset maximizes how similar each text is to the nearest one that is picked (facility location: Lin and Bilmes, ACL 2011), by
-stochastic greedy search (Mirzasoleiman et al., AAAI 2015), which is near the best greedy one at a cost that does not grow with the
-subset. Unlike the farthest points, which are the odd ones, it covers what is frequent first.
+The subset maximizes how similar each text is to the nearest one that is picked (facility location: Lin and Bilmes, ACL 2011),
+by stochastic greedy search (Mirzasoleiman et al., AAAI 2015), which is near the best greedy one at a cost that does not grow with
+the subset. Unlike the farthest points, which are the odd ones, it covers what is frequent first.
 """
 
 from __future__ import annotations
@@ -86,9 +86,12 @@ def _greedy(vectors: Vectors, count: int, rng: np.random.Generator) -> list[int]
 
 
 def topics(vectors: Vectors, seed: int) -> npt.NDArray[np.int64]:
-    """(rows,) the topic of each row: spherical k-means with the square root of half the rows as k, at most 200."""
-    count = max(1, min(_MOST_TOPICS, round(math.sqrt(len(vectors) / 2))))
-    centers = vectors[pick(vectors, count, seed)]
+    """(rows,) the topic of each row: spherical k-means with the square root of half the rows as k, at most 200.
+
+    It starts from rows far from each other (k-means++: Arthur and Vassilvitskii, SODA 2007), so that small topics have a center.
+    """
+    count = _topic_count(len(vectors))
+    centers = _far_apart(vectors, count, np.random.default_rng(seed))
     found = np.zeros(len(vectors), dtype=np.int64)
     for _ in range(_ROUNDS):
         before = found
@@ -104,3 +107,19 @@ def topics(vectors: Vectors, seed: int) -> npt.NDArray[np.int64]:
             center = vectors[found == topic].sum(axis=0)
             centers[topic] = center / max(float(np.linalg.norm(center)), 1e-12)
     return found
+
+
+def _topic_count(rows: int) -> int:
+    return max(1, min(_MOST_TOPICS, round(math.sqrt(rows / 2))))
+
+
+def _far_apart(vectors: Vectors, count: int, rng: np.random.Generator) -> Vectors:
+    chosen = [int(rng.integers(len(vectors)))]
+    distance = np.full(len(vectors), np.inf)
+    while len(chosen) < count:
+        distance = np.minimum(distance, np.maximum(1.0 - vectors @ vectors[chosen[-1]], 0.0))
+        total = float(distance.sum())
+        if total < 1e-6:  # all rows are copies of those
+            break
+        chosen.append(int(np.searchsorted(np.cumsum(distance), rng.random() * total)))
+    return np.array(vectors[chosen])

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distil.curate.diverse import Vectors, pick, text_vectors, topics
-from distil.curate.shingles import Shingles
+from distil.curate.similar import shingle_sets
+from distil.embeddings.embedder import embedder
 from distil.errors import UserError
 from distil.records import Split, Verdict
 from distil.text import answer_key, conversation_text, one_line
@@ -26,26 +27,24 @@ LABEL_REPEATS = 2
 
 
 def keep_rows(
-    rows: Sequence[Pair],
-    sets: Sequence[Shingles],
-    splits: list[Split | None],
-    section: CurateConfig,
-    verdicts: list[Verdict],
-) -> None:
-    """Takes training rows out of `splits` (in place) until curate.keep and curate.balance hold; each gets a verdict.
+    rows: Sequence[Pair], sides: Mapping[str, Split], section: CurateConfig, verdicts: list[Verdict]
+) -> Sequence[Pair]:
+    """The rows without the training rows that curate.keep and curate.balance leave out; each of those gets a verdict.
 
-    sets: the prompts' shingles. Does not depend on the order of the rows. Raises UserError for curate.balance: label where the
-    answers are no labels, and for curate.keep_by: meaning without the package.
+    sides: prompt id -> its split. Does not depend on the order of the rows. Raises UserError for curate.balance: label where the
+    answers hardly repeat, and for topics or meaning without distil[evaluate].
     """
     if section.keep is None and section.balance is None:
-        return
-    train = sorted((i for i, side in enumerate(splits) if side == "train"), key=lambda i: rows[i].answer.id)
-    train.sort(key=lambda i: rows[i].prompt.id)
+        return rows
+    train = sorted(
+        (row for row in rows if sides.get(row.prompt.id) == "train"), key=lambda row: (row.prompt.id, row.answer.id)
+    )
     if not train or (section.keep is not None and section.keep >= len(train) and section.balance is None):
-        return
-    vectors = _vectors([rows[i] for i in train], [sets[i] for i in train], section.keep_by)
-    groups = _groups([rows[i] for i in train], vectors, section)
+        return rows
+    vectors = _vectors(train, "meaning" if section.balance == "cluster" else section.keep_by)
+    groups = _groups(train, vectors, section)
     quotas = share_out({name: members.size for name, members in groups.items()}, section.keep)
+    left_out = set()
     for name, members in groups.items():
         quota = quotas[name]
         if quota >= members.size:
@@ -56,23 +55,19 @@ def keep_rows(
             reason = f"{name} has {members.size:,} training rows, of which {quota:,} are kept (curate.balance)"
         for position in members.tolist():
             if position not in kept:
-                row = rows[train[position]]
-                splits[train[position]] = None
+                prompt, answer = train[position]
+                left_out.add(answer.id)
+                filter_name = "keep" if section.balance is None else "balance"
                 verdicts.append(
-                    Verdict(
-                        answer_id=row.answer.id,
-                        prompt_id=row.prompt.id,
-                        filter="keep" if section.balance is None else "balance",
-                        keep=False,
-                        reason=reason,
-                    )
+                    Verdict(answer_id=answer.id, prompt_id=prompt.id, filter=filter_name, keep=False, reason=reason)
                 )
+    return [row for row in rows if row.answer.id not in left_out]
 
 
 def share_out(sizes: Mapping[str, int], total: int | None) -> dict[str, int]:
     """How many rows of each group are kept, as equally as the groups allow: small ones whole, all others the same number.
 
-    total: rows in all; None = as many of each as the median group has. The rows that do not divide go to the largest groups.
+    total: rows altogether; None = as many of each as the median group has. The rows that do not divide go to the largest groups.
     """
     if total is None:
         cap = int(np.median(list(sizes.values())))
@@ -85,12 +80,10 @@ def share_out(sizes: Mapping[str, int], total: int | None) -> dict[str, int]:
     return quotas
 
 
-def _vectors(rows: Sequence[Pair], sets: Sequence[Shingles], by: str) -> Vectors:
-    if by == "text":
-        return text_vectors(sets)
-    from distil.embeddings.embedder import embedder
-
+def _vectors(rows: Sequence[Pair], by: str) -> Vectors:
     texts = [conversation_text(row.prompt.messages) for row in rows]
+    if by == "text":
+        return text_vectors(shingle_sets(texts))
     embedder().prepare(texts)
     return embedder().vectors(texts)
 

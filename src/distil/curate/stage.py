@@ -17,6 +17,7 @@ from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
+from distil.curate.keep import keep_rows
 from distil.curate.select import choose_answers, join
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
@@ -112,6 +113,7 @@ def run(
             _require_rows(rows, pairs, verdicts)
             parts = partition(stage, rows, section)
             verdicts += [_leak_verdict(row, parts.leaks[row.prompt.id]) for row in rows if row.prompt.id in parts.leaks]
+            rows = keep_rows(rows, parts.sides, section, verdicts)
             progress.advance(note="split")
             _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
             examples = _write(project, stage, rows, parts.sides, verdicts, reasoning=section.reasoning)

@@ -111,7 +111,7 @@ def _spelled_alike(left: Sequence[tuple[str, bool]], right: Sequence[tuple[str, 
 
 
 def _inflected(one: str, other: str) -> bool:
-    """`report` and `reports`, `color` and `colour`: the same up to the last three letters. Names and numbers never are."""
+    """`report` and `reports`, `cancel` and `canceled`: the same up to the last three letters. Names and numbers never are."""
     first, second = _plain(one), _plain(other)
     if first == second:
         return True
