@@ -139,7 +139,13 @@ def _collect(project: Project, config: Config, name: str | None) -> object:
 def _curate(project: Project, config: Config, name: str | None) -> object:
     from distil.curate import stage
 
-    return stage.run(project, config.curate, teachers=[teacher.model for teacher in config.teachers])
+    return stage.run(
+        project,
+        config.curate,
+        teachers=[teacher.model for teacher in config.teachers],
+        student=config.student,
+        max_length=config.train.max_length,
+    )
 
 
 def _signals(project: Project, config: Config, name: str | None) -> object:

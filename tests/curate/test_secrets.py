@@ -79,7 +79,7 @@ PLANTED = {
     "header": f'curl -H "Authorization: Bearer {drawn(40)}"',
 }
 HARMLESS = [
-    "sk-xxxxxxxxxxxxxxxxxxxxxxxx",
+    "sk-" + "x" * 24,
     "OPENAI_API_KEY=sk-your-api-key-here-please",
     "sk-folding-cube-container-animation",
     "AKIAIOSFODNN7" + "EXAMPLE",

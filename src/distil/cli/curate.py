@@ -13,5 +13,11 @@ def command(context: Context) -> None:
 
     config = context.config()
     ensure(context.project, config, "collect", before="curate")
-    result = stage.run(context.project, config.curate, teachers=[t.model for t in config.teachers])
+    result = stage.run(
+        context.project,
+        config.curate,
+        teachers=[t.model for t in config.teachers],
+        student=config.student,
+        max_length=config.train.max_length,
+    )
     context.emit(result, lambda: show_rows("Curated", result.rows()))

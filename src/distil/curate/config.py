@@ -16,9 +16,10 @@ class CurateConfig(Section):
     """What drops an answer, by name: default, or a list such as [default, personal_data, -refusal, "my_filters.py:too_formal"].
 
     default = truncated, empty, refusal, boilerplate, vendor_identity, repetition, wrong_script, wrong_language, invalid_json,
-    schema, unfence, tool_calls, secrets. Optional: too_short and too_long (for their task), echo (of the prompt),
-    personal_data. Two correct instead: boilerplate takes openings like `As an AI language model, ...` off, unfence the code
-    fence around JSON. A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt and an answer.
+    schema, context (longer than the student reads), unfence, tool_calls, secrets. Optional: too_short and too_long (for their
+    task), echo (of the prompt), personal_data. Two correct instead: boilerplate takes openings like `As an AI language model,
+    ...` off, unfence the code fence around JSON. A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt
+    and an answer.
     """
     thresholds: dict[str, float] = Field(default_factory=dict)
     """From which value of its signal a filter drops an answer, such as {refusal: 0.8}.

@@ -13,8 +13,10 @@ from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row
+from distil.curate.evidence.context import context_signal
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
+from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
@@ -22,6 +24,7 @@ from distil.curate.select import choose_answers, join
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
 from distil.errors import UserError
+from distil.models.config import StudentConfig
 from distil.progress import bar
 from distil.records import Answer, Example, Prompt, Record, Split, Verdict
 from distil.runs.artifacts import Project
@@ -80,12 +83,19 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def run(
-    project: Project, section: CurateConfig, *, judge: Judge | None = None, teachers: Sequence[str] | None = None
+    project: Project,
+    section: CurateConfig,
+    *,
+    judge: Judge | None = None,
+    teachers: Sequence[str] | None = None,
+    student: StudentConfig | None = None,
+    max_length: int | None = None,
 ) -> CurateResult:
     """Curates the collected answers.
 
     judge: scores answers for `choose: score`; teachers: models in the config's order, which decides whose answer is `first` (None
-    = order in answers.jsonl). Raises UserError on missing inputs, unknown filters, or when nothing is left.
+    = order in answers.jsonl); student, max_length: what is trained, and train.max_length, to leave out what is too long for it
+    (None = nothing is). Raises UserError on missing inputs, unknown filters, or when nothing is left.
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     for path in (project.prompts, project.answers):
@@ -104,7 +114,10 @@ def run(
         verdicts: list[Verdict] = []
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
-            table = _measure([mask(pair, section.mask) for pair in pairs], chosen_filters)
+            fits = context_signal(project, student, max_length) if student is not None else None
+            table = _measure(
+                [mask(pair, section.mask) for pair in pairs], chosen_filters, {"context": fits} if fits else {}
+            )
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
             chosen = choose_answers(passed, section.choose, judge, verdicts)
@@ -128,16 +141,16 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
-            warnings=_warnings(parts.notes, len(answers) - len(pairs), examples),
+            warnings=_warnings([*parts.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples),
         )
         stage.notes.update(result.model_dump())
     return result
 
 
-def _measure(rows: Sequence[Masked], chosen: Chosen) -> list[Measured]:
+def _measure(rows: Sequence[Masked], chosen: Chosen, given: Mapping[str, WholeSignal]) -> list[Measured]:
     """The evidence on every answer, as it may be written."""
     pairs = [row.pair for row in rows]
-    signals = measure(pairs, describe_corpus(pairs), chosen.wanted, chosen.own)
+    signals = measure(pairs, describe_corpus(pairs), chosen.wanted, chosen.own, given)
     return [Measured(row.pair, found, row.counts) for row, found in zip(rows, signals, strict=True)]
 
 
@@ -202,6 +215,17 @@ def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequenc
         f"All {len(pairs)} answers were dropped ({', '.join(f'{name} {count}' for name, count in counts)}; "
         f"for example: {example}). Fix the cause, or list the filters that you want in curate.filters."
     )
+
+
+def _left_out(verdicts: Sequence[Verdict]) -> list[str]:
+    """What a person must know about prompts that the student can't read: the evaluation is silent on them."""
+    long = {verdict.prompt_id for verdict in verdicts if verdict.filter == "context"}
+    if not long:
+        return []
+    return [
+        f"{len(long):,} prompts are longer than the student reads and in no split, so the evaluation says nothing about such "
+        "prompts; choose a student with a longer context, or raise train.max_length, to include them"
+    ]
 
 
 def _warnings(notes: Sequence[str], orphans: int, examples: dict[Split, list[Example]]) -> list[str]:

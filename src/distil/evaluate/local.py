@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from distil.ids import content_id
 from distil.models.answer import ModelAnswer, model_answer
 from distil.models.generate import Generation, generate
-from distil.models.load import Loaded, load, resolve
+from distil.models.load import Loaded, context_length, load, resolve
 from distil.models.render import render_prompt
 from distil.models.template import TemplateSettings
 from distil.progress import bar, say
@@ -152,8 +152,10 @@ class _Work:
     def answers(self, missing: dict[str, Example], cache: Cache) -> tuple[dict[str, Prediction], float | None]:
         """Answers by key, kept batch by batch, and tokens per second. Longest prompts first."""
         prompts = {key: self._tokens(example) for key, example in missing.items()}
+        made = self._unread(prompts, missing)
+        cache.put({key: prediction.model_dump_json().encode() for key, prediction in made.items()})
+        prompts = {key: ids for key, ids in prompts.items() if key not in made}
         order = sorted(prompts, key=lambda key: (-len(prompts[key]), key))
-        made: dict[str, Prediction] = {}
         tokens, seconds = 0, 0.0
         with bar(f"{self.label} answers", len(order), "prompts") as running:
             for start in range(0, len(order), self.batch_size):
@@ -173,6 +175,27 @@ class _Work:
                 cache.put({key: prediction.model_dump_json().encode() for key, prediction in done.items()})
                 made |= done
         return made, tokens / seconds if seconds else None
+
+    def _unread(self, prompts: dict[str, list[int]], examples: dict[str, Example]) -> dict[str, Prediction]:
+        """Prompts that fill the model's context: no answer, as in production, rather than an end of the evaluation."""
+        long = [key for key, ids in prompts.items() if not self._reads(ids)]
+        if long:
+            say(f"{self.label}: {len(long):,} prompts are longer than what it reads; each counts as no answer")
+        made: dict[str, Prediction] = {}
+        for key in long:
+            made[key] = Prediction(
+                id="",
+                prompt_id=examples[key].prompt_id,
+                model="",
+                text="",
+                finish_reason="context_length_exceeded",
+                output_tokens=0,
+            )
+        return made
+
+    def _reads(self, ids: Sequence[int]) -> bool:
+        limit = context_length(self.loaded.model)
+        return limit is None or len(ids) < limit
 
     def measure(
         self,
@@ -198,12 +221,12 @@ class _Work:
     def _alone(self, examples: dict[str, Example]) -> dict[str, float]:
         """Seconds of each prompt answered by itself; one more is asked first, unmeasured, to warm up."""
         latencies: dict[str, float] = {}
-        prompts = [self._tokens(example) for example in examples.values()]
+        prompts = {key: ids for key, example in examples.items() if self._reads(ids := self._tokens(example))}
         if not prompts:
             return latencies
-        generate(self.loaded, prompts[:1], self.sampling, batch_size=1, seed=0)
+        generate(self.loaded, list(prompts.values())[:1], self.sampling, batch_size=1, seed=0)
         with bar(f"{self.label} latency", len(prompts), "prompts") as running:
-            for key, ids in zip(examples, prompts, strict=True):
+            for key, ids in prompts.items():
                 start = time.perf_counter()
                 generate(self.loaded, [ids], self.sampling, batch_size=1, seed=0)
                 latencies[key] = time.perf_counter() - start

@@ -62,6 +62,7 @@ FILTERS: dict[str, Filter] = {
     "wrong_language": Filter("language"),
     "invalid_json": Filter("json_form", 0.97, suspect=0.5),
     "schema": Filter("json_schema", suspect=0.5),
+    "context": Filter("context"),
     "too_short": Filter("length", -4, below=True),
     "too_long": Filter("length", 4),
     "echo": Filter("echo", 0.9, suspect=0.5),

@@ -58,6 +58,8 @@ class Evidence(Record):
     """1 = not JSON, although its prompt asks for it or all comparable answers are."""
     json_schema: Signal | None = None
     """1 = JSON that breaks the schema in its prompt's response_format."""
+    context: Signal | None = None
+    """Tokens of prompt and answer as a multiple of what the student reads, where they are more."""
     length: Signal | None = None
     """Robust standard deviations from the usual length of an answer in this task, in log characters; below 0 = shorter."""
     echo: Signal | None = None
