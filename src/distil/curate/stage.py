@@ -98,9 +98,7 @@ def run(
     (None = nothing is). Raises UserError on missing inputs, unknown filters, or when nothing is left.
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
-    for path in (project.prompts, project.answers):
-        if not path.exists():
-            raise UserError(f"{project.relative(path)} does not exist yet. Run `distil collect` first.")
+    _require_inputs(project)
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         stage.reads(project.prompts)
         stage.reads(project.answers)
@@ -114,10 +112,8 @@ def run(
         verdicts: list[Verdict] = []
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
-            fits = context_signal(project, student, max_length) if student is not None else None
-            table = _measure(
-                [mask(pair, section.mask) for pair in pairs], chosen_filters, {"context": fits} if fits else {}
-            )
+            fits = context_signal(project, student, max_length)
+            table = _measure([mask(pair, section.mask) for pair in pairs], chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
             chosen = choose_answers(passed, section.choose, judge, verdicts)
@@ -147,8 +143,15 @@ def run(
     return result
 
 
-def _measure(rows: Sequence[Masked], chosen: Chosen, given: Mapping[str, WholeSignal]) -> list[Measured]:
-    """The evidence on every answer, as it may be written."""
+def _require_inputs(project: Project) -> None:
+    for path in (project.prompts, project.answers):
+        if not path.exists():
+            raise UserError(f"{project.relative(path)} does not exist yet. Run `distil collect` first.")
+
+
+def _measure(rows: Sequence[Masked], chosen: Chosen, fits: WholeSignal | None) -> list[Measured]:
+    """The evidence on every answer, as it may be written. fits: the signal `context`."""
+    given = {"context": fits} if fits is not None else {}
     pairs = [row.pair for row in rows]
     signals = measure(pairs, describe_corpus(pairs), chosen.wanted, chosen.own, given)
     return [Measured(row.pair, found, row.counts) for row, found in zip(rows, signals, strict=True)]

@@ -14,11 +14,13 @@ from distil.records import Example
 from distil.runs.artifacts import Project
 
 
-def context_signal(project: Project, student: StudentConfig, max_length: int | None) -> WholeSignal | None:
-    """The signal for this student; None where nothing is known of its context.
+def context_signal(project: Project, student: StudentConfig | None, max_length: int | None) -> WholeSignal | None:
+    """The signal for this student; None without one, or where nothing is known of its context.
 
     max_length: train.max_length, which counts instead of the student's context where it is smaller.
     """
+    if student is None:
+        return None
     known = known_context(student.model)
     limit = min(known or max_length or 0, max_length or known or 0)
     if not limit:
