@@ -120,9 +120,18 @@ def load_json(text: bytes | str) -> Json:
     return _whole(value) if escaped else value
 
 
+def whole(text: str) -> str:
+    """The text with half surrogate pairs as U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def _whole(value: Json) -> Json:
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole(value)
     if isinstance(value, list):
         return [_whole(item) for item in value]
     if isinstance(value, dict):

@@ -9,7 +9,6 @@ from tests.architecture.source import PACKAGE, circles, import_graph, levels, mo
 # Own imports inside a function, outside cli/ and pipeline.py: each keeps a heavy package (torch, transformers, aiohttp,
 # pydantic, starlette) out of a path that does not need it. File -> how many.
 LOCAL_IMPORTS = {
-    "calls/providers/recorded_lines.py": 1,
     "models/rows.py": 1,
     "train/stage.py": 1,
 }

@@ -104,7 +104,7 @@ def test_an_unusable_log_is_refused_with_what_was_found(project: Project, teache
     with pytest.raises(UserError, match=r"found gpt-3\.5-turbo"):
         import_logs(project, teacher(), [others])
     strange = log(project.root, {"hello": 1})
-    with pytest.raises(UserError, match=r"line 1: found the fields hello; expected an OpenAI-format log"):
+    with pytest.raises(UserError, match=r"line 1: found the fields hello; expected a request with its reply"):
         import_logs(project, teacher(), [strange])
     failed = log(project.root, {"request": asked(0), "response": {"error": "x"}})
     with pytest.raises(UserError, match="no line holds a request with its reply"):
@@ -114,8 +114,8 @@ def test_an_unusable_log_is_refused_with_what_was_found(project: Project, teache
     with pytest.raises(UserError, match="line 1: not valid JSON"):
         import_logs(project, teacher(), [broken])
     with pytest.raises(UserError, match=r"recorded/FILE\.jsonl"):
-        import_logs(project, TeacherConfig(model="anthropic/claude-haiku-4-5"), [others])
-    with pytest.raises(UserError, match="is not there"):
+        import_logs(project, TeacherConfig(model="bundled/teacher"), [others])
+    with pytest.raises(UserError, match="does not exist"):
         import_logs(project, teacher(), [project.root / "none.jsonl"])
 
 

@@ -128,9 +128,14 @@ def test_groups_that_share_a_prompt_become_one_group(tmp_path: Path) -> None:
 
 
 def test_unused_columns_are_reported_not_refused(tmp_path: Path) -> None:
-    load(tmp_path, "p.jsonl", lines({"prompt": "a", "output": "old", "prompt_id": 3}))
+    load(
+        tmp_path,
+        "p.jsonl",
+        lines({"prompt": "a", "text": "old " * 50, "prompt_id": 3}, {"prompt": "b", "prompt_id": 4}),
+    )
     manifest = read_manifest(Project(tmp_path), "prompts")
-    assert manifest is not None and manifest.notes["further_columns"] == ["output", "prompt_id"]
+    assert manifest is not None and manifest.notes["kept_columns"] == {"prompt_id": 2}
+    assert manifest.notes["not_used"] == {"text": 1}
 
 
 def test_a_changed_source_makes_the_stage_stale(tmp_path: Path) -> None:

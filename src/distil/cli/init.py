@@ -31,7 +31,7 @@ TEMPLATES = ("triage",)
     "--prompts",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your prompts: JSONL, CSV, TXT, Parquet or OpenAI logs.",
+    help="Your prompts: JSONL, JSON, CSV, TXT, Parquet, a data set or logs; they are checked at once.",
 )
 @click.option(
     "--template",
@@ -49,15 +49,18 @@ def command(
     project = Project(folder)
     if project.config.exists():
         raise UserError(f"{project.config} already exists. Edit it, or choose another folder: distil init DIR.")
-    if prompts is not None and not prompts.exists():
-        raise UserError(f"--prompts {prompts}: file not found. Expected JSONL, CSV, TXT, Parquet or OpenAI logs.")
     data = _sections(folder, template, str(prompts.resolve()) if prompts else STARTER_FILE)
     recorded = _recorded_file(teacher, project.root) if teacher else None
     if teacher:
         data["teachers"] = [{"model": f"recorded/{recorded.name}" if recorded else teacher}]
     if student:
         data["student"] = {"model": student}
-    text = write_config(override_config(data, "distil init", context.overrides))
+    config = override_config(data, "distil init", context.overrides)
+    if prompts is not None:
+        from distil.prompts.stage import check
+
+        check((project.root / config.prompts.path).resolve(), config.prompts.attachments)
+    text = write_config(config)
     project.root.mkdir(parents=True, exist_ok=True)
     if recorded is not None and recorded.parent != project.root:
         shutil.copyfile(recorded, project.root / recorded.name)

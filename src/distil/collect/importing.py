@@ -1,4 +1,4 @@
-"""Distilling from logs: OpenAI-format requests and replies that were paid for elsewhere go into the ledger, at no cost.
+"""Distilling from logs: requests and replies that were paid for elsewhere go into the ledger, at no cost.
 
 `distil collect` then finds them as if it had asked. Load the same log as prompts, so that the questions are the same. logs.py
 reads the lines.
@@ -7,7 +7,7 @@ reads the lines.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,25 +16,21 @@ from distil.calls.config import TeacherConfig
 from distil.calls.faults import GarbledReply
 from distil.calls.identity import wire_bytes
 from distil.calls.ledger.store import Ledger, Recorded
+from distil.calls.providers.base import HttpProvider
 from distil.calls.providers.catalog import open_keyless
-from distil.calls.providers.chat import ChatProvider
-from distil.calls.request import Request
+from distil.calls.request import JsonObject, Request
 from distil.collect.ledger_view import LedgerView
 from distil.collect.logs import Logged, Unusable, read_logs
 from distil.collect.questions import Question, plan_questions
+from distil.collect.reply_bodies import reply_body, wire_of_provider
 from distil.errors import UserError
 from distil.progress import track
-from distil.records import Message, Record, ToolChoice
+from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import describe
 
 RECORD_TOGETHER = 500
 MAX_EXAMPLES = 3
-REQUEST_FIELDS = frozenset(
-    {"model", "messages", "tools", "tool_choice", "response_format", "stop", "seed", "n", "logprobs", "top_logprobs"}
-    | {"temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "service_tier"}
-)
-REPLY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"})
 
 
 class ImportResult(Record):
@@ -80,10 +76,11 @@ def import_logs(
     or none to a prompt of the project, or a teacher whose replies have another wire format.
     """
     opened = open_keyless(teacher, project.root)
-    if not opened.replicas or not isinstance(opened.replicas[0], ChatProvider):
+    if not opened.replicas or wire_of_provider(opened.replicas[0]) is None:
         raise UserError(
-            f"Logs are in OpenAI's format, and {teacher.model} uses another one. Configure the teacher that answered them "
-            "(openai/NAME, or http://HOST/v1#NAME), or use the log itself as the teacher: recorded/FILE.jsonl."
+            f"The teacher {teacher.model} answers in this process, and logs hold answers of an API. Configure the teacher that "
+            "gave them (openai/NAME, anthropic/NAME, http://HOST/v1#NAME, ...), or use the log itself as the teacher: "
+            "recorded/FILE.jsonl."
         )
     with Ledger(project.ledger) as ledger:
         view = LedgerView(ledger, [teacher], project.root)
@@ -108,7 +105,7 @@ class _Importer:
     """Writes lines to the ledger in groups, and counts."""
 
     def __init__(
-        self, view: LedgerView, teacher: TeacherConfig, provider: ChatProvider, name: str, any_model: bool
+        self, view: LedgerView, teacher: TeacherConfig, provider: HttpProvider, name: str, any_model: bool
     ) -> None:
         self._view = view
         self._teacher = teacher
@@ -131,7 +128,9 @@ class _Importer:
             self._counts["other"] += 1
             return
         request = self._request(line)
-        reply = wire_bytes(_select(line.reply, REPLY_FIELDS))
+        wire = wire_of_provider(self._provider)
+        assert wire is not None
+        reply = wire_bytes(reply_body(line.answer, wire))
         try:
             parsed = self._provider.parse(200, {}, reply)
         except GarbledReply as error:
@@ -153,12 +152,12 @@ class _Importer:
                 key=key,
                 purpose="import",
                 model=self._teacher.model,
-                request=wire_bytes(_select(line.request, REQUEST_FIELDS)),
+                request=wire_bytes(_body(line, request)),
                 reply=reply,
                 usage=parsed.usage,
                 endpoint=self._view.endpoint(self._teacher.model),
                 sample=request.sample,
-                request_id=str(line.reply.get("id") or "") or None,
+                request_id=line.answer.request_id or None,
             )
         )
         if len(self._waiting) >= RECORD_TOGETHER:
@@ -190,17 +189,16 @@ class _Importer:
 
     def _request(self, line: Logged) -> Request:
         try:
-            messages = [Message.read(turn) for turn in line.request["messages"]]
+            return Request(
+                model=self._teacher.model,
+                messages=line.exchange.messages(),
+                sampling=self._teacher.sampling,
+                tools=line.asked.tools or None,
+                tool_choice=line.asked.tool_choice if line.asked.tools else None,
+                response_format=line.asked.response_format or None,
+            )
         except ValidationError as error:
             raise UserError(f"{line.where}: {describe(error)}.") from None
-        return Request(
-            model=self._teacher.model,
-            messages=messages,
-            sampling=self._teacher.sampling,
-            tools=line.request.get("tools") or None,
-            tool_choice=_choice(line.request),
-            response_format=line.request.get("response_format") or None,
-        )
 
     def _is_teacher(self, model: str) -> bool:
         """gpt-4o-mini-2024-07-18 is gpt-4o-mini; a log without a model name is trusted."""
@@ -213,17 +211,11 @@ class _Importer:
             self.examples.append(f"{where}: {why}")
 
 
-def _select(body: Mapping[str, object], fields: frozenset[str]) -> dict[str, object]:
-    """Drops what logs add to a body: headers may hold an API key, and the ledger never does."""
-    return {name: value for name, value in body.items() if name in fields}
-
-
-def _choice(request: Mapping[str, object]) -> ToolChoice | None:
-    """`auto`, and any choice without tools, is none."""
-    value = {"any": "required"}.get(str(request.get("tool_choice")), request.get("tool_choice"))
-    if not request.get("tools") or not (isinstance(value, dict) or value in ("none", "required")):
-        return None
-    return value
+def _body(line: Logged, request: Request) -> JsonObject:
+    """What was asked, without what logs add to a request: headers may hold an API key, and the ledger never does."""
+    body = request.neutral_body()
+    del body["sampling"]
+    return {"model": line.model} | body if line.model else body
 
 
 def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Importer, result: ImportResult) -> str:
@@ -235,4 +227,6 @@ def _nothing_usable(teacher: TeacherConfig, paths: Sequence[Path], importer: _Im
             "them anyway with --any-model."
         )
     reason = f" ({importer.examples[0]})" if importer.examples else ""
-    return f"{names}: no line holds a request with its reply{reason}. Expected an OpenAI-format log in JSON Lines."
+    return (
+        f"{names}: no line holds a request with its reply{reason}. docs/data_formats.md lists the logs that are read."
+    )

@@ -1,42 +1,43 @@
-"""Reads OpenAI-format request and reply logs, in whatever shape their lines are.
+"""Requests with their replies from log files, whatever tool wrote them (distil/sources/), and the pairing of batch files.
 
-Shapes of a line: {"request": ..., "response": ...} (also with "body" inside, also with the field names of common proxies);
-a stored chat completion with its own "messages"; a chat line {"messages": [..., assistant]}; and batch files, where request
-and reply are two lines (of one or two files) with one custom_id. Writing to the ledger is importing.py.
+In batch files request and reply are two lines, of one or two files, with one name. Writing to the ledger is importing.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from distil.calls.request import JsonObject
 from distil.errors import UserError
-from distil.runs.jsonl import read_lines
-
-Json = dict[str, Any]
-REQUEST_FIELDS = ("request", "request_body", "input", "kwargs")
-REPLY_FIELDS = ("response", "response_body", "output", "completion")
+from distil.sources.files import open_source
+from distil.sources.replies import Answered
+from distil.sources.requests import Asked
+from distil.sources.rows import Exchange, is_half_of_batch, read_row
+from distil.sources.values import Row, mapping
 
 
 class Logged(NamedTuple):
     """One request with its reply."""
 
-    where: str
-    """File and line, for errors."""
-    request: Json
-    """OpenAI's chat request body; at least its messages."""
-    reply: Json
-    """OpenAI's chat completion body."""
+    exchange: Exchange
+    asked: Asked
+    answer: Answered
+
+    @property
+    def where(self) -> str:
+        """File and line, for errors."""
+        return self.exchange.where
 
     @property
     def model(self) -> str:
         """The model that answered, else the one that was requested; empty when the log has neither."""
-        return str(self.reply.get("model") or self.request.get("model") or "")
+        return self.answer.model or self.asked.model
 
 
 class Unusable(NamedTuple):
-    """A line without an answer: an error reply, or one half of a pair."""
+    """A line without an answer: an error reply, one half of a pair, a step of a trace that calls no model."""
 
     where: str
     why: str
@@ -47,70 +48,49 @@ def read_logs(paths: Sequence[Path]) -> Iterator[Logged | Unusable]:
 
     Halves of batch pairs stay in memory until the other half comes.
     """
-    requests: dict[str, tuple[str, Json]] = {}
-    replies: dict[str, tuple[str, Json]] = {}
+    requests: dict[str, Row] = {}
+    replies: dict[str, Row] = {}
     for path in paths:
-        for number, line in read_lines(path):
-            where = f"{path}, line {number}"
-            name = line.get("custom_id")
+        for row in open_source(path, setting="--from-log"):
+            name = is_half_of_batch(row.fields)
             if name is None:
-                yield _whole(where, line)
+                yield _logged(row)
                 continue
-            is_reply = "response" in line or "error" in line or "result" in line
-            (replies if is_reply else requests)[str(name)] = (where, line)
-            if str(name) in requests and str(name) in replies:
-                yield _pair(requests.pop(str(name))[1], *replies.pop(str(name)))
-    for where, _ in replies.values():
-        yield Unusable(where, "a batch reply without its request: import the batch's input file as well")
-    for where, _ in requests.values():
-        yield Unusable(where, "a batch request without a reply")
+            is_reply = any(key in row.fields for key in ("response", "result", "error"))
+            (replies if is_reply else requests)[name] = row
+            if name in requests and name in replies:
+                yield _pair(requests.pop(name).fields, replies.pop(name))
+    for row in replies.values():
+        yield Unusable(row.where, "a batch reply without its request: import the batch's input file as well")
+    for row in requests.values():
+        yield Unusable(row.where, "a batch request without a reply")
 
 
-def _pair(request: Json, where: str, reply: Json) -> Logged | Unusable:
-    response = reply.get("response") or {}
-    if response.get("status_code") != 200:
-        code = (reply.get("error") or {}).get("code") or response.get("status_code")
-        return Unusable(where, f"the request failed ({code})")
-    return _checked(where, request.get("body") or {}, response.get("body") or {})
+def _pair(request: JsonObject, reply: Row) -> Logged | Unusable:
+    """OpenAI's `response` with its status, Anthropic's `result` with its type, Gemini's bare `response`."""
+    fields = reply.fields
+    response, result = mapping(fields.get("response")), mapping(fields.get("result"))
+    status = response.get("status_code", 200)
+    if result.get("type", "succeeded") != "succeeded" or status != 200 or not (response or result):
+        code = mapping(fields.get("error")).get("code") or result.get("type") or status
+        return Unusable(reply.where, f"the request failed ({code})")
+    body = result.get("message") if result else response.get("body", response)
+    asked = next((request[key] for key in ("body", "params", "request") if key in request), None)
+    return _logged(Row(reply.where, {"request": asked, "response": body}))
 
 
-def _whole(where: str, line: Json) -> Logged | Unusable:
-    reply = _first(line, REPLY_FIELDS)
-    request = _first(line, REQUEST_FIELDS)
-    if isinstance(reply, dict):
-        reply = reply.get("body", reply)
-        if isinstance(request, list):
-            request = {"messages": request}
-        request = request if isinstance(request, dict) else line
-        return _checked(where, request.get("body", request), reply)
-    if isinstance(line.get("choices"), list):
-        return _checked(where, request if isinstance(request, dict) else line, line)
-    turns = line.get("messages")
-    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == "assistant":
-        message = {"content": None, **turns[-1]}
-        reason = "tool_calls" if message.get("tool_calls") else "stop"
-        choice = {"index": 0, "message": message, "finish_reason": line.get("finish_reason") or reason}
-        model, usage = line.get("model"), line.get("usage")
-        reply = {"object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
-        return _checked(where, {**line, "messages": turns[:-1]}, reply)
-    raise UserError(
-        f"{where}: found the fields {', '.join(sorted(line)[:8]) or 'none'}; expected an OpenAI-format log: "
-        '{"request": {"messages": ...}, "response": {"choices": ...}}, a chat completion with its messages, '
-        '{"messages": [..., {"role": "assistant"}]}, or the input and output files of a batch.'
-    )
-
-
-def _checked(where: str, request: object, reply: object) -> Logged | Unusable:
-    if not isinstance(request, dict) or not isinstance(reply, dict):
-        return Unusable(where, "request or reply is not a JSON object")
-    if reply.get("error"):
-        return Unusable(where, "the reply is an error")
-    if not isinstance(request.get("messages"), list) or not request["messages"]:
-        return Unusable(where, "the request has no messages")
-    if not isinstance(reply.get("choices"), list) or not reply["choices"]:
-        return Unusable(where, "the reply has no choices")
-    return Logged(where, request, reply)
-
-
-def _first(line: Json, names: Sequence[str]) -> Any:
-    return next((line[name] for name in names if line.get(name)), None)
+def _logged(row: Row) -> Logged | Unusable:
+    exchange = read_row(row)
+    if exchange.skip is not None:
+        return Unusable(row.where, exchange.skip)
+    if exchange.asked is None or not exchange.asked.turns:
+        if exchange.logged:
+            return Unusable(row.where, "the request has no messages")
+        raise UserError(
+            f"{row.where}: found the fields {', '.join(sorted(row.fields)[:8]) or 'none'}; expected a request with its reply, "
+            'such as {"request": {"messages": ...}, "response": {"choices": ...}}, {"messages": [..., {"role": "assistant"}]}, a '
+            "record of Langfuse, LangSmith, Helicone, LiteLLM, Braintrust or OpenTelemetry, or both files of a batch."
+        )
+    if exchange.answer is None:
+        return Unusable(row.where, exchange.problem or "the line has no reply")
+    return Logged(exchange, exchange.asked, exchange.answer)

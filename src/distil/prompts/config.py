@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from distil.runs.section import Section
+
+Attachments = Literal["refuse", "leave_out", "keep"]
 
 
 class PromptsConfig(Section):
     """Where your prompts are."""
 
     path: str = "prompts.jsonl"
-    """A path relative to the project: JSONL, CSV, TSV, TXT, Parquet, a folder saved by `datasets`, or OpenAI-format logs.
+    """A path relative to the project: JSON Lines, JSON, CSV, TSV, TXT, Parquet (also .gz), a folder of `datasets`, or logs.
 
-    JSONL lines have "prompt" or "messages"; optional: "reference", "group", "split", "tools", "response_format".
-    Tables have a column prompt (or text, question); optional: reference (or category, label), group, split.
+    Rows have "prompt" or "messages"; also Alpaca, ShareGPT, logs of providers and of tracing tools (docs/data_formats.md).
+    Optional: reference (or answer, output, category, ...), group, split, tools, response_format.
     """
     system: str | None = None
     """System message for every prompt that has none."""
+    attachments: Attachments = "refuse"
+    """Rows with an image, audio or a file: refuse them, leave_out such rows, or keep: a teacher may see them."""

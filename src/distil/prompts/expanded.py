@@ -5,7 +5,7 @@ Loading the prompts again keeps them; deleting the file removes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from distil.records import Prompt
 from distil.runs.schemas.expanded import Expanded
@@ -16,7 +16,7 @@ def group_of(parent: Prompt) -> str:
     return parent.group or f"like {parent.id}"
 
 
-def merge_expanded(prompts: Sequence[Prompt], expanded: Sequence[Expanded]) -> list[Prompt]:
+def merge_expanded(prompts: Iterable[Prompt], expanded: Sequence[Expanded]) -> list[Prompt]:
     """The user's prompts, then the expanded ones that are not among them; parents get their children's group."""
     parents = {item.parent_id for item in expanded}
     by_id: dict[str, Prompt] = {}

@@ -1,32 +1,44 @@
 """Turns one row of a source into a Prompt, or raises an error that names place and field.
 
 Keys that look like a misspelling of a known one are refused; other extra columns are allowed, since real tables have ids,
-dates and old answers; short ones are kept as the prompt's `fields`.
+dates and old answers: short ones are kept as the prompt's `fields`, the others are counted as not used.
 """
 
 from __future__ import annotations
 
 import difflib
-import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from distil.errors import UserError
 from distil.ids import canonical_json
-from distil.prompts.sources import Row
+from distil.prompts.config import Attachments
 from distil.records import Message, Prompt, Split
 from distil.runs.jsonl import describe
+from distil.sources.parts import attachments
+from distil.sources.rows import EXPECTED, Exchange, nothing_asked, read_row, reference_of
+from distil.sources.values import Row, by_name, described, is_absent, plain_name
 from distil.text import is_instruction, spoken_turns
 
-ALIASES: dict[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "text", "question"),
-    "reference": ("reference", "category", "label"),
-}
-"""What a column may be called; the first name wins when several are there."""
-REQUEST_KEYS = ("messages", "tools", "tool_choice", "response_format")
-KNOWN = (*REQUEST_KEYS, "group", "split", *itertools.chain.from_iterable(ALIASES.values()))
+KNOWN = (
+    "prompt",
+    "messages",
+    "reference",
+    "group",
+    "split",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "question",
+    "category",
+)
+LABELS = ("category", "label", "intent")
+"""Columns that are the reference where no answer is there (a task of classification)."""
+MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+"""Columns that hold what a student of text can't read."""
 MAX_FIELD = 100
 """Characters of a further column's value that is kept: labels and ids, not texts."""
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -34,143 +46,144 @@ _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _MISSPELLED = 0.8
 
 
-def unwrap(row: Row) -> Row:
-    """The request inside an OpenAI-format log line.
+class Loaded(NamedTuple):
+    """What a row gave."""
 
-    `{"request": {...}, "response": {...}}` and `{"custom_id", "url", "body": {...}}` (a batch file) become the fields of
-    the request. The logged response is left out: it is a model's output, not a reference.
-    """
-    for key in ("request", "body"):
-        inner = row.fields.get(key)
-        if isinstance(inner, dict):
-            inner = inner["body"] if isinstance(inner.get("body"), dict) else inner
-            request = {name: inner[name] for name in REQUEST_KEYS if name in inner}
-            if request:
-                extra = {name: row.fields[name] for name in ("reference", "group", "split") if name in row.fields}
-                return Row(row.where, request | extra)
-    return row
+    prompt: Prompt | None
+    """None: the row was passed over, and `skipped` says why."""
+    kept: tuple[str, ...] = ()
+    """Further columns that are kept as the prompt's `fields`."""
+    unused: tuple[str, ...] = ()
+    """Further columns that are not used."""
+    left_out: tuple[str, ...] = ()
+    """Parts of the row that have no place in a prompt."""
+    skipped: str | None = None
 
 
-def to_prompt(row: Row, system: str | None) -> tuple[Prompt, list[str]]:
-    """The prompt of a row, and its unused keys. Raises UserError that names place and field.
+def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Loaded:
+    """The prompt of a row. Raises UserError that names place and field.
 
     The last turn of a conversation becomes the reference if it is the assistant's (OpenAI's fine-tuning format).
     """
-    row = unwrap(row)
-    unused = _unknown_keys(row)
-    reference = _text_field(row, "reference")
-    messages = _messages(row)
-    if messages[-1].role == "assistant":
-        reference = reference or messages[-1].text or None
-        messages = messages[:-1]
-    if not messages or not any(m.text.strip() or isinstance(m.content, list) for m in spoken_turns(messages)):
-        raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {_EXPECTED}")
+    exchange = read_row(row)
+    if exchange.skip is not None:
+        return Loaded(None, skipped=exchange.skip)
+    if not exchange.logged:
+        _refuse_misspelled(row)
+    if exchange.asked is None or not exchange.asked.turns:
+        raise _no_question(row, exchange)
+    messages = exchange.messages()
+    found = _attached(row, messages)
+    if found is not None and media != "keep":
+        if media == "leave_out":
+            return Loaded(None, skipped=f"rows with {found[1]}")
+        raise UserError(
+            f"{row.where}: field {found[0]!r} holds {found[1]}, and a student reads text only. Set prompts.attachments to "
+            "leave_out to load the rows without, or to keep to send them to the teacher all the same."
+        )
+    while messages and messages[-1].role == "assistant":  # an answer that the model was to go on with
+        messages.pop()
+        exchange.left_out["beginnings of answers"] += 1
+    if not any(m.text.strip() or isinstance(m.content, list) for m in spoken_turns(messages)):
+        raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {EXPECTED}")
     if system and not is_instruction(messages[0]):
         messages = [Message(role="system", content=system), *messages]
+    return _made(row, exchange, messages, found if media == "keep" else None)
+
+
+def _made(row: Row, exchange: Exchange, messages: list[Message], media: tuple[str, str] | None) -> Loaded:
+    names = by_name(exchange.own)
+    labels = tuple(row.fields[key] for name, key in by_name(row.fields).items() if name in LABELS)
+    reference = _text(row, "reference", reference_of(exchange, labels))
+    as_reference = {
+        key for key in exchange.unused if plain_name(key) in LABELS and _text(row, key, row.fields[key]) == reference
+    }
+    further = [key for key in exchange.unused if key not in as_reference and not is_absent(row.fields[key])]
+    fields = {} if exchange.logged else _further_fields(row, further)
+    asked = exchange.asked
+    assert asked is not None
+    if asked.tool_choice is not None and not asked.tools:
+        raise UserError(
+            f"{row.where}: field 'tool_choice' without 'tools'. Add the tools, or delete it, and run again."
+        )
     try:
         prompt = Prompt.make(
             messages,
             reference=reference,
-            group=_text_field(row, "group"),
-            split=_split(row),
-            tools=row.fields.get("tools") or None,
-            tool_choice=_tool_choice(row),
-            response_format=row.fields.get("response_format") or None,
-            fields=_further_fields(row, unused),
+            group=_text(row, "group", exchange.own[names["group"]]) if "group" in names else None,
+            split=_split(row, exchange.own[names["split"]]) if "split" in names else None,
+            tools=asked.tools,
+            tool_choice=asked.tool_choice,
+            response_format=asked.response_format,
+            fields=fields,
         )
     except ValidationError as error:
-        raise UserError(f"{row.where}: {describe(error)}. {_EXPECTED}") from None
-    return prompt, unused
+        raise UserError(f"{row.where}: {describe(error)}. {EXPECTED}") from None
+    left_out = [*exchange.left_out.elements()]
+    if any("\ufffd" in message.text for message in messages):
+        left_out.append("characters that could not be read (U+FFFD)")
+    unused = [key for key in further if key not in fields]
+    if media is not None:
+        left_out.append(f"{media[1]}, sent to the teacher only")
+    return Loaded(prompt, tuple(fields), tuple(unused), tuple(dict.fromkeys(left_out)))
 
 
-_EXPECTED = (
-    'Expected {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}; fix that row and run again.'
-)
+def _no_question(row: Row, exchange: Exchange) -> UserError:
+    null = next(
+        (key for key in row.fields if plain_name(key) in ("prompt", "messages", "text") and is_absent(row.fields[key])),
+        None,
+    )
+    if null is not None and exchange.problem is not None and "found no prompt" in exchange.problem:
+        return UserError(f"{row.where}: field {null!r}: found {described(None)}, expected text. {EXPECTED}")
+    return nothing_asked(exchange, row.fields)
 
 
-def _messages(row: Row) -> list[Message]:
-    value = row.fields.get("messages")
-    if value is not None:
-        if not isinstance(value, list) or not value:
-            raise UserError(
-                f"{row.where}: field 'messages': found {_kind(value)}, expected a list of turns. {_EXPECTED}"
-            )
-        turns = []
-        for index, turn in enumerate(value):
-            try:
-                turns.append(Message.read(turn))
-            except ValidationError as error:
-                raise UserError(f"{row.where}: field 'messages.{index}': {describe(error)}. {_EXPECTED}") from None
-        return turns
-    for name in ALIASES["prompt"]:
-        if name in row.fields:
-            text = row.fields[name]
-            if not isinstance(text, str) or not text.strip():
-                raise UserError(f"{row.where}: field {name!r}: found {_kind(text)}, expected text. {_EXPECTED}")
-            return [Message(role="user", content=text)]
-    keys = ", ".join(row.fields) or "nothing"
-    raise UserError(f"{row.where}: found no prompt (keys: {keys}). {_EXPECTED}")
+def _attached(row: Row, messages: Iterable[Message]) -> tuple[str, str] | None:
+    """(field, what) of the first attachment: `('messages.0', 'an image')`."""
+    for index, message in enumerate(messages):
+        for kind in attachments(message.content):
+            return f"messages.{index}", f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    for name, key in by_name(row.fields).items():
+        value = row.fields[key]
+        if name in MEDIA and value and not isinstance(value, (bool, int, float)):
+            kind = name.rstrip("s")
+            return key, f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    return None
 
 
-def _unknown_keys(row: Row) -> list[str]:
-    unused = []
-    for key in row.fields:
-        if key in KNOWN:
+def _refuse_misspelled(row: Row) -> None:
+    names = by_name(row.fields)
+    for name, key in names.items():
+        if name in KNOWN or any(part in KNOWN for part in name.split("_")):  # prompt_id, label_count: other columns
             continue
-        close = difflib.get_close_matches(key.lower(), KNOWN, n=1, cutoff=_MISSPELLED)
-        derived = any(part in KNOWN for part in key.split("_"))  # prompt_id, label_count: other columns
-        if close and not derived:
+        close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=_MISSPELLED)
+        if close and close[0] not in names:
             raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
-        unused.append(key)
-    return unused
 
 
-def _tool_choice(row: Row) -> object:
-    """`auto` is what a model does by itself."""
-    value = row.fields.get("tool_choice") or None
-    if value == "auto":
-        return None
-    if value == "any":
-        return "required"  # Mistral's word
-    if value is not None and not row.fields.get("tools"):
-        raise UserError(
-            f"{row.where}: field 'tool_choice' without 'tools'. Add the tools, or delete it, and run again."
-        )
-    return value
-
-
-def _further_fields(row: Row, keys: Sequence[str]) -> dict[str, str]:
+def _further_fields(row: Row, keys: Iterable[str]) -> dict[str, str]:
     """The short plain values of other columns, as text: what an evaluation can be sliced by."""
     values = {key: row.fields[key] for key in keys if isinstance(row.fields[key], (str, int, float, bool))}
     texts = {key: (json.dumps(v) if isinstance(v, bool) else str(v)).strip() for key, v in values.items()}
     return {key: text for key, text in texts.items() if 0 < len(text) <= MAX_FIELD}
 
 
-def _text_field(row: Row, field: str) -> str | None:
+def _text(row: Row, field: str, value: object) -> str | None:
     """A text, or the canonical JSON of an object or list (a reference may be written as an object)."""
-    for name in ALIASES.get(field, (field,)):
-        value = row.fields.get(name)
-        if value is None or value == "":
-            continue
-        if isinstance(value, str):
-            return value
-        try:
-            return canonical_json(value)
-        except (TypeError, ValueError):
-            raise UserError(f"{row.where}: field {name!r}: found {_kind(value)}, expected text or JSON.") from None
-    return None
+    if is_absent(value) or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    try:
+        return canonical_json(value)
+    except (TypeError, ValueError, RecursionError):
+        raise UserError(f"{row.where}: field {field!r}: found {described(value)}, expected text or JSON.") from None
 
 
-def _split(row: Row) -> Split | None:
-    value: Split | None = row.fields.get("split") or None
-    if value is not None and value not in _SPLITS:
-        raise UserError(
-            f"{row.where}: field 'split': found {value!r}, expected one of {', '.join(_SPLITS)} or nothing."
-        )
-    return value
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value):
-        return "an empty " + {"str": "text", "list": "list", "dict": "object"}[type(value).__name__]
-    return "null" if value is None else f"a JSON {type(value).__name__}"
+def _split(row: Row, value: object) -> Split | None:
+    if value is None or value == "":
+        return None
+    for split in _SPLITS:
+        if value == split:
+            return split
+    raise UserError(f"{row.where}: field 'split': found {value!r}, expected one of {', '.join(_SPLITS)} or nothing.")

@@ -5,20 +5,28 @@ Not the writing of new prompts (expand.py) and not the split (curate).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from distil.errors import UserError
 from distil.progress import track
-from distil.prompts.config import PromptsConfig
+from distil.prompts.config import Attachments, PromptsConfig
+from distil.prompts.distinct import DistinctPrompts
 from distil.prompts.expanded import merge_expanded
 from distil.prompts.rows import to_prompt
-from distil.prompts.sources import Row, open_source
-from distil.records import Prompt, Record
+from distil.records import Record
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import write_records
+from distil.runs.jsonl import record_line, write_lines
 from distil.runs.manifest import stage_run
 from distil.runs.schemas.expanded import read_expanded
+from distil.sources.files import Notes, open_source
+from distil.sources.values import Row
+from distil.text import one_line
+
+MAX_NAMED = 12
+"""Names that are listed for a person; the manifest has them all."""
 
 
 class PromptsResult(Record):
@@ -40,107 +48,93 @@ class PromptsResult(Record):
     """Distinct groups."""
     conflicting_references: int
     """Repeated prompts whose reference differs from the first one, which is kept."""
-    further_columns: list[str]
-    """Columns beyond the known ones; short values are kept as the prompts' `fields`."""
+    kept_columns: dict[str, int]
+    """Further columns whose short values are kept as the prompts' `fields` -> rows."""
+    not_used: dict[str, int]
+    """Further columns, and parts of rows, that are not used -> rows."""
+    passed_over: dict[str, int]
+    """Why rows are no prompt (steps of a trace that call no model, attachments) -> rows."""
+    remarks: dict[str, int]
+    """What is odd about rows that were read all the same -> rows."""
     expanded: int = 0
     """Prompts that the teacher wrote (`distil prompts expand`); they are kept when the source is loaded again."""
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        return [(name.replace("_", " "), _show(value)) for name, value in self.model_dump().items()]
+        return [(name.replace("_", " "), _show(value)) for name, value in self.model_dump().items() if value != {}]
 
 
 def run(project: Project, section: PromptsConfig) -> PromptsResult:
     """Reads `section.path`, writes prompts.jsonl and its manifest. Raises UserError on a missing, empty or broken source."""
     path = (project.root / Path(section.path).expanduser()).resolve()
-    source = open_source(path)  # checks the path before the stage's folder is touched
+    notes = Notes()
+    source = open_source(path, notes)  # checks the path before the stage's folder is touched
     with stage_run(project, "prompts", section.model_dump(mode="json")) as stage:
         stage.reads(path)
-        distinct = collect_prompts(source, section.system)
-        loaded = list(distinct.prompts.values())
-        if not loaded:
-            raise UserError(f"{path} contains no prompts. Expected at least one; add some, or set prompts.path.")
-        prompts = merge_expanded(loaded, read_expanded(project.expanded))
-        count = write_records(project.prompts, prompts)
-        stage.wrote(project.prompts, count)
-        result = PromptsResult(
-            path=project.relative(project.prompts),
-            read=distinct.read,
-            prompts=count,
-            duplicates=distinct.read - len(loaded),
-            with_reference=sum(p.reference is not None for p in prompts),
-            fixed_split=sum(p.split is not None for p in prompts),
-            groups=len({p.group for p in prompts if p.group is not None}),
-            conflicting_references=distinct.conflicts,
-            further_columns=sorted(distinct.unused),
-            expanded=count - len(loaded),
-        )
+        with closing(DistinctPrompts(project.stage("prompts"))) as distinct:
+            said = collect_prompts(source, section.system, distinct, section.attachments)
+            if not len(distinct):
+                raise UserError(nothing_in(path, said["passed_over"]))
+            expanded = read_expanded(project.expanded)
+            lines = map(record_line, merge_expanded(distinct.prompts(), expanded)) if expanded else distinct.lines()
+            count = write_lines(project.prompts, lines)
+            stage.wrote(project.prompts, count)
+            result = PromptsResult(
+                path=project.relative(project.prompts),
+                read=distinct.read,
+                prompts=count,
+                duplicates=distinct.read - len(distinct),
+                with_reference=distinct.with_reference,
+                fixed_split=distinct.fixed_split,
+                groups=distinct.groups,
+                conflicting_references=distinct.conflicts,
+                expanded=count - len(distinct),
+                **{name: dict(sorted(counts.items())) for name, counts in said.items()},
+                remarks=dict(notes),
+            )
         stage.notes.update(result.model_dump(exclude={"path"}))
     return result
 
 
-class DistinctPrompts:
-    """The prompts in the order of their first appearance, and counts of what was merged."""
-
-    def __init__(self) -> None:
-        self.prompts: dict[str, Prompt] = {}
-        self.read = 0
-        self.conflicts = 0
-        self.unused: set[str] = set()
-        self._first: dict[str, str] = {}
-        self._group_of: dict[str, str] = {}  # group -> the group it was merged into
-
-    def add(self, prompt: Prompt, where: str) -> None:
-        """Adds a prompt, or merges it into an equal earlier one. Raises UserError on contradictory splits."""
-        self.read += 1
-        earlier = self.prompts.get(prompt.id)
-        if earlier is None:
-            self.prompts[prompt.id] = prompt
-            self._first[prompt.id] = where
-            return
-        if earlier.split and prompt.split and earlier.split != prompt.split:
-            raise UserError(
-                f"{where}: split {prompt.split!r}, but {self._first[prompt.id]} has the same prompt with split "
-                f"{earlier.split!r}. A prompt can only be in one split; delete one of the two rows."
-            )
-        if earlier.reference and prompt.reference and earlier.reference != prompt.reference:
-            self.conflicts += 1
-        if earlier.group and prompt.group:
-            self._merge(earlier.group, prompt.group)
-        self.prompts[prompt.id] = earlier.model_copy(
-            update={name: getattr(earlier, name) or getattr(prompt, name) for name in ("reference", "group", "split")}
-        )
-
-    def merge_groups(self) -> None:
-        """Groups that share a prompt become one, so that neither is cut in two by a split."""
-        if self._group_of:
-            for key, prompt in self.prompts.items():
-                if prompt.group and (root := self._root(prompt.group)) != prompt.group:
-                    self.prompts[key] = prompt.model_copy(update={"group": root})
-
-    def _merge(self, first: str, second: str) -> None:
-        root, merged = sorted((self._root(first), self._root(second)))
-        if root != merged:
-            self._group_of[merged] = root
-
-    def _root(self, group: str) -> str:
-        while group in self._group_of:
-            group = self._group_of[group]
-        return group
+def check(path: Path, attachments: Attachments = "refuse") -> int:
+    """Reads a source to its end and writes nothing. Returns the number of rows with a prompt; raises UserError as `run` does."""
+    count, passed = 0, Counter[str]()
+    for row in track(open_source(path, setting="--prompts"), "Checking prompts", unit="rows"):
+        loaded = to_prompt(row, None, attachments)
+        count += loaded.prompt is not None
+        passed.update([loaded.skipped] if loaded.skipped else [])
+    if not count:
+        raise UserError(nothing_in(path, passed))
+    return count
 
 
-def collect_prompts(source: Iterable[Row], system: str | None) -> DistinctPrompts:
-    """All rows as distinct prompts. Raises UserError on the first bad row."""
-    distinct = DistinctPrompts()
+def collect_prompts(
+    source: Iterable[Row], system: str | None, distinct: DistinctPrompts, attachments: Attachments = "refuse"
+) -> dict[str, Counter[str]]:
+    """Adds all rows to `distinct`, and counts what is not used of them. Raises UserError on the first bad row."""
+    kept, unused, passed = Counter[str](), Counter[str](), Counter[str]()
     for row in track(source, "prompts", unit="rows"):
-        prompt, unused = to_prompt(row, system)
-        distinct.add(prompt, row.where)
-        distinct.unused.update(unused)
-    distinct.merge_groups()
-    return distinct
+        loaded = to_prompt(row, system, attachments)
+        if loaded.prompt is None:
+            passed[loaded.skipped or ""] += 1
+            continue
+        distinct.add(loaded.prompt, row.where)
+        kept.update(loaded.kept)
+        unused.update(loaded.unused)
+        unused.update(loaded.left_out)
+    return {"kept_columns": kept, "not_used": unused, "passed_over": passed}
+
+
+def nothing_in(path: Path, passed: Mapping[str, int]) -> str:
+    """The message for a source without any prompt."""
+    reasons = "; ".join(f"{reason} ({count:,})" for reason, count in passed.items())
+    found = f" All rows were passed over: {reasons}." if reasons else ""
+    return f"{path} contains no prompts.{found} Expected at least one; add some, or set prompts.path."
 
 
 def _show(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(value) or "none"
+    if isinstance(value, dict):
+        names = [f"{one_line(str(name), 40)} ({count:,})" for name, count in value.items()]
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        return ", ".join(names[:MAX_NAMED]) + more
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from distil.errors import UserError, WorkFailed
 from distil.records import SCHEMA_VERSION, Example
 from distil.runs.reading import open_text
-from distil.text import load_json
+from distil.text import load_json, whole
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -95,7 +95,7 @@ def append_record(path: Path, record: BaseModel) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(record_line(record) + "\n")
+            file.write(whole(record_line(record)) + "\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -110,7 +110,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
     try:
         with temporary.open("w", encoding="utf-8") as file:
             for line in lines:
-                file.write(line + "\n")
+                file.write(whole(line) + "\n")
                 count += 1
             file.flush()
             os.fsync(file.fileno())

@@ -1,26 +1,27 @@
 """The shapes in which existing answers are written down: one reader for the recorded teacher and `evaluate --answers`.
 
-A line is one JSON object (or one row of a table) of any of these shapes: `{"prompt", "output"}` (also instruction / question /
-input and response / completion / answer / text: alpaca_eval's files are of this shape), `{"messages": [..., assistant]}`,
-`{"request", "response"}` as OpenAI logs them, a line of OpenAI's batch output (`custom_id` = the prompt's id), a sample of
-lm-evaluation-harness, and Distil's own answers and predictions (`prompt_id`). Nothing is read from disk here.
+A line is one JSON object (or one row of a table) of any shape that distil/sources/rows.py reads (columns, conversations, logs), a
+line of OpenAI's batch output (`custom_id` = the prompt's id), a sample of lm-evaluation-harness, or one of Distil's own answers
+and predictions (`prompt_id`). Nothing is read from disk here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from distil.calls.providers import chat_message, reading
+from distil.calls.faults import GarbledReply
+from distil.calls.providers import reading
 from distil.calls.providers.base import Parsed
 from distil.calls.providers.usage import tokens
 from distil.calls.request import JsonObject
 from distil.ids import canonical_json
 from distil.records import Message, Usage
+from distil.sources.replies import Answered, read_reply
+from distil.sources.rows import read_row
+from distil.sources.values import Row
 from distil.text import parse_json, spoken_turns
-from distil.thinking import combine
 
 PROMPT_FIELDS = ("prompt", "instruction", "question", "input", "query")
 OUTPUT_FIELDS = ("output", "response", "completion", "answer", "text", "generated_text")
@@ -52,22 +53,32 @@ def split_line(line: JsonObject) -> Parts:
     if isinstance(line.get("doc"), dict) and "resps" in line:
         prompt_id, asked, answer = _lm_eval(line)
         return Parts(prompt_id, asked, answer, generator)
-    request = line.get("request")
-    if isinstance(request, dict) and "response" in line:
-        request = request.get("body", request)
-        return Parts(None, _asked(request.get("messages")), line["response"], generator)
-    turns = line.get("messages")
-    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == "assistant":
-        return Parts(None, _asked(turns[:-1]), turns[-1], generator)
-    prompt = turns or next((line[name] for name in PROMPT_FIELDS if line.get(name)), None)
-    answer = next((line[name] for name in OUTPUT_FIELDS if line.get(name) is not None), None)
-    return Parts(None, _asked(prompt), answer, generator)
+    exchange = read_row(Row("", line))
+    turns = exchange.asked.turns if exchange.asked else []
+    asked = [[Message.read(turn) for turn in turns]] if turns else []
+    for text in exchange.readings:
+        asked.append([*asked[0][:-1], asked[0][-1].model_copy(update={"content": text})])
+    answer = exchange.answer
+    return Parts(
+        None, asked, answer if answer is not None else exchange.problem and Broken(exchange.problem), generator
+    )
+
+
+class Broken(NamedTuple):
+    """An answer that can't be used."""
+
+    why: str
 
 
 def _own_answer(line: JsonObject) -> Any:
     """Of a line with `prompt_id`: Distil's own records carry the text and more in the line itself."""
     if isinstance(line.get("text"), str) or line.get("tool_calls"):
-        return line
+        names = ("tool_calls", "reasoning", "finish_reason")
+        return {
+            "role": "assistant",
+            "content": line.get("text"),
+            **{name: line[name] for name in names if line.get(name)},
+        }
     return next((line[name] for name in OUTPUT_FIELDS if line.get(name) is not None), None)
 
 
@@ -130,30 +141,26 @@ def digest(kind: str, value: Any) -> bytes:
     return blake2b(canonical_json([kind, value]).encode("utf-8", "surrogatepass"), digest_size=10).digest()
 
 
-def parse_recorded(line: JsonObject, answer: Any, messages: list[Message]) -> Parsed:
+def parse_recorded(line: JsonObject, answer: object, messages: list[Message]) -> Parsed:
     """The reply of a line whose `answer` split_line found. Tokens are estimated where the line has no usage.
 
     messages: what was asked. Raises GarbledReply when a reply body holds no message.
     """
-    if isinstance(answer, dict) and ("choices" in answer or "body" in answer):
-        from distil.calls.providers.chat import ChatProvider
-
-        body = answer.get("body", answer)
-        return ChatProvider("recorded", "", None).parse(200, {}, json.dumps(body).encode())
-    fields = answer if isinstance(answer, dict) else {"content": answer}
-    text, inline = chat_message.content({"content": fields.get("text", fields.get("content"))})
-    calls = chat_message.tool_calls(fields)
+    if isinstance(answer, Broken):
+        raise GarbledReply(answer.why)
+    found = answer if isinstance(answer, Answered) else read_reply(answer)
+    if found is None:  # an answer that says nothing is one all the same
+        found = Answered(Parsed(text="", finish_reason="stop", usage=Usage()))
+    parsed = found.parsed
+    update: dict[str, object] = {}
+    if isinstance(line.get("finish_reason"), str) and found.body is None:
+        update["finish_reason"] = line["finish_reason"]
     logprobs = line.get("logprobs")
-    return reading.finished(
-        Parsed(
-            text=text,
-            reasoning=combine(chat_message.thinking(fields), inline),
-            tool_calls=calls,
-            finish_reason=str(line.get("finish_reason") or ("tool_calls" if calls else "stop")),
-            usage=_usage(line.get("usage"), messages, text),
-            logprobs=logprobs if isinstance(logprobs, list) and all(isinstance(t, dict) for t in logprobs) else None,
-        )
-    )
+    if parsed.logprobs is None and isinstance(logprobs, list) and all(isinstance(token, dict) for token in logprobs):
+        update["logprobs"] = logprobs
+    if parsed.usage == Usage() or isinstance(line.get("usage"), dict):
+        update["usage"] = _usage(line.get("usage"), messages, parsed.text)
+    return reading.finished(parsed.model_copy(update=update)) if update else parsed
 
 
 def _usage(usage: Any, messages: list[Message], text: str) -> Usage:

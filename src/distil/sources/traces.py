@@ -1,0 +1,268 @@
+"""Where logging tools keep the two halves of a call: its request and its reply.
+
+Langfuse, LangSmith, Braintrust, Helicone, LiteLLM, OpenTelemetry's GenAI conventions (also as Traceloop writes them),
+OpenInference (Phoenix), stored completions of OpenAI, and anybody's `{"request": ..., "response": ...}`. What the halves hold is
+the business of requests.py and replies.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from distil.calls.request import JsonObject
+from distil.sources.replies import wire_of
+from distil.sources.turns import LISTS
+from distil.sources.values import mapping, objects, parsed
+
+REQUESTS = (
+    "request",
+    "request_body",
+    "requestBody",
+    "body",
+    "input",
+    "inputs",
+    "kwargs",
+    "raw_request",
+    "modelInput",
+    "params",
+)
+REPLIES = (
+    *(
+        "response",
+        "response_body",
+        "responseBody",
+        "output",
+        "outputs",
+        "completion",
+        "raw_response",
+        "modelOutput",
+        "result",
+    ),
+    "error",
+)
+MODEL_KINDS = ("llm", "chat_model", "chat", "generation", "text_completion", "generate_content", "completion")
+"""How tools call a call of a model, beside the other steps of a trace."""
+_BESIDE = ("model", "usage", "usage_metadata", "usageDetails", "metrics", "finish_reason", "stop_reason")
+
+
+class Halves(NamedTuple):
+    """A row of a log."""
+
+    request: object
+    reply: object
+    used: frozenset[str]
+    """The row's keys that are read."""
+    skip: str | None = None
+    """Why the row is no call of a model; None where it is one."""
+
+
+def find_halves(fields: JsonObject) -> Halves | None:
+    """None where the row is no log."""
+    attributes = _attributes(fields)
+    if attributes is not None:
+        return _of_attributes(fields, attributes)
+    kind = _kind(fields)
+    if kind is not None and kind.lower() not in MODEL_KINDS:
+        return Halves(None, None, frozenset(fields), f"steps of kind {kind!r}")
+    if wire_of(fields) is not None and (own := _asked_beside(fields)) is not None:
+        return Halves(own[1], fields, frozenset({*fields}))
+    reply_key = next((key for key in REPLIES if fields.get(key)), None)
+    request_key = next((key for key in REQUESTS if fields.get(key) and key != reply_key), None)
+    plain = (
+        request_key in ("input", "inputs")
+        and kind is None
+        and not _is_call(fields[request_key], fields.get(reply_key or ""))
+    )
+    if request_key is None or plain:
+        if reply_key is not None and isinstance(parsed(fields[reply_key]), (dict, list)):
+            return _beside_turns(fields, reply_key)
+        if fields.get("signed_body_url") and request_key is None:
+            return Halves(
+                None, None, frozenset(fields), "requests whose bodies are not in the file (export with --include-body)"
+            )
+        return None
+    request = parsed(fields[request_key])
+    metadata = {**mapping(mapping(fields.get("extra")).get("invocation_params")), **mapping(fields.get("metadata"))}
+    request = _completed(request, {**metadata, **fields})
+    beside = {key: fields[key] for key in _BESIDE if fields.get(key)} | (
+        {"model": metadata["model"]} if isinstance(metadata.get("model"), str) and not fields.get("model") else {}
+    )
+    reply = {**beside, "body": fields[reply_key]} if reply_key is not None and reply_key != "error" else None
+    if reply_key == "error":
+        reply = {"error": fields["error"]}
+    used = frozenset({request_key, *([reply_key] if reply_key else []), *_BESIDE, "metadata", "extra", "tools"})
+    return Halves(request, reply, used)
+
+
+def _kind(fields: JsonObject) -> str | None:
+    """What kind of step a tool's record is; None where it says nothing."""
+    span = mapping(fields.get("span_attributes"))
+    if isinstance(fields.get("run_type"), str):
+        return str(fields["run_type"])
+    if isinstance(span.get("type"), str):
+        return str(span["type"])
+    kind = fields.get("type")
+    if isinstance(kind, str) and ("input" in fields or "output" in fields) and kind.isupper():
+        return kind
+    return None
+
+
+def _is_call(request: object, reply: object) -> bool:
+    """Whether two columns are a logged call, and no plain question with its answer."""
+    return isinstance(parsed(request), (dict, list)) or (
+        isinstance(parsed(reply), (dict, list)) and _is_reply(parsed(reply))
+    )
+
+
+def _is_reply(value: object) -> bool:
+    return isinstance(value, dict) and (
+        wire_of(value) is not None or value.get("role") == "assistant" or "body" in value
+    )
+
+
+def _asked_beside(fields: JsonObject) -> tuple[str, object] | None:
+    """The request beside a reply's own fields: a stored completion."""
+    for key in (*LISTS, "contents", "input", "request", "prompt"):
+        if fields.get(key) and not (key == "contents" and not isinstance(fields[key], list)):
+            return key, fields if key != "request" else fields[key]
+    return None
+
+
+def _beside_turns(fields: JsonObject, reply_key: str) -> Halves | None:
+    """`{"messages": [...], "response": {...}}`, as LiteLLM writes it."""
+    key = next((key for key in (*LISTS, "contents", "prompt") if fields.get(key)), None)
+    if key is None or reply_key == "error" or not _is_reply(parsed(fields[reply_key])):
+        return None
+    parameters = mapping(fields.get("model_parameters")) or mapping(fields.get("optional_params"))
+    used = frozenset({key, reply_key, *_BESIDE, "model_parameters", "optional_params", "tools", "system"})
+    request = {**parameters, **{name: fields[name] for name in (key, "tools", "system", "model") if fields.get(name)}}
+    return Halves(
+        request, {**{k: fields[k] for k in ("model", "usage") if fields.get(k)}, "body": fields[reply_key]}, used
+    )
+
+
+def _completed(request: object, beside: Mapping[str, object]) -> object:
+    """A request's turns with the tools and the model that the tool wrote elsewhere."""
+    if isinstance(request, str):
+        request = {"prompt": request}
+    if isinstance(request, list):
+        request = {"messages": request}
+    if not isinstance(request, dict):
+        return request
+    names = ("tools", "tool_choice", "response_format", "model", "instructions", "system")
+    return {**{name: beside[name] for name in names if beside.get(name) and name not in request}, **request}
+
+
+def _attributes(fields: JsonObject) -> JsonObject | None:
+    """The attributes of an OpenTelemetry span with a call of a model, dotted names as nested objects; None for any other row."""
+    found = parsed(fields.get("attributes", fields.get("span_attributes", fields.get("SpanAttributes"))))
+    if isinstance(found, list):  # OTLP's JSON
+        found = {str(item.get("key")): _any_value(item.get("value")) for item in objects(found)}
+    if not isinstance(found, dict):
+        found = {key.removeprefix("attributes."): value for key, value in fields.items() if "." in key}
+    events = [
+        mapping(event.get("attributes")) if isinstance(event.get("attributes"), dict) else _listed(event)
+        for event in objects(fields.get("events"))
+    ]
+    for event in events:
+        if any(key.startswith("gen_ai.") for key in event):
+            found = {**event, **found}
+    if not any(key.partition(".")[0] in ("gen_ai", "llm", "openinference") for key in found):
+        return None
+    return nest(found)
+
+
+def _listed(event: JsonObject) -> JsonObject:
+    return {str(item.get("key")): _any_value(item.get("value")) for item in objects(event.get("attributes"))}
+
+
+def _any_value(value: object) -> object:
+    """A value of OTLP: {"stringValue": ...}, {"arrayValue": {"values": [...]}}, {"kvlistValue": {"values": [...]}}."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    kind, inner = next(iter(value.items()))
+    if kind == "arrayValue":
+        return [_any_value(item) for item in mapping(inner).get("values") or []]
+    if kind == "kvlistValue":
+        return {str(item.get("key")): _any_value(item.get("value")) for item in objects(mapping(inner).get("values"))}
+    return inner
+
+
+def nest(flat: Mapping[str, object]) -> JsonObject:
+    """`{"a.0.b": 1}` as `{"a": [{"b": 1}]}`: numbers as keys make lists, in their order."""
+    tree: JsonObject = {}
+    for key in sorted(flat, key=lambda name: name.count(".")):
+        node, parts = tree, key.split(".")
+        for part in parts[:-1]:
+            inner = node.setdefault(part, {})
+            if not isinstance(inner, dict):  # a value and more below it: gen_ai.prompt beside gen_ai.prompt.0
+                inner = node[part] = {"value": inner}
+            node = inner
+        node[parts[-1]] = flat[key]
+    return {key: _listed_by_number(value) for key, value in tree.items()}
+
+
+def _listed_by_number(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _listed_by_number(item) for key, item in value.items()}
+    if inner and all(key.isdigit() for key in inner):
+        return [inner[key] for key in sorted(inner, key=int)]
+    return inner
+
+
+def _of_attributes(fields: JsonObject, tree: JsonObject) -> Halves:
+    used = frozenset(fields)
+    gen, llm = mapping(tree.get("gen_ai")), mapping(tree.get("llm"))
+    kind = mapping(mapping(tree.get("openinference")).get("span")).get("kind") or mapping(gen.get("operation")).get(
+        "name"
+    )
+    kind = (
+        kind or mapping(tree.get("traceloop")).get("span", {}).get("kind")
+        if isinstance(tree.get("traceloop"), dict)
+        else kind
+    )
+    if isinstance(kind, str) and kind.lower() not in MODEL_KINDS:
+        return Halves(None, None, used, f"steps of kind {kind!r}")
+    turns = _first(mapping(gen.get("input")).get("messages"), gen.get("prompt"), llm.get("input_messages"))
+    answer = _first(mapping(gen.get("output")).get("messages"), gen.get("completion"), llm.get("output_messages"))
+    turns = _first(turns, mapping(tree.get("input")).get("value"), llm.get("prompts"))
+    answer = _first(answer, mapping(tree.get("output")).get("value"))
+    if turns is None:
+        return Halves(None, None, used, "spans without the text of the call (switch on the capture of message content)")
+    request = turns if isinstance(turns, dict) and not isinstance(turns.get("role"), str) else {"messages": turns}
+    model = _first(mapping(gen.get("request")).get("model"), llm.get("model_name"))
+    tools = _first(
+        mapping(gen.get("tool")).get("definitions"), _tools(llm), mapping(llm.get("request")).get("functions")
+    )
+    beside = {"model": model, "tools": tools, "system": gen.get("system_instructions")}
+    told = mapping(gen.get("response"))
+    reasons = told.get("finish_reasons", told.get("finish_reason"))
+    usage, counts = mapping(gen.get("usage")), mapping(llm.get("token_count"))
+    reply = {
+        "body": answer,
+        "model": _first(told.get("model"), model),
+        "id": told.get("id"),
+        "usage": usage or {"input_tokens": counts.get("prompt"), "output_tokens": counts.get("completion")},
+        "finish_reason": reasons[0] if isinstance(reasons, list) and reasons else reasons,
+    }
+    return Halves(
+        _completed(request, {k: v for k, v in beside.items() if v}), reply if answer is not None else None, used
+    )
+
+
+def _tools(llm: JsonObject) -> object:
+    """OpenInference: llm.tools.0.tool.json_schema."""
+    return [
+        mapping(tool.get("tool")).get("json_schema", tool.get("json_schema")) for tool in objects(llm.get("tools"))
+    ] or None
+
+
+def _first(*values: object) -> object:
+    """The first that says something, JSON in a text parsed."""
+    for value in values:
+        found = parsed(value)
+        if found not in (None, "", [], {}):
+            return found
+    return None
