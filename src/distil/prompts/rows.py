@@ -71,6 +71,8 @@ def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Lo
     if not exchange.logged:
         _refuse_misspelled(row)
     if exchange.asked is None or not exchange.asked.turns:
+        if exchange.logged:
+            return Loaded(None, skipped="calls without messages")
         raise _no_question(row, exchange)
     messages = exchange.messages()
     found = _attached(row, messages)
@@ -85,6 +87,8 @@ def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Lo
         messages.pop()
         exchange.left_out["beginnings of answers"] += 1
     if not any(m.text.strip() or isinstance(m.content, list) for m in spoken_turns(messages)):
+        if exchange.logged:
+            return Loaded(None, skipped="calls without a text of the user")
         raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {EXPECTED}")
     if system and not is_instruction(messages[0]):
         messages = [Message(role="system", content=system), *messages]

@@ -43,7 +43,7 @@ ANSWERS = (
         "expected",
         "ideal",
     ),
-    *("solution", "gold", "assistant", "gpt", "text"),
+    *("solution", "gold", "assistant", "gpt", "answers", "text"),
 )
 """What a column with the answer may be called."""
 ONLY_ANSWERS = ("text", "generated_text")
@@ -109,6 +109,14 @@ def find_answer(
 ) -> tuple[str, object] | None:
     """(plain name, value) of the column with the answer, without those in `taken`."""
     for name in ANSWERS:
-        if name in names and name not in taken and not is_absent(fields[names[name]]) and fields[names[name]] != "":
-            return name, fields[names[name]]
+        if name in names and name not in taken:
+            value = _one_of(fields[names[name]]) if name == "answers" else fields[names[name]]
+            if not is_absent(value) and value not in ("", [], {}):
+                return name, value
     return None
+
+
+def _one_of(value: object) -> object:
+    """The first of several right answers (SQuAD: `{"text": [...]}`)."""
+    value = value.get("text") if isinstance(value, dict) else value
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], str) else None

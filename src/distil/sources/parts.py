@@ -25,7 +25,7 @@ _RESULTS = (
     "tool_response",
 )
 _IMAGES = ("image", "input_image", "image_url", "inlineData", "inline_data", "fileData", "file_data", "blob", "uri")
-_SILENT = ("cachePoint", "step-start", "guardContent")  # say nothing themselves
+_SILENT = ("cachePoint", "step-start")  # say nothing themselves
 
 
 class Part(NamedTuple):
@@ -40,8 +40,8 @@ class Part(NamedTuple):
     """Of a result."""
 
 
-def read_part(part: object, number: int = 0) -> Part:
-    """number: of the part, for calls without an id."""
+def read_part(part: object) -> Part:
+    """The id of a call that has none is empty."""
     if isinstance(part, str):
         return Part("text", part)
     if not isinstance(part, dict):
@@ -56,9 +56,11 @@ def read_part(part: object, number: int = 0) -> Part:
     if kind in _THINKING:
         return Part("thinking", words(part.get(kind)) or words(part))
     if kind in _CALLS:
-        return Part("call", "", _call(part, kind, number))
+        return Part("call", "", _call(part, kind))
     if kind in _RESULTS:
         return _result(part, kind)
+    if kind == "guardContent":
+        return Part("text", words(mapping(part[kind]).get("text")))
     if kind in _SILENT:
         return Part("text")
     return _attachment(part, kind) or Part("other", kind or "unknown")
@@ -79,13 +81,13 @@ def _inner(part: JsonObject, kind: str) -> JsonObject:
     return inner if isinstance(inner, dict) else part
 
 
-def _call(part: JsonObject, kind: str, number: int) -> JsonObject:
+def _call(part: JsonObject, kind: str) -> JsonObject:
     inner = _inner(part, kind)
     function = mapping(inner.get("function")) or inner
     name = function.get("name") or function.get("toolName")
     values = next((function[key] for key in ("arguments", "input", "args") if function.get(key) is not None), {})
     call_id = next((inner[key] for key in ("call_id", "id", "toolUseId", "toolCallId") if inner.get(key)), None)
-    return make_call(str(call_id or f"call_{number}"), str(name or ""), values)
+    return make_call(str(call_id or ""), str(name or ""), values)
 
 
 def make_call(call_id: str, name: str, values: object) -> JsonObject:
@@ -108,6 +110,10 @@ def result_text(value: object) -> str:
         return value
     if isinstance(value, list) and value and all(read_part(item).kind == "text" for item in value):
         return "\n".join(read_part(item).text for item in value)
+    if (
+        isinstance(value, dict) and value.get("type") in ("text", "json") and value.keys() == {"type", "value"}
+    ):  # Vercel's SDK
+        return result_text(value["value"])
     if isinstance(value, dict) and len(value) == 1 and isinstance(value.get("result", value.get("output")), str):
         return str(value.get("result", value.get("output")))
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -137,7 +143,9 @@ def _attachment(part: JsonObject, kind: str) -> Part | None:
     return Part("attachment", name, {"type": "image_url", "image_url": {"url": str(url)}})
 
 
-_KEYED = frozenset({*_CALLS, *_RESULTS, *_IMAGES, *_SILENT, "reasoningContent", "document", "video", "audio", "file"})
+_KEYED = frozenset(
+    {*_CALLS, *_RESULTS, *_IMAGES, *_SILENT, "reasoningContent", "guardContent", "document", "video", "audio", "file"}
+)
 
 
 def attachments(content: object) -> Counter[str]:

@@ -22,7 +22,7 @@ from distil.calls.providers.usage import tokens
 from distil.calls.request import JsonObject
 from distil.records import Usage
 from distil.sources.parts import Part, read_part
-from distil.sources.turns import ROLES, read_turns
+from distil.sources.turns import ROLES, read_turns, unwrapped
 from distil.sources.values import first_text, mapping, objects, parsed
 from distil.text import one_line
 from distil.thinking import combine
@@ -41,43 +41,12 @@ TEXTS = (
     "generation",
     "value",
 )
-_KNOWN = frozenset(
-    {*INSIDE, *TEXTS, "type", "model", "id", "object", "created", "created_at", "usage", "usage_metadata", "metrics"}
-    | {
-        "usageDetails",
-        "usageMetadata",
-        "finish_reason",
-        "stop_reason",
-        "done",
-        "done_reason",
-        "status",
-        "status_code",
-        "statusCode",
-    }
-    | {
-        "headers",
-        "error",
-        "index",
-        "logprobs",
-        "generation_info",
-        "additional_kwargs",
-        "response_metadata",
-        "reasoning",
-        "thinking",
-    }
-    | {
-        "reasoning_content",
-        "latency",
-        "request_id",
-        "refusal",
-        "annotations",
-        "name",
-        "llm_output",
-        "run",
-        "timestamp",
-        "raw",
-    }
-)
+_BESIDE = """
+type model id object created created_at usage usage_metadata metrics usageDetails usageMetadata finish_reason stop_reason done
+done_reason status status_code statusCode response_status headers error index logprobs generation_info additional_kwargs
+response_metadata reasoning thinking reasoning_content latency request_id refusal annotations name llm_output run timestamp raw
+"""
+_KNOWN = frozenset({*INSIDE, *TEXTS, *_BESIDE.split()})
 """What stands around an answer; an object with other keys is one itself."""
 _USAGES = ("usage", "usage_metadata", "usageMetadata", "token_usage", "usageDetails", "metrics")
 _STOPS = ("finish_reason", "stop_reason", "done_reason", "finishReason", "stopReason")
@@ -97,13 +66,14 @@ class Answered(NamedTuple):
     """Whose reply it is."""
 
 
-def read_reply(value: object, levels: int = 5) -> Answered | None:
-    """None where nothing was answered. Raises GarbledReply for an error, a stream, or an answer that broke off."""
+def read_reply(value: object, levels: int = 5, *, stored: bool = False) -> Answered | None:
+    """None where nothing was answered. stored: an object of unknown shape is a JSON answer, as tracing tools keep it.
+
+    Raises GarbledReply for an error, a stream, or an answer that broke off.
+    """
     whole = _opened(value)
     if isinstance(whole, str):
-        if whole.lstrip().startswith(("data: {", "event: ")):
-            raise GarbledReply("the log holds a stream of events instead of a whole reply")
-        return Answered(_said({"content": whole})) if whole.strip() else None
+        return _plain(whole)
     if isinstance(whole, list):
         return _of_list(whole, levels)
     if not isinstance(whole, dict) or not levels:
@@ -117,7 +87,7 @@ def read_reply(value: object, levels: int = 5) -> Answered | None:
         body = json.dumps(whole, default=str).encode()
         model = first_text(whole, ("model", "modelVersion")) or ""
         return Answered(_PARSERS[wire].parse(200, {}, body), model, str(whole.get("id") or ""), whole, wire)
-    return _of_object(whole, levels)
+    return _of_object(whole, levels, stored)
 
 
 def _opened(value: object) -> object:
@@ -126,12 +96,9 @@ def _opened(value: object) -> object:
     if not isinstance(value, str) or isinstance(found, str):
         return found
     items = [found] if isinstance(found, dict) else objects(found)
-    own = [
-        item
-        for item in items
-        if wire_of(item) is not None or item.get("role") or item.get("generations") or "kwargs" in item
-    ]
-    return found if own else value
+    signs = ("role", "generations", "kwargs")
+    own = [item for item in items if wire_of(item) is not None or any(item.get(sign) for sign in signs)]
+    return found if own or (len(items) == 1 and isinstance(items[0].get("error"), dict)) else value
 
 
 _PARSERS = {
@@ -175,11 +142,11 @@ def _of_list(value: list[object], levels: int) -> Answered | None:
     if any("generation_info" in item or "generated_text" in item for item in items):
         return read_reply(items[0], levels - 1)
     if any(item.get("type") == "text" or item.get("type") == "tool_use" for item in items) and "role" not in items[-1]:
-        return Answered(_of_parts([read_part(item, index) for index, item in enumerate(items)], {}))
+        return Answered(_of_parts([read_part(item) for item in items], {}))
     return _message(items[-1])
 
 
-def _of_object(value: JsonObject, levels: int) -> Answered | None:
+def _of_object(value: JsonObject, levels: int, stored: bool) -> Answered | None:
     if value.get("generations"):  # LangChain
         found = read_reply(value["generations"], levels - 1)
         usage = _usage({**mapping(value.get("llm_output")), **value})
@@ -188,19 +155,38 @@ def _of_object(value: JsonObject, levels: int) -> Answered | None:
         return _message(objects(value["messages"])[-1]) if objects(value["messages"]) else None
     if value.get("role") or value.get("kwargs") or value.get("tool_calls") or isinstance(value.get("parts"), list):
         return _message(value)
-    if value.keys() - _KNOWN:  # a JSON answer that the tool stored as an object
-        return Answered(_said({"content": json.dumps(value, ensure_ascii=False, default=str)}))
-    status = value.get("status_code", value.get("statusCode", value.get("status")))
-    if isinstance(status, int) and status >= 400:
-        raise GarbledReply(f"the request failed ({status})")
     for key in INSIDE:
         inner = _opened(value.get(key))
-        if isinstance(inner, (dict, list)) and inner and (found := read_reply(inner, levels - 1)) is not None:
+        if isinstance(inner, dict) and (wire_of(inner) is not None or inner.get("role") == "assistant"):
+            _refuse_failed(value)
+            found = read_reply(inner, levels - 1)
+            return found and _with(found, value)
+    if value.keys() - _KNOWN:
+        if not stored:
+            return None
+        return Answered(_said({"content": json.dumps(value, ensure_ascii=False, default=str)}))
+    _refuse_failed(value)
+    for key in INSIDE:
+        inner = _opened(value.get(key))
+        if isinstance(inner, (dict, list)) and inner and (found := read_reply(inner, levels - 1, stored=stored)):
             return _with(found, value)
     text = next((value[key] for key in (*TEXTS, *INSIDE) if isinstance(value.get(key), str)), None)
     if text is None and isinstance(value.get("content"), list):
         return _message({"role": "assistant", **value})
-    return _with(Answered(_said({"content": text})), value) if text else None
+    found = _plain(text or "")
+    return found and _with(found, value)
+
+
+def _plain(text: str) -> Answered | None:
+    if text.lstrip().startswith(("data: {", "event: ")):
+        raise GarbledReply("the log holds a stream of events instead of a whole reply")
+    return Answered(_said({"content": text})) if text.strip() else None
+
+
+def _refuse_failed(value: JsonObject) -> None:
+    for name in ("status_code", "statusCode", "response_status", "status"):
+        if isinstance(status := value.get(name), int) and status >= 400:
+            raise GarbledReply(f"the request failed ({status})")
 
 
 def _with(found: Answered, outer: JsonObject) -> Answered:
@@ -219,26 +205,19 @@ def _with(found: Answered, outer: JsonObject) -> Answered:
 
 def _message(turn: JsonObject) -> Answered | None:
     """The assistant's turn of a conversation; None where it is somebody else's."""
-    inner = mapping(turn.get("message")) or turn
+    inner = unwrapped(mapping(turn.get("message")) or turn)
     role = str(inner.get("role", inner.get("from", inner.get("type", "assistant")))).lower()
-    if ROLES.get(role.removesuffix("message"), "assistant") != "assistant":
+    if ROLES.get(role.removesuffix("messagechunk").removesuffix("message"), "assistant") != "assistant":
         return None
     thinking, content = chat_message.thinking(inner), inner.get("content")
     parts_of = content if isinstance(content, list) else inner.get("parts")
     if isinstance(parts_of, list) and not inner.get("tool_calls"):
-        return Answered(
-            _of_parts([read_part(part, index) for index, part in enumerate(parts_of)], {**turn, **inner}, thinking)
-        )
-    if (
-        not isinstance(content, (str, type(None)))
-        or "kwargs" in turn
-        or "from" in inner
-        or not _standard(inner.get("tool_calls"))
-    ):
-        turns = objects(read_turns([turn], Counter()))
+        return Answered(_of_parts([read_part(part) for part in parts_of], {**turn, **inner}, thinking))
+    if not isinstance(content, (str, type(None))) or "from" in inner or not _standard(inner.get("tool_calls")):
+        turns = objects(read_turns([inner], Counter()))
         if not turns or turns[-1].get("role") != "assistant":
             return None
-        return Answered(_said({**turns[-1], **_ending({**mapping(turn.get("kwargs")), **inner})}))
+        return Answered(_said({**turns[-1], **_ending(inner)}))
     refusal = inner.get("refusal")
     said = {
         **_ending({**turn, **inner}),

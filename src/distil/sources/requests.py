@@ -18,6 +18,7 @@ INSIDE = ("body", "request_body", "request", "json", "params", "kwargs", "data",
 """Names under which a request lies inside another object."""
 SYSTEM = ("system", "system_prompt", "systemInstruction", "system_instruction", "instructions", "system_message")
 _PROMPTS = ("prompt", "prompts", "inputs", "inputText", "query", "question")
+_SCHEMAS = ("input_schema", "inputSchema", "parameters", "parametersJsonSchema", "parameters_json_schema")
 _CHOICES = {"any": "required", "required": "required", "none": "none", "ANY": "required", "NONE": "none"}
 
 
@@ -95,6 +96,8 @@ def _tools(value: JsonObject, config: JsonObject, left_out: Counter[str]) -> obj
 def tools_of(found: object, left_out: Counter[str]) -> object:
     """Tool definitions in OpenAI's shape; what is no list of them stays as it is, and is refused later."""
     found = parsed(found)
+    if isinstance(found, dict):
+        found = [found]
     if not isinstance(found, list):
         return found or None
     tools = list[object]()
@@ -119,10 +122,7 @@ def _tool(tool: JsonObject) -> JsonObject | None:
         return tool
     spec = mapping(tool.get("toolSpec")) or tool
     name = spec.get("name")
-    schema = next(
-        (spec[key] for key in ("input_schema", "inputSchema", "parameters", "parametersJsonSchema") if spec.get(key)),
-        None,
-    )
+    schema = next((spec[key] for key in _SCHEMAS if spec.get(key)), None)
     if not isinstance(name, str) or (schema is None and tool.get("type") not in (None, "function", "custom")):
         return None
     function: JsonObject = {"name": name}
@@ -163,7 +163,7 @@ def choice_of(choice: object) -> object:
     if isinstance(choice, str):
         if choice.lower() in ("auto", ""):
             return None
-        return _CHOICES.get(choice, choice)
+        return _CHOICES.get(choice)
     if not isinstance(choice, dict) or not choice:
         return None
     kind, name = choice.get("type"), choice.get("name")

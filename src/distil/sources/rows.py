@@ -27,6 +27,8 @@ from distil.sources.values import Row, by_name, described, is_absent, parsed, pr
 
 OWN = ("reference", "group", "split")
 REQUEST_KEYS = ("tools", "functions", "tool_choice", "response_format")
+TARGETS = ("ideal", "expected", "expected_output", "preferred_output")
+"""What is a right answer beside a logged request."""
 MADE_BY = ("model", "model_name", "generator", "teacher", "usage", "finish_reason", "output_tokens")
 """Keys that say that a model gave the answer: it is no reference then."""
 _FINAL = re.compile(r"(?:^|\n)\s*#### *(.+?)\s*$")  # GSM8K's solutions end so
@@ -84,16 +86,18 @@ def read_row(row: Row) -> Exchange:
     if halves.skip is not None:
         return Exchange(row.where, None, None, None, own, (), left_out, skip=halves.skip, logged=True)
     asked = read_request(halves.request, left_out)
-    answer, problem = _answer(halves.reply)
-    target = next((fields[key] for key in ("ideal", "expected", "expected_output") if key in fields), None)
+    answer, problem = _answer(halves.reply, halves.stored)
+    given = next((key for key in TARGETS if key in fields), None)
+    target = None if given is None else fields[given]
+    unused = tuple(key for key in unused if key != given)
     return Exchange(row.where, asked, answer, target, own, unused, left_out, problem=problem, logged=True)
 
 
-def _answer(reply: object) -> tuple[Answered | None, str | None]:
+def _answer(reply: object, stored: bool = False) -> tuple[Answered | None, str | None]:
     if reply is None:
         return None, None
     try:
-        return read_reply(reply), None
+        return read_reply(reply, stored=stored), None
     except GarbledReply as error:
         return None, str(error)
 
@@ -190,10 +194,9 @@ def reference_of(exchange: Exchange, labels: tuple[object, ...] = ()) -> object:
     if not is_absent(own) and own != "":
         return own
     target = exchange.target
-    if isinstance(target, dict) and "role" in target:
-        target = exchange.answer.parsed.text if exchange.answer else None
-    if isinstance(target, list) and turn_list(target):
-        target = exchange.answer.parsed.text if exchange.answer else None
+    if turn_list([target] if isinstance(target, dict) else target):
+        answer = exchange.answer or _answer(target)[0]
+        target = answer.parsed.text if answer else None
     if isinstance(target, str) and (final := _FINAL.search(target)):
         return final[1]
     return target if target not in (None, "") else next((label for label in labels if label not in (None, "")), None)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from distil.calls.request import JsonObject
 from distil.sources.replies import wire_of
 from distil.sources.turns import LISTS
-from distil.sources.values import mapping, objects, parsed
+from distil.sources.values import mapping, nest, objects, parsed
 
 REQUESTS = (
     "request",
@@ -43,7 +43,19 @@ REPLIES = (
 )
 MODEL_KINDS = ("llm", "chat_model", "chat", "generation", "text_completion", "generate_content", "completion")
 """How tools call a call of a model, beside the other steps of a trace."""
-_BESIDE = ("model", "usage", "usage_metadata", "usageDetails", "metrics", "finish_reason", "stop_reason")
+_KINDS = (
+    "type",
+    "run_type",
+    "span_attributes",
+    "call_type",
+    "object",
+    "method",
+    "url",
+    "custom_id",
+    "providedModelName",
+)
+_STATUS = ("status", "status_code", "response_status")
+_BESIDE = (*_STATUS, "model", "usage", "usage_metadata", "usageDetails", "metrics", "finish_reason", "stop_reason")
 
 
 class Halves(NamedTuple):
@@ -55,6 +67,8 @@ class Halves(NamedTuple):
     """The row's keys that are read."""
     skip: str | None = None
     """Why the row is no call of a model; None where it is one."""
+    stored: bool = False
+    """The reply is what a tracing tool made of it, and no body of a provider."""
 
 
 def find_halves(fields: JsonObject) -> Halves | None:
@@ -84,15 +98,20 @@ def find_halves(fields: JsonObject) -> Halves | None:
         return None
     request = parsed(fields[request_key])
     metadata = {**mapping(mapping(fields.get("extra")).get("invocation_params")), **mapping(fields.get("metadata"))}
-    request = _completed(request, {**metadata, **fields})
+    named = {
+        name: fields[key] for name, key in (("model", "providedModelName"), ("model", "model_name")) if fields.get(key)
+    }
+    request = _completed(request, {**metadata, **named, **fields})
     beside = {key: fields[key] for key in _BESIDE if fields.get(key)} | (
         {"model": metadata["model"]} if isinstance(metadata.get("model"), str) and not fields.get("model") else {}
     )
     reply = {**beside, "body": fields[reply_key]} if reply_key is not None and reply_key != "error" else None
     if reply_key == "error":
         reply = {"error": fields["error"]}
-    used = frozenset({request_key, *([reply_key] if reply_key else []), *_BESIDE, "metadata", "extra", "tools"})
-    return Halves(request, reply, used)
+    used = frozenset(
+        {request_key, *([reply_key] if reply_key else []), *_BESIDE, *_KINDS, "metadata", "extra", "tools"}
+    )
+    return Halves(request, reply, used, stored=reply_key in ("output", "outputs", "completion", "result"))
 
 
 def _kind(fields: JsonObject) -> str | None:
@@ -135,7 +154,7 @@ def _beside_turns(fields: JsonObject, reply_key: str) -> Halves | None:
     if key is None or reply_key == "error" or not _is_reply(parsed(fields[reply_key])):
         return None
     parameters = mapping(fields.get("model_parameters")) or mapping(fields.get("optional_params"))
-    used = frozenset({key, reply_key, *_BESIDE, "model_parameters", "optional_params", "tools", "system"})
+    used = frozenset({key, reply_key, *_BESIDE, *_KINDS, "model_parameters", "optional_params", "tools", "system"})
     request = {**parameters, **{name: fields[name] for name in (key, "tools", "system", "model") if fields.get(name)}}
     return Halves(
         request, {**{k: fields[k] for k in ("model", "usage") if fields.get(k)}, "body": fields[reply_key]}, used
@@ -186,29 +205,6 @@ def _any_value(value: object) -> object:
         return [_any_value(item) for item in mapping(inner).get("values") or []]
     if kind == "kvlistValue":
         return {str(item.get("key")): _any_value(item.get("value")) for item in objects(mapping(inner).get("values"))}
-    return inner
-
-
-def nest(flat: Mapping[str, object]) -> JsonObject:
-    """`{"a.0.b": 1}` as `{"a": [{"b": 1}]}`: numbers as keys make lists, in their order."""
-    tree: JsonObject = {}
-    for key in sorted(flat, key=lambda name: name.count(".")):
-        node, parts = tree, key.split(".")
-        for part in parts[:-1]:
-            inner = node.setdefault(part, {})
-            if not isinstance(inner, dict):  # a value and more below it: gen_ai.prompt beside gen_ai.prompt.0
-                inner = node[part] = {"value": inner}
-            node = inner
-        node[parts[-1]] = flat[key]
-    return {key: _listed_by_number(value) for key, value in tree.items()}
-
-
-def _listed_by_number(value: object) -> object:
-    if not isinstance(value, dict):
-        return value
-    inner = {key: _listed_by_number(item) for key, item in value.items()}
-    if inner and all(key.isdigit() for key in inner):
-        return [inner[key] for key in sorted(inner, key=int)]
     return inner
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from distil.calls.providers.common import words
 from distil.calls.request import JsonObject
 from distil.sources.parts import ATTACHED, Part, make_call, read_part, result_text
-from distil.sources.values import mapping, parsed
+from distil.sources.values import mapping, nest, parsed
 
 ROLES = {
     "system": "system",
@@ -57,7 +57,28 @@ def read_turns(value: object, left_out: Counter[str]) -> list[object]:
     turns = list[object]()
     for turn in value:
         turns += _read(turn, left_out)
+    _link(turns)
     return turns
+
+
+def _link(turns: list[object]) -> None:
+    """Gives calls without an id one, and results the id of the call that they answer: the one they name, else the oldest."""
+    waiting: list[tuple[str, str]] = []  # (id, name)
+    for turn in turns:
+        if not isinstance(turn, dict):
+            continue
+        calls = turn.get("tool_calls")
+        for call in calls if isinstance(calls, list) else []:
+            if isinstance(call, dict):
+                if call.get("id") == "":
+                    call["id"] = f"call_{len(waiting)}"
+                waiting.append((str(call.get("id")), str(mapping(call.get("function")).get("name"))))
+        if turn.get("role") == "tool" and turn.get("tool_call_id") not in {call_id for call_id, _ in waiting}:
+            named = [call_id for call_id, name in waiting if name == turn.get("tool_call_id")]
+            open_ids = named or [call_id for call_id, _ in waiting]
+            if open_ids and (named or not turn.get("tool_call_id")):
+                turn["tool_call_id"] = open_ids[0]
+                waiting = [(call_id if call_id != open_ids[0] else "\0", name) for call_id, name in waiting]
 
 
 def _read(turn: object, left_out: Counter[str]) -> list[object]:
@@ -69,7 +90,7 @@ def _read(turn: object, left_out: Counter[str]) -> list[object]:
         return [turn]
     if _is_own(turn):
         return [turn]
-    turn = _unwrapped(turn)
+    turn = unwrapped(turn)
     role = turn.get("role", turn.get("from", turn.get("type")))
     name = str(role).lower().removesuffix("messagechunk").removesuffix("message")
     if name == "reasoning" and "role" not in turn:
@@ -82,6 +103,9 @@ def _read(turn: object, left_out: Counter[str]) -> list[object]:
     if name in _CALLING:
         return [{"role": "assistant", "content": None, "tool_calls": [_spoken_call(turn)]}]
     if name not in ROLES:
+        if isinstance(turn.get("type"), str) and not turn.keys() & {"role", "from"}:  # an item of the Responses API
+            left_out[f"items of type {turn['type']!r}"] += 1
+            return []
         return [turn]
     return _made(ROLES[name], turn, left_out)
 
@@ -102,8 +126,10 @@ def _is_own(turn: JsonObject) -> bool:
     )
 
 
-def _unwrapped(turn: JsonObject) -> JsonObject:
+def unwrapped(turn: JsonObject) -> JsonObject:
     """The turn inside what LangChain and OpenInference put around it."""
+    if any(key.startswith("message.") for key in turn):
+        turn = nest(turn)
     if isinstance(turn.get("kwargs"), dict) and isinstance(turn.get("id"), list) and turn["id"]:
         return {"type": str(turn["id"][-1]), **turn["kwargs"]}
     if isinstance(turn.get("data"), dict) and isinstance(turn.get("type"), str) and "content" in turn["data"]:
@@ -119,9 +145,9 @@ def _spoken_call(turn: JsonObject) -> JsonObject:
     """Of the Responses API, or of ShareGPT, whose value is the call as JSON."""
     inner = parsed(turn.get("value", turn.get("content")))
     if isinstance(inner, dict):
-        return make_call("call_0", str(inner.get("name", "")), inner.get("arguments", inner.get("parameters", {})))
+        return make_call("", str(inner.get("name", "")), inner.get("arguments", inner.get("parameters", {})))
     return make_call(
-        str(turn.get("call_id") or turn.get("id") or "call_0"), str(turn.get("name", "")), turn.get("arguments", {})
+        str(turn.get("call_id") or turn.get("id") or ""), str(turn.get("name", "")), turn.get("arguments", {})
     )
 
 
@@ -136,7 +162,7 @@ def _made(role: str, turn: JsonObject, left_out: Counter[str]) -> list[object]:
     )
     if isinstance(content, dict):
         content = [content]
-    parts = [read_part(part, index) for index, part in enumerate(content)] if isinstance(content, list) else []
+    parts = [read_part(part) for part in content] if isinstance(content, list) else []
     for part in parts:
         if part.kind == "other":
             left_out[f"parts of type {part.text!r}"] += 1
@@ -167,7 +193,7 @@ def _made(role: str, turn: JsonObject, left_out: Counter[str]) -> list[object]:
 
 def _call_id(turn: JsonObject) -> str:
     names = ("tool_call_id", "call_id", "id", "name")
-    return next((str(turn[key]) for key in names if isinstance(turn.get(key), str)), "call_0")
+    return next((str(turn[key]) for key in names if isinstance(turn.get(key), str)), "")
 
 
 def _calls(turn: JsonObject) -> list[JsonObject]:
@@ -178,9 +204,9 @@ def _calls(turn: JsonObject) -> list[JsonObject]:
     if isinstance(old, dict) and not found:
         found = [{"id": f"call_{old.get('name')}", "function": old}]
     calls = list[JsonObject]()
-    for index, call in enumerate(found if isinstance(found, list) else []):
+    for call in found if isinstance(found, list) else []:
         if isinstance(call, dict):
-            calls.append(read_part({**mapping(call.get("tool_call")), **call, "type": "tool_call"}, index).value)
+            calls.append(read_part({**mapping(call.get("tool_call")), **call, "type": "tool_call"}).value)
     return calls
 
 

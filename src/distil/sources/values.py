@@ -69,6 +69,29 @@ def first_text(fields: Mapping[str, object], names: Iterable[str]) -> str | None
     return next((value for name in names if isinstance(value := fields.get(name), str) and value.strip()), None)
 
 
+def nest(flat: Mapping[str, object]) -> JsonObject:
+    """`{"a.0.b": 1}` as `{"a": [{"b": 1}]}`: numbers as keys make lists, in their order."""
+    tree: JsonObject = {}
+    for key in sorted(flat, key=lambda name: name.count(".")):
+        node, parts = tree, key.split(".")
+        for part in parts[:-1]:
+            inner = node.setdefault(part, {})
+            if not isinstance(inner, dict):  # a value and more below it: gen_ai.prompt beside gen_ai.prompt.0
+                inner = node[part] = {"value": inner}
+            node = inner
+        node[parts[-1]] = flat[key]
+    return {key: _listed_by_number(value) for key, value in tree.items()}
+
+
+def _listed_by_number(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _listed_by_number(item) for key, item in value.items()}
+    if inner and all(key.isdigit() for key in inner):
+        return [inner[key] for key in sorted(inner, key=int)]
+    return inner
+
+
 def described(value: object) -> str:
     """What was found, for a message."""
     if isinstance(value, (str, list, dict)) and not (value.strip() if isinstance(value, str) else value):

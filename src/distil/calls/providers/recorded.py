@@ -102,9 +102,13 @@ def _is_plain(path: Path) -> bool:
 def _spooled(path: Path) -> IO[bytes]:
     """The rows of any other file as lines of a temporary one, which goes when this process ends."""
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the provider
-    for row in open_source(path, setting="the teacher"):
-        line = json.dumps({_ROW: row.fields, "where": row.where}, default=str)
-        spool.write(line.encode() + b"\n")
+    try:
+        for row in open_source(path, setting="the teacher"):
+            line = json.dumps({_ROW: row.fields, "where": row.where}, default=str)
+            spool.write(line.encode() + b"\n")
+    except BaseException:
+        spool.close()
+        raise
     return spool
 
 
