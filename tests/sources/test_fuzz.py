@@ -63,7 +63,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 BROKEN = [b"\x1f\x8b\x08\0broken", b"BZh91AY&SYbroken", b"\xfd7zXZ\0\0", b"\x28\xb5\x2f\xfd\0\0", b"PAR1", b"[" * 3000]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.one_of(st.dictionaries(KEYS, VALUES, max_size=5), mutated()))
 def test_any_row_is_read_or_refused_by_its_place(fields: dict[str, Any]) -> None:
     row = Row("f.jsonl, line 7", fields)
@@ -77,7 +77,7 @@ def test_any_row_is_read_or_refused_by_its_place(fields: dict[str, Any]) -> None
         assert (loaded.prompt is None) == (loaded.skipped is not None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from([".jsonl", ".json", ".csv", ".tsv", ".txt", ".gz", ".jsonl.gz", ".parquet", ""]),
     st.one_of(

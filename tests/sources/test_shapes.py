@@ -25,7 +25,7 @@ def row(fields: dict[str, Any]) -> Row:
 def test_the_question_of_every_shape(name: str) -> None:
     loaded = to_prompt(row({**LOGS, **DATA}[name]), None)
     assert loaded.prompt is not None and loaded.prompt.messages == EXPECTED
-    assert loaded.prompt.reference == (None if name in LOGS else "Yo.")  # a model's answer is no reference
+    assert loaded.prompt.reference == (None if name in LOGS else "Yo.")  # a model's answer is never a reference
     assert loaded.left_out == ()
 
 

@@ -53,7 +53,7 @@ class PromptsResult(Record):
     not_used: dict[str, int]
     """Further columns, and parts of rows, that are not used -> rows."""
     passed_over: dict[str, int]
-    """Why rows are no prompt (steps of a trace that call no model, attachments) -> rows."""
+    """Why rows give no prompt (steps of a trace that call no model, attachments) -> rows."""
     remarks: dict[str, int]
     """What is odd about rows that were read all the same -> rows."""
     expanded: int = 0

@@ -44,7 +44,7 @@ def _one_per_line(head: str) -> bool:
     except RecursionError:
         return True
     except ValueError:
-        return first.rstrip()[-1:] not in ("{", ",", "[", ":")
+        return first.rstrip()[-1:] not in ("{", ",", "[")
     return True
 
 

@@ -16,7 +16,7 @@ from distil.calls.request import JsonObject
 from distil.sources.values import mapping
 
 ATTACHED = ("image_url", "input_audio", "file", "video_url")
-"""Types of OpenAI content parts that are no text."""
+"""Types of OpenAI content parts that are not text."""
 _TEXT = ("text", "input_text", "output_text", "refusal")
 _THINKING = ("thinking", "redacted_thinking", "reasoning", "reasoning_text", "summary_text", "reasoningContent")
 _CALLS = ("tool_use", "tool_call", "tool-call", "function_call", "toolUse", "functionCall")
@@ -85,7 +85,9 @@ def _call(part: JsonObject, kind: str) -> JsonObject:
     inner = _inner(part, kind)
     function = mapping(inner.get("function")) or inner
     name = function.get("name") or function.get("toolName")
-    values = next((function[key] for key in ("arguments", "input", "args") if function.get(key) is not None), {})
+    values: object = next(
+        (function[key] for key in ("arguments", "input", "args") if function.get(key) is not None), {}
+    )
     call_id = next((inner[key] for key in ("call_id", "id", "toolUseId", "toolCallId") if inner.get(key)), None)
     return make_call(str(call_id or ""), str(name or ""), values)
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from distil.calls.faults import GarbledReply
 from distil.calls.providers import chat_message, reading
 from distil.calls.providers.anthropic import AnthropicProvider
-from distil.calls.providers.base import Parsed
+from distil.calls.providers.base import HttpProvider, Parsed
 from distil.calls.providers.bedrock import BedrockProvider
 from distil.calls.providers.chat import ChatProvider
 from distil.calls.providers.google import GoogleProvider
@@ -101,7 +101,7 @@ def _opened(value: object) -> object:
     return found if own or (len(items) == 1 and isinstance(items[0].get("error"), dict)) else value
 
 
-_PARSERS = {
+_PARSERS: dict[Wire, HttpProvider] = {
     "chat": ChatProvider("logged", "", None),
     "anthropic": AnthropicProvider("logged", "", None),
     "google": GoogleProvider("logged", "", None),
@@ -190,7 +190,7 @@ def _refuse_failed(value: JsonObject) -> None:
 
 
 def _with(found: Answered, outer: JsonObject) -> Answered:
-    """The reply with what stands beside it: its model, its usage, why it ended."""
+    """The reply with what is beside it: its model, its usage, why it ended."""
     update: dict[str, object] = {}
     usage = _usage(outer)
     if usage is not None and found.parsed.usage == Usage():

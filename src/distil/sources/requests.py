@@ -1,7 +1,7 @@
 """What was asked: a request of any provider, or a list of turns, in OpenAI's chat terms.
 
 OpenAI's chat and Responses APIs, Anthropic (`system` beside the turns), Gemini, Bedrock's Converse, and what SDKs and
-LangChain make of them. Settings such as the temperature are no part of a prompt.
+LangChain make of them. Settings such as the temperature are not part of a prompt.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _tools(value: JsonObject, config: JsonObject, left_out: Counter[str]) -> obj
 
 
 def tools_of(found: object, left_out: Counter[str]) -> object:
-    """Tool definitions in OpenAI's shape; what is no list of them stays as it is, and is refused later."""
+    """Tool definitions in OpenAI's shape; anything but a list of them stays as it is, and is refused later."""
     found = parsed(found)
     if isinstance(found, dict):
         found = [found]
@@ -190,8 +190,8 @@ def _response_format(value: JsonObject, config: JsonObject) -> object:
     )
     form = form or mapping(value.get("output_format"))
     if form.get("type") == "json_schema" and "json_schema" not in form:
-        schema = {key: form[key] for key in ("name", "schema", "strict") if key in form}
-        return {"type": "json_schema", "json_schema": {"name": "answer", **schema}}
+        named = {key: form[key] for key in ("name", "schema", "strict") if key in form}
+        return {"type": "json_schema", "json_schema": {"name": "answer", **named}}
     if form.get("type") == "json_object":
         return {"type": "json_object"}
     generation = mapping(value.get("generationConfig")) or mapping(value.get("generation_config")) or config

@@ -30,7 +30,7 @@ REQUEST_KEYS = ("tools", "functions", "tool_choice", "response_format")
 TARGETS = ("ideal", "expected", "expected_output", "preferred_output")
 """What is a right answer beside a logged request."""
 MADE_BY = ("model", "model_name", "generator", "teacher", "usage", "finish_reason", "output_tokens")
-"""Keys that say that a model gave the answer: it is no reference then."""
+"""Keys that say that a model gave the answer: it is not a reference then."""
 _FINAL = re.compile(r"(?:^|\n)\s*#### *(.+?)\s*$")  # GSM8K's solutions end so
 EXPECTED = (
     'Expected {"prompt": "..."} or {"messages": [{"role": "user", "content": "..."}]}; fix that row and run again.'
@@ -58,7 +58,7 @@ class Exchange(NamedTuple):
     problem: str | None = None
     """Why the answer can't be used."""
     skip: str | None = None
-    """Why the row is no call of a model: it is passed over and counted."""
+    """Why the row is not a call of a model: it is passed over and counted."""
     logged: bool = False
     """It comes from a log of calls."""
 
@@ -170,7 +170,8 @@ def _split(
     readings: tuple[str, ...],
 ) -> Exchange:
     """The answer apart from the question: the last turn, where it is the assistant's, or a column."""
-    reply, target = None, None
+    reply: object = None
+    target: object = None
     last = asked.turns[-1] if asked.turns else None
     column = find_answer(fields, names, tuple(name for name, key in names.items() if key in used))
     made = any(name in names for name in MADE_BY)
@@ -182,7 +183,7 @@ def _split(
         if not made and column[0] not in ONLY_ANSWERS:
             target = reply
             used.add(names[column[0]])
-    beside = {key: fields[key] for key in ("model", "usage", "finish_reason") if key in fields}
+    beside: JsonObject = {key: fields[key] for key in ("model", "usage", "finish_reason") if key in fields}
     answer, problem = _answer({**beside, "body": reply} if beside and reply is not None else reply)
     unused = tuple(key for key in fields if key not in used)
     return Exchange(row.where, asked, answer, target, own, unused, left_out, readings, problem)

@@ -66,13 +66,13 @@ class Halves(NamedTuple):
     used: frozenset[str]
     """The row's keys that are read."""
     skip: str | None = None
-    """Why the row is no call of a model; None where it is one."""
+    """Why the row is not a call of a model; None where it is one."""
     stored: bool = False
     """The reply is what a tracing tool made of it, and no body of a provider."""
 
 
 def find_halves(fields: JsonObject) -> Halves | None:
-    """None where the row is no log."""
+    """None where the row is not from a log."""
     attributes = _attributes(fields)
     if attributes is not None:
         return _of_attributes(fields, attributes)
@@ -128,7 +128,7 @@ def _kind(fields: JsonObject) -> str | None:
 
 
 def _is_call(request: object, reply: object) -> bool:
-    """Whether two columns are a logged call, and no plain question with its answer."""
+    """Whether two columns are a logged call, not a plain question with its answer."""
     return isinstance(parsed(request), (dict, list)) or (
         isinstance(parsed(reply), (dict, list)) and _is_reply(parsed(reply))
     )

@@ -41,7 +41,7 @@ def turn_list(value: object) -> list[object] | None:
 
 
 def read_turns(value: object, left_out: Counter[str]) -> list[object]:
-    """The turns of a conversation, or of a text, which is one user turn. What is no turn stays as it is, and is refused later.
+    """The turns of a conversation, or of a text, which is one user turn. Anything else stays as it is, and is refused later.
 
     left_out: counts parts that have no place in a chat turn.
     """
