@@ -96,8 +96,7 @@ class ModelSession:
         self._ending = ending
         self._sender: Sender | None = None
         self._quotes: dict[str, PriceQuote] = {}
-        self._both: dict[str, list[PriceQuote]] = {}
-        """Per tier, the prices at which a request of it may be billed: that of the tier, and the standard one."""
+        self._both: dict[str, list[PriceQuote]] = {}  # tier -> prices at which a request of it may be billed
         self._reservations = Reservations()
         self._live: dict[Reservation, _Terms] = {}
         self._price_told = False
@@ -222,8 +221,7 @@ class ModelSession:
 
     def _terms(self, request: Request, identity: Identity) -> _Terms:
         if (quotes := self._both.get(request.tier)) is None:
-            tiers: set[Tier] = {request.tier, "standard"}
-            quotes = self._both[request.tier] = [self.quote(tier) for tier in tiers]
+            quotes = self._both[request.tier] = [self.quote(tier) for tier in {request.tier, "standard"}]
         return _Terms(quotes, self.estimator.max_input(request, len(identity.body)), request.sampling.max_tokens)
 
     def _flex_is_full(self, refusals: int) -> bool:

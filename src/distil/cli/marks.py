@@ -1,36 +1,55 @@
-"""What a person says in `distil view --mark`: an answer to drop or keep, or which of two answers is better."""
+"""What a person says in `distil view`: an answer is good, bad or edited, or which of two answers is better."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from distil.records import Verdict
     from distil.runs.artifacts import Project
     from distil.runs.schemas.judge import Preference
+    from distil.runs.schemas.marks import Mark
 
-CHOICES = ("drop", "keep", "student", "teacher", "tie")
-PREFERENCES = CHOICES[2:]
+CHOICES = ("good", "bad", "none", "student", "teacher", "tie")
+PREFERENCES = CHOICES[3:]
+Word = Literal["good", "bad", "edited", "none"]
 
 
-def mark_answer(project: Project, answer_id: str | None, keep: bool, reason: str) -> Verdict:
-    """Adds a mark to work/curate/marks.jsonl (the last mark of an answer counts)."""
+def mark_answer(project: Project, answer_id: str | None, mark: Word, reason: str, text: str | None = None) -> Mark:
+    """Adds a mark to work/curate/marks.jsonl (the last mark of an answer counts). Raises UserError on an unknown answer."""
     from distil.errors import UserError
-    from distil.records import Answer, Verdict
-    from distil.runs.jsonl import read_records, write_records
+    from distil.ids import now
+    from distil.records import Answer
+    from distil.runs.jsonl import read_records
+    from distil.runs.marks import add_mark
+    from distil.runs.schemas.marks import Mark
 
     if answer_id is None:
-        raise UserError("--mark needs --id answer_...; `distil view answers` shows the id above each answer.")
-    answers = {a.id: a for a in read_records(project.answers, Answer)}
-    if answer_id not in answers:
+        raise UserError("A mark needs --id answer_...; `distil view answers` shows the id above each answer.")
+    if text is not None and not text.strip():
+        raise UserError("An edited answer needs a text. To drop the answer, type --mark bad.")
+    answer = next((a for a in read_records(project.answers, Answer) if a.id == answer_id), None)
+    if answer is None:
         raise UserError(f"There is no answer {answer_id!r} in {project.answers}. `distil view answers` shows the ids.")
-    path = project.marks
-    marks = list(read_records(path, Verdict)) if path.exists() else []
-    verdict = Verdict(
-        answer_id=answer_id, prompt_id=answers[answer_id].prompt_id, filter="person", keep=keep, reason=reason
-    )
-    write_records(path, [m for m in marks if m.answer_id != answer_id] + [verdict])
-    return verdict
+    made = Mark(answer_id=answer.id, prompt_id=answer.prompt_id, mark=mark, text=text, reason=reason, created=now())
+    add_mark(project.marks, made)
+    return made
+
+
+def edited_text(given: str) -> str:
+    """The text behind --edit: a file, or `-` for what comes on stdin. Raises UserError when it can't be read."""
+    from distil.errors import UserError
+
+    if given == "-":
+        return sys.stdin.read()
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UserError(
+            f"--edit {given} can't be read: {reason}. Give a file with the whole answer, or - for stdin."
+        ) from None
 
 
 def mark_better(project: Project, student: str, prompt_id: str | None, preferred: str, reason: str) -> Preference:

@@ -30,6 +30,8 @@ from distil.records import Answer, Example, Prompt, Record, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
+from distil.runs.marks import read_marks
+from distil.runs.schemas.marks import Mark
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -173,12 +175,12 @@ def _write_evidence(
     stage.wrote(project.evidence, write_records(project.evidence, rows))
 
 
-def _marks(project: Project, stage: StageRun) -> dict[str, Verdict]:
-    """A person's marks (`distil view --mark`), by answer id."""
+def _marks(project: Project, stage: StageRun) -> dict[str, Mark]:
+    """A person's marks (`distil view`), by answer id."""
     if not project.marks.exists():
         write_records(project.marks, [])  # so that the first mark counts as a change of this input
     stage.reads(project.marks)
-    return {mark.answer_id: mark for mark in read_records(project.marks, Verdict)}
+    return read_marks(project.marks)
 
 
 def _leak_verdict(row: Pair, reason: str) -> Verdict:

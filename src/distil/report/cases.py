@@ -13,11 +13,13 @@ from distil.evaluate.examples import read_test_set
 from distil.evaluate.judge import preferences
 from distil.evaluate.labels import label_of
 from distil.evaluate.slices import known_parts
-from distil.records import Example, Prediction, Score, Verdict
+from distil.records import Example, Prediction, Score
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.marks import read_marks
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.labels import Confusion, LabelReport
+from distil.runs.schemas.marks import Mark
 from distil.runs.schemas.summary import Summary
 from distil.text import normalize_answer
 
@@ -50,7 +52,7 @@ class Cases(NamedTuple):
     """Prompts that do not count for the verdict."""
     groups: dict[str, str | None]
     """Prompt id -> group: prompts of one group are not independent."""
-    marks: dict[str, Verdict]
+    marks: dict[str, Mark]
     """Answer id -> a person's mark."""
     preferences: dict[str, Preference]
     """Pair id -> what a person said about a student's answer beside the teacher's."""
@@ -76,7 +78,6 @@ def read_cases(
     columns.sort(key=lambda c: order.get(c.name, 1 if c.name == headline.name else 2))
     asked = {prompt_id for column in columns if column.name == headline.name for prompt_id in column.answers}
     examples = [e for e in read_test_set(project, trained=False).examples if e.prompt_id in asked] if asked else []
-    marks = read_records(project.marks, Verdict) if project.marks.exists() else []
     slices, apart = _slices(examples, headline)
     for report in confused(headline):  # fields that are labels can be filtered by what would have been right
         if report.field and report.field not in slices and len(report.labels) <= MAX_LABELS:
@@ -90,7 +91,7 @@ def read_cases(
         slices=slices,
         apart=apart,
         groups={example.prompt_id: example.group for example in examples},
-        marks={mark.answer_id: mark for mark in marks},
+        marks=read_marks(project.marks),
         preferences={said.pair_id: said for said in preferences(project)},
         likeness=_likeness(project, headline.name),
     )

@@ -63,10 +63,10 @@ def render(facts: Facts) -> str:
     )
     environment.filters |= formatting.FILTERS
     known = facts.cases
-    script = '(function () {\n"use strict";\n' + "\n".join(_read("script", name) for name in SCRIPTS) + "})();\n"
+    script = '(function () {\n"use strict";\n' + "\n".join(asset("script", name) for name in SCRIPTS) + "})();\n"
     return environment.get_template("page.html.j2").render(
         facts=facts,
-        css=Markup("\n".join(_read("style", name) for name in STYLES)),
+        css=Markup("\n".join(asset("style", name) for name in STYLES)),
         js=Markup(script),
         js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")),
         packed=pack(lambda cut: rows.payload(known, cut)) if known else None,
@@ -80,7 +80,8 @@ def render(facts: Facts) -> str:
     )
 
 
-def _read(folder: str, name: str) -> str:
+def asset(folder: str, name: str) -> str:
+    """The text of a style or script of the report; `distil view` shows its page with some of them."""
     return (HERE / folder / name).read_text(encoding="utf-8")
 
 

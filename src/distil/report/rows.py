@@ -87,7 +87,7 @@ def _row(
     if mistaken := _mistaken(cases, example, known):
         row["k"] = mistaken
     if (mark := cases.marks.get(example.answer_id or "")) is not None:
-        row["m"] = [mark.keep, mark.reason]
+        row["m"] = [mark.mark != "bad", mark.reason]
     if reasons := [*_said_by_people(cases, example, cut), *_reasons(cases, key, cut)]:
         row["j"] = reasons
     return row

@@ -19,6 +19,7 @@ from distil.runs.schemas.expanded import Expanded
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
+from distil.runs.schemas.marks import Mark
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.provider_job import ProviderJob
 from distil.runs.schemas.sides import Side
@@ -68,7 +69,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
     Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
     Artifact("work/curate/sides.jsonl", Side, "curate", "sides"),
-    Artifact("work/curate/marks.jsonl", Verdict, "cli", "marks"),
+    Artifact("work/curate/marks.jsonl", Mark, "view", "marks"),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
     Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),

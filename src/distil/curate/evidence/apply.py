@@ -11,8 +11,11 @@ from distil.curate.evidence.found import Signals
 from distil.endings import ending
 from distil.records import Verdict
 from distil.runs.schemas.evidence import Evidence, Signal
+from distil.runs.schemas.marks import Mark
 from distil.text import visible
 
+PERSON = "person"
+"""The filter and the edit that a person's mark is."""
 Edits = dict[str, list[str]]
 """Answer id -> the filters that edited it."""
 
@@ -32,7 +35,7 @@ def apply_filters(
     table: Sequence[Measured],
     chosen: Chosen,
     verdicts: list[Verdict],
-    marks: Mapping[str, Verdict] | None = None,
+    marks: Mapping[str, Mark] | None = None,
     edits: Edits | None = None,
 ) -> list[Pair]:
     """The pairs that pass all filters; the first filter that objects gives the reason. A person's mark overrules the filters.
@@ -41,23 +44,39 @@ def apply_filters(
     """
     passed = []
     edits = {} if edits is None else edits
+    marks = marks or {}
+    preferred = {mark.prompt_id: mark.answer_id for mark in marks.values() if mark.mark in ("good", "edited")}
     for pair, signals, _ in table:
-        mark = (marks or {}).get(pair.answer.id)
+        mark = marks.get(pair.answer.id)
+        if mark is not None and mark.mark == "bad":
+            verdicts.append(_verdict(pair, PERSON, mark.reason or "marked as bad"))
+            continue
         if mark is not None:
-            if mark.keep:
-                passed.append(pair)
-            else:
-                verdicts.append(mark)
+            passed.append(_rewritten(pair, mark, edits))
+            continue
+        if pair.prompt.id in preferred:
+            verdicts.append(_verdict(pair, "choose", f"a person marked {preferred[pair.prompt.id]} as the good answer"))
             continue
         objection = _objection(pair, signals, chosen)
         if objection is None:
             passed.append(_corrected(pair, signals, chosen, edits))
         else:
             name, reason = objection
-            verdicts.append(
-                Verdict(answer_id=pair.answer.id, prompt_id=pair.prompt.id, filter=name, keep=False, reason=reason)
-            )
+            verdicts.append(_verdict(pair, name, reason))
     return passed
+
+
+def _verdict(pair: Pair, name: str, reason: str) -> Verdict:
+    return Verdict(answer_id=pair.answer.id, prompt_id=pair.prompt.id, filter=name, keep=False, reason=reason)
+
+
+def _rewritten(pair: Pair, mark: Mark, edits: Edits) -> Pair:
+    """The pair with the person's own answer, where there is one; tool calls and thinking were those of the other."""
+    if mark.text is None:
+        return pair
+    edits.setdefault(pair.answer.id, []).append(PERSON)
+    update = {"text": mark.text, "tool_calls": None, "reasoning": None, "finish_reason": "stop"}
+    return pair._replace(answer=pair.answer.model_copy(update=update))
 
 
 def _objection(pair: Pair, signals: Signals, chosen: Chosen) -> tuple[str, str] | None:
