@@ -11,7 +11,9 @@ import torch
 
 from distil.errors import UserError, WorkFailed
 from distil.models.load import load
+from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import stage_state
+from distil.runs.schemas.trained import Trained
 from distil.train import setup, stage
 from distil.train.config import TeacherShare, TrainConfig
 from tests.tiny import CORPUS, save_tiny, tiny_examples, tiny_model, tiny_tokenizer
@@ -45,8 +47,10 @@ def test_sft_lowers_the_loss_and_writes_a_plain_model_folder(bench: Bench) -> No
     assert sum("eval_loss" in line for line in found) == 2
     folder = bench.project.stage("train", "sft")
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
-        "first_batch.txt", "manifest.json", "metrics.jsonl", "model",
+        "first_batch.txt", "manifest.json", "metrics.jsonl", "model", "trained.jsonl",
     ]  # fmt: skip
+    learned = [row.prompt_id for row in read_records(bench.project.trained("sft"), Trained)]
+    assert learned == [example.prompt_id for example in read_examples(bench.project.split("train"))]
     assert "【" in (folder / "first_batch.txt").read_text()
     assert stage_state(bench.project, "train", "sft", quick().model_dump(mode="json"))[0] == "done"
     student = load(str(result.model), device="cpu")

@@ -24,6 +24,7 @@ from distil.evaluate.looks import outdated
 from distil.evaluate.metrics import chosen, own_files
 from distil.evaluate.predictions import Predictions, gather, sampling_for
 from distil.evaluate.scoring import score_all
+from distil.evaluate.seen import refuse_trained
 from distil.evaluate.summarize import Measured, summarize
 from distil.ids import content_id
 from distil.models.config import StudentConfig
@@ -59,6 +60,7 @@ def run(
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         known_here = answers is None or project.provider_job(name).exists()
         tests = read_test_set(project, trained=known_here, reads=stage.reads)
+        notes = refuse_trained(project, name, tests.examples) if known_here else []
         examples = tests.examples[: section.limit]
         for path in own_files(section.metrics, project.root):
             stage.reads(path)
@@ -68,7 +70,7 @@ def run(
         predictions = gather(
             project, section, examples, name=name, teachers=teachers, student=student, given=_limited(given, examples)
         )
-        predictions.notes[:0] = tests.notes
+        predictions.notes[:0] = [*tests.notes, *notes]
         _price_teacher(project, examples, predictions)
         scored = score_all(
             examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)

@@ -24,6 +24,7 @@ from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.provider_job import ProviderJob
 from distil.runs.schemas.sides import Side
 from distil.runs.schemas.summary import Summary
+from distil.runs.schemas.trained import Trained
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
 """In the order in which they run."""
@@ -74,6 +75,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
     Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),
     Artifact("work/train/NAME/metrics.jsonl", MetricsRow, "train", "metrics"),
+    Artifact("work/train/NAME/trained.jsonl", Trained, "train", "trained"),
     Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
     Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
@@ -171,6 +173,10 @@ class Project:
     def metrics(self, name: str) -> Path:
         """The log of a training."""
         return self.stage("train", name) / "metrics.jsonl"
+
+    def trained(self, name: str) -> Path:
+        """What a student learned from."""
+        return self.stage("train", name) / "trained.jsonl"
 
     def model(self, name: str) -> Path:
         """The trained student's Hugging Face folder."""

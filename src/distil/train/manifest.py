@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NotRequired, TypedDict
 
 from distil.models.export import Figures
+from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.notes import TrainNotes
+from distil.runs.schemas.trained import Trained
 from distil.train.job import TrainJob
 
 
@@ -47,7 +51,7 @@ def adopt(job: TrainJob, facts: TrainFacts) -> None:
 
 
 def note_inputs(stage: StageRun, job: TrainJob) -> None:
-    """Notes the files that a training reads. Call it before the training."""
+    """Notes the files that a training reads, and the prompts that it learns from. Call it before the training."""
     project = stage.project
     stage.reads(project.split("train"))
     if project.split("validation").exists():
@@ -57,6 +61,18 @@ def note_inputs(stage: StageRun, job: TrainJob) -> None:
     cached = job.section.method != "sft" and job.section.signal == "cached"
     if cached and (project.signals / "manifest.json").exists():
         stage.reads(project.signals / "manifest.json")
+    if project.split("train").exists():
+        write_records(project.trained(job.name), _learned(project, job))
+
+
+def _learned(project: Project, job: TrainJob) -> Iterator[Trained]:
+    """What the student learns from: an evaluation on any of it would measure memory."""
+    yield from map(Trained.of, read_examples(project.split("train")))
+    if job.section.method == "on_policy" and job.section.rollout_unanswered:
+        answered = {a.prompt_id for a in read_records(project.answers, Answer)} if project.answers.exists() else set()
+        for prompt in read_records(project.prompts, Prompt):
+            if prompt.id not in answered and prompt.split in (None, "train"):
+                yield Trained.of_prompt(prompt)
 
 
 def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
@@ -66,6 +82,6 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     student, teacher = job.student.model_dump(mode="json"), job.teacher.model if job.teacher is not None else None
     stage.notes.update(TrainNotes(student=student, teacher=teacher, partial=job.max_steps is not None).model_dump())
     stage.wrote(stage.project.model(job.name))
-    for extra in (stage.project.metrics(job.name), stage.project.adapter(job.name)):
+    for extra in (stage.project.metrics(job.name), stage.project.trained(job.name), stage.project.adapter(job.name)):
         if extra.exists():
             stage.wrote(extra)

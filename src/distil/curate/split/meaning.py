@@ -8,7 +8,8 @@ near-duplicate, and have a cosine of 0.99.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -24,6 +25,8 @@ ALIKE = 0.35
 """Jaccard similarity from which two prompts are compared by meaning. A short text takes 10 ms of CPU, a long one 100."""
 CLOSEST = 5
 """How many such training prompts are compared with each test prompt; they find 11 of banking77's 12 twins."""
+CHARACTERS = 60_000
+"""How many of these prompts are read: some 10 s of CPU. With more, the test prompts are sampled, and their number is said."""
 BLOCK = 1_024
 """Rows of one product: 1,024 x 100,000 cosines are 400 MB."""
 
@@ -32,7 +35,9 @@ class Meaning(Record):
     """What is left between train and test by meaning."""
 
     test: int
-    """Test prompts."""
+    """Test prompts that were compared."""
+    of: int
+    """Test prompts in all."""
     twins: int
     """Test prompts with a training prompt at a cosine of TWIN or more."""
     close: int
@@ -43,9 +48,10 @@ class Meaning(Record):
     def sentence(self) -> str:
         """In words."""
         highest = "" if self.highest is None else f"; highest {self.highest:.2f}"
+        sampled = "" if self.test == self.of else f" (a sample of the {self.of:,})"
         return (
-            f"{self.twins:,} of {self.test:,} test prompts have a twin in train (cosine {TWIN} or more), {self.close:,} a close "
-            f"one ({CLOSE}){highest}; compared: the {CLOSEST} that share most characters, where those are a third"
+            f"{self.twins:,} of {self.test:,} test prompts{sampled} have a twin in train (cosine {TWIN} or more), "
+            f"{self.close:,} a close one ({CLOSE}){highest} - among the {CLOSEST} that share most characters (over a third)"
         )
 
 
@@ -74,40 +80,65 @@ def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[S
     if not train or not test or not installed():
         return None
     near = closest_rows([sets[i] for i in train], [sets[i] for i in test], CLOSEST, ALIKE)
-    pairs = [(test[position], train[row]) for position, rows in enumerate(near) for row in rows]
-    wanted = sorted({row for pair in pairs for row in pair})
+    of_test = {row: [train[other] for other in others] for row, others in zip(test, near, strict=True)}
+    sample = _sample(texts, of_test)
+    wanted = sorted({row for asked in sample if of_test[asked] for row in (asked, *of_test[asked])})
     if not wanted:
-        return Meaning(test=len(test), twins=0, close=0, highest=None)
+        return Meaning(test=len(sample), of=len(test), twins=0, close=0, highest=None)
     vectors = embedder().vectors([texts[row] for row in wanted])
     place = {row: position for position, row in enumerate(wanted)}
     best: dict[int, float] = {}
-    for asked, other in pairs:
-        best[asked] = max(best.get(asked, -1.0), float(vectors[place[asked]] @ vectors[place[other]]))
+    for asked in sample:
+        for other in of_test[asked]:
+            best[asked] = max(best.get(asked, -1.0), float(vectors[place[asked]] @ vectors[place[other]]))
     return Meaning(
-        test=len(test),
+        test=len(sample),
+        of=len(test),
         twins=sum(cosine >= TWIN for cosine in best.values()),
         close=sum(cosine >= CLOSE for cosine in best.values()),
         highest=round(max(best.values()), 4),
     )
 
 
+def _sample(texts: Sequence[str], of_test: Mapping[int, Sequence[int]]) -> list[int]:
+    """The test prompts that are compared: all, or as many as CHARACTERS allow, by their texts instead of their places."""
+    order = sorted(of_test, key=lambda row: hashlib.blake2b(texts[row].encode("utf-8", "replace")).digest())
+    read: set[int] = set()
+    characters = 0
+    for count, row in enumerate(order):
+        new = {row, *of_test[row]}.difference(read) if of_test[row] else set[int]()
+        characters += sum(len(texts[other]) for other in new)
+        if characters > CHARACTERS and count:
+            return order[:count]
+        read |= new
+    return order
+
+
 def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count: int, least: float) -> list[list[int]]:
     """For each query the rows of the corpus with the highest Jaccard similarity, at most `count`, each at least `least`."""
     sizes = np.array([item.size for item in corpus])
-    wanted = np.unique(np.concatenate(queries)) if queries else np.zeros(0, dtype=np.uint64)
-    kept = [np.intersect1d(item, wanted, assume_unique=True) for item in corpus]
-    flat = np.concatenate(kept)
-    order = np.argsort(flat, kind="stable")
-    keys, owners = flat[order], np.repeat(np.arange(len(corpus)), [item.size for item in kept])[order]
+    tokens = np.unique(np.concatenate(queries))
+    if not tokens.size:
+        return [[] for _ in queries]
+    flat, owners = [], []
+    for start in range(0, len(corpus), BLOCK):  # only what is in a query is kept: a small part of a large corpus
+        part = np.concatenate(corpus[start : start + BLOCK])
+        at = tokens.searchsorted(part)
+        at[at == tokens.size] = 0
+        shared = tokens[at] == part
+        flat.append(part[shared])
+        owners.append(
+            np.repeat(np.arange(start, start + BLOCK)[: len(sizes) - start], sizes[start : start + BLOCK])[shared]
+        )
+    keys, rows = np.concatenate(flat), np.concatenate(owners)
+    order = np.argsort(keys, kind="stable")
+    keys, rows = keys[order], rows[order]
     found = []
     for query in queries:
         left, right = np.searchsorted(keys, query, "left"), np.searchsorted(keys, query, "right")
-        hits = [owners[a:b] for a, b in zip(left, right, strict=True) if b > a]
-        if not hits:
-            found.append([])
-            continue
-        rows, common = np.unique(np.concatenate(hits), return_counts=True)
-        similarity = common / (sizes[rows] + query.size - common)
+        hits = [rows[a:b] for a, b in zip(left, right, strict=True) if b > a]
+        others, common = np.unique(np.concatenate(hits), return_counts=True) if hits else (rows[:0], rows[:0])
+        similarity = common / (sizes[others] + query.size - common)
         best = [i for i in np.argsort(-similarity, kind="stable")[:count] if similarity[i] >= least]
-        found.append([int(rows[i]) for i in best])
+        found.append([int(others[i]) for i in best])
     return found

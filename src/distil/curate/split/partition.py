@@ -16,6 +16,7 @@ from distil.curate.split.fill import Sizes
 from distil.curate.split.links import Row, compared_text, document_keys, make_items
 from distil.curate.split.meaning import Meaning, installed, remaining, similar_pairs
 from distil.curate.split.sides import remember, remembered
+from distil.embeddings.embedder import use_cache
 from distil.records import Answer, Prompt, Split
 from distil.runs.manifest import StageRun
 from distil.runs.schemas.expanded import ancestors, read_expanded
@@ -44,6 +45,7 @@ class Partition(NamedTuple):
 def partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig) -> Partition:
     """Gives each prompt its side, and writes sides.jsonl. Raises UserError when `curate.semantic` can't be computed here."""
     project = stage.project
+    use_cache(project.cache)
     rows = _rows(pairs)
     if project.expanded.exists():
         stage.reads(project.expanded)
