@@ -134,7 +134,7 @@ def test_labels_do_not_glue_rows_together(data_dir: Callable[[str], Path]) -> No
 
 def test_documents_in_the_system_turn_are_on_one_side(tmp_path: Path) -> None:
     rng = random.Random(2)
-    asked = ["Summarise it.", "Who wrote it?", "What is claimed?", "Name three keywords.", "Is it kind?"]
+    asked = ["Summarize it.", "Who wrote it?", "What is claimed?", "Name three keywords.", "Is it kind?"]
     pairs = []
     for _ in range(40):
         document = "Answer from this text:\n" + say(rng, 60)

@@ -55,8 +55,8 @@ def test_an_earlier_turn_of_a_conversation_counts(tmp_path: Path) -> None:
 
 
 def test_the_same_question_about_another_document_is_new(tmp_path: Path) -> None:
-    project = trained_on(tmp_path, example("Summarise it.", "A tale.", system="The tale of the fox."))
-    assert refuse_trained(project, "sft", [example("Summarise it.", "A law.", system="The law of the sea.")]) == []
+    project = trained_on(tmp_path, example("Summarize it.", "A tale.", system="The tale of the fox."))
+    assert refuse_trained(project, "sft", [example("Summarize it.", "A law.", system="The law of the sea.")]) == []
 
 
 def test_without_a_record_a_changed_train_file_is_noted(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Meaning(Record):
     test: int
     """Test prompts that were compared."""
     of: int
-    """Test prompts in all."""
+    """All test prompts."""
     twins: int
     """Test prompts with a training prompt at a cosine of TWIN or more."""
     close: int

@@ -27,8 +27,9 @@ from distil.ids import file_sha256, now
 from distil.models.config import StudentConfig
 from distil.progress import dollars, say
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples
+from distil.runs.jsonl import read_examples, write_records
 from distil.runs.schemas.provider_job import ProviderJob, SentFile, save_provider_job
+from distil.runs.schemas.trained import Trained
 from distil.train.config import TrainConfig
 from distil.train.provider.settings import provider_settings
 
@@ -165,6 +166,9 @@ class JobMaker:
             sha = file_sha256(path)
         finally:
             path.unlink(missing_ok=True)
+        if split == "train":  # so that it is never tested on them
+            learned = map(Trained.of, read_examples(self.project.split(split)))
+            write_records(self.project.trained(self.name), learned)
         return SentFile(
             name=f"distil-{intent}-{split}.jsonl",
             source_sha256=file_sha256(self.project.split(split)),
