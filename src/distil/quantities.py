@@ -183,6 +183,11 @@ def whole_quantity(text: str) -> Quantity | None:
     return found[0]
 
 
+def stated_number(text: str | None) -> Quantity | None:
+    """The number that a text is, or marks as its result; None for prose that only has numbers in it."""
+    return (whole_quantity(text) or marked_result(text)) if text else None
+
+
 def marked_result(text: str) -> Quantity | None:
     """The number that a worked answer marks as its result: `\\boxed{}`, `####`, `The answer is`, `A:`; the last mark counts."""
     if (at := text.rfind("\\boxed{")) >= 0:
@@ -216,7 +221,7 @@ def _closing(text: str) -> int:
 
 def final_number(text: str) -> Quantity | None:
     """A worked answer's number: the marked result, else the last number of the text (in digits, if there is one)."""
-    result = whole_quantity(text) or marked_result(text)
+    result = stated_number(text)
     if result is not None:
         return result
     found = find_quantities(text)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from distil.curate.choose import choose
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.corpus import Corpus
 from distil.curate.select import Pair
 from distil.curate.stage import run as curate
+from distil.curate.votes import count_votes, describe_task
 from distil.doctor import data
 from distil.doctor.evidence import Evidence
 from distil.evaluate.metrics import Case, fields, form, match
@@ -71,8 +71,8 @@ def test_the_same_answer(answer: str, target: str, same: bool) -> None:
     assert bad_answers(choose_rule([target], None), [answer], [target], None) == [not same]
     pairs = [_pair("question", text, number) for number, text in enumerate((answer, target))]
     assert (len(drop_redundant(pairs, None, [])) == 1) is same
-    agreed = choose("agreement", pairs[0].prompt, [pair.answer for pair in pairs])
-    assert agreed.reason == f"agreement {1 + same} of 2"
+    votes = count_votes(pairs[0].prompt, [pair.answer for pair in pairs], describe_task(pairs)).votes
+    assert votes == [1 + same] * 2
 
 
 @pytest.mark.parametrize("goal", [0.4, 0.5, 0.6, 0.7, 1.0])

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from distil.curate.config import CurateConfig
+from distil.curate.evidence.found import Found
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.records import Answer, Prompt, Sampling, Verdict
@@ -85,7 +87,7 @@ def test_repeated_rows_are_dropped_unless_answers_differ(tmp_path: Path) -> None
     run(same, CurateConfig(test=0, validation=0))
     assert Counter(v.filter for v in dropped(same).values()) == {"duplicate": 1, "near_duplicate": 1}
     other = project_with(tmp_path / "other", prompts, [answer(p, w) for p, w in zip(prompts, "abc", strict=True)])
-    run(other, CurateConfig(test=0, validation=0))
+    run(other, CurateConfig(test=0, validation=0, contradictions="keep"))
     assert not dropped(other)
 
 
@@ -109,7 +111,7 @@ def test_one_answer_per_prompt_is_chosen(tmp_path: Path) -> None:
     for how, judge, expected in (
         ("first", None, 0),
         ("agreement", None, 1),
-        ("score", lambda p, a: float(a.text == texts[2]), 2),
+        ("judge", lambda pairs: [Found(float(p.answer.text == texts[2])) for p in pairs], 2),
     ):
         project = project_with(tmp_path / how, [question], answers)
         run(project, CurateConfig(choose=how, test=0, validation=0), judge=judge)
@@ -121,10 +123,12 @@ def test_one_answer_per_prompt_is_chosen(tmp_path: Path) -> None:
     assert next(iter(read_examples(project.split("train")))).answer_id == answers[2].id
 
 
-def test_choosing_by_score_without_a_judge_is_refused(tmp_path: Path) -> None:
+def test_choosing_by_a_judge_needs_one(tmp_path: Path) -> None:
     prompts, answers = many(2)
-    with pytest.raises(UserError, match=r"curate\.choose is 'score'"):
-        run(project_with(tmp_path, prompts, answers), CurateConfig(choose="score"))
+    with pytest.raises(UserError, match=r"curate\.choose is judge, and there is none"):
+        run(project_with(tmp_path, prompts, answers), CurateConfig(choose="judge"))
+    with pytest.raises(ValidationError, match="`score` is called `judge` now"):
+        CurateConfig.model_validate({"choose": "score"})
 
 
 def test_missing_inputs_and_empty_results_are_user_errors(tmp_path: Path) -> None:

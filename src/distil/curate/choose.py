@@ -1,57 +1,164 @@
-"""One answer per prompt: which teacher's or sample's answer is trained on.
+"""Which of a prompt's answers are trained on, and which one stands for it where it is held out.
 
-The others stay in answers.jsonl; dropped.jsonl records that they lost, so that preference pairs can be exported.
+The two differ on purpose. A reference or a judge may say what is worth learning, but an answer to a validation or test prompt
+that was picked by its reference would make the teacher look right there: held-out prompts get the majority's answer, else the
+first teacher's. The answers that lost stay in answers.jsonl, and dropped.jsonl says why.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from distil.curate.shingles import jaccard, shingles
-from distil.errors import UserError
+from distil.curate.closeness import Closeness
+from distil.curate.config import Method
+from distil.curate.evidence.corpus import Pair
+from distil.curate.evidence.found import Found, Signals
+from distil.curate.votes import Task, count_votes
+from distil.final_answer import same_final
 from distil.records import Answer, Prompt
 from distil.text import answer_key
 
-Judge = Callable[[Prompt, Answer], float]
-"""Scores one answer to one prompt; higher is better."""
+Judge = Callable[[Sequence[Pair]], Sequence[Found | None]]
+"""Scores answers from 0 to 1; None where it gave no score."""
+NO_VOTE = "open text, so there is nothing to vote on: first teacher, first sample"
+FIRST = "first teacher, first sample"
 
 
 class Choice(NamedTuple):
-    """The winner, and why it won."""
+    """What became of one prompt's answers."""
 
-    answer: Answer
+    prompt: Prompt
+    answers: tuple[Answer, ...]
+    """All that passed the filters, in order of preference."""
+    training: tuple[Answer, ...]
+    """Those to train on; empty = none is fit for that."""
+    held_out: Answer
+    """The one that stands for the prompt in validation and test."""
+    reason: str
+    """Why those are trained on, or why none is."""
+    held_out_reason: str
+    """Why that one stands for it."""
+
+    @property
+    def pair(self) -> Pair:
+        """The prompt with the answer that matters most: the first to train on, else the held-out one."""
+        return Pair(self.prompt, self.training[0] if self.training else self.held_out)
+
+
+class Grounds(NamedTuple):
+    """What the choice is made by."""
+
+    task: Task
+    trust: Mapping[str, float] = {}
+    """Teacher -> how often others agree with it (votes.trust); decides ties of a vote."""
+    signals: Mapping[str, Signals] = {}
+    """Answer id -> what was found about it; `reference` and `judge` are used here."""
+    unfit: Mapping[str, str] = {}
+    """Answer id -> why it must not be trained on, although it may stand for a held-out prompt."""
+    closeness: Closeness | None = None
+    """How near open texts are to each other; only for `agreement`."""
+
+
+class Picked(NamedTuple):
+    """Answers of one prompt, and why they and not the others."""
+
+    answers: tuple[Answer, ...]
     reason: str
 
 
-def choose(method: str, prompt: Prompt, answers: Sequence[Answer], judge: Judge | None = None) -> Choice:
-    """The answer to train on. `answers` come in order of preference, which decides ties. Raises UserError on `method`."""
-    if method == "first":
-        return Choice(answers[0], "first teacher, first sample")
-    if method == "agreement":
-        return by_agreement(answers)
-    if method != "score":
-        raise UserError(f"curate.choose: found {method!r}, expected one of first, agreement, score.")
-    if judge is None:
-        raise UserError(
-            "curate.choose is 'score', but nothing scores the answers. Pass a judge, or set curate.choose to agreement or first."
-        )
-    return by_score(prompt, answers, judge)
+def choose(method: Method, prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Choice:
+    """Chooses for one prompt. `answers` come in order of preference, which decides ties."""
+    held_out = (METHODS[method] if method in BLIND else by_majority)(prompt, answers, grounds)
+    fit = [answer for answer in answers if answer.id not in grounds.unfit]
+    if fit:
+        picked = METHODS[method](prompt, fit, grounds)
+    else:
+        picked = Picked((), grounds.unfit[answers[0].id])
+    return Choice(prompt, tuple(answers), picked.answers, held_out.answers[0], picked.reason, held_out.reason)
 
 
-def by_agreement(answers: Sequence[Answer]) -> Choice:
-    """Majority vote on the canonical answer (JSON compared as JSON); ties go to the answer most similar to all others."""
-    keys = [answer_key(a.text, a.tool_calls) for a in answers]
-    votes = Counter(keys)
-    sets = [shingles(a.text) for a in answers]
-    closeness = [sum(jaccard(a, b) for b in sets) for a in sets]
-    best = max(range(len(answers)), key=lambda i: (votes[keys[i]], closeness[i], -i))
-    return Choice(answers[best], f"agreement {votes[keys[best]]} of {len(answers)}")
+def by_order(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """The first teacher's first sample."""
+    return Picked((answers[0],), FIRST)
 
 
-def by_score(prompt: Prompt, answers: Sequence[Answer], judge: Judge) -> Choice:
-    """The best score; ties go to the earlier answer."""
-    scores = [judge(prompt, a) for a in answers]
-    best = max(range(len(answers)), key=lambda i: (scores[i], -i))
-    return Choice(answers[best], f"score {scores[best]:.3g}, best of {len(answers)}")
+def by_majority(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """An answer with the result that most answers come to; a tie goes to the teacher whom the others agree with most often."""
+    vote = count_votes(prompt, answers, grounds.task)
+    if len(answers) == 1 or not vote.decides:
+        return Picked((answers[0],), FIRST if len(answers) == 1 else NO_VOTE)
+    trust = [grounds.trust.get(answer.teacher, 0.0) for answer in answers]
+    real = [final.kind != "text" for final in vote.finals]
+    best = max(range(len(answers)), key=lambda i: (real[i], vote.votes[i], trust[i], -i))
+    tied = vote.votes.count(vote.votes[best]) > vote.votes[best]
+    how = "tie, decided by whom the others agree with most" if tied else "majority"
+    # the first in the order of preference among those that come to the same
+    winner = next(i for i, final in enumerate(vote.finals) if same_final(final, vote.finals[best]))
+    return Picked((answers[winner],), f"{how}: {vote.votes[best]} of {len(answers)} come to {vote.finals[best].shown}")
+
+
+def by_agreement(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """The majority's where answers have a result; else the open text that is closest to all others."""
+    vote = count_votes(prompt, answers, grounds.task)
+    if vote.decides or len(answers) < 3 or grounds.closeness is None:  # two texts are equally close to each other
+        return by_majority(prompt, answers, grounds)
+    means = grounds.closeness.means([answer.text for answer in answers])
+    best = max(range(len(answers)), key=lambda i: (means[i], -i))
+    measure = grounds.closeness.name
+    return Picked((answers[best],), f"closest in {measure} to the other {len(answers) - 1} ({means[best]:.2f})")
+
+
+def by_reference(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """The first answer that is the reference; none where no answer is, or the reference can't be compared."""
+    found = [grounds.signals.get(answer.id, {}).get("reference") for answer in answers]
+    right = [answer for answer, match in zip(answers, found, strict=True) if match is not None and match.value >= 1]
+    if right:
+        return Picked((right[0],), f"{len(right)} of {len(answers)} are the reference")
+    if all(match is None for match in found):
+        return Picked((), "there is no reference that it could be compared with")
+    return Picked((), "none of the answers is the reference")
+
+
+def by_judge(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """The best score; ties go to the earlier answer. Without any score the first answer."""
+    found = [grounds.signals.get(answer.id, {}).get("judge") for answer in answers]
+    scored = [(match.value, -index) for index, match in enumerate(found) if match is not None]
+    if not scored:
+        return Picked((answers[0],), FIRST if len(answers) == 1 else f"not judged: {FIRST}")
+    value, index = max(scored)
+    return Picked((answers[-index],), f"the judge's score is {value:.2f}, best of {len(scored)}")
+
+
+def by_best(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """By what is at hand: a reference, then a judge, then a vote, then the order."""
+    if _measured("reference", answers, grounds):
+        return by_reference(prompt, answers, grounds)
+    if _measured("judge", answers, grounds):
+        return by_judge(prompt, answers, grounds)
+    return by_majority(prompt, answers, grounds)
+
+
+def by_all(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """Every different answer, in order of preference."""
+    different = {answer_key(answer.text, answer.tool_calls): answer for answer in reversed(answers)}
+    kept = tuple(answer for answer in answers if answer in different.values())
+    return Picked(kept, f"{len(kept)} different of {len(answers)} answers")
+
+
+def _measured(signal: str, answers: Sequence[Answer], grounds: Grounds) -> bool:
+    return any(signal in grounds.signals.get(answer.id, {}) for answer in answers)
+
+
+METHODS: Mapping[Method, Callable[[Prompt, Sequence[Answer], Grounds], Picked]] = {
+    "first": by_order,
+    "majority": by_majority,
+    "agreement": by_agreement,
+    "reference": by_reference,
+    "judge": by_judge,
+    "best": by_best,
+    "all": by_all,
+}
+"""Value of curate.choose -> function."""
+BLIND = ("first", "majority", "agreement")
+"""Methods that look at nothing but the answers, and so may choose for held-out prompts too."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from distil.runs.section import Section
+
+Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all"]
 
 
 class CurateConfig(Section):
@@ -42,8 +44,17 @@ class CurateConfig(Section):
     """Share of the non-test prompts that becomes validation; unused when the prompts file marks validation prompts itself."""
     test: int = Field(default=200, ge=0)
     """Prompts held out for the evaluation; unused when the prompts file marks test prompts itself."""
-    choose: Literal["first", "agreement", "score"] = "first"
-    """Which of several answers to train on: the first teacher's first, the majority's, or the one with the best score."""
+    choose: Method = "first"
+    """Which of several answers to train on. first: the first teacher's first. majority: one whose result (number, label, JSON)
+    most answers share. agreement: of open texts the one closest in meaning to the others. reference: one that is the prompt's
+    reference, else none. judge: the one that `judge` scores highest. best: by reference, else judge, else majority, else first.
+    all: every different one (train.answers). Validation and test have one answer, chosen without reference or judge."""
+    if_refused: Literal["other", "leave_out"] = "other"
+    """When the first teacher refuses a prompt: train on another teacher's answer if it is a real one, or leave the prompt out.
+    Another's refusal or words about itself never take its place."""
+    contradictions: Literal["majority", "first", "drop", "keep"] = "majority"
+    """What happens to rows that ask the same and come to different labels, numbers or JSON: those of the majority stay (of a tie,
+    the first), those of the first row stay, none stays, or all do."""
     reasoning: bool = False
     """Train on the teacher's thinking too, as `reasoning_content` of the answer; false = on its answers alone."""
     keep: int | None = Field(default=None, ge=1)
@@ -58,3 +69,12 @@ class CurateConfig(Section):
     """What makes rows similar for keep: their characters, or embeddings, which are better but need distil[evaluate] and time."""
     seed: int = 0
     """Another seed draws another split. With the same one a prompt keeps its side, whatever is added to the data or removed."""
+
+    @field_validator("choose", mode="before")
+    @classmethod
+    def _renamed(cls, value: object) -> object:
+        if value == "score":
+            raise ValueError(
+                "`score` is called `judge` now. Set curate.choose: judge, and name a judge in curate.judge"
+            )
+        return value

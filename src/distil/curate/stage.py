@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from distil.curate.answers import apply_sides, choose_answers
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
-from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row
+from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row, unfit_answers
 from distil.curate.evidence.context import context_signal
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
@@ -20,7 +21,7 @@ from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
-from distil.curate.select import choose_answers, join
+from distil.curate.select import join
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
 from distil.errors import UserError
@@ -95,7 +96,7 @@ def run(
 ) -> CurateResult:
     """Curates the collected answers.
 
-    judge: scores answers for `choose: score`; teachers: models in the config's order, which decides whose answer is `first` (None
+    judge: scores answers for `choose: judge` and `best`; teachers: models in the config's order, which decides whose answer is `first` (None
     = order in answers.jsonl); student, max_length: what is trained, and train.max_length, to leave out what is too long for it
     (None = nothing is). Raises UserError on missing inputs, unknown filters, or when nothing is left.
     """
@@ -118,16 +119,18 @@ def run(
             table = _measure([mask(pair, section.mask) for pair in pairs], chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
-            chosen = choose_answers(passed, section.choose, judge, verdicts)
-            rows = drop_redundant(chosen, section.near_duplicates, verdicts)
+            signals = {measured.pair.answer.id: measured.signals for measured in table}
+            unfit = unfit_answers(table, chosen_filters, marks)
+            chosen = choose_answers(pairs, passed, signals, unfit, section, verdicts, judge)
+            rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
             _require_rows(rows, pairs, verdicts)
             parts = partition(stage, rows, section)
             verdicts += [_leak_verdict(row, parts.leaks[row.prompt.id]) for row in rows if row.prompt.id in parts.leaks]
-            rows = keep_rows(rows, parts.sides, section, verdicts)
+            placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(note="split")
             _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
-            examples = _write(project, stage, rows, parts.sides, verdicts, reasoning=section.reasoning)
+            examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
@@ -139,7 +142,9 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
-            warnings=_warnings([*parts.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples),
+            warnings=_warnings(
+                [*parts.notes, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
+            ),
         )
         stage.notes.update(result.model_dump())
     return result

@@ -10,20 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from distil.evaluate.metrics.match import LABEL_WORDS
 from distil.fields import leaves
-from distil.quantities import whole_quantity
+from distil.final_answer import LABEL_LENGTH, LABEL_WORDS, are_labels
 from distil.records import Example, Prediction
 from distil.runs.schemas.labels import Confusion, LabelReport, LabelRow
 from distil.text import Json, normalize_answer, parse_answer, parse_object
 
-MAX_LABELS = 150
-"""More different values are not labels."""
-MAX_NUMBERS = 12
-"""Numbers are labels (grades, stars) only if there are so few different ones."""
-LEAST_EACH = 2
-"""Prompts per label, on average."""
-CONFUSIONS, INVENTED, LABEL_LENGTH = 50, 20, 80
+CONFUSIONS, INVENTED = 50, 20
 OTHER, MISSING, NO_JSON = "(other text)", "(missing)", "(no JSON)"
 
 Against = Literal["reference", "teacher"]
@@ -38,7 +31,7 @@ def label_reports(examples: Sequence[Example], predictions: Mapping[str, Sequenc
     models = [model for model in predictions if against == "reference" or model != "teacher"]
     reports = []
     whole = {i: target for i, target in targets.items() if target.strip() and parse_answer(target) is None}
-    if 5 * len(whole) >= 4 * len(targets) and _are_labels(list(whole.values())):
+    if 5 * len(whole) >= 4 * len(targets) and are_labels(list(whole.values())):
         for model in models:
             answers = {row.prompt_id: _short(row.text) for row in predictions[model] if row.prompt_id in whole}
             reports.append(report(whole, answers, model=model, field=None, against=against))
@@ -56,7 +49,7 @@ def _field_reports(
     columns = {
         path: column
         for path, column in columns.items()
-        if 2 * len(column) >= len(targets) and _are_labels(list(column.values()))
+        if 2 * len(column) >= len(targets) and are_labels(list(column.values()))
     }
     if not columns:
         return []
@@ -94,16 +87,6 @@ def _written(value: Json) -> str | None:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text.split()) <= LABEL_WORDS and len(text) <= LABEL_LENGTH else OTHER
-
-
-def _are_labels(targets: Sequence[str]) -> bool:
-    """At least two different short texts, each for two prompts on average."""
-    if any(_short(target) == OTHER for target in targets):
-        return False
-    different = {normalize_answer(target) for target in targets}
-    numbers = sum(whole_quantity(target) is not None for target in different)
-    few = 2 <= len(different) <= min(MAX_LABELS, len(targets) / LEAST_EACH)
-    return few and (numbers <= MAX_NUMBERS or 2 * numbers < len(different))
 
 
 def report(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.curate.evidence.corpus import Pair
-from distil.curate.evidence.filters import Chosen, corrected
+from distil.curate.evidence.filters import Chosen, Filter, corrected
 from distil.curate.evidence.found import Signals
 from distil.endings import ending
 from distil.records import Verdict
@@ -83,8 +83,23 @@ def _objection(pair: Pair, signals: Signals, chosen: Chosen) -> tuple[str, str] 
     """(filter, reason) of the first filter that drops the answer."""
     if ending(pair.answer.finish_reason) == "fault":  # whatever the filters: nobody wants half an answer
         return "fault", f"it broke off (finish_reason {visible(pair.answer.finish_reason)})"
-    for name, filter_ in chosen.active.items():
-        reason = filter_.drops(signals) if filter_.edit is None else None
+    dropping = {name: each for name, each in chosen.active.items() if not each.training_only and each.edit is None}
+    return _first_objection(signals, dropping)
+
+
+def unfit_answers(
+    table: Sequence[Measured], chosen: Chosen, marks: Mapping[str, Mark] | None = None
+) -> dict[str, tuple[str, str]]:
+    """Answer id -> (filter, reason) for what the filters keep out of the training split alone. A mark `good` overrules them."""
+    filters = {name: each for name, each in chosen.active.items() if each.training_only and each.edit is None}
+    found = {measured.pair.answer.id: _first_objection(measured.signals, filters) for measured in table}
+    kept = {id_ for id_, mark in (marks or {}).items() if mark.mark in ("good", "edited")}
+    return {id_: objection for id_, objection in found.items() if objection is not None and id_ not in kept}
+
+
+def _first_objection(signals: Signals, filters: Mapping[str, Filter]) -> tuple[str, str] | None:
+    for name, filter_ in filters.items():
+        reason = filter_.drops(signals)
         if reason is not None:
             return name, reason
     return None

@@ -34,6 +34,8 @@ class Filter(NamedTuple):
     """`module:function` of a Pair that gives the corrected Pair: the answer is kept with it instead of dropped."""
     reason: str = "{detail}"
     """The reason in dropped.jsonl: {detail} and {value} are the signal's, {threshold} the filter's."""
+    training_only: bool = False
+    """Keeps answers out of the training split alone: a test without the prompts that the teacher got wrong would praise it."""
 
     def drops(self, signals: Signals) -> str | None:
         """The reason to drop the answer, or None."""
@@ -70,9 +72,14 @@ FILTERS: dict[str, Filter] = {
     "tool_calls": Filter("tool_calls", suspect=0.5),
     "secrets": Filter("secrets"),
     "personal_data": Filter("personal_data"),
+    "wrong_answer": Filter("reference", below=True, training_only=True),
+    "unlike_reference": Filter("reference_similarity", 0.3, below=True, training_only=True),
+    "wrong_label": Filter("label_agreement", 0.05, below=True, training_only=True),
 }
-OPTIONAL = frozenset({"too_short", "too_long", "echo", "personal_data"})
-"""What is normal in many tasks: an address, a long answer, words of the question."""
+OPTIONAL = frozenset(
+    {"too_short", "too_long", "echo", "personal_data", "wrong_answer", "unlike_reference", "wrong_label"}
+)
+"""What is normal in many tasks (an address, a long answer, words of the question), or right where a reference is not."""
 DEFAULT = tuple(name for name in FILTERS if name not in OPTIONAL)
 
 

@@ -35,9 +35,13 @@ WHOLE: dict[str, str] = {
     "length": "distil.curate.evidence.extent:length",
     "echo": "distil.curate.evidence.extent:echo",
     "language": "distil.curate.evidence.language:language",
+    "reference": "distil.curate.references:reference",
+    "reference_similarity": "distil.curate.references:reference_similarity",
+    "agreement": "distil.curate.votes:agreement",
+    "label_agreement": "distil.curate.label_errors:label_agreement",
 }
 """Signals that need all answers at once."""
-ON_REQUEST = frozenset({"tool_calls", "json_schema"})
+ON_REQUEST = frozenset({"tool_calls", "json_schema", "reference_similarity", "label_agreement"})
 """Signals that cost time, a package or money, or stop at bad input: measured only for a filter or a choice that uses them."""
 
 

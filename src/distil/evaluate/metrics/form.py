@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from distil.endings import ending
 from distil.errors import UserError
-from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
+from distil.final_answer import is_label
 from distil.json_schema import fault_of, requirement_of
 from distil.quantities import whole_quantity
 from distil.refusals.score import find_refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distil.evaluate.metrics.table import Case, Values
-from distil.quantities import Quantity, final_number, marked_result, same_quantity, whole_quantity
+from distil.quantities import Quantity, final_number, same_quantity, stated_number
 
 
 def numeric_accuracy(cases: Sequence[Case]) -> Values:
@@ -21,11 +21,6 @@ def numeric_accuracy(cases: Sequence[Case]) -> Values:
 def numeric_agreement(cases: Sequence[Case]) -> Values:
     """As `numeric_accuracy`, against the teacher's answer."""
     return [_value(case.answer, stated_number(case.teacher)) for case in cases]
-
-
-def stated_number(text: str | None) -> Quantity | None:
-    """The number that a text is, or marks as its result; None for prose that only has numbers in it."""
-    return (whole_quantity(text) or marked_result(text)) if text else None
 
 
 def _value(answer: str, wanted: Quantity | None) -> float | None:

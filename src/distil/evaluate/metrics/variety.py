@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distil.evaluate.metrics.match import is_label
 from distil.evaluate.metrics.table import Case, Values
 from distil.evaluate.similarity import cosines
+from distil.final_answer import is_label
 from distil.quantities import whole_quantity
 from distil.text import answer_key, parse_answer
 

@@ -73,11 +73,13 @@ class Evidence(Record):
     personal_data: Signal | None = None
     """Number of e-mail addresses, phone numbers, cards, accounts and the like in prompt and answer."""
     reference: Signal | None = None
-    """1 = the answer is the prompt's reference by the rules of distil.text, 0 = it is not."""
+    """1 = the answer comes to the prompt's reference (number, label, letter, JSON, calls), 0 = not; None for open ones."""
+    reference_similarity: Signal | None = None
+    """Cosine between the answer and an open reference, by MiniLM; no verdict, since a right answer may be worded otherwise."""
     agreement: Signal | None = None
     """Share of the answers to this prompt that give the same final answer, 0 to 1, this one included."""
     label_agreement: Signal | None = None
-    """Share of the nearest other prompts whose answer is the same label, 0 to 1."""
+    """Share of the 10 nearest other prompts whose answer is the same label, 0 to 1."""
     judge: Signal | None = None
     """The judge's score of the answer, 0 to 1."""
     own: dict[str, Signal] = Field(default_factory=dict)

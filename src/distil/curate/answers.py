@@ -1,0 +1,163 @@
+"""From the answers that passed the filters to the rows of the data set: replacements, the choice, contradictions, both sides.
+
+One prompt is one row until the split. After it a training prompt has the answers that are fit to learn from (none, one, or with
+`choose: all` several), and a held-out prompt the one that was chosen without reference or judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from distil.curate import contradictions
+from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, choose
+from distil.curate.closeness import Closeness
+from distil.curate.config import CurateConfig, Method
+from distil.curate.evidence.corpus import Pair
+from distil.curate.evidence.found import Signals
+from distil.curate.replacements import refuse_replacements
+from distil.curate.votes import Task, describe_task, groups, trust
+from distil.errors import UserError
+from distil.records import Split, Verdict
+
+Unfit = Mapping[str, tuple[str, str]]
+"""Answer id -> (filter, reason) of what must not be trained on but may stand for a held-out prompt."""
+
+
+class Chosen(NamedTuple):
+    """The choice for every prompt."""
+
+    rows: list[Pair]
+    """One per prompt that is still there, in the order of the prompts."""
+    choices: dict[str, Choice]
+    """By prompt id."""
+    unfit: Unfit
+    """What must not be trained on."""
+    notes: list[str]
+    """For a person: how it was chosen where that is not what the name of the method says."""
+
+
+def choose_answers(
+    pairs: Sequence[Pair],
+    passed: Sequence[Pair],
+    signals: Mapping[str, Signals],
+    unfit: Unfit,
+    section: CurateConfig,
+    verdicts: list[Verdict],
+    judge: Judge | None = None,
+) -> Chosen:
+    """Chooses for every prompt with an answer that passed, and settles contradictions.
+
+    pairs: all; signals: by answer id, to which the judge's scores are added. Verdicts of those that were not chosen come with
+    `apply_sides`. Raises UserError where the method has nothing to choose by.
+    """
+    usable = refuse_replacements(pairs, passed, signals, section.if_refused, verdicts)
+    task = describe_task(usable)
+    _require(section.choose, usable, signals, judge)
+    if judge is not None and section.choose in ("judge", "best"):
+        _judge(usable, signals, judge, section.choose)
+    closeness = _closeness(section.choose, usable, task)
+    unfit = dict(unfit) | (_wrong(usable, signals) if section.choose in ("reference", "best") else {})
+    reasons = {answer: reason for answer, (_, reason) in unfit.items()}
+    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness)
+    choices = {
+        id_: choose(section.choose, group[0].prompt, [pair.answer for pair in group], grounds)
+        for id_, group in groups(usable).items()
+    }
+    rows = [choice.pair for choice in choices.values()]
+    if section.choose != "all":
+        rows = contradictions.settle(rows, task, section.contradictions, verdicts)
+    return Chosen(rows, choices, unfit, _notes(section.choose, choices, closeness))
+
+
+def _wrong(pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> dict[str, tuple[str, str]]:
+    """The answers that are not their reference."""
+    found = {pair.answer.id: signals.get(pair.answer.id, {}).get("reference") for pair in pairs}
+    return {id_: ("wrong_answer", match.detail or "wrong") for id_, match in found.items() if match and match.value < 1}
+
+
+def _require(method: Method, pairs: Sequence[Pair], signals: Mapping[str, Signals], judge: Judge | None) -> None:
+    if method == "judge" and judge is None:
+        raise UserError(
+            "curate.choose is judge, and there is none. Name one, such as --set 'curate.judge={model: openai/gpt-5}' (or "
+            "evaluate.judge, which is used here too), or set curate.choose: best."
+        )
+    if method == "reference" and pairs and not any("reference" in signals.get(pair.answer.id, {}) for pair in pairs):
+        raise UserError(
+            "curate.choose is reference, but no prompt has a reference that its answers can be compared with (a number, a label, "
+            "a letter or JSON). Give the prompts a `reference`, or set curate.choose: majority or first."
+        )
+
+
+def _judge(pairs: Sequence[Pair], signals: Mapping[str, Signals], judge: Judge, method: Method) -> None:
+    """Adds the judge's scores for what it decides: prompts with several answers, and for `best` no comparable reference."""
+    asked = [
+        pair
+        for group in groups(pairs).values()
+        if len(group) > 1 and not (method == "best" and any("reference" in signals.get(p.answer.id, {}) for p in group))
+        for pair in group
+    ]
+    for pair, found in zip(asked, judge(asked), strict=True):
+        if found is not None:
+            signals[pair.answer.id]["judge"] = found
+
+
+def _closeness(method: Method, pairs: Sequence[Pair], task: Task) -> Closeness | None:
+    if method != "agreement":
+        return None
+    texts = [
+        pair.answer.text
+        for group in groups(pairs).values()
+        if len(group) > 2 and task.kinds[group[0].prompt.id] == "text"
+        for pair in group
+    ]
+    return Closeness.prepared(texts) if texts else None
+
+
+def _notes(method: Method, choices: Mapping[str, Choice], closeness: Closeness | None) -> list[str]:
+    several = [choice for choice in choices.values() if len(choice.answers) > 1]
+    open_ = sum(choice.reason == NO_VOTE for choice in several)
+    notes = []
+    if method in ("majority", "best") and 2 * open_ > len(several):
+        notes.append(
+            f"{open_:,} of {len(several):,} prompts with several answers are open text, on which there is no vote: the first "
+            "teacher's answer was taken. curate.choose: judge reads them; agreement takes the one closest to the others"
+        )
+    if closeness is not None and closeness.why is not None:
+        notes.append(
+            f"agreement of open texts is by wording, because they can't be compared in meaning: {closeness.why}"
+        )
+    return notes
+
+
+def apply_sides(
+    rows: Sequence[Pair], sides: Mapping[str, Split], chosen: Chosen, verdicts: list[Verdict]
+) -> list[Pair]:
+    """The rows with the answers of their side: training prompts may have none or several, held-out ones have one.
+
+    sides: by prompt id; rows without one are left out. Every answer that passed the filters and is in no row now has a verdict.
+    """
+    placed = []
+    for row in rows:
+        choice, side = chosen.choices[row.prompt.id], sides.get(row.prompt.id)
+        taken = choice.training if side == "train" else (choice.held_out,)
+        placed += [Pair(row.prompt, answer) for answer in taken if side is not None]
+    decided = {verdict.answer_id for verdict in verdicts if not verdict.keep} | {pair.answer.id for pair in placed}
+    for id_, choice in chosen.choices.items():
+        for answer in choice.answers:
+            if answer.id not in decided:
+                name, reason = _lost(choice, answer.id, chosen.unfit, held_out=sides.get(id_) in ("validation", "test"))
+                verdicts.append(Verdict(answer_id=answer.id, prompt_id=id_, filter=name, keep=False, reason=reason))
+    return placed
+
+
+def _lost(choice: Choice, answer_id: str, unfit: Unfit, *, held_out: bool) -> tuple[str, str]:
+    """(filter, reason) of an answer that was not taken."""
+    if held_out:
+        return "choose", f"{choice.held_out.id} was chosen: {choice.held_out_reason}"
+    if answer_id in unfit:
+        return unfit[answer_id]
+    if not choice.training:
+        return "choose", choice.reason
+    ids = ", ".join(answer.id for answer in choice.training[:3])
+    return "choose", f"{ids} {'was' if len(choice.training) == 1 else 'were'} chosen: {choice.reason}"
