@@ -211,15 +211,19 @@ _KINDS: tuple[_Kind, ...] = (
 
 _SAYS_SO = re.compile(r"example|your|placeholder|dummy|redacted|x{6}|\*{3}|\.{3}|-here\b|_here\b", re.IGNORECASE)
 _DUMMY = re.compile(
-    r"example|your|placeholder|dummy|sample|redacted|change_?me|insert|replace|goes|here\b|xxx|\*\*\*|\.\.\.|…|1234567|abcdefg?$"
-    r"|^(?:my|the|some|test|fake|foo|user|admin|root|guest|demo|super|secure|strong|new|old|db|mysql|postgres|default)?[_-]?"
+    r"example|your|placeholder|dummy|sample|redacted|change_?me|insert|replace|goes|here\b|xxx|\*\*\*|\.\.\.|…",
+    re.IGNORECASE,
+)
+_TRIVIAL = re.compile(
+    r"^(?:my|the|some|test|fake|foo|user|admin|root|guest|demo|super|secure|strong|new|old|db|mysql|postgres|default)?[_-]?"
     r"(?:password|passwd|passw0rd|p[a@]ssw[o0]rd|pass|pwd|secret|key|token|string|user|admin|root|guest|none|null|true|false|test|tiger)"
     r"[_-]?(?:key|value|hash|token|\d{0,4})[!@#$]?$",
     re.IGNORECASE,
 )
 _VARIABLE = re.compile(
-    r"^[$%{<\[]|[}>\])]$|\$\{|\{\{|process\.env|os\.environ|getenv|^[A-Z][A-Z_]+$|^[a-z_]+(?:\.[a-z_]+)+$"
-    r"|^[a-z]+(?:[_./-][a-z]+)*(?:[_./-]v?\d+)?$"
+    r"^[$%{<\[]|[}>]$|\$\{|\{\{|process\.env|os\.environ|getenv|^[A-Z][A-Z_]+$|^[a-z_]+(?:\.[a-z_]+)+$"
+    r"|^[a-z]+(?:[_./-](?:[a-z]+|v?\d{1,4}))*$"
+    r"|^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*){2,}$"
 )
 _LOOSE = re.compile(r"\b(?:(?:sk|key|gsk|xai|csk|fw)[-_]|AIza)[-_A-Za-z0-9*.]{6,}")
 _SHORT_HINTS = ("passw", "pwd", "passphrase", "://", "private key")
@@ -281,6 +285,8 @@ def _harmless(kind: _Kind, value: str, user: str | None) -> bool:
     if kind.name in _ISSUED:
         return _SAYS_SO.search(value) is not None
     if _DUMMY.search(value) or _VARIABLE.search(value):
+        return True
+    if _TRIVIAL.search(value) and not (any(c.isupper() for c in value) and any(c.isdigit() for c in value)):
         return True
     if kind.label == "PASSWORD":
         plain = value.isalpha() and (value.islower() or value.isupper() or value.istitle())

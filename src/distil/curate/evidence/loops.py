@@ -41,8 +41,8 @@ TIMES = 4
 """Occurrences of a block, the first included."""
 MIN_REPEATED = 18
 """Pairs of words that come again; fewer are in no loop."""
-STALE = 6
-"""A new pair of words costs as much as six old ones gain: at least six sevenths of a stretch are old."""
+STALE = 9
+"""A new pair of words costs as much as nine old ones gain: at least nine tenths of a stretch are old."""
 WORDS_PER_COUNTER = 4
 """Fewer words between two numbers are a table or a plan, not a sentence."""
 MIN_COUNTED = 8
@@ -51,7 +51,7 @@ DATA_TIMES = 15
 DATA_BLOCK = 10
 """Words of a block in code or a table: lines of a few words are equal for good reasons."""
 _RULE = frozenset("-=_*#~+|:/\\<>─━═│┃·•░▒▓█▁▂▃▄▅▆▇ \t\u00a0\u3000\u2800")
-_RUN_LIMITS = {"blank": 40, "rule": 500, "data": 1000, "sign": 100, "emoji": 100, "letters": 100}
+_RUN_LIMITS = {"blank": 40, "rule": 500, "data": 1000, "capital": 10_000, "sign": 100, "letters": 100}
 """Characters of a run (line ends for `blank`) from which it is a loop."""
 _WINDOW = 8
 _STEP = 24
@@ -64,7 +64,7 @@ _TOKEN = re.compile(rf"[{_UNSPACED}]|\d+|(?:(?![{_UNSPACED}])[^\W\d_])+(?:['’]
 _CODE_LINE = re.compile(
     r"^\s*(?:[|+{}\[\]<]|.*[;{}]\s*$|.*\|.*\||(?:def|class|import|from|return|if|for|while|else|elif|try|print|echo|SELECT|INSERT)\b.*[(:;]"
     r"|.*\w\(.*\)\s*[:;]?$|[^,]{0,30}(?:,[^,]{0,30}){3,}$|[\w.\[\]\"']+\s*=\s*\S"
-    r"|-?\s*[\w.-]+:(?:\s+\S+){0,2}$)"
+    r"|-?\s*[\w.-]+:(?:\s+\S+){0,2}$|\w+[.,]?$)"
 )
 _LITERALS = ("null", "none", "nan", "true", "false", "nil", "na")
 _BASES = frozenset("ACGTUN")
@@ -121,6 +121,8 @@ def _is_loop(run: str, period: int) -> bool:
         return len(run) >= _RUN_LIMITS["rule"]
     if not any(sign.isalnum() for sign in unit):
         return len(run) >= _RUN_LIMITS["sign"]
+    if unit.isalpha() and unit == unit[0] * period and unit.isupper():
+        return len(run) >= _RUN_LIMITS["capital"]  # base64 of zeros
     if _is_data(unit):
         return len(run) >= _RUN_LIMITS["data"]
     return len(run) >= _RUN_LIMITS["letters"]
