@@ -18,6 +18,8 @@ from distil.curate.evidence.personal import find_personal
 from distil.curate.evidence.secrets import personal_data, secrets
 from distil.curate.stage import run
 from distil.records import Message, Prompt
+from distil.runs.jsonl import read_examples, write_records
+from distil.runs.schemas.marks import Mark
 from distil.secrets import find_secrets, hide_secrets
 from tests.curate.material import answer, project_with, prompt
 
@@ -196,7 +198,7 @@ def test_one_value_has_one_placeholder_in_a_row() -> None:
         "I am Jane@acme.io, not bob@acme.io. Password: Tr0ub4dor&3", reference="jane@acme.io", group="jane@acme.io"
     )
     reply = answer(asked, "Sent to jane@acme.io with Tr0ub4dor&3; +44 20 7946 0958 or +442079460958.")
-    (question, replied), counts = mask(Pair(asked, reply), ["secrets", "personal_data"])
+    (question, replied), counts, _ = mask(Pair(asked, reply), ["secrets", "personal_data"])
     assert question.messages[0].text == "I am <EMAIL_1>, not <EMAIL_2>. Password: <PASSWORD_1>"
     assert replied.text == "Sent to <EMAIL_1> with <PASSWORD_1>; <PHONE_1> or <PHONE_1>."
     assert counts == {"EMAIL": 2, "PASSWORD": 1, "PHONE": 1}
@@ -226,6 +228,24 @@ def test_what_was_masked_is_in_no_file(tmp_path: Path) -> None:
     written = "".join(path.read_text(encoding="utf-8") for path in project.evidence.parent.rglob("*.json*"))
     assert key not in written and mail not in written and '"<EMAIL_1>"' in written
     assert '"masked":{"API_KEY":1,"EMAIL":1}' in project.evidence.read_text(encoding="utf-8").replace(" ", "")
+
+
+def test_what_a_person_writes_is_masked_like_its_row(tmp_path: Path) -> None:
+    asked, other = prompt("Who is jane@acme.io?"), prompt("Where is bob@acme.io?")
+    given, dropped = answer(asked, "My boss."), answer(other, "Here.")
+    project = project_with(tmp_path, [asked, other], [given, dropped])
+    marks = [
+        Mark(
+            answer_id=given.id, prompt_id=asked.id, mark="edited", text="Ask Jane@acme.io or tom@acme.io.", created="t"
+        ),
+        Mark(answer_id=dropped.id, prompt_id=other.id, mark="bad", reason="bob@acme.io has left", created="t"),
+    ]
+    write_records(project.marks, marks)
+    run(project, CurateConfig(test=0, validation=0, mask=["personal_data"]))
+    (row,) = read_examples(project.split("train"))
+    assert row.answer == "Ask <EMAIL_1> or <EMAIL_2>."
+    written = [project.split("train"), project.dropped, project.evidence]
+    assert "acme" not in "".join(path.read_text(encoding="utf-8") for path in written)
 
 
 def test_no_reason_quotes_a_secret(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from distil.curate.evidence.context import context_signal
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.found import WholeSignal
-from distil.curate.evidence.masking import Masked, mask
+from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
 from distil.curate.select import join
@@ -116,7 +116,8 @@ def run(
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
             fits = context_signal(project, student, max_length)
-            table = _measure([mask(pair, section.mask) for pair in pairs], chosen_filters, fits)
+            masked, marks = mask_all(pairs, marks, section.mask)
+            table = _measure(masked, chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
             signals = {measured.pair.answer.id: measured.signals for measured in table}

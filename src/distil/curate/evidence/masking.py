@@ -17,11 +17,27 @@ from distil.curate.evidence.personal import find_personal
 from distil.curate.evidence.secrets import texts_of
 from distil.ids import content_id
 from distil.records import Answer, Message, Prompt
+from distil.runs.schemas.marks import Mark
 from distil.secrets import Found, find_secrets, without_overlap
 
 Maskable = Literal["secrets", "personal_data"]
 Calls = list[dict[str, object]]
 _FINDERS: dict[Maskable, Callable[[str], list[Found]]] = {"secrets": find_secrets, "personal_data": find_personal}
+
+
+def mask_all(
+    pairs: Sequence[Pair], marks: Mapping[str, Mark], what: Sequence[Maskable]
+) -> tuple[list[Masked], dict[str, Mark]]:
+    """All pairs masked, and a person's marks with the placeholders of their rows in what the person wrote."""
+    rows, known = [], dict(marks)
+    for pair in pairs:
+        mark = known.get(pair.answer.id)
+        row = mask(pair, what, [mark.text or "", mark.reason] if mark is not None else ())
+        rows.append(row)
+        if mark is not None and row.counts:
+            text, reason = row.written
+            known[pair.answer.id] = mark.model_copy(update={"text": text or None, "reason": reason})
+    return rows, known
 
 
 class Masked(NamedTuple):
@@ -31,16 +47,18 @@ class Masked(NamedTuple):
     """As it may be written and trained on."""
     counts: dict[str, int]
     """How many different values were masked, by the word of their placeholder; {} = nothing."""
+    written: tuple[str, ...] = ()
+    """The further texts of the row, masked."""
 
 
-def mask(pair: Pair, what: Sequence[Maskable]) -> Masked:
-    """The pair without secrets or personal data, or itself where it has none."""
+def mask(pair: Pair, what: Sequence[Maskable], written: Sequence[str] = ()) -> Masked:
+    """The pair without secrets or personal data, or itself where it has none. written: further texts about it, masked alike."""
     prompt, answer = pair
     texts = [text for _, text in texts_of(prompt, answer)]
-    texts += [prompt.reference or "", *prompt.fields.values(), prompt.group or ""]
+    texts += [prompt.reference or "", *prompt.fields.values(), prompt.group or "", *written]
     placeholders = _placeholders(texts, what)
     if not placeholders:
-        return Masked(pair, {})
+        return Masked(pair, {}, tuple(written))
     inserted = sorted(placeholders, key=len, reverse=True)
     pattern = re.compile("|".join(rf"{_edge(value, 0)}{re.escape(value)}{_edge(value, -1)}" for value in inserted))
 
@@ -48,7 +66,8 @@ def mask(pair: Pair, what: Sequence[Maskable]) -> Masked:
         return pattern.sub(lambda match: placeholders[match[0]], text)
 
     counts = Counter(name.strip("<>").rpartition("_")[0] for name in set(placeholders.values()))
-    return Masked(Pair(_prompt(prompt, masked), _answer(answer, masked)), dict(sorted(counts.items())))
+    own = Pair(_prompt(prompt, masked), _answer(answer, masked))
+    return Masked(own, dict(sorted(counts.items())), tuple(map(masked, written)))
 
 
 def _placeholders(texts: Sequence[str], what: Sequence[Maskable]) -> dict[str, str]:
