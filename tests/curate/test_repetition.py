@@ -120,7 +120,18 @@ RIGHT = {
     ),
     "items of one template": "\n".join(
         f"- Please make sure that your team has completed the required training on {topic}."
-        for topic in "safety privacy fraud hiring travel ethics budgets vendors security inclusion".split()
+        for topic in [
+            "safety",
+            "privacy",
+            "fraud",
+            "hiring",
+            "travel",
+            "ethics",
+            "budgets",
+            "vendors",
+            "security",
+            "inclusion",
+        ]
     ),
     "labels by line": "\n".join(["positive", "negative", "neutral"] * 20) + "\nTrue" * 40,
     "litany": "\n".join(
