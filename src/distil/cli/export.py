@@ -29,7 +29,6 @@ from distil.formats import FORMATS
 @click.option(
     "--data",
     "data_format",
-    type=click.Choice(tuple(FORMATS)),
     metavar="FORMAT",
     help=f"Export the curated examples instead of a student: {', '.join(FORMATS)}.",
 )

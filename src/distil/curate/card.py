@@ -74,7 +74,8 @@ def _teachers(project: Project, rows: Mapping[str, int], collect: Manifest | Non
     sampling = {}
     for teacher in (collect.config.get("teachers") or []) if collect else []:
         if isinstance(teacher, dict):
-            sampling[teacher.get("model")] = json.dumps(teacher.get("sampling"))
+            used = {name: value for name, value in (teacher.get("sampling") or {}).items() if value is not None}
+            sampling[teacher.get("model")] = ", ".join(f"{name} {value}" for name, value in used.items())
     for name, count in counts.most_common():
         yield f"| {_plain(name)} | {count:,} | {_plain(sampling.get(name) or '-', 400)} |"
 

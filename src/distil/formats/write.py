@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from distil.formats.format import Format
 
 BOM = b"\xef\xbb\xbf"
-_SEPARATORS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"})
+_SEPARATORS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
 """Line ends in Unicode that some readers of JSONL split at; inside JSON they may be written as escapes."""
 
 
 def encode(line: Line) -> bytes:
     """A line of JSONL with its line end. Raises UnicodeEncodeError on half a surrogate pair."""
-    return json.dumps(line, ensure_ascii=False).translate(_SEPARATORS).encode() + b"\n"
+    text = json.dumps(line, ensure_ascii=False)
+    for sign, escaped in _SEPARATORS.items():
+        text = text.replace(sign, escaped)
+    return text.encode() + b"\n"
 
 
 def write_file(form: Format, path: Path, lines: Sequence[Line]) -> int:
