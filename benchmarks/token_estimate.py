@@ -31,7 +31,7 @@ def answers(path: Path) -> Iterator[tuple[str, str, int]]:
                 found = read_body(json.loads(reply["body"]))
             except (ValueError, KeyError, IndexError, TypeError, AttributeError):
                 continue  # another shape: an error, a stream, an embedding
-            if found is not None and found[1] and len(found[0]) >= SHORTEST:
+            if found is not None and found[1] and len(found[0] or "") >= SHORTEST:
                 yield reply["host"], *found
 
 
