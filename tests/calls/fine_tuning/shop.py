@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from distil.calls.ledger.store import Ledger
 from distil.models.config import StudentConfig
 from distil.records import Example, Message, Split
@@ -69,9 +71,15 @@ class Shop:
         force: bool = False,
         environ: dict[str, str] | None = None,
         student: StudentConfig | None = None,
+        patient: bool = True,
         **train: object,
     ) -> ProviderResult:
-        """`distil train --provider`."""
+        """`distil train --provider`. patient: False gives up on a request after its first try."""
+        if not patient:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("distil.calls.fine_tuning.open.TRIES", 1)
+                patch.setattr("distil.calls.fine_tuning.run.CHECK_S", 0.01)
+                return self.run(base=base, name=name, force=force, environ=environ, student=student, **train)
         section = TrainConfig.model_validate({"usd_per_million_tokens": None if self.priced else 2.0} | train)
         return run(
             self.project,

@@ -51,9 +51,7 @@ def open_account(offer: Offer, environ: Mapping[str, str]) -> Account:
 
 
 @asynccontextmanager
-async def open_fine_tuning(
-    offer: Offer, environ: Mapping[str, str], *, tries: int = TRIES
-) -> AsyncIterator[FineTuningApi]:
+async def open_fine_tuning(offer: Offer, environ: Mapping[str, str]) -> AsyncIterator[FineTuningApi]:
     """The provider's API with its HTTP session. Raises UserError."""
     account = open_account(offer, environ)
     module, _, name = APIS[offer.name].partition(":")
@@ -63,5 +61,5 @@ async def open_fine_tuning(
         options["account_id"] = environ.get("FIREWORKS_ACCOUNT_ID", "").strip() or None
     if offer.name == "azure":
         options["version"] = azure.resource(hosts.address("azure", environ, "azure/MODEL")).version
-    async with Http(account, tries=tries, kept=KEPT) as http:
+    async with Http(account, tries=TRIES, kept=KEPT) as http:
         yield kind(http, account, **options)

@@ -237,12 +237,19 @@ class FineTuningRun:
     async def _follow(self, job: ProviderJob) -> ProviderJob:
         """Until it ends; its events as they come."""
         seen: set[tuple[str, str]] = set()
-        pause, first = FIRST_POLL_S, True
+        pause, first, silent = FIRST_POLL_S, True, 0
         with bar(f"{self._title} {job.job_id}", 100, "%") as running:
             while True:
                 state = await self._look(job)
                 share = await self._news(job, seen, first)
                 first = False
+                silent = 0 if state.word else silent + 1
+                if silent >= ROUNDS:
+                    raise WorkFailed(
+                        f"{self._title} answers, but does not tell the state of the job {job.job_id}. It goes on there; run "
+                        "the same "
+                        "command again later."
+                    )
                 if not state.known and state.word != job.word:
                     self._tell(
                         f"{self._title} calls the job {state.word or 'nothing'!r}, which Distil does not know: it waits."
