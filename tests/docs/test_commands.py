@@ -10,11 +10,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.tiny import save_tiny
+from tests.wire.fine_tuning_together import TogetherTuning
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,8 +57,19 @@ def prepare(folder: Path) -> dict[str, str]:
     return {"openai/gpt-5-mini": f"recorded/{folder / 'answers.jsonl'}", "Qwen/Qwen3-0.6B": str(tiny)}
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+@contextmanager
+def provider(page: Path) -> Iterator[dict[str, str]]:
+    """The environment of a page's commands; the page on fine-tuning finds Together on a loopback server."""
+    if page.name != "fine_tuning.md":
+        yield {}
+        return
+    with TogetherTuning() as server:
+        server.steps, server.checks = ("completed",), 0
+        yield server.environ
+
+
+def run(arguments: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environ
     options = [] if arguments[0] in ("init", "demo") else OPTIONS
     return subprocess.run(
         [sys.executable, "-m", "distil", *arguments, *options],
@@ -72,7 +85,12 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("page", [p for p in PAGES if any(commands(p))], ids=lambda p: p.name)
 def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
     replacements = prepare(tmp_path)
-    here = tmp_path
+    with provider(page) as environ:
+        run_all(page, tmp_path, replacements, environ)
+
+
+def run_all(page: Path, here: Path, replacements: dict[str, str], environ: dict[str, str]) -> None:
+    """The lines of a page, one after the other."""
     for line in commands(page):
         words = shlex.split(line)
         if words[0] == "cd":
@@ -80,5 +98,5 @@ def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None
             continue
         assert words[0] == "distil", f"{page.name}: only distil commands are run, found {line!r}"
         words = [replacements.get(word, word) for word in words[1:]]
-        done = run([*words, "--help"] if words[0] in SERVERS else words, here)
+        done = run([*words, "--help"] if words[0] in SERVERS else words, here, environ)
         assert done.returncode == 0, f"{page.name}: `{line}` gave {done.returncode}\n{done.stderr[-2000:]}"

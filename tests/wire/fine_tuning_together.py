@@ -43,6 +43,7 @@ class TogetherTuning(FineTuningServer):
             web.get("/v1/fine-tunes/{id}", guarded(self, self._job)),
             web.get("/v1/fine-tunes/{id}/events", guarded(self, self._events)),
             web.post("/v1/fine-tunes/{id}/cancel", guarded(self, self._cancel)),
+            web.post("/v1/chat/completions", guarded(self, self._chat)),
         ]
 
     async def _limits(self, request: web.Request) -> web.Response:
@@ -201,3 +202,17 @@ class TogetherTuning(FineTuningServer):
         self.jobs[name]["word"] = "cancelled"
         self.jobs[name]["ended"] = time.time()
         return web.json_response(self.shown(name))
+
+    async def _chat(self, request: web.Request) -> web.Response:
+        """A tuned model, as its endpoint answers."""
+        body = await request.json()
+        ready = {
+            self.shown(name)["model_output_name"] for name, job in self.jobs.items() if job["word"] == self.steps[-1]
+        }
+        if body["model"] not in ready:
+            return missing("model", f"Unable to access model {body['model']}")
+        message = {"role": "assistant", "content": "answer 1"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 20, "completion_tokens": 3, "total_tokens": 23}
+        reply = {"id": "c-1", "object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
+        return web.json_response(reply)

@@ -56,7 +56,11 @@ def show_providers(forecast: Forecast) -> None:
     from distil.calls.fine_tuning.table import COLUMNS, sources
 
     echo("")
-    table("Fine-tuning at a provider (distil train --provider NAME)", COLUMNS, forecast.providers, left=len(COLUMNS))
+    rows = [choice.cells() for choice in forecast.providers]
+    table("Fine-tuning at a provider (distil train --provider NAME)", COLUMNS, rows, left=len(COLUMNS))
+    for choice in forecast.providers:
+        if choice.closings:
+            echo(f"! {choice.provider}: {'; '.join(choice.closings)}.", fg="yellow")
     for line in sources():
         echo(f"- {line}", dim=True)
 

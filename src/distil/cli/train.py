@@ -108,16 +108,20 @@ def _at_provider(
         provider=provider,
         base=str(there["base"]) if there["base"] else None,
         force=force,
-        agree=lambda question: bool(there["yes"]) or _agreed(question),
+        agree=lambda question: _agreed(question, yes=bool(there["yes"])),
     )
     context.emit(result, lambda: show_rows("Tuned", result.rows()))
 
 
-def _agreed(question: str) -> bool:
-    """Asks a person. Raises UserError where nobody can answer."""
+def _agreed(question: str, *, yes: bool) -> bool:
+    """Asks a person, unless --yes has answered already. Raises UserError where nobody can answer."""
     from distil.errors import UserError
 
-    echo(question, nl=False, err=True)
+    facts, _, asked = question.rpartition("\n")
+    say(facts)
+    if yes:
+        return True
+    echo(asked, nl=False, err=True)
     if not sys.stdin.isatty():
         echo("", err=True)
         raise UserError(

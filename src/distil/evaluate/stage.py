@@ -14,7 +14,7 @@ from distil.calls.config import TeacherConfig
 from distil.calls.fine_tuning.served import as_model, tuned
 from distil.calls.ledger.store import Ledger
 from distil.embeddings.embedder import use_cache
-from distil.errors import UserError, did_you_mean
+from distil.errors import UserError, WorkFailed, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import HeldOut, read_test_set
@@ -184,7 +184,14 @@ def _given(
     model = remote.settings_of(answers.model, [*section.candidates, *served, *teachers])
     sampling = sampling_for(remote.teacher_of(teachers).sampling, section.sampling)
     examples = tests.examples[: section.limit]
-    return remote.student_answers(project.ledger, model, examples, sampling, name=name, budget_usd=section.budget_usd)
+    try:
+        return remote.student_answers(
+            project.ledger, model, examples, sampling, name=name, budget_usd=section.budget_usd
+        )
+    except WorkFailed as error:
+        if serving is None or not serving.deploy:
+            raise
+        raise WorkFailed(f"{error} Is it deployed? {serving.deploy}") from None
 
 
 def _limited(given: Given | None, examples: list[Example]) -> Given | None:

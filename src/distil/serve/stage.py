@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
+from distil.calls.fine_tuning.served import tuned
 from distil.errors import UserError
 from distil.progress import dollars, say
 from distil.records import Record
@@ -55,7 +56,7 @@ def run(
     section = behind_provider(project, name, section)
     gateway = make_gateway(project, section, name=name, teachers=teachers)
     if gateway.policy.uses_student:
-        require_answers(section.engine, section.engine_key_env)
+        _require_answers(project, section, name)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
     metrics = gateway.metrics
     return ServeResult(
@@ -65,6 +66,17 @@ def run(
         captured=gateway.capture.written if gateway.capture else 0,
         usd=gateway.teacher.usd if gateway.teacher else 0.0,
     )
+
+
+def _require_answers(project: Project, section: ServeConfig, name: str) -> None:
+    """Raises UserError when the student's server does not answer; for one tuned at a provider, with how to deploy it."""
+    try:
+        require_answers(section.engine, section.engine_key_env)
+    except UserError as error:
+        serving = None if project.model(name).is_dir() else tuned(project.provider_job(name), name)
+        if serving is None or not serving.deploy:
+            raise
+        raise UserError(f"{error} {serving.deploy}") from None
 
 
 def make_gateway(

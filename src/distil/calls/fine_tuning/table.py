@@ -6,6 +6,7 @@ from datetime import date
 from typing import NamedTuple
 
 from distil.calls.fine_tuning.offers import OFFERS, Offer
+from distil.formats import find_format
 from distil.progress import dollars
 
 
@@ -20,13 +21,19 @@ class Choice(NamedTuple):
     job: str
     """Of this project's training tokens; ? where that is not known before the data is there."""
     serving: str
+    examples: str
+    """Least and most, and the size of the file."""
     weights: str
     """Whether they can be downloaded."""
-    until: str
-    """What is closed or is going to be."""
+    closings: tuple[str, ...]
+    """What is closed or is going to be, one clause each."""
+
+    def cells(self) -> tuple[str, ...]:
+        """For a table; the closings are too long for one."""
+        return self[:-1]
 
 
-COLUMNS = ("provider", "tunes", "trains", "$/M tokens", "this project", "serving", "weights", "closed to")
+COLUMNS = ("provider", "tunes", "trains", "$/M tokens", "this project", "serving", "examples, file", "weights")
 
 
 def choices(training_tokens: int, parameters: int | None, today: date) -> list[Choice]:
@@ -50,6 +57,9 @@ def _choice(offer: Offer, tokens: int, parameters: int | None, today: date) -> C
             "by the hour" if offer.usd_per_hour is None else f"{dollars(offer.usd_per_hour)} an hour"
         )
     ended = [f"{c.what} {'since' if today >= date.fromisoformat(c.day) else 'from'} {c.day}" for c in offer.closings]
+    limits = find_format(offer.name).limits
+    least = f"{limits.min_rows:,}" + (f" to {limits.max_rows:,}" if limits.max_rows else " or more")
+    size = min(filter(None, (limits.max_bytes, offer.max_upload)), default=None)
     return Choice(
         provider=offer.name,
         tunes=offer.tunes,
@@ -57,8 +67,9 @@ def _choice(offer: Offer, tokens: int, parameters: int | None, today: date) -> C
         price=several,
         job=job,
         serving=serving,
+        examples=least + (f", {size / 2**20:,.0f} MiB" if size else ""),
         weights="yours" if offer.keeps_weights else "stay there",
-        until="; ".join(ended) or "-",
+        closings=tuple(ended),
     )
 
 

@@ -227,8 +227,8 @@ def _hosting(offer: Offer) -> str:
     if offer.usd_per_hour is None:
         return f"from a deployment that is billed by the hour, also while idle ({offer.hour_source})"
     month = dollars(offer.usd_per_hour * HOURS_A_MONTH)
-    return f"from a deployment at {dollars(offer.usd_per_hour)} an hour, about {month} a month, also while idle "
-    f"({offer.hour_source})"
+    hourly = f"from a deployment at {dollars(offer.usd_per_hour)} an hour, about {month} a month"
+    return f"{hourly}, also while idle ({offer.hour_source})"
 
 
 def _same(job: ProviderJob, fresh: ProviderJob) -> bool:
