@@ -40,6 +40,8 @@ class CurateConfig(Section):
 
     Needs `pip install 'distil[evaluate]'`.
     """
+    contamination: list[str] = Field(default_factory=list)
+    """Files of benchmarks, in any format of prompts.path: training rows that repeat one of their questions are dropped."""
     validation: float = Field(default=0.2, ge=0, lt=1)
     """Share of the non-test prompts that becomes validation; unused when the prompts file marks validation prompts itself."""
     test: int = Field(default=200, ge=0)

@@ -22,6 +22,7 @@ from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
 from distil.curate.select import join
+from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
 from distil.errors import UserError
@@ -128,10 +129,11 @@ def run(
             _require_rows(rows, pairs, verdicts)
             parts = partition(stage, rows, section)
             verdicts += [_leak_verdict(row, parts.leaks[row.prompt.id]) for row in rows if row.prompt.id in parts.leaks]
-            placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
+            sides, found = drop_contaminated(stage, rows, parts.sides, section.contamination, verdicts)
+            placed = keep_rows(apply_sides(rows, sides, chosen, verdicts), sides, section, verdicts)
             progress.advance(note="split")
             _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
-            examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
+            examples = _write(project, stage, placed, sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
@@ -144,7 +146,7 @@ def run(
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
             warnings=_warnings(
-                [*parts.notes, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
+                [*parts.notes, *found, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
             ),
         )
         stage.notes.update(result.model_dump())

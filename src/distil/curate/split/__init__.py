@@ -9,5 +9,5 @@ Files, in reading order:
     fill.py            new components draw their side
     sides.py           work/curate/sides.jsonl
     meaning.py         pairs with the same meaning, and the leakage that remains by meaning
-    contamination.py   training rows that repeat a benchmark
+    contamination.py   training rows that repeat a benchmark are dropped
 """
