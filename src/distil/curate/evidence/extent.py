@@ -22,6 +22,8 @@ MIN_WORDS = 12
 """Shorter answers repeat a prompt by necessity."""
 _RUN = 5
 """Words in a row that count as repeated."""
+_PROBE, _PROBES = 20, 8
+"""Characters of the pieces of a question that are looked for first, and how many."""
 USUAL_ECHO = 0.05
 """From this share of echoes the task is to repeat: proofreading, translation between dialects, tagging."""
 _ECHO_IS_RIGHT = re.compile(
@@ -66,6 +68,10 @@ def _echoed(pair: Pair) -> float:
     asked = pair.prompt.messages[-1].text
     if len(said) > 3 * len(asked) or said.count(" ") < MIN_WORDS - 1 or asked.count(" ") < _RUN:
         return 0.0
+    lower, question = said.lower(), asked.lower()
+    step = max(1, (len(question) - _PROBE) // _PROBES)
+    if not any(question[at : at + _PROBE] in lower for at in range(0, len(question) - _PROBE + 1, step)):
+        return 0.0  # nearly all answers end here
     words, known = normalize(said).split(), normalize(asked).split()
     runs = {tuple(known[i : i + _RUN]) for i in range(len(known) - _RUN + 1)}
     covered = np.zeros(len(words), dtype=bool)

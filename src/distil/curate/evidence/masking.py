@@ -53,6 +53,8 @@ class Masked(NamedTuple):
 
 def mask(pair: Pair, what: Sequence[Maskable], written: Sequence[str] = ()) -> Masked:
     """The pair without secrets or personal data, or itself where it has none. written: further texts about it, masked alike."""
+    if not what:
+        return Masked(pair, {}, tuple(written))
     prompt, answer = pair
     texts = [text for _, text in texts_of(prompt, answer)]
     texts += [prompt.reference or "", *prompt.fields.values(), prompt.group or "", *written]

@@ -34,11 +34,15 @@ def texts_of(prompt: Prompt, answer: Answer) -> Iterator[tuple[str, str]]:
     """(where, text) of everything that a student would read or learn: turns, their tool calls, thinking, the answer's."""
     for turn in prompt.messages:
         yield "prompt", turn.text
-        yield "prompt", turn.reasoning_content or ""
-        yield from (("prompt", text) for text in _arguments(turn.tool_calls))
+        if turn.reasoning_content:
+            yield "prompt", turn.reasoning_content
+        if turn.tool_calls:
+            yield from (("prompt", text) for text in _arguments(turn.tool_calls))
     yield "answer", answer.text
-    yield "answer", answer.reasoning or ""
-    yield from (("arguments of a tool call", text) for text in _arguments(answer.tool_calls))
+    if answer.reasoning:
+        yield "answer", answer.reasoning
+    if answer.tool_calls:
+        yield from (("arguments of a tool call", text) for text in _arguments(answer.tool_calls))
 
 
 def without_quotes(signals: Signals, prompt: Prompt, answer: Answer) -> Signals:
@@ -52,9 +56,10 @@ def without_quotes(signals: Signals, prompt: Prompt, answer: Answer) -> Signals:
 
 
 def _counted(prompt: Prompt, answer: Answer, find: Callable[[str], list[Span]]) -> Found | None:
-    counts = Counter((span.kind, where) for where, text in texts_of(prompt, answer) for span in find(text))
-    if not counts:
+    spans = [(span.kind, where) for where, text in texts_of(prompt, answer) for span in find(text)]
+    if not spans:
         return None
+    counts = Counter(spans)
     named = ", ".join(
         f"{kind} in the {where}" + (f" ({n} times)" if n > 1 else "") for (kind, where), n in counts.items()
     )
