@@ -236,8 +236,8 @@ def _left_out(verdicts: Sequence[Verdict]) -> list[str]:
     if not long:
         return []
     return [
-        f"{len(long):,} prompts are longer than the student reads and in no split, so the evaluation says nothing about such "
-        "prompts; choose a student with a longer context, or raise train.max_length, to include them"
+        f"{len(long):,} prompts are with their answers longer than the student reads and in no split, so the evaluation says "
+        "nothing about such prompts; choose a student with a longer context, or raise train.max_length, to include them"
     ]
 
 
