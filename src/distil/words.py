@@ -13,8 +13,13 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 """Scripts without blanks between words: Thai, Lao, Burmese, Khmer, kana, Chinese characters."""
-_MARKS = "\u0300-\u036f\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963"  # combining; not \w in Python's re
+_MARKS = (  # combining signs of Latin, Cyrillic, Hebrew, Arabic and the scripts of India, and joiners: not \w in Python's re
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u096f\u0971-\u0df3\u200c\u200d"
+)
 _TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![_{_UNSPACED}])[\w{_MARKS}])+")
+_UNSPACED_SIGN = re.compile(f"[{_UNSPACED}]")
+_RUN = re.compile(rf"[{_UNSPACED}]+|(?:(?![_{_UNSPACED}])[\w{_MARKS}])+")
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,6 +32,19 @@ def tokens(text: str) -> list[str]:
     """
     lower = text.lower()
     return (_ASCII_TOKEN if lower.isascii() else _TOKEN).findall(lower)
+
+
+def runs(text: str) -> list[tuple[str, bool]]:
+    """(run, whether it is of a script without blanks) in lower case: words, and stretches in which no blank parts the words."""
+    lower = text.lower()
+    if lower.isascii():
+        return [(word, False) for word in _ASCII_TOKEN.findall(lower)]
+    return [(found[0], is_unspaced(found[0])) for found in _RUN.finditer(lower)]
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a word begins in a script without blanks."""
+    return _UNSPACED_SIGN.match(text) is not None
 
 
 def token_f1_of(answer: str, target: str) -> float:

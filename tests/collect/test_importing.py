@@ -14,10 +14,15 @@ from distil.calls.ledger.store import Ledger
 from distil.collect import stage
 from distil.collect.config import CollectConfig
 from distil.collect.importing import import_logs
+from distil.collect.logs import Logged, Unusable, read_logs
+from distil.endings import ending
 from distil.errors import UserError
+from distil.prompts.config import PromptsConfig
+from distil.prompts.stage import run as load_prompts
 from distil.records import Answer
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from tests.sources.shapes import CLAUDE, CLAUDE_REQUEST, GEMINI, GEMINI_REQUEST, LOGS, TOOL
 from tests.wire.openai import OpenAIServer
 
 Make = Callable[..., TeacherConfig]
@@ -150,3 +155,68 @@ def test_api_keys_in_a_log_stay_out_of_the_ledger(project: Project, teacher: Mak
     with Ledger(project.ledger) as ledger:
         bodies = [ledger.body(call.id) for call in ledger.calls()]
     assert len(bodies) == 2 and secret not in str(bodies)
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["anthropic/claude-sonnet-4-5", "google/gemini-2.5-flash", "openai-responses/gpt-5", "openai/gpt-4o", "bedrock/x"],
+)
+@pytest.mark.parametrize("name", LOGS)
+def test_any_log_answers_the_questions_of_any_teacher(model: str, name: str, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    path = log(tmp_path, {**LOGS[name]})
+    teacher = TeacherConfig(model=model)
+    load_prompts(project, PromptsConfig(path=path.name))
+    result = import_logs(project, teacher, [path], any_model=True)
+    assert (result.imported, result.answered, result.unusable) == (1, 1, 0)
+    collected = stage.run(project, CollectConfig(), [teacher])
+    (answer,) = read_records(project.answers, Answer)
+    assert (collected.new, answer.text) == (0, "Yo.") and ending(answer.finish_reason) == "ok"
+
+
+def test_tool_calls_and_cut_answers_of_logs_stay_what_they_are(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    turns = [{"role": "user", "content": f"q{n}"} for n in range(2)]
+    lines = [
+        {
+            "type": "GENERATION",
+            "input": {"messages": turns[:1], "tools": [TOOL]},
+            "output": {"role": "assistant", "tool_calls": [call]},
+        },
+        {"messages": [turns[1], {"role": "assistant", "content": "half an"}], "finish_reason": "length", "model": "m"},
+    ]
+    for model in (
+        "anthropic/claude-sonnet-4-5",
+        "google/gemini-2.5-flash",
+        "openai-responses/gpt-5",
+        "openai/gpt-4o",
+        "bedrock/x",
+    ):
+        folder = tmp_path / model.replace("/", "-")
+        path = log(folder, *lines)
+        project, teacher = Project(folder), TeacherConfig(model=model)
+        load_prompts(project, PromptsConfig(path=path.name))
+        assert import_logs(project, teacher, [path], any_model=True).answered == 2
+        stage.run(project, CollectConfig(), [teacher])
+        called, cut = read_records(project.answers, Answer)
+        assert called.tool_calls is not None and called.tool_calls[0]["function"] == call["function"]
+        assert (cut.text, ending(cut.finish_reason)) == ("half an", "cut")
+
+
+def test_batches_of_every_provider_are_paired(tmp_path: Path) -> None:
+    lines = [
+        {"custom_id": "a", "params": CLAUDE_REQUEST},
+        {"custom_id": "a", "result": {"type": "succeeded", "message": CLAUDE}},
+        {"key": "g", "request": GEMINI_REQUEST},
+        {"key": "g", "response": GEMINI},
+        {"custom_id": "e", "params": CLAUDE_REQUEST},
+        {"custom_id": "e", "result": {"type": "errored", "error": {"type": "invalid_request_error"}}},
+        {"custom_id": "x", "result": {"type": "succeeded", "message": CLAUDE}},
+    ]
+    found = list(read_logs([log(tmp_path, *lines)]))
+    answered = [line for line in found if isinstance(line, Logged)]
+    assert [line.answer.parsed.text for line in answered] == ["Yo.", "Yo."]
+    assert [line.why for line in found if isinstance(line, Unusable)] == [
+        "the request failed (errored)",
+        "a batch reply without its request: import the batch's input file as well",
+    ]

@@ -1,6 +1,8 @@
-"""`distil prompts`: load them, or generate more like them."""
+"""`distil prompts`: load them, see which kinds there are, or generate more like them."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import click
 
@@ -9,7 +11,7 @@ from distil.cli.options import Context, distil_command, show_rows
 
 @click.group()
 def command() -> None:
-    """Load the prompts, or let the teacher write more like them."""
+    """Load the prompts, see which kinds there are, or let the teacher write more like them."""
 
 
 @distil_command("distil prompts load --set prompts.path=questions.csv")
@@ -60,5 +62,35 @@ def expand(context: Context, count: int, budget: float | None, similarity: float
     context.emit(result, lambda: show_rows("Expanded", result.rows()))
 
 
+@distil_command("distil prompts coverage")
+@click.option("--kinds", type=click.IntRange(min=1), metavar="N", help="Number of kinds (default: about sqrt(n / 2)).")
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "meaning", "words"]),
+    default="auto",
+    show_default=True,
+    help="meaning: MiniLM (distil[evaluate]); words: any script, nothing to install; auto: meaning where it can be had.",
+)
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="Prompts that are more similar than this count as near repeats.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the clustering.")
+def coverage(
+    context: Context, kinds: int | None, by: Literal["auto", "meaning", "words"], similarity: float, seed: int
+) -> None:
+    """Which kinds of prompts there are, which are rare, and how many nearly repeat others. Costs nothing."""
+    from distil.pipeline import ensure
+    from distil.prompts.survey import survey
+
+    ensure(context.project, context.config(), "prompts", before="prompts coverage")
+    result = survey(context.project, by=by, clusters=kinds, similarity=similarity, seed=seed)
+    context.emit(result, lambda: show_rows("Coverage", result.rows()))
+
+
 command.add_command(load, "load")
+command.add_command(coverage, "coverage")
 command.add_command(expand, "expand")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,9 @@ from distil.errors import UserError, did_you_mean
 from distil.ids import content_id
 from distil.records import Example, Message, Prediction
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import describe, read_json, read_lines
+from distil.runs.jsonl import describe
 from distil.runs.schemas.summary import Speed
-from distil.runs.tables import read_table
+from distil.sources.files import open_source
 from distil.text import conversation_text, prompt_key
 
 RESERVED = ("teacher", "ceiling", "base", "shuffled")
@@ -104,7 +104,7 @@ def elsewhere(answers: str, project: Project) -> Elsewhere:
     hint = did_you_mean(prefix, PROVIDERS) if "/" in answers else ""
     raise UserError(
         f"--answers {answers}: there is no such file ({looked}), and it names no provider.{hint} Expected a file of answers "
-        "(JSON Lines, JSON or CSV), http://HOST:PORT/v1#NAME, or PROVIDER/NAME such as openai/gpt-5-mini."
+        "(JSON Lines, JSON, CSV, Parquet), http://HOST:PORT/v1#NAME, or PROVIDER/NAME such as openai/gpt-5-mini."
     )
 
 
@@ -116,7 +116,7 @@ def from_file(source: Elsewhere, examples: Sequence[Example], name: str) -> Give
     taken: dict[str, Prediction] = {}
     stray: str | None = None
     generators: set[str] = set()
-    for where, line in _rows(source.path):
+    for where, line in open_source(source.path, setting="--answers"):
         try:
             parts = split_line(line)
         except ValidationError as error:
@@ -149,26 +149,6 @@ def from_file(source: Elsewhere, examples: Sequence[Example], name: str) -> Give
     predictions = [taken[example.prompt_id] for example in examples if example.prompt_id in taken]
     content = [[p.prompt_id, p.text, p.tool_calls] for p in predictions]
     return Given(predictions, content_id("answers", content), _notes(source.path, counts, len(taken), examples, stray))
-
-
-def _rows(path: Path) -> Iterator[tuple[str, JsonObject]]:
-    """(place, row) of a JSON Lines file, a JSON list of objects, or a table."""
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        yield from ((f"{path}, line {number}", dict(fields)) for number, fields in read_table(path))
-    elif _is_list(path):
-        rows = read_json(path)
-        for number, row in enumerate(rows, start=1):
-            if not isinstance(row, dict):
-                raise UserError(f"{path}, item {number}: found a JSON {type(row).__name__}, expected an object.")
-            yield f"{path}, item {number}", row
-    else:
-        yield from ((f"{path}, line {number}", line) for number, line in read_lines(path))
-
-
-def _is_list(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4096).lstrip().startswith(b"[")
 
 
 class _Finder:

@@ -5,16 +5,18 @@ Grows one text at a time, unlike curate's near-duplicates, which compare a finis
 
 from __future__ import annotations
 
-import itertools
 import re
+import unicodedata
 
 from rensa import RMinHash, RMinHashLSH
+
+from distil.words import runs
 
 PERMUTATIONS = 128
 RECALL = 0.99
 """Chance that a pair exactly at the threshold is proposed."""
 _SEED = 42
-_WORD = re.compile(r"\w+")
+_POINTS = re.compile("[\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0640]")
 
 
 class NoveltyFilter:
@@ -50,9 +52,34 @@ class NoveltyFilter:
 
 
 def features(text: str) -> frozenset[str]:
-    """Lower-case words and pairs of adjacent words."""
-    words = _WORD.findall(text.lower())
-    return frozenset(words) | {f"{first} {second}" for first, second in itertools.pairwise(words)}
+    """Lower-case words and pairs of adjacent words; of scripts without blanks, pairs and triples of adjacent characters.
+
+    Case, punctuation, the width of characters and vowel points do not count.
+    """
+    found = set[str]()
+    before: str | None = None
+    for run, unspaced in runs(_plain(text)):
+        if unspaced:
+            found |= grams(run)
+            before = None
+            continue
+        found.add(run)
+        if before is not None:
+            found.add(f"{before} {run}")
+        before = run
+    return frozenset(found)
+
+
+def grams(run: str) -> set[str]:
+    """The pairs and triples of adjacent characters of a run; the run itself where it is shorter."""
+    return {run[at : at + size] for size in (2, 3) for at in range(len(run) - size + 1)} or {run}
+
+
+def _plain(text: str) -> str:
+    """Full-width letters as plain ones, and without the vowel points that Arabic and Hebrew may leave out."""
+    if text.isascii():
+        return text
+    return _POINTS.sub("", unicodedata.normalize("NFKC", text))
 
 
 def bands(similarity: float) -> int:

@@ -56,8 +56,8 @@ def read_reply(text: str) -> list[str]:
 
 
 def acceptable(text: str, parent: Prompt) -> bool:
-    """Not empty, and not far longer than its parent."""
-    return 3 <= len(text) <= max(MIN_LENGTH_LIMIT, MAX_LENGTH_FACTOR * len(text_of(parent)))
+    """Not empty, and not far longer than its parent. Two characters say something in Chinese."""
+    return (3 if text.isascii() else 2) <= len(text) <= max(MIN_LENGTH_LIMIT, MAX_LENGTH_FACTOR * len(text_of(parent)))
 
 
 def child(parent: Prompt, text: str, group: str) -> Prompt:
