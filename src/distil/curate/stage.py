@@ -22,7 +22,6 @@ from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
 from distil.curate.select import join
-from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
 from distil.errors import UserError
@@ -104,13 +103,10 @@ def run(
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     _require_inputs(project)
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
-        stage.reads(project.prompts)
-        stage.reads(project.answers)
-        for path in chosen_filters.files:
+        for path in (project.prompts, project.answers, *chosen_filters.files):
             stage.reads(path)
         stage.seeds["split"] = section.seed
-        prompts = list(read_records(project.prompts, Prompt))
-        answers = list(read_records(project.answers, Answer))
+        prompts, answers = list(read_records(project.prompts, Prompt)), list(read_records(project.answers, Answer))
         marks = _marks(project, stage)
         pairs = join(prompts, answers, teachers)
         verdicts: list[Verdict] = []
@@ -127,13 +123,11 @@ def run(
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
             _require_rows(rows, pairs, verdicts)
-            parts = partition(stage, rows, section)
-            verdicts += [_leak_verdict(row, parts.leaks[row.prompt.id]) for row in rows if row.prompt.id in parts.leaks]
-            sides, found = drop_contaminated(stage, rows, parts.sides, section.contamination, verdicts)
-            placed = keep_rows(apply_sides(rows, sides, chosen, verdicts), sides, section, verdicts)
+            parts = partition(stage, rows, section, verdicts)
+            placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(note="split")
             _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
-            examples = _write(project, stage, placed, sides, verdicts, reasoning=section.reasoning)
+            examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
@@ -146,7 +140,7 @@ def run(
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
             warnings=_warnings(
-                [*parts.notes, *found, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
+                [*parts.notes, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
             ),
         )
         stage.notes.update(result.model_dump())
@@ -189,10 +183,6 @@ def _marks(project: Project, stage: StageRun) -> dict[str, Mark]:
         write_records(project.marks, [])  # so that the first mark counts as a change of this input
     stage.reads(project.marks)
     return read_marks(project.marks)
-
-
-def _leak_verdict(row: Pair, reason: str) -> Verdict:
-    return Verdict(answer_id=row.answer.id, prompt_id=row.prompt.id, filter="leak", keep=False, reason=reason)
 
 
 def _write(

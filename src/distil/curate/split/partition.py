@@ -12,12 +12,13 @@ from distil.curate.config import CurateConfig
 from distil.curate.shingles import Shingles
 from distil.curate.similar import highest_similarity, shingle_sets
 from distil.curate.split.assign import Assignment, assign
+from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.fill import Sizes
 from distil.curate.split.links import Row, compared_text, document_keys, make_items
 from distil.curate.split.meaning import Meaning, installed, remaining, similar_pairs
 from distil.curate.split.sides import remember, remembered
 from distil.embeddings.embedder import use_cache
-from distil.records import Answer, Prompt, Split
+from distil.records import Answer, Prompt, Split, Verdict
 from distil.runs.manifest import StageRun
 from distil.runs.schemas.expanded import ancestors, read_expanded
 from distil.text import one_line
@@ -42,8 +43,23 @@ class Partition(NamedTuple):
     """For a person."""
 
 
-def partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig) -> Partition:
-    """Gives each prompt its side, and writes sides.jsonl. Raises UserError when `curate.semantic` can't be computed here."""
+def partition(
+    stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig, verdicts: list[Verdict]
+) -> Partition:
+    """Gives each prompt its side, and writes sides.jsonl; the answers of those that have none get a verdict.
+
+    Raises UserError when `curate.semantic` can't be computed here, or a file of `curate.contamination` can't be read.
+    """
+    parts = _partition(stage, pairs, section)
+    for prompt, answer in pairs:
+        if (reason := parts.leaks.get(prompt.id)) is not None:
+            dropped = Verdict(answer_id=answer.id, prompt_id=prompt.id, filter="leak", keep=False, reason=reason)
+            verdicts.append(dropped)
+    sides, notes = drop_contaminated(stage, pairs, parts.sides, section.contamination, verdicts)
+    return parts._replace(sides=sides, notes=[*parts.notes, *notes])
+
+
+def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig) -> Partition:
     project = stage.project
     use_cache(project.cache)
     rows = _rows(pairs)
