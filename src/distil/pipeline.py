@@ -7,7 +7,7 @@ it (`collect` loads the prompts first).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from distil.config import Config
 from distil.errors import UserError
@@ -15,6 +15,9 @@ from distil.evaluate.looks import outdated
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
 from distil.runs.schemas.notes import CollectSettings, TrainNotes
+
+if TYPE_CHECKING:
+    from distil.curate.judge import Judge
 
 
 class Step(NamedTuple):
@@ -136,12 +139,25 @@ def _collect(project: Project, config: Config, name: str | None) -> object:
     return stage.run(project, config.collect, config.teachers)
 
 
+def curation_judge(project: Project, config: Config) -> Judge | None:
+    """The judge that `curate` chooses by, or None: curate.judge, and for `choose: judge` also evaluate.judge."""
+    from distil.curate.judge import Judge
+
+    section = config.curate
+    model = section.judge or (config.evaluate.judge if section.choose == "judge" else None)
+    if model is None or section.choose not in ("judge", "best"):
+        return None
+    rubric = section.judge_rubric or config.evaluate.judge_rubric
+    return Judge(project.ledger, model, rubric=rubric, budget_usd=section.budget_usd)
+
+
 def _curate(project: Project, config: Config, name: str | None) -> object:
     from distil.curate import stage
 
     return stage.run(
         project,
         config.curate,
+        judge=curation_judge(project, config),
         teachers=[teacher.model for teacher in config.teachers],
         student=config.student,
         max_length=config.train.max_length,

@@ -190,7 +190,7 @@ class Call(Record):
     id: str
     """Hash of the final wire body, the endpoint and the sample index."""
     purpose: str
-    """collect | expand | judge | evaluate | serve | train | import."""
+    """collect | expand | curate | judge | evaluate | serve | train | import."""
     model: str
     """The model as the config names it."""
     status: Literal["intended", "answered", "failed"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distil.evaluate.judge.reading import read
+from distil.judging.reading import read
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.objectives.settings import LABELS_ONLY
-from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder
+from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder, units_of
 from distil.train.examples import Tokenized
 from distil.train.objective import Task, install_objective, remove_objective
 from distil.train.packing import PackedLayout, can_pack, no_mask, use_packed
@@ -148,6 +148,36 @@ def test_every_example_is_seen_once_per_epoch(count: int, batch_size: int, world
     alone = StepSampler(lengths, batch_size, seed)
     alone.set_epoch(epoch)
     assert [sorted(i for part in step for i in part) for step in steps] == [sorted(step) for step in alone]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=20),
+    batch_size=st.integers(1, 7),
+    world=st.integers(1, 3),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_one_answer_of_each_prompt_per_epoch(sizes: list[int], batch_size: int, world: int, seed: int) -> None:
+    """Each is seen equally often: all of them once in as many epochs as a prompt has answers."""
+    prompts = [prompt for prompt, size in enumerate(sizes) for _ in range(size)]
+    rows = [Tokenized(str(i), [3, 4], [-100, 4], 1, prompt=f"p{prompt}") for i, prompt in enumerate(prompts)]
+    units = units_of(rows)
+    seen: list[int] = []
+    for epoch in range(12):
+        taken: list[int] = []
+        for rank in range(world):
+            sampler = StepSampler([2] * len(rows), batch_size, seed, rank, world, units)
+            sampler.set_epoch(epoch)
+            assert len(sampler) == len(list(sampler)) == -(-len(sizes) // batch_size)
+            taken += [index for step in sampler for index in step]
+        assert sorted(prompts[index] for index in taken) == list(range(len(sizes)))
+        seen += taken
+    assert all(seen.count(index) == 12 // sizes[prompt] for index, prompt in enumerate(prompts))
+
+
+def test_texts_without_a_prompt_are_alone() -> None:
+    rows = [Tokenized(str(i), [3, 4], [-100, 4], 1, prompt=name) for i, name in enumerate(["", "p", "", "p"])]
+    assert units_of(rows) == [[0], [1, 3], [2]]
 
 
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=30), size=st.integers(1, 100), packing=st.booleans())

@@ -18,7 +18,9 @@ import pytest
 import torch
 
 from distil.errors import Interrupted, UserError, WorkFailed
+from distil.records import Message
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, write_records
 from distil.train import run, stage
 from distil.train.callback import TrainingCallback
 from distil.train.checkpoints import MARK, complete_checkpoints
@@ -126,6 +128,30 @@ def stopping_after(step: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(TrainingCallback, "on_step_begin", interrupting)
         yield
+
+
+def test_one_answer_per_epoch_resumes_bit_for_bit(bench: Bench) -> None:
+    """12 prompts with two answers each: 3 steps of 4 an epoch, and the next epoch has the other answers."""
+    examples = list(read_examples(bench.project.split("train")))
+    others = [
+        example.model_copy(
+            update={
+                "id": f"{example.id}b",
+                "messages": [*example.prompt_messages, Message(role="assistant", content=f"b {i}")],
+            }
+        )
+        for i, example in enumerate(examples)
+    ]
+    write_records(bench.project.split("train"), [*examples, *others])
+    section = quick(epochs=2, answers="one_per_epoch")
+    whole = stage.run(bench.project, section, bench.student, name="whole")
+    assert whole.steps == 6 and stage.run(bench.project, quick(epochs=1), bench.student, name="all").steps == 6
+    with stopping_after(4):
+        stage.run(bench.project, section, bench.student, name="stopped")
+    resumed = stage.run(bench.project, section, bench.student, name="stopped")
+    assert resumed.facts["resumed_from"] == "checkpoint-4" and resumed.steps == 6
+    kept = [weights(bench.project.model(name)) for name in ("whole", "stopped")]
+    assert all(torch.equal(value, kept[1][key]) for key, value in kept[0].items())
 
 
 @pytest.mark.parametrize("family", RENAMED)

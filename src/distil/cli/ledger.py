@@ -14,7 +14,7 @@ from distil.cli.options import Context, distil_command, dollars, echo, table
 if TYPE_CHECKING:
     from distil.calls.ledger.store import Ledger
 
-PURPOSES = ("collect", "expand", "judge", "evaluate", "serve", "train", "import")
+PURPOSES = ("collect", "expand", "curate", "judge", "evaluate", "serve", "train", "import")
 
 
 @distil_command("distil ledger --purpose collect --last 20")

@@ -13,6 +13,7 @@ from distil.curate import contradictions
 from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, choose
 from distil.curate.closeness import Closeness
 from distil.curate.config import CurateConfig, Method
+from distil.curate.evidence.apply import Measured
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Signals
 from distil.curate.replacements import refuse_replacements
@@ -38,9 +39,8 @@ class Chosen(NamedTuple):
 
 
 def choose_answers(
-    pairs: Sequence[Pair],
+    table: Sequence[Measured],
     passed: Sequence[Pair],
-    signals: Mapping[str, Signals],
     unfit: Unfit,
     section: CurateConfig,
     verdicts: list[Verdict],
@@ -48,9 +48,11 @@ def choose_answers(
 ) -> Chosen:
     """Chooses for every prompt with an answer that passed, and settles contradictions.
 
-    pairs: all; signals: by answer id, to which the judge's scores are added. Verdicts of those that were not chosen come with
+    table: all answers by prompt, to whose signals the judge's scores are added. Verdicts of those that were not chosen come with
     `apply_sides`. Raises UserError where the method has nothing to choose by.
     """
+    pairs = [measured.pair for measured in table]
+    signals = {measured.pair.answer.id: measured.signals for measured in table}
     usable = refuse_replacements(pairs, passed, signals, section.if_refused, verdicts)
     task = describe_task(usable)
     _require(section.choose, usable, signals, judge)
@@ -108,7 +110,7 @@ def _closeness(method: Method, pairs: Sequence[Pair], task: Task) -> Closeness |
     texts = [
         pair.answer.text
         for group in groups(pairs).values()
-        if len(group) > 2 and task.kinds[group[0].prompt.id] == "text"
+        if len(group) > 2 and task.kind(group[0].prompt.id) == "text"
         for pair in group
     ]
     return Closeness.prepared(texts) if texts else None

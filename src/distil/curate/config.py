@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
 
 Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all"]
@@ -51,6 +52,13 @@ class CurateConfig(Section):
     most answers share. agreement: of open texts the one closest in meaning to the others. reference: one that is the prompt's
     reference, else none. judge: the one that `judge` scores highest. best: by reference, else judge, else majority, else first.
     all: every different one (train.answers). Validation and test have one answer, chosen without reference or judge."""
+    judge: TeacherConfig | None = None
+    """The model that scores answers for `choose: judge` and `best`, such as {model: anthropic/claude-sonnet-4-5}; null = for
+    `judge` evaluate.judge, for `best` none. Better not the one that evaluates: the student learns what it likes."""
+    judge_rubric: str | list[str] | None = None
+    """What it scores by, as evaluate.judge_rubric; null = that one, or a general one."""
+    budget_usd: float | None = Field(default=5.0, ge=0)
+    """Dollar cap for this project on the judge's scores; null = no cap."""
     if_refused: Literal["other", "leave_out"] = "other"
     """When the first teacher refuses a prompt: train on another teacher's answer if it is a real one, or leave the prompt out.
     Another's refusal or words about itself never take its place."""

@@ -23,6 +23,8 @@ LEAST_EXACT = 10
 
 def reference(pairs: Sequence[Pair], corpus: Corpus) -> list[Found | None]:
     """Signal `reference`: 1 = what the answer comes to is the reference, 0 = it is something else; None = can't be told."""
+    if not any(pair.prompt.reference for pair in pairs):
+        return [None] * len(pairs)
     task = describe_task(pairs)
     exact = _exact(pairs, task)
     return [_match(pair, task, exact=exact) for pair in pairs]

@@ -107,8 +107,7 @@ def run(
             stage.reads(path)
         stage.seeds["split"] = section.seed
         prompts, answers = list(read_records(project.prompts, Prompt)), list(read_records(project.answers, Answer))
-        marks = _marks(project, stage)
-        pairs = join(prompts, answers, teachers)
+        pairs, marks = join(prompts, answers, teachers), _marks(project, stage)
         verdicts: list[Verdict] = []
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
@@ -117,12 +116,12 @@ def run(
             table = _measure(masked, chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(note="filtered")
-            signals = {measured.pair.answer.id: measured.signals for measured in table}
             unfit = unfit_answers(table, chosen_filters, marks)
-            chosen = choose_answers(pairs, passed, signals, unfit, section, verdicts, judge)
+            chosen = choose_answers(table, passed, unfit, section, verdicts, judge)
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts)
             progress.advance(note="chosen")
             _require_rows(rows, pairs, verdicts)
+            stage.usd = getattr(judge, "usd", 0.0)
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(note="split")
@@ -139,9 +138,7 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
-            warnings=_warnings(
-                [*parts.notes, *chosen.notes, *_left_out(verdicts)], len(answers) - len(pairs), examples
-            ),
+            warnings=_warnings([*parts.notes, *chosen.notes], verdicts, len(answers) - len(pairs), examples),
         )
         stage.notes.update(result.model_dump())
     return result
@@ -231,8 +228,10 @@ def _left_out(verdicts: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def _warnings(notes: Sequence[str], orphans: int, examples: dict[Split, list[Example]]) -> list[str]:
-    warnings = list(notes)
+def _warnings(
+    notes: Sequence[str], verdicts: Sequence[Verdict], orphans: int, examples: dict[Split, list[Example]]
+) -> list[str]:
+    warnings = [*notes, *_left_out(verdicts)]
     if orphans:
         warnings.append(f"{orphans:,} answers belong to prompts that are no longer in prompts.jsonl; they are left out")
     if not examples["train"]:

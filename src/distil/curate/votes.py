@@ -31,13 +31,28 @@ LABEL_SHARE = 0.8
 """From this share of short texts on, a task's references (or answers) are taken for labels."""
 
 
-class Task(NamedTuple):
+class Task:
     """Facts about all prompts on which the reading of one answer depends."""
 
-    labels: frozenset[str]
-    """The normalized labels of a classification; empty where it is none."""
-    kinds: Mapping[str, Kind]
-    """Prompt id -> the kind of result that its answers come to."""
+    def __init__(self, labels: frozenset[str], groups: Mapping[str, Sequence[Pair]]) -> None:
+        self.labels = labels
+        """The normalized labels of a classification; empty where it is none."""
+        self._groups = groups
+        self._kinds: dict[str, Kind] = {}
+
+    def kind(self, prompt_id: str) -> Kind:
+        """The kind of result that the answers to a prompt come to; worked out when it is first asked for."""
+        if prompt_id not in self._kinds:
+            self._kinds[prompt_id] = self._kind(self._groups.get(prompt_id, ()))
+        return self._kinds[prompt_id]
+
+    def _kind(self, group: Sequence[Pair]) -> Kind:
+        kind = reference_kind(group[0].prompt.reference if group else None, self.labels)
+        if kind == "text":
+            kind = shared_form(form_of(pair.answer.text, pair.answer.tool_calls) for pair in group)
+        if self.labels and kind in ("number", "letter"):  # grades and letters may be a classification's labels
+            return "label" if all(normalize_answer(pair.answer.text) in self.labels for pair in group) else kind
+        return kind
 
 
 class Vote(NamedTuple):
@@ -64,21 +79,10 @@ def groups(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
 
 def describe_task(pairs: Sequence[Pair]) -> Task:
     """Looks at all references, or at all answers where there are none."""
-    prompts = {pair.prompt.id: pair.prompt for pair in pairs}
-    references = [prompt.reference for prompt in prompts.values() if prompt.reference]
-    labels = _labels(references or [pair.answer.text for pair in pairs if not pair.answer.tool_calls])
-    kinds: dict[str, Kind] = {}
-    for id_, group in groups(pairs).items():
-        kind = reference_kind(prompts[id_].reference, labels)
-        if kind == "text":
-            kind = shared_form(form_of(pair.answer.text, pair.answer.tool_calls) for pair in group)
-        kinds[id_] = "label" if labels and kind in ("number", "letter") and _all_in(group, labels) else kind
-    return Task(labels, kinds)
-
-
-def _all_in(group: Sequence[Pair], labels: frozenset[str]) -> bool:
-    """Grades and letters may be a classification's labels: then they are compared as such."""
-    return all(normalize_answer(pair.answer.text) in labels for pair in group)
+    grouped = groups(pairs)
+    references = [reference for group in grouped.values() if (reference := group[0].prompt.reference)]
+    answers = [pair.answer.text for pair in pairs if not pair.answer.tool_calls]
+    return Task(_labels(references or answers), grouped)
 
 
 def _labels(texts: Sequence[str]) -> frozenset[str]:
@@ -103,7 +107,7 @@ def reference_kind(reference: str | None, labels: frozenset[str]) -> Kind:
 
 def final_of(prompt: Prompt, answer: Answer, task: Task) -> Final:
     """What an answer comes to, read as the prompt's answers are."""
-    return final_answer(answer.text, answer.tool_calls, task.kinds.get(prompt.id, "text"), task.labels)
+    return final_answer(answer.text, answer.tool_calls, task.kind(prompt.id), task.labels)
 
 
 def count_votes(prompt: Prompt, answers: Sequence[Answer], task: Task) -> Vote:
@@ -122,7 +126,7 @@ def trust(pairs: Sequence[Pair], task: Task) -> dict[str, float]:
     asked: dict[str, int] = defaultdict(int)
     for group in groups(pairs).values():
         answers = [pair.answer for pair in group]
-        if len(answers) < 2 or task.kinds.get(group[0].prompt.id, "text") == "text":
+        if len(answers) < 2 or task.kind(group[0].prompt.id) == "text":
             continue
         for answer, votes in zip(answers, count_votes(group[0].prompt, answers, task).votes, strict=True):
             agreed[answer.teacher] += (votes - 1) / (len(answers) - 1)
@@ -135,8 +139,10 @@ def agreement(pairs: Sequence[Pair], corpus: Corpus) -> list[Found | None]:
     task = describe_task(pairs)
     found: dict[str, Found] = {}
     for group in groups(pairs).values():
+        if len(group) < 2:
+            continue
         vote = count_votes(group[0].prompt, [pair.answer for pair in group], task)
-        if len(group) < 2 or not vote.decides:
+        if not vote.decides:
             continue
         for pair, final, votes in zip(group, vote.finals, vote.votes, strict=True):
             found[pair.answer.id] = Found(votes / len(group), f"{final.shown}: {votes} of {len(group)} answers")

@@ -140,7 +140,10 @@ def duplicates(evidence: Evidence) -> Finding:
     train = evidence.split("train")
     if not train:
         return NO_TRAIN_SPLIT
-    repeated = len(train) - len({prompt_key(example.prompt_messages) for example in train})
+    asked = {
+        example.prompt_id: prompt_key(example.prompt_messages) for example in train
+    }  # curate.choose: all keeps several
+    repeated = len(asked) - len(set(asked.values()))
     seen = f"{repeated:,} of {len(train):,} training prompts are copies of another."
     if repeated <= 0.02 * len(train):
         return Finding(level="ok", seen=seen)

@@ -17,6 +17,7 @@ from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
 from distil.ids import content_id
+from distil.judging.asking import ask_all
 from distil.models.config import StudentConfig
 from distil.models.template import base_template
 from distil.records import Example, Prediction, Sampling
@@ -131,7 +132,9 @@ def _add_ceiling(
     requests = remote.again(examples, teachers)
     fixed = all(teacher.model.startswith("recorded/") for teacher in teachers)  # asking a file again gives the same
     try:
-        asked = remote.ask_all(ledger, teachers, requests, budget_usd=budget_usd, label="teacher again")
+        asked = ask_all(
+            ledger, teachers, requests, budget_usd=budget_usd, label="teacher again", cap_option=remote.CAP_OPTION
+        )
     except (UserError, WorkFailed) as error:
         predictions.complete = fixed
         predictions.notes.append(

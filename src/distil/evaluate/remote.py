@@ -9,69 +9,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
 from distil.calls.request import Reply, Request
-from distil.errors import BudgetReached, Interrupted, UserError, WorkFailed
+from distil.errors import UserError, WorkFailed
 from distil.evaluate.given import Given
 from distil.evaluate.local import speed_of
 from distil.ids import content_id
-from distil.progress import bar
+from distil.judging.asking import ask_all
 from distil.records import Example, Message, Prediction, Sampling
 
 CAP_OPTION = "--set evaluate.budget_usd="
 """What raises the cap, for the message when it is reached."""
-
-
-class Asked(NamedTuple):
-    """What came back from a list of requests."""
-
-    replies: list[Reply | None]
-    """In the order of the requests; None where one failed or was never sent."""
-    usd: float
-    """Paid now (answers that the ledger already had cost nothing)."""
-    why_incomplete: str | None
-    """One line for a person when some are missing."""
-    failure: Exception | None = None
-    """The first failure."""
-
-
-def ask_all(
-    ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], *, budget_usd: float | None, label: str
-) -> Asked:
-    """Sends the requests and waits for the replies; failed ones, and those beyond the cap, are missing.
-
-    Raises UserError (no key, unknown model) and Interrupted (Ctrl-C, once what was in flight has been kept).
-    """
-    return asyncio.run(_ask_all(ledger, models, requests, budget_usd, label))
-
-
-async def _ask_all(
-    ledger: Path, models: Sequence[TeacherConfig], requests: Sequence[Request], budget_usd: float | None, label: str
-) -> Asked:
-    replies: list[Reply | None] = [None] * len(requests)
-    failure: Exception | None = None
-    async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd, cap_option=CAP_OPTION) as client:
-        with bar(label, len(requests), "answers") as running:
-            try:
-                async for index, result in client.map(enumerate(requests)):
-                    if isinstance(result, Reply):
-                        replies[index] = result
-                    else:
-                        failure = failure or result
-                    running.advance()
-            except (WorkFailed, BudgetReached) as error:
-                failure = failure or error
-        if isinstance(client.ended, Interrupted):
-            raise client.ended  # all may be answered, and still the person wants to stop
-    usd = sum(reply.usd for reply in replies if reply is not None and not reply.cached)
-    missing = sum(reply is None for reply in replies)
-    why = f"{missing} of {len(requests)} were not answered: {failure}" if missing else None
-    return Asked(replies, usd, why, failure)
 
 
 def check(ledger: Path, model: TeacherConfig) -> None:
@@ -156,7 +108,7 @@ def student_answers(
     """A served model's answers to the test prompts, through the ledger. Raises UserError (no key) or WorkFailed (no answer)."""
     check(ledger, model)
     requests = [_request(example, model.model, sampling, sample=0) for example in examples]
-    asked = ask_all(ledger, [model], requests, budget_usd=budget_usd, label=name)
+    asked = ask_all(ledger, [model], requests, budget_usd=budget_usd, label=name, cap_option=CAP_OPTION)
     predictions = as_predictions(examples, asked.replies, model=name, sample=0)
     if not predictions:
         raise WorkFailed(f"{model.model} gave no answer to any test prompt. {asked.why_incomplete}")

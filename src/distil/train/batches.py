@@ -22,13 +22,29 @@ from distil.objectives.targets import IGNORED
 from distil.train.examples import Tokenized
 from distil.train.packing import PackedLayout, no_mask
 
+STARTS = 2**32 - 1
+"""In place of an epoch: the random numbers that say with which of its answers a prompt begins."""
+
 
 class StepSampler:
-    """A batch sampler for DataLoader: this process's dataset indices of each optimizer step."""
+    """A batch sampler for DataLoader: this process's dataset indices of each optimizer step.
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    units: groups of dataset indices of which an epoch takes one, in turn from epoch to epoch (several answers to one prompt);
+    None = every index alone. An epoch has as many examples as there are units.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        units: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
         self.rank, self.world = rank, world
+        self.units = units if units is not None else [[index] for index in range(len(lengths))]
         self.epoch = 0
 
     @property
@@ -41,13 +57,28 @@ class StepSampler:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return (len(self.lengths) + self.batch_size - 1) // self.batch_size
+        return (len(self.units) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+        taken = self._taken()
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(taken))
         for start in range(0, len(order), self.batch_size):
-            step = sorted(order[start : start + self.batch_size].tolist(), key=lambda i: (-self.lengths[i], i))
+            indices = [taken[unit] for unit in order[start : start + self.batch_size].tolist()]
+            step = sorted(indices, key=lambda i: (-self.lengths[i], i))
             yield step[self.rank :: self.world]  # striding over a list sorted by length gives processes equal work
+
+    def _taken(self) -> list[int]:
+        """The index that this epoch takes of each unit: each starts somewhere, and goes on by one from epoch to epoch."""
+        starts = np.random.default_rng([self.seed, STARTS]).integers(0, 2**31, size=len(self.units)).tolist()
+        return [unit[(start + self.epoch) % len(unit)] for unit, start in zip(self.units, starts, strict=True)]
+
+
+def units_of(examples: Sequence[Tokenized]) -> list[list[int]]:
+    """The dataset indices of answers to the same prompt, in the order of their first; a text without a prompt is alone."""
+    units: dict[str, list[int]] = {}
+    for index, example in enumerate(examples):
+        units.setdefault(example.prompt or f"alone {index}", []).append(index)
+    return list(units.values())
 
 
 @dataclass

@@ -27,6 +27,9 @@ class TrainConfig(Section):
     on_policy: the teacher corrects text that the student generates (GKD)."""
     target: Literal["teacher", "reference"] = "teacher"
     """Train on the teacher's answers, or on the references in your prompts (the baseline without a teacher)."""
+    answers: Literal["all", "one_per_epoch"] = "all"
+    """Where curate kept several answers to a prompt (curate.choose: all): train on all of them in each epoch, or on one of them
+    per epoch, in turn. Validation and test have one answer per prompt."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
     learning_rate: float = Field(default=2.0e-5, gt=0)

@@ -38,6 +38,8 @@ class Tokenized:
     """The conversation, for a teacher with another tokenizer; answers of other rows have weight 0."""
     tools: list[dict[str, Any]] | None = None
     """The conversation's tool definitions."""
+    prompt: str = ""
+    """The same for the answers to one prompt; empty = there is none."""
 
     @property
     def learned(self) -> int:
@@ -98,7 +100,8 @@ def tokenize(
             labels = [IGNORED, *row.rendered.labels[1:]]  # no token precedes the first one to predict it
             messages = row_messages(example.messages, row)
             id_ = row_id(example.id, number)
-            tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools))
+            prompt = row_id(example.prompt_id, number)
+            tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools, prompt))
     if dropped_lengths and (too_long == "error" or not tokenized):
         remedy = " (dropping them leaves none)" if too_long == "drop" else ", or set train.too_long: drop"
         raise UserError(

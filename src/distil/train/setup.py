@@ -87,6 +87,7 @@ def prepare(job: TrainJob) -> Prepared:
         batch_size=section.batch_size,
         micro_tokens=micro_tokens(section, student.device),
         seed=section.seed,
+        one_answer=section.answers == "one_per_epoch",
         fsdp=fsdp,
         rollouts=make_rollouts(section, student, train),
     )

@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from distil.errors import UserError, WorkFailed
 from distil.objectives.settings import LABELS_ONLY, LossSettings
-from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder
+from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder, units_of
 from distil.train.examples import Tokenized
 from distil.train.memory import ADVICE, PassTooLarge, ran_out_of_memory
 from distil.train.objective import Sums, Task, install_objective
@@ -47,6 +47,8 @@ class StepSettings:
     batch_size: int = 32
     micro_tokens: int = 4096
     seed: int = 0
+    one_answer: bool = False
+    """An epoch has one answer per prompt, another one in the next epoch."""
     fsdp: bool = False
     """Split the weights over the processes (sharding.py)."""
     rollouts: Callable[[Sequence[Tokenized], int], tuple[list[Tokenized], list[Tokenized]]] | None = None
@@ -95,7 +97,8 @@ class DistilTrainer(ShardingTrainer):
         """One element = this process's examples of one optimizer step. Already sharded: accelerate must not shard it again."""
         lengths, settings = [len(e.input_ids) for e in self.examples], self.settings
         rank, world = self.args.process_index, self.args.world_size
-        sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world)
+        units = units_of(self.examples) if settings.one_answer else None
+        sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world, units)
         return DataLoader(cast("Any", self.examples), batch_sampler=sampler, collate_fn=list)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from distil.evaluate.evidence import Goals, judge_test
 from distil.evaluate.judge.health import agree, noise, position
-from distil.evaluate.judge.reading import Slot
+from distil.judging.reading import Slot
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary
 
 

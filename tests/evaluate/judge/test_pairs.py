@@ -8,7 +8,7 @@ import pytest
 from distil.calls.request import Reply
 from distil.evaluate.judge import Judged, Pair, pairs
 from distil.evaluate.judge.pairs import settle
-from distil.evaluate.judge.prompt import verdict_schema
+from distil.judging.prompt import verdict_schema
 from distil.records import Sampling
 from tests.evaluate.judge.replies import JUDGE, SETTINGS, reply, verdict
 from tests.tiny import tiny_examples

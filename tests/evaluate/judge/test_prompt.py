@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from distil.evaluate.judge import Pair, Settings, pairs, prompt, rubric
-from distil.evaluate.judge.reading import read
+from distil.evaluate.judge import Pair, Settings, pairs, rubric
+from distil.judging import prompt
+from distil.judging.reading import read
 from distil.records import Example, Message, Prediction
 from tests.evaluate.judge.replies import JUDGE, SETTINGS
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distil.calls.request import Reply
-from distil.evaluate.judge import prompt, rubric
-from distil.evaluate.judge.reading import Verdict, judgment, read
+from distil.judging import prompt, scores
+from distil.judging.reading import Verdict, judgment, read
 from distil.records import Usage
 
 ARENA_LEGEND = """1. Assistant A is significantly better: [[A>>B]]
@@ -144,7 +144,7 @@ def test_no_reply_breaks_the_reader() -> None:
         for text in (mixed, first + second):
             found = read(text)
             assert found is None or found.slot in ("A", "B", "tie")
-            scored = rubric.read(text), rubric.read(text, 3)
+            scored = scores.read(text), scores.read(text, 3)
             assert all(one is None or 0 <= one[0] <= 1 for one in scored)
 
 

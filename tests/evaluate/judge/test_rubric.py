@@ -6,8 +6,9 @@ import pytest
 
 from distil.calls.request import Reply
 from distil.evaluate.judge import Pair, Settings, rubric
-from distil.evaluate.judge.prompt import CHECKED, SCORED, score_schema
-from distil.evaluate.judge.rubric import read, settle
+from distil.evaluate.judge.rubric import settle
+from distil.judging.prompt import CHECKED, SCORED, score_schema
+from distil.judging.scores import read
 from tests.evaluate.judge.replies import JUDGE, reply
 from tests.tiny import tiny_examples
 

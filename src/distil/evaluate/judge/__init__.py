@@ -1,9 +1,7 @@
 """The judge: a model that compares the student's answers with the teacher's, or scores them by a rubric.
 
 Start at `run`:
-    prompt.py    what is asked, fenced against orders inside the answers
-    ask.py       a few questions first, then all of them, through the one door to paid calls
-    reading.py   the last clear verdict of a reply, outside of its thinking (thinking.py)
+    ../../judging/  what is asked, sending it through the one door to paid calls, and what a reply says
     pairs.py     both orders, ties, repeats -> a value per prompt; rubric.py: the same for scores by a rubric
     health.py    is it better than coin flips, does it prefer a place; ../length.py: does it prefer length
     people.py    agreement with what people said about the same pairs
@@ -14,7 +12,7 @@ from __future__ import annotations
 
 from distil.evaluate.judge.judging import pairs_of, run
 from distil.evaluate.judge.people import preferences
-from distil.evaluate.judge.prompt import Pair
 from distil.evaluate.judge.settings import Judged, Settings
+from distil.judging.prompt import Pair
 
 __all__ = ["Judged", "Pair", "Settings", "pairs_of", "preferences", "run"]

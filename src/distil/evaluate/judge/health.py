@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from distil.evaluate import stats
-from distil.evaluate.judge.reading import Slot
+from distil.judging.reading import Slot
 from distil.runs.schemas.interval import Interval
 
 ALPHA = 0.05

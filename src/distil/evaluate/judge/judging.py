@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distil.evaluate.judge import pairs as pairwise
-from distil.evaluate.judge import prompt, rubric
-from distil.evaluate.judge.ask import ask
-from distil.evaluate.judge.prompt import Pair
+from distil.evaluate.judge import rubric
 from distil.evaluate.judge.settings import Judged, Settings
+from distil.evaluate.remote import CAP_OPTION
+from distil.judging import prompt
+from distil.judging.ask import Cap, ask
+from distil.judging.prompt import Pair
 from distil.records import Example, Prediction
 from distil.runs.schemas.judge import Preference
 
@@ -34,9 +36,8 @@ def run(
     """
     mode = rubric if settings.mode == "rubric" else pairwise
     schema = prompt.score_schema(settings.rubric) if settings.mode == "rubric" else prompt.verdict_schema()
-    asked = ask(
-        ledger, settings.judge, lambda wanted: mode.requests(pairs, settings, wanted), schema, budget_usd=budget_usd
-    )
+    cap = Cap(budget_usd, CAP_OPTION)
+    asked = ask(ledger, settings.judge, lambda wanted: mode.requests(pairs, settings, wanted), schema, cap)
     judged = mode.settle(pairs, asked.replies, settings, student=student, preferences=preferences)
     notes = (f"Judge: {asked.why_incomplete}",) if asked.why_incomplete else ()
     return judged._replace(summary=judged.summary.model_copy(update={"usd": asked.usd}), notes=notes)

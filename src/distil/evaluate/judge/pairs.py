@@ -13,11 +13,12 @@ import numpy as np
 
 from distil.calls.request import JsonObject, Reply, Request
 from distil.evaluate import length, stats
-from distil.evaluate.judge import health, people, prompt, say
-from distil.evaluate.judge.prompt import Pair
-from distil.evaluate.judge.reading import Gap, Slot, Verdict, judgment
+from distil.evaluate.judge import health, people, say
 from distil.evaluate.judge.settings import Judged, Settings
 from distil.ids import content_id
+from distil.judging import prompt
+from distil.judging.prompt import Pair
+from distil.judging.reading import Gap, Slot, Verdict, judgment
 from distil.records import Score
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary, Preference
 

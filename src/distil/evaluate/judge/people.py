@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.evaluate import stats
-from distil.evaluate.judge.prompt import Pair
 from distil.evaluate.stats import Estimate
 from distil.ids import content_id
+from distil.judging.prompt import Pair
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.judge import PeopleSummary, Preference

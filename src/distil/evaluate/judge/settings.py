@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from distil.calls.config import TeacherConfig
-from distil.evaluate.judge.prompt import DEFAULT_RUBRIC
+from distil.judging.prompt import DEFAULT_RUBRIC
 from distil.records import Score
 from distil.runs.schemas.judge import JudgeSummary
 

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed
 from distil.calls.providers.catalog import parse_model
 from distil.calls.request import JsonObject, Request
 from distil.errors import UserError
-from distil.evaluate.remote import Asked, ask_all
+from distil.judging.asking import Asked, ask_all
 
 PROBES = 3
 """Questions that are asked before all others, spread over the list."""
 PROBE_ATTEMPTS = 3
 """How often each is sent at most: a judge that is down is found out in seconds."""
+
+
+class Cap(NamedTuple):
+    """What the judge may cost."""
+
+    usd: float | None
+    """Dollars, ever, for this purpose; None = no cap."""
+    option: str
+    """What raises it, such as `--set curate.budget_usd=`."""
+
+
 Maker = Callable[[JsonObject | None], Sequence[Request]]
 
 
-def ask(ledger: Path, judge: TeacherConfig, make: Maker, schema: JsonObject, *, budget_usd: float | None) -> Asked:
+def ask(ledger: Path, judge: TeacherConfig, make: Maker, schema: JsonObject, cap: Cap) -> Asked:
     """The replies to `make(schema)`, or to `make(None)` where the judge takes no schema, in their order.
 
     When all probes fail for the judge's sake (500, no connection, a timeout), nothing else is sent: the evaluation goes on
@@ -32,23 +44,21 @@ def ask(ledger: Path, judge: TeacherConfig, make: Maker, schema: JsonObject, *, 
     usd = 0.0
     for attempt in (wanted, None):
         requests = make(attempt)
-        probe = _probe(ledger, judge, requests, budget_usd)
+        probe = _probe(ledger, judge, requests, cap)
         usd += probe.usd
         answered = any(reply is not None for reply in probe.replies)
         if answered or attempt is None or not _refused(probe.failure):
             break
     if not answered and isinstance(probe.failure, (CallFailed, UserError)) and not _refused(probe.failure):
         return Asked([None] * len(requests), usd, _stopped(judge, probe, len(requests)), probe.failure)
-    asked = _ask(ledger, judge, requests, budget_usd, "judge")
+    asked = _ask(ledger, judge, requests, cap, "judge")
     return asked._replace(usd=asked.usd + usd)
 
 
-def _ask(
-    ledger: Path, judge: TeacherConfig, requests: Sequence[Request], budget_usd: float | None, label: str
-) -> Asked:
+def _ask(ledger: Path, judge: TeacherConfig, requests: Sequence[Request], cap: Cap, label: str) -> Asked:
     """As `ask_all`; a judge that is gone or takes no key must not cost the rest of the evaluation."""
     try:
-        return ask_all(ledger, [judge], requests, budget_usd=budget_usd, label=label)
+        return ask_all(ledger, [judge], requests, budget_usd=cap.usd, label=label, cap_option=cap.option)
     except UserError as error:
         return Asked([None] * len(requests), 0.0, str(error), error)
 
@@ -58,12 +68,12 @@ def takes_schema(judge: TeacherConfig) -> bool:
     return not parse_model(judge.model).local
 
 
-def _probe(ledger: Path, judge: TeacherConfig, requests: Sequence[Request], budget_usd: float | None) -> Asked:
+def _probe(ledger: Path, judge: TeacherConfig, requests: Sequence[Request], cap: Cap) -> Asked:
     """The first, the middle and the last question."""
     places = sorted({0, len(requests) // 2, len(requests) - 1})[:PROBES]
     cautious = judge.model_copy(update={"attempts": min(judge.attempts, PROBE_ATTEMPTS)})
     chosen = [requests[place] for place in places]
-    return _ask(ledger, cautious, chosen, budget_usd, "judge, first questions")
+    return _ask(ledger, cautious, chosen, cap, "judge, first questions")
 
 
 def _refused(failure: Exception | None) -> bool:

@@ -107,7 +107,12 @@ def scoring(pair: Pair, rubric: Sequence[str], *, teacher: bool) -> list[Message
 
 
 def requests(
-    judge: TeacherConfig, questions: Sequence[list[Message]], *, repeats: int, schema: JsonObject | None
+    judge: TeacherConfig,
+    questions: Sequence[list[Message]],
+    *,
+    repeats: int,
+    schema: JsonObject | None,
+    purpose: str = "judge",
 ) -> list[Request]:
     """All questions, once for each repeat. Greedy when they are asked once; repeats are drawn at the judge's temperature."""
     temperature = judge.sampling.temperature if repeats > 1 else 0.0
@@ -120,7 +125,7 @@ def requests(
             messages=messages,
             sampling=sampling,
             sample=repeat,
-            purpose="judge",
+            purpose=purpose,
             response_format=schema,
         )
         for repeat in range(repeats)
