@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -127,4 +128,11 @@ def _agreed(question: str, *, yes: bool) -> bool:
         raise UserError(
             "Nobody can be asked, because this is not a terminal. Nothing was sent. Add --yes to agree; train.budget_usd caps it."
         )
-    return click.confirm("", prompt_suffix=" ", err=True)
+    # The event loop's own handler would let the first Ctrl-C pass while a person is asked.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm("", prompt_suffix=" ", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, before)

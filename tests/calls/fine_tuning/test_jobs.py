@@ -10,6 +10,7 @@ import pytest
 from distil.errors import BudgetReached, UserError, WorkFailed
 from distil.models.config import StudentConfig
 from distil.runs.manifest import read_manifest, stage_state
+from distil.runs.schemas.provider_job import ProviderJob
 from distil.train.provider.stage import cancel_job
 from tests.calls.fine_tuning.shop import SERVERS, Shop
 from tests.wire.fine_tuning import BASES, KEY
@@ -179,3 +180,33 @@ def test_settings_are_sent_where_there_is_a_place(shop: Shop, capsys: pytest.Cap
         assert order["seed"] == 7 and "learning_rate" not in json.dumps(order)
         assert "train.learning_rate is left to" in said
     assert all(remark in said for remark in job.remarks)
+
+
+def test_killed_between_booking_and_noting_the_end(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The money is in the ledger, the state is not: booking it again adds nothing."""
+    from distil.calls.fine_tuning.run import FineTuningRun
+
+    save = FineTuningRun._save
+
+    def killed(run: FineTuningRun, job: ProviderJob, **changes: object) -> ProviderJob:
+        if changes.get("state") == "succeeded":
+            raise RuntimeError("killed")
+        return save(run, job, **changes)
+
+    with shop.server:
+        with monkeypatch.context() as patch:
+            patch.setattr(FineTuningRun, "_save", killed)
+            with pytest.raises(RuntimeError):
+                shop.run()
+        job = shop.run().job
+    with shop.ledger() as ledger:
+        assert ledger.spent("train") == pytest.approx(job.usd) and ledger.totals("train")[0].calls == 1
+    assert len(shop.server.jobs) == 1
+
+
+def test_a_job_that_is_done_is_not_cancelled(shop: Shop) -> None:
+    with shop.server:
+        shop.run()
+        with pytest.raises(UserError, match="nothing to stop"):
+            cancel_job(shop.project, name="tuned", provider=shop.provider, environ=shop.server.environ)
+    assert shop.job().state == "succeeded"

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from distil.errors import UserError
+from distil.records import Message, Sampling
 from distil.runs.artifacts import Project
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import require_answers
+from distil.serve.engines.upstream import UpstreamEngine
 from distil.serve.stage import make_gateway
+from distil.serve.wire import ChatRequest
 from tests.serve.running import CHAT, StudentServer, chat_body, running
 from tests.wire.openai import BUSY, SERVER_ERROR
 from tests.wire.server import Trouble
@@ -67,6 +70,15 @@ def test_a_client_gets_openais_logprobs_and_the_gateways_name() -> None:
     other = {"token": "Hello", "logprob": -2.5, "bytes": [72]}
     assert several["choices"][0]["logprobs"]["content"] == [token | {"top_logprobs": [token, other]}]
     assert asked == [1, 1, 2]
+
+
+def test_log_probabilities_as_together_sends_them() -> None:
+    """Numbers beside the tokens instead of objects (together 3.1.1, types/log_probs.py), and a number in the request."""
+    bare = {"tokens": ["Hi", "!"], "token_ids": [1, 2], "token_logprobs": [-0.25, None, -0.5]}
+    engine = UpstreamEngine("https://api.together.xyz/v1", "me/tuned")
+    request = ChatRequest("m", [Message(role="user", content="hi")], Sampling())
+    assert engine._parse(json.dumps(altered(logprobs=bare)).encode(), request).token_logprobs == [-0.25, -0.5]
+    assert engine._logprobs == 1 and UpstreamEngine("http://127.0.0.1:8000/v1", "x")._logprobs is True
 
 
 def test_a_stream_keeps_the_gateways_name_of_the_model() -> None:

@@ -150,7 +150,10 @@ class UpstreamEngine:
             body = json.loads(raw)
             choice = body["choices"][0]
             message = choice["message"]
-            content = (choice.get("logprobs") or {}).get("content") or []
+            found = choice.get("logprobs") or {}
+            content = found.get("content") or []
+            # Together's shape: the numbers alone.
+            bare = [{"logprob": value} for value in found.get("token_logprobs") or [] if value is not None]
             usage = body.get("usage") or {}
             finish_reason = choice.get("finish_reason")
             if ending(finish_reason) == "fault":
@@ -163,7 +166,7 @@ class UpstreamEngine:
                     output_tokens=usage.get("completion_tokens") or len(content),
                 ),
                 tool_calls=message.get("tool_calls") or None,
-                token_logprobs=[_logprob(token) for token in content],
+                token_logprobs=[_logprob(token) for token in content or bare],
                 logprobs=_openai_logprobs(content, request.sampling.top_logprobs or 0) if request.logprobs else None,
             )
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:

@@ -36,6 +36,8 @@ KEYS = (
     "early_stopping",
 )  # fmt: skip
 LORA = {"together", "fireworks"}
+LOW_FOR_LORA = 5e-5
+"""Learning rates below this are those of full training."""
 
 
 def provider_settings(
@@ -59,6 +61,13 @@ def provider_settings(
             remarks.append(f"train.{key} is left to {offer.title}: {_why(key)}")
     _learning_rate(settings, base, offer)
     _adapter(settings, remarks, offer, base, student)
+    rate = settings.get("learning_rate")
+    if isinstance(rate, float) and rate < LOW_FOR_LORA and offer.name in LORA and settings.get("adapter") != "full":
+        remarks.append(
+            f"train.learning_rate {rate:g} is sent as it is written; LoRA matrices usually take 1e-4 to 2e-4 (take the key "
+            "out for "
+            f"{offer.title}'s default)"
+        )
     if "learning_rate" not in settings and "learning_rate" not in written:
         remarks.append(f"the learning rate is {offer.title}'s default (train.learning_rate is not set)")
     if settings.get("schedule") == "constant":

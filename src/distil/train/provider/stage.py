@@ -109,6 +109,10 @@ def cancel_job(project: Project, *, name: str, provider: str, environ: Mapping[s
             f"{name} has no job at a provider ({project.relative(path)} is not there). `distil status` lists the students."
         )
     _require_going(job, name, provider)
+    if job.over:
+        raise UserError(
+            f"The job {job.job_id} of {name!r} is done, so there is nothing to stop. `distil evaluate {name}` asks its model."
+        )
 
     async def stop() -> ProviderJob:
         with Ledger(project.ledger) as ledger:
