@@ -66,8 +66,11 @@ def test_a_refused_key_is_a_users_error(shop: Shop) -> None:
     assert "wrong-key" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [400, 402, 403, 404, 422])
-def test_a_refused_job_is_not_paid_and_not_made(shop: Shop, status: int) -> None:
+@pytest.mark.parametrize(
+    ("vendor", "status"), [("together", 400), ("openai", 402), ("openai", 403), ("azure", 404), ("fireworks", 422)]
+)
+def test_a_refused_job_is_not_paid_and_not_made(vendor: str, status: int, tmp_path: Path) -> None:
+    shop = Shop(vendor, tmp_path)
     body = {"error": {"message": "This organization can't \x1b[31mcreate fine-tuning jobs", "code": "nope"}}
     shop.server.trouble_for = lambda seen: Trouble(status, body) if creates(seen) else None
     with shop.server:
@@ -87,8 +90,9 @@ def creates(seen: Seen) -> bool:
     return seen.method == "POST" and seen.path.endswith(("/jobs", "/fine-tunes", "/supervisedFineTuningJobs"))
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_provider_is_waited_for(shop: Shop, status: int) -> None:
+@pytest.mark.parametrize(("vendor", "status"), [("together", 429), ("fireworks", 500), ("azure", 503), ("openai", 429)])
+def test_a_busy_provider_is_waited_for(vendor: str, status: int, tmp_path: Path) -> None:
+    shop = Shop(vendor, tmp_path)
     seen_of: dict[str, int] = {}
 
     def busy(seen: Seen) -> Trouble | None:
