@@ -207,6 +207,21 @@ def test_one_value_has_one_placeholder_in_a_row() -> None:
     assert mask(Pair(asked, reply), []).pair == (asked, reply)
 
 
+@pytest.mark.parametrize("text", [*PLANTED.values(), *(text for texts in PERSONAL.values() for text in texts)])
+def test_masked_text_has_nothing_left_to_mask(text: str) -> None:
+    asked = prompt(f"First {text}\nthen {text}, and more.")
+    (question, _), counts, _ = mask(Pair(asked, answer(asked, f"So {text}!")), ["secrets", "personal_data"])
+    assert counts
+    assert find_secrets(question.messages[0].text) == [] == find_personal(question.messages[0].text)
+
+
+def test_other_spellings_of_a_masked_value_are_masked() -> None:
+    asked = prompt("Call (212) 555-0123 or write to Jane@acme.io, SSN 123-45-6789, host 93.184.216.34.")
+    reply = answer(asked, "2125550123, 212 555 0123, JANE@ACME.IO, 123456789 and 93.184.216.34, not 93184216.")
+    masked = mask(Pair(asked, reply), ["personal_data"]).pair.answer.text
+    assert masked == "<PHONE_1>, <PHONE_1>, <EMAIL_1>, <SSN_1> and <IP_ADDRESS_1>, not 93184216."
+
+
 def test_what_was_masked_is_in_no_file(tmp_path: Path) -> None:
     key, mail = PLANTED["OpenAI project"], "jane.doe@acme.io"
     prompts = [prompt(f"Question {i} about {mail} and {key}", fields={"customer": mail}) for i in range(8)]

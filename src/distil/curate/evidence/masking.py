@@ -61,11 +61,11 @@ def mask(pair: Pair, what: Sequence[Maskable], written: Sequence[str] = ()) -> M
     placeholders = _placeholders(texts, what)
     if not placeholders:
         return Masked(pair, {}, tuple(written))
-    inserted = sorted(placeholders, key=len, reverse=True)
-    pattern = re.compile("|".join(rf"{_edge(value, 0)}{re.escape(value)}{_edge(value, -1)}" for value in inserted))
+    pattern = re.compile("|".join(map(_anywhere, sorted(placeholders, key=len, reverse=True))), re.IGNORECASE)
+    known = {_plain(value): placeholder for value, placeholder in placeholders.items()}
 
     def masked(text: str) -> str:
-        return pattern.sub(lambda match: placeholders[match[0]], text)
+        return pattern.sub(lambda match: known.get(_plain(match[0]), "<MASKED_1>"), text)
 
     counts = Counter(name.strip("<>").rpartition("_")[0] for name in set(placeholders.values()))
     own = Pair(_prompt(prompt, masked), _answer(answer, masked))
@@ -95,11 +95,21 @@ def _canonical(label: str, value: str) -> str:
     return re.sub(r"[\s-]", "", value).upper() if label == "IBAN" else value.lower() if label == "EMAIL" else value
 
 
-def _edge(value: str, at: int) -> str:
-    """A value is replaced where it is whole, not inside of a longer word."""
-    if not value[at].isalnum():
-        return ""
-    return "(?<![^\\W_])" if at == 0 else "(?![^\\W_])"
+def _anywhere(value: str) -> str:
+    """The pattern of a value where it is whole, not inside of a longer word: a number however it is spaced, words in any case."""
+    if _is_number(value):
+        return r"(?<!\d)\+?\(?" + r"[ ()./-]{0,3}".join(filter(str.isdigit, value)) + r"(?!\d)"
+    before = "(?<![^\\W_])" if value[0].isalnum() else ""
+    return before + re.escape(value) + ("(?![^\\W_])" if value[-1].isalnum() else "")
+
+
+def _plain(value: str) -> str:
+    return "".join(filter(str.isdigit, value)) if _is_number(value) else value.casefold()
+
+
+def _is_number(value: str) -> bool:
+    """A phone, card or social security number; an IP address has its dots."""
+    return re.fullmatch(r"\+?[\d ()/-]{8,}|\+?\d{3}\.\d{3}\.\d{4}", value) is not None
 
 
 def _prompt(prompt: Prompt, masked: Callable[[str], str]) -> Prompt:
