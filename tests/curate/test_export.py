@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from distil.curate import export, preferences
+from distil.curate import export
 from distil.curate.config import CurateConfig
 from distil.curate.destination import MARKER
+from distil.curate.preferences import Known
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.formats import FORMATS, find_format
@@ -19,7 +20,9 @@ from distil.formats.check import check_file
 from distil.records import Answer, Message, Prompt, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records, write_records
+from distil.runs.marks import add_mark
 from distil.runs.schemas.evidence import Evidence, Signal
+from distil.runs.schemas.marks import Mark
 from tests.curate.material import answer, distinct_text, project_with, prompt
 
 ALL_TRAIN = CurateConfig(test=0, validation=0)
@@ -208,7 +211,7 @@ def test_pairs_follow_what_is_known_of_the_answers(tmp_path: Path) -> None:
             dropped = None if k == 0 else "truncated" if k == 4 else "choose"
             rows.append(Evidence(answer_id=found.id, prompt_id=asked.id, dropped=dropped, **values))  # type: ignore[arg-type]
         write_records(project.evidence, rows)
-        found_pairs = preferences.pairs(project, read_examples(project.split("train")))
+        found_pairs = Known(project).pairs(read_examples(project.split("train")))
         return [(row.rejected.text, why) for row, why in found_pairs if row.rejected]
 
     assert know() == []
@@ -217,6 +220,43 @@ def test_pairs_follow_what_is_known_of_the_answers(tmp_path: Path) -> None:
     assert know(judge=(0.9, 0.5, 0.5, 0.95, 0)) == [("blue", "judge")]
     assert know(agreement=(0.6, 0.2, 0.2, 0.2, 0.2)) == [("blue", "majority"), ("green", "majority")]
     assert know(agreement=(0.4, 0.2, 0.2, 0.2, 0.2)) == []
+    assert know(agreement=(0.6, 0.2, 0.2, 0.2, 0.2), secrets=(0, 1, 1, 0, 0)) == [("green", "majority")]
+
+
+def test_pairs_of_a_curated_project_rest_on_what_it_knows(tmp_path: Path) -> None:
+    right = [prompt(f"{distinct_text(n)} What is the sum?", reference="42") for n in range(10)]
+    voted = [prompt(f"{distinct_text(n)} Which color?") for n in range(20, 30)]
+    answers = [answer(p, text, teacher=f"recorded/{k}") for p in right for k, text in enumerate(("42", "41"))]
+    answers += [answer(p, text, sample=k) for p in voted for k, text in enumerate(("red", "red", "blue"))]
+    project = curated(tmp_path, [*right, *voted], answers, ALL_TRAIN.model_copy(update={"choose": "best"}))
+    result = export.run(project, "dpo")
+    assert result.preferred_by == {"reference": 10, "majority": 10}
+    for pair in lines(project, result):
+        better, worse = pair["preferred_output"][0]["content"], pair["non_preferred_output"][0]["content"]
+        assert (better, worse) in {("42", "41"), ("red", "blue")}
+    (first, *_) = lines(project, export.run(project, "trl_preference"))
+    assert set(first) == {"prompt", "chosen", "rejected"} and first["chosen"][0]["role"] == "assistant"
+
+
+def test_a_persons_marks_make_pairs_and_masks_hold_for_losers(tmp_path: Path) -> None:
+    asked = [prompt(distinct_text(n)) for n in range(3)]
+    answers = [
+        answer(p, f"Write to {who}@example.org.", sample=k) for p in asked for k, who in enumerate(("ann", "bob"))
+    ]
+    project = project_with(tmp_path, asked, answers)
+    for place, (kind, text) in enumerate([("bad", None), ("good", None), ("edited", "Write to us.")]):
+        first = answers[2 * place]
+        mark = Mark(answer_id=first.id, prompt_id=first.prompt_id, mark=kind, text=text, created="2026-01-01")  # type: ignore[arg-type]
+        add_mark(project.marks, mark)
+    run(project, ALL_TRAIN.model_copy(update={"mask": ["personal_data"]}))
+    found = [
+        (row.answer.text, row.rejected.text, why)
+        for row, why in Known(project).pairs(read_examples(project.split("train")))
+        if row.rejected
+    ]
+    masked = "Write to <EMAIL_1>."
+    assert ("Write to us.", masked, "a person") in found and "@" not in str(found)
+    assert {why for _, _, why in found} == {"a person"}
 
 
 def test_the_card_tells_lineage_filters_and_terms(tmp_path: Path) -> None:

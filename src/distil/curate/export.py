@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 
 from distil.curate.card import write_card
 from distil.curate.destination import Marker, place, write_export
-from distil.curate.preferences import pairs
+from distil.curate.preferences import Known
 from distil.errors import UserError
 from distil.formats import FORMATS, find_format
 from distil.formats.check import Report, Side, check_lines
@@ -134,7 +134,7 @@ def _rows(project: Project, form: Format, side: Side, why: Counter[str]) -> list
         raise UserError(
             "There is no evidence on the answers yet, so no preference is known. Run `distil curate` first."
         )
-    found = pairs(project, examples)
+    found = list(Known(project).pairs(examples))
     why.update(reason for _, reason in found)
     return [row for row, _ in found]
 
@@ -144,7 +144,7 @@ def _require_usable(form: Format, parts: Mapping[Side, _Part], left_out: Sequenc
         raise UserError(
             "There are no preference pairs: no training prompt has two answers of which one is known to be better. The order of "
             "teachers says nothing about it. Set collect.samples to 3 or more, or name several teachers, and give what "
-            "decides: a `reference` in the prompts, a judge, or a majority; then run `distil collect` and `distil curate`."
+            "decides: a `reference` in the prompts, a judge, a majority, or marks in `distil view`; then run `distil curate`."
         )
     errors = [f"{side}: {error}" for side, part in parts.items() for error in part.report.errors]
     if errors:

@@ -1,54 +1,81 @@
 """Preference pairs: two answers to one prompt of which one is known to be better, and why.
 
-Known means by the prompt's reference, by a judge's score, or because most answers agree on it. The order of teachers in the
-config says nothing about quality, so it makes no pair.
+Known means by a person's mark, by the prompt's reference, by a judge's score, or because most answers agree on it. The order of
+teachers in the config says nothing about quality, so it makes no pair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from distil.curate.evidence.apply import PERSON
+from distil.curate.evidence.corpus import Pair
+from distil.curate.evidence.masking import Maskable, mask
 from distil.formats.rows import Row
-from distil.records import Answer, Example, Message
+from distil.records import Answer, Example, Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.runs.manifest import read_manifest
+from distil.runs.marks import read_marks
 from distil.runs.schemas.evidence import Evidence, Signal
+from distil.runs.schemas.marks import Mark
+from distil.runs.schemas.notes import CurateMasks
 from distil.text import same_answer
 
-LOST_BY = frozenset({"choose", "reference", "agreement", "label_agreement", "judge"})
-"""Steps that drop an answer for what it says; one that was cut off or holds a secret teaches nothing by losing."""
+LOST_BY = frozenset({"choose", "wrong_answer", "unlike_reference", "wrong_label", PERSON})
+"""Steps that drop an answer for what it says; one that was dropped for its form teaches nothing by losing."""
 MAJORITY = 0.5
 """The preferred answer has more than this share of the votes."""
 
 
-def pairs(project: Project, examples: Iterable[Example]) -> list[tuple[Row, str]]:
-    """(row, reason) for every known preference among the answers of these examples' prompts; equal answers give one pair."""
-    evidence = {row.answer_id: row for row in read_records(project.evidence, Evidence)}
-    answers: dict[str, list[Answer]] = {}
-    for answer in read_records(project.answers, Answer):
-        answers.setdefault(answer.prompt_id, []).append(answer)
-    found = []
-    for example in examples:
-        found += list(_pairs_of(example, answers.get(example.prompt_id, []), evidence))
-    return found
+class Known:
+    """What is known about the answers of a project."""
+
+    def __init__(self, project: Project) -> None:
+        self._evidence = {row.answer_id: row for row in read_records(project.evidence, Evidence)}
+        self._marks = read_marks(project.marks)
+        self._mask: Sequence[Maskable] = CurateMasks.of(read_manifest(project, "curate")).mask
+        self._prompts = {p.id: p for p in read_records(project.prompts, Prompt)} if self._mask else {}
+        self._answers: dict[str, list[Answer]] = {}
+        for answer in read_records(project.answers, Answer):
+            self._answers.setdefault(answer.prompt_id, []).append(answer)
+
+    def pairs(self, examples: Iterable[Example]) -> Iterator[tuple[Row, str]]:
+        """(row, reason) for every known preference among the answers of these examples' prompts; equal answers give one pair."""
+        for example in examples:
+            seen = [example.messages[-1]]
+            for answer in self._answers.get(example.prompt_id, []):
+                reason = self._preferred(example.answer_id or "", answer.id)
+                if reason is None:
+                    continue
+                turn = self._turn(answer)
+                if not any(same_answer(turn.text, t.text, turn.tool_calls, t.tool_calls) for t in seen):
+                    seen.append(turn)
+                    yield Row.of(example, rejected=turn), reason
+
+    def _preferred(self, better: str, worse: str) -> str | None:
+        chosen, lost = self._evidence.get(better), self._evidence.get(worse)
+        if chosen is None or lost is None or any(map(_value, (lost.truncated, lost.empty, lost.secrets))):
+            return None
+        if better == worse:  # what a person made of it, and what it was
+            mark = self._marks.get(better)
+            return "a person" if mark is not None and mark.mark == "edited" else None
+        if lost.dropped not in LOST_BY:
+            return None
+        if _rank(self._marks.get(better)) > _rank(self._marks.get(worse)):
+            return "a person"
+        return preferred(chosen, lost)
+
+    def _turn(self, answer: Answer) -> Message:
+        """The answer as a turn, with the placeholders that the examples have."""
+        prompt = self._prompts.get(answer.prompt_id)
+        if prompt is not None:
+            answer = mask(Pair(prompt, answer), self._mask).pair.answer
+        return Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
 
 
-def _pairs_of(
-    example: Example, answers: Sequence[Answer], evidence: Mapping[str, Evidence]
-) -> Iterator[tuple[Row, str]]:
-    better = evidence.get(example.answer_id or "")
-    if better is None:
-        return
-    seen: list[Answer] = []
-    for answer in answers:
-        worse = evidence.get(answer.id)
-        if worse is None or worse.dropped not in LOST_BY:
-            continue
-        reason = preferred(better, worse)
-        if reason is None or any(same_answer(answer.text, s.text, answer.tool_calls, s.tool_calls) for s in seen):
-            continue
-        seen.append(answer)
-        yield Row.of(example, rejected=_turn(answer)), reason
+def _rank(mark: Mark | None) -> int:
+    return 1 if mark is None else 0 if mark.mark == "bad" else 2
 
 
 def preferred(better: Evidence, worse: Evidence) -> str | None:
@@ -64,9 +91,5 @@ def preferred(better: Evidence, worse: Evidence) -> str | None:
     return None
 
 
-def _value(signal: Signal) -> float:
-    return signal.value
-
-
-def _turn(answer: Answer) -> Message:
-    return Message(role="assistant", content=answer.text or None, tool_calls=answer.tool_calls)
+def _value(signal: Signal | None) -> float:
+    return 0.0 if signal is None else signal.value

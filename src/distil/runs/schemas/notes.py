@@ -6,7 +6,7 @@ default that an older manifest without the key has.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,13 @@ class CurateSettings(_Settings):
 
     test: int = 0
     """Test prompts that were requested."""
+
+
+class CurateMasks(_Settings):
+    """Of `distil curate`: what became placeholders."""
+
+    mask: list[Literal["secrets", "personal_data"]] = []
+    """Kinds of values."""
 
 
 class TrainSettings(_Settings):
