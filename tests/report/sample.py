@@ -118,6 +118,8 @@ def write_data(project: Project, train: int, test: int, evil: str = "") -> list[
         ]
         stage.wrote(project.dropped, write_records(project.dropped, dropped))
         stage.notes["max_similarity"] = 0.71
+        words = {"answer_id": answers[0].id, "reason": "refusal: “As an AI”", "text": f"As an AI, I can't say. {evil}"}
+        stage.notes["reasons"] = [{"kind": "suspicious", "name": "refusal", "count": 1234, "examples": [words]}]
     return splits["test"]
 
 

@@ -143,6 +143,14 @@ def show_rows(title: str, rows: Iterable[Sequence[object]]) -> None:
     table(title, ("", ""), rows, left=2)
 
 
+def width() -> int:
+    """Columns of the terminal; of plain text where stdout is none."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else PLAIN_WIDTH
+
+
 def echo(
     text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False, nl: bool = True, err: bool = False
 ) -> None:

@@ -13,9 +13,10 @@ from distil.curate.answers import apply_sides, choose_answers
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
-from distil.curate.evidence.apply import Edits, Measured, apply_filters, evidence_row, unfit_answers
+from distil.curate.evidence.apply import Edits, Measured, apply_filters, unfit_answers
 from distil.curate.evidence.context import context_signal
 from distil.curate.evidence.corpus import Pair, describe_corpus
+from distil.curate.evidence.digest import Digest
 from distil.curate.evidence.filters import Chosen, choose_filters
 from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask_all
@@ -32,6 +33,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.marks import read_marks
+from distil.runs.schemas.evidence import Reason
 from distil.runs.schemas.marks import Mark
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -48,6 +50,8 @@ class CurateResult(Record):
     """Held-out examples."""
     dropped: dict[str, int]
     """Answers dropped, per filter."""
+    reasons: list[Reason]
+    """What was dropped, corrected, found suspicious or not chosen, with examples."""
     masked: dict[str, int]
     """Values replaced by placeholders, by their kind, in answers with their prompts."""
     unanswered: int
@@ -67,11 +71,14 @@ class CurateResult(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
-        dropped = _counted(self.dropped) or "none"
+        dropped = _counted({name: n for name, n in self.dropped.items() if name != "choose"}) or "none"
+        suspicious = _counted({reason.name: reason.count for reason in self.reasons if reason.kind == "suspicious"})
         similarity = "-" if self.max_similarity is None else f"{self.max_similarity:.2f}"
         return [
             ("train / validation / test", f"{self.train:,} / {self.validation:,} / {self.test:,}"),
             ("dropped", dropped),
+            *([("not chosen", f"{self.dropped['choose']:,}")] if "choose" in self.dropped else []),
+            *([("suspicious, but kept", suspicious)] if suspicious else []),
             *([("masked", _counted(self.masked))] if self.masked else []),
             ("prompts without an answer", f"{self.unanswered:,}"),
             ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
@@ -125,12 +132,13 @@ def run(
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(note="split")
-            _write_evidence(project, stage, table, chosen_filters, verdicts, edits)
+            digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
             examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
             dropped=dict(Counter(v.filter for v in verdicts)),
+            reasons=digest.reasons(),
             masked=dict(sum((Counter(measured.masked) for measured in table), Counter())),
             unanswered=len(prompts) - len({prompt.id for prompt, _ in pairs}),
             answers=len(pairs),
@@ -158,20 +166,9 @@ def _measure(rows: Sequence[Masked], chosen: Chosen, fits: WholeSignal | None) -
     return [Measured(row.pair, found, row.counts) for row, found in zip(rows, signals, strict=True)]
 
 
-def _write_evidence(
-    project: Project,
-    stage: StageRun,
-    table: Sequence[Measured],
-    chosen: Chosen,
-    verdicts: Sequence[Verdict],
-    edits: Edits,
-) -> None:
-    dropped = {verdict.answer_id: verdict.filter for verdict in verdicts}
-    rows = (
-        evidence_row(measured, chosen, dropped.get(measured.pair.answer.id), edits.get(measured.pair.answer.id, ()))
-        for measured in table
-    )
-    stage.wrote(project.evidence, write_records(project.evidence, rows))
+def _write_evidence(project: Project, stage: StageRun, table: Sequence[Measured], digest: Digest) -> Digest:
+    stage.wrote(project.evidence, write_records(project.evidence, map(digest.row, table)))
+    return digest
 
 
 def _marks(project: Project, stage: StageRun) -> dict[str, Mark]:

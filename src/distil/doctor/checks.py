@@ -24,6 +24,7 @@ CHECKS: dict[str, Check] = {
     "truncated answers": data.truncated_answers,
     "thinking in the answers": data.thinking_in_answers,
     "much of the data is dropped": data.much_dropped,
+    "suspicious answers": data.suspicious,
     "refusals in the training data": data.refusals,
     "duplicate prompts": data.duplicates,
     "leakage between the splits": data.leakage,

@@ -7,14 +7,16 @@ from collections import Counter
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.endings import ending
+from distil.records import Example
 from distil.refusals.score import find_refusal
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
-from distil.text import prompt_key
+from distil.text import instructions, prompt_key
 from distil.thinking import part
 
 MIN_EXAMPLES = 1_000
 MIN_TEST = 200
+SUSPICIOUS_SHARE = 0.05  # of the kept answers, for one reason
 NOT_CURATED = Finding(level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
 NOT_COLLECTED = Finding(level="unknown", seen="No answers have been collected yet.", fix="distil collect")
 NO_TRAIN_SPLIT = Finding(level="unknown", seen="There is no training split yet.", fix="distil curate")
@@ -160,7 +162,7 @@ def refusals(evidence: Evidence) -> Finding:
     train = evidence.split("train")
     if not train:
         return NO_TRAIN_SPLIT
-    count = sum(find_refusal(example.answer) is not None for example in train)
+    count = sum(_refuses(example) for example in train)
     seen = f"{count:,} of {len(train):,} training answers ({count / len(train):.1%}) are refusals."
     if count <= 0.01 * len(train):
         return Finding(level="ok", seen=seen)
@@ -172,14 +174,49 @@ def refusals(evidence: Evidence) -> Finding:
     )
 
 
+def _refuses(example: Example) -> bool:
+    """Whether curate's filter would call the answer a refusal."""
+    turns = example.prompt_messages
+    return find_refusal(example.answer, turns[-1].text if turns else "", instructions(turns)) is not None
+
+
+def suspicious(evidence: Evidence) -> Finding:
+    """Answers that are kept although something was found in them."""
+    train = evidence.split("train")
+    if not train:
+        return NO_TRAIN_SPLIT
+    found = [r for r in CurateNotes.of(read_manifest(evidence.project, "curate")).reasons if r.kind == "suspicious"]
+    kept = sum(len(evidence.split(name)) for name in ("train", "validation", "test"))
+    worst = max((reason.count for reason in found), default=0)
+    listed = ", ".join(f"{reason.name} {reason.count:,}" for reason in found)
+    seen = (
+        f"Of {kept:,} answers that were kept, some are suspicious: {listed}."
+        if found
+        else "No kept answer is suspicious."
+    )
+    if worst <= max(SUSPICIOUS_SHARE * kept, 1):
+        return Finding(level="ok", seen=seen)
+    example = next(reason for reason in found if reason.count == worst)
+    return Finding(
+        level="warn",
+        seen=f"{seen} For example: {example.examples[0].reason}.",
+        why="The student learns what is in its training answers, one habit in twenty included.",
+        fix=f"look at them in work/curate/evidence.jsonl (suspicious: {example.name}), then drop them:\n"
+        f"distil curate --set 'curate.filters=[default, {example.name}]'   or lower its value in curate.thresholds",
+    )
+
+
 def much_dropped(evidence: Evidence) -> Finding:
     """How many paid answers curation drops."""
     if not evidence.curated or not evidence.answers:
         return NOT_CURATED
-    dropped, total = len(evidence.dropped), len(evidence.answers)
-    kinds = Counter(verdict.filter for verdict in evidence.dropped).most_common(3)
+    kinds_of_all = Counter(verdict.filter for verdict in evidence.dropped)
+    not_chosen = kinds_of_all.pop("choose", 0)  # another answer to the same prompt was taken: nothing is lost
+    dropped, total = kinds_of_all.total(), len(evidence.answers) - not_chosen
+    kinds = kinds_of_all.most_common(3)
     listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds)}" if kinds else ""
-    seen = f"{dropped:,} of {total:,} answers were dropped{listed}."
+    others = f" {not_chosen:,} more were not chosen." if not_chosen else ""
+    seen = f"{dropped:,} of {total:,} answers were dropped{listed}.{others}"
     if dropped <= 0.2 * total:
         return Finding(level="ok", seen=seen)
     return Finding(

@@ -45,6 +45,7 @@ _SENTENCE = re.compile(
     r"|(?<=\bvs)\.)+(?:[.!?。！？؟।]+[\"')\]*_]*|\n+|$)"
 )
 _QUOTE = re.compile(r"\"[^\"\n]{0,400}(?:\"|$)|^>.*$", re.MULTILINE)
+_TURNS = re.compile(r"\b(?:however|but|that said|nevertheless|nonetheless)\b")
 _LIST = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s|```", re.MULTILINE)
 _SPEAKER = re.compile(r"^\W*(?!answer|response|reply|assistant|ai|output|note)[a-z][\w .'-]{0,24}:\s", re.IGNORECASE)
 _CJK = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -232,6 +233,8 @@ def _delivered(folded: str, sentences: list[Sentence], best: Sentence) -> float:
     """Less where the answer goes on with `However, here is ...` and text follows."""
     after = folded[best.start :]
     rest = sum(s.end - s.start for s in sentences if s.start > best.start and not s.weight and not s.offer)
+    if best.of_itself and rest >= SHORT / 4 and _TURNS.search(after):
+        return _DELIVERED
     return _DELIVERED if rest >= SHORT / 2 and english.DELIVERS.search(after) else 1.0
 
 

@@ -19,7 +19,8 @@ from distil.runs.manifest import read_manifest
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.decision import DECISIONS
-from distil.runs.schemas.notes import CostNotes
+from distil.runs.schemas.evidence import Reason
+from distil.runs.schemas.notes import CostNotes, CurateNotes
 from distil.runs.schemas.summary import Summary
 
 
@@ -32,6 +33,8 @@ class Funnel(NamedTuple):
     """train, validation, test."""
     dropped: list[tuple[str, int, str]]
     """(filter, how many, an example's reason), most frequent first."""
+    reasons: list[Reason]
+    """The same with what was corrected, suspicious or not chosen; empty for data of an older version."""
 
 
 class Facts(NamedTuple):
@@ -162,7 +165,11 @@ def _funnel(project: Project, read: list[Path]) -> Funnel | None:
         ("answers", answers),
         ("examples kept", sum(n for _, n in splits) if splits else None),
     ]
-    return Funnel([(name, n) for name, n in steps if n is not None], splits, _dropped(project, read))
+    return Funnel([(name, n) for name, n in steps if n is not None], splits, _dropped(project, read), _reasons(project))
+
+
+def _reasons(project: Project) -> list[Reason]:
+    return CurateNotes.of(read_manifest(project, "curate")).reasons
 
 
 def _dropped(project: Project, read: list[Path]) -> list[tuple[str, int, str]]:

@@ -42,6 +42,11 @@ class Filter(NamedTuple):
         found = signals.get(self.signal)
         if found is None or not self._beyond(found, self.threshold):
             return None
+        return self.says(signals)
+
+    def says(self, signals: Signals) -> str:
+        """What was found, whatever its value."""
+        found = signals[self.signal]
         return self.reason.format(detail=found.detail, value=f"{found.value:.3g}", threshold=f"{self.threshold:.3g}")
 
     def suspects(self, signals: Signals) -> bool:

@@ -5,6 +5,8 @@ Written by `distil curate`; read by `distil view`, the doctor and the report. Th
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from distil.records import Record
@@ -17,6 +19,35 @@ class Signal(Record):
     """In the unit of its field."""
     detail: str | None = None
     """What was found, in one line: a phrase, a language, a fault. Never a secret or somebody's data."""
+
+
+ReasonKind = Literal["dropped", "corrected", "suspicious", "not_chosen"]
+"""dropped: no example was made. corrected: one was, of the answer with a change. suspicious: one was, and a person should look.
+not_chosen: another answer to the same prompt was taken."""
+
+
+class Sample(Record):
+    """An example of a reason, ready to be shown: one line each, without control characters."""
+
+    answer_id: str
+    """The answer."""
+    text: str
+    """Its beginning; empty where it must not be shown or says nothing."""
+    reason: str
+    """What was found in it."""
+
+
+class Reason(Record):
+    """How many answers something was said about, and for example."""
+
+    kind: ReasonKind
+    """What became of them."""
+    name: str
+    """The filter or step."""
+    count: int
+    """How many answers."""
+    examples: list[Sample]
+    """At most two."""
 
 
 class Evidence(Record):

@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from distil.records import Manifest
+from distil.runs.schemas.evidence import Reason
 
 
 class _Part(BaseModel):
@@ -78,6 +79,8 @@ class CollectNotes(_Notes):
 class CurateNotes(_Notes):
     """Of `distil curate`."""
 
+    reasons: list[Reason] = []
+    """What was dropped, corrected or suspicious, with examples."""
     max_similarity: float | None = None
     """Of the nearest pair of a training and a test prompt."""
 
