@@ -37,7 +37,8 @@ class Digest:
             return row
         filters = self._chosen.active | self._chosen.off
         for name in row.edits:
-            self._count("corrected", name, measured, filters[name].says(measured.signals), shown=False)
+            found = filters[name].says(measured.signals) if name in filters else "a person wrote the answer"
+            self._count("corrected", name, measured, found, shown=False)
         for name in row.suspicious:
             self._count("suspicious", name, measured, filters[name].says(measured.signals))
         return row
