@@ -148,7 +148,10 @@ def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
         value: Json = json.loads(stripped, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, (dict, list)) and _depth(value) <= _MAX_DEPTH else None
+    if not isinstance(value, (dict, list)) or _depth(value) > _MAX_DEPTH:
+        return None
+    mended = _whole(value) if "\\ud" in stripped.lower() else value
+    return mended if isinstance(mended, (dict, list)) else None
 
 
 def _depth(value: Json) -> int:

@@ -175,6 +175,25 @@ LOGS: dict[str, dict[str, Any]] = {
         "status": "success",
     },
     "OpenPipe": {"input": {"model": "gpt-4o", "messages": TURNS}, "output": CHAT},
+    "Azure diagnostic log": {
+        "time": "2026-11-01",
+        "properties": {"backendRequestBody": json.dumps({"messages": TURNS}), "backendResponseBody": json.dumps(CHAT)},
+    },
+    "Vertex AI in BigQuery": {"full_request": GEMINI_REQUEST, "full_response": GEMINI, "model": "gemini-2.5-flash"},
+    "Bedrock invocation log": {
+        "schemaType": "ModelInvocationLog",
+        "modelId": "m",
+        "input": {"inputContentType": "application/json", "inputBodyJson": CONVERSE_REQUEST},
+        "output": {"outputContentType": "application/json", "outputBodyJson": CONVERSE, "outputTokenCount": 2},
+    },
+    "Vercel's AI SDK": {
+        "attributes": {
+            "ai.operationId": "ai.generateText.doGenerate",
+            "ai.prompt.messages": json.dumps(TURNS),
+            "ai.response.text": "Yo.",
+            "gen_ai.request.model": "gpt-4o",
+        }
+    },
     "Helicone": {
         "response_id": "1",
         "request_body": {"messages": TURNS},
@@ -237,6 +256,16 @@ DATA: dict[str, dict[str, Any]] = {
     },
     "ShareGPT": {"id": "1", "conversations": SHAREGPT},
     "ShareGPT with system": {"system": "Be brief.", "conversations": SHAREGPT[1:]},
+    "ShareGPT as columns": {
+        "conversations": {"from": ["system", "human", "gpt"], "value": ["Be brief.", "Hi?", "Yo."]},
+    },
+    "turns as pandas writes them": {"messages": str([*TURNS, SAID])},
+    "ChatML in a text": {
+        "text": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi?<|im_end|>\n<|im_start|>assistant\nYo.<|im_end|>\n"
+    },
+    "Guanaco": {"text": "### System: Be brief.\n### Human: Hi?\n### Assistant: Yo."},
+    "LangSmith example": {"dataset_id": "1", "inputs": {"messages": TURNS}, "outputs": {"answer": "Yo."}},
+    "Langfuse data set item": {"id": "1", "input": {"messages": TURNS}, "expectedOutput": "Yo."},
     "Alpaca with system": {"system": "Be brief.", "instruction": "Hi?", "input": "", "output": "Yo."},
     "OpenOrca": {"id": "1", "system_prompt": "Be brief.", "question": "Hi?", "response": "Yo."},
     "TRL prompt and completion": {"prompt": TURNS, "completion": [SAID]},

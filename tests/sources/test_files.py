@@ -103,6 +103,19 @@ def test_parquet_keeps_nested_turns_and_nan_is_absent(tmp_path: Path) -> None:
     assert (result.prompts, result.with_reference, result.kept_columns) == (3, 3, {"score": 1})
 
 
+def test_class_labels_of_parquet_become_their_names(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
+    datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features).to_parquet(
+        str(tmp_path / "p.parquet")
+    )
+    run(Project(tmp_path), PromptsConfig(path="p.parquet"))
+    assert [prompt.reference for prompt in read_records(Project(tmp_path).prompts, Prompt)] == ["good", "bad"]
+
+
 def test_a_long_list_is_read_piece_by_piece(tmp_path: Path) -> None:
     rows = [{"prompt": f"{n} " + "x" * 400} for n in range(8_000)]
     (tmp_path / "p.json").write_text(json.dumps(rows))
@@ -130,7 +143,11 @@ def test_a_long_list_is_read_piece_by_piece(tmp_path: Path) -> None:
         ("p.jsonl", "\ufeffx".encode("utf-16")[:-1] + b"\xd8\xd8", "UTF-16"),
         ("p.xlsx", b"PK\x03\x04", "save it as `CSV UTF-8`"),
         ("p.zip", b"PK\x03\x04", "Unpack it first"),
-        ("p.csv", "id,note\n1,x\n", r"line 2: found no prompt \(keys: id, note\)"),
+        (
+            "p.csv",
+            "id,note\n1,x\n",
+            r"line 2: found no prompt \(keys: id, note\); the first line of a table names its columns",
+        ),
         ("p.jsonl", '{"prompt": "a", "reference": {"x": NaN}}\n', r"line 1: field 'reference': found a JSON dict"),
         (
             "p.jsonl",

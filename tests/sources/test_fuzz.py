@@ -18,9 +18,11 @@ from distil.prompts.config import PromptsConfig
 from distil.prompts.rows import to_prompt
 from distil.prompts.stage import run
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import record_line
 from distil.sources.files import open_source
 from distil.sources.rows import read_row
 from distil.sources.values import Row
+from distil.text import whole
 from tests.sources.shapes import DATA, LOGS
 
 SCALARS = st.one_of(
@@ -75,6 +77,7 @@ def test_any_row_is_read_or_refused_by_its_place(fields: dict[str, Any]) -> None
         assert "f.jsonl, line 7" in str(error) and "\n" not in str(error).strip()
     else:
         assert (loaded.prompt is None) == (loaded.skipped is not None)
+        assert loaded.prompt is None or whole(record_line(loaded.prompt)).encode("utf-8")
 
 
 @settings(max_examples=40, deadline=None)
@@ -125,6 +128,11 @@ def _as_teacher(path: Path) -> None:
 
 
 def test_half_a_surrogate_pair_is_replaced_and_counted(tmp_path: Path) -> None:
+    cell = '"[{""role"": ""user"", ""content"": ""bad \\ud83d""}]"'
+    (tmp_path / "p.csv").write_text(f"messages\n{cell}\n")
+    assert run(Project(tmp_path), PromptsConfig(path="p.csv")).not_used == {
+        "characters that could not be read (U+FFFD)": 1
+    }
     (tmp_path / "p.jsonl").write_text(
         '{"prompt": "bad \\ud83d"}\n{"prompt": "good"}\n{"prompt": "a", "reference": "\\ude00"}\n'
     )

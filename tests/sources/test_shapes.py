@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from distil.calls.providers.recorded_lines import split_line
+from distil.errors import UserError
 from distil.prompts.rows import to_prompt
 from distil.records import Message
 from distil.sources.replies import Answered
@@ -33,10 +34,8 @@ def test_the_question_of_every_shape(name: str) -> None:
 def test_the_answer_of_every_shape(name: str) -> None:
     fields = {**LOGS, **DATA}[name]
     answer = read_row(row(fields)).answer
-    if name == "OpenAI preferences":  # the better of two answers is a reference, and no log
-        assert answer is None
-        return
-    if name == "OpenAI evals":
+    if name in ("OpenAI preferences", "OpenAI evals", "Langfuse data set item"):
+        assert answer is None  # what is right was not logged
         return
     assert answer is not None and (answer.parsed.text, answer.parsed.finish_reason) in (
         ("Yo.", "stop"),
@@ -213,3 +212,25 @@ def test_a_json_answer_stays_as_the_model_wrote_it() -> None:
 def test_a_prompt_that_looks_like_json_is_a_text() -> None:
     for text in ('{"a": 1}', '[{"b": 2}]', '["x"]'):
         assert read_row(row({"prompt": text})).messages() == [Message(role="user", content=text)]
+
+
+def test_a_written_out_conversation_is_taken_apart_only_whole() -> None:
+    chosen = {"chosen": "\n\nHuman: Hi?\n\nAssistant: Yo.", "rejected": "\n\nHuman: Hi?\n\nAssistant: No."}
+    exchange = read_row(row(chosen))
+    assert exchange.messages() == [Message(role="user", content="Hi?")] and exchange.unused == ("rejected",)
+    assert exchange.answer is not None and exchange.answer.parsed.text == "Yo."
+    for text in ("### Human resources\nPlease help.", "Human: is this one?", "Say ### Human: a ### Assistant: b"):
+        assert read_row(row({"text": text})).messages() == [Message(role="user", content=text)]
+
+
+def test_turns_that_can_not_be_read_are_refused() -> None:
+    for turns in ("[{'role': 'user'\n {'x", "hello", 7, {"a": 1}):
+        with pytest.raises(UserError, match="field 'messages"):
+            to_prompt(row({"messages": turns}), None)
+
+
+def test_a_call_as_the_answer_is_said_to_be_no_reference() -> None:
+    called = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    loaded = to_prompt(row({"messages": [*TURNS, called]}), None)
+    assert loaded.prompt is not None and loaded.prompt.reference is None
+    assert loaded.left_out == ("tool calls of the answer",)

@@ -20,7 +20,7 @@ from distil.cli.options import Context, distil_command, say, show_rows
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Import an OpenAI-format log of requests and replies first, at no cost (repeatable).",
+    help="Import a log of requests and replies first, at no cost (repeatable): of a provider or a tracing tool.",
 )
 @click.option(
     "--any-model", is_flag=True, help="With --from-log: also import replies of models other than the first teacher."

@@ -7,6 +7,7 @@ dates and old answers: short ones are kept as the prompt's `fields`, the others 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -97,7 +98,10 @@ def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Lo
 
 def _made(row: Row, exchange: Exchange, messages: list[Message], media: tuple[str, str] | None) -> Loaded:
     names = by_name(exchange.own)
-    labels = tuple(row.fields[key] for name, key in by_name(row.fields).items() if name in LABELS)
+    columns = by_name(row.fields)
+    labels = tuple(
+        row.fields[columns[name]] for name in LABELS if name in columns and not is_absent(row.fields[columns[name]])
+    )
     reference = _text(row, "reference", reference_of(exchange, labels))
     as_reference = {
         key for key in exchange.unused if plain_name(key) in LABELS and _text(row, key, row.fields[key]) == reference
@@ -158,11 +162,17 @@ def _attached(row: Row, messages: Iterable[Message]) -> tuple[str, str] | None:
 def _refuse_misspelled(row: Row) -> None:
     names = by_name(row.fields)
     for name, key in names.items():
-        if name in KNOWN or any(part in KNOWN for part in name.split("_")):  # prompt_id, label_count: other columns
-            continue
-        close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=_MISSPELLED)
-        if close and close[0] not in names:
-            raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {close[0]!r}? Rename it and run again.")
+        meant = _meant(name)
+        if meant is not None and meant not in names:
+            raise UserError(f"{row.where}: unknown key {key!r}. Did you mean {meant!r}? Rename it and run again.")
+
+
+@functools.lru_cache(maxsize=4_096)
+def _meant(name: str) -> str | None:
+    """The known key that a name looks like; None for a known one, and for any other column."""
+    if name in KNOWN or any(part in KNOWN for part in name.split("_")):  # prompt_id, label_count: other columns
+        return None
+    return next(iter(difflib.get_close_matches(name, KNOWN, n=1, cutoff=_MISSPELLED)), None)
 
 
 def _further_fields(row: Row, keys: Iterable[str]) -> dict[str, str]:

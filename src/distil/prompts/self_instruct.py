@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Request
 from distil.records import Message, Prompt
-from distil.text import find_json, instructions
+from distil.text import find_json, instructions, whole
 
 PER_REQUEST = 8
 MAX_LENGTH_FACTOR, MIN_LENGTH_LIMIT = 8, 400  # a child may be 8 times as long as its parent, or 400 characters
@@ -77,4 +77,4 @@ def _string(item: object) -> str:
     if isinstance(item, dict):
         strings = [value for value in item.values() if isinstance(value, str)]
         item = strings[0] if len(strings) == 1 else None
-    return item.strip() if isinstance(item, str) else ""
+    return whole(item.strip()) if isinstance(item, str) else ""

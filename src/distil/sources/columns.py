@@ -24,7 +24,7 @@ PROMPTS = (
         "user_message",
         "user",
     ),
-    *("problem", "human", "inputs", "content", "message"),
+    *("problem", "human", "inputs", "content", "message", "q"),
 )
 """What a column with the question may be called; the first one counts."""
 BELONGS = {"instruction": ("input", "context"), "question": ("context",)}
@@ -43,7 +43,7 @@ ANSWERS = (
         "expected",
         "ideal",
     ),
-    *("solution", "gold", "assistant", "gpt", "answers", "text"),
+    *("solution", "gold", "assistant", "gpt", "answers", "a", "text"),
 )
 """What a column with the answer may be called."""
 ONLY_ANSWERS = ("text", "generated_text")

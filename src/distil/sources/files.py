@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from distil.errors import UserError
@@ -16,7 +16,8 @@ from distil.runs.reading import kind_of, open_text
 from distil.runs.tables import read_table
 from distil.sources.json_files import read_json_rows
 from distil.sources.nested import unfold
-from distil.sources.values import Row, present
+from distil.sources.values import Row, mapping, present
+from distil.text import parse_json
 
 FIXED_SPLITS = ("validation", "test")  # train rows stay free, so that curate can take the missing splits from them
 _BATCH = 1_000  # rows of a Parquet file that are in memory at once
@@ -83,14 +84,28 @@ def read_parquet(path: Path, notes: Notes) -> Iterator[Row]:
         raise UserError(_needs_extra(path, "pyarrow")) from None
     try:
         with parquet.ParquetFile(path) as file:
-            number = 0
+            number, labels = 0, _label_names(file.schema_arrow.metadata)
             for batch in file.iter_batches(batch_size=_BATCH):
                 for fields in batch.to_pylist():
                     number += 1
-                    yield Row(f"{path}, row {number}", present(fields))
+                    row = present(fields)
+                    for key, names in labels.items():
+                        if isinstance(row.get(key), int) and 0 <= row[key] < len(names):
+                            row[key] = names[row[key]]
+                    yield Row(f"{path}, row {number}", row)
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from None
+
+
+def _label_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Column -> names of its classes, which `datasets` writes beside the numbers."""
+    info = mapping(parse_json((metadata or {}).get(b"huggingface", b"").decode("utf-8", "replace")))
+    features = mapping(mapping(info.get("info")).get("features"))
+    labels = {
+        key: mapping(kind).get("names") for key, kind in features.items() if mapping(kind).get("_type") == "ClassLabel"
+    }
+    return {key: [str(name) for name in names] for key, names in labels.items() if isinstance(names, list)}
 
 
 def read_dataset_folder(path: Path, notes: Notes) -> Iterator[Row]:

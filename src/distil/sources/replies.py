@@ -28,7 +28,7 @@ from distil.text import one_line
 from distil.thinking import combine
 
 Wire = Literal["chat", "anthropic", "google", "responses", "bedrock"]
-INSIDE = ("body", "response_body", "response", "modelOutput", "message", "data", "output", "result")
+INSIDE = ("body", "response_body", "response", "modelOutput", "outputBodyJson", "message", "data", "output", "result")
 """Names under which a reply lies inside another object."""
 TEXTS = (
     "text",
@@ -44,7 +44,8 @@ TEXTS = (
 _BESIDE = """
 type model id object created created_at usage usage_metadata metrics usageDetails usageMetadata finish_reason stop_reason done
 done_reason status status_code statusCode response_status headers error index logprobs generation_info additional_kwargs
-response_metadata reasoning thinking reasoning_content latency request_id refusal annotations name llm_output run timestamp raw
+response_metadata reasoning thinking reasoning_content latency request_id inputContentType outputContentType outputTokenCount
+refusal annotations name llm_output run timestamp raw
 """
 _KNOWN = frozenset({*INSIDE, *TEXTS, *_BESIDE.split()})
 """What stands around an answer; an object with other keys is one itself."""

@@ -14,7 +14,7 @@ from distil.calls.request import JsonObject
 from distil.sources.turns import LISTS, read_turns, system_text, turn_list
 from distil.sources.values import first_text, mapping, objects, parsed
 
-INSIDE = ("body", "request_body", "request", "json", "params", "kwargs", "data", "modelInput")
+INSIDE = ("body", "request_body", "request", "json", "params", "kwargs", "data", "modelInput", "inputBodyJson")
 """Names under which a request lies inside another object."""
 SYSTEM = ("system", "system_prompt", "systemInstruction", "system_instruction", "instructions", "system_message")
 _PROMPTS = ("prompt", "prompts", "inputs", "inputText", "query", "question")

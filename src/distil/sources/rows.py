@@ -24,10 +24,11 @@ from distil.sources.requests import Asked, choice_of, read_request, tools_of
 from distil.sources.traces import REPLIES, find_halves
 from distil.sources.turns import LISTS, read_turns, system_text, turn_list
 from distil.sources.values import Row, by_name, described, is_absent, parsed, present, unreadable
+from distil.sources.written import written_turns
 
 OWN = ("reference", "group", "split")
 REQUEST_KEYS = ("tools", "functions", "tool_choice", "response_format")
-TARGETS = ("ideal", "expected", "expected_output", "preferred_output")
+TARGETS = ("ideal", "expected", "expected_output", "expectedOutput", "preferred_output")
 """What is a right answer beside a logged request."""
 MADE_BY = ("model", "model_name", "generator", "teacher", "usage", "finish_reason", "output_tokens")
 """Keys that say that a model gave the answer: it is not a reference then."""
@@ -90,6 +91,8 @@ def read_row(row: Row) -> Exchange:
     given = next((key for key in TARGETS if key in fields), None)
     target = None if given is None else fields[given]
     unused = tuple(key for key in unused if key != given)
+    if halves.example and answer is not None and target is None and not any(name in names for name in MADE_BY):
+        target = answer.parsed.text
     return Exchange(row.where, asked, answer, target, own, unused, left_out, problem=problem, logged=True)
 
 
@@ -134,12 +137,21 @@ def _conversation(fields: JsonObject, names: Mapping[str, str]) -> tuple[str, ob
     """(key, turns) of a row that is a conversation; also TRL's `prompt` that is one, and `chosen` without a prompt."""
     for name in LISTS:
         if name in names:
-            value = parsed(fields[names[name]])
-            if name in ("messages", "conversations") or turn_list(value):
-                return names[name], value
+            value = fields[names[name]]
+            turns = turn_list(value)
+            if turns or name in ("messages", "conversations"):
+                return names[name], turns or (parsed(value) if not isinstance(parsed(value), str) else [])
     for name in ("contents", "prompt", "chosen"):
         if name in names and (name != "chosen" or "prompt" not in names) and turn_list(fields[names[name]]):
-            return names[name], parsed(fields[names[name]])
+            return names[name], turn_list(fields[names[name]])
+    for name in ("text", "prompt", "chosen"):
+        written = fields.get(names.get(name, ""))
+        if (
+            isinstance(written, str)
+            and (name != "chosen" or "prompt" not in names)
+            and (turns := written_turns(written))
+        ):
+            return names[name], turns
     return None
 
 
@@ -178,6 +190,8 @@ def _split(
     if isinstance(last, dict) and last.get("role") == "assistant":
         reply, asked = last, asked._replace(turns=asked.turns[:-1])
         target = None if made else last
+        if target is not None and last.get("tool_calls"):
+            left_out["tool calls of the answer"] += 1
     elif column is not None:
         reply = column[1]
         if not made and column[0] not in ONLY_ANSWERS:
@@ -230,6 +244,8 @@ def nothing_asked(exchange: Exchange, fields: Mapping[str, object]) -> UserError
             Row(exchange.where, {}), f"field 'messages': found no turn with text before the answer. {EXPECTED}"
         )
     problem = exchange.problem or f"found no prompt (keys: {', '.join(fields) or 'nothing'})"
+    if any(kind in exchange.where for kind in (".csv", ".tsv")) and "found no prompt" in problem:
+        problem += "; the first line of a table names its columns"
     if "messages" in fields and not turn_list(fields["messages"]):
         problem = f"field 'messages': found {described(fields['messages'])}, expected a list of turns"
     return unreadable(Row(exchange.where, {}), f"{problem}. {EXPECTED}")

@@ -16,31 +16,36 @@ from distil.sources.turns import LISTS
 from distil.sources.values import mapping, nest, objects, parsed
 
 REQUESTS = (
-    "request",
-    "request_body",
-    "requestBody",
-    "body",
-    "input",
-    "inputs",
-    "kwargs",
-    "raw_request",
-    "modelInput",
-    "params",
+    *(
+        "request",
+        "request_body",
+        "requestBody",
+        "backendRequestBody",
+        "full_request",
+        "body",
+        "input",
+        "inputs",
+        "kwargs",
+    ),
+    *("raw_request", "modelInput", "params"),
 )
 REPLIES = (
     *(
         "response",
         "response_body",
         "responseBody",
+        "backendResponseBody",
+        "full_response",
         "output",
         "outputs",
         "completion",
-        "raw_response",
-        "modelOutput",
-        "result",
     ),
-    "error",
+    *("raw_response", "modelOutput", "result", "error"),
 )
+AROUND = ("properties", "jsonPayload", "protoPayload")
+"""What the logs of Azure and Google Cloud put around a call."""
+STORED = ("output", "outputs", "completion", "result")
+"""Where tracing tools keep what they made of a reply."""
 MODEL_KINDS = ("llm", "chat_model", "chat", "generation", "text_completion", "generate_content", "completion")
 """How tools call a call of a model, beside the other steps of a trace."""
 _KINDS = (
@@ -68,7 +73,9 @@ class Halves(NamedTuple):
     skip: str | None = None
     """Why the row is not a call of a model; None where it is one."""
     stored: bool = False
-    """The reply is what a tracing tool made of it, and no body of a provider."""
+    """The reply is what a tracing tool made of it, not the body of a provider."""
+    example: bool = False
+    """It is a row of a data set that a tool keeps (LangSmith's examples): its answer is a reference."""
 
 
 def find_halves(fields: JsonObject) -> Halves | None:
@@ -76,6 +83,10 @@ def find_halves(fields: JsonObject) -> Halves | None:
     attributes = _attributes(fields)
     if attributes is not None:
         return _of_attributes(fields, attributes)
+    around = next((inner for key in AROUND if isinstance(inner := parsed(fields.get(key)), dict)), None)
+    if around is not None and not any(key in fields for key in (*REQUESTS, *REPLIES, *LISTS)):
+        found = find_halves(around)
+        return found and found._replace(used=frozenset({*AROUND}))
     kind = _kind(fields)
     if kind is not None and kind.lower() not in MODEL_KINDS:
         return Halves(None, None, frozenset(fields), f"steps of kind {kind!r}")
@@ -111,7 +122,7 @@ def find_halves(fields: JsonObject) -> Halves | None:
     used = frozenset(
         {request_key, *([reply_key] if reply_key else []), *_BESIDE, *_KINDS, "metadata", "extra", "tools"}
     )
-    return Halves(request, reply, used, stored=reply_key in ("output", "outputs", "completion", "result"))
+    return Halves(request, reply, used, stored=reply_key in STORED, example=kind is None and reply_key == "outputs")
 
 
 def _kind(fields: JsonObject) -> str | None:
@@ -187,7 +198,7 @@ def _attributes(fields: JsonObject) -> JsonObject | None:
     for event in events:
         if any(key.startswith("gen_ai.") for key in event):
             found = {**event, **found}
-    if not any(key.partition(".")[0] in ("gen_ai", "llm", "openinference") for key in found):
+    if not any(key.partition(".")[0] in ("gen_ai", "llm", "openinference") or key == "ai.operationId" for key in found):
         return None
     return nest(found)
 
@@ -223,6 +234,13 @@ def _of_attributes(fields: JsonObject, tree: JsonObject) -> Halves:
         return Halves(None, None, used, f"steps of kind {kind!r}")
     turns = _first(mapping(gen.get("input")).get("messages"), gen.get("prompt"), llm.get("input_messages"))
     answer = _first(mapping(gen.get("output")).get("messages"), gen.get("completion"), llm.get("output_messages"))
+    vercel = mapping(tree.get("ai"))
+    if isinstance(vercel.get("operationId"), str) and not vercel["operationId"].endswith(("doGenerate", "doStream")):
+        return Halves(
+            None, None, used, f"steps of kind {vercel['operationId']!r}"
+        )  # the call itself is a span inside it
+    turns = _first(turns, mapping(vercel.get("prompt")).get("messages"))
+    answer = _first(answer, _said_by(mapping(vercel.get("response"))))
     turns = _first(turns, mapping(tree.get("input")).get("value"), llm.get("prompts"))
     answer = _first(answer, mapping(tree.get("output")).get("value"))
     if turns is None:
@@ -246,6 +264,14 @@ def _of_attributes(fields: JsonObject, tree: JsonObject) -> Halves:
     return Halves(
         _completed(request, {k: v for k, v in beside.items() if v}), reply if answer is not None else None, used
     )
+
+
+def _said_by(response: JsonObject) -> object:
+    """Vercel's SDK: ai.response.text, ai.response.toolCalls."""
+    calls = parsed(response.get("toolCalls"))
+    parts = [{"type": "tool-call", **call} for call in objects(calls)]
+    text = [{"type": "text", "text": response["text"]}] if response.get("text") else []
+    return {"role": "assistant", "content": [*text, *parts]} if text or parts else None
 
 
 def _tools(llm: JsonObject) -> object:

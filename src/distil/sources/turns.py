@@ -6,6 +6,7 @@ LangChain's messages, OpenTelemetry's `parts`, OpenInference's `message.role`. A
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 
 from distil.calls.providers.common import words
@@ -33,11 +34,33 @@ LISTS = ("messages", "conversations", "conversation", "dialog", "dialogue", "tur
 
 def turn_list(value: object) -> list[object] | None:
     """The list of turns that a value is, or that is written in a text; None where it is something else, such as a question."""
-    found = parsed(value)
+    found = _columns(_literal(parsed(value)))
     if not isinstance(found, list) or not found:
         return None
     inner = found[0] if isinstance(found[0], list) else found
     return found if inner and all(isinstance(turn, dict) and not _SIGNS.isdisjoint(turn) for turn in inner) else None
+
+
+def _literal(value: object) -> object:
+    """A list in Python's notation, which pandas writes into a table; any other text as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[{'", "[ {'", "[[{'")):
+        return value
+    try:
+        return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def _columns(value: object) -> object:
+    """`{"from": [...], "value": [...]}`, as `datasets` keeps a list of objects, as that list."""
+    if not isinstance(value, dict) or not {"role", "from"} & value.keys():
+        return value
+    if (
+        not all(isinstance(column, (list, tuple)) for column in value.values())
+        or len({len(c) for c in value.values()}) != 1
+    ):
+        return value
+    return [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=True)]
 
 
 def read_turns(value: object, left_out: Counter[str]) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -23,16 +24,17 @@ class Row(NamedTuple):
     """Column or key -> value."""
 
 
-def plain_name(key: object) -> str:
+@functools.lru_cache(maxsize=4_096)
+def plain_name(key: str) -> str:
     """The name of a column as it is looked up: `User Query` and `user-query` are user_query."""
-    return _SIGNS.sub("_", str(key).strip().lower()).strip("_")
+    return _SIGNS.sub("_", key.strip().lower()).strip("_")
 
 
 def by_name(fields: Mapping[str, object]) -> dict[str, str]:
     """Plain name -> the key as it is written; of two that differ in case only, the first."""
     names: dict[str, str] = {}
     for key in fields:
-        names.setdefault(plain_name(key), key)
+        names.setdefault(plain_name(str(key)), key)
     return names
 
 
