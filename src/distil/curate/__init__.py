@@ -7,6 +7,6 @@ Start at stage.py. The path of one answer:
     similar.py   near-duplicates of other rows are dropped, on the sets of shingles.py
     split.py     train, validation or test, so that no prompt leaks into another split
     stage.py     written to work/curate/*.jsonl; every dropped answer to dropped.jsonl, with the reason
-export.py writes the result in the formats of others (distil.formats), preferences.py finds pairs for it, destination.py overwrites
-nothing of others, card.py describes a data set.
+export.py writes the result in the formats of others (distil.formats), preferences.py finds pairs for it, destination.py
+overwrites nothing of others, card.py describes a data set.
 """
