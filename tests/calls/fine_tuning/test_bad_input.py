@@ -226,6 +226,39 @@ def test_a_price_beyond_the_agreed_one_is_asked_again(together: Shop) -> None:
     assert len(together.asked) == 2 and "asked again" in together.asked[0] and "$1.25" in together.asked[1]
 
 
+def test_a_refused_price_is_asked_again(together: Shop) -> None:
+    answers = iter([True, False, False, True])
+    asked: list[str] = []
+
+    def agree(question: str) -> bool:
+        asked.append(question)
+        return next(answers)
+
+    together.agree = agree  # type: ignore[method-assign]
+    with together.server:
+        for _ in range(2):
+            with pytest.raises(UserError, match="price was not accepted"):
+                together.run()
+            assert together.server.jobs == {}
+        together.run()
+    assert len(asked) == 4 and len(together.server.jobs) == 1 and len(together.server.files) == 2
+
+
+def test_force_pays_for_no_second_job_while_one_runs(shop: Shop) -> None:
+    with shop.server:
+        job = shop.run().job
+        path = shop.project.provider_job("tuned")
+        save_provider_job(path, job.model_copy(update={"state": "created", "serving": None}))
+        shop.server.word = "RUNNING"
+        with pytest.raises(UserError, match=r"would pay for two.*--cancel"):
+            shop.run(force=True)
+        assert len(shop.server.jobs) == 1
+        shop.server.word = None
+        shop.server.jobs.clear()
+        shop.run(force=True)
+    assert len(shop.server.jobs) == 1
+
+
 def test_no_estimate_and_no_price_is_an_error(together: Shop) -> None:
     server = together.server
     assert isinstance(server, TogetherTuning)

@@ -105,6 +105,14 @@ def settle(ledger: Ledger, job: ProviderJob, state: JobState) -> float | None:
     return None if ran(job, state) else 0.0
 
 
+def let_go(ledger: Ledger, job: ProviderJob, why: str) -> None:
+    """Nothing can be learned of the job any more: it may have cost all that was reserved."""
+    stored = ledger.find(key_of(job), text=False)
+    if stored is not None and stored.open:
+        maybe = AttemptRow(key_of(job), now(), "crashed", why, None, job.most_usd, None)
+        ledger.start().put([maybe, FailedRow(key_of(job), why)]).result()
+
+
 def give_up(ledger: Ledger, job: ProviderJob, why: str) -> None:
     """The job was never created: nothing was paid."""
     stored = ledger.find(key_of(job), text=False)

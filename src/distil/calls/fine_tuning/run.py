@@ -215,13 +215,13 @@ class FineTuningRun:
                     "or train on less, then run the same command again; the data is there already."
                 )
             agreed = job.estimate_usd is not None and estimate.usd <= job.most_usd
-            job = self._save(
-                job,
-                estimate_usd=estimate.usd,
-                most_usd=estimate.usd,
-                price_source=f"estimated by {self._title}",
-                tokens=round(estimate.tokens / job.epochs) if estimate.tokens else job.tokens,
-            )
+            priced = {
+                "estimate_usd": estimate.usd,
+                "most_usd": estimate.usd,
+                "price_source": f"estimated by {self._title}",
+                "tokens": round(estimate.tokens / job.epochs) if estimate.tokens else job.tokens,
+            }
+            job = job.model_copy(update=priced)
         if job.estimate_usd is None:
             raise UserError(
                 f"{self._title} gave no estimate of the price. Look it up ({job.price_source}) and say it in dollars per "
@@ -293,6 +293,27 @@ class FineTuningRun:
             state = state._replace(phase="failed", message="it names no model, although the job succeeded")
         serving = self._api.serving(job.base, str(state.model)) if state.phase == "succeeded" else None
         return self._save(job, state=state.phase, word=state.word[:40], error=state.message, usd=usd, serving=serving)
+
+
+async def require_stopped(api: FineTuningApi, run: FineTuningRun, ledger: Ledger, job: ProviderJob) -> None:
+    """Before another job takes its place. Raises UserError while it runs; one that is not there is booked as maybe paid."""
+    if job.over or job.state in ("intended", "uploaded"):
+        return
+    job_id = job.job_id or await api.find_job(run.order(job))
+    try:
+        state = await api.look(job_id) if job_id is not None else None
+    except Gone:
+        state = None
+    if state is not None and state.phase == "running":
+        raise UserError(
+            f"The job {job_id} still runs at {job.provider} and is paid for, so --force would pay for two. Stop it first with "
+            "--cancel, "
+            "or leave --force out to go on with it."
+        )
+    if state is not None:
+        await asyncio.to_thread(money.settle, ledger, job, state)
+    else:
+        await asyncio.to_thread(money.let_go, ledger, job, "another job took its place")
 
 
 async def cancel(api: FineTuningApi, run: FineTuningRun, job: ProviderJob) -> ProviderJob:

@@ -14,7 +14,7 @@ from pathlib import Path
 from distil.calls.fine_tuning.api import Base, FineTuningApi
 from distil.calls.fine_tuning.offers import Offer, require_open
 from distil.calls.fine_tuning.open import open_fine_tuning
-from distil.calls.fine_tuning.run import FineTuningRun
+from distil.calls.fine_tuning.run import FineTuningRun, require_stopped
 from distil.calls.ledger.store import Ledger
 from distil.errors import UserError
 from distil.formats import find_format
@@ -58,14 +58,13 @@ class JobMaker:
         self._agree, self._environ = agree, environ
         self._lines: dict[str, list[Line]] = {}
 
-    async def go(self, job: ProviderJob | None, base: str | None) -> ProviderJob:
-        """Goes on with `job`; with a new one where there is none, or where one that is not created yet would be another now."""
+    async def go(self, job: ProviderJob | None, base: str | None, *, force: bool = False) -> ProviderJob:
+        """Goes on with `job`; with a new one where there is none, or where one that is not created yet would be another now.
+
+        force: with a new one in any case, unless it still runs.
+        """
         async with open_fine_tuning(self.offer, self._environ) as api:
             with Ledger(self.project.ledger) as ledger:
-                if job is None or job.state in ("intended", "uploaded"):
-                    job = await self._intended(api, job, base)
-                else:
-                    self._say_differences(job, base)
                 running = FineTuningRun(
                     api,
                     ledger,
@@ -76,6 +75,12 @@ class JobMaker:
                     tell=say,
                     cap_usd=self.section.budget_usd,
                 )
+                if job is not None and force:
+                    await require_stopped(api, running, ledger, job)
+                if job is None or force or job.state in ("intended", "uploaded"):
+                    job = await self._intended(api, None if force else job, base)
+                else:
+                    self._say_differences(job, base)
                 return await running.go(job)
 
     async def _intended(self, api: FineTuningApi, job: ProviderJob | None, base: str | None) -> ProviderJob:

@@ -85,7 +85,7 @@ def run(
         here = os.environ if environ is None else environ
         making = JobMaker(project, section, student, offer=offer, name=name, agree=agree, environ=here)
         try:
-            job = asyncio.run(making.go(None if force else job, base))
+            job = asyncio.run(making.go(job, base, force=force))
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(read_provider_job(path), offer, name)) from None
         _require_done(job, offer, name)
