@@ -83,7 +83,7 @@ def logs(draw: st.DrawFn) -> list[tuple[Prompt, Answer]]:
         turns = [rng.choice(["Hi", "Hello", say(rng, 9)]), rng.choice([GREETING, say(rng, 9)])]
         for _ in range(rng.randrange(4)):
             turns += [say(rng, rng.choice([3, 9])), rng.choice(["OK.", "Yes.", say(rng, 12)])]
-        pairs += requests(*turns, window=rng.choice([None, None, 3]))
+        pairs += requests(*turns, window=rng.choice([None, None, 3, 7]))
     return pairs
 
 
@@ -112,6 +112,19 @@ def test_greetings_and_goodbyes_do_not_glue_chats_together() -> None:
     assert max(map(len, components(made))) == 2 and len(components(made)) == 61
     (opening,) = [item for item in made if item.train_only]
     assert "60 conversations begin with it" in str(opening.train_only)
+
+
+def test_canned_answers_do_not_glue_questions_together() -> None:
+    """What a support desk says to many is learned like a label: it must be known to be tested."""
+    canned = [f"{distinct_text(n)}. " * 5 for n in range(6)]
+    pairs = [(p, answer(p, canned[n % 6])) for n, p in enumerate(prompt(distinct_text(100 + n)) for n in range(60))]
+    assert len(components(items(pairs))) == 60
+
+
+def test_a_log_of_the_last_turns_is_one_conversation() -> None:
+    rng = random.Random(3)
+    pairs = [pair for _ in range(30) for pair in requests(*(say(rng, 5) for _ in range(30)), window=9)]
+    assert sorted(map(len, components(items(pairs)))) == [15] * 30
 
 
 def test_few_shot_examples_do_not_glue_rows_together() -> None:

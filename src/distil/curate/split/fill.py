@@ -67,7 +67,7 @@ def fill(
     for component in chosen:
         _set(splits, component, "validation")
     too_large = [len(c) for c in remaining if len(c) > max(1, open_test, budget)]
-    if too_large:
+    if too_large and (open_test or open_validation):
         notes.append(
             f"{max(too_large)} prompts are linked by group, shared turns or similarity, more than validation or test can take: "
             "all of them are in train. Use smaller groups, or raise curate.near_duplicates."
@@ -85,8 +85,9 @@ def _test_notes(wanted: int, possible: int, taken: int, total: int, *, kept: int
             "linked)"
         ]
     if kept and taken != wanted and taken != possible:
+        joined = "new ones that belong to a test prompt join it" if taken > wanted else "only new ones are drawn"
         return [
-            f"test has {taken} prompts, not {wanted}: prompts keep the side that they have, and only new ones are drawn. "
+            f"test has {taken} prompts, not {wanted}: prompts keep the side that they have, and {joined}. "
             "`--set curate.seed=N` draws all of them again; evaluate.limit evaluates on fewer."
         ]
     if taken and possible < wanted:

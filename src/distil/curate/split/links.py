@@ -17,7 +17,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from distil.curate.shingles import shingles, text_key
@@ -28,10 +29,10 @@ from distil.text import calls_key, conversation_text, instructions, normalize, p
 
 SHORT, LONG = 40, 200
 """Characters of a stock phrase at most, and of a text at least that hardly anybody writes twice."""
-FEW = 3
-"""Conversations that may share a piece between short and long by chance, or because they are one."""
-MANY_SHARE, MANY = 0.2, 20
-"""Share of the conversations, and their least number, that may share a long piece (a document, say): with more it is stock."""
+FEW, SOME = 3, 20
+"""Conversations that may share a piece by chance, and those that may repeat one exchange: as many windows of a log show it."""
+MANY_SHARE = 0.2
+"""Share of the conversations that may share a long piece (a document, say): with more it is stock."""
 DOCUMENTS = 5
 """System turns that must differ before they count as documents."""
 DOCUMENT_SHINGLES = 60
@@ -56,6 +57,8 @@ class _Piece(NamedTuple):
 class _Talk(NamedTuple):
     """A row as a conversation."""
 
+    key: str
+    """Equal for equal questions with equal turns before them."""
     whole: _Piece
     """The question with everything before it."""
     openings: list[_Piece]
@@ -64,6 +67,10 @@ class _Talk(NamedTuple):
     """Its assistant turns, with the question before them and alone."""
     taught: set[Link]
     """Those of them that a student would learn."""
+
+    def questions(self) -> Iterator[tuple[Link, Link]]:
+        """(answer, the exchange that it is part of) for each assistant turn that counts alone."""
+        return ((turn.link, before.link) for before, turn in pairwise(self.turns) if turn.link[0] == "answer")
 
 
 def make_items(rows: Sequence[Row], parents: Mapping[str, str]) -> list[Item]:
@@ -76,13 +83,15 @@ def make_items(rows: Sequence[Row], parents: Mapping[str, str]) -> list[Item]:
     for talk, last in zip(talks, whole, strict=True):
         if last:
             stands.update({piece.link for piece in (*talk.openings, talk.whole, *talk.turns)})
+    # an answer is what it is to all the questions that it was given to, the openings of conversations among them
+    stands |= Counter(answer for answer, _ in {pair for talk in talks for pair in talk.questions()})
     taught = {link for talk in talks for link in talk.taught}
     conversations = sum(whole)
     roots = set(parents.values())
     items = []
     for row, talk in zip(rows, talks, strict=True):
         prompt = row.prompt
-        links = _prompt_links(prompt, documents.get(prompt.id), parents.get(prompt.id), roots)
+        links = _prompt_links(prompt, talk.key, documents.get(prompt.id), parents.get(prompt.id), roots)
         openings = [*talk.openings, *([talk.whole] if talk.whole.link in earlier else [])]
         pieces = [*openings, *(piece for piece in talk.turns if piece.link in taught)]
         links += [p.link for p in pieces if stands[p.link] <= _most(p, conversations)]
@@ -123,8 +132,7 @@ def compared_text(prompt: Prompt, documents: Mapping[str, str]) -> str:
     return f"{instructions(prompt.messages)}\n{spoken}" if prompt.id in documents else spoken
 
 
-def _prompt_links(prompt: Prompt, document: str | None, root: str | None, roots: set[str]) -> list[Link]:
-    key = text_key("\n".join(map(_text, spoken_turns(prompt.messages))))
+def _prompt_links(prompt: Prompt, key: str, document: str | None, root: str | None, roots: set[str]) -> list[Link]:
     links: list[Link] = [("text", f"{document} {key}" if document else key)]
     if document:
         links.append(("document", document))
@@ -137,24 +145,24 @@ def _prompt_links(prompt: Prompt, document: str | None, root: str | None, roots:
 
 def _most(piece: _Piece, conversations: int) -> int:
     """In how many conversations a piece may stand and still keep them together."""
-    kind = piece.link[0]
-    if piece.length >= LONG:
-        most = max(MANY, int(MANY_SHARE * conversations))
-        return min(most, max(FEW, conversations // 2))
-    if piece.length >= SHORT:
+    kind, length = piece.link[0], piece.length
+    if kind == "answer":  # alone, it is as often what a support desk says to many
         return FEW
-    return 1 if kind == "prefix" else FEW if kind == "exchange" and piece.length >= SHORT // 2 else 0
+    if length >= LONG:
+        return min(max(SOME, int(MANY_SHARE * conversations)), max(FEW, conversations // 2))
+    if kind == "prefix":
+        return FEW if length >= SHORT else 1
+    return SOME if length >= SHORT else FEW if length >= SHORT // 2 else 0
 
 
 def _talk(row: Row) -> _Talk:
-    turns = spoken_turns(row.prompt.messages)
+    texts = [(turn, _text(turn)) for turn in spoken_turns(row.prompt.messages)]
     digest, length = hashlib.blake2b(digest_size=12), 0
     openings: list[_Piece] = []
     pieces: list[_Piece] = []
     taught: set[Link] = set()
     question = ""
-    for turn in turns:
-        text = _text(turn)
+    for turn, text in texts:
         if turn.role == "assistant":
             openings.append(_Piece(("prefix", digest.hexdigest()), length))
             _add(pieces, taught, question, text, learned=turn.weight != 0)
@@ -165,17 +173,22 @@ def _talk(row: Row) -> _Talk:
     for answer in row.answers:
         said = normalize(answer.text) + (calls_key(answer.tool_calls) if answer.tool_calls else "")
         _add(pieces, taught, question, said, learned=True)
-    return _Talk(_Piece(("prefix", digest.hexdigest()), length), openings, pieces, taught)
+    whole = _Piece(("prefix", digest.hexdigest()), length)
+    return _Talk(_key(" ".join(text for _, text in texts if text)), whole, openings, pieces, taught)
 
 
 def _add(pieces: list[_Piece], taught: set[Link], question: str, said: str, *, learned: bool) -> None:
     """An assistant turn as pieces: with its question; alone, unless it is data (a label or JSON is the answer to many)."""
-    added = [_Piece(("exchange", text_key(f"{question}\0{said}")), len(question) + len(said))]
+    added = [_Piece(("exchange", _key(f"{question}\0{said}")), len(question) + len(said))]
     if len(said) >= SHORT and parse_answer(said) is None:
-        added.append(_Piece(("answer", text_key(said)), len(said)))
+        added.append(_Piece(("answer", _key(said)), len(said)))
     pieces += added
     if learned:
         taught.update(piece.link for piece in added)
+
+
+def _key(normalized: str) -> str:
+    return hashlib.blake2b(normalized.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def _text(turn: Message) -> str:

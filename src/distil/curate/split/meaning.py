@@ -25,8 +25,8 @@ ALIKE = 0.35
 """Jaccard similarity from which two prompts are compared by meaning. A short text takes 10 ms of CPU, a long one 100."""
 CLOSEST = 5
 """How many such training prompts are compared with each test prompt; they find 11 of banking77's 12 twins."""
-CHARACTERS = 60_000
-"""How many of these prompts are read: some 10 s of CPU. With more, the test prompts are sampled, and their number is said."""
+CHARACTERS = 40_000
+"""How many of these prompts are read: some 7 s of CPU. With more, the test prompts are sampled, and their number is said."""
 BLOCK = 1_024
 """Rows of one product: 1,024 x 100,000 cosines are 400 MB."""
 
