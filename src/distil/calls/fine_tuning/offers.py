@@ -204,6 +204,13 @@ OFFERS: dict[str, Offer] = {
                 source=_OPENAI_PAGE,
             ),
             Closing("2026-10-23", "gpt-3.5-turbo is shut down", r"gpt-3\.5", source=_OPENAI_PAGE),
+            Closing(
+                "2026-10-23",
+                "gpt-4.1-nano is reported to be shut down",
+                r"gpt-4\.1-nano",
+                sure=False,
+                source="aihola.com/article/openai-ends-fine-tuning-2027 (not checked on OpenAI's page)",
+            ),
             Closing("2027-01-06", "new fine-tuning jobs are closed to everybody", source=_OPENAI_PAGE),
         ),
     ),

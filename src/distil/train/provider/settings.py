@@ -59,6 +59,8 @@ def provider_settings(
             settings[key] = getattr(section, key)
         else:
             remarks.append(f"train.{key} is left to {offer.title}: {_why(key)}")
+    if section.answers == "one_per_epoch":
+        remarks.append(f"train.answers is all at {offer.title}: each answer that was kept is an example in every epoch")
     _learning_rate(settings, base, offer)
     _adapter(settings, remarks, offer, base, student)
     rate = settings.get("learning_rate")
