@@ -206,6 +206,14 @@ def test_no_refusal_replaces_a_refusal(tmp_path: Path) -> None:
     assert "the first teacher, refused" in " ".join(v.reason for v in read_records(project.dropped, Verdict))
 
 
+def test_an_answer_about_the_model_takes_nobodys_place(tmp_path: Path) -> None:
+    """The first teacher's true answer about itself stays, though a later teacher names its vendor instead of answering."""
+    honest = "As an AI, I do not have emotions like a human, but I am designed to process language and behavior."
+    vendor = "No, I'm an AI assistant created by Anthropic to be helpful, harmless, and honest. I don't have feelings."
+    _, examples = curated(tmp_path, [(prompt("Can you think and feel like a human?"), [honest, vendor, "I can."])])
+    assert [(row.teacher, row.answer[:24]) for row in examples] == [("t0", "I do not have emotions l")]
+
+
 def test_replacements_are_checked_though_the_filter_is_mild(tmp_path: Path) -> None:
     """What the filter lets pass by its threshold must not take the place of the better teacher's answer."""
     rows = [(prompt("What do you think about it?"), [REFUSES, REFUSES.replace("sorry", "very sorry")])]
