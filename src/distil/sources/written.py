@@ -1,6 +1,6 @@
 """Conversations written out as one text: ChatML, `### Human:` (Guanaco), `Human:` and `Assistant:` (Anthropic's HH).
 
-Only a text that begins with such a mark and has an answer in it is taken apart: otherwise the answer would stand in the question.
+Only a text that begins with such a mark and has an answer in it is taken apart: else the answer would be part of the question.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _FORMS = (
 _ROLES = {"human": "user"}
 
 
-def written_turns(text: str) -> list[dict[str, str]] | None:
+def written_turns(text: str) -> list[object] | None:
     """The turns of a written-out conversation; None for any other text."""
     start = text.lstrip()
     for mark, end in _FORMS:
         found = list(mark.finditer(start))
         if len(found) < 2 or found[0].start() != 0 or not any(one[1].lower() == "assistant" for one in found):
             continue
-        turns = []
+        turns = list[object]()
         for index, one in enumerate(found):
             stop = found[index + 1].start() if index + 1 < len(found) else len(start)
             said = start[one.end() : stop]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,11 @@ from distil.calls.faults import CallFailed
 from distil.calls.providers.base import LocalProvider, Parsed
 from distil.calls.providers.recorded import RecordedProvider
 from distil.calls.request import Request
+from distil.endings import ending
 from distil.errors import UserError
 from distil.records import Answer, Message, Prompt, Sampling
 from distil.runs.jsonl import read_lines, record_line
+from tests.sources.shapes import LOGS
 from tests.wire.ask import question
 
 
@@ -137,3 +140,43 @@ def test_the_real_answers_of_gpt4_are_all_found(data_dir: Callable[[str], Path])
     provider = RecordedProvider(str(path))
     for _, line in read_lines(path):
         assert answer(provider, question(line["prompt"])).text == line["output"]
+
+
+ALPACA = [
+    {"instruction": "Translate to French", "input": "Good morning", "output": "Bonjour"},
+    {"instruction": "Translate to French", "input": "Good night", "output": "Bonne nuit"},
+]
+
+
+@pytest.mark.parametrize("glue", ["\n", "\n\n", " "])
+def test_an_instruction_is_asked_with_its_input(tmp_path: Path, glue: str) -> None:
+    provider = write(tmp_path, *ALPACA)
+    for row in ALPACA:
+        parsed = answer(provider, question(glue.join((row["instruction"], row["input"]))))
+        assert parsed.text == row["output"]
+    with pytest.raises(CallFailed, match="no answer"):
+        answer(provider, question("Translate to French"))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl.gz", "a.csv", "list.jsonl", "indented.json"])
+def test_answers_are_found_in_files_of_any_kind(tmp_path: Path, name: str) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in ALPACA).encode()
+    table = "instruction;input;output\nTranslate to French;Good morning;Bonjour\nTranslate to French;Good night;Bonne nuit\n"
+    content = {
+        "a.jsonl.gz": gzip.compress(text),
+        "a.csv": table.encode("utf-16"),
+        "indented.json": json.dumps(ALPACA, indent=1).encode(),
+    }
+    (tmp_path / name).write_bytes(content.get(name, json.dumps(ALPACA).encode()))
+    provider = RecordedProvider(name, tmp_path)
+    for row in ALPACA:
+        assert answer(provider, question(f"{row['instruction']}\n{row['input']}")).text == row["output"]
+
+
+def test_the_recorded_answers_of_any_log_are_found(tmp_path: Path) -> None:
+    asked = question("Hi?").model_copy(
+        update={"messages": [Message(role="system", content="Be brief."), *question("Hi?").messages]}
+    )
+    for name, row in LOGS.items():
+        parsed = answer(write(tmp_path, row), asked)
+        assert (parsed.text, ending(parsed.finish_reason)) == ("Yo.", "ok"), name
