@@ -13,6 +13,7 @@ from distil.curate.config import CurateConfig
 from distil.curate.evidence.corpus import Corpus, Pair, describe_corpus
 from distil.curate.evidence.found import Found
 from distil.curate.references import reference
+from distil.curate.replacements import refuse_replacements
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.records import Answer, Example, Prompt, Verdict
@@ -199,11 +200,15 @@ def test_no_refusal_replaces_a_refusal(tmp_path: Path) -> None:
         (asked[2], [REAL, REFUSES, REFUSES]),
         (asked[3], [REFUSES, REAL, REFUSES]),
     ]
-    _, examples = curated(tmp_path, rows)
+    _, examples = curated(tmp_path, rows, if_refused="other")
     assert {row.prompt_id: row.teacher for row in examples} == {asked[0].id: "t2", asked[2].id: "t0", asked[3].id: "t1"}
-    project, examples = curated(tmp_path / "out", rows, if_refused="leave_out")
+    project, examples = curated(tmp_path / "out", rows)
     assert [row.prompt_id for row in examples] == [asked[2].id]
-    assert "the first teacher, refused" in " ".join(v.reason for v in read_records(project.dropped, Verdict))
+    assert "t0 comes first and refused this prompt" in " ".join(
+        v.reason for v in read_records(project.dropped, Verdict)
+    )
+    _, examples = curated(tmp_path / "vote", rows, choose="majority")
+    assert len(examples) == 3
 
 
 def test_an_answer_about_the_model_takes_nobodys_place(tmp_path: Path) -> None:
@@ -215,11 +220,18 @@ def test_an_answer_about_the_model_takes_nobodys_place(tmp_path: Path) -> None:
 
 
 def test_replacements_are_checked_though_the_filter_is_mild(tmp_path: Path) -> None:
-    """What the filter lets pass by its threshold must not take the place of the better teacher's answer."""
-    rows = [(prompt("What do you think about it?"), [REFUSES, REFUSES.replace("sorry", "very sorry")])]
-    project, _ = curated(tmp_path, [*rows, (prompt("And now?"), [REAL])], thresholds={"refusal": 1.0})
-    found = {row.answer_id: row for row in read_records(project.evidence, Evidence)}
-    assert all(row.refusal is not None for row in found.values() if row.prompt_id == rows[0][0].id)
+    """A threshold that lets half a refusal pass as a first answer does not let it take the place of one."""
+    half = "I can't say much about that, but the office may know more; please call them in the morning."
+    signals = {"first": {"refusal": Found(1.0, "refuses")}, "second": {"refusal": Found(0.4, "can't say")}}
+    asked = prompt("What do you think about it?")
+    one, two = answer(asked, REFUSES, teacher="t0"), answer(asked, half, teacher="t1")
+    by_id = {one.id: signals["first"], two.id: signals["second"]}
+    pairs = [Pair(asked, one), Pair(asked, two)]
+    refused = Verdict(answer_id=one.id, prompt_id=asked.id, filter="refusal", keep=False, reason="refuses")
+    verdicts = [refused]
+    assert refuse_replacements(pairs, pairs[1:], by_id, "other", verdicts) == []
+    assert verdicts[1].filter == "replacement" and "can't say" in verdicts[1].reason
+    assert refuse_replacements(pairs[::-1], pairs[1:], by_id, "other", [refused]) == pairs[1:]
 
 
 def test_all_keeps_the_different_answers_of_training_prompts(tmp_path: Path) -> None:

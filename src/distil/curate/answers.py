@@ -53,7 +53,8 @@ def choose_answers(
     """
     pairs = [measured.pair for measured in table]
     signals = {measured.pair.answer.id: measured.signals for measured in table}
-    usable = refuse_replacements(pairs, passed, signals, section.if_refused, verdicts)
+    if_refused = section.if_refused if section.choose == "first" else "other"  # the other methods compare what is left
+    usable = refuse_replacements(pairs, passed, signals, if_refused, verdicts)
     task = describe_task(usable)
     _require(section.choose, usable, signals, judge)
     if judge is not None and section.choose in ("judge", "best"):
@@ -151,6 +152,23 @@ def apply_sides(
                 name, reason = _lost(choice, answer.id, chosen.unfit, held_out=sides.get(id_) in ("validation", "test"))
                 verdicts.append(Verdict(answer_id=answer.id, prompt_id=id_, filter=name, keep=False, reason=reason))
     return placed
+
+
+def contradict_references(table: Sequence[Measured], placed: Sequence[Pair], sides: Mapping[str, Split]) -> list[str]:
+    """One line for a person where answers that are trained on contradict their prompt's reference."""
+    trained = {pair.answer.id for pair in placed if sides.get(pair.prompt.id) == "train"}
+    found = [
+        measured.signals["reference"]
+        for measured in table
+        if measured.pair.answer.id in trained and "reference" in measured.signals
+    ]
+    wrong = [match for match in found if match.value < 1]
+    if not wrong:
+        return []
+    return [
+        f"{len(wrong):,} of {len(found):,} training answers contradict their own reference (such as {wrong[0].detail}). They are "
+        "kept: curate.filters: [default, wrong_answer] leaves them out"
+    ]
 
 
 def _lost(choice: Choice, answer_id: str, unfit: Unfit, *, held_out: bool) -> tuple[str, str]:

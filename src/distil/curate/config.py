@@ -59,9 +59,9 @@ class CurateConfig(Section):
     """What it scores by, as evaluate.judge_rubric; null = that one, or a general one."""
     budget_usd: float | None = Field(default=5.0, ge=0)
     """Dollar cap for this project on the judge's scores; null = no cap."""
-    if_refused: Literal["other", "leave_out"] = "other"
-    """When the first teacher refuses a prompt: train on another teacher's answer if it is a real one, or leave the prompt out.
-    Another's refusal or words about itself never take its place."""
+    if_refused: Literal["other", "leave_out"] = "leave_out"
+    """With choose: first, when the first teacher refuses a prompt: leave it out, or train on another teacher's answer if it is a
+    real one. Another's refusal, or its words about itself, never take the place of an answer, however it is chosen."""
     contradictions: Literal["majority", "first", "drop", "keep"] = "majority"
     """What happens to rows that ask the same and come to different labels, numbers or JSON: those of the majority stay (of a tie,
     the first), those of the first row stay, none stays, or all do."""

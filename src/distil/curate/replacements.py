@@ -1,7 +1,7 @@
 """Who may answer in place of a teacher that refused: another's real answer, never its refusal or its words about itself.
 
 What a filter just lets pass does little harm beside good answers, but it must not take the place of one. So where an answer of a
-prompt was dropped as a refusal, those after it in the order of preference have to be free of every sign of one.
+prompt was dropped as a refusal, the others have to be free of every sign of one.
 """
 
 from __future__ import annotations
@@ -32,28 +32,23 @@ def refuse_replacements(
 ) -> list[Pair]:
     """The passed pairs without those that may not take the place of a refusal; they get a verdict.
 
-    pairs: all, by prompt in the order of preference. `other`: where any answer of the prompt was dropped as a refusal, only real
-    answers stay after it. `leave_out`: where every answer of the first teacher was, none stays.
+    pairs: all, by prompt in the order of preference. `other`: answers behind a refusal that was dropped have to be real ones.
+    `leave_out`: where every answer of the first teacher was dropped as a refusal, none stays.
     """
-    declined = {verdict.answer_id: verdict for verdict in verdicts if verdict.filter in DECLINED and not verdict.keep}
+    declined = {verdict.answer_id for verdict in verdicts if verdict.filter in DECLINED and not verdict.keep}
     reasons: dict[str, str] = {}
     for group in groups(pairs).values():
-        refused = [pair for pair in group if pair.answer.id in declined]
-        if not refused:
-            continue
         first = [pair.answer for pair in group if pair.answer.teacher == group[0].answer.teacher]
-        all_refused = all(answer.id in declined for answer in first)
-        place = group.index(refused[0])  # an answer before it takes nobody's place
-        teacher = refused[0].answer.teacher
-        for at, (_, answer) in enumerate(group):
-            if if_refused == "leave_out" and all_refused:
+        left_out = if_refused == "leave_out" and all(answer.id in declined for answer in first)
+        refused: str | None = None
+        for _, answer in group:
+            if left_out:
                 reasons[answer.id] = (
-                    f"{first[0].teacher}, the first teacher, refused this prompt (curate.if_refused: leave_out)"
+                    f"{first[0].teacher} comes first and refused this prompt (curate.if_refused: leave_out)"
                 )
-            elif at > place and (sign := _sign(signals.get(answer.id, {}))):
-                reasons[answer.id] = (
-                    f"it would replace the answer of {teacher}, which refused, and looks like a refusal too: {sign}"
-                )
+            elif refused is not None and (sign := _sign(signals.get(answer.id, {}))):
+                reasons[answer.id] = f"it would replace the refusal of {refused} and looks like one: {sign}"
+            refused = refused or (answer.teacher if answer.id in declined else None)
     stay = [pair for pair in passed if pair.answer.id not in reasons]
     verdicts += [
         Verdict(

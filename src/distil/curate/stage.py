@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from distil.curate.answers import apply_sides, choose_answers
+from distil.curate.answers import apply_sides, choose_answers, contradict_references
 from distil.curate.choose import Judge
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
@@ -135,6 +135,7 @@ def run(
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
             examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(note="written")
+        notes = [*parts.notes, *chosen.notes, *contradict_references(table, placed, parts.sides)]
         result = CurateResult(
             **{split: len(examples[split]) for split in SPLITS},
             dropped=dict(Counter(v.filter for v in verdicts)),
@@ -146,7 +147,7 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
-            warnings=_warnings([*parts.notes, *chosen.notes], verdicts, len(answers) - len(pairs), examples),
+            warnings=_warnings(notes, verdicts, len(answers) - len(pairs), examples),
         )
         stage.notes.update(result.model_dump())
     return result

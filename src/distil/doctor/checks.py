@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distil.doctor import data, guards, project, quality, training
+from distil.doctor import answers, data, guards, project, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import Machine
@@ -26,6 +26,9 @@ CHECKS: dict[str, Check] = {
     "much of the data is dropped": data.much_dropped,
     "suspicious answers": data.suspicious,
     "refusals in the training data": data.refusals,
+    "answers against their references": answers.against_references,
+    "wrong labels": answers.wrong_labels,
+    "one question, several answers": answers.contradicting,
     "duplicate prompts": data.duplicates,
     "leakage between the splits": data.leakage,
     "out of memory": training.out_of_memory,

@@ -17,6 +17,7 @@ from distil.records import Answer, Example, Manifest, Prediction, Record, Verdic
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.evidence import Evidence as Measured
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.notes import TrainSettings
@@ -68,6 +69,11 @@ class Evidence:
     def dropped(self) -> list[Verdict]:
         """Answers that curate dropped."""
         return [verdict for verdict in _records(self.project.dropped, Verdict) if not verdict.keep]
+
+    @cached_property
+    def signals(self) -> list[Measured]:
+        """What curate measured on each answer."""
+        return _records(self.project.evidence, Measured)
 
     def split(self, name: str) -> list[Example]:
         """train, validation or test; empty when curate has not run."""

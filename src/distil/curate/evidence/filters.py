@@ -79,7 +79,7 @@ FILTERS: dict[str, Filter] = {
     "personal_data": Filter("personal_data"),
     "wrong_answer": Filter("reference", below=True, training_only=True),
     "unlike_reference": Filter("reference_similarity", 0.3, below=True, training_only=True),
-    "wrong_label": Filter("label_agreement", 0.05, below=True, training_only=True),
+    "wrong_label": Filter("label_agreement", 0.05, suspect=0.05, below=True, training_only=True),
 }
 OPTIONAL = frozenset(
     {"too_short", "too_long", "echo", "personal_data", "wrong_answer", "unlike_reference", "wrong_label"}
