@@ -154,10 +154,14 @@ def parse_json(text: str) -> dict[str, Json] | list[Json] | None:
     return mended if isinstance(mended, (dict, list)) else None
 
 
-def _depth(value: Json) -> int:
-    """Levels of nesting, counted level by level and no further than the limit: recursion is what it protects from."""
+def nested_deeper(value: Json, limit: int) -> bool:
+    """Whether a value has more levels of nesting; counted level by level, since recursion is what it protects from."""
+    return _depth(value, limit) > limit
+
+
+def _depth(value: Json, limit: int = _MAX_DEPTH) -> int:
     depth, level = 0, [value]
-    while level and depth <= _MAX_DEPTH:
+    while level and depth <= limit:
         inner: list[Json] = []
         for item in level:
             inner += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []

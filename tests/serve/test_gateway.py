@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 
 from distil.calls.ledger.store import Ledger
 from distil.errors import UserError
@@ -16,7 +17,9 @@ from distil.prompts.stage import run as read_prompts
 from distil.runs.artifacts import Project
 from distil.serve.config import ServeConfig
 from distil.serve.gateway import Gateway
+from distil.serve.policy import Policy
 from distil.serve.stage import make_gateway
+from distil.serve.wire import ChatReply, ChatRequest
 from tests.serve.running import CHAT, StudentServer, chat_body, lines, running, teacher_of
 from tests.wire.openai import SERVER_ERROR, OpenAIServer
 
@@ -248,3 +251,128 @@ def test_missing_settings_fail_before_serving(tmp_path: Path) -> None:
     for serve, message in cases:
         with pytest.raises(UserError, match=message):
             make_gateway(project, ServeConfig(**serve), name="s")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "https://evil.example", "content-type": "text/plain"}, 403),
+        ({"host": "evil.example"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+    ],
+)
+def test_a_web_page_cannot_spend_the_teachers_money(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    async def go(gateway: Gateway) -> int:
+        async with (
+            running(gateway) as session,
+            session.post(CHAT, data=json.dumps(chat_body("p=0.2 x")), headers=headers) as reply,
+        ):
+            return reply.status
+
+    with StudentServer() as student, teacher_server() as teacher:
+        gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
+        gateway.host = "127.0.0.1"
+        assert asyncio.run(go(gateway)) == status
+        assert bool(teacher.answered) == (status == 200)
+
+
+def test_what_the_student_cannot_take_goes_to_the_teacher(tmp_path: Path) -> None:
+    def too_long(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 400, {"error": {"message": "This model's maximum context length is 512 tokens."}}
+
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    wants = {"type": "json_object"}
+    with StudentServer() as student, teacher_server() as teacher:
+        gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
+        bodies = (
+            chat_body("p=0.9 a", stop=["b"]),
+            chat_body(messages=image),
+            chat_body("p=0.9 c", response_format=wants),
+        )
+        found = [reply[1]["x-distil-reason"] for reply in exchange(gateway, *bodies)]
+        assert found == ["stop_sequences", "not_text", "requirement_not_met"]
+        student.complete = too_long  # type: ignore[method-assign]
+        gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
+        ((status, headers, _),) = exchange(gateway, chat_body("p=0.9 d"))
+        assert (status, headers["x-distil-reason"]) == (200, "too_long_for_student")
+
+
+def test_without_a_teacher_what_cannot_be_done_is_refused(tmp_path: Path) -> None:
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    with StudentServer() as student:
+        gateway = gateway_of(tmp_path, student, fallback="off")
+        bodies = (chat_body(messages=image), chat_body(response_format={"type": "json_object"}))
+        (pictured, shaped) = exchange(gateway, *bodies)
+    assert pictured[0] == 400 and "image_url" in pictured[2]["error"]["message"]
+    assert shaped[0] == 502 and "response_format" in shaped[2]["error"]["message"]
+
+
+def test_nobody_there_is_a_503_that_names_no_address(tmp_path: Path) -> None:
+    with StudentServer() as student, teacher_server() as teacher:
+        pass  # both are gone
+    gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
+
+    async def go() -> None:
+        async with running(gateway) as session:
+            async with session.post(CHAT, json=chat_body("p=0.9 a")) as reply:
+                told = await reply.text()
+                assert reply.status == 503 and int(reply.headers["retry-after"]) > 0
+                assert "127.0.0.1" not in told and str(student.url) not in told
+            async with session.get("/readyz") as ready, session.get("/healthz") as alive:
+                assert (ready.status, alive.status) == (503, 200)
+
+    asyncio.run(go())
+
+
+def test_a_model_is_found_by_its_name(tmp_path: Path) -> None:
+    async def go(gateway: Gateway) -> None:
+        async with running(gateway) as session:
+            async with session.get("/v1/models/student") as reply:
+                assert (await reply.json())["id"] == "student"
+            async with session.get("/v1/models/other/one") as reply:
+                assert reply.status == 404 and "other/one" in (await reply.json())["error"]["message"]
+            async with session.get("/readyz") as reply:
+                assert reply.status == 200
+
+    with StudentServer() as student:
+        asyncio.run(go(gateway_of(tmp_path, student, fallback="off")))
+
+
+def test_work_ends_when_its_client_leaves(tmp_path: Path) -> None:
+    """Nobody pays for an answer that nobody reads."""
+    ended: list[str] = []
+
+    class Slow:
+        identity = "slow"
+
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+        async def ready(self) -> bool:
+            return True
+
+        def gauges(self) -> dict[str, float]:
+            return {}
+
+        async def answer(self, request: ChatRequest) -> ChatReply:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise
+            raise AssertionError("nobody waits so long")
+
+    async def go() -> None:
+        async with running(Gateway("student", Slow(), Policy("off"))) as session:
+            with pytest.raises(asyncio.TimeoutError):
+                await session.post(CHAT, json=chat_body(), timeout=ClientTimeout(total=0.5))
+            for _ in range(200):
+                if ended:
+                    break
+                await asyncio.sleep(0.02)
+
+    asyncio.run(go())
+    assert ended == ["cancelled"]

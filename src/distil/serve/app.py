@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import importlib.util
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
+from distil.progress import say
+from distil.serve.foreign import refuse_foreign
 from distil.serve.gateway import Gateway
 from distil.serve.metrics import CONTENT_TYPE
-from distil.serve.wire import BadRequest, ChatRequest, completion, parse_request, sse, stream
+from distil.serve.parse import parse_request
+from distil.serve.wire import BadRequest, ChatRequest, EngineFailed, completion, sse, stream
 from distil.terminal import show_exception
 
 if TYPE_CHECKING:
@@ -20,6 +26,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BODY = 32 << 20  # bytes
+LARGE = 1 << 17
+"""Bytes of a body from which reading it may take longer than others should wait."""
+BODY_S = 30.0
+"""How long the body of a request may take to arrive."""
+EVENTS_AT_ONCE = 32
 
 
 def require_server() -> None:
@@ -43,12 +54,24 @@ def make_app(gateway: Gateway) -> Starlette:
     async def chat(request: Request) -> Response:
         return await _chat(gateway, request)
 
+    entry = {"id": gateway.name, "object": "model", "created": started, "owned_by": "distil"}
+
     async def models(request: Request) -> Response:
-        entry = {"id": gateway.name, "object": "model", "created": started, "owned_by": "distil"}
         return _json({"object": "list", "data": [entry]})
+
+    async def model(request: Request) -> Response:
+        asked = request.path_params["id"]
+        if asked == gateway.name:
+            return _json(entry)
+        message = f"The model {asked[:200]!r} does not exist here. Served: {gateway.name}."
+        return _error(BadRequest(message, param="model", code="model_not_found", status=404))
 
     async def health(request: Request) -> Response:
         return _json({"status": "ok", "model": gateway.name, "fallback": gateway.policy.mode})
+
+    async def ready(request: Request) -> Response:
+        able = await gateway.ready()
+        return _json({"status": "ready" if able else "nobody can answer"}, status=200 if able else 503)
 
     async def metrics(request: Request) -> Response:
         return PlainTextResponse(gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
@@ -61,6 +84,8 @@ def make_app(gateway: Gateway) -> Starlette:
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/models", models),
+            Route("/v1/models/{id:path}", model),
+            Route("/readyz", ready),
             Route("/healthz", health),
             Route("/metrics", metrics),
         ],
@@ -69,32 +94,86 @@ def make_app(gateway: Gateway) -> Starlette:
 
 
 async def _chat(gateway: Gateway, request: Request) -> Response:
-    from starlette.responses import StreamingResponse
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
 
     try:
+        refuse_foreign(request.headers, gateway.host)
         raw = await _body(request)
-        chat = parse_request(raw, served=gateway.name, temperature=gateway.temperature, max_tokens=gateway.max_tokens)
-        if chat.stream and gateway.streams_through():
-            return await _through(gateway, chat)
-        routed = await gateway.answer(chat)
+        chat = await _parsed(gateway, raw)
+        reply = await _unless_gone(request, _answer(gateway, chat))
+        return Response(status_code=499) if reply is None else reply
+    except ClientDisconnect:
+        return Response(status_code=499)
     except BadRequest as error:
+        gateway.metrics.errors.labels(status=str(error.status)).inc()
+        if isinstance(error, EngineFailed) and error.detail:
+            say(f"distil serve: {error} {error.detail}")
         return _error(error)
     except Exception as error:
+        gateway.metrics.errors.labels(status="500").inc()
         show_exception(type(error), error, error.__traceback__)
         return _error(BadRequest("The gateway failed; its log has the details.", status=500, code="internal_error"))
+
+
+async def _parsed(gateway: Gateway, raw: bytes) -> ChatRequest:
+    """Large bodies are read on another thread, so that nobody else waits meanwhile."""
+    read = functools.partial(
+        parse_request, raw, served=gateway.name, temperature=gateway.temperature, max_tokens=gateway.max_tokens
+    )
+    return await asyncio.to_thread(read) if len(raw) > LARGE else read()
+
+
+async def _answer(gateway: Gateway, chat: ChatRequest) -> Response:
+    from starlette.responses import StreamingResponse
+
+    if chat.stream and gateway.streams_through(chat):
+        return await _through(gateway, chat)
+    routed = await gateway.answer(chat)
     if chat.stream:
         events = stream(chat, routed.reply, gateway.fingerprint)
-        return StreamingResponse(events, media_type="text/event-stream", headers=routed.headers())
+        return StreamingResponse(_as_it_is(events), media_type="text/event-stream", headers=routed.headers())
     return _json(completion(chat, routed.reply, gateway.fingerprint), headers=routed.headers())
+
+
+async def _as_it_is(events: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """A finished answer in a few writes: one for each word would cost 40 times the processor of a plain reply."""
+    rest = iter(events)
+    while some := b"".join(islice(rest, EVENTS_AT_ONCE)):
+        yield some
+
+
+async def _unless_gone(request: Request, work: Coroutine[object, object, Response]) -> Response | None:
+    """The reply, or None when the client has left: then the work is cancelled, so that nobody pays for what nobody reads."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return None
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 async def _body(request: Request) -> bytes:
     pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > MAX_BODY:
-            raise BadRequest(f"The body is larger than {MAX_BODY >> 20} MiB.", status=413)
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > MAX_BODY:
+                    raise BadRequest(f"The body is larger than {MAX_BODY >> 20} MiB.", status=413)
+                pieces.append(piece)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {BODY_S:g} s.", status=408) from None
     return b"".join(pieces)
 
 
@@ -111,6 +190,7 @@ async def _through(gateway: Gateway, chat: ChatRequest) -> Response:
             async for chunk in chunks:
                 yield chunk
         except BadRequest as error:
+            gateway.metrics.errors.labels(status=str(error.status)).inc()
             # the status line is already sent; without [DONE] a client sees that the stream broke
             yield sse(error.body())
 

@@ -6,6 +6,7 @@ the disk is slower than the traffic, lines are dropped and counted.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -37,7 +38,7 @@ class Capture:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             create_private(self.path)
-            file = self.path.open("a", encoding="utf-8")
+            file = self.path.open("a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise WorkFailed(
                 f"Could not open {self.path}: {error.strerror}. Make it writable, or type --set serve.capture=false."
@@ -56,9 +57,10 @@ class Capture:
 
     def stop(self) -> None:
         """Writes what is waiting and closes the file."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
+        while self._thread is not None and self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=0.1)
+                self._thread.join()
 
     def _write(self, file: TextIO) -> None:
         with file:

@@ -17,6 +17,8 @@ from distil.errors import BudgetReached, DistilError
 from distil.records import Message, Sampling
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
 
+ATTEMPTS = 2
+"""Tries for one answer."""
 RETRY_S = 5.0
 """After an outage that would have ended a run, the teacher gets no requests for this long; then it is tried again."""
 
@@ -30,10 +32,17 @@ class Fallback:
     def __init__(self, ledger: Path, teacher: TeacherConfig, budget_usd: float | None) -> None:
         self.name = teacher.model
         self._sampling = teacher.sampling
-        self._client = Client(ledger=ledger, teachers=[teacher], budget_usd=budget_usd)
+        # Somebody waits for each answer: a collection's patience with a failing provider would be minutes here.
+        patient = teacher.model_copy(update={"attempts": min(teacher.attempts, ATTEMPTS)})
+        self._client = Client(ledger=ledger, teachers=[patient], budget_usd=budget_usd)
         self._stack = AsyncExitStack()
         self._ended_at: float | None = None
         self.usd = 0.0
+
+    @property
+    def down(self) -> bool:
+        """Whether an outage was seen, and it is too early to try again."""
+        return self._ended_at is not None and time.monotonic() - self._ended_at < RETRY_S
 
     async def start(self) -> None:
         """Opens the client. Raises UserError for an unknown model, a missing key or an unknown price."""
@@ -68,13 +77,15 @@ class Fallback:
         except CallFailed as error:
             if error.fault.kind in ("bad_request", "filtered"):
                 raise BadRequest(f"The teacher refused the request: {error}") from None
-            raise EngineFailed(f"The teacher could not answer: {error}") from None
+            raise EngineFailed(f"The teacher could not answer ({error.fault.kind}).", detail=str(error)) from None
         except BudgetReached as error:
-            raise EngineFailed(f"The budget for the teacher's answers is spent: {error}", status=503) from None
+            raise EngineFailed(
+                "The budget for the teacher's answers is spent.", status=503, detail=str(error)
+            ) from None
         except DistilError as error:
             self._ended_at = self._ended_at or time.monotonic()
             status = 503 if isinstance(error, QuotaExhausted) else 502
-            raise EngineFailed(f"The teacher can't be reached: {error}", status=status) from None
+            raise EngineFailed("The teacher can't be reached.", status=status, detail=str(error)) from None
         self.usd += 0.0 if reply.cached else reply.usd
         return ChatReply(
             text=reply.text,

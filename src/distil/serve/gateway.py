@@ -16,7 +16,11 @@ from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
 from distil.serve.metrics import Metrics
 from distil.serve.policy import Decision, Policy
-from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
+from distil.serve.requirement import meets_requirement
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
+from distil.terminal import show_exception
+
+RETRY_AFTER_S = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Gateway:
         self._student_on_failure = student_on_failure
         self.metrics = Metrics(self._figures)
         self.fingerprint = ""
+        self.host: str | None = None
+        """The address that it listens on, set by the server."""
 
     async def start(self) -> None:
         """Loads the student (unless it is never used), opens the teacher's client and the capture file. Raises UserError."""
@@ -79,33 +85,37 @@ class Gateway:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
         started = time.monotonic()
         with self.metrics.in_flight.track_inprogress():
-            try:
-                routed = await self._answer(request)
-            except BadRequest as error:
-                self.metrics.errors.labels(status=str(error.status)).inc()
-                raise
+            routed = await self._answer(request)
         self._count(routed, time.monotonic() - started)
         return routed
 
     async def _answer(self, request: ChatRequest) -> RoutedReply:
         student_reply: ChatReply | None = None
         score: float | None = None
-        decision = self.policy.before(request.sampling.temperature)
+        decision = self.policy.before(request)
         if decision is None:
             try:
-                student_reply = await self.student.answer(request)
+                student_reply = await self._ask_student(request)
                 score = confidence(student_reply, self.policy.score)
                 decision = self.policy.after(score)
-            except EngineFailed:
+                if decision.by == "student" and not meets_requirement(request, student_reply):
+                    decision = Decision("teacher", "requirement_not_met")
+            except BadRequest as error:
                 if self.teacher is None:
                     raise
-                decision = Decision("teacher", "student_failed")
+                decision = Decision("teacher", _why(error))
+        if decision.by == "teacher" and self.teacher is None:
+            raise EngineFailed(
+                "The student's answer does not meet the request's response_format, and there is no teacher."
+            )
         if decision.by == "student" and student_reply is not None:
             return RoutedReply(student_reply, decision, score)
         assert self.teacher is not None
         try:
             teacher_reply = await self.teacher.answer(request)
-        except EngineFailed:
+        except EngineFailed as error:
+            if student_reply is None:  # nobody can answer: a client may try again soon
+                error.status, error.retry_after_s = 503, error.retry_after_s or RETRY_AFTER_S
             if student_reply is None or not self._student_on_failure:
                 raise
             decision = Decision("student", f"{decision.reason}_but_teacher_failed")
@@ -115,9 +125,28 @@ class Gateway:
             self.capture.add(_captured(request, student_reply, routed))
         return routed
 
-    def streams_through(self) -> bool:
+    async def _ask_student(self, request: ChatRequest) -> ChatReply:
+        """The student's answer. Raises BadRequest, also for what went wrong inside."""
+        if request.beyond == "not_text":
+            raise BadRequest(f"This model reads texts, and the messages hold {request.beyond_name}.", param="messages")
+        try:
+            return await self.student.answer(request)
+        except BadRequest:
+            raise
+        except Exception as error:
+            show_exception(type(error), error, error.__traceback__)
+            raise EngineFailed("The student could not answer; the gateway's log has the details.", status=500) from None
+
+    async def ready(self) -> bool:
+        """Whether requests can be answered now: by the student, or by the teacher."""
+        if self.teacher is not None and not self.teacher.down:
+            return True
+        return self.policy.uses_student and await self.student.ready()
+
+    def streams_through(self, request: ChatRequest) -> bool:
         """Whether a stream can be passed on as it comes: a decision needs the whole answer, so only without fallback."""
-        return self.policy.mode == "off" and isinstance(self.student, StreamingEngine)
+        plain = request.beyond != "not_text" and request.response_format is None
+        return self.policy.mode == "off" and plain and isinstance(self.student, StreamingEngine)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:
         """The student's own stream. Only when `streams_through`."""
@@ -147,6 +176,15 @@ class Gateway:
         metrics.seconds.labels(answered_by=by).observe(seconds)
         if routed.confidence is not None:
             metrics.confidence.observe(routed.confidence)
+
+
+def _why(error: BadRequest) -> str:
+    """The reason for which the teacher answers instead of a student that did not."""
+    if isinstance(error, TooLong):
+        return "too_long_for_student"
+    if isinstance(error, Overloaded):
+        return "student_full"
+    return "student_failed" if isinstance(error, EngineFailed) else "student_refused"
 
 
 def _captured(request: ChatRequest, student_reply: ChatReply | None, routed: RoutedReply) -> dict[str, object]:

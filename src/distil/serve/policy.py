@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from distil.serve.wire import ChatRequest
+
 Mode = Literal["off", "always", "threshold", "calibrated"]
 
 
@@ -32,14 +34,18 @@ class Policy:
         """Whether a request goes to the student at all."""
         return self.mode in ("off", "threshold") or (self.mode == "calibrated" and self.threshold is not None)
 
-    def before(self, temperature: float) -> Decision | None:
+    def before(self, request: ChatRequest) -> Decision | None:
         """The decision that needs no answer of the student, or None."""
         if self.mode == "always":
             return Decision("teacher", "fallback_always")
         if self.mode != "off" and self.threshold is None:
             return Decision("teacher", "no_certified_threshold")
-        if self.temperature is not None and temperature != self.temperature:
-            return Decision("teacher", f"not_calibrated_at_temperature_{temperature:g}")
+        if self.mode == "off":
+            return None
+        if request.beyond is not None:
+            return Decision("teacher", request.beyond)
+        if self.temperature is not None and request.sampling.temperature != self.temperature:
+            return Decision("teacher", "not_calibrated_at_this_temperature")
         return None
 
     def after(self, confidence: float | None) -> Decision:

@@ -57,6 +57,7 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[
             self.should_exit = True
 
     await gateway.start()
+    gateway.host = str(listener.getsockname()[0])
     try:
         config = uvicorn.Config(
             make_app(gateway),

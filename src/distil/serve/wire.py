@@ -1,6 +1,6 @@
-"""OpenAI's chat wire format, server side: a body becomes a ChatRequest, a ChatReply becomes a body or a stream.
+"""OpenAI's chat wire format, server side: what a request and a reply are here, and a reply as a body or a stream.
 
-Pure functions, no HTTP and no model.
+Pure functions, no HTTP and no model. A body becomes a ChatRequest in parse.py.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, Literal, TypeAlias
 
 from distil.errors import DistilError
 from distil.records import Message, Sampling, ToolChoice, Usage
-from distil.runs.jsonl import describe
 
 JsonObject: TypeAlias = dict[str, Any]
-T = TypeVar("T")
 
-_UNSUPPORTED = {"n": 1, "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}}
+Beyond = Literal["not_text", "unknown_parameter", "stop_sequences"]
+"""Why a request is not one of those that a threshold was found for."""
 _PIECE = re.compile(r"\S+\s*|\s+")
 
 
@@ -48,11 +45,19 @@ class Overloaded(BadRequest):
         self.retry_after_s = 1
 
 
-class EngineFailed(BadRequest):
-    """A model could not answer."""
+class TooLong(BadRequest):
+    """The conversation does not fit into the student's context."""
 
-    def __init__(self, message: str, *, status: int = 502) -> None:
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="messages", code="context_length_exceeded")
+
+
+class EngineFailed(BadRequest):
+    """A model could not answer. `detail` is for the gateway's log: it may name addresses, which a client is not told."""
+
+    def __init__(self, message: str, *, status: int = 502, detail: str = "") -> None:
         super().__init__(message, code="engine_failed", status=status)
+        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class ChatRequest:
     include_usage: bool = False
     """Whether a stream ends with a chunk that holds the usage."""
     logprobs: bool = False
+    beyond: Beyond | None = None
+    """Why only the teacher may answer, where there is one; None: the student may."""
+    beyond_name: str = ""
+    """The parameter or part that is meant."""
     body: JsonObject = field(default_factory=dict)
     """The request as it came, for an upstream server."""
 
@@ -89,88 +98,6 @@ class ChatReply:
     """Nats per token; empty where the model gives none."""
     logprobs: list[JsonObject] | None = None
     """OpenAI's `logprobs.content`, where the client asked for it."""
-
-
-def parse_request(raw: bytes, *, served: str, temperature: float, max_tokens: int) -> ChatRequest:
-    """Reads and checks a request to the model `served`. Raises BadRequest that names the parameter."""
-    try:
-        body = json.loads(raw)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.") from None
-    if not isinstance(body, dict):
-        raise BadRequest(f"The body is a JSON {type(body).__name__}, expected an object.")
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("You must provide a model parameter.", param="model")
-    if model != served:
-        message = f"The model {model!r} does not exist here. Served: {served}."
-        raise BadRequest(message, param="model", code="model_not_found", status=404)
-    for name, neutral in _UNSUPPORTED.items():
-        if body.get(name) not in (None, neutral, False if neutral == 0 else neutral):
-            raise BadRequest(f"{name} = {body[name]!r} is not supported, only {neutral!r}.", param=name)
-    return ChatRequest(
-        model=model,
-        messages=_messages(body.get("messages")),
-        sampling=_sampling(body, temperature, max_tokens),
-        tools=_typed(body, "tools", list),
-        tool_choice=_tool_choice(body),
-        response_format=_typed(body, "response_format", dict),
-        stream=bool(_typed(body, "stream", bool)),
-        include_usage=bool((_typed(body, "stream_options", dict) or {}).get("include_usage")),
-        logprobs=bool(_typed(body, "logprobs", bool)),
-        body=body,
-    )
-
-
-def _messages(turns: object) -> list[Message]:
-    if not isinstance(turns, list) or not turns:
-        raise BadRequest("messages must be a list with at least one message.", param="messages")
-    messages = []
-    for index, turn in enumerate(turns):
-        try:
-            messages.append(Message.read(turn))
-        except ValidationError as error:
-            raise BadRequest(f"messages.{index}: {describe(error)}.", param=f"messages.{index}") from None
-    if not any(m.text.strip() or isinstance(m.content, list) or m.tool_calls for m in messages):
-        raise BadRequest("No message has any text.", param="messages")
-    return messages
-
-
-def _sampling(body: JsonObject, temperature: float, max_tokens: int) -> Sampling:
-    stop = body.get("stop")
-    fields = {
-        "temperature": body.get("temperature"),
-        "top_p": body.get("top_p"),
-        "max_tokens": body.get("max_tokens")
-        if body.get("max_completion_tokens") is None
-        else body["max_completion_tokens"],
-        "stop": [stop] if isinstance(stop, str) else stop or None,
-        "seed": body.get("seed"),
-        "top_logprobs": body.get("top_logprobs"),
-    }
-    if fields["top_logprobs"] is not None and not body.get("logprobs"):
-        raise BadRequest("top_logprobs needs logprobs: true.", param="top_logprobs")
-    named = {name: value for name, value in fields.items() if value is not None}
-    try:
-        return Sampling.model_validate({"temperature": temperature, "top_p": 1.0, "max_tokens": max_tokens} | named)
-    except ValidationError as error:
-        raise BadRequest(f"{describe(error)}.", param=str(error.errors()[0]["loc"][0])) from None
-
-
-def _typed(body: JsonObject, name: str, kind: type[T]) -> T | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise BadRequest(f"{name} is a JSON {type(value).__name__}, expected {kind.__name__}.", param=name)
-    return value or None
-
-
-def _tool_choice(body: JsonObject) -> ToolChoice | None:
-    choice = body.get("tool_choice")
-    if choice in (None, "auto") or not body.get("tools"):
-        return None
-    if choice in ("none", "required") or isinstance(choice, dict):
-        return choice
-    raise BadRequest(f"tool_choice = {choice!r} is not auto, none, required or a tool.", param="tool_choice")
 
 
 def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:

@@ -93,7 +93,7 @@ def test_the_gateway_applies_the_calibrated_threshold(tmp_path: Path) -> None:
     assert deciders == [
         ("student", "confident"),
         ("teacher", "unsure"),
-        ("teacher", "not_calibrated_at_temperature_0.7"),
+        ("teacher", "not_calibrated_at_this_temperature"),
     ]
 
 

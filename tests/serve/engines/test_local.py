@@ -205,3 +205,19 @@ def test_a_missing_model_ends_the_server_process(
     assert main() == 2
     output = capsys.readouterr()
     assert output.out == "" and "There is no folder ./nothing" in output.err
+
+
+def test_a_seed_at_temperature_0_harms_nobody(model: Path) -> None:
+    bodies = [chat_body(f"question {n}") for n in range(4)]
+    found, _ = replies(model, *bodies, chat_body("question 0", seed=2**63 - 1), chat_body("question 1", seed=2**70))
+    assert [status for status, _ in found] == [200, 200, 200, 200, 200, 400]
+    assert text_of(found[4]) == text_of(found[0])
+
+
+def test_a_far_too_long_prompt_is_refused_unread(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*args: object, **options: object) -> list[int]:
+        raise AssertionError("such a text must not be tokenized")
+
+    monkeypatch.setattr("distil.serve.engines.local.render_prompt", never)
+    ((status, reply),), _ = replies(model, chat_body("word " * 1_000_000))
+    assert status == 400 and reply["error"]["code"] == "context_length_exceeded"

@@ -33,6 +33,10 @@ class Engine(Protocol):
         """Answers, with token log-probabilities where it can. Raises BadRequest (EngineFailed, Overloaded among them)."""
         ...
 
+    async def ready(self) -> bool:
+        """Whether it could answer now."""
+        ...
+
     def gauges(self) -> dict[str, float]:
         """Figures for /metrics: name -> value."""
         ...

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import itertools
 from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +22,7 @@ from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, context_length, load, resolve, stop_ids
 from distil.models.render import render_prompt
 from distil.records import Usage
-from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, Overloaded
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, Overloaded, TooLong
 from distil.terminal import show_exception
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class LocalEngine:
         self._loaded: Loaded | None = None
         self._tokenizer: PreTrainedTokenizerBase | None = None
         self._context: int | None = None
+        self._longest_token = 1
+        """Characters of the longest token: so many times the context no prompt can have."""
+        self._renderer = ThreadPoolExecutor(1, "distil-render")
         self._unshared = itertools.count()
         self._batcher: Batcher[_Job, ChatReply] = Batcher(
             self._generate, size=batch_size, capacity=queue, key=lambda job: job.key
@@ -60,14 +65,11 @@ class LocalEngine:
     async def stop(self) -> None:
         """Lets the running batch finish; waiting requests fail with 503."""
         await self._batcher.stop()
+        self._renderer.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest when the conversation can't be rendered or is too long."""
-        assert self._tokenizer is not None, "start() loads it"
-        try:
-            ids = render_prompt(self._tokenizer, request.messages, tools=request.tools)
-        except UserError as error:
-            raise BadRequest(str(error), param="messages") from None
+        ids = await self._render(request)
         if not ids:
             raise BadRequest("The conversation has no tokens once it is rendered.", param="messages")
         sampling = request.sampling
@@ -75,12 +77,7 @@ class LocalEngine:
         if self._context is not None:
             max_tokens = min(max_tokens, self._context - len(ids))
             if max_tokens < 1:
-                raise BadRequest(
-                    f"This model's context holds {self._context} tokens, prompt and answer together; the messages have "
-                    f"{len(ids)}.",
-                    param="messages",
-                    code="context_length_exceeded",
-                )
+                raise TooLong(f"{self._holds()} the messages have {len(ids)}.")
         key: tuple[Hashable, ...] = (sampling.temperature, sampling.top_p, tuple(sampling.stop or ()))
         if sampling.seed is not None and sampling.temperature > 0:
             key = (*key, sampling.seed, next(self._unshared))
@@ -90,6 +87,26 @@ class LocalEngine:
             raise Overloaded(self._batcher.waiting) from None
         except BatcherStopped:
             raise EngineFailed("The server is shutting down.", status=503) from None
+
+    async def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._loaded is not None
+
+    def _holds(self) -> str:
+        return f"This model's context holds {self._context} tokens, prompt and answer together;"
+
+    async def _render(self, request: ChatRequest) -> list[int]:
+        """The prompt's token ids, made on a thread of their own: nobody else waits for a long text. Raises BadRequest."""
+        assert self._tokenizer is not None, "start() loads it"
+        if self._context is not None:
+            characters = sum(len(message.text) for message in request.messages)
+            if characters > self._context * self._longest_token:
+                raise TooLong(f"{self._holds()} the messages have {characters:,} characters.")
+        render = functools.partial(render_prompt, self._tokenizer, request.messages, tools=request.tools)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._renderer, render)
+        except UserError as error:
+            raise BadRequest(str(error), param="messages") from None
 
     def gauges(self) -> dict[str, float]:
         """How many requests wait, and how large batches are."""
@@ -104,6 +121,7 @@ class LocalEngine:
         # a fast tokenizer must not encode on the event loop while it decodes on the worker thread ("Already borrowed")
         self._tokenizer = copy.deepcopy(self._loaded.tokenizer)
         self._context = context_length(self._loaded.model)
+        self._longest_token = max((len(token) for token in self._tokenizer.get_vocab()), default=1)
         self.identity = model_identity(self.ref)
 
     def _generate(self, jobs: Sequence[_Job]) -> list[ChatReply | Exception]:
@@ -114,6 +132,8 @@ class LocalEngine:
         if self._context is not None:
             shared = min(shared, self._context - longest)
         sampling = jobs[0].request.sampling.model_copy(update={"max_tokens": shared})
+        if sampling.temperature == 0:
+            sampling = sampling.model_copy(update={"seed": None})  # not a part of the key, and without effect
         generations = generate(self._loaded, [job.ids for job in jobs], sampling, batch_size=self._batch_size)
         results: list[ChatReply | Exception] = []
         for job, generation in zip(jobs, generations, strict=True):

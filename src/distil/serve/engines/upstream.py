@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -21,12 +22,14 @@ from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Usage
-from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, TooLong
 from distil.text import one_line
 
 TIMEOUT_S = 600.0
 START_S = 600.0
 """How long `wait_until_ready` waits for a server that says that it is still loading its model."""
+READY_S = 2.0
+_TOO_LONG = re.compile(r"context|too (?:long|large)|maximum.{0,20}tokens", re.IGNORECASE)
 DATA = b"data: "
 
 
@@ -54,6 +57,17 @@ class UpstreamEngine:
         if self._session is not None:
             await self._session.close()
 
+    async def ready(self) -> bool:
+        """Whether something listens there that does not say that it is loading or broken."""
+        assert self._session is not None, "the engine is not started"
+        try:
+            async with self._session.get(
+                f"{self.base}/models", timeout=aiohttp.ClientTimeout(total=READY_S)
+            ) as response:
+                return response.status < 500
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
     def gauges(self) -> dict[str, float]:
         """How many requests the server could not answer."""
         return {"distil_engine_failures_total": self.failures}
@@ -71,7 +85,9 @@ class UpstreamEngine:
                     raise self._refusal(response.status, raw)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.failures += 1
-            raise EngineFailed(f"The student's server {self.base} does not answer ({type(error).__name__}).") from None
+            raise EngineFailed(
+                f"The student's server does not answer ({type(error).__name__}).", detail=self.base
+            ) from None
         return self._parse(raw, request)
 
     async def wait_until_ready(self, on_wait: Callable[[], None], seconds: float = START_S) -> None:
@@ -114,12 +130,11 @@ class UpstreamEngine:
                     done = done or line.strip() == b"data: [DONE]"
                     yield _renamed(line, request.model)
             if not done:
-                raise EngineFailed(f"The student's server {self.base} ended the stream early.")
+                raise EngineFailed("The student's server ended the stream early.", detail=self.base)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.failures += 1
-            raise EngineFailed(
-                f"The connection to the student's server {self.base} broke ({type(error).__name__})."
-            ) from None
+            message = f"The connection to the student's server broke ({type(error).__name__})."
+            raise EngineFailed(message, detail=self.base) from None
 
     def _post(self, body: JsonObject) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None, "the engine is not started"
@@ -142,7 +157,7 @@ class UpstreamEngine:
         except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
             message = raw[:300].decode("utf-8", "replace")
         if status in (400, 413, 422):
-            return BadRequest(str(message), status=400)
+            return TooLong(str(message)) if _TOO_LONG.search(str(message)) else BadRequest(str(message))
         return EngineFailed(f"The student's server answered {status}: {message}")
 
     def _parse(self, raw: bytes, request: ChatRequest) -> ChatReply:
