@@ -37,12 +37,14 @@ class Fallback:
         self._client = Client(ledger=ledger, teachers=[patient], budget_usd=budget_usd)
         self._stack = AsyncExitStack()
         self._ended_at: float | None = None
+        self._failed_at: float | None = None
         self.usd = 0.0
 
     @property
     def down(self) -> bool:
-        """Whether an outage was seen, and it is too early to try again."""
-        return self._ended_at is not None and time.monotonic() - self._ended_at < RETRY_S
+        """Whether the last answer failed, and that just now."""
+        failed = max((at for at in (self._ended_at, self._failed_at) if at is not None), default=None)
+        return failed is not None and time.monotonic() - failed < RETRY_S
 
     async def start(self) -> None:
         """Opens the client. Raises UserError for an unknown model, a missing key or an unknown price."""
@@ -77,6 +79,7 @@ class Fallback:
         except CallFailed as error:
             if error.fault.kind in ("bad_request", "filtered"):
                 raise BadRequest(f"The teacher refused the request: {error}") from None
+            self._failed_at = time.monotonic()
             raise EngineFailed(f"The teacher could not answer ({error.fault.kind}).", detail=str(error)) from None
         except BudgetReached as error:
             raise EngineFailed(
@@ -86,6 +89,7 @@ class Fallback:
             self._ended_at = self._ended_at or time.monotonic()
             status = 503 if isinstance(error, QuotaExhausted) else 502
             raise EngineFailed("The teacher can't be reached.", status=status, detail=str(error)) from None
+        self._failed_at = None
         self.usd += 0.0 if reply.cached else reply.usd
         return ChatReply(
             text=reply.text,
