@@ -24,6 +24,9 @@ class TogetherTuning(FineTuningServer):
         self.price = 1.25
         self.allowed = True
         self.estimates = True
+        self.unavailable = "multimodal_dataset"
+        self.unvalidated = 0
+        """Estimates that are refused because the file is not checked yet."""
         self.checks = 1
         """Looks at a file until it is checked."""
 
@@ -111,8 +114,11 @@ class TogetherTuning(FineTuningServer):
 
     async def _estimate(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if self.unvalidated > 0:
+            self.unvalidated -= 1
+            return web.json_response({"estimation_available": False, "unavailable_reason": "train_file_not_validated"})
         if not self.estimates:
-            reply: dict[str, Any] = {"estimation_available": False, "unavailable_reason": "multimodal_dataset"}
+            reply: dict[str, Any] = {"estimation_available": False, "unavailable_reason": self.unavailable}
             return web.json_response(reply)
         assert self.files[body["training_file"]]["looks"] > self.checks, "estimated before the file is checked"
         reply = {

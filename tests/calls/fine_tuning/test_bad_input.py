@@ -270,6 +270,36 @@ def test_no_estimate_and_no_price_is_an_error(together: Shop) -> None:
     assert job.state == "succeeded" and job.estimate_usd is not None
 
 
+def test_an_estimate_is_waited_for(together: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distil.calls.fine_tuning.together.ESTIMATE_S", 0.001)
+    server = together.server
+    assert isinstance(server, TogetherTuning)
+    server.unvalidated = 3
+    with server:
+        assert together.run().job.estimate_usd == 1.25
+    asked = next(seen.body for seen in server.seen if seen.path.endswith("/estimate-price"))
+    assert asked["n_evals"] == asked["n_epochs"] == server.orders[0]["n_evals"]
+
+
+def test_data_that_the_estimate_refuses(together: Shop) -> None:
+    server = together.server
+    assert isinstance(server, TogetherTuning)
+    server.estimates, server.unavailable = False, "train_file_invalid"
+    with server, pytest.raises(WorkFailed, match="training file is invalid"):
+        together.run()
+    assert server.jobs == {}
+
+
+def test_a_name_that_is_no_models_name(together: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be shown inside a command to copy."""
+    shown = TogetherTuning.shown
+    monkeypatch.setattr(
+        TogetherTuning, "shown", lambda server, name: shown(server, name) | {"model_output_name": "x; rm -rf ~"}
+    )
+    with together.server, pytest.raises(WorkFailed, match="names no model"):
+        together.run()
+
+
 def test_an_unknown_price_is_asked_for(tmp_path: Path) -> None:
     shop = Shop("azure", tmp_path)
     section = TrainConfig()

@@ -9,6 +9,7 @@ data (train/provider.py) and not the wire formats.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,6 +25,8 @@ ROUNDS = 3
 FIRST_POLL_S, MAX_POLL_S = 5.0, 60.0
 CHECK_S = 3600.0
 """How long the provider's check of a file is waited for."""
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,299}")
+"""A model's name as providers make them: it is shown inside commands that a person copies."""
 NEWS = 5
 """So many of the last events are shown when a job is followed again."""
 
@@ -289,8 +292,8 @@ class FineTuningRun:
     async def _ended(self, job: ProviderJob, state: JobState) -> ProviderJob:
         """Settles the money first: killed after it, settling again adds nothing."""
         usd = await asyncio.to_thread(money.settle, self._ledger, job, state)
-        if state.phase == "succeeded" and not state.model:
-            state = state._replace(phase="failed", message="it names no model, although the job succeeded")
+        if state.phase == "succeeded" and not MODEL_NAME.fullmatch(state.model or ""):
+            state = state._replace(phase="failed", message="it succeeded, and names no model that could be asked")
         serving = self._api.serving(job.base, str(state.model)) if state.phase == "succeeded" else None
         return self._save(job, state=state.phase, word=state.word[:40], error=state.message, usd=usd, serving=serving)
 

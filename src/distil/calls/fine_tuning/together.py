@@ -7,6 +7,7 @@ come from GET /fine-tunes/models/limits.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from distil.calls.batch.api import Gone, Lost, as_object, as_objects, multipart
@@ -16,18 +17,16 @@ from distil.calls.fine_tuning.api import Base, Estimate, Event, FileState, JobSt
 from distil.calls.fine_tuning.offers import OFFERS
 from distil.calls.fine_tuning.reading import number, said_of, share_of, text_of
 from distil.calls.request import JsonObject
-from distil.errors import UserError
+from distil.errors import UserError, WorkFailed
 from distil.runs.schemas.provider_job import Serving
 
 PHASES: dict[str, Phase] = {"completed": "succeeded", "error": "failed", "cancelled": "cancelled"}
 RUNNING = ("pending", "queued", "running", "compressing", "uploading", "cancel_requested")
-UNAVAILABLE = {
-    "train_file_not_validated": "the training file is not checked yet",
-    "eval_file_not_validated": "the validation file is not checked yet",
-    "train_file_invalid": "it refuses the training file",
-    "eval_file_invalid": "it refuses the validation file",
-    "multimodal_dataset": "it has no estimate for data with images",
-}
+WAITING = ("train_file_not_validated", "eval_file_not_validated")
+INVALID = {"train_file_invalid": "the training file is invalid", "eval_file_invalid": "the validation file is invalid"}
+"""Why there is no estimate (fine_tuning_estimate_price_response); besides, data with images has none."""
+ESTIMATES, ESTIMATE_S = 10, 2.0
+"""How often it is asked for, and the first pause in seconds; the pauses grow."""
 NANO_USD = 1e-9
 
 
@@ -87,8 +86,20 @@ class TogetherFineTuning:
         return FileState(word in ("", "COMPLETED"))
 
     async def estimate(self, order: Order) -> Estimate | None:
-        """POST /fine-tunes/estimate-price; None where Together has no estimate for this data."""
-        found = await self.http.ask_json("/fine-tunes/estimate-price", self._terms(order) | {"n_evals": 0})
+        """POST /fine-tunes/estimate-price; None where Together has no estimate for this data.
+
+        A file that is not validated yet is waited for. Raises WorkFailed when Together refuses one.
+        """
+        for attempt in range(ESTIMATES):
+            found = await self.http.ask_json("/fine-tunes/estimate-price", self._terms(order))
+            why = text_of(found.get("unavailable_reason"))
+            if why in INVALID:
+                raise WorkFailed(
+                    f"Together refuses the data: {INVALID[why]}. Nothing was paid. Fix it and use --force."
+                )
+            if why not in WAITING:
+                break
+            await asyncio.sleep(min(60.0, ESTIMATE_S * (attempt + 1)))
         price = number(found.get("estimated_total_price"))
         if found.get("estimation_available") is False or price is None:
             return None
@@ -121,7 +132,8 @@ class TogetherFineTuning:
                 "lora_trainable_modules": "all-linear",
             }
         if order.validation_file:
-            body["validation_file"] = order.validation_file
+            # Evaluated after each epoch, which is billed, too.
+            body |= {"validation_file": order.validation_file, "n_evals": settings["epochs"]}
         return body
 
     def body(self, order: Order) -> JsonObject:
@@ -145,8 +157,6 @@ class TogetherFineTuning:
         if settings.get("schedule") in ("linear", "cosine"):
             args = {"min_lr_ratio": 0.0} | ({"num_cycles": 0.5} if settings["schedule"] == "cosine" else {})
             body["lr_scheduler"] = {"lr_scheduler_type": settings["schedule"], "lr_scheduler_args": args}
-        if order.validation_file:
-            body["n_evals"] = order.settings["epochs"]
         return body
 
     async def create(self, order: Order) -> str:
