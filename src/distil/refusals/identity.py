@@ -56,6 +56,115 @@ _MADE_ELSEWHERE = re.compile(
 _NAMES = re.compile(
     rf"\b(?:{_VENDORS}|claude|chatgpt|gemini|llama|qwen|vicuna|grok|deepseek|mistral|通义千问|文心一言)\b|智谱|百度|阿里|月之暗面"
 )
+_PLAIN_NAMES = (
+    "anthropic",
+    "openai",
+    "google",
+    "deepmind",
+    "meta",
+    "mistral",
+    "microsoft",
+    "alibaba",
+    "deepseek",
+    "xai",
+    "x.ai",
+    "cohere",
+    "ai21",
+    "baidu",
+    "tencent",
+    "bytedance",
+    "zhipu",
+    "moonshot",
+    "01.ai",
+    "amazon",
+    "nvidia",
+    "ibm",
+    "perplexity",
+    "inflection",
+    "lmsys",
+    "large model systems",
+    "stability ai",
+    "together ai",
+    "databricks",
+    "nous research",
+    "technology innovation",
+    "claude",
+    "gpt",
+    "gemini",
+    "bard",
+    "gemma",
+    "llama",
+    "mixtral",
+    "qwen",
+    "grok",
+    "copilot",
+    "bing chat",
+    "vicuna",
+    "kimi",
+    "ernie",
+    "doubao",
+    "chatglm",
+    "智谱",
+    "百度",
+    "阿里",
+    "月之暗面",
+    "深度求索",
+    "字节跳动",
+    "通义",
+    "文心",
+    "豆包",
+)
+"""One of these is in every answer that names its maker; for speed."""
+_I_AM = ("i'm ", "i am ", "my name is", "call me", "this is ")
+_OF_ITSELF = (
+    "i'm ",
+    "i am ",
+    "my name is",
+    "call me",
+    "this is ",
+    "as an",
+    "as a ",
+    "i was ",
+    "i've been",
+    "i have been",
+    "my creator",
+    "my developer",
+    "my maker",
+    "soy ",
+    "je suis",
+    "ich bin",
+    "sono ",
+    "sou ",
+    "ik ben",
+    "jestem",
+    "я ",
+    "créé ",
+    "entwickelt",
+    "erstellt",
+    "cread",
+    "desarrollad",
+    "entrenad",
+    "criad",
+    "desenvolvid",
+    "sviluppat",
+    "creat",
+    "ontwikkeld",
+    "stworzon",
+    "создан",
+    "разработан",
+    "我",
+    "由",
+    "私",
+    "わたし",
+    "저는",
+    "나는",
+    "が",
+    "によって",
+    "에서",
+    "에 의해",
+    "أنا",
+    "انا",
+)
 _AMBIGUOUS = re.compile(
     r"\b(?:this is|call me|i(?:'m| am)|my name is) (?:just |simply )?(?:gemini|nova|phi|pi|hermes|zephyr|titan|alpaca"
     r"|falcon|koala|claude|bard|copilot|yi)\b"
@@ -72,8 +181,9 @@ def vendor_identity(text: str, asked: str = "", told: str = "") -> Refusal | Non
 
     asked, told: the last turn of the prompt and its system message; a name that they bring (`You are Claude`) counts for less.
     """
-    folded = fold(text[:4_000])
-    if _NAMES.search(folded) is None and _AMBIGUOUS.search(folded) is None:
+    folded = fold(text[:2_000])
+    named = any(name in folded for name in _PLAIN_NAMES) and any(cue in folded for cue in _OF_ITSELF)
+    if not named and not (any(cue in folded for cue in _I_AM) and _AMBIGUOUS.search(folded)):
         return None
     plain = without_quotes(folded)
     found = _IN_ENGLISH.search(plain) or _MADE_ELSEWHERE.search(plain)

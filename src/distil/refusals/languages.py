@@ -24,7 +24,8 @@ def _of(cues: str, decline: str, speaks_of_itself: str) -> Language:
 
 LANGUAGES: dict[str, Language] = {
     "es": _of(
-        "no |modelo|inteligencia|ia",
+        "no puedo|no podr|no me |no te |no le |no les |no os |no voy |no estoy |no soy |debo |tengo que|modelo "
+        "|inteligencia artificial|asistente|como ia|una ia",
         r"\bno (?:te |le |les |os |me )?(?:puedo|podría|podré|voy a poder|voy a|me es posible|estoy en (?:condiciones"
         r"|posición) de"
         r"|estoy autorizad[oa] (?:a|para)|soy capaz de)(?: \w+)? ?(?:ayudar|asistir|proporcionar|cumplir|responder"
@@ -120,13 +121,14 @@ LANGUAGES: dict[str, Language] = {
         r"\bjako (?:jazykový model|umělá inteligence|ai\b)",
     ),
     "sv": _of(
-        "inte|neka|som en ai|språkmodell",
+        "inte |neka |som en ai|språkmodell",
         r"\b(?:jag kan|kan jag)\b[^.!?\n]{0,40}\binte\b[^.!?\n]{0,40}\b(?:hjälpa|bistå|tillhandahålla|svara|ge|skapa"
         r"|skriva|generera|uppfylla)\b",
         r"\bsom (?:en )?(?:ai\b|språkmodell|ai-)",
     ),
     "tr": _of(
-        "amam|emem|amıyorum|emiyorum|amayaca|emeyece|yapay zek",
+        "olamam|edemem|veremem|getiremem|yapamam|yazamam|layamam|turamam|tamam|sunamam|mıyorum|miyorum|mayacağ|meyeceğ"
+        "|yapay zek",
         r"\b(?:yardımcı ola|yardım ede|sağlaya|vere|yerine getire|yanıtlaya|oluştura|yaza|yapa|cevaplaya|katıla"
         r"|suna)(?:mam|mem|mıyorum|miyorum|mayacağım|meyeceğim)\b",
         r"\byapay zek[aâ] (?:dil )?(?:modeli|asistanı)? ?(?:olarak|olduğum)",

@@ -6,6 +6,7 @@ Only where the model speaks of itself, and only where an answer follows: what is
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from distil.refusals import english
 from distil.refusals.languages import LANGUAGES
@@ -50,12 +51,13 @@ def without_opening(text: str, asked: str = "") -> str:
     return text[end : end + 1].upper() + text[end + 1 :] if end else text
 
 
+@lru_cache(maxsize=16)
 def _opening_end(text: str, about: bool) -> int:
     """Where the answer begins; 0 = at once. about: whether the model was asked about itself."""
     folded = fold(text[:HEAD])
-    if not has_cue(folded):
+    if not has_cue(folded[:MAX_OPENING]):
         return 0
-    sentences = [s for s in read_sentences(folded) if folded[s.start : s.end].strip()]
+    sentences = (s for s in read_sentences(folded) if folded[s.start : s.end].strip())
     end = 0
     for place, sentence in enumerate(sentences):
         words = folded[sentence.start : sentence.end]

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from distil.refusals import english
-from distil.refusals.languages import LANGUAGES
+from distil.refusals.languages import LANGUAGES, Language
 from distil.text import one_line
 
 REFUSED = 0.5
@@ -40,6 +41,10 @@ _ABOUT_ITSELF = 0.6  # a self-description that was asked for
 _MARKS = str.maketrans(
     dict.fromkeys("‘’‚‛ʼ′´`", "'") | dict.fromkeys("“”„‟«»″「」『』", '"') | {"\u00a0": " ", "\u202f": " "}
 )
+_ALL_CUES = [(language, language.cues) for language in LANGUAGES.values()]
+_ASCII_CUES = [
+    (language, cues) for language, all_ in _ALL_CUES if (cues := tuple(cue for cue in all_ if cue.isascii()))
+]
 _SENTENCE = re.compile(
     r"(?:[^.!?。！？؟।\n]|[.!?](?=[^\s\"')\]*_.!?])|(?<=[\s.(][a-z])\.(?=\s)|(?<=\b[dm][rs])\."
     r"|(?<=\bvs)\.)+(?:[.!?。！？؟।]+[\"')\]*_]*|\n+|$)"
@@ -117,14 +122,20 @@ def weigh_refusal(text: str, asked: str = "", told: str = "") -> Refusal | None:
     asked: the last turn of the prompt; told: its system message. Without them the answer alone is judged.
     """
     folded = fold(text[:HEAD])
-    if not has_cue(folded):
+    if not has_cue(folded[: FIRST + 100]):
         return None
     plain = without_quotes(folded)
     quoted = plain.strip(" .\n:") == "" or (len(plain.strip()) < 40 and len(folded.strip()) > 60)
-    sentences = list(read_sentences(folded if quoted else plain))
+    reading = read_sentences(folded if quoted else plain)
+    sentences: list[Sentence] = []
+    for sentence in reading:
+        sentences.append(sentence)
+        if sentence.start > FIRST:
+            break
     clear = [s for s in sentences if s.weight and s.start <= FIRST]
     if not clear:
         return None
+    sentences += reading
     best = max(clear, key=lambda s: s.weight)
     weight = _backed(best, sentences, folded)
     weight *= _left_over(text, folded, sentences, best)
@@ -142,6 +153,7 @@ def weigh_refusal(text: str, asked: str = "", told: str = "") -> Refusal | None:
     return Refusal(round(min(weight, 1.0), 3), one_line(phrase, 80))
 
 
+@lru_cache(maxsize=16)
 def fold(text: str) -> str:
     """Lower case and straight quotes, of the same length as the text: positions in one are positions in the other."""
     folded = text.translate(_MARKS).lower()
@@ -162,16 +174,21 @@ def about_itself(asked: str) -> bool:
     return bool(asked) and _ABOUT_MODEL.search(fold(asked)) is not None
 
 
+@lru_cache(maxsize=16)
 def has_cue(folded: str) -> bool:
-    """Whether any word is there without which no phrase can be; for speed."""
-    return any(cue in folded for cue in english.CUES) or any(
-        cue in folded for language in LANGUAGES.values() for cue in language.cues
-    )
+    """Whether any word is there without which no phrase can be; for speed. Three signals ask it about one text."""
+    return any(cue in folded for cue in english.CUES) or bool(languages_in(folded))
+
+
+def languages_in(folded: str) -> list[Language]:
+    """The other languages that a text may be in."""
+    known = _ASCII_CUES if folded.isascii() else _ALL_CUES
+    return [language for language, cues in known if any(cue in folded for cue in cues)]
 
 
 def read_sentences(folded: str) -> Iterator[Sentence]:
     """The sentences of a folded text, each with its kind."""
-    patterns = [language for language in LANGUAGES.values() if any(cue in folded for cue in language.cues)]
+    patterns = languages_in(folded)
     for match in _SENTENCE.finditer(folded):
         sentence = match[0]
         if _SPEAKER.match(sentence) or english.TOLD.search(sentence):
