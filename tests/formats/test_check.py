@@ -53,11 +53,13 @@ def test_too_few_examples_are_an_error_for_training_alone() -> None:
         check_lines(form, lines).require("train.jsonl")
 
 
-def test_rows_over_the_token_limit_are_an_error_or_a_warning() -> None:
+def test_rows_over_the_token_limit_go_or_are_a_warning() -> None:
     form = find_format("openai")
     long = row(turn("user", "word " * 200_000), turn("assistant", "ok"))
     near = row(turn("user", "word " * 65_000), turn("assistant", "ok"))
-    report = check_lines(form, convert_rows(form, [long, near, *[PLAIN] * 10]).lines)
+    done = convert_rows(form, [long, near, *[PLAIN] * 10])
+    assert [row.reason for row in done.left_out] == ["more than 65,536 tokens"]
+    report = check_lines(form, [form.to_line(long), *done.lines])
     assert report.errors == ["1 rows have more than 65,536 tokens"]
     assert report.warnings == ["1 rows may have more than 65,536 tokens (estimated)"]
     exact = check_lines(

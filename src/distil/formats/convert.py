@@ -9,6 +9,7 @@ from typing import NamedTuple
 from distil.formats.format import Format
 from distil.formats.obstacles import obstacle
 from distil.formats.rows import LeftOut, Line, Row
+from distil.formats.tokens import MARGIN, row_tokens
 from distil.formats.write import encode
 
 
@@ -30,14 +31,22 @@ def convert(form: Format, row: Row) -> Line | LeftOut:
         return LeftOut(row.key, reason)
     line = form.to_line(row)
     try:
-        encode(line)
+        size = len(encode(line))
         again = form.to_row(line, row.key)
     except UnicodeEncodeError:
         return LeftOut(row.key, "half a surrogate pair (a broken emoji)")
     except ValueError as error:
         return LeftOut(row.key, str(error))
-    reason = obstacle(again, form.holds)
+    reason = obstacle(again, form.holds) or _too_long(form, row, size)
     return line if reason is None else LeftOut(row.key, reason)
+
+
+def _too_long(form: Format, row: Row, size: int) -> str | None:
+    """For rows that are longer for sure, however far the estimate is off; a token has at least one byte."""
+    limit = form.limits.max_tokens
+    if limit is None or size <= limit or row_tokens(row) <= limit * MARGIN:
+        return None
+    return f"more than {limit:,} tokens"
 
 
 def convert_rows(form: Format, rows: Iterable[Row]) -> Converted:
