@@ -17,6 +17,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.provider_job import read_provider_job
+from distil.train.model_card import write_model_card
 
 KINDS = {"safetensors": "folder", "folder": "folder", "adapter": "adapter", "gguf": "gguf"}
 COMPARED_PROMPTS = 16
@@ -87,6 +88,8 @@ def run(
     parity = export(
         model, target, prompts=_prompts(project, model), kind=KINDS[kind], dtype=dtype, adapter=adapter, accept=accept
     )
+    if KINDS[kind] == "folder":
+        write_model_card(project, name, target / "README.md")
     return Exported(name, kind, target, parity)
 
 
