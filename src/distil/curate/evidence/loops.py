@@ -53,6 +53,8 @@ DATA_BLOCK = 10
 _RULE = frozenset("-=_*#~+|:/\\<>─━═│┃·•░▒▓█▁▂▃▄▅▆▇ \t\u00a0\u3000\u2800")
 _RUN_LIMITS = {"blank": 40, "rule": 500, "data": 1000, "capital": 10_000, "sign": 100, "letters": 100}
 """Characters of a run (line ends for `blank`) from which it is a loop."""
+_LINE_END = 150
+_MAX_PERIOD = 40
 _WINDOW = 8
 _STEP = 24
 
@@ -162,7 +164,7 @@ def _parts(text: str) -> tuple[list[_Token], list[_Token]]:
     """The words of the prose, and those of code, tables and data."""
     if "\n" not in text:
         tokens = _tokens(text, 0)
-        return ([], tokens) if _CODE_LINE.match(text) else (tokens, [])
+        return ([], tokens) if _is_code(text) else (tokens, [])
     prose: list[_Token] = []
     data: list[_Token] = []
     at, fenced = 0, False
@@ -170,9 +172,16 @@ def _parts(text: str) -> tuple[list[_Token], list[_Token]]:
         if line.lstrip().startswith("```"):
             fenced = not fenced
         elif line.strip():
-            (data if fenced or _CODE_LINE.match(line.rstrip()) else prose).extend(_tokens(line, at))
+            (data if fenced or _is_code(line.rstrip()) else prose).extend(_tokens(line, at))
         at += len(line)
     return prose, data
+
+
+def _is_code(line: str) -> bool:
+    """By its ends alone: a line may have a million characters."""
+    return (
+        _CODE_LINE.match(line if len(line) <= 2 * _LINE_END else f"{line[:_LINE_END]} {line[-_LINE_END:]}") is not None
+    )
 
 
 def _tokens(text: str, offset: int) -> list[_Token]:
@@ -209,7 +218,7 @@ def _stretch(text: str, tokens: Sequence[_Token], least: int, times: int, block:
     if not _counted_rightly(text, tokens[first : last + 1], words):
         return None
     start, end = tokens[first].start, tokens[last].end
-    period = _period(keys[first : last + 1])
+    period = _period(keys[first : last + 1][:1_000])
     shown = text[tokens[first].start : tokens[min(first + period, last)].start] or text[start:end]
     return Loop((end - start) / len(text), shown.strip(), len(inside) / len(distinct) + (pairs[first] in seen))
 
@@ -292,7 +301,7 @@ def _walk(value: Json, found: list[Loop], size: int) -> None:
 def _cycle(items: Sequence[Json], size: int) -> Loop | None:
     """Items that come round and round in a list: of several words, or many times."""
     keys = [str(item) for item in items]
-    for period in range(1, len(keys) // TIMES + 1):
+    for period in range(1, min(len(keys) // TIMES, _MAX_PERIOD) + 1):
         run = 0
         for index in range(len(keys) - 1, period - 1, -1):  # loops go on to the end of a list
             if keys[index] != keys[index - period]:
