@@ -118,7 +118,7 @@ def run(
         verdicts: list[Verdict] = []
         edits: Edits = {}
         with bar("curate", total=4, unit="steps") as progress:
-            fits = context_signal(project, student, max_length)
+            fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
             table = _measure(masked, chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
