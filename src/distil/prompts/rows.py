@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from distil.ids import canonical_json
 from distil.prompts.config import Attachments
 from distil.records import Message, Prompt, Split
 from distil.runs.jsonl import describe
+from distil.sources.columns import ANSWERS, PROMPTS
 from distil.sources.parts import attachments
 from distil.sources.rows import EXPECTED, Exchange, nothing_asked, read_row, reference_of
 from distil.sources.values import Row, by_name, described, is_absent, plain_name
@@ -107,7 +109,7 @@ def _made(row: Row, exchange: Exchange, messages: list[Message], media: tuple[st
         key for key in exchange.unused if plain_name(key) in LABELS and _text(row, key, row.fields[key]) == reference
     }
     further = [key for key in exchange.unused if key not in as_reference and not is_absent(row.fields[key])]
-    fields = {} if exchange.logged else _further_fields(row, further)
+    fields = {} if exchange.logged else _further_fields(row, (key for key in further if not _is_text(key)))
     asked = exchange.asked
     assert asked is not None
     if asked.tool_choice is not None and not asked.tools:
@@ -173,6 +175,11 @@ def _meant(name: str) -> str | None:
     if name in KNOWN or any(part in KNOWN for part in name.split("_")):  # prompt_id, label_count: other columns
         return None
     return next(iter(difflib.get_close_matches(name, KNOWN, n=1, cutoff=_MISSPELLED)), None)
+
+
+def _is_text(key: str) -> bool:
+    """Whether a column is another question or answer, which nobody slices an evaluation by. `prompt (2)` is one."""
+    return re.sub(r"_\d+$", "", plain_name(key)) in (*PROMPTS, *ANSWERS)
 
 
 def _further_fields(row: Row, keys: Iterable[str]) -> dict[str, str]:
