@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from distil.curate import label_vectors
 from distil.curate.config import CurateConfig
 from distil.curate.stage import run
 from distil.final_answer import final_answer, same_final
@@ -102,19 +103,24 @@ def labels(data: Path, folder: Path) -> None:
         generator.choice([name for name in names if name != row["category"]]) if index in wrong else row["category"]
         for index, row in enumerate(rows)
     ]
-    for how, reference in (("wrong_answer", True), ("wrong_label", False)):
+    for how, reference, vectors in (
+        ("wrong_answer", True, label_vectors.vectors_of),
+        ("wrong_label", False, label_vectors.vectors_of),
+        ("wrong_label", False, label_vectors.hashed),  # as where distil[evaluate] is not installed
+    ):
+        label_vectors.vectors_of = vectors
         prompts = [prompt_of(row["text"], row["category"] if reference else None) for row in rows]
         answers = [answer_of(prompt, label, "recorded") for prompt, label in zip(prompts, given, strict=True)]
         planted = {answers[index].id for index in wrong}
         for filters in ([], [how]):
             started = cpu_s()
-            project = project_of(folder / f"{how}-{len(filters)}", prompts, answers)
+            project = project_of(folder / f"{how}-{vectors.__name__}-{len(filters)}", prompts, answers)
             config = CurateConfig(filters=filters, contradictions="keep", **WHOLE)
             run(project, config)
             found = {v.answer_id for v in read_records(project.dropped, Verdict) if v.filter == how}
             precision = f", {len(found & planted) / len(found):.1%} precision" if found else ""
             print(
-                f"filters {filters}: {len(found & planted)} of 500 found{precision} ({len(found)} dropped), "
+                f"filters {filters}, {vectors.__name__}: {len(found & planted)} of 500 found{precision} ({len(found)} dropped), "
                 f"{cpu_s() - started:.1f} CPU s"
             )
 
@@ -129,12 +135,12 @@ def ensemble(data: Path, folder: Path) -> None:
             row = json.loads(line)
             prompt = prompts.setdefault(row["prompt"], prompt_of(row["prompt"]))
             answers.append(answer_of(prompt, row["output"], teacher))
-    for settings in ({}, {"if_refused": "leave_out"}):
+    for settings in ({}, {"if_refused": "other"}):
         project = project_of(folder / f"ensemble-{len(settings)}", prompts.values(), answers)
         config = CurateConfig(**WHOLE, **settings)
         result = run(project, config, teachers=TEACHERS)
         rows = list(read_examples(project.split("train")))
-        print(settings or "if_refused: other", Counter(row.teacher for row in rows), result.dropped)
+        print(settings or "if_refused: leave_out", Counter(row.teacher for row in rows), result.dropped)
         _show(project, rows, answers)
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from distil.curate.choose import Grounds, choose
 from distil.curate.config import CurateConfig
 from distil.curate.evidence.corpus import Corpus, Pair, describe_corpus
 from distil.curate.evidence.found import Found
 from distil.curate.references import reference
 from distil.curate.replacements import refuse_replacements
 from distil.curate.stage import run
+from distil.curate.votes import describe_task, groups, trust
 from distil.errors import UserError
 from distil.records import Answer, Example, Prompt, Verdict
 from distil.runs.artifacts import Project
@@ -265,19 +267,26 @@ def test_a_judge_is_asked_about_training_answers_it_can_decide(tmp_path: Path) -
     assert evidence == [0.2, 0.9]
 
 
-def test_gsm8k_majority_and_reference(data_dir: Callable[[str], Path], tmp_path: Path) -> None:
+def test_gsm8k_majority_and_reference(data_dir: Callable[[str], Path]) -> None:
     """The first 150 problems: the vote is at least as good as the best model although the worst is listed first."""
     path = data_dir("gsm8k/example_model_solutions.jsonl")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:150]]
     models = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"]
-    rows = [(prompt(x["question"], reference=x["ground_truth"]), [x[m]["solution"] for m in models]) for x in lines]
+    pairs = []
+    for line in lines:
+        asked = prompt(line["question"], reference=line["ground_truth"])
+        pairs += [Pair(asked, answer(asked, line[model]["solution"], teacher=model)) for model in models]
+    task = describe_task(pairs)
+    found = {pair.answer.id: match for pair, match in zip(pairs, reference(pairs, facts()), strict=True)}
+    right = {id_ for id_, match in found.items() if match is not None and match.value == 1}
+    grounds = Grounds(task, trust(pairs, task), {id_: {"reference": match} for id_, match in found.items() if match})
+    chosen = {
+        method: [choose(method, g[0].prompt, [pair.answer for pair in g], grounds) for g in groups(pairs).values()]
+        for method in ("majority", "reference")
+    }
     best = max(sum(line[model]["is_correct"] for line in lines) for model in models)
-    shares = {}
-    for method in ("majority", "reference"):
-        _, examples = curated(tmp_path / method, rows, choose=method, filters=[])
-        pairs = [Pair(prompt("q", reference=e.reference), answer(prompt("q"), e.answer)) for e in examples]
-        matches = reference(pairs, facts())
-        shares[method] = sum(found is not None and found.value == 1 for found in matches), len(examples)
-    assert shares["majority"][0] >= best and shares["majority"][1] == 150
-    solvable = sum(any(line[model]["is_correct"] for model in models) for line in lines)
-    assert shares["reference"] == (solvable, solvable)
+    assert len(right) == sum(line[model]["is_correct"] for line in lines for model in models)
+    assert sum(choice.training[0].id in right for choice in chosen["majority"]) >= best
+    kept = [choice.training[0].id for choice in chosen["reference"] if choice.training]
+    assert len(kept) == sum(any(line[model]["is_correct"] for model in models) for line in lines)
+    assert set(kept) <= right
