@@ -22,6 +22,7 @@ PROMPTS = (
         "user_prompt",
         "user_input",
         "user_message",
+        "user_query",
         "user",
     ),
     *("problem", "human", "inputs", "content", "message", "q"),
