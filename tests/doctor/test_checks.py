@@ -12,7 +12,7 @@ from distil.doctor import checks, data, guards, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
-from distil.records import Answer, Example, Message, Sampling
+from distil.records import Answer, Example, Message, Sampling, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, write_json, write_lines, write_records
 from distil.runs.manifest import stage_run
@@ -299,3 +299,22 @@ def test_a_changed_input_makes_its_stage_stale_with_the_command(tmp_path: Path) 
     finding = only(checks.run(project, BIG), "stale stages")
     assert finding.level == "warn"
     assert finding.fix.splitlines() == ["distil curate", "distil train --as sft"]
+
+
+def test_losers_of_a_choice_and_duplicates_are_no_dropped_data(tmp_path: Path) -> None:
+    """Two teachers for each prompt: half of the answers are not trained on, and no filter is to blame."""
+    project = project_with(tmp_path)
+    ids = [answer.id for answer in Evidence(project).answers]
+
+    def found(*filters: str) -> Finding:
+        verdicts = [
+            Verdict(answer_id=ids[i], prompt_id="p", filter=name, keep=False, reason="r")
+            for i, name in enumerate(filters)
+        ]
+        write_records(project.dropped, verdicts)
+        return data.much_dropped(Evidence(project))
+
+    half = len(ids) // 2
+    kept = found(*["choose"] * half, "duplicate", "near_duplicate", "balance")
+    assert kept.level == "ok" and f"{half + 3} more were not chosen, or repeat another row" in kept.seen
+    assert found(*["refusal"] * half).level == "warn"

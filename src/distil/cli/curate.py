@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from distil.cli.options import Context, distil_command, echo, show_rows
 
 if TYPE_CHECKING:
@@ -20,12 +22,23 @@ TITLES = {
 
 
 @distil_command("distil curate --set curate.near_duplicates=0.8")
-def command(context: Context) -> None:
+@click.option(
+    "--learning-curve",
+    is_flag=True,
+    help="Would more data help? Trains on quarters, halves and all of the curated rows, and forecasts. Resumes.",
+)
+def command(context: Context, learning_curve: bool) -> None:
     """Filter the answers, remove duplicates, split without leakage; each dropped answer is listed with the reason."""
     from distil.curate import stage
     from distil.pipeline import curation_judge, ensure
 
     config = context.config()
+    if learning_curve:
+        from distil.cli.learning_curve import show_curve
+
+        ensure(context.project, config, "curate", before="curate --learning-curve")
+        show_curve(context)
+        return
     ensure(context.project, config, "collect", before="curate")
     result = stage.run(
         context.project,

@@ -17,6 +17,10 @@ from distil.thinking import part
 MIN_EXAMPLES = 1_000
 MIN_TEST = 200
 SUSPICIOUS_SHARE = 0.05  # of the kept answers, for one reason
+NO_FILTER = frozenset(
+    ("choose", "replacement", "duplicate", "near_duplicate", "leak", "contamination", "keep", "balance", "person")
+)
+"""Reasons that say nothing against the answer: another one was chosen, or it is one too many, or a person said so."""
 NOT_CURATED = Finding(level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
 NOT_COLLECTED = Finding(level="unknown", seen="No answers have been collected yet.", fix="distil collect")
 NO_TRAIN_SPLIT = Finding(level="unknown", seen="There is no training split yet.", fix="distil curate")
@@ -207,16 +211,16 @@ def suspicious(evidence: Evidence) -> Finding:
 
 
 def much_dropped(evidence: Evidence) -> Finding:
-    """How many paid answers curation drops."""
+    """How many paid answers the filters drop; not the losers of a choice, nor duplicates."""
     if not evidence.curated or not evidence.answers:
         return NOT_CURATED
-    kinds_of_all = Counter(verdict.filter for verdict in evidence.dropped)
-    not_chosen = kinds_of_all.pop("choose", 0)  # another answer to the same prompt was taken: nothing is lost
-    dropped, total = kinds_of_all.total(), len(evidence.answers) - not_chosen
-    kinds = kinds_of_all.most_common(3)
-    listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds)}" if kinds else ""
-    others = f" {not_chosen:,} more were not chosen." if not_chosen else ""
-    seen = f"{dropped:,} of {total:,} answers were dropped{listed}.{others}"
+    total = len(evidence.answers) - sum(verdict.filter == "choose" for verdict in evidence.dropped)
+    kinds = Counter(verdict.filter for verdict in evidence.dropped if verdict.filter not in NO_FILTER)
+    dropped = kinds.total()
+    listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds.most_common(3))}" if kinds else ""
+    seen = f"{dropped:,} of {total:,} answers were dropped{listed}."
+    if others := len(evidence.dropped) - dropped:
+        seen += f" {others:,} more were not chosen, or repeat another row."
     if dropped <= 0.2 * total:
         return Finding(level="ok", seen=seen)
     return Finding(

@@ -71,6 +71,9 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
     Artifact("work/curate/sides.jsonl", Side, "curate", "sides"),
     Artifact("work/curate/marks.jsonl", Mark, "view", "marks"),
+    Artifact(
+        "work/curate/learning_curve/", "students of parts of the training rows; curve.json", "cli", "learning_curve"
+    ),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
     Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),
@@ -169,6 +172,11 @@ class Project:
     @property
     def signals(self) -> Path:
         return self.stage("signals")
+
+    @property
+    def learning_curve(self) -> Path:
+        """A project folder for each part of the training rows."""
+        return self.stage("curate") / "learning_curve"
 
     def metrics(self, name: str) -> Path:
         """The log of a training."""
