@@ -214,13 +214,15 @@ def much_dropped(evidence: Evidence) -> Finding:
     """How many paid answers the filters drop; not the losers of a choice, nor duplicates."""
     if not evidence.curated or not evidence.answers:
         return NOT_CURATED
-    total = len(evidence.answers) - sum(verdict.filter == "choose" for verdict in evidence.dropped)
-    kinds = Counter(verdict.filter for verdict in evidence.dropped if verdict.filter not in NO_FILTER)
-    dropped = kinds.total()
+    every = Counter(verdict.filter for verdict in evidence.dropped)
+    kinds = Counter({name: count for name, count in every.items() if name not in NO_FILTER})
+    dropped, total = kinds.total(), len(evidence.answers) - every["choose"]
     listed = f": {', '.join(f'{kind} {n:,}' for kind, n in kinds.most_common(3))}" if kinds else ""
     seen = f"{dropped:,} of {total:,} answers were dropped{listed}."
-    if others := len(evidence.dropped) - dropped:
-        seen += f" {others:,} more were not chosen, or repeat another row."
+    if every["choose"]:
+        seen += f" {every['choose']:,} more were not chosen."
+    if spare := every.total() - dropped - every["choose"]:
+        seen += f" {spare:,} more repeat another row, or are more than was asked for."
     if dropped <= 0.2 * total:
         return Finding(level="ok", seen=seen)
     return Finding(
