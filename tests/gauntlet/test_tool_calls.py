@@ -13,12 +13,13 @@ import pytest
 from distil.calls.config import Price, TeacherConfig
 from distil.collect.config import CollectConfig
 from distil.collect.stage import run as collect
-from distil.curate.choose import by_agreement
+from distil.curate.choose import Grounds, by_agreement
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.tools import call_fault
 from distil.curate.stage import run as curate
+from distil.curate.votes import describe_task
 from distil.errors import UserError
 from distil.evaluate.metrics.match import exact_match
 from distil.evaluate.metrics.table import Case
@@ -165,9 +166,10 @@ def test_a_tool_without_a_schema_is_named(parameters: dict[str, Any]) -> None:
 
 def test_votes_and_duplicates_look_at_the_calls() -> None:
     """Calls have no text: by their texts alone all of them are one answer."""
-    answers = [pair(calls=[call({"order": n}, number=i)]).answer for i, n in enumerate([2, 1, 1])]
-    chosen = by_agreement(answers)
-    assert chosen.answer.tool_calls == answers[1].tool_calls and chosen.reason == "agreement 2 of 3"
+    pairs = [pair(calls=[call({"order": n}, number=i)]) for i, n in enumerate([2, 1, 1])]
+    answers = [found.answer for found in pairs]
+    chosen = by_agreement(pairs[0].prompt, answers, Grounds(describe_task(pairs)))
+    assert chosen.answers[0].tool_calls == answers[1].tool_calls and chosen.reason.startswith("majority: 2 of 3")
     verdicts: list[Any] = []
     rows = [pair(calls=[call({"order": 1}, number=1)]), pair(calls=[call({"order": 1.0}, number=2)])]
     assert len(drop_redundant(rows, 0.85, verdicts)) == 1
