@@ -12,15 +12,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from distil.records import Split
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_records
+from distil.runs.manifest import stage_run
+from tests.calls.fine_tuning.shop import examples
 from tests.tiny import save_tiny
 from tests.wire.fine_tuning_together import TogetherTuning
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVERS = ("serve",)
+ELSEWHERE = "fine_tuning.md"
 SETTINGS = (
     "train.epochs=1",
     "train.learning_rate=0.001",
@@ -42,9 +49,12 @@ def commands(page: Path) -> Iterator[str]:
                 yield line[2:].strip()
 
 
-def prepare(folder: Path) -> dict[str, str]:
-    """A questions file, recorded answers and a tiny student; the replacements for the model names in the pages' commands."""
-    tiny = save_tiny(folder / "tiny")
+def prepare(folder: Path, *, elsewhere: bool = False) -> dict[str, str]:
+    """A questions file, recorded answers and a tiny student; the replacements for the model names in the pages' commands.
+
+    elsewhere: the student is not trained here.
+    """
+    tiny = folder / "tiny" if elsewhere else save_tiny(folder / "tiny")
     with (folder / "questions.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["prompt", "reference"])
@@ -58,11 +68,18 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def provider(page: Path) -> Iterator[dict[str, str]]:
-    """The environment of a page's commands; the page on fine-tuning finds Together on a loopback server."""
-    if page.name != "fine_tuning.md":
+def provider(page: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a page's commands; the one on fine-tuning finds curated data, and Together on a loopback server."""
+    if page.name != ELSEWHERE:
         yield {}
         return
+    project = Project(folder / "mytask")
+    with stage_run(project, "curate", {}):
+        for split in get_args(Split):
+            write_records(project.split(split), examples(split, 20))
+    project.config.write_text(
+        f"prompts: {{path: {folder}/questions.csv}}\nteachers: [{{model: recorded/{folder}/answers.jsonl}}]\n"
+    )
     with TogetherTuning() as server:
         server.steps, server.checks = ("completed",), 0
         yield server.environ
@@ -84,8 +101,8 @@ def run(arguments: list[str], folder: Path, environ: dict[str, str]) -> subproce
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(commands(p))], ids=lambda p: p.name)
 def test_the_commands_of_a_page_run_in_order(page: Path, tmp_path: Path) -> None:
-    replacements = prepare(tmp_path)
-    with provider(page) as environ:
+    replacements = prepare(tmp_path, elsewhere=page.name == ELSEWHERE)
+    with provider(page, tmp_path) as environ:
         run_all(page, tmp_path, replacements, environ)
 
 
