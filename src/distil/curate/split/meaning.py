@@ -27,6 +27,9 @@ CLOSEST = 5
 """How many such training prompts are compared with each test prompt; they find 11 of banking77's 12 twins."""
 CHARACTERS = 40_000
 """How many of these prompts are read: some 7 s of CPU. With more, the test prompts are sampled, and their number is said."""
+CELLS = 10_000_000
+"""Pairs of a test and a training prompt from which test prompts are sampled, too: 200 with 50,000."""
+_TAIL = np.uint64(64 - 22)
 BLOCK = 1_024
 """Rows of one product: 1,024 x 100,000 cosines are 400 MB."""
 
@@ -79,12 +82,14 @@ def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[S
     test = [i for i, side in enumerate(splits) if side == "test"]
     if not train or not test or not installed():
         return None
+    every = len(test)
+    test = sorted(test, key=lambda row: _by_text(texts[row]))[: max(1, CELLS // len(train))]
     near = closest_rows([sets[i] for i in train], [sets[i] for i in test], CLOSEST, ALIKE)
     of_test = {row: [train[other] for other in others] for row, others in zip(test, near, strict=True)}
     sample = _sample(texts, of_test)
     wanted = sorted({row for asked in sample if of_test[asked] for row in (asked, *of_test[asked])})
     if not wanted:
-        return Meaning(test=len(sample), of=len(test), twins=0, close=0, highest=None)
+        return Meaning(test=len(sample), of=every, twins=0, close=0, highest=None)
     vectors = embedder().vectors([texts[row] for row in wanted])
     place = {row: position for position, row in enumerate(wanted)}
     best: dict[int, float] = {}
@@ -93,7 +98,7 @@ def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[S
             best[asked] = max(best.get(asked, -1.0), float(vectors[place[asked]] @ vectors[place[other]]))
     return Meaning(
         test=len(sample),
-        of=len(test),
+        of=every,
         twins=sum(cosine >= TWIN for cosine in best.values()),
         close=sum(cosine >= CLOSE for cosine in best.values()),
         highest=round(max(best.values()), 4),
@@ -102,7 +107,7 @@ def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[S
 
 def _sample(texts: Sequence[str], of_test: Mapping[int, Sequence[int]]) -> list[int]:
     """The test prompts that are compared: all, or as many as CHARACTERS allow, by their texts instead of their places."""
-    order = sorted(of_test, key=lambda row: hashlib.blake2b(texts[row].encode("utf-8", "replace")).digest())
+    order = sorted(of_test, key=lambda row: _by_text(texts[row]))
     read: set[int] = set()
     characters = 0
     for count, row in enumerate(order):
@@ -114,22 +119,28 @@ def _sample(texts: Sequence[str], of_test: Mapping[int, Sequence[int]]) -> list[
     return order
 
 
+def _by_text(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace")).digest()
+
+
 def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count: int, least: float) -> list[list[int]]:
     """For each query the rows of the corpus with the highest Jaccard similarity, at most `count`, each at least `least`."""
     sizes = np.array([item.size for item in corpus])
     tokens = np.unique(np.concatenate(queries))
     if not tokens.size:
         return [[] for _ in queries]
+    known = np.zeros(1 << 22, dtype=bool)  # by the leading bits, which is faster than a search and rules out most
+    known[tokens >> _TAIL] = True
     flat, owners = [], []
     for start in range(0, len(corpus), BLOCK):  # only what is in a query is kept: a small part of a large corpus
         part = np.concatenate(corpus[start : start + BLOCK])
-        at = tokens.searchsorted(part)
+        owner = np.repeat(np.arange(start, min(start + BLOCK, len(sizes))), sizes[start : start + BLOCK])
+        likely = np.flatnonzero(known[part >> _TAIL])
+        at = tokens.searchsorted(part[likely])
         at[at == tokens.size] = 0
-        shared = tokens[at] == part
+        shared = likely[tokens[at] == part[likely]]
         flat.append(part[shared])
-        owners.append(
-            np.repeat(np.arange(start, start + BLOCK)[: len(sizes) - start], sizes[start : start + BLOCK])[shared]
-        )
+        owners.append(owner[shared])
     keys, rows = np.concatenate(flat), np.concatenate(owners)
     order = np.argsort(keys, kind="stable")
     keys, rows = keys[order], rows[order]

@@ -23,6 +23,9 @@ from distil.runs.manifest import StageRun
 from distil.runs.schemas.expanded import ancestors, read_expanded
 from distil.text import one_line
 
+TWINS_SHARE = 0.01
+"""Of the test prompts: with more twins in train, `curate.semantic` is advised."""
+
 
 class Partition(NamedTuple):
     """The split, by prompt id."""
@@ -86,13 +89,19 @@ def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section:
         notes.append(
             "train and test were compared by characters only: `pip install 'distil[evaluate]'` compares them by meaning, too"
         )
+    meaning = remaining(texts, sets, assignment.splits)
+    if meaning is not None and meaning.twins > TWINS_SHARE * meaning.test and section.semantic is None:
+        notes.append(
+            f"{meaning.twins:,} test prompts are in train in other words, which flatters the student. Set "
+            "curate.semantic: 0.95 to keep such prompts on one side."
+        )
     return Partition(
         sides,
         {prompts[leak.row].id: leak.reason for leak in assignment.leaks},
         assignment.components,
         assignment.largest,
         _highest(sets, assignment.splits),
-        remaining(texts, sets, assignment.splits),
+        meaning,
         notes,
     )
 
