@@ -33,6 +33,12 @@ from distil.formats import FORMATS
     help=f"Export the curated examples instead of a student: {', '.join(FORMATS)}.",
 )
 @click.option(
+    "--check",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Only check a file that is there already, whoever wrote it, against the rules of --data.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="PATH",
@@ -49,10 +55,14 @@ def command(
     kind: str,
     dtype: str | None,
     data_format: str | None,
+    check: Path | None,
     out: Path | None,
     accept_difference: bool,
 ) -> None:
     """Export a student (the copy is checked against the original), or the data in another trainer's format."""
+    if check is not None:
+        _check(context, data_format, check)
+        return
     config = context.config()
     if data_format:
         from distil.curate import export
@@ -74,3 +84,15 @@ def command(
         accept=accept_difference,
     )
     context.emit(exported, lambda: show_rows("Exported", exported.rows()))
+
+
+def _check(context: Context, data_format: str | None, path: Path) -> None:
+    """Prints what the file holds. Raises UserError with what its reader would refuse."""
+    from distil.formats import find_format
+    from distil.formats.check import check_file
+
+    if data_format is None:
+        raise UserError(f"--check {path}: by which rules? Add --data with one of {', '.join(FORMATS)}.")
+    report = check_file(find_format(data_format), path, "validation" if "valid" in path.name else "train")
+    report.require(str(path))
+    context.emit(report, lambda: show_rows(f"{path.name}: fits {report.format}", report.table()))

@@ -40,6 +40,15 @@ class Report(Record):
     warnings: list[str]
     """What it may refuse or cut."""
 
+    def table(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        return [
+            ("rows", f"{self.rows:,}"),
+            ("size", f"{self.bytes / 1024:,.0f} KiB"),
+            ("tokens", f"{self.tokens:,} ({self.counted}); the longest row {self.longest:,}"),
+            *(("warning", text) for text in self.warnings),
+        ]
+
     def require(self, path: str) -> None:
         """Raises UserError when there are errors. path: the file, for the message."""
         if self.errors:
