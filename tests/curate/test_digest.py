@@ -81,7 +81,12 @@ def test_the_doctor_counts_neither_lost_votes_nor_few_suspicions(tmp_path: Path)
 
 
 def test_the_doctor_names_what_is_suspicious(tmp_path: Path) -> None:
-    texts = [f"write to jane.doe{n}@example.org about it" for n in range(8)] + [f"fine {n}" for n in range(20)]
-    project, _, _ = curated(tmp_path, texts)
+    """A question back is suspicious; addresses and phone numbers are normal in many tasks."""
+    asks = [f"I do not have enough context to say more about row {n} of it." for n in range(8)]
+    project, _, _ = curated(tmp_path / "asks", asks + [f"fine {n}" for n in range(20)])
     found = data.suspicious(Seen(project))
-    assert found.level == "warn" and "personal_data 8" in found.seen and "[default, personal_data]" in str(found.fix)
+    assert found.level == "warn" and "refusal 8" in found.seen and "enough context" in found.seen
+    mails = [f"write to jane.doe{n}@example.org about it" for n in range(8)]
+    project, _, _ = curated(tmp_path / "mails", mails + [f"fine {n}" for n in range(20)])
+    found = data.suspicious(Seen(project))
+    assert found.level == "ok" and "personal_data 8" in found.seen

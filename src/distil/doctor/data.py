@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from distil.curate.evidence.filters import OPTIONAL
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.endings import ending
@@ -185,13 +186,14 @@ def _refuses(example: Example) -> bool:
 
 
 def suspicious(evidence: Evidence) -> Finding:
-    """Answers that are kept although something was found in them."""
+    """Answers that are kept although something was found in them; what is normal in many tasks (an address) is only said."""
     train = evidence.split("train")
     if not train:
         return NO_TRAIN_SPLIT
     found = [r for r in CurateNotes.of(read_manifest(evidence.project, "curate")).reasons if r.kind == "suspicious"]
     kept = sum(len(evidence.split(name)) for name in ("train", "validation", "test"))
-    worst = max((reason.count for reason in found), default=0)
+    faults = [reason for reason in found if reason.name not in OPTIONAL]
+    worst = max((reason.count for reason in faults), default=0)
     listed = ", ".join(f"{reason.name} {reason.count:,}" for reason in found)
     seen = (
         f"Of {kept:,} answers that were kept, some are suspicious: {listed}."
@@ -200,13 +202,13 @@ def suspicious(evidence: Evidence) -> Finding:
     )
     if worst <= max(SUSPICIOUS_SHARE * kept, 1):
         return Finding(level="ok", seen=seen)
-    example = next(reason for reason in found if reason.count == worst)
+    example = next(reason for reason in faults if reason.count == worst)
     return Finding(
         level="warn",
         seen=f"{seen} For example: {example.examples[0].reason}.",
         why="The student learns what is in its training answers, one habit in twenty included.",
-        fix=f"look at them in work/curate/evidence.jsonl (suspicious: {example.name}), then drop them:\n"
-        f"distil curate --set 'curate.filters=[default, {example.name}]'   or lower its value in curate.thresholds",
+        fix=f"look at them in work/curate/evidence.jsonl (suspicious: {example.name}), then drop them by a\n"
+        f"lower value in curate.thresholds, or with curate.filters=[default, {example.name}] where that filter is off",
     )
 
 

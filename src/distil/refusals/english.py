@@ -139,7 +139,7 @@ COMPANY = re.compile(
 )
 """The voice of a business that rightly says what it can't do."""
 TOLD = re.compile(
-    r"\b(?:said|says|say|replied|whispered|answered|asked|shouted|murmured|cried|wrote|writes)\b(?! that i)"
+    r"\b(?:said|says|replied|whispered|shouted|murmured|cried|she asked|he asked|they asked)\b(?! that i)"
 )
 """Somebody in a story says it."""
 CUES = (
