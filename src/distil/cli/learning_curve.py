@@ -116,8 +116,10 @@ def _student(
     write_records(part.split("test"), prompts)
     if step_state(part, config, "train", STUDENT).state != "done":
         train.run(part, config.train, config.student, name=STUDENT, teacher=config.teachers[0])
-    settings = {"name": STUDENT, "teachers": config.teachers, "student": config.student}
-    summary = evaluate.unchanged(part, config.evaluate, **settings) or evaluate.run(part, config.evaluate, **settings)
+    teachers, student = config.teachers, config.student
+    summary = evaluate.unchanged(
+        part, config.evaluate, name=STUDENT, teachers=teachers, student=student
+    ) or evaluate.run(part, config.evaluate, name=STUDENT, teachers=teachers, student=student)
     metric = summary.primary
     scores = read_records(part.scores(STUDENT), Score)
     values = {s.prompt_id: s.value for s in scores if s.metric == metric and s.model == STUDENT}
@@ -129,7 +131,8 @@ def _curve(
 ) -> LearningCurve:
     of_size = {size: [name for name in parts if name.split("-")[0] == size] for size in SIZES}
     signed = {name: {prompt: sign * value for prompt, value in found.items()} for name, found in scores.items()}
-    found = gains(*([signed[name] for name in of_size[size]] for size in SIZES[:2]), signed["all"])
+    quarters, halves = ([signed[name] for name in of_size[size]] for size in SIZES[:2])
+    found = gains(quarters, halves, signed["all"])
     forecasts = [forecast(found, doublings) for doublings in (1, 2)]
     points = [
         CurvePoint(
