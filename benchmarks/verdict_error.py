@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distil.evaluate.stats.bounded import chance_above, units_of
 from distil.evaluate.stats.means import t_quantile
+from distil.stats.bounded import chance_above, units_of
 
 Array = npt.NDArray[np.float64]
 Sizes = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ TAIL = 0.025
 
 
 def once_each(decide: Callable[[Array, Array], bool], sizes: list[int]) -> Callable[[Array, Array], bool]:
-    """`decide` remembered by the totals of the groups: their order says nothing (tested in test_stats_bounded.py)."""
+    """`decide` remembered by the totals of the groups: their order says nothing (tested in tests/stats/test_bounded.py)."""
     index = np.repeat(np.arange(len(sizes)), sizes)
     known: dict[bytes, bool] = {}
 

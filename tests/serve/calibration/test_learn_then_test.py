@@ -15,7 +15,10 @@ from distil.serve.calibration.learn_then_test import (
     fixed_sequence,
     labels_needed,
     make_grid,
+    refuting_p_value,
+    risk_p_value,
     start_coverage,
+    usual_group,
     zero_failure_labels,
 )
 
@@ -112,3 +115,44 @@ def test_how_many_labels_are_missing() -> None:
     needed = labels_needed(50, 1, risk=0.05, delta=0.05)
     assert needed is not None and binomial_cdf(math.floor(needed / 50), needed, 0.05) <= 0.05
     assert labels_needed(50, 5, risk=0.05, delta=0.05) is None
+
+
+def certified_in_groups(rng: np.random.Generator, size: int, true_risk: float, *, counted: bool) -> bool:
+    """One calibration on prompts in groups that share score and label."""
+    groups = np.repeat(np.arange(LABELS // size), size)
+    bad, scores = (rng.random(LABELS // size) < true_risk)[groups], rng.random(LABELS // size)[groups]
+    names = [str(group) for group in groups] if counted else [None] * LABELS
+    grid = make_grid(rng.random(200).tolist(), start_coverage(LABELS, RISK, DELTA, usual_group(names)))
+    outcome = fixed_sequence(scores.tolist(), bad.tolist(), grid, risk=RISK, delta=DELTA, groups=names)
+    return outcome.threshold is not None
+
+
+@pytest.mark.parametrize("size", [2, 5, 10])
+def test_groups_do_not_break_the_guarantee(size: int) -> None:
+    """400 runs: at most delta and two standard errors. The same prompts counted apart certify falsely much more often."""
+    rng, runs = np.random.default_rng(size), 400
+    false = sum(certified_in_groups(rng, size, 0.1001, counted=True) for _ in range(runs)) / runs
+    assert false <= DELTA + 2 * math.sqrt(DELTA * (1 - DELTA) / runs)
+    if size >= 5:
+        apart = sum(certified_in_groups(rng, size, 0.1001, counted=False) for _ in range(100)) / 100
+        assert apart > 0.15
+    assert sum(certified_in_groups(rng, size, 0.01, counted=True) for _ in range(40)) >= (30 if size <= 5 else 0)
+
+
+def test_a_prompt_without_a_group_counts_by_itself() -> None:
+    bad = [True] + [False] * 59
+    alone, named = [None] * 60, [str(n) for n in range(60)]
+    assert risk_p_value(bad, alone, 0.1) == risk_p_value(bad, named, 0.1) == binomial_cdf(1, 60, 0.1)
+    assert risk_p_value(bad, ["g"] * 30 + alone[30:], 0.1) > risk_p_value(bad, alone, 0.1)
+    assert risk_p_value([], [], 0.1) == 1.0
+    assert (usual_group([]), usual_group(alone), usual_group(["a", "a", "b", "b"])) == (1.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "served", "risk", "refuted"), [(14, 40, 0.15, True), (40, 94, 0.3, True), (8, 40, 0.15, False)]
+)
+def test_held_out_answers_can_refute_the_promise(bad: int, served: int, risk: float, refuted: bool) -> None:
+    answers = [n < bad for n in range(served)]
+    p_value = refuting_p_value(answers, [None] * served, risk)
+    assert p_value == pytest.approx(binom.sf(bad - 1, served, risk))
+    assert (p_value <= DELTA) == refuted

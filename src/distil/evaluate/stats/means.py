@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from distil.evaluate.stats.bounded import Array, units_of, upper
 from distil.evaluate.stats.estimates import Bounds, Estimate, Floats, bounds_of, clusters
+from distil.stats.bounded import Array, units_of, upper
 
 Index = npt.NDArray[np.int64]
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from distil.evaluate.stats.bounded import Array, chance_above, units_of, upper
 from distil.evaluate.stats.estimates import Bounds, Estimate, Floats, NonInferiority, Paired, bounds_of, clusters
 from distil.evaluate.stats.means import Index, bounded_interval, described, mean_interval, t_quantile, within
+from distil.stats.bounded import Array, chance_above, units_of, upper
 
 
 def corrected(confidence: float, comparisons: int) -> float:

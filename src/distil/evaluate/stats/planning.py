@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distil.evaluate.stats.bounded import Units, chance_above, units_of
 from distil.evaluate.stats.estimates import Bounds, Floats, bounds_of, clusters
 from distil.evaluate.stats.means import standard_error
 from distil.evaluate.stats.pairs import corrected
+from distil.stats.bounded import Units, chance_above, units_of
 
 MOST = 10_000_000
 """More prompts than that are said as None: no number will do in practice."""

@@ -6,7 +6,7 @@ from distil.records import Record
 
 
 class HeldOutCheck(Record):
-    """What the threshold does on the test prompts, whose labels it has never seen. Not part of the guarantee."""
+    """The threshold on the test prompts, whose labels it has never seen: it can take the guarantee away, not give it."""
 
     prompts: int
     """Test prompts."""
@@ -14,6 +14,8 @@ class HeldOutCheck(Record):
     """Those that the student would answer itself."""
     bad: int
     """Bad ones among them."""
+    p_value: float = 1.0
+    """Of "the promised risk is kept": below 1 - confidence these prompts refute the promise, and nothing is certified."""
 
 
 class Calibration(Record):

@@ -20,8 +20,15 @@ from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
-from distil.serve.calibration.guarantee import word_guarantee
-from distil.serve.calibration.learn_then_test import Certified, fixed_sequence, make_grid, start_coverage
+from distil.serve.calibration.guarantee import word_guarantee, word_refutation
+from distil.serve.calibration.learn_then_test import (
+    Certified,
+    fixed_sequence,
+    make_grid,
+    refuting_p_value,
+    start_coverage,
+    usual_group,
+)
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
@@ -98,9 +105,19 @@ def _calibrate(
     rule = choose_rule([e.answer for e in labeled.examples], section.goal)
     bad = labeled.bad(rule, similarity)
     outcome, labels, start = walk_thresholds(labeled, bad, held_out.scores, risk=risk, delta=1 - level)
+    groups = [example.group for example in labeled.examples]
     promise, missing = word_guarantee(
-        outcome, labels=labels, start=start, risk=risk, confidence=level, bad_means=rule.sentence()
+        outcome,
+        labels=labels,
+        start=start,
+        risk=risk,
+        confidence=level,
+        bad_means=rule.sentence(),
+        group_size=usual_group(groups),
     )
+    test = _check_held_out(held_out, outcome.threshold, section, similarity)
+    if test is not None and test.p_value <= 1 - level:
+        outcome, promise = outcome._replace(threshold=None), word_refutation(test, risk=risk, bad_means=rule.sentence())
     return Calibration(
         student=name,
         model=identity,
@@ -118,7 +135,7 @@ def _calibrate(
         p_value=outcome.p_value,
         coverage=outcome.served / labels if outcome.threshold is not None and labels else 0.0,
         labels_missing=missing,
-        test=_check_held_out(held_out, outcome.threshold, section.goal, similarity),
+        test=test,
         promise=promise,
         created=now("seconds"),
     )
@@ -131,15 +148,16 @@ def walk_thresholds(
 
     With too few scores for a grid a quarter of the labeled prompts is added to the grid instead of being tested on.
     """
-    scores = labeled.scores
+    scores, groups = labeled.scores, [example.group for example in labeled.examples]
     if len(grid_scores) < MIN_GRID_PROMPTS:
         # every fourth labeled prompt, by its id, contributes its score and not its label
         for_grid = [int(content_id("grid", e.prompt_id)[-2:], 16) % 4 == 0 for e in labeled.examples]
         grid_scores = [*grid_scores, *(score for score, aside in zip(scores, for_grid, strict=True) if aside)]
         scores = [score for score, aside in zip(scores, for_grid, strict=True) if not aside]
         bad = [is_bad for is_bad, aside in zip(bad, for_grid, strict=True) if not aside]
-    start = start_coverage(len(scores), risk, delta)
-    outcome = fixed_sequence(scores, bad, make_grid(grid_scores, start), risk=risk, delta=delta)
+        groups = [group for group, aside in zip(groups, for_grid, strict=True) if not aside]
+    start = start_coverage(len(scores), risk, delta, usual_group(groups))
+    outcome = fixed_sequence(scores, bad, make_grid(grid_scores, start), risk=risk, delta=delta, groups=groups)
     return outcome, len(scores), start
 
 
@@ -183,13 +201,15 @@ def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
 
 
 def _check_held_out(
-    held_out: Scored, threshold: float | None, goal: float | None, similarity: Similarity | None
+    held_out: Scored, threshold: float | None, section: ServeConfig, similarity: Similarity | None
 ) -> HeldOutCheck | None:
     if threshold is None or not held_out.examples:
         return None
-    bad = held_out.bad(choose_rule([e.answer for e in held_out.examples], goal), similarity)
-    served = [is_bad for score, is_bad in zip(held_out.scores, bad, strict=True) if score >= threshold]
-    return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served))
+    bad = held_out.bad(choose_rule([e.answer for e in held_out.examples], section.goal), similarity)
+    rows = [row for row, score in enumerate(held_out.scores) if score >= threshold]
+    served = [bad[row] for row in rows]
+    p_value = refuting_p_value(served, [held_out.examples[row].group for row in rows], section.risk)
+    return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served), p_value=p_value)
 
 
 def _examples(project: Project, stage: StageRun, split: str) -> list[Example]:

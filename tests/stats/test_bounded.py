@@ -12,8 +12,8 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 
 from distil.evaluate import stats
-from distil.evaluate.stats.bounded import positive_chance
 from distil.evaluate.stats.means import standard_error
+from distil.stats.bounded import positive_chance
 
 values = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 2 / 3, 0.9, 1.0])
 
