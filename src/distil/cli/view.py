@@ -210,7 +210,7 @@ def _answers(project: Project, query: Query) -> Iterator[Item]:
         asked += [("reference", row.prompt.reference)] if row.prompt.reference else []
         for each in row.answers:
             mark = catalog.marks.get(each.answer.id)
-            values = {**values_of([each]), "mark": {mark.mark} if mark else set()}
+            values: dict[str, set[str]] = {**values_of([each]), "mark": {mark.mark} if mark else set()}
             if all(value in values[name] for name, value in query.where.items()):
                 yield Item(each.answer.id, [*asked, *_about(each, mark)])
 
