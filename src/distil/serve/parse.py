@@ -153,7 +153,7 @@ def _tool_choice(body: JsonObject) -> ToolChoice | None:
     choice = body.get("tool_choice")
     if choice in (None, "auto") or not body.get("tools"):
         return None
-    if choice == "none" or choice == "required":  # noqa: PLR1714  # so that the type is one of two words
+    if choice == "none" or choice == "required":  # so that the type is one of two words
         return choice
     if isinstance(choice, dict) and isinstance((choice.get("function") or {}), dict):
         return choice

@@ -11,8 +11,8 @@ def word_refutation(test: HeldOutCheck, *, risk: float, bad_means: str) -> str:
     return (
         f"The test prompts refute the threshold that the validation prompts allowed: {test.bad} of the {test.served} answers "
         f"that the student would give itself are bad ({bad_means}), where at most {risk:.0%} were promised "
-        f"(p = {test.p_value:.2g}). The two sets are not alike, so nothing is certified and the teacher answers everything. Curate again with prompts like "
-        "those that will be served, or allow a higher serve.risk."
+        f"(p = {test.p_value:.2g}). The two sets are not alike, so nothing is certified and the teacher answers everything. "
+        "Curate again with prompts like those that will be served, or allow a higher serve.risk."
     )
 
 
