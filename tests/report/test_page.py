@@ -121,7 +121,7 @@ def test_collected_data_alone_gives_a_page_with_funnel_and_cost(tmp_path: Path) 
     write_cost(project)
     _, _, text = read(page.build(project))
     assert "What to type next distil train" in text
-    assert "cut off at 80 tokens" in text
+    assert "1,234" in text and "I can't say" in text  # a reason with its count and an example
     assert "teacher only" in text
     assert "No student has been evaluated." in text
 

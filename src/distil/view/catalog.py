@@ -69,7 +69,7 @@ class Catalog:
     def __init__(self, project: Project, student: str | None = None) -> None:
         if not project.prompts.exists() or not project.answers.exists():
             raise UserError(f"There are no answers in {project.root} yet. Run `distil collect` first.")
-        self._project = project
+        self.project = project
         self._marks: dict[str, Mark] = {}
         self._marks_at: tuple[int, int] | None = None
         self.rows = list(_rows(project, student))
@@ -79,7 +79,7 @@ class Catalog:
     @property
     def marks(self) -> Mapping[str, Mark]:
         """The mark of each answer that has one."""
-        path = self._project.marks
+        path = self.project.marks
         state = (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None
         if state != self._marks_at:
             self._marks, self._marks_at = read_marks(path), state
@@ -88,13 +88,13 @@ class Catalog:
     def row(self, prompt_id: str) -> Row:
         """One row. Raises UserError when there is no such prompt."""
         if prompt_id not in self._by_id:
-            raise UserError(f"There is no prompt {prompt_id!r} in {self._project.prompts}.")
+            raise UserError(f"There is no prompt {prompt_id!r} in {self.project.prompts}.")
         return self._by_id[prompt_id]
 
     def answer(self, answer_id: str) -> Answer:
         """One answer. Raises UserError when there is no such answer."""
         if answer_id not in self._answers:
-            raise UserError(f"There is no answer {answer_id!r} in {self._project.answers}.")
+            raise UserError(f"There is no answer {answer_id!r} in {self.project.answers}.")
         return self._answers[answer_id]
 
     def find(

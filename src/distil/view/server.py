@@ -40,7 +40,7 @@ class Page:
     """The requests of the page, on one catalog."""
 
     def __init__(self, project: Project, catalog: Catalog, token: str) -> None:
-        self._project = project
+        self.project = project
         self._catalog = catalog
         self._token = token
 
@@ -88,7 +88,7 @@ class Page:
     async def _page(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
-        html, policy = render(self._project)
+        html, policy = render(self.project)
         return web.Response(text=html, content_type="text/html", headers=HEADERS | {"content-security-policy": policy})
 
     async def _rows(self, request: web.Request) -> web.Response:
@@ -120,11 +120,11 @@ class Page:
             mark = Mark.model_validate(row)
         except ValidationError as error:
             raise UserError(f"The mark can't be kept: {describe(error)}.") from None
-        add_mark(self._project.marks, mark)
+        add_mark(self.project.marks, mark)
         return _json(whole(self._catalog.row(answer.prompt_id), self._catalog.marks))
 
     async def _undo(self, request: web.Request) -> web.Response:
-        taken = undo(self._project.marks)
+        taken = undo(self.project.marks)
         return _json({"undone": None if taken is None else taken.model_dump(mode="json")})
 
 
