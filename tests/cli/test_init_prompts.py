@@ -20,7 +20,7 @@ from distil.errors import UserError
         ("p.jsonl", b"", "contains no prompts"),
         ("p.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "line 2: not valid JSON"),
         ("p.csv", b"prompt\ncaf\xe9\n", "line 2 is not UTF-8 text"),
-        ("p.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n' * 99)[:-9], "damaged or cut off"),
+        ("p.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n' * 99, mtime=0)[:-9], "damaged or cut off"),
         ("p.json", b'[{"prompt": "a", "images": ["x.png"]}]', "item 1: field 'images' holds an image"),
         ("p.xlsx", b"PK", "CSV UTF-8"),
     ],
