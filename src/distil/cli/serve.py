@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, say, show_rows
+from distil.cli.options import Context, distil_command, echo, say, show_rows
 
 
 @distil_command("distil serve logits --set serve.port=8000 --set serve.fallback=calibrated")
@@ -15,9 +15,31 @@ from distil.cli.options import Context, distil_command, say, show_rows
     metavar="REF",
     help="Serve a single local model (bundled/teacher, a folder or a hub id); needs no project.",
 )
-def command(context: Context, name: str | None, ref: str | None) -> None:
+@click.option("--new-key", metavar="NAME", help="Make an API key; from the first one on, each request needs one.")
+@click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Limit of the new key.")
+@click.option("--revoke-key", metavar="NAME", help="Take the keys of this name away, also from a running gateway.")
+def command(
+    context: Context,
+    name: str | None,
+    ref: str | None,
+    new_key: str | None,
+    requests_per_minute: int | None,
+    revoke_key: str | None,
+) -> None:
     """Serve an OpenAI-compatible gateway: student NAME first, the teacher when it is unsure; saves fallbacks as new prompts."""
-    from distil.serve import stage
+    from distil.serve import keys, stage
+
+    path = context.project.gateway_keys
+    if new_key is not None:
+        context.config()
+        key = keys.new_key(path, new_key, requests_per_minute)
+        shown = f"{key}\nThis is the only time that it is shown. A running gateway takes it at once."
+        context.emit({"name": new_key, "key": key}, lambda: echo(shown))
+        return
+    if revoke_key is not None:
+        count = keys.revoke(path, revoke_key)
+        context.emit({"revoked": count}, lambda: echo(f"Revoked {count} key(s) of {revoke_key}."))
+        return
 
     def ready(url: str) -> None:
         say(f"Serving {url}  (Ctrl-C stops it after the requests in progress)")

@@ -17,6 +17,7 @@ from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.evidence import Evidence
 from distil.runs.schemas.expanded import Expanded
 from distil.runs.schemas.failures import Failure
+from distil.runs.schemas.gateway_keys import GatewayKey
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.marks import Mark
@@ -92,6 +93,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
+    Artifact("work/serve/keys.jsonl", GatewayKey, "serve", "gateway_keys"),
     Artifact("work/serve/captured.jsonl", "prompts, for `prompts.path`", "serve", "captured"),
     Artifact("work/report/index.html", "one self-contained page", "report", "report"),
 )
@@ -229,6 +231,11 @@ class Project:
     def calibration_predictions(self, name: str) -> Path:
         """The answers that the threshold was calibrated on."""
         return self.stage("serve", name) / "predictions.jsonl"
+
+    @property
+    def gateway_keys(self) -> Path:
+        """Hashes of the API keys of the gateway."""
+        return self.stage("serve") / "keys.jsonl"
 
     @property
     def captured(self) -> Path:

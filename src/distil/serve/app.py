@@ -57,9 +57,13 @@ def make_app(gateway: Gateway) -> Starlette:
     entry = {"id": gateway.name, "object": "model", "created": started, "owned_by": "distil"}
 
     async def models(request: Request) -> Response:
+        if (refused := _keyless(gateway, request)) is not None:
+            return refused
         return _json({"object": "list", "data": [entry]})
 
     async def model(request: Request) -> Response:
+        if (refused := _keyless(gateway, request)) is not None:
+            return refused
         asked = request.path_params["id"]
         if asked == gateway.name:
             return _json(entry)
@@ -93,12 +97,22 @@ def make_app(gateway: Gateway) -> Starlette:
     )
 
 
+def _keyless(gateway: Gateway, request: Request) -> Response | None:
+    try:
+        gateway.keys.check(request.headers)
+    except BadRequest as error:
+        gateway.metrics.errors.labels(status=str(error.status)).inc()
+        return _error(error)
+    return None
+
+
 async def _chat(gateway: Gateway, request: Request) -> Response:
     from starlette.requests import ClientDisconnect
     from starlette.responses import Response
 
     try:
         refuse_foreign(request.headers, gateway.host)
+        gateway.keys.check(request.headers)
         raw = await _body(request)
         chat = await _parsed(gateway, raw)
         reply = await _unless_gone(request, _answer(gateway, chat))

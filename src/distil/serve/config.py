@@ -13,7 +13,7 @@ class ServeConfig(Section):
     """Where the gateway listens, and when the teacher answers instead of the student."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 = all addresses of this machine (the gateway does not check API keys)."""
+    """Address to listen on; 0.0.0.0 = all addresses of this machine, which needs an API key (distil serve --new-key NAME)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """0 = any free port, printed at startup."""
     fallback: Literal["off", "always", "threshold", "calibrated"] = "calibrated"

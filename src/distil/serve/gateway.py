@@ -14,6 +14,7 @@ from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
 from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
+from distil.serve.keys import Keys
 from distil.serve.metrics import Metrics
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
@@ -48,6 +49,7 @@ class Gateway:
         *,
         teacher: Fallback | None = None,
         capture: Capture | None = None,
+        keys: Keys | None = None,
         student_on_failure: bool = False,
         temperature: float = 0.0,
         max_tokens: int = 500,
@@ -58,6 +60,7 @@ class Gateway:
         self.temperature, self.max_tokens = temperature, max_tokens
         self._student_on_failure = student_on_failure
         self.metrics = Metrics(self._figures)
+        self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
         """The address that it listens on, set by the server."""

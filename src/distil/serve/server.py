@@ -10,6 +10,7 @@ from types import FrameType
 
 from distil.errors import UserError
 from distil.serve.app import make_app
+from distil.serve.foreign import is_loopback
 from distil.serve.gateway import Gateway
 
 GRACE_S = 30  # how long running requests may take after the signal to stop
@@ -21,6 +22,11 @@ def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], N
     Once requests can be answered, calls `on_ready` with `http://HOST:PORT/v1#NAME`, or prints `ready URL` to stdout without one.
     Raises UserError when the port is taken or the model can't be loaded.
     """
+    if not is_loopback(host) and not gateway.keys.required:
+        raise UserError(
+            f"serve.host is {host}, where others can reach the gateway and spend the teacher's money, and it has no API key. "
+            "Make one: distil serve --new-key NAME. Or listen on this machine alone: --set serve.host=127.0.0.1"
+        )
     listener = open_port(host, port)
     try:
         asyncio.run(_serve(gateway, listener, on_ready))

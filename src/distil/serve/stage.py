@@ -19,6 +19,7 @@ from distil.serve.config import ServeConfig
 from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
+from distil.serve.keys import Keys
 from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
@@ -112,6 +113,7 @@ def make_gateway(
         policy,
         teacher=teacher,
         capture=capture,
+        keys=Keys(project.gateway_keys),
         student_on_failure=section.teacher_failure == "student",
         max_tokens=section.default_max_tokens,
     )
