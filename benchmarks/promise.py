@@ -13,13 +13,7 @@ import argparse
 
 import numpy as np
 
-from distil.serve.calibration.learn_then_test import (
-    fixed_sequence,
-    make_grid,
-    refuting_p_value,
-    start_coverage,
-    usual_group,
-)
+from distil.serve.calibration.learn_then_test import certify, refuting_p_value
 
 RISK, DELTA, LABELS, GRID_PROMPTS = 0.05, 0.05, 500, 200
 SIZES = (1, 2, 5, 10)
@@ -33,9 +27,8 @@ def certifies(
     bad = (rng.random(labels // size) < true_risk)[group]
     scores = rng.random(labels // size)[group] if shared else rng.random(len(group))
     names = [str(number) for number in group] if counted else [None] * len(group)
-    start = start_coverage(len(group), RISK, DELTA, usual_group(names))
-    grid = make_grid(rng.random(GRID_PROMPTS).tolist(), start)
-    outcome = fixed_sequence(scores.tolist(), bad.tolist(), grid, risk=RISK, delta=DELTA, groups=names)
+    grid_scores = rng.random(GRID_PROMPTS).tolist()
+    outcome, _ = certify(scores.tolist(), bad.tolist(), grid_scores, risk=RISK, delta=DELTA, groups=names)
     return outcome.threshold is not None
 
 

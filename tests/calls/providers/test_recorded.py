@@ -180,3 +180,24 @@ def test_the_recorded_answers_of_any_log_are_found(tmp_path: Path) -> None:
     for name, row in LOGS.items():
         parsed = answer(write(tmp_path, row), asked)
         assert (parsed.text, ending(parsed.finish_reason)) == ("Yo.", "ok"), name
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"prompt": "How many legs has a spider?", "output": ""},
+        {"prompt": "How many legs has a spider?", "output": None},
+        {"question": "How many legs has a spider?", "answer": " "},
+        {
+            "messages": [
+                {"role": "user", "content": "How many legs has a spider?"},
+                {"role": "assistant", "content": ""},
+            ]
+        },
+    ],
+)
+def test_an_empty_answer_fails_alone(tmp_path: Path, empty: dict[str, Any]) -> None:
+    provider = write(tmp_path, empty, {"prompt": "How many has an ant?", "output": "Six."})
+    with pytest.raises(CallFailed, match="the answer is empty"):
+        answer(provider, question())
+    assert answer(provider, question("How many has an ant?")).text == "Six."

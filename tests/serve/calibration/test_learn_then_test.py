@@ -12,12 +12,14 @@ from scipy.stats import binom
 
 from distil.serve.calibration.learn_then_test import (
     binomial_cdf,
+    certify,
     fixed_sequence,
     labels_needed,
     make_grid,
     refuting_p_value,
     risk_p_value,
     start_coverage,
+    start_points,
     usual_group,
     zero_failure_labels,
 )
@@ -122,8 +124,8 @@ def certified_in_groups(rng: np.random.Generator, size: int, true_risk: float, *
     groups = np.repeat(np.arange(LABELS // size), size)
     bad, scores = (rng.random(LABELS // size) < true_risk)[groups], rng.random(LABELS // size)[groups]
     names = [str(group) for group in groups] if counted else [None] * LABELS
-    grid = make_grid(rng.random(200).tolist(), start_coverage(LABELS, RISK, DELTA, usual_group(names)))
-    outcome = fixed_sequence(scores.tolist(), bad.tolist(), grid, risk=RISK, delta=DELTA, groups=names)
+    grid_scores = rng.random(200).tolist()
+    outcome, _ = certify(scores.tolist(), bad.tolist(), grid_scores, risk=RISK, delta=DELTA, groups=names)
     return outcome.threshold is not None
 
 
@@ -156,3 +158,26 @@ def test_held_out_answers_can_refute_the_promise(bad: int, served: int, risk: fl
     p_value = refuting_p_value(answers, [None] * served, risk)
     assert p_value == pytest.approx(binom.sf(bad - 1, served, risk))
     assert (p_value <= DELTA) == refuted
+
+
+@pytest.mark.parametrize("labels", [30, 100, 300, 1_000, 20_000])
+def test_all_walks_together_spend_delta_once(labels: int) -> None:
+    points = start_points(labels, RISK, DELTA)
+    assert math.fsum(delta for _, delta in points) == pytest.approx(DELTA)
+    assert [coverage for coverage, _ in points] == sorted({coverage for coverage, _ in points})
+    assert (len(points) == 1) == (labels < 100)
+
+
+def test_more_labels_certify_more_where_the_score_tells_nothing() -> None:
+    """A single walk fails at its first few answers in three runs of ten, with any number of labels."""
+    rng, runs = np.random.default_rng(2), 40
+
+    def certified(labels: int) -> int:
+        count = 0
+        for _ in range(runs):
+            scores, bad = rng.random(labels), rng.random(labels) < RISK / 2
+            outcome, _ = certify(scores.tolist(), bad.tolist(), rng.random(200).tolist(), risk=RISK, delta=DELTA)
+            count += outcome.threshold == 0.0
+        return count
+
+    assert certified(1_000) == runs

@@ -58,10 +58,19 @@ def split_line(line: JsonObject) -> Parts:
     asked = [[Message.read(turn) for turn in turns]] if turns else []
     for text in exchange.readings:
         asked.append([*asked[0][:-1], asked[0][-1].model_copy(update={"content": text})])
-    answer = exchange.answer
-    return Parts(
-        None, asked, answer if answer is not None else exchange.problem and Broken(exchange.problem), generator
-    )
+    if exchange.answer is not None:
+        return Parts(None, asked, exchange.answer, generator)
+    problem = exchange.problem or ("the answer is empty" if _is_empty(line) else None)
+    return Parts(None, asked, problem and Broken(problem), generator)
+
+
+def _is_empty(line: JsonObject) -> bool:
+    """Whether there is a place for an answer, with nothing in it: one such row says nothing about the others."""
+    named = [line[name] for name in OUTPUT_FIELDS if name in line]
+    turns = line.get("messages")
+    if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get("role") == "assistant":
+        named.append(turns[-1].get("content"))
+    return bool(named) and all(value is None or (isinstance(value, str) and not value.strip()) for value in named)
 
 
 class Broken(NamedTuple):

@@ -23,10 +23,8 @@ from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.guarantee import word_guarantee, word_refutation
 from distil.serve.calibration.learn_then_test import (
     Certified,
-    fixed_sequence,
-    make_grid,
+    certify,
     refuting_p_value,
-    start_coverage,
     usual_group,
 )
 from distil.serve.config import ServeConfig
@@ -156,8 +154,7 @@ def walk_thresholds(
         scores = [score for score, aside in zip(scores, for_grid, strict=True) if not aside]
         bad = [is_bad for is_bad, aside in zip(bad, for_grid, strict=True) if not aside]
         groups = [group for group, aside in zip(groups, for_grid, strict=True) if not aside]
-    start = start_coverage(len(scores), risk, delta, usual_group(groups))
-    outcome = fixed_sequence(scores, bad, make_grid(grid_scores, start), risk=risk, delta=delta, groups=groups)
+    outcome, start = certify(scores, bad, grid_scores, risk=risk, delta=delta, groups=groups)
     return outcome, len(scores), start
 
 

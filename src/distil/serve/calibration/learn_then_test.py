@@ -27,6 +27,9 @@ from distil.stats.bounded import chance_above, units_of
 
 GRID_POINTS = 40
 START_MARGIN = 2.0  # first test at twice the labels that zero failures need, so that one failure does not end the walk
+OTHER_SHARE = 0.1  # of delta, for each walk but the strictest
+OTHER_STARTS = (0.4, 1.0)
+WIDER = 1.5  # times the strictest start, from which another one is worth its share
 MAX_LABELS = 1_000_000
 
 
@@ -141,6 +144,42 @@ def fixed_sequence(
             return Certified(None, len(served), sum(served), p_value, tested)
         accepted = Certified(threshold, len(served), sum(served), p_value, tested)
     return accepted
+
+
+def start_points(labels: int, risk: float, delta: float, group_size: float = 1.0) -> list[tuple[float, float]]:
+    """(coverage of the strictest threshold, delta) of the walks that are made; the deltas add up to `delta`.
+
+    One walk starts as strict as the labels allow. Where there are many, two more start at 40% and at all answers with a tenth of
+    delta each: a walk that starts with few answers fails at the first unlucky ones, however many labels come after them.
+    """
+    strict = start_coverage(labels, risk, delta, group_size)
+    others = [coverage for coverage in OTHER_STARTS if coverage > WIDER * strict]
+    first = delta * (1 - OTHER_SHARE * len(others))
+    strict = start_coverage(labels, risk, first, group_size)
+    return [(strict, first), *((coverage, OTHER_SHARE * delta) for coverage in others)]
+
+
+def certify(
+    scores: Sequence[float],
+    bad: Sequence[bool],
+    grid_scores: Sequence[float],
+    *,
+    risk: float,
+    delta: float,
+    groups: Sequence[str | None] | None = None,
+) -> tuple[Certified, float]:
+    """(the outcome of the walk that lets most answers through, the coverage at which the strictest walk starts).
+
+    grid_scores: scores of other prompts, as for `make_grid`.
+    """
+    groups = [None] * len(bad) if groups is None else groups
+    starts = start_points(len(scores), risk, delta, usual_group(groups))
+    outcomes = [
+        fixed_sequence(scores, bad, make_grid(grid_scores, start), risk=risk, delta=share, groups=groups)
+        for start, share in starts
+    ]
+    accepted = [outcome for outcome in outcomes if outcome.threshold is not None]
+    return max(accepted, key=lambda outcome: outcome.served) if accepted else outcomes[0], starts[0][0]
 
 
 def labels_needed(served: int, bad: int, *, risk: float, delta: float, group_size: float = 1.0) -> int | None:

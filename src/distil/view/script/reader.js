@@ -12,10 +12,10 @@ function makeReader(box, onBack, onChanged) {
   reader.show = (row) => {
     if (!reader.row || !row || reader.row.id !== row.id) { reader.at = 0; reader.editing = null; box.scrollTop = 0; }
     reader.row = row;
-    draw();
+    if (reader.editing === null) draw(); // a reply that comes late must not take away what is being typed
   };
   reader.open = async (id) => {
-    if (id === null) { reader.row = null; draw(); return; }
+    if (id === null) { reader.row = reader.editing = null; draw(); return; }
     try { const row = await ask("/api/rows/" + encodeURIComponent(id)); reader.show(row); } catch (error) { trouble(error); }
   };
   reader.next = () => { if (answers().length) { reader.at = (reader.at + 1) % answers().length; reader.editing = null; draw(); } };
