@@ -57,13 +57,11 @@ def make_app(gateway: Gateway) -> Starlette:
     entry = {"id": gateway.name, "object": "model", "created": started, "owned_by": "distil"}
 
     async def models(request: Request) -> Response:
-        if (refused := _keyless(gateway, request)) is not None:
-            return refused
+        gateway.keys.check(request.headers)
         return _json({"object": "list", "data": [entry]})
 
     async def model(request: Request) -> Response:
-        if (refused := _keyless(gateway, request)) is not None:
-            return refused
+        gateway.keys.check(request.headers)
         asked = request.path_params["id"]
         if asked == gateway.name:
             return _json(entry)
@@ -84,6 +82,13 @@ def make_app(gateway: Gateway) -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 500
         return _error(BadRequest(f"{request.method} {request.url.path} is not supported.", status=status))
 
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, BadRequest)
+        gateway.metrics.errors.labels(status=str(error.status)).inc()
+        if isinstance(error, EngineFailed) and error.detail:
+            say(f"distil serve: {error} {error.detail}")
+        return _error(error)
+
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
@@ -93,17 +98,8 @@ def make_app(gateway: Gateway) -> Starlette:
             Route("/healthz", health),
             Route("/metrics", metrics),
         ],
-        exception_handlers={404: not_found, 405: not_found},
+        exception_handlers={404: not_found, 405: not_found, BadRequest: refused},
     )
-
-
-def _keyless(gateway: Gateway, request: Request) -> Response | None:
-    try:
-        gateway.keys.check(request.headers)
-    except BadRequest as error:
-        gateway.metrics.errors.labels(status=str(error.status)).inc()
-        return _error(error)
-    return None
 
 
 async def _chat(gateway: Gateway, request: Request) -> Response:
@@ -119,11 +115,8 @@ async def _chat(gateway: Gateway, request: Request) -> Response:
         return Response(status_code=499) if reply is None else reply
     except ClientDisconnect:
         return Response(status_code=499)
-    except BadRequest as error:
-        gateway.metrics.errors.labels(status=str(error.status)).inc()
-        if isinstance(error, EngineFailed) and error.detail:
-            say(f"distil serve: {error} {error.detail}")
-        return _error(error)
+    except BadRequest:
+        raise  # answered by the application, as that of any other route
     except Exception as error:
         gateway.metrics.errors.labels(status="500").inc()
         show_exception(type(error), error, error.__traceback__)

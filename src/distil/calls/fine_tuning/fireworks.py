@@ -186,17 +186,8 @@ class FireworksFineTuning:
 
     def serving(self, base: str, model: str) -> Serving:
         """From a deployment, by the GPU second and not by the token."""
-        offer = OFFERS["fireworks"]
-        return Serving(
-            model=f"fireworks/{model}",
-            base_url=self.account.serves,
-            dedicated=True,
-            usd_per_hour=offer.usd_per_hour,
-            input=0.0,
-            output=0.0,
-            source=offer.hour_source,
-            deploy=f"Deploy it: firectl create deployment {model}. It is billed by the GPU second until it is deleted.",
-        )
+        deploy = f"Deploy it: firectl create deployment {model}. It is billed by the GPU second until it is deleted."
+        return OFFERS["fireworks"].deployed(model, self.account.serves, deploy)
 
 
 def slug(name: str) -> str:

@@ -11,6 +11,7 @@ from datetime import date
 from typing import NamedTuple
 
 from distil.errors import UserError, did_you_mean
+from distil.runs.schemas.provider_job import Serving
 
 READ = "2026-11-29"
 
@@ -99,6 +100,19 @@ class Offer(NamedTuple):
             if not (closing.sure and past):
                 said.append(f"{closing.what} {'since' if past else 'from'} {closing.day}")
         return said
+
+    def deployed(self, model: str, base_url: str | None, deploy: str) -> Serving:
+        """How a tuned model is asked that is billed by the time of its deployment, and not by the token."""
+        return Serving(
+            model=f"{self.name}/{model}",
+            base_url=base_url,
+            dedicated=True,
+            usd_per_hour=self.usd_per_hour,
+            input=0.0,
+            output=0.0,
+            source=self.hour_source,
+            deploy=deploy,
+        )
 
 
 _OPENAI_PAGE = "OpenAI's deprecations page"

@@ -214,17 +214,9 @@ class TogetherFineTuning:
 
     def serving(self, base: str, model: str) -> Serving:
         """From a dedicated endpoint, by the minute and not by the token."""
-        offer = OFFERS["together"]
-        return Serving(
-            model=f"together/{model}",
-            base_url=self.account.serves,
-            dedicated=True,
-            usd_per_hour=offer.usd_per_hour,
-            input=0.0,
-            output=0.0,
-            source=offer.hour_source,
-            deploy=f"Start a dedicated endpoint for {model} (api.together.ai, Models; or `tg endpoints create --model "
-            f"{model}`). It "
+        deploy = (
+            f"Start a dedicated endpoint for {model} (api.together.ai, Models; or `tg endpoints create --model {model}`). It "
             "is billed by the minute until it is stopped. If the endpoint has another name, give that one: "
-            "distil evaluate --answers together/NAME.",
+            "distil evaluate --answers together/NAME."
         )
+        return OFFERS["together"].deployed(model, self.account.serves, deploy)
