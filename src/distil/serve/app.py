@@ -136,11 +136,11 @@ async def _answer(gateway: Gateway, chat: ChatRequest) -> Response:
 
     if chat.stream and gateway.streams_through(chat):
         return await _through(gateway, chat)
-    routed = await gateway.answer(chat)
+    served = await gateway.answer(chat)
     if chat.stream:
-        events = stream(chat, routed.reply, gateway.fingerprint)
-        return StreamingResponse(_as_it_is(events), media_type="text/event-stream", headers=routed.headers())
-    return _json(completion(chat, routed.reply, gateway.fingerprint), headers=routed.headers())
+        events = stream(chat, served.reply, gateway.fingerprint)
+        return StreamingResponse(_as_it_is(events), media_type="text/event-stream", headers=served.headers())
+    return _json(completion(chat, served.reply, gateway.fingerprint), headers=served.headers())
 
 
 async def _as_it_is(events: Iterable[bytes]) -> AsyncIterator[bytes]:

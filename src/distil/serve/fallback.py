@@ -90,13 +90,15 @@ class Fallback:
             status = 503 if isinstance(error, QuotaExhausted) else 502
             raise EngineFailed("The teacher can't be reached.", status=status, detail=str(error)) from None
         self._failed_at = None
-        self.usd += 0.0 if reply.cached else reply.usd
+        usd = 0.0 if reply.cached else reply.usd
+        self.usd += usd
         return ChatReply(
             text=reply.text,
             finish_reason=reply.finish_reason,
             usage=reply.usage,
             tool_calls=reply.tool_calls,
             logprobs=reply.logprobs if request.logprobs else None,
+            usd=usd,
         )
 
     def sampling(self, request: ChatRequest) -> Sampling:

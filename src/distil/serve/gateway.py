@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from distil.ids import content_id, now
 from distil.serve.calibration.confidence import confidence
@@ -18,24 +17,11 @@ from distil.serve.keys import Keys
 from distil.serve.metrics import Metrics
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
+from distil.serve.served import Served, Watcher
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
 
 RETRY_AFTER_S = 5
-
-
-@dataclass(frozen=True)
-class RoutedReply:
-    """An answer, who gave it and why."""
-
-    reply: ChatReply
-    decision: Decision
-    confidence: float | None
-
-    def headers(self) -> dict[str, str]:
-        """HTTP headers that tell the client so."""
-        headers = {"x-distil-answered-by": self.decision.by, "x-distil-reason": self.decision.reason}
-        return headers | ({} if self.confidence is None else {"x-distil-confidence": f"{self.confidence:.4f}"})
 
 
 class Gateway:
@@ -60,6 +46,10 @@ class Gateway:
         self.temperature, self.max_tokens = temperature, max_tokens
         self._student_on_failure = student_on_failure
         self.metrics = Metrics(self._figures)
+        self.watchers: list[Watcher] = [self.metrics.count]
+        """Called for each answered request, in this order."""
+        if capture is not None:
+            self.watchers.append(lambda served: _capture(capture, served))
         self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
@@ -84,24 +74,27 @@ class Gateway:
         if self.capture is not None:
             self.capture.stop()
 
-    async def answer(self, request: ChatRequest) -> RoutedReply:
+    async def answer(self, request: ChatRequest) -> Served:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
-        started = time.monotonic()
         with self.metrics.in_flight.track_inprogress():
-            routed = await self._answer(request)
-        self._count(routed, time.monotonic() - started)
-        return routed
+            served = await self._answer(request, time.monotonic())
+        for watch in self.watchers:
+            try:
+                watch(served)
+            except Exception as error:  # who watches must not take an answer away
+                show_exception(type(error), error, error.__traceback__)
+        return served
 
-    async def _answer(self, request: ChatRequest) -> RoutedReply:
-        student_reply: ChatReply | None = None
+    async def _answer(self, request: ChatRequest, started: float) -> Served:
+        student: ChatReply | None = None
         score: float | None = None
         decision = self.policy.before(request)
         if decision is None:
             try:
-                student_reply = await self._ask_student(request)
-                score = confidence(student_reply, self.policy.score)
+                student = await self._ask_student(request)
+                score = confidence(student, self.policy.score)
                 decision = self.policy.after(score)
-                if decision.by == "student" and not meets_requirement(request, student_reply):
+                if decision.by == "student" and not meets_requirement(request, student):
                     decision = Decision("teacher", "requirement_not_met")
             except BadRequest as error:
                 if self.teacher is None:
@@ -111,22 +104,18 @@ class Gateway:
             raise EngineFailed(
                 "The student's answer does not meet the request's response_format, and there is no teacher."
             )
-        if decision.by == "student" and student_reply is not None:
-            return RoutedReply(student_reply, decision, score)
-        assert self.teacher is not None
-        try:
-            teacher_reply = await self.teacher.answer(request)
-        except EngineFailed as error:
-            if student_reply is None:  # nobody can answer: a client may try again soon
-                error.status, error.retry_after_s = 503, error.retry_after_s or RETRY_AFTER_S
-            if student_reply is None or not self._student_on_failure:
-                raise
-            decision = Decision("student", f"{decision.reason}_but_teacher_failed")
-            return RoutedReply(student_reply, decision, score)
-        routed = RoutedReply(teacher_reply, decision, score)
-        if self.capture is not None:
-            self.capture.add(_captured(request, student_reply, routed))
-        return routed
+        teacher: ChatReply | None = None
+        if decision.by == "teacher" or student is None:
+            assert self.teacher is not None
+            try:
+                teacher = await self.teacher.answer(request)
+            except EngineFailed as error:
+                if student is None:  # nobody can answer: a client may try again soon
+                    error.status, error.retry_after_s = 503, error.retry_after_s or RETRY_AFTER_S
+                if student is None or not self._student_on_failure:
+                    raise
+                decision = Decision("student", f"{decision.reason}_but_teacher_failed")
+        return Served(request, decision, score, student, teacher, seconds=time.monotonic() - started)
 
     async def _ask_student(self, request: ChatRequest) -> ChatReply:
         """The student's answer. Raises BadRequest, also for what went wrong inside."""
@@ -171,15 +160,6 @@ class Gateway:
             figures["distil_threshold"] = self.policy.threshold
         return figures
 
-    def _count(self, routed: RoutedReply, seconds: float) -> None:
-        by, usage, metrics = routed.decision.by, routed.reply.usage, self.metrics
-        metrics.requests.labels(answered_by=by, reason=routed.decision.reason).inc()
-        metrics.tokens.labels(answered_by=by, kind="input").inc(usage.input_tokens)
-        metrics.tokens.labels(answered_by=by, kind="output").inc(usage.output_tokens)
-        metrics.seconds.labels(answered_by=by).observe(seconds)
-        if routed.confidence is not None:
-            metrics.confidence.observe(routed.confidence)
-
 
 def _why(error: BadRequest) -> str:
     """The reason for which the teacher answers instead of a student that did not."""
@@ -190,8 +170,11 @@ def _why(error: BadRequest) -> str:
     return "student_failed" if isinstance(error, EngineFailed) else "student_refused"
 
 
-def _captured(request: ChatRequest, student_reply: ChatReply | None, routed: RoutedReply) -> dict[str, object]:
-    """The line for a capture file."""
+def _capture(capture: Capture, served: Served) -> None:
+    """Captures what the teacher answered."""
+    request, teacher = served.request, served.teacher
+    if teacher is None:
+        return
     line: dict[str, object] = {"messages": [m.to_wire() for m in request.messages]}
     if request.tools:
         line["tools"] = request.tools
@@ -201,9 +184,9 @@ def _captured(request: ChatRequest, student_reply: ChatReply | None, routed: Rou
         line["response_format"] = request.response_format
     line["captured"] = {
         "at": now("seconds"),
-        "reason": routed.decision.reason,
-        "confidence": routed.confidence,
-        "student": None if student_reply is None else student_reply.text,
-        "teacher": routed.reply.text,
+        "reason": served.decision.reason,
+        "confidence": served.confidence,
+        "student": None if served.student is None else served.student.text,
+        "teacher": teacher.text,
     }
-    return line
+    capture.add(line)

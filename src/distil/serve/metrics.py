@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from distil.serve.served import Served
+
 if TYPE_CHECKING:
     from prometheus_client import Counter, Metric
 
@@ -35,6 +37,16 @@ class Metrics:
             registry=registry,
         )
         self.confidence = Histogram("distil_confidence", confidence, buckets=SHARES, registry=registry)
+
+    def count(self, served: Served) -> None:
+        """Counts an answered request."""
+        by, usage = served.decision.by, served.reply.usage
+        self.requests.labels(answered_by=by, reason=served.decision.reason).inc()
+        self.tokens.labels(answered_by=by, kind="input").inc(usage.input_tokens)
+        self.tokens.labels(answered_by=by, kind="output").inc(usage.output_tokens)
+        self.seconds.labels(answered_by=by).observe(served.seconds)
+        if served.confidence is not None:
+            self.confidence.observe(served.confidence)
 
     def text(self) -> str:
         """All series in Prometheus' text format."""

@@ -98,6 +98,8 @@ class ChatReply:
     """Nats per token; empty where the model gives none."""
     logprobs: list[JsonObject] | None = None
     """OpenAI's `logprobs.content`, where the client asked for it."""
+    usd: float = 0.0
+    """What it cost now; 0 for the student's, and for an answer that the ledger had."""
 
 
 def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:

@@ -1,0 +1,51 @@
+"""What is known of one answered request: given to everybody who watches the gateway (log, page, capture, audit)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from distil.serve.policy import Decision
+from distil.serve.wire import ChatReply, ChatRequest
+
+
+@dataclass(frozen=True)
+class Served:
+    """One answered request."""
+
+    request: ChatRequest
+    decision: Decision
+    """Who answered, and why."""
+    confidence: float | None
+    """The student's confidence, between 0 and 1; None where it was not asked or gave no log-probabilities."""
+    student: ChatReply | None
+    """The student's answer, also where it was not used; None where it was not asked or failed."""
+    teacher: ChatReply | None
+    """The teacher's answer, where it was asked."""
+    seconds: float
+    """From the parsed request to the finished answer."""
+    at: float = field(default_factory=time.time)
+    """When the answer was finished, in seconds since 1970."""
+
+    @property
+    def reply(self) -> ChatReply:
+        """The answer that the client got."""
+        given = self.student if self.decision.by == "student" else self.teacher
+        assert given is not None
+        return given
+
+    @property
+    def usd(self) -> float:
+        """What the request cost; 0 where the ledger had the answer."""
+        return 0.0 if self.teacher is None else self.teacher.usd
+
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that tell the client who answered."""
+        headers = {"x-distil-answered-by": self.decision.by, "x-distil-reason": self.decision.reason}
+        return headers | ({} if self.confidence is None else {"x-distil-confidence": f"{self.confidence:.4f}"})
+
+
+Watcher: TypeAlias = Callable[[Served], None]
+"""Called on the event loop after each answered request: it must return at once, and what it raises is only logged."""
