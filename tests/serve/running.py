@@ -14,8 +14,8 @@ import aiohttp
 import uvicorn
 
 from distil.calls.config import Price, TeacherConfig
-from distil.serve.app import make_app
 from distil.serve.gateway import Gateway
+from distil.serve.http.app import make_app
 from distil.serve.server import open_port
 from tests.wire.openai import OpenAIServer, last_words
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from distil.records import Message, Sampling, ToolChoice
 from distil.runs.jsonl import describe
-from distil.serve.wire import BadRequest, Beyond, ChatRequest, JsonObject
+from distil.serve.wire import BadRequest, Beyond, Caller, ChatRequest, JsonObject
 from distil.text import load_json, nested_deeper
 
 T = TypeVar("T")
@@ -35,7 +35,9 @@ _ASKS_NOTHING: tuple[object, ...] = (None, False, [], {}, ["text"], "auto", "non
 """Values with which any other parameter changes nothing."""
 
 
-def parse_request(raw: bytes, *, served: str, temperature: float, max_tokens: int) -> ChatRequest:
+def parse_request(
+    raw: bytes, *, served: str, temperature: float, max_tokens: int, caller: Caller = Caller()
+) -> ChatRequest:
     """Reads and checks a request to the model `served`. Raises BadRequest that names the parameter."""
     body = _object(raw)
     model = body.get("model")
@@ -62,6 +64,7 @@ def parse_request(raw: bytes, *, served: str, temperature: float, max_tokens: in
         beyond=beyond,
         beyond_name=named,
         body=body,
+        caller=caller,
     )
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from distil.errors import UserError
-from distil.serve.app import make_app
 from distil.serve.foreign import is_loopback
 from distil.serve.gateway import Gateway
+from distil.serve.http.app import make_app
 
 GRACE_S = 30  # how long running requests may take after the signal to stop
 

@@ -13,12 +13,12 @@ from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import Calibration
-from distil.serve.app import require_server
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
+from distil.serve.http.app import require_server
 from distil.serve.keys import Keys
 from distil.serve.metrics import total
 from distil.serve.policy import Policy

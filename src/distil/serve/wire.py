@@ -34,6 +34,8 @@ class BadRequest(DistilError):
     def body(self) -> JsonObject:
         """The JSON body of the reply."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
+        if self.status == 429:
+            kind = "insufficient_quota" if self.code == "insufficient_quota" else "requests"
         return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
 
 
@@ -61,6 +63,16 @@ class EngineFailed(BadRequest):
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who asks."""
+
+    request_id: str = ""
+    """In the reply's header, in errors and in the log."""
+    key: str | None = None
+    """The name of the API key; None where none is needed."""
+
+
+@dataclass(frozen=True)
 class ChatRequest:
     """One chat request, checked."""
 
@@ -82,6 +94,7 @@ class ChatRequest:
     """The parameter or part that is meant."""
     body: JsonObject = field(default_factory=dict)
     """The request as it came, for an upstream server."""
+    caller: Caller = Caller()
 
 
 @dataclass(frozen=True)

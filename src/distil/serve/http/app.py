@@ -1,0 +1,98 @@
+"""The application around a gateway: its routes. One file for each API holds what its routes do."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from distil.errors import UserError
+from distil.serve.gateway import Gateway
+from distil.serve.http.chat import answer_chat
+from distil.serve.http.endpoint import Called, endpoint
+from distil.serve.http.replies import as_json
+from distil.serve.http.request_ids import RequestIds
+from distil.serve.metrics import CONTENT_TYPE
+from distil.serve.wire import BadRequest
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def require_server() -> None:
+    """Raises UserError with the line to type when a package of the extra `distil[serve]` is missing."""
+    for package in ("prometheus_client", "starlette", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"Serving needs the package {package}, which is not installed. Type: pip install 'distil[serve]'"
+            )
+
+
+def make_app(gateway: Gateway) -> Starlette:
+    """The ASGI application of a started gateway."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    post = {"methods": ["POST"]}
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", endpoint(gateway, answer_chat), **post),
+            Route("/v1/models", endpoint(gateway, _models(gateway))),
+            Route("/v1/models/{id:path}", endpoint(gateway, _models(gateway))),
+            Route("/readyz", endpoint(gateway, _ready, open_to_all=True)),
+            Route("/healthz", endpoint(gateway, _health, open_to_all=True)),
+            Route("/metrics", endpoint(gateway, _metrics, open_to_all=True)),
+        ],
+        middleware=[Middleware(RequestIds)],
+        exception_handlers={404: _unknown(gateway), 405: _unknown(gateway)},
+    )
+
+
+def _models(gateway: Gateway) -> Called:
+    entry = {"id": gateway.name, "object": "model", "created": int(time.time()), "owned_by": "distil"}
+
+    async def models(gateway: Gateway, request: Request) -> Response:
+        asked = request.path_params.get("id")
+        if asked is None:
+            return as_json({"object": "list", "data": [entry]})
+        if asked == gateway.name:
+            return as_json(entry)
+        message = f"The model {asked[:200]!r} does not exist here. Served: {gateway.name}."
+        raise BadRequest(message, param="model", code="model_not_found", status=404)
+
+    return models
+
+
+async def _health(gateway: Gateway, request: Request) -> Response:
+    return as_json({"status": "ok", "model": gateway.name, "fallback": gateway.policy.mode})
+
+
+async def _ready(gateway: Gateway, request: Request) -> Response:
+    able = await gateway.ready()
+    return as_json({"status": "ready" if able else "nobody can answer"}, status=200 if able else 503)
+
+
+async def _metrics(gateway: Gateway, request: Request) -> Response:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse(gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+
+def _unknown(gateway: Gateway) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What is answered to a path or a method that there is not."""
+
+    async def refuse(gateway: Gateway, request: Request) -> Response:
+        known = "this path" if request.scope.get("endpoint") is None else "this method"
+        status = 404 if known == "this path" else 405
+        raise BadRequest(f"{request.method} {request.url.path[:200]} is not supported.", status=status)
+
+    guarded = endpoint(gateway, refuse, open_to_all=True)
+
+    async def handler(request: Request, error: Exception) -> Response:
+        return await guarded(request)
+
+    return handler

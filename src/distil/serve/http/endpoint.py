@@ -1,0 +1,108 @@
+"""What every route shares: who may ask, the body, a client that leaves, and refusals in the shape of the API that was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, TypeAlias
+
+from distil.progress import say
+from distil.serve.foreign import refuse_foreign
+from distil.serve.gateway import Gateway
+from distil.serve.http.replies import as_error
+from distil.serve.wire import BadRequest, Caller, ChatRequest, EngineFailed
+from distil.terminal import show_exception
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_BODY = 32 << 20  # bytes
+LARGE = 1 << 17
+"""Bytes of a body from which reading it may take longer than others should wait."""
+BODY_S = 30.0
+"""How long the body of a request may take to arrive."""
+
+Called: TypeAlias = "Callable[[Gateway, Request], Awaitable[Response]]"
+Parse = Callable[[bytes], ChatRequest]
+
+
+def endpoint(
+    gateway: Gateway, called: Called, *, open_to_all: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
+    """A route's function: it never raises. open_to_all: no API key is asked for."""
+    from starlette.requests import ClientDisconnect
+    from starlette.responses import Response
+
+    async def answer(request: Request) -> Response:
+        name = request.scope["request_id"]
+        refuse = functools.partial(as_error, path=request.url.path, request_id=name)
+        try:
+            if request.method == "POST":
+                refuse_foreign(request.headers, gateway.host)
+            request.scope["caller"] = Caller(name, None if open_to_all else gateway.keys.check(request.headers))
+            return await called(gateway, request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except BadRequest as error:
+            count_error(gateway, error, name)
+            return refuse(error)
+        except Exception as error:
+            say(f"distil serve: request {name} failed")
+            show_exception(type(error), error, error.__traceback__)
+            failed = BadRequest("The gateway failed; its log has the details.", status=500, code="internal_error")
+            count_error(gateway, failed, name)
+            return refuse(failed)
+
+    return answer
+
+
+def count_error(gateway: Gateway, error: BadRequest, name: str) -> None:
+    """Counts a refusal, and says on the log what the client is not told."""
+    gateway.metrics.errors.labels(status=str(error.status)).inc()
+    if isinstance(error, EngineFailed) and error.detail:
+        say(f"distil serve: request {name}: {error} {error.detail}")
+
+
+async def parsed(request: Request, parse: Parse) -> ChatRequest:
+    """The body as a chat request. Large ones are read on another thread, so that nobody else waits. Raises BadRequest."""
+    raw = await body(request)
+    return await asyncio.to_thread(parse, raw) if len(raw) > LARGE else parse(raw)
+
+
+async def body(request: Request) -> bytes:
+    """The bytes that were sent. Raises BadRequest (408, 413) and ClientDisconnect."""
+    pieces, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > MAX_BODY:
+                    raise BadRequest(f"The body is larger than {MAX_BODY >> 20} MiB.", status=413)
+                pieces.append(piece)
+    except TimeoutError:
+        raise BadRequest(f"The body did not arrive within {BODY_S:g} s.", status=408) from None
+    return b"".join(pieces)
+
+
+async def unless_gone(request: Request, work: Coroutine[object, object, Response]) -> Response:
+    """The reply. When the client leaves, the work is cancelled, so that nobody pays for what nobody reads (ClientDisconnect)."""
+    from starlette.requests import ClientDisconnect
+
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
