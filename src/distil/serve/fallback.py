@@ -99,13 +99,18 @@ class Fallback:
             tool_calls=reply.tool_calls,
             logprobs=reply.logprobs if request.logprobs else None,
             usd=usd,
+            call_id=reply.call_id,
         )
 
     def sampling(self, request: ChatRequest) -> Sampling:
         """The settings that the student learned from, overridden by those that the client names."""
-        named = {
-            field: getattr(request.sampling, field)
-            for field in _NAMEABLE
-            if any(request.body.get(key) is not None for key in _WIRE_KEYS.get(field, (field,)))
-        }
-        return self._sampling.model_copy(update=named)
+        return self._sampling.model_copy(update=named_sampling(request))
+
+
+def named_sampling(request: ChatRequest) -> dict[str, object]:
+    """The settings of sampling that the client named itself."""
+    return {
+        field: getattr(request.sampling, field)
+        for field in _NAMEABLE
+        if any(request.body.get(key) is not None for key in _WIRE_KEYS.get(field, (field,)))
+    }

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 
-from distil.ids import content_id, now
+from distil.ids import content_id
 from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
+from distil.serve.captured import Made, captured_line
 from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
 from distil.serve.keys import Keys
@@ -49,7 +50,9 @@ class Gateway:
         self.watchers: list[Watcher] = [self.metrics.count]
         """Called for each answered request, in this order."""
         if capture is not None:
-            self.watchers.append(lambda served: _capture(capture, served))
+            self.watchers.append(self._capture)
+        self.audit_share = 0.0
+        """Share of the student's answers that are audited (serve.audit)."""
         self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
@@ -148,6 +151,12 @@ class Gateway:
             async for chunk in self.student.stream(request):
                 yield chunk
 
+    def _capture(self, served: Served) -> None:
+        """Captures what the teacher answered."""
+        if self.capture is not None and self.teacher is not None and served.teacher is not None:
+            made = Made(self.name, self.fingerprint, self.teacher.name)
+            self.capture.add(captured_line(served, served.teacher, made, share=self.audit_share))
+
     def _figures(self) -> dict[str, float]:
         """Further series for /metrics."""
         figures = dict(self.student.gauges()) if self.policy.uses_student else {}
@@ -168,25 +177,3 @@ def _why(error: BadRequest) -> str:
     if isinstance(error, Overloaded):
         return "student_full"
     return "student_failed" if isinstance(error, EngineFailed) else "student_refused"
-
-
-def _capture(capture: Capture, served: Served) -> None:
-    """Captures what the teacher answered."""
-    request, teacher = served.request, served.teacher
-    if teacher is None:
-        return
-    line: dict[str, object] = {"messages": [m.to_wire() for m in request.messages]}
-    if request.tools:
-        line["tools"] = request.tools
-    if request.tool_choice is not None:
-        line["tool_choice"] = request.tool_choice
-    if request.response_format:
-        line["response_format"] = request.response_format
-    line["captured"] = {
-        "at": now("seconds"),
-        "reason": served.decision.reason,
-        "confidence": served.confidence,
-        "student": None if served.student is None else served.student.text,
-        "teacher": teacher.text,
-    }
-    capture.add(line)

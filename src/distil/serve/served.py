@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -28,6 +29,8 @@ class Served:
     """From the parsed request to the finished answer."""
     at: float = field(default_factory=time.time)
     """When the answer was finished, in seconds since 1970."""
+    id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
+    """The request's id."""
 
     @property
     def reply(self) -> ChatReply:

@@ -113,6 +113,8 @@ class ChatReply:
     """OpenAI's `logprobs.content`, where the client asked for it."""
     usd: float = 0.0
     """What it cost now; 0 for the student's, and for an answer that the ledger had."""
+    call_id: str = ""
+    """The teacher's answer in the ledger; "" for the student's."""
 
 
 def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:

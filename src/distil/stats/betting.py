@@ -1,7 +1,7 @@
 """Tests and intervals for a share of errors that may be looked at after every observation: bets against a hypothesis.
 
-A test martingale is the wealth of a player who starts with 1 and bets, at odds that are fair if the hypothesis is true, that it is
-false. By Ville's inequality it ever reaches 1/delta with a chance of at most delta while the hypothesis holds, however often
+A test martingale is the wealth of a player who starts with 1 and bets that the hypothesis is false, at odds that are fair if it
+is true. By Ville's inequality it ever reaches 1/delta with a chance of at most delta while the hypothesis holds, however often
 and for however long one looks. One bet on an error l (0 or 1) against "the share is at most r" multiplies the wealth by
 1 + b * w * (l - r), with a bet b between 0 and 1/r and a weight w between 0 and 1. Where observations are sampled with
 probabilities of their own, w = smallest probability / own probability makes the bet fair for the unsampled population.
@@ -84,7 +84,7 @@ class ExcessTest:
 
 
 class LowTest:
-    """Evidence that a share is below `risk`: while each chance is at least `risk`, it ever reaches 1/delta with a chance <= delta."""
+    """Evidence that a share is below `risk`: while it is not, `evidence` ever reaches 1/delta with a chance of at most delta."""
 
     def __init__(self, risk: float) -> None:
         self.risk, self.count = risk, 0
