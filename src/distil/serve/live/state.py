@@ -117,7 +117,7 @@ class LiveState:
 
     @property
     def changed(self) -> bool:
-        """Whether the last audits look worse than promised, which alone does not close the gate: false once in CHANGE_EVERY audits."""
+        """Whether the last audits look worse than promised. It closes nothing: it is false once in CHANGE_EVERY audits."""
         return self.excess.change >= CHANGE_EVERY
 
     @property
