@@ -1,12 +1,12 @@
-"""What Distil's gateway costs, beside litellm's proxy and a proxy that only passes on: all in front of one model server, in one run.
+"""What Distil's gateway costs, beside litellm's proxy and one that only passes on, all in front of one model server, in one run.
 
     python benchmarks/gateway.py [--litellm /path/to/venv/bin/python] [--seconds 8]
-    python benchmarks/gateway.py --soak 10          memory, open files and answers over ten minutes, a tenth of the clients leaving
+    python benchmarks/gateway.py --soak 10          ten minutes of mixed traffic: memory, open files, answers
 
-Three figures for each way through: CPU milliseconds for each request (and so requests for each CPU second of one core), requests a
-second at saturation, and what it adds to the latency at 100 requests a second (p50 and p99, above asking the model server itself in
-the same seconds). The first is the one that a busy machine leaves alone. The gateway has one core, the model server and the clients
-another where there are two. Capture, ledger, page and request log of Distil are on, as `distil serve` has them.
+Three figures for each way through: CPU milliseconds for each request (and so requests for each CPU second of one core), requests
+a second at saturation, and what is added to the latency at 100 requests a second (p50 and p99, above asking the model server
+itself in the same seconds). A busy machine leaves only the first alone. The gateway has one core, the model server and the
+clients another where there are two. Distil's capture, ledger, page and request log are on, as `distil serve` has them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ten minutes of mixed traffic through Distil's gateway: whether memory and open files stay as they are. gateway.py --soak runs it."""
+"""Minutes of mixed traffic through Distil's gateway: whether memory and open files stay as they are. For gateway.py --soak."""
 
 from __future__ import annotations
 
