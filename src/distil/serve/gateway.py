@@ -19,6 +19,7 @@ from distil.serve.metrics import Metrics
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
 from distil.serve.served import Served, Watcher
+from distil.serve.streaming import live_events
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
 
@@ -148,8 +149,8 @@ class Gateway:
         assert isinstance(self.student, StreamingEngine)
         self.metrics.requests.labels(answered_by="student", reason="fallback_off").inc()
         with self.metrics.in_flight.track_inprogress():
-            async for chunk in self.student.stream(request):
-                yield chunk
+            async for event in live_events(request, self.student.stream(request), self.fingerprint):
+                yield event
 
     def _capture(self, served: Served) -> None:
         """Captures what the teacher answered."""

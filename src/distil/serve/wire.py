@@ -128,12 +128,12 @@ def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Json
         "logprobs": {"content": reply.logprobs, "refusal": None} if request.logprobs else None,
         "finish_reason": reply.finish_reason,
     }
-    return _head("chat.completion", request, fingerprint) | {"choices": [choice], "usage": _usage(reply.usage)}
+    return reply_head(request, fingerprint, "chat.completion") | {"choices": [choice], "usage": usage_body(reply.usage)}
 
 
 def stream(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator[bytes]:
     """A finished answer as server-sent events, word by word, with `[DONE]` at the end."""
-    head = _head("chat.completion.chunk", request, fingerprint)
+    head = reply_head(request, fingerprint)
 
     def event(delta: JsonObject, finish: str | None = None, logprobs: JsonObject | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
@@ -147,7 +147,7 @@ def stream(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator
     logprobs = {"content": reply.logprobs, "refusal": None} if request.logprobs and reply.logprobs else None
     yield event({}, reply.finish_reason, logprobs)
     if request.include_usage:
-        yield sse(head | {"choices": [], "usage": _usage(reply.usage)})
+        yield sse(head | {"choices": [], "usage": usage_body(reply.usage)})
     yield b"data: [DONE]\n\n"
 
 
@@ -156,7 +156,7 @@ def sse(value: Mapping[str, object]) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _usage(usage: Usage) -> JsonObject:
+def usage_body(usage: Usage) -> JsonObject:
     """Token counts in OpenAI's shape."""
     return {
         "prompt_tokens": usage.input_tokens,
@@ -167,7 +167,8 @@ def _usage(usage: Usage) -> JsonObject:
     }
 
 
-def _head(kind: str, request: ChatRequest, fingerprint: str) -> JsonObject:
+def reply_head(request: ChatRequest, fingerprint: str, kind: str = "chat.completion.chunk") -> JsonObject:
+    """The fields with which a reply, and each event of a stream, begins."""
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": kind,

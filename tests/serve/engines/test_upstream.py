@@ -14,6 +14,7 @@ from distil.records import Message, Sampling
 from distil.runs.artifacts import Project
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import require_answers
+from distil.serve.engines.reading import read_reply
 from distil.serve.engines.upstream import UpstreamEngine
 from distil.serve.stage import make_gateway
 from distil.serve.wire import ChatRequest
@@ -77,19 +78,60 @@ def test_log_probabilities_as_together_sends_them() -> None:
     bare = {"tokens": ["Hi", "!"], "token_ids": [1, 2], "token_logprobs": [-0.25, None, -0.5]}
     engine = UpstreamEngine("https://api.together.xyz/v1", "me/tuned")
     request = ChatRequest("m", [Message(role="user", content="hi")], Sampling())
-    assert engine._parse(json.dumps(altered(logprobs=bare)).encode(), request).token_logprobs == [-0.25, -0.5]
+    assert read_reply(json.dumps(altered(logprobs=bare)).encode(), request).token_logprobs == [-0.25, -0.5]
     assert engine._logprobs == 1 and UpstreamEngine("http://127.0.0.1:8000/v1", "x")._logprobs is True
+
+
+def events_of(*choices: dict[str, Any]) -> bytes:
+    """A stream of chunks as llama.cpp sends them."""
+    chunks = [{"model": MODEL_FILE, "choices": [{"index": 0} | choice]} for choice in choices]
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+SAID = events_of({"delta": {"content": "Hé"}}, {"delta": {"content": " you"}})
+ENDED = events_of({"delta": {}, "finish_reason": "stop"})
+DONE = b"data: [DONE]\n\n"
 
 
 def test_a_stream_keeps_the_gateways_name_of_the_model() -> None:
     """A server's own may be a path on its disk."""
-    events = [{"model": MODEL_FILE, "choices": [{"delta": {"content": text}}]} for text in ("Hé", " you")]
-    sent = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-    with StudentServer(troubles=[Trouble(200, sent.encode())]) as student:
+    with StudentServer(troubles=[Trouble(200, SAID + ENDED + DONE)]) as student:
         status, text = through(student, stream=True)
     read = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
     assert status == 200 and read[-1] == "[DONE]" and MODEL_FILE not in text
-    assert [json.loads(event) for event in read[:-1]] == [event | {"model": "student"} for event in events]
+    chunks = [json.loads(event) for event in read[:-1]]
+    assert {chunk["model"] for chunk in chunks} == {"student"}
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "Hé you"
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        SAID + ENDED,
+        SAID + DONE,
+        SAID + ENDED[:40],
+        SAID + ENDED + DONE[:8],
+        SAID + b'data: {"error": {"message": "CUDA out of memory at 10.0.0.7:8000"}}\n\n' + DONE,
+        SAID + b"data: {nope\n\n" + ENDED + DONE,
+        SAID + b"<html>\n" + ENDED + DONE,
+        SAID + events_of({"delta": {"content": [1]}}) + ENDED + DONE,
+        SAID + events_of({"delta": {"content": "x"}, "logprobs": {"content": [{"token": "x", "logprob": "low"}]}}) + ENDED + DONE,
+        SAID + events_of({"delta": {}, "finish_reason": "error"}) + DONE,
+        SAID + b'data: {"choices": [], "usage": {"prompt_tokens": -1}}\n\n' + ENDED + DONE,
+    ],
+    ids=[
+        "no DONE", "no finish reason", "cut in a line", "cut in DONE", "error inside", "no JSON", "no event", "content a list",
+        "logprob a text", "ended as an error", "usage below 0",
+    ],
+)  # fmt: skip
+def test_a_broken_stream_ends_in_an_error_that_clients_raise(sent: bytes) -> None:
+    """The error is an event of its own, `[DONE]` does not follow, and it tells no address."""
+    with StudentServer(troubles=[Trouble(200, sent)]) as student:
+        _, text = through(student, stream=True)
+    read = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+    assert json.loads(read[-1])["error"]["code"] == "engine_failed" and "[DONE]" not in text
+    assert all(json.loads(event) for event in read) and "10.0.0.7" not in text
 
 
 @pytest.mark.parametrize(
@@ -121,6 +163,11 @@ def test_what_servers_leave_out_is_no_failure(reply: dict[str, Any], text: str) 
         altered(finish_reason=7),
         altered(message={"role": "assistant", "content": {"a": 1}}),
         LLAMACPP | {"usage": {"prompt_tokens": "many"}},
+        LLAMACPP | {"usage": {"prompt_tokens": -3}},
+        altered(logprobs={"content": [{"token": "Hi", "logprob": "-0.1"}]}),
+        altered(logprobs={"content": [{"token": "Hi", "logprob": float("nan")}]}),
+        altered(message={"role": "assistant", "content": "Hi, and much more"}),
+        altered(message={"role": "assistant", "content": None, "tool_calls": ["call"]}),
         LLAMACPP | {"choices": []},
         b"[" * 100_000,
         b"<html>502</html>",
@@ -135,6 +182,11 @@ def test_what_servers_leave_out_is_no_failure(reply: dict[str, Any], text: str) 
         "number",
         "object",
         "usage text",
+        "usage below 0",
+        "number as a text",
+        "not a number",
+        "logprobs of a part",
+        "calls as texts",
         "no choice",
         "deep",
         "html",
@@ -167,3 +219,20 @@ def test_a_server_that_cannot_answer_is_said_at_the_start() -> None:
     with pytest.raises(UserError, match=r"No answer from .*Start the student's server"):
         require_answers(f"{url}#student", None)
     require_answers(None, None)
+
+
+def test_a_reply_of_hundreds_of_megabytes_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distil.calls.http.body.MAX_BODY", 1 << 16)
+    big = Trouble(200, altered(message={"role": "assistant", "content": "x" * (1 << 18)}))
+    with StudentServer(troubles=[big, big]) as student:
+        assert through(student)[0] == 502
+        assert through(student, stream=True)[0] == 502
+
+
+def test_a_servers_own_words_tell_a_client_no_address() -> None:
+    said = "no model /srv/models/a.gguf at http://10.1.2.3:8001/v1 (localhost:8001, fe80::1:2:3, gpu-7.internal:9000)"
+    for status, expected in ((400, 400), (500, 502)):
+        with StudentServer(troubles=[Trouble(status, {"error": {"message": said}})]) as student:
+            replied, body = through(student)
+        assert replied == expected
+        assert not any(word in body for word in ("srv", "10.1.2.3", "8001", "fe80", "gpu-7")), body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol, runtime_checkable
 
 from distil.calls.fine_tuning.served import as_engine, tuned
@@ -11,6 +11,7 @@ from distil.progress import say
 from distil.runs.artifacts import Project
 from distil.serve.config import ServeConfig
 from distil.serve.engines.local import LocalEngine, model_identity
+from distil.serve.engines.piece import Piece
 from distil.serve.engines.upstream import UpstreamEngine, engine_key, server_identity, split_url
 from distil.serve.wire import ChatReply, ChatRequest
 
@@ -46,8 +47,12 @@ class Engine(Protocol):
 class StreamingEngine(Engine, Protocol):
     """An engine that can pass on an answer while it is generated."""
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:
-        """Server-sent events, byte by byte. Raises BadRequest."""
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        """The answer in pieces, with token log-probabilities where it can. Closed early (`aclose`), it stops generating.
+
+        Raises BadRequest (EngineFailed, Overloaded among them): before the first piece where the request is refused, later where
+        the answer breaks off. Without an error the last pieces have the finish reason and the usage.
+        """
         ...
 
 

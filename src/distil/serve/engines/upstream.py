@@ -7,21 +7,24 @@ is computed from them, and removed from the reply where the client did not want 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from distil.calls.http.body import TooLarge, whole_body
 from distil.calls.keys import clean_key
-from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id
-from distil.records import Usage
+from distil.serve.addresses import without_addresses
+from distil.serve.engines.piece import Piece
+from distil.serve.engines.reading import UNREADABLE, read_events, read_reply
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, TooLong
 from distil.text import one_line
 
@@ -30,7 +33,10 @@ START_S = 600.0
 """How long `wait_until_ready` waits for a server that says that it is still loading its model."""
 READY_S = 2.0
 _TOO_LONG = re.compile(r"context|too (?:long|large)|maximum.{0,20}tokens", re.IGNORECASE)
-DATA = b"data: "
+MAX_LINE = 4 << 20
+"""Bytes of one event of a stream."""
+LARGE = 1 << 18
+"""Bytes of a reply from which reading it may hold up others."""
 
 
 class UpstreamEngine:
@@ -43,14 +49,17 @@ class UpstreamEngine:
         self._logprobs: bool | int = (
             1 if (urlsplit(base).hostname or "").endswith((".together.xyz", ".together.ai")) else True
         )
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # Packed, a stream would have to be unpacked piece by piece, and a reply of a kilobyte could be a gigabyte.
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._session: aiohttp.ClientSession | None = None
         self.failures = 0
 
     async def start(self) -> None:
         """Opens the connection pool; nothing is sent yet."""
         timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout, connector=connector)
+        self._session = aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, connector=connector, auto_decompress=False
+        )
 
     async def stop(self) -> None:
         """Closes the connections."""
@@ -80,15 +89,21 @@ class UpstreamEngine:
         body.pop("stream_options", None)
         try:
             async with self._post(body) as response:
-                raw = await response.read()
+                raw = await whole_body(response)
                 if response.status != 200:
                     raise self._refusal(response.status, raw)
+        except (TooLarge, ValueError) as error:
+            raise self._unreadable(error) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.failures += 1
             raise EngineFailed(
                 f"The student's server does not answer ({type(error).__name__}).", detail=self.base
             ) from None
-        return self._parse(raw, request)
+        read = functools.partial(read_reply, raw, request)
+        try:
+            return await asyncio.to_thread(read) if len(raw) > LARGE else read()
+        except UNREADABLE as error:
+            raise self._unreadable(error) from None
 
     async def wait_until_ready(self, on_wait: Callable[[], None], seconds: float = START_S) -> None:
         """Asks for one token, and again while the server is loading its model (503), after `on_wait()`.
@@ -101,12 +116,13 @@ class UpstreamEngine:
         while True:
             try:
                 async with self._post(body) as response:
-                    raw = await response.read()
+                    raw = await whole_body(response)
                     if response.status == 200:
                         return
-                    fault = str(self._refusal(response.status, raw))
+                    refusal = self._refusal(response.status, raw)
+                    fault = f"{refusal} {refusal.detail}" if isinstance(refusal, EngineFailed) else str(refusal)
                     loading = response.status == 503
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, TooLarge, ValueError) as error:
                 fault, loading = f"No answer from {self.base} ({type(error).__name__}).", False
             if not loading or time.monotonic() >= deadline:
                 raise UserError(
@@ -118,19 +134,35 @@ class UpstreamEngine:
                 waiting = True
             await asyncio.sleep(1)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:
-        """The server's own events, under the name that the client asked for. A cut connection raises EngineFailed instead of
-        looking like an end."""
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        """What comes at once is one piece. A stream that ends inside a line, without a finish reason or without `[DONE]` is
+        broken: EngineFailed, as for a server that falls silent."""
+        body = self._body(request) | {
+            "stream": True,
+            "logprobs": self._logprobs,
+            "stream_options": {"include_usage": True},
+        }
+        if not body.get("top_logprobs"):
+            body["top_logprobs"] = 1
         try:
-            async with self._post(self._body(request)) as response:
+            async with self._post(body) as response:
                 if response.status != 200:
-                    raise self._refusal(response.status, await response.read())
-                done = False
-                async for line in response.content:
-                    done = done or line.strip() == b"data: [DONE]"
-                    yield _renamed(line, request.model)
-            if not done:
-                raise EngineFailed("The student's server ended the stream early.", detail=self.base)
+                    raise self._refusal(response.status, await whole_body(response))
+                rest, finished, done = b"", False, False
+                async for part in response.content.iter_any():
+                    lines, newline, rest = (rest + part).rpartition(b"\n")
+                    if len(rest) > MAX_LINE:
+                        raise ValueError(f"a line of more than {MAX_LINE >> 20} MB")
+                    if newline:
+                        piece, ended = read_events(lines, request)
+                        finished, done = finished or piece.finish_reason is not None, done or ended
+                        yield piece
+                if rest.strip() or not finished or not done:
+                    raise EngineFailed("The student's server ended the stream early.", detail=self.base)
+        except UNREADABLE as error:
+            raise self._unreadable(error) from None
+        except TooLarge:
+            raise self._unreadable(ValueError("a refusal of many megabytes")) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self.failures += 1
             message = f"The connection to the student's server broke ({type(error).__name__})."
@@ -154,86 +186,19 @@ class UpstreamEngine:
         try:
             error = json.loads(raw).get("error") or {}
             message = error.get("message") if isinstance(error, dict) else str(error)
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             message = raw[:300].decode("utf-8", "replace")
         if status in (400, 413, 422):
-            return TooLong(str(message)) if _TOO_LONG.search(str(message)) else BadRequest(str(message))
-        return EngineFailed(f"The student's server answered {status}: {message}")
+            told = without_addresses(str(message))
+            return TooLong(told) if _TOO_LONG.search(told) else BadRequest(told)
+        return EngineFailed(
+            f"The student's server answered {status}.", detail=f"{self.base}: {one_line(str(message), 300)}"
+        )
 
-    def _parse(self, raw: bytes, request: ChatRequest) -> ChatReply:
-        try:
-            body = json.loads(raw)
-            choice = body["choices"][0]
-            message = choice["message"]
-            found = choice.get("logprobs") or {}
-            content = found.get("content") or []
-            # Together's shape: the numbers alone.
-            bare = [{"logprob": value} for value in found.get("token_logprobs") or [] if value is not None]
-            usage = body.get("usage") or {}
-            finish_reason = choice.get("finish_reason")
-            if ending(finish_reason) == "fault":
-                raise ValueError(f"the finish reason is {finish_reason!r}")
-            return ChatReply(
-                text=_text(message.get("content")),
-                finish_reason=finish_reason,
-                usage=Usage(
-                    input_tokens=usage.get("prompt_tokens") or 0,
-                    output_tokens=usage.get("completion_tokens") or len(content),
-                ),
-                tool_calls=message.get("tool_calls") or None,
-                token_logprobs=[_logprob(token) for token in content or bare],
-                logprobs=_openai_logprobs(content, request.sampling.top_logprobs or 0) if request.logprobs else None,
-            )
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            self.failures += 1
-            raise EngineFailed(
-                f"The student's server sent an unreadable answer ({type(error).__name__}: {one_line(str(error), 200)})."
-            ) from None
-
-
-def _text(content: object) -> str:
-    """A message's content: a text, nothing, or a list of parts of which some are texts. Raises TypeError otherwise."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise TypeError(f"content is a {type(content).__name__}")
-    return "".join(part["text"] for part in content if part.get("type") == "text")
-
-
-def _logprob(token: JsonObject) -> float:
-    """A natural log-probability; rounding may put it just above 0. Raises ValueError for what is none."""
-    value = float(token["logprob"])
-    if not value <= 1e-3:  # also NaN
-        raise ValueError(f"logprob {value} is not that of a probability")
-    return min(value, 0.0)
-
-
-def _openai_logprobs(content: list[JsonObject], alternatives: int) -> list[JsonObject]:
-    """OpenAI's fields and as many alternatives as the client asked for; servers send more of both."""
-    fields = ("token", "logprob", "bytes")
-
-    def of_openai(token: JsonObject) -> JsonObject:
-        return {name: token.get(name) for name in fields}
-
-    return [
-        of_openai(token)
-        | {"top_logprobs": [of_openai(other) for other in (token.get("top_logprobs") or [])[:alternatives]]}
-        for token in content
-    ]
-
-
-def _renamed(line: bytes, model: str) -> bytes:
-    """A server-sent event with the gateway's name of the model: a server's own may be a path on its disk."""
-    if not line.startswith(DATA) or b'"model"' not in line:
-        return line
-    try:
-        event = json.loads(line[len(DATA) :])
-    except (ValueError, RecursionError):
-        return line
-    if not isinstance(event, dict) or event.get("model") == model:
-        return line
-    named = json.dumps(event | {"model": model}, ensure_ascii=False, separators=(",", ":"))
-    return DATA + named.encode("utf-8", "replace") + line[len(line.rstrip()) :]
+    def _unreadable(self, error: Exception) -> EngineFailed:
+        self.failures += 1
+        what = f"{type(error).__name__}: {one_line(str(error), 200)}"
+        return EngineFailed("The student's server sent an unreadable answer.", detail=f"{self.base}: {what}")
 
 
 def split_url(ref: str) -> tuple[str, str]:

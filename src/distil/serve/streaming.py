@@ -1,0 +1,83 @@
+"""An answer as OpenAI's server-sent events while it is generated: one event for each piece, `[DONE]` at the end.
+
+The parts of an event that never change are written once: most of a stream's processor time is its events.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+
+from distil.records import Usage
+from distil.serve.engines.piece import Piece
+from distil.serve.wire import ChatReply, ChatRequest, JsonObject, reply_head, sse, usage_body
+
+DONE = b"data: [DONE]\n\n"
+_WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
+"""A finished answer is cut into pieces of so many words."""
+
+
+class Events:
+    """The events of one answer."""
+
+    def __init__(self, request: ChatRequest, fingerprint: str) -> None:
+        self._head = reply_head(request, fingerprint)
+        self._include_usage, self._logprobs = request.include_usage, request.logprobs
+        opening = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))[:-1]
+        self._opening = f'data: {opening},"choices":[{{"index":0,"delta":'
+        self._closing = "]" + (',"usage":null' if self._include_usage else "") + "}\n\n"
+
+    def first(self) -> bytes:
+        """The event that names the role."""
+        return self._event({"role": "assistant", "content": ""}, None, None)
+
+    def of(self, piece: Piece) -> bytes:
+        """The event of a piece; nothing where the client gets none of it."""
+        if not (piece.text or piece.tool_calls or piece.finish_reason):
+            return b""
+        delta: JsonObject = {"content": piece.text} if piece.text else {}
+        if piece.tool_calls:
+            delta["tool_calls"] = piece.tool_calls
+        return self._event(delta, piece.finish_reason, piece.logprobs if self._logprobs else None)
+
+    def last(self, usage: JsonObject) -> bytes:
+        """What follows the last piece."""
+        counted = sse(self._head | {"choices": [], "usage": usage}) if self._include_usage else b""
+        return counted + DONE
+
+    def _event(self, delta: JsonObject, finish: str | None, logprobs: list[JsonObject] | None) -> bytes:
+        told = {"content": logprobs, "refusal": None} if logprobs else None
+        rest = f'{_json(delta)},"logprobs":{_json(told)},"finish_reason":{_json(finish)}}}'
+        return (self._opening + rest + self._closing).encode("utf-8", "replace")
+
+
+async def live_events(request: ChatRequest, pieces: AsyncIterator[Piece], fingerprint: str) -> AsyncIterator[bytes]:
+    """The events of an answer that is being generated. Raises what `pieces` raises."""
+    events, tokens = Events(request, fingerprint), 0
+    usage: Usage | None = None
+    start = events.first()
+    async for piece in pieces:
+        usage, tokens = piece.usage or usage, tokens + len(piece.token_logprobs)
+        event = start + events.of(piece)
+        start = b""
+        if event:
+            yield event
+    yield start + events.last(usage_body(usage or Usage(output_tokens=tokens)))
+
+
+def finished_events(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator[bytes]:
+    """The events of a finished answer, in pieces of a few words."""
+    events = Events(request, fingerprint)
+    yield events.first()
+    for text in _WORDS.findall(reply.text):
+        yield events.of(Piece(text))
+    calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
+    if calls:
+        yield events.of(Piece(tool_calls=calls))
+    yield events.of(Piece(finish_reason=reply.finish_reason, logprobs=reply.logprobs or []))
+    yield events.last(usage_body(reply.usage))
+
+
+def _json(value: object) -> str:
+    return "null" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
