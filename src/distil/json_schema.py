@@ -78,6 +78,11 @@ def fault_of(schema: Mapping[str, object], value: object) -> str | None:
     return _checker(json.dumps(schema, sort_keys=True))(value)
 
 
+def check_schema(schema: Mapping[str, object]) -> None:
+    """Raises ValueError for a schema that is none."""
+    _checker(json.dumps(schema, sort_keys=True))
+
+
 @functools.lru_cache(maxsize=1024)
 def _checker(text: str) -> Callable[[object], str | None]:
     import jsonschema

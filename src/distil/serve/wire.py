@@ -84,10 +84,18 @@ class ChatRequest:
     tool_choice: ToolChoice | None = None
     """None: the model chooses."""
     response_format: JsonObject | None = None
+    parallel_calls: bool = True
+    """False: an answer makes at most one call."""
     stream: bool = False
     include_usage: bool = False
     """Whether a stream ends with a chunk that holds the usage."""
     logprobs: bool = False
+    samples: int = 1
+    """How many answers the client wants (OpenAI's `n`)."""
+    sample: int = 0
+    """Which of them this is."""
+    further: JsonObject = field(default_factory=dict)
+    """Parameters that only a teacher may know, as the client wrote them."""
     beyond: Beyond | None = None
     """Why only the teacher may answer, where there is one; None: the student may."""
     beyond_name: str = ""

@@ -88,7 +88,8 @@ def _unknown(gateway: Gateway) -> Callable[[Request, Exception], Awaitable[Respo
     async def refuse(gateway: Gateway, request: Request) -> Response:
         known = "this path" if request.scope.get("endpoint") is None else "this method"
         status = 404 if known == "this path" else 405
-        raise BadRequest(f"{request.method} {request.url.path[:200]} is not supported.", status=status)
+        path = request.scope["path"][:200]
+        raise BadRequest(f"{request.method} {path} is not supported.", status=status)
 
     guarded = endpoint(gateway, refuse, open_to_all=True)
 

@@ -30,7 +30,7 @@ async def answer_chat(gateway: Gateway, request: Request) -> Response:
         caller=request.scope["caller"],
     )
     chat = await parsed(request, read)
-    return await unless_gone(request, _answer(gateway, chat, request.url.path))
+    return await unless_gone(request, _answer(gateway, chat, request.scope["path"]))
 
 
 async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:

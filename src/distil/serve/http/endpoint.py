@@ -37,7 +37,7 @@ def endpoint(
 
     async def answer(request: Request) -> Response:
         name = request.scope["request_id"]
-        refuse = functools.partial(as_error, path=request.url.path, request_id=name)
+        refuse = functools.partial(as_error, path=request.scope["path"], request_id=name)
         try:
             if request.method == "POST":
                 refuse_foreign(request.headers, gateway.host)

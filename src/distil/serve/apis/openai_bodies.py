@@ -1,0 +1,176 @@
+"""OpenAI's request bodies: chat completions, and the older completions. openapi.json is written from these models.
+
+Sources: the types of the openai package (3.57, `chat.completion_create_params`, `completion_create_params`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distil.serve.apis.checked import MOST_TOKENS, SEEDS, Body
+
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+Seed = Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1])]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Stop = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)]
+MOST_SAMPLES = 128
+Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Part(Body):
+    """A part of a turn's content: a text, an image, audio, a file."""
+
+    type: str
+    text: str | None = None
+
+
+class CalledFunction(Body):
+    """The name of a function, and its arguments as JSON text."""
+
+    name: str
+    arguments: str | None = None
+
+
+class ToolCall(Body):
+    """A call that an earlier turn made."""
+
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunction
+
+
+class Turn(Body):
+    """One turn. Fields that replies have (refusal, annotations, audio, ...) may be sent back and are not read."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Function(Body):
+    """A function that the model may call."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, object] | None = None
+    """JSON schema of the arguments."""
+    strict: bool | None = None
+
+
+class Tool(Body):
+    """A function as a tool; no other kind of tool is supported."""
+
+    type: Literal["function"] = "function"
+    function: Function
+
+
+class NamedFunction(Body):
+    """Which function."""
+
+    name: Name
+
+
+class NamedTool(Body):
+    """The tool that must be called."""
+
+    type: Literal["function"] = "function"
+    function: NamedFunction
+
+
+class StreamOptions(Body):
+    """How a stream ends."""
+
+    include_usage: bool | None = None
+    """Whether its last chunk holds the usage."""
+
+
+class ResponseFormat(Body):
+    """What the answer must follow."""
+
+    type: Literal["text", "json_object", "json_schema", "json", "regex", "choice", "choices"]
+
+
+class ChatBody(Body):
+    """POST /v1/chat/completions."""
+
+    model: str
+    """The name under which the student is served."""
+    messages: Annotated[list[Turn], Field(min_length=1)]
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    """Comes before max_tokens."""
+    stop: Stop | None = None
+    seed: Seed | None = None
+    n: Samples | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    """False: at most one call in an answer."""
+    response_format: ResponseFormat | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    reasoning_effort: Annotated[str, Field(max_length=20)] | None = None
+    """The teacher's; a student has none."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    modalities: list[str] | None = None
+    verbosity: str | None = None
+    user: str | None = None
+    metadata: dict[str, object] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, object] | None = None
+
+
+CHANGE_NOTHING = (
+    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+    "prompt_cache_options",
+)  # fmt: skip
+"""Accepted: what they ask of OpenAI's own service (billing, keeping, caching) is nothing that changes an answer."""
+OLD_FORMS = {"functions": "tools", "function_call": "tool_choice"}
+"""Refused, with the name of today's form."""
+ONLY_THE_TEACHER = (
+    "frequency_penalty", "presence_penalty", "logit_bias", "modalities", "verbosity", "reasoning_effort", "audio",
+    "prediction", "web_search_options", "moderation",
+)  # fmt: skip
+"""A student can't do these: they go to a teacher that speaks OpenAI's API, or are refused by name."""
+
+
+class CompletionBody(Body):
+    """POST /v1/completions: each prompt becomes one user turn."""
+
+    model: str
+    """The name under which the student is served."""
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
+    """One text, or several that are answered side by side. Token ids are refused."""
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    max_tokens: Tokens | None = None
+    """OpenAI's default is 16; here it is the gateway's own."""
+    stop: Stop | None = None
+    seed: Seed | None = None
+    n: Samples | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    echo: Literal[False] | None = None
+    best_of: Literal[1] | None = None
+    suffix: Literal[""] | None = None
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    user: str | None = None
