@@ -33,14 +33,14 @@ for _ in range(200):
         (json.dumps(chat_body(min_p=float("inf"))).encode(), "Infinity is not a JSON number"),
         (json.dumps(chat_body(seed=2**70)).encode(), "seed: input should be less"),
         (json.dumps(chat_body(max_tokens=10**12)).encode(), "max_tokens: input should be less"),
-        (json.dumps(chat_body(tools=[1])).encode(), "tools.0: input should be a valid dict"),
+        (json.dumps(chat_body(tools=[1])).encode(), "tools.0: input should be a valid object"),
         (
             json.dumps(chat_body(tools=[{"type": "function", "function": {"name": ""}}])).encode(),
             "tools.0.function.name: string should have at least 1",
         ),
         (
             json.dumps(chat_body(tools=[{"function": {"name": "f", "parameters": "none"}}])).encode(),
-            "parameters: input should be a valid dict",
+            "parameters: input should be a valid object",
         ),
         (
             json.dumps(chat_body(tools=[{"function": {"name": "f"}}], tool_choice=7)).encode(),

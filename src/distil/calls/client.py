@@ -112,6 +112,9 @@ class Client:
             raise self._ended
         teacher = self._teacher(request.model)
         identity = teacher.identify(request)
+        if request.further and not any(getattr(one, "takes_further", False) for one in teacher.opened.replicas):
+            names = ", ".join(request.further)[:200]
+            raise _failed(request, identity, f"{request.model} does not take the parameter {names}.")
         stored = self.ledger.find(identity.key)
         if stored is not None:
             reply = self._from_ledger(teacher, request, identity, stored)

@@ -34,6 +34,8 @@ class Request(Record):
     """None: the model chooses."""
     response_format: JsonObject | None = None
     """A JSON schema in OpenAI's shape."""
+    further: JsonObject | None = None
+    """Further parameters of OpenAI's API, as a client of a gateway named them: only for a server that speaks it."""
     tier: Tier = "standard"
     """What kind of service is paid for: standard, flex (slower, about half price, synchronous) or batch."""
     flex_full: WhenFull = "wait"

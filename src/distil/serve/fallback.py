@@ -23,7 +23,7 @@ RETRY_S = 5.0
 """After an outage that would have ended a run, the teacher gets no requests for this long; then it is tried again."""
 
 _WIRE_KEYS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
-_NAMEABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "top_logprobs")
+_NAMEABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "top_logprobs", "reasoning_effort")
 
 
 class Fallback:
@@ -66,10 +66,12 @@ class Fallback:
             model=self.name,
             messages=request.messages,
             sampling=self.sampling(request),
+            sample=request.sample,
             purpose="serve",
             tools=request.tools,
             tool_choice=request.tool_choice,
             response_format=request.response_format,
+            further=request.further or None,
         )
         if self._ended_at is not None and time.monotonic() - self._ended_at >= RETRY_S:
             self._ended_at = None
@@ -104,7 +106,10 @@ class Fallback:
 
     def sampling(self, request: ChatRequest) -> Sampling:
         """The settings that the student learned from, overridden by those that the client names."""
-        return self._sampling.model_copy(update=named_sampling(request))
+        named = named_sampling(request)
+        if request.logprobs:
+            named.setdefault("top_logprobs", 0)
+        return self._sampling.model_copy(update=named)
 
 
 def named_sampling(request: ChatRequest) -> dict[str, object]:

@@ -125,6 +125,11 @@ class Gateway:
         """The student's answer. Raises BadRequest, also for what went wrong inside."""
         if request.beyond == "not_text":
             raise BadRequest(f"This model reads texts, and the messages hold {request.beyond_name}.", param="messages")
+        if request.beyond == "unknown_parameter":
+            name = request.beyond_name
+            raise BadRequest(
+                f"The parameter {name!r} is not supported, so it is not passed on. Leave it out.", param=name
+            )
         try:
             return await self.student.answer(request)
         except BadRequest:
@@ -141,7 +146,7 @@ class Gateway:
 
     def streams_through(self, request: ChatRequest) -> bool:
         """Whether a stream can be passed on as it comes: a decision needs the whole answer, so only without fallback."""
-        plain = request.beyond != "not_text" and request.response_format is None
+        plain = request.samples == 1 and request.beyond in (None, "stop_sequences") and request.response_format is None
         return self.policy.mode == "off" and plain and isinstance(self.student, StreamingEngine)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:

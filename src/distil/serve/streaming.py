@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from distil.records import Usage
 from distil.serve.engines.piece import Piece
-from distil.serve.wire import ChatReply, ChatRequest, JsonObject, reply_head, sse, usage_body
+from distil.serve.wire import ChatReply, ChatRequest, JsonObject, reply_head, sse, summed, usage_body
 
 DONE = b"data: [DONE]\n\n"
 _WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
@@ -21,11 +21,14 @@ _WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
 class Events:
     """The events of one answer."""
 
-    def __init__(self, request: ChatRequest, fingerprint: str) -> None:
-        self._head = reply_head(request, fingerprint)
+    def __init__(
+        self, request: ChatRequest, fingerprint: str, *, index: int = 0, head: JsonObject | None = None
+    ) -> None:
+        """index: which of several answers, that share one `head`."""
+        self._head = head or reply_head(request, fingerprint)
         self._include_usage, self._logprobs = request.include_usage, request.logprobs
         opening = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))[:-1]
-        self._opening = f'data: {opening},"choices":[{{"index":0,"delta":'
+        self._opening = f'data: {opening},"choices":[{{"index":{index},"delta":'
         self._closing = "]" + (',"usage":null' if self._include_usage else "") + "}\n\n"
 
     def first(self) -> bytes:
@@ -66,17 +69,19 @@ async def live_events(request: ChatRequest, pieces: AsyncIterator[Piece], finger
     yield start + events.last(usage_body(usage or Usage(output_tokens=tokens)))
 
 
-def finished_events(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator[bytes]:
-    """The events of a finished answer, in pieces of a few words."""
-    events = Events(request, fingerprint)
-    yield events.first()
-    for text in _WORDS.findall(reply.text):
-        yield events.of(Piece(text))
-    calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
-    if calls:
-        yield events.of(Piece(tool_calls=calls))
-    yield events.of(Piece(finish_reason=reply.finish_reason, logprobs=reply.logprobs or []))
-    yield events.last(usage_body(reply.usage))
+def finished_events(request: ChatRequest, replies: Sequence[ChatReply], fingerprint: str) -> Iterator[bytes]:
+    """The events of finished answers, one after another, in pieces of a few words."""
+    head = reply_head(request, fingerprint)
+    several = [Events(request, fingerprint, index=index, head=head) for index in range(len(replies))]
+    for events, reply in zip(several, replies, strict=True):
+        yield events.first()
+        for text in _WORDS.findall(reply.text):
+            yield events.of(Piece(text))
+        calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
+        if calls:
+            yield events.of(Piece(tool_calls=calls))
+        yield events.of(Piece(finish_reason=reply.finish_reason, logprobs=reply.logprobs or []))
+    yield several[0].last(usage_body(summed(reply.usage for reply in replies)))
 
 
 def _json(value: object) -> str:

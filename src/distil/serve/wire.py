@@ -6,10 +6,9 @@ Pure functions, no HTTP and no model. A body becomes a ChatRequest in parse.py.
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -20,7 +19,6 @@ JsonObject: TypeAlias = dict[str, Any]
 
 Beyond = Literal["not_text", "unknown_parameter", "stop_sequences"]
 """Why a request is not one of those that a threshold was found for."""
-_PIECE = re.compile(r"\S+\s*|\s+")
 
 
 class BadRequest(DistilError):
@@ -125,43 +123,36 @@ class ChatReply:
     """The teacher's answer in the ledger; "" for the student's."""
 
 
-def completion(request: ChatRequest, reply: ChatReply, fingerprint: str) -> JsonObject:
-    """The body of a reply that is not streamed."""
+def completion(request: ChatRequest, replies: Sequence[ChatReply], fingerprint: str) -> JsonObject:
+    """The body of a reply that is not streamed: one choice for each answer, and the tokens of all."""
+    head = reply_head(request, fingerprint, "chat.completion")
+    choices = [_choice(request, reply, index) for index, reply in enumerate(replies)]
+    return head | {"choices": choices, "usage": usage_body(summed(reply.usage for reply in replies))}
+
+
+def _choice(request: ChatRequest, reply: ChatReply, index: int) -> JsonObject:
     message: JsonObject = {"role": "assistant", "content": reply.text, "refusal": None}
     if reply.tool_calls:
         message |= {"content": reply.text or None, "tool_calls": reply.tool_calls}
-    choice = {
-        "index": 0,
+    return {
+        "index": index,
         "message": message,
         "logprobs": {"content": reply.logprobs, "refusal": None} if request.logprobs else None,
         "finish_reason": reply.finish_reason,
     }
-    return reply_head(request, fingerprint, "chat.completion") | {"choices": [choice], "usage": usage_body(reply.usage)}
-
-
-def stream(request: ChatRequest, reply: ChatReply, fingerprint: str) -> Iterator[bytes]:
-    """A finished answer as server-sent events, word by word, with `[DONE]` at the end."""
-    head = reply_head(request, fingerprint)
-
-    def event(delta: JsonObject, finish: str | None = None, logprobs: JsonObject | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-        return sse(head | {"choices": [choice]} | ({"usage": None} if request.include_usage else {}))
-
-    yield event({"role": "assistant", "content": ""})
-    for piece in _PIECE.findall(reply.text):
-        yield event({"content": piece})
-    if reply.tool_calls:
-        yield event({"tool_calls": [{"index": i} | call for i, call in enumerate(reply.tool_calls)]})
-    logprobs = {"content": reply.logprobs, "refusal": None} if request.logprobs and reply.logprobs else None
-    yield event({}, reply.finish_reason, logprobs)
-    if request.include_usage:
-        yield sse(head | {"choices": [], "usage": usage_body(reply.usage)})
-    yield b"data: [DONE]\n\n"
 
 
 def sse(value: Mapping[str, object]) -> bytes:
     """One server-sent event."""
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def summed(usages: Iterable[Usage]) -> Usage:
+    """The tokens of several answers; each of them was asked for with the whole prompt."""
+    several = list(usages)
+    if len(several) == 1:
+        return several[0]
+    return Usage(**{name: sum(getattr(usage, name) for usage in several) for name in Usage.model_fields})
 
 
 def usage_body(usage: Usage) -> JsonObject:

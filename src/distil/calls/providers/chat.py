@@ -25,6 +25,8 @@ class ChatProvider:
 
     vendor = "The server"
     max_tokens_field = "max_tokens"
+    takes_further = True
+    """Whether `Request.further` is passed on."""
 
     def __init__(self, name: str, base_url: str, api_key: str | None) -> None:
         self.name = name
@@ -81,7 +83,7 @@ class ChatProvider:
             body["response_format"] = request.response_format
         if request.tier == "flex":
             body["service_tier"] = "flex"
-        return body
+        return body | (request.further or {})
 
     def ignored(self, request: Request) -> list[str]:
         """Names of the sampling settings that this model refuses and that are therefore left out of the body."""

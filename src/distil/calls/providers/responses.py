@@ -20,6 +20,8 @@ from distil.calls.request import JsonObject, Request
 class ResponsesProvider(OpenAIProvider):
     """Translation to and from `POST {base_url}/responses`."""
 
+    takes_further = False
+
     def wire(self, request: Request) -> WireRequest:
         """One response per request."""
         return WireRequest(f"{self.base_url}/responses", self.headers(), self.body(request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -76,6 +77,7 @@ def invalid(error: ValidationError, given: object, place: str = "") -> BadReques
     """The most specific fault, with the parameter's path as a client writes it: `messages.0.role`."""
     faults = [(_path(fault["loc"], given, fault["type"] == "missing"), fault["msg"]) for fault in error.errors()[:20]]
     path, message = max(faults, key=lambda fault: len(fault[0]))  # the first of the deepest
+    message = re.sub(r" dictionary( or instance of \w+)?", " object", message)
     steps = [place, *path] if place else path
     where = ".".join(steps)[:200] or "the body"
     return BadRequest(f"{where}: {message[:1].lower()}{message[1:300]}.", param=".".join(steps[:2])[:200] or None)

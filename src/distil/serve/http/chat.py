@@ -11,7 +11,9 @@ from distil.serve.gateway import Gateway
 from distil.serve.http.endpoint import count_error, parsed, unless_gone
 from distil.serve.http.replies import as_json, error_body
 from distil.serve.parse import parse_request
-from distil.serve.wire import BadRequest, ChatRequest, completion, sse, stream
+from distil.serve.samples import answers, headers, replies
+from distil.serve.streaming import finished_events
+from distil.serve.wire import BadRequest, ChatRequest, completion, sse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -38,11 +40,12 @@ async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
 
     if chat.stream and gateway.streams_through(chat):
         return await _through(gateway, chat, path)
-    served = await gateway.answer(chat)
+    served = await answers(gateway, chat)
+    given = replies(chat, served)
     if chat.stream:
-        events = stream(chat, served.reply, gateway.fingerprint)
-        return StreamingResponse(in_few_writes(events), media_type="text/event-stream", headers=served.headers())
-    return as_json(completion(chat, served.reply, gateway.fingerprint), headers=served.headers())
+        events = finished_events(chat, given, gateway.fingerprint)
+        return StreamingResponse(in_few_writes(events), media_type="text/event-stream", headers=headers(served))
+    return as_json(completion(chat, given, gateway.fingerprint), headers=headers(served))
 
 
 async def in_few_writes(events: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -69,5 +72,5 @@ async def _through(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
             # the status line is already sent; without [DONE] a client sees that the stream broke
             yield sse(error_body(error, path=path, request_id=chat.caller.request_id))
 
-    headers = {"x-distil-answered-by": "student", "x-distil-reason": "fallback_off"}
-    return StreamingResponse(all_chunks(), media_type="text/event-stream", headers=headers)
+    told = {"x-distil-answered-by": "student", "x-distil-reason": "fallback_off"}
+    return StreamingResponse(all_chunks(), media_type="text/event-stream", headers=told)
