@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from distil.cli.options import Context, distil_command, say, show_rows
+
+if TYPE_CHECKING:
+    from distil.config import Config
 
 
 @distil_command("distil collect --set collect.budget_usd=20 --limit 100")
@@ -23,6 +27,11 @@ from distil.cli.options import Context, distil_command, say, show_rows
     help="Import a log of requests and replies first, at no cost (repeatable): of a provider or a tracing tool.",
 )
 @click.option(
+    "--from-gateway",
+    is_flag=True,
+    help="Take in the requests that the gateway captured first, with the answers that it paid for.",
+)
+@click.option(
     "--any-model", is_flag=True, help="With --from-log: also import replies of models other than the first teacher."
 )
 def command(
@@ -32,6 +41,7 @@ def command(
     dry_run: bool,
     rebuild: bool,
     logs: tuple[Path, ...],
+    from_gateway: bool,
     any_model: bool,
 ) -> None:
     """Request the answers that the ledger does not have yet. Resumable; never pays twice for the same answer."""
@@ -47,6 +57,8 @@ def command(
             "--rebuild only rewrites answers.jsonl from the ledger: leave out --only, --limit and --dry-run."
         )
     config = context.config()
+    if from_gateway:
+        _take_from_gateway(context, config)
     ensure(context.project, config, "prompts", before="collect")
     if logs:
         imported = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
@@ -62,3 +74,18 @@ def command(
         rebuild=rebuild,
     )
     context.emit(result, lambda: show_rows("Forecast" if dry_run else "Collected", result.rows()))
+
+
+def _take_from_gateway(context: Context, config: Config) -> None:
+    from distil.collect.gateway import take_answers
+    from distil.collect.questions import check_teachers
+    from distil.prompts import gateway
+    from distil.prompts import stage as prompts
+
+    check_teachers(config.teachers)
+    taken = gateway.take_captured(context.project)
+    if taken.taken:
+        prompts.run(context.project, config.prompts)
+    answers = take_answers(context.project, config.teachers, config.collect.samples)
+    for line in [*taken.lines(), *answers.lines()]:
+        say(line)

@@ -7,5 +7,6 @@ Start at stage.py. The path of one answer:
     live.py            the other teachers: requests go through `Client`, which asks the ledger first and pays only once
     ordered_writer.py  the Answer goes to answers.jsonl, a Question without one to failures.jsonl, in the order of the prompts
     result.py          counts, dollars and reasons, for the command line and the manifest
-Without asking: forecast.py (--dry-run), ledger_view.py (--rebuild), importing.py (--from-log), notices.py (settings and terms).
+Without asking: forecast.py (--dry-run), ledger_view.py (--rebuild), importing.py (--from-log), gateway.py (--from-gateway),
+notices.py (settings and terms).
 """

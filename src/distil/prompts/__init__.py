@@ -8,4 +8,5 @@ Start at stage.py. The path of one prompt:
     coverage.py     clusters the prompts to find rare kinds; novelty.py drops near-duplicates
     self_instruct.py  the request to the teacher and the reading of its reply
     expanded.py     work/prompts/expanded.jsonl, merged into prompts.jsonl
+gateway.py takes in what a gateway captured (`distil collect --from-gateway`): work/prompts/gateway.jsonl, merged, too.
 """

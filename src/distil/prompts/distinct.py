@@ -41,6 +41,9 @@ class DistinctPrompts:
     def __len__(self) -> int:
         return len(self._seen)
 
+    def __contains__(self, prompt_id: str) -> bool:
+        return bytes.fromhex(prompt_id.rpartition("_")[2]) in self._seen
+
     def close(self) -> None:
         """Removes the temporary file."""
         self._file.close()

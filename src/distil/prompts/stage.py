@@ -19,8 +19,9 @@ from distil.prompts.rows import to_prompt
 from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import record_line, write_lines
-from distil.runs.manifest import stage_run
+from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.expanded import read_expanded
+from distil.runs.schemas.gateway_prompts import read_gateway_prompts
 from distil.sources.files import Notes, open_source
 from distil.sources.values import Row
 from distil.text import one_line
@@ -59,6 +60,9 @@ class PromptsResult(Record):
     expanded: int = 0
     """Prompts that the teacher wrote (`distil prompts expand`); they are kept when the source is loaded again."""
 
+    gateway: int = 0
+    """Prompts that the gateway captured (`distil collect --from-gateway`); they are kept, too."""
+
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
         return [(name.replace("_", " "), _show(value)) for name, value in self.model_dump().items() if value != {}]
@@ -75,25 +79,40 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
             said = collect_prompts(source, section.system, distinct, section.attachments)
             if not len(distinct):
                 raise UserError(nothing_in(path, said["passed_over"]))
+            rows, own, fixed = distinct.read, len(distinct), distinct.fixed_split
+            gateway = _add_gateway(project, stage, distinct)
             expanded = read_expanded(project.expanded)
             lines = map(record_line, merge_expanded(distinct.prompts(), expanded)) if expanded else distinct.lines()
             count = write_lines(project.prompts, lines)
             stage.wrote(project.prompts, count)
             result = PromptsResult(
                 path=project.relative(project.prompts),
-                read=distinct.read,
+                read=rows,
                 prompts=count,
-                duplicates=distinct.read - len(distinct),
+                duplicates=rows - own,
                 with_reference=distinct.with_reference,
-                fixed_split=distinct.fixed_split,
+                fixed_split=fixed,
                 groups=distinct.groups,
                 conflicting_references=distinct.conflicts,
                 expanded=count - len(distinct),
+                gateway=gateway,
                 **{name: dict(sorted(counts.items())) for name, counts in said.items()},
                 remarks=dict(notes),
             )
         stage.notes.update(result.model_dump(exclude={"path"}))
     return result
+
+
+def _add_gateway(project: Project, stage: StageRun, distinct: DistinctPrompts) -> int:
+    """Adds the captured prompts that the user's file does not have; how many."""
+    if not project.gateway_prompts.exists():
+        return 0
+    stage.reads(project.gateway_prompts)
+    before = len(distinct)
+    for one in read_gateway_prompts(project.gateway_prompts):
+        if one.prompt.id not in distinct:
+            distinct.add(one.prompt, project.gateway_prompts.name)
+    return len(distinct) - before
 
 
 def check(path: Path, attachments: Attachments = "refuse") -> int:

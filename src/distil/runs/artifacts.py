@@ -12,12 +12,14 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
+from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.evidence import Evidence
 from distil.runs.schemas.expanded import Expanded
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.gateway_keys import GatewayKey
+from distil.runs.schemas.gateway_prompts import GatewayPrompt, GatewayRead
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.marks import Mark
@@ -64,6 +66,8 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("ledger.sqlite", Call, "calls", "ledger"),
     Artifact("work/prompts/prompts.jsonl", Prompt, "prompts", "prompts"),
     Artifact("work/prompts/expanded.jsonl", Expanded, "prompts", "expanded"),
+    Artifact("work/prompts/gateway.jsonl", GatewayPrompt, "prompts", "gateway_prompts"),
+    Artifact("work/prompts/gateway_read.json", GatewayRead, "prompts", "gateway_read"),
     Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", "batches"),
     Artifact("work/collect/answers.jsonl", Answer, "collect", "answers"),
     Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
@@ -94,7 +98,8 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
     Artifact("work/serve/keys.jsonl", GatewayKey, "serve", "gateway_keys"),
-    Artifact("work/serve/captured.jsonl", "prompts, for `prompts.path`", "serve", "captured"),
+    Artifact("work/serve/captured.jsonl", "requests with both answers", "serve", "captured"),
+    Artifact("work/serve/audits.jsonl", Audit, "serve", "audits"),
     Artifact("work/report/index.html", "one self-contained page", "report", "report"),
 )
 
@@ -134,6 +139,16 @@ class Project:
     def expanded(self) -> Path:
         """Prompts that a teacher wrote."""
         return self.stage("prompts") / "expanded.jsonl"
+
+    @property
+    def gateway_prompts(self) -> Path:
+        """Requests that the gateway captured, as prompts."""
+        return self.stage("prompts") / "gateway.jsonl"
+
+    @property
+    def gateway_read(self) -> Path:
+        """How far the captured requests were read."""
+        return self.stage("prompts") / "gateway_read.json"
 
     @property
     def answers(self) -> Path:
@@ -239,8 +254,13 @@ class Project:
 
     @property
     def captured(self) -> Path:
-        """Requests that the gateway sent to the teacher."""
+        """Requests that the teacher answered for the gateway."""
         return self.stage("serve") / "captured.jsonl"
+
+    @property
+    def audits(self) -> Path:
+        """Answers of the student that the teacher gave, too, and whether they were bad."""
+        return self.stage("serve") / "audits.jsonl"
 
     @property
     def report(self) -> Path:
