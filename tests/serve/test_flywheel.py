@@ -126,7 +126,10 @@ def test_odd_captured_lines_are_counted_not_fatal(project: Project) -> None:
     lines = [
         {"messages": [{"role": "user", "content": [image]}], "captured": {}},
         {"messages": []},
-        {"messages": [{"role": "user", "content": "fine"}], "captured": {"probability": "no", "sampling": 3, "call": 7}},
+        {
+            "messages": [{"role": "user", "content": "fine"}],
+            "captured": {"probability": "no", "sampling": 3, "call": 7},
+        },
         [1],
     ]
     project.captured.parent.mkdir(parents=True)

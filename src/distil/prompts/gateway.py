@@ -45,7 +45,7 @@ class GatewayTaken(Record):
     def lines(self) -> list[str]:
         """Summary for a person."""
         lines = [
-            f"From the gateway: {self.read:,} new requests, {self.taken:,} of them not yet here; {self.prompts:,} distinct prompts together."
+            f"From the gateway: {self.read:,} new requests, {self.taken:,} of them not yet here; {self.prompts:,} distinct."
         ]
         if self.unusable:
             lines.append(f"Left out: {self.unusable:,} ({'; '.join(self.examples)}).")

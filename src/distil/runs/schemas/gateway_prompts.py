@@ -18,7 +18,7 @@ class GatewayPrompt(Record):
     """One captured request. A request that was answered several times is there several times."""
 
     prompt: Prompt
-    """As it was asked; `fields` has the source, and `split` is train where it does not belong to the fair sample of the traffic."""
+    """As it was asked; `fields` has the source, and `split` is train unless it belongs to the fair sample of the traffic."""
     request_id: str = ""
     """The gateway's id of the request."""
     teacher: str = ""
