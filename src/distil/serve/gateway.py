@@ -12,6 +12,8 @@ from distil.ids import content_id
 from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
 from distil.serve.captured import Made, captured_line
+from distil.serve.certificate.reasons import Reason
+from distil.serve.certificate.shape import tokens_of
 from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
 from distil.serve.keys import Keys
@@ -97,9 +99,9 @@ class Gateway:
             try:
                 student = await self._ask_student(request)
                 score = confidence(student, self.policy.score)
-                decision = self.policy.after(score)
+                decision = self.policy.after(score, tokens_of(student))
                 if decision.by == "student" and not meets_requirement(request, student):
-                    decision = Decision("teacher", "requirement_not_met")
+                    decision = Decision("teacher", Reason.REQUIREMENT_NOT_MET)
             except BadRequest as error:
                 if self.teacher is None:
                     raise
@@ -176,10 +178,10 @@ class Gateway:
         return figures
 
 
-def _why(error: BadRequest) -> str:
+def _why(error: BadRequest) -> Reason:
     """The reason for which the teacher answers instead of a student that did not."""
     if isinstance(error, TooLong):
-        return "too_long_for_student"
+        return Reason.TOO_LONG
     if isinstance(error, Overloaded):
-        return "student_full"
-    return "student_failed" if isinstance(error, EngineFailed) else "student_refused"
+        return Reason.STUDENT_FULL
+    return Reason.STUDENT_FAILED if isinstance(error, EngineFailed) else Reason.STUDENT_REFUSED

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from distil.runs.schemas.shape import Shape
+from distil.serve.certificate.reasons import Reason
+from distil.serve.certificate.shape import outside
 from distil.serve.wire import ChatRequest
 
+PENALTIES = ("frequency_penalty", "presence_penalty", "logit_bias")
 Mode = Literal["off", "always", "threshold", "calibrated"]
 
 
@@ -28,6 +32,8 @@ class Policy:
     """Which score the threshold belongs to (confidence.SCORES)."""
     temperature: float | None = None
     """The temperature that the threshold was calibrated at; None = not calibrated."""
+    shape: Shape | None = None
+    """The requests that it was calibrated on; None = of any shape."""
 
     @property
     def uses_student(self) -> bool:
@@ -37,23 +43,27 @@ class Policy:
     def before(self, request: ChatRequest) -> Decision | None:
         """The decision that needs no answer of the student, or None."""
         if self.mode == "always":
-            return Decision("teacher", "fallback_always")
+            return Decision("teacher", Reason.FALLBACK_ALWAYS)
         if self.mode != "off" and self.threshold is None:
-            return Decision("teacher", "no_certified_threshold")
+            return Decision("teacher", Reason.NO_CERTIFIED_THRESHOLD)
         if self.mode == "off":
             return None
         if request.beyond is not None:
-            return Decision("teacher", request.beyond)
+            penalizes = request.beyond_name in PENALTIES
+            return Decision("teacher", Reason.PENALTIES if penalizes else Reason(request.beyond))
         if self.temperature is not None and request.sampling.temperature != self.temperature:
-            return Decision("teacher", "not_calibrated_at_this_temperature")
-        return None
+            return Decision("teacher", Reason.OTHER_TEMPERATURE)
+        other = None if self.shape is None else outside(request, self.shape)
+        return None if other is None else Decision("teacher", other)
 
-    def after(self, confidence: float | None) -> Decision:
-        """Whether the student's answer is used; confidence None = it came without log-probabilities."""
+    def after(self, confidence: float | None, tokens: int = 0) -> Decision:
+        """Whether the student's answer of so many tokens is used; confidence None = it came without log-probabilities."""
         if self.mode == "off":
-            return Decision("student", "fallback_off")
+            return Decision("student", Reason.FALLBACK_OFF)
         if confidence is None:
-            return Decision("teacher", "no_logprobs")
+            return Decision("teacher", Reason.NO_LOGPROBS)
         if self.threshold is None or confidence < self.threshold:
-            return Decision("teacher", "unsure")
-        return Decision("student", "confident")
+            return Decision("teacher", Reason.UNSURE)
+        if self.shape is not None and tokens > self.shape.max_tokens:
+            return Decision("teacher", Reason.LONGER_ANSWER)
+        return Decision("student", Reason.CONFIDENT)

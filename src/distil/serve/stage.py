@@ -132,7 +132,9 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
     calibration = read_calibration(project, name)
     _check(calibration, section, name, model)
     say(f"distil serve: {calibration.promise}")
-    return Policy("calibrated", calibration.threshold, calibration.score, calibration.temperature)
+    return Policy(
+        "calibrated", calibration.threshold, calibration.score, calibration.temperature, shape=calibration.shape
+    )
 
 
 def read_calibration(project: Project, name: str) -> Calibration:
@@ -149,6 +151,11 @@ def read_calibration(project: Project, name: str) -> Calibration:
 def _check(calibration: Calibration, section: ServeConfig, name: str, model: Path) -> None:
     """Raises UserError when the calibration was made for another model or other settings than those about to be served."""
     advice = f"Run `distil calibrate {name}` again."
+    if calibration.shape is None:
+        raise UserError(
+            f"The calibration of {name!r} does not say for which requests its threshold holds: an earlier version wrote it. "
+            f"{advice}"
+        )
     if calibration.engine != section.engine:
         was, now = _behind(calibration.engine), _behind(section.engine)
         raise UserError(

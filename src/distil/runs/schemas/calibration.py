@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distil.records import Record
+from distil.runs.schemas.shape import Shape
 
 
 class HeldOutCheck(Record):
@@ -57,6 +58,8 @@ class Calibration(Record):
     """The same threshold on the test prompts."""
     promise: str
     """The guarantee in words."""
+    shape: Shape | None = None
+    """The requests that it holds for; None: not noted, and nothing holds."""
     created: str
     """ISO time, UTC."""
 

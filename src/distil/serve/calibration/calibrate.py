@@ -27,6 +27,7 @@ from distil.serve.calibration.learn_then_test import (
     refuting_p_value,
     usual_group,
 )
+from distil.serve.certificate.shape import shape_of
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
@@ -136,6 +137,7 @@ def _calibrate(
         test=test,
         promise=promise,
         created=now("seconds"),
+        shape=shape_of([as_request(e, section.default_max_tokens) for e in labeled.examples], labeled.answers),
     )
 
 
@@ -160,30 +162,32 @@ def walk_thresholds(
 
 async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: int) -> list[ChatReply]:
     """The engine's greedy answers to requests such as the gateway sends. Raises BadRequest when one can't be answered."""
-    sampling = Sampling(temperature=TEMPERATURE, max_tokens=max_tokens)
     slots = asyncio.Semaphore(CONCURRENCY)
     await engine.start()
     try:
         with bar("calibrate", total=len(examples), unit="prompts") as progress:
 
-            async def answer(example: Example) -> ChatReply:
-                messages = example.prompt_messages
-                asked = {"tools": example.tools, "tool_choice": example.tool_choice}
-                body = {
-                    "messages": [m.to_wire() for m in messages],
-                    **{k: v for k, v in asked.items() if v is not None},
-                }
-                request = ChatRequest(
-                    "student", messages, sampling, tools=example.tools, tool_choice=example.tool_choice, body=body
-                )
+            async def answer(request: ChatRequest) -> ChatReply:
                 async with slots:
                     reply = await engine.answer(request)
                 progress.advance()
                 return reply
 
-            return list(await asyncio.gather(*(answer(e) for e in examples)))
+            return list(await asyncio.gather(*(answer(as_request(e, max_tokens)) for e in examples)))
     finally:
         await engine.stop()
+
+
+def as_request(example: Example, max_tokens: int) -> ChatRequest:
+    """The request of a client that sends a labeled prompt and names no sampling."""
+    return ChatRequest(
+        "student",
+        example.prompt_messages,
+        Sampling(temperature=TEMPERATURE, max_tokens=max_tokens),
+        tools=example.tools,
+        tool_choice=example.tool_choice,
+        response_format=example.response_format,
+    )
 
 
 def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:

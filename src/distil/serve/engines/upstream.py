@@ -23,6 +23,7 @@ from distil.calls.keys import clean_key
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.serve.addresses import without_addresses
+from distil.serve.engines.forwarded import forwarded
 from distil.serve.engines.piece import Piece
 from distil.serve.engines.reading import UNREADABLE, read_events, read_reply
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, TooLong
@@ -83,10 +84,9 @@ class UpstreamEngine:
 
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest with the server's own message and status, or EngineFailed when it can't be reached."""
-        body = self._body(request) | {"stream": False, "logprobs": self._logprobs}
+        body = forwarded(request, self.name) | {"stream": False, "logprobs": self._logprobs}
         if not body.get("top_logprobs"):
             body["top_logprobs"] = 1  # where none is named llama.cpp sends 20 for each token
-        body.pop("stream_options", None)
         try:
             async with self._post(body) as response:
                 raw = await whole_body(response)
@@ -137,7 +137,7 @@ class UpstreamEngine:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """What comes at once is one piece. A stream that ends inside a line, without a finish reason or without `[DONE]` is
         broken: EngineFailed, as for a server that falls silent."""
-        body = self._body(request) | {
+        body = forwarded(request, self.name) | {
             "stream": True,
             "logprobs": self._logprobs,
             "stream_options": {"include_usage": True},
@@ -172,14 +172,6 @@ class UpstreamEngine:
         assert self._session is not None, "the engine is not started"
         # No redirect is followed: it would carry the prompts to another server.
         return self._session.post(f"{self.base}/chat/completions", json=body, allow_redirects=False)
-
-    def _body(self, request: ChatRequest) -> JsonObject:
-        sampling = request.sampling
-        return request.body | {
-            "model": self.name,
-            "temperature": sampling.temperature,
-            "max_tokens": sampling.max_tokens,
-        }
 
     def _refusal(self, status: int, raw: bytes) -> BadRequest:
         self.failures += 1
