@@ -13,9 +13,15 @@ from distil.serve.wire import ChatReply, ChatRequest
 
 async def answers(gateway: Gateway, request: ChatRequest) -> list[Served]:
     """As many as the request wants, in order. Raises BadRequest where one of them fails; the others are cancelled then."""
-    if request.samples == 1:
-        return [await gateway.answer(request)]
-    tasks = [asyncio.create_task(gateway.answer(one)) for one in _samples(request)]
+    return await answers_to_all(gateway, [request])
+
+
+async def answers_to_all(gateway: Gateway, requests: Sequence[ChatRequest]) -> list[Served]:
+    """The answers to several requests side by side, as many as each wants. Raises BadRequest, like `answers`."""
+    each = [one for request in requests for one in _samples(request)]
+    if len(each) == 1:
+        return [await gateway.answer(each[0])]
+    tasks = [asyncio.create_task(gateway.answer(one)) for one in each]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -39,6 +45,8 @@ def headers(served: Sequence[Served]) -> dict[str, str]:
 
 def _samples(request: ChatRequest) -> list[ChatRequest]:
     """One request for each answer: with a seed of its own, or all would be the same."""
+    if request.samples == 1:
+        return [request]
     body = {name: value for name, value in request.body.items() if name != "n"}
     if request.sampling.seed is None:
         return [replace(request, body=body, sample=index) for index in range(request.samples)]

@@ -56,6 +56,15 @@ class StreamingEngine(Engine, Protocol):
         ...
 
 
+@runtime_checkable
+class CountingEngine(Engine, Protocol):
+    """An engine that knows how many tokens a request has."""
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """Tokens of the rendered conversation. Raises BadRequest."""
+        ...
+
+
 def make_engine(
     ref: str, *, batch_size: int, queue: int, engine: str | None = None, key_env: str | None = None
 ) -> Engine:

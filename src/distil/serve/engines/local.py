@@ -88,6 +88,10 @@ class LocalEngine:
         except BatcherStopped:
             raise EngineFailed("The server is shutting down.", status=503) from None
 
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """Tokens of the rendered conversation. Raises BadRequest."""
+        return len(await self._render(request))
+
     async def ready(self) -> bool:
         """Whether the model is loaded."""
         return self._loaded is not None

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from distil.errors import UserError
 from distil.serve.gateway import Gateway
 from distil.serve.http.chat import answer_chat
+from distil.serve.http.completions import answer_completions
 from distil.serve.http.endpoint import Called, endpoint
+from distil.serve.http.messages import answer_messages, count_tokens
 from distil.serve.http.replies import as_json
 from distil.serve.http.request_ids import RequestIds
 from distil.serve.metrics import CONTENT_TYPE
@@ -41,6 +43,9 @@ def make_app(gateway: Gateway) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/chat/completions", endpoint(gateway, answer_chat), **post),
+            Route("/v1/completions", endpoint(gateway, answer_completions), **post),
+            Route("/v1/messages", endpoint(gateway, answer_messages), **post),
+            Route("/v1/messages/count_tokens", endpoint(gateway, count_tokens), **post),
             Route("/v1/models", endpoint(gateway, _models(gateway))),
             Route("/v1/models/{id:path}", endpoint(gateway, _models(gateway))),
             Route("/readyz", endpoint(gateway, _ready, open_to_all=True)),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterable
-from itertools import islice
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from distil.serve.gateway import Gateway
 from distil.serve.http.endpoint import count_error, parsed, unless_gone
-from distil.serve.http.replies import as_json, error_body
+from distil.serve.http.replies import as_json, as_stream, error_body
 from distil.serve.parse import parse_request
 from distil.serve.samples import answers, headers, replies
 from distil.serve.streaming import finished_events
@@ -18,8 +17,6 @@ from distil.serve.wire import BadRequest, ChatRequest, completion, sse
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-EVENTS_AT_ONCE = 32
 
 
 async def answer_chat(gateway: Gateway, request: Request) -> Response:
@@ -36,23 +33,13 @@ async def answer_chat(gateway: Gateway, request: Request) -> Response:
 
 
 async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
-    from starlette.responses import StreamingResponse
-
     if chat.stream and gateway.streams_through(chat):
         return await _through(gateway, chat, path)
     served = await answers(gateway, chat)
     given = replies(chat, served)
     if chat.stream:
-        events = finished_events(chat, given, gateway.fingerprint)
-        return StreamingResponse(in_few_writes(events), media_type="text/event-stream", headers=headers(served))
+        return as_stream(finished_events(chat, given, gateway.fingerprint), headers=headers(served))
     return as_json(completion(chat, given, gateway.fingerprint), headers=headers(served))
-
-
-async def in_few_writes(events: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """A finished answer in a few writes: one for each word would cost 40 times the processor of a plain reply."""
-    rest = iter(events)
-    while some := b"".join(islice(rest, EVENTS_AT_ONCE)):
-        yield some
 
 
 async def _through(gateway: Gateway, chat: ChatRequest, path: str) -> Response:

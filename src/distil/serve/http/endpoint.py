@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from distil.progress import say
 from distil.serve.foreign import refuse_foreign
 from distil.serve.gateway import Gateway
 from distil.serve.http.replies import as_error
-from distil.serve.wire import BadRequest, Caller, ChatRequest, EngineFailed
+from distil.serve.wire import BadRequest, Caller, EngineFailed
 from distil.terminal import show_exception
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ BODY_S = 30.0
 """How long the body of a request may take to arrive."""
 
 Called: TypeAlias = "Callable[[Gateway, Request], Awaitable[Response]]"
-Parse = Callable[[bytes], ChatRequest]
+T = TypeVar("T")
 
 
 def endpoint(
@@ -65,8 +65,8 @@ def count_error(gateway: Gateway, error: BadRequest, name: str) -> None:
         say(f"distil serve: request {name}: {error} {error.detail}")
 
 
-async def parsed(request: Request, parse: Parse) -> ChatRequest:
-    """The body as a chat request. Large ones are read on another thread, so that nobody else waits. Raises BadRequest."""
+async def parsed(request: Request, parse: Callable[[bytes], T]) -> T:
+    """The body as what `parse` makes of it; of large ones on another thread, so that nobody waits. Raises BadRequest."""
     raw = await body(request)
     return await asyncio.to_thread(parse, raw) if len(raw) > LARGE else parse(raw)
 

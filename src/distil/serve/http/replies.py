@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from distil.serve.wire import BadRequest, JsonObject
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 ANTHROPIC = "/v1/messages"
 """Paths from here on are asked, and answered, in Anthropic's shapes."""
+EVENTS_AT_ONCE = 32
 _ANTHROPIC_KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
     404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error",
@@ -27,6 +29,19 @@ def as_json(value: Mapping[str, object], *, status: int = 200, headers: Mapping[
 
     content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return Response(content, status_code=status, media_type="application/json", headers=headers)
+
+
+def as_stream(events: Iterable[bytes], *, headers: Mapping[str, str]) -> Response:
+    """A finished answer as server-sent events, in a few writes: one for each event would cost many times a plain reply."""
+    from starlette.responses import StreamingResponse
+
+    return StreamingResponse(_in_few_writes(events), media_type="text/event-stream", headers=headers)
+
+
+async def _in_few_writes(events: Iterable[bytes]) -> AsyncIterator[bytes]:
+    rest = iter(events)
+    while some := b"".join(islice(rest, EVENTS_AT_ONCE)):
+        yield some
 
 
 def error_body(error: BadRequest, *, path: str, request_id: str) -> JsonObject:

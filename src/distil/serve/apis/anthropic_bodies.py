@@ -1,0 +1,106 @@
+"""The body of Anthropic's messages. openapi.json is written from these models.
+
+Sources: the types of the anthropic package (2.14, `message_create_params`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distil.serve.apis.checked import Body
+from distil.serve.apis.openai_bodies import Name, Tokens, TopP
+
+
+class Block(Body):
+    """A block of a turn: text, image, tool_use, tool_result, thinking, ..."""
+
+    type: str
+    text: str | None = None
+
+
+class TextBlock(Body):
+    """A block of the system prompt."""
+
+    type: Literal["text"]
+    text: str
+
+
+class AnthropicTurn(Body):
+    """One turn."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
+
+
+class AnthropicTool(Body):
+    """A tool of the client's own; tools that run at Anthropic are not supported."""
+
+    type: Literal["custom"] | None = None
+    name: Name
+    description: str | None = None
+    input_schema: dict[str, object]
+    """JSON schema of the arguments."""
+
+
+class AnthropicToolChoice(Body):
+    """Whether and which tool must be called."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: Name | None = None
+    """For `tool`."""
+    disable_parallel_tool_use: bool | None = None
+
+
+class JsonOutput(Body):
+    """A schema that the answer must follow."""
+
+    type: Literal["json_schema"]
+    schema_: Annotated[dict[str, object], Field(alias="schema")]
+
+
+class OutputConfig(Body):
+    """What the answer is like."""
+
+    effort: Annotated[str, Field(max_length=20)] | None = None
+    """The teacher's; a student has none."""
+    format: JsonOutput | None = None
+
+
+class Thinking(Body):
+    """disabled or adaptive: the model thinks as it was trained to. Other types are refused by name."""
+
+    type: Literal["disabled", "adaptive"]
+
+
+class CountBody(Body):
+    """POST /v1/messages/count_tokens."""
+
+    model: str
+    """The name under which the student is served."""
+    messages: Annotated[list[AnthropicTurn], Field(min_length=1)]
+    system: str | list[TextBlock] | None = None
+    tools: list[AnthropicTool] | None = None
+    tool_choice: AnthropicToolChoice | None = None
+    output_config: OutputConfig | None = None
+    thinking: Thinking | None = None
+
+
+class MessagesBody(CountBody):
+    """POST /v1/messages."""
+
+    max_tokens: Tokens
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_p: TopP | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """For a teacher whose server takes it; a student has none."""
+    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | None = None
+    stream: bool | None = None
+    metadata: dict[str, object] | None = None
+    service_tier: str | None = None
+
+
+READ = frozenset(MessagesBody.model_fields)
+CHANGE_NOTHING = ("cache_control", "diagnostics", "inference_geo", "user_profile_id", "workspace_id")
+"""Accepted: what they ask of Anthropic's own service is nothing that changes an answer."""

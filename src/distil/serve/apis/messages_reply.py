@@ -1,0 +1,103 @@
+"""An answer in the shape of Anthropic's messages, as a body and as its sequence of events."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+
+from distil.endings import ending
+from distil.records import Usage
+from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, JsonObject
+
+_STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
+_WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
+"""A finished answer is cut into pieces of so many words."""
+
+
+def message_body(request: ChatRequest, reply: ChatReply) -> JsonObject:
+    """The body of a reply that is not streamed. Raises EngineFailed for calls whose arguments are no JSON object."""
+    return _head(request, reply.usage) | {
+        "content": _blocks(reply),
+        "stop_reason": _stop_reason(reply),
+        "stop_sequence": None,
+    }
+
+
+def message_events(request: ChatRequest, reply: ChatReply) -> Iterator[bytes]:
+    """message_start, the blocks with their deltas, message_delta with the usage, message_stop. Raises EngineFailed."""
+    blocks = _blocks(reply)
+    opening = reply.usage.model_copy(update={"output_tokens": 1})
+    started = _head(request, opening) | {"content": [], "stop_reason": None, "stop_sequence": None}
+    return _events(blocks, started, reply)
+
+
+def _events(blocks: list[JsonObject], started: JsonObject, reply: ChatReply) -> Iterator[bytes]:
+    yield event("message_start", {"message": started})
+    for index, block in enumerate(blocks):
+        called = block["type"] == "tool_use"
+        empty = block | ({"input": {}} if called else {"text": ""})
+        yield event("content_block_start", {"index": index, "content_block": empty})
+        for piece in [json.dumps(block["input"], ensure_ascii=False)] if called else _WORDS.findall(block["text"]):
+            delta = {"type": "input_json_delta", "partial_json": piece} if called else _text_delta(piece)
+            yield event("content_block_delta", {"index": index, "delta": delta})
+        yield event("content_block_stop", {"index": index})
+    told = {"stop_reason": _stop_reason(reply), "stop_sequence": None}
+    yield event("message_delta", {"delta": told, "usage": {"output_tokens": reply.usage.output_tokens}})
+    yield event("message_stop", {})
+
+
+def event(kind: str, value: JsonObject) -> bytes:
+    """One named server-sent event."""
+    data = json.dumps({"type": kind} | value, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {kind}\ndata: {data}\n\n".encode("utf-8", "replace")
+
+
+def _text_delta(text: str) -> JsonObject:
+    return {"type": "text_delta", "text": text}
+
+
+def _blocks(reply: ChatReply) -> list[JsonObject]:
+    """The text, unless there are only calls, and the calls."""
+    calls = [_tool_use(call) for call in reply.tool_calls or ()]
+    text: list[JsonObject] = [{"type": "text", "text": reply.text}] if reply.text or not calls else []
+    return text + calls
+
+
+def _tool_use(call: JsonObject) -> JsonObject:
+    function = call.get("function") or {}
+    try:
+        arguments = json.loads(function.get("arguments") or "{}")
+    except (ValueError, TypeError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise EngineFailed("The answer calls a tool with arguments that are no JSON object.")
+    name = call.get("id") or f"toolu_{uuid.uuid4().hex[:24]}"
+    return {"type": "tool_use", "id": name, "name": function.get("name") or "", "input": arguments}
+
+
+def _stop_reason(reply: ChatReply) -> str:
+    """Anthropic's word. Which stop sequence ended an answer is not known here: that is `end_turn` too."""
+    if reply.tool_calls:
+        return "tool_use"
+    if ending(reply.finish_reason) == "truncated":
+        return "max_tokens"
+    return _STOPS.get(reply.finish_reason, "end_turn")
+
+
+def _head(request: ChatRequest, usage: Usage) -> JsonObject:
+    """Anthropic counts what came from the cache, or went into it, apart."""
+    written = usage.cache_write_tokens
+    return {
+        "id": f"msg_{uuid.uuid4().hex[:24]}",
+        "type": "message",
+        "role": "assistant",
+        "model": request.model,
+        "usage": {
+            "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - written),
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": usage.cached_tokens,
+            "output_tokens": usage.output_tokens,
+        },
+    }

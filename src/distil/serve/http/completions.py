@@ -1,0 +1,34 @@
+"""POST /v1/completions."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from distil.serve.apis.checked import Defaults
+from distil.serve.apis.completions import completion_body, completion_events, parse_completion
+from distil.serve.gateway import Gateway
+from distil.serve.http.endpoint import parsed, unless_gone
+from distil.serve.http.replies import as_json, as_stream
+from distil.serve.samples import answers_to_all, headers
+from distil.serve.wire import ChatRequest
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+async def answer_completions(gateway: Gateway, request: Request) -> Response:
+    """Raises BadRequest and ClientDisconnect."""
+    defaults = Defaults(gateway.name, gateway.temperature, gateway.max_tokens)
+    read = functools.partial(parse_completion, defaults=defaults, caller=request.scope["caller"])
+    chats = await parsed(request, read)
+    return await unless_gone(request, _answer(gateway, chats))
+
+
+async def _answer(gateway: Gateway, chats: list[ChatRequest]) -> Response:
+    served = await answers_to_all(gateway, chats)
+    given = [one.reply for one in served]
+    if chats[0].stream:
+        return as_stream(completion_events(chats[0], given, gateway.fingerprint), headers=headers(served))
+    return as_json(completion_body(chats[0], given, gateway.fingerprint), headers=headers(served))
