@@ -55,7 +55,8 @@ def test_what_a_student_cannot_do_the_teacher_is_asked_for(tmp_path: Path, name:
         gateway = gateway_of(tmp_path / "both", student, teacher, fallback="threshold", threshold=0.1)
         ((_, headers, _),) = exchange(gateway, body)
         ((status, _, refused),) = exchange(gateway_of(tmp_path / "alone", student, fallback="off"), body)
-    assert headers["x-distil-reason"] == "unknown_parameter" and teacher.answered[0][name] == value
+    assert headers["x-distil-reason"] in ("unknown_parameter", "penalties")
+    assert teacher.answered[0][name] == value
     assert status == 400 and refused["error"]["param"] == name and not student.answered
 
 
