@@ -14,7 +14,7 @@ from distil.errors import UserError
 from distil.evaluate.looks import outdated
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
-from distil.runs.schemas.notes import CollectSettings, TrainNotes
+from distil.runs.schemas.notes import CollectSettings, TrainNotes, TrainSettings
 
 if TYPE_CHECKING:
     from distil.curate.judge import Judge
@@ -39,8 +39,8 @@ class Step(NamedTuple):
 
 
 def steps(project: Project, config: Config, name: str | None = None) -> list[Step]:
-    """Every stage in order with its state. `name` is the student (default: the training method)."""
-    return [step_state(project, config, stage, student) for stage, student in _line(config, name)]
+    """Every stage in order with its state. `name` is the student (default: current_student)."""
+    return [step_state(project, config, stage, student) for stage, student in _line(project, config, name)]
 
 
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
@@ -68,8 +68,18 @@ def _training_state(project: Project, config: Config, name: str | None, why: str
 
 
 def default_name(config: Config) -> str:
-    """A student without a name is named after its method: sft, logits or on_policy."""
+    """A new student without a name is named after its method: sft, logits or on_policy."""
     return config.train.method
+
+
+def current_student(project: Project, config: Config) -> str:
+    """The student that is meant where none is named: the last one trained by `train.method`, else the next one."""
+    trained = [
+        name
+        for name in project.students()
+        if TrainSettings.of(read_manifest(project, "train", name)).method == config.train.method
+    ]
+    return trained[-1] if trained else default_name(config)
 
 
 def run_missing(
@@ -77,7 +87,7 @@ def run_missing(
 ) -> list[Step]:
     """Runs every stage that is missing or stale, in order, and returns the steps that ran. `on_step` is called before each."""
     ran = []
-    for stage, student in _line(config, name):
+    for stage, student in _line(project, config, name):
         step = step_state(project, config, stage, student)
         if step.state == "done":
             continue
@@ -110,8 +120,8 @@ def run_stage(project: Project, config: Config, stage: str, name: str | None) ->
     return RUNNERS[stage](project, config, name)
 
 
-def _line(config: Config, name: str | None) -> list[tuple[str, str | None]]:
-    student = name or default_name(config)
+def _line(project: Project, config: Config, name: str | None) -> list[tuple[str, str | None]]:
+    student = name or current_student(project, config)
     cached = config.train.method == "logits" and config.train.signal == "cached"
     stages = [stage for stage in STAGES if stage != "signals" or cached]
     return [(stage, student if stage in STUDENT_STAGES else None) for stage in stages]

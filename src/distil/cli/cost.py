@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 @distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")
 @click.argument("name", required=False)
 def command(context: Context, name: str | None) -> None:
-    """Show what you spent, what a month will cost, and when student NAME (default: the last one trained) pays back."""
+    """Show what you spent, what a month will cost, and when student NAME (default: as in `distil status`) pays back."""
+    from distil.cli.students import pick_evaluable
     from distil.cost import stage
 
     config = context.config()
-    summary = stage.run(context.project, config.cost, config.teachers, name=name)
+    known = context.project.students() or context.project.evaluated()
+    student = pick_evaluable(context, name) if name is not None or known else None
+    summary = stage.run(context.project, config.cost, config.teachers, name=student)
     context.emit(summary, lambda: show(summary))
 
 

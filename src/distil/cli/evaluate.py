@@ -48,7 +48,7 @@ def command(
     force: bool,
     **exports: str | Path | None,
 ) -> None:
-    """Compare student NAME (default: the last one trained) with its teacher and the baseline on held-out prompts."""
+    """Compare student NAME (default: as in `distil status`) with its teacher and the baseline on held-out prompts."""
     from distil.errors import UserError
     from distil.evaluate.gate import check_gate, parse_gate
 
@@ -82,7 +82,7 @@ def _students(
             raise UserError(
                 f"--as {names[0]} names the student of --answers, which is missing. Expected --answers FILE."
             )
-        return [(pick_evaluable(context.project, name), None)]
+        return [(pick_evaluable(context, name), None)]
     if name is not None:
         raise UserError(f"Found both the student {name!r} and --answers. Give its name as --as {name}.")
     if names and len(names) != len(answers):

@@ -77,7 +77,7 @@ def command(
 
     exported = exporting.run(
         context.project,
-        pick_student(context.project, name),
+        pick_student(context, name),
         kind=kind,
         out=out,
         dtype=dtype,

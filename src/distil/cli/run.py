@@ -8,7 +8,9 @@ from distil.cli.options import Context, distil_command, echo, say
 
 
 @distil_command("distil run --project mytask --as small --set train.epochs=2")
-@click.option("--as", "name", metavar="NAME", help="Name of the student (default: the training method).")
+@click.option(
+    "--as", "name", metavar="NAME", help="Name of the student (default: the last one trained by train.method)."
+)
 def command(context: Context, name: str | None) -> None:
     """Run every stage that is missing or stale, in order."""
     from distil.pipeline import Step, run_missing

@@ -53,6 +53,6 @@ def command(
     from distil.cli.students import pick_student
 
     config = context.config()
-    student = pick_student(context.project, name)
+    student = pick_student(context, name)
     result = stage.run(context.project, config.serve, name=student, teachers=config.teachers, on_ready=ready)
     context.emit(result, lambda: show_rows("Served", result.rows()))

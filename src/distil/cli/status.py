@@ -18,7 +18,7 @@ STYLES = {"done": "green", "stale": "yellow", "missing": "dim"}
 
 
 @distil_command("distil status --project mytask")
-@click.option("--as", "name", metavar="NAME", help="Which student to show (default: the training method).")
+@click.option("--as", "name", metavar="NAME", help="Which student (default: the last one trained by train.method).")
 def command(context: Context, name: str | None) -> None:
     """Show what is done, what is stale, and what to type next."""
     from distil.calls.batch.job import BatchFolder

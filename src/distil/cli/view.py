@@ -63,7 +63,7 @@ WIDE = 100
 )
 @click.option("--page", is_flag=True, help="Open a local page to search, compare, mark and edit all answers.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the page (default: a free one).")
-@click.option("--student", metavar="NAME", help="Whose predictions (default: the last one trained).")
+@click.option("--student", metavar="NAME", help="Whose predictions (default: as in `distil status`).")
 @click.option("--grep", metavar="TEXT", help="Show only items that contain TEXT.")
 @click.option(
     "--where",
@@ -93,7 +93,7 @@ def command(context: Context, what: str, **options: Unpack[Options]) -> None:
     elif options["undo"]:
         _undo(context)
     elif options["mark"] is not None and options["mark"] in PREFERENCES:
-        name, better = pick_evaluable(project, options["student"]), options["mark"]
+        name, better = pick_evaluable(context, options["student"]), options["mark"]
         preference = mark_better(project, name, answer_id, better, options["reason"] or "marked by a person")
         context.emit(preference, lambda: echo(f"Marked {answer_id}: {better}. The next `distil evaluate` counts it."))
     elif options["mark"] or options["edit"]:
@@ -102,7 +102,8 @@ def command(context: Context, what: str, **options: Unpack[Options]) -> None:
         marked = mark_answer(project, answer_id, word, options["reason"], text)
         context.emit(marked, lambda: echo(f"Marked {answer_id}: {word}. The next `distil curate` applies it."))
     else:
-        query = Query(options["student"], _facets(options["where"]), options["sort"])
+        student = pick_evaluable(context, options["student"]) if what == "predictions" else None
+        query = Query(student, _facets(options["where"]), options["sort"])
         if what != "answers" and (query.where or query.sort):
             raise click.UsageError(f"--where and --sort are for answers: distil view answers, not {what}.")
         items = _items(context, what, query, grep=options["grep"], wanted=answer_id, limit=options["limit"])
@@ -153,7 +154,7 @@ def _serve(context: Context, student: str | None, port: int) -> None:
                 webbrowser.open(address)
 
     project = context.project
-    known = pick_evaluable(project, student) if student or project.evaluated() else None
+    known = pick_evaluable(context, student) if student or project.evaluated() else None
     asyncio.run(serve(project, known, port, opened))
 
 
@@ -262,7 +263,7 @@ def _predictions(project: Project, query: Query) -> Iterator[Item]:
 
     prompts = {item.id: item.parts for item in _prompts(project, query)}
     by_prompt: dict[str, list[tuple[str, str]]] = {}
-    for prediction in read_records(project.predictions(pick_evaluable(project, query.student)), Prediction):
+    for prediction in read_records(project.predictions(query.student or ""), Prediction):
         if prediction.sample == 0:
             by_prompt.setdefault(prediction.prompt_id, []).append((prediction.model, prediction.text))
     for prompt_id, parts in by_prompt.items():

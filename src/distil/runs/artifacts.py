@@ -6,6 +6,7 @@ finds the packages that use each file in the code itself.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -272,9 +273,12 @@ class Project:
         return self.stage("evaluate") / "people.jsonl"
 
     def students(self) -> list[str]:
-        """Names of the students whose training is done, oldest manifest first."""
+        """Names of the students whose training is done, the last one trained at the end.
+
+        By the times in their manifests: those of files change when a project is copied, unpacked or cloned.
+        """
         manifests = self.stage("train").glob("*/manifest.json")
-        return [m.parent.name for m in sorted(manifests, key=lambda m: m.stat().st_mtime)]
+        return [name for _, name in sorted((_finished(path), path.parent.name) for path in manifests)]
 
     def evaluated(self) -> list[str]:
         """Names of the students that have a summary, sorted."""
@@ -293,3 +297,12 @@ class Project:
         """A path as the manifest names it: relative to the project where it lies inside, absolute otherwise."""
         resolved = path.resolve()
         return resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else str(resolved)
+
+
+def _finished(manifest: Path) -> str:
+    """When a stage ended, ISO time in UTC; "" where the file can't be read, which whoever needs more of it will say."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(content.get("finished", "")) if isinstance(content, dict) else ""

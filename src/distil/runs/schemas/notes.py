@@ -60,6 +60,8 @@ class TrainSettings(_Settings):
 
     target: str = "teacher"
     """teacher | reference: which answers were learned."""
+    method: str | None = None
+    """sft | logits | on_policy."""
 
 
 class EvaluateSettings(_Settings):
