@@ -6,7 +6,7 @@ from distil.records import Record
 
 
 class Shape(Record):
-    """What the labeled requests have in common. A lists of hashes that is None: the labels' own varied from row to row."""
+    """What the labeled requests have in common. A list of hashes that is None: the labels' own varied from row to row."""
 
     temperature: float
     """At which the student answered."""
