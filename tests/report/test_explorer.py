@@ -11,6 +11,7 @@ import pytest
 
 from distil.evaluate.judge.people import pair_id
 from distil.evaluate.scoring import score_all
+from distil.pages.document import scripts
 from distil.records import Message, Prediction, Prompt, Score, Verdict
 from distil.report import page
 from distil.runs.artifacts import Project
@@ -247,7 +248,7 @@ def test_a_word_difference_loses_nothing_of_either_text(browser: Browser, built:
     ]
     pairs += [["the red kettle leaks", "the blue kettle leaks"], ["今天天气很好我们去公园", "今天天气很好我们去商店"]]
     with browser.page(built) as tab:
-        source = (page.HERE / "script" / "diff.js").read_text(encoding="utf-8")
+        source = scripts("diff.js")
         found = tab.run(f"(() => {{ {source}; return {pairs!r}.map(([a, b]) => wordDiff(a, b)); }})()")
     blank = str.maketrans("", "", " \n")
     marked = 0

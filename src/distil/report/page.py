@@ -6,8 +6,6 @@ the project is escaped, because answers may contain HTML.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from markupsafe import Markup
 import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
+from distil.pages.document import files, program, scripts, styles
 from distil.report import cases, formatting, guards, hero, losses, money, rows, view
 from distil.report.facts import Facts, gather
 from distil.report.payload import pack
@@ -27,10 +26,8 @@ from distil.runs.schemas.decision import Decision
 from distil.runs.schemas.notes import CollectNotes
 
 HERE = Path(__file__).parent
-STYLES = ("base.css", "hero.css", "charts.css", "explorer.css", "print.css")
-SCRIPTS = (
-    "text.js", "diff.js", "store.js", "list.js", "reader.js", "controls.js", "explorer.js", "theme.js", "start.js",
-)  # fmt: skip
+STYLES = ("hero.css", "charts.css")
+SCRIPTS = ("store.js", "list.js", "reader.js", "controls.js", "explorer.js", "start.js")
 STATEMENTS: dict[Decision, str] = {
     "SHIP": "can replace its teacher",
     "SHIP WITH FALLBACK": "can answer what it is sure of, with the teacher for the rest",
@@ -63,12 +60,15 @@ def render(facts: Facts) -> str:
     )
     environment.filters |= formatting.FILTERS
     known = facts.cases
-    script = '(function () {\n"use strict";\n' + "\n".join(asset("script", name) for name in SCRIPTS) + "})();\n"
+    own = files(HERE / "script", SCRIPTS)
+    script, allowed = program("\n".join([scripts("text.js", "diff.js", "theme.js"), own]))
+    own_style, on_paper = files(HERE / "style", STYLES), files(HERE / "style", ["print.css"])
+    style = "\n".join([styles("base.css"), own_style, styles("explorer.css"), on_paper])
     return environment.get_template("page.html.j2").render(
         facts=facts,
-        css=Markup("\n".join(asset("style", name) for name in STYLES)),
+        css=Markup(style),
         js=Markup(script),
-        js_hash=Markup("sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")),
+        js_hash=Markup(allowed),
         packed=pack(lambda cut: rows.payload(known, cut)) if known else None,
         made=f"{datetime.now(UTC):%d %B %Y}",
         version=distil.__version__,
@@ -78,11 +78,6 @@ def render(facts: Facts) -> str:
         **_quality(facts),
         **_details(facts),
     )
-
-
-def asset(folder: str, name: str) -> str:
-    """The text of a style or script of the report; `distil view` shows its page with some of them."""
-    return (HERE / folder / name).read_text(encoding="utf-8")
 
 
 def _first_screen(facts: Facts) -> dict[str, object]:

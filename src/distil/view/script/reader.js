@@ -99,17 +99,10 @@ function makeReader(box, onBack, onChanged) {
   }
 
   function judgment(answer, n) {
-    const now = answer.mark ? answer.mark.mark : "none";
-    const button = (mark, label) => {
-      const node = el("button", { class: "chip " + mark, type: "button", "aria-pressed": String(now === mark) }, label);
-      node.addEventListener("click", (event) => {
-        event.stopPropagation();
-        reader.at = n;
-        if (mark === "edited") reader.edit(); else reader.mark(mark);
-      });
-      return node;
-    };
-    return el("div", { class: "judgment", role: "group", "aria-label": "Your word" }, button("good", "good"), button("bad", "bad"), button("edited", "edit"));
+    return judgmentButtons(answer.mark ? answer.mark.mark : "none", { good: "good", bad: "bad", edited: "edit" }, (mark) => {
+      reader.at = n;
+      if (mark === "edited") reader.edit(); else reader.mark(mark);
+    });
   }
 
   function editor(answer) {
