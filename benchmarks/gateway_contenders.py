@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEY = "sk-8f14e45fceea167a5a36dedd4bea2543"
+KEY = f"sk-{secrets.token_hex(16)}"
 """litellm starts with a key only; the requests of this benchmark carry it."""
 MODES = {
     "student": {"fallback": "threshold", "threshold": 0.5},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,12 @@ def content_id(prefix: str, value: object) -> str:
     """`prefix_` + 20 hex digits of blake2b over the canonical JSON of `value`."""
     digest = hashlib.blake2b(canonical_json(value).encode("utf-8", "surrogatepass"), digest_size=10)
     return f"{prefix}_{digest.hexdigest()}"
+
+
+def answer_id(prompt_id: str, model: str, sampling: Mapping[str, object], sample: int) -> str:
+    """The id of an answer before there is one. sampling: the teacher's own settings as JSON, without those that are not set."""
+    identity = {"prompt": prompt_id, "teacher": model, "sampling": sampling, "sample": sample}
+    return content_id("answer", identity)
 
 
 def file_sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ from distil.cli.options import Context, distil_command, echo, say, show_rows
 )
 @click.option("--new-key", metavar="NAME", help="Make an API key; from the first one on, each request needs one.")
 @click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Limit of the new key.")
+@click.option("--page", is_flag=True, help="The new key may also see the gateway's page, with what all keys ask.")
 @click.option("--revoke-key", metavar="NAME", help="Take the keys of this name away, also from a running gateway.")
 def command(
     context: Context,
@@ -24,6 +25,7 @@ def command(
     ref: str | None,
     new_key: str | None,
     requests_per_minute: int | None,
+    page: bool,
     revoke_key: str | None,
 ) -> None:
     """Serve an OpenAI-compatible gateway: student NAME first, the teacher when it is unsure; saves fallbacks as new prompts."""
@@ -32,7 +34,7 @@ def command(
     path = context.project.gateway_keys
     if new_key is not None:
         context.config()
-        key = keys.new_key(path, new_key, requests_per_minute)
+        key = keys.new_key(path, new_key, requests_per_minute, page=page)
         shown = f"{key}\nThis is the only time that it is shown. A running gateway takes it at once."
         context.emit({"name": new_key, "key": key}, lambda: echo(shown))
         return
@@ -42,7 +44,8 @@ def command(
         return
 
     def ready(url: str) -> None:
-        say(f"Serving {url}  (Ctrl-C stops it after the requests in progress)")
+        page = url.partition("/v1#")[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        say(f"Serving {url}  (Ctrl-C stops it after the requests in progress)\nWhat it does: {page}/")
 
     if ref:
         from distil.serve.config import ServeConfig

@@ -16,8 +16,8 @@ from distil.calls.request import Reply, Request, Tier, WhenFull
 from distil.collect.config import Service
 from distil.endings import ending
 from distil.errors import UserError
-from distil.ids import content_id
-from distil.records import Answer, Prompt, Sampling
+from distil.ids import answer_id
+from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.failures import Failure
@@ -40,7 +40,8 @@ class Question(NamedTuple):
     @property
     def answer_id(self) -> str:
         """The id that the answer will have."""
-        return answer_id(self.prompt.id, self.teacher.model, self.teacher.sampling, self.sample)
+        sampling = self.teacher.sampling.model_dump(mode="json", exclude_none=True)
+        return answer_id(self.prompt.id, self.teacher.model, sampling, self.sample)
 
     def request(
         self, tier: Tier = "standard", retry: int = 0, flex_full: WhenFull = "wait", hedge: float | None = None
@@ -85,17 +86,6 @@ class Question(NamedTuple):
             kind=kind,
             why=why,
         )
-
-
-def answer_id(prompt_id: str, model: str, sampling: Sampling, sample: int) -> str:
-    """Hash of prompt id, teacher, sampling and sample index."""
-    identity = {
-        "prompt": prompt_id,
-        "teacher": model,
-        "sampling": sampling.model_dump(mode="json", exclude_none=True),
-        "sample": sample,
-    }
-    return content_id("answer", identity)
 
 
 def plan_questions(

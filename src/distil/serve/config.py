@@ -49,3 +49,5 @@ class ServeConfig(Section):
     """Requests that may wait for it; beyond that, the gateway returns 503 with Retry-After."""
     default_max_tokens: int = Field(default=500, ge=1)
     """Maximum answer tokens if the request sets none."""
+    log: Literal["auto", "text", "json", "off"] = "auto"
+    """A line on stderr for each request, without its contents; auto: text on a terminal, otherwise none."""

@@ -6,7 +6,7 @@ No HTTP (app.py) and no model (engines/, fallback.py).
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from distil.ids import content_id
 from distil.serve.calibration.confidence import confidence
@@ -18,9 +18,10 @@ from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
 from distil.serve.keys import Keys
 from distil.serve.metrics import Metrics
+from distil.serve.page.board import Board
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
-from distil.serve.served import Served, Watcher
+from distil.serve.served import Refused, Served, Watcher
 from distil.serve.streaming import live_events
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
@@ -54,6 +55,12 @@ class Gateway:
         """Called for each answered request, in this order."""
         if capture is not None:
             self.watchers.append(self._capture)
+        self.refusals: list[Refused] = []
+        """Called for each request that gets an error."""
+        self.at_end: list[Callable[[], None]] = []
+        """Called once all requests are answered."""
+        self.board: Board | None = None
+        """What the page shows; None = there is no page."""
         self.audit_share = 0.0
         """Share of the student's answers that are audited (serve.audit)."""
         self.keys = keys or Keys(None)
@@ -79,6 +86,8 @@ class Gateway:
             await self.teacher.stop()
         if self.capture is not None:
             self.capture.stop()
+        for end in self.at_end:
+            end()
 
     async def answer(self, request: ChatRequest) -> Served:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""

@@ -25,11 +25,17 @@ LOOK_S = 1.0
 """How often the file is looked at for new and revoked keys."""
 
 
-def new_key(path: Path, name: str, requests_per_minute: int | None = None) -> str:
+def new_key(path: Path, name: str, requests_per_minute: int | None = None, *, page: bool = False) -> str:
     """Makes a key and returns it: the only time that anybody sees it. Raises UserError for a name that can't be one."""
     key = PREFIX + secrets.token_urlsafe(32)
     try:
-        row = GatewayKey(name=name, sha256=_hash(key), requests_per_minute=requests_per_minute, created=now("seconds"))
+        row = GatewayKey(
+            name=name,
+            sha256=_hash(key),
+            requests_per_minute=requests_per_minute,
+            page=page,
+            created=now("seconds"),
+        )
     except ValidationError as error:
         raise UserError(
             f"The key can't be made: {describe(error)}. A name has up to 60 letters, digits, dots, hyphens and underscores."
@@ -78,6 +84,27 @@ class Keys:
 
     def check(self, headers: Mapping[str, str]) -> str | None:
         """The name of the key that a request carries; None where none is needed. Raises BadRequest (401, 429)."""
+        row = self._row(headers)
+        if row is None:
+            return None
+        if row.requests_per_minute is not None:
+            self._count(row.sha256, row.requests_per_minute)
+        return row.name
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Raises BadRequest (401, 403) unless whoever asks may see the page, which shows what everybody asks. Looking at it does
+        not count as a request."""
+        row = self._row(headers)
+        if row is not None and not row.page:
+            raise BadRequest(
+                "This key is not for the page, which shows the requests of all keys. One that is: distil serve --new-key NAME "
+                "--page.",
+                status=403,
+                code="not_for_the_page",
+            )
+
+    def _row(self, headers: Mapping[str, str]) -> GatewayKey | None:
+        """The key that a request carries; None where none is needed. Raises BadRequest (401)."""
         if not self.required:
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -88,9 +115,7 @@ class Keys:
                 "Incorrect API key provided." if key else "You didn't provide an API key (Authorization: Bearer ...)."
             )
             raise BadRequest(said, status=401, code="invalid_api_key")
-        if row.requests_per_minute is not None:
-            self._count(row.sha256, row.requests_per_minute)
-        return row.name
+        return row
 
     def _count(self, key: str, per_minute: int) -> None:
         """A bucket of a minute's requests that fills evenly."""

@@ -52,3 +52,5 @@ class Served:
 
 Watcher: TypeAlias = Callable[[Served], None]
 """Called on the event loop after each answered request: it must return at once, and what it raises is only logged."""
+Refused: TypeAlias = Callable[[str, int, str | None], None]
+"""Called with the id, the HTTP status and the error's code of a request that got an error."""

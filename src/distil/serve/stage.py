@@ -23,6 +23,7 @@ from distil.serve.keys import Keys
 from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
+from distil.serve.watching import watch
 
 
 class ServeResult(Record):
@@ -107,7 +108,7 @@ def make_gateway(
             )
         teacher = Fallback(project.ledger, teachers[0], section.budget_usd)
     capture = Capture(project.captured) if section.capture and teacher is not None else None
-    return Gateway(
+    gateway = Gateway(
         name,
         student,
         policy,
@@ -117,6 +118,8 @@ def make_gateway(
         student_on_failure=section.teacher_failure == "student",
         max_tokens=section.default_max_tokens,
     )
+    promise = read_calibration(project, name).promise if policy.mode == "calibrated" else ""
+    return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
 
 
 def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> Policy:
@@ -205,4 +208,5 @@ def serve_model(
     require_server()
     engine = make_engine(ref, batch_size=batch_size, queue=2048)
     gateway = Gateway(model_name, engine, Policy("off"), temperature=temperature, max_tokens=max_tokens)
+    watch(gateway, ServeConfig(log="off"))
     serve(gateway, host=host, port=port, on_ready=on_ready)

@@ -16,5 +16,7 @@ class GatewayKey(Record):
     """Of the whole key, in hex."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """More are refused with 429; None = no limit."""
+    page: bool = False
+    """Whether it opens the gateway's page too, which shows what everybody asks."""
     created: str
     """ISO time, UTC."""

@@ -16,6 +16,7 @@ from distil.serve.http.messages import answer_messages, count_tokens
 from distil.serve.http.replies import as_json
 from distil.serve.http.request_ids import RequestIds
 from distil.serve.metrics import CONTENT_TYPE
+from distil.serve.page.routes import page_routes
 from distil.serve.wire import BadRequest
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def make_app(gateway: Gateway) -> Starlette:
             Route("/readyz", endpoint(gateway, _ready, open_to_all=True)),
             Route("/healthz", endpoint(gateway, _health, open_to_all=True)),
             Route("/metrics", endpoint(gateway, _metrics, open_to_all=True)),
+            *page_routes(gateway),
         ],
         middleware=[Middleware(RequestIds)],
         exception_handlers={404: _unknown(gateway), 405: _unknown(gateway)},

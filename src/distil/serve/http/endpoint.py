@@ -61,6 +61,8 @@ def endpoint(
 def count_error(gateway: Gateway, error: BadRequest, name: str) -> None:
     """Counts a refusal, and says on the log what the client is not told."""
     gateway.metrics.errors.labels(status=str(error.status)).inc()
+    for refused in gateway.refusals:
+        refused(name, error.status, error.code)
     if isinstance(error, EngineFailed) and error.detail:
         say(f"distil serve: request {name}: {error} {error.detail}")
 
