@@ -15,7 +15,8 @@ import os
 import time
 from pathlib import Path
 
-from distil.config import Config, parse_config, write_config
+from distil.config import Config, parse_config
+from distil.config_file import write_config
 from distil.pipeline import run_missing
 from distil.runs.artifacts import Project
 from distil.runs.schemas.summary import read_summary

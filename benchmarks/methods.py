@@ -15,7 +15,8 @@ import math
 from pathlib import Path
 
 from distil.bundled.triage import SYSTEM, write_prompts
-from distil.config import Config, load_config, parse_config, write_config
+from distil.config import Config, load_config, parse_config
+from distil.config_file import write_config
 from distil.evaluate.stats import mean_interval
 from distil.pipeline import run_stage, step_state
 from distil.runs.artifacts import Project

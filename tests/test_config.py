@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from distil.config import Config, load_config, parse_config, write_config
+from distil.config import Config, load_config, parse_config
+from distil.config_file import write_config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 

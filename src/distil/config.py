@@ -1,13 +1,10 @@
 """distil.yaml: one section per stage, each declared by its stage. Unknown keys are rejected with a suggestion.
 
-A stage's setup code gets its section; nothing below it does. `write_config` builds the commented file of `distil init` from the
-docstrings under the fields, so the file and the code cannot disagree.
+A stage's setup code gets its section; nothing below it does. config_file.py writes and edits the file.
 """
 
 from __future__ import annotations
 
-import json
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,19 +24,17 @@ from distil.runs.artifacts import Project
 from distil.runs.section import Section
 from distil.serve.config import ServeConfig
 from distil.signals.config import SignalsConfig
-from distil.text import UNSEEN
 from distil.train.config import TrainConfig
 
-COMMENT_WIDTH = 120
 Node = dict[str, object] | list[object]  # a part of the YAML file
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Reads true and false as YAML 1.2 does. In YAML 1.1, off, on, yes and no are truth values, too, and `fallback: off` is not
     the word that was meant."""
 
 
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -79,26 +74,38 @@ def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:
             f"{project.root} is not a Distil project: it has no distil.yaml. Create one with `distil init DIR`, or point to "
             "it with --project DIR."
         )
+    return override_config(
+        read_data(project.config.read_text(encoding="utf-8"), str(project.config)), str(project.config), overrides
+    )
+
+
+def read_data(text: str, source: str) -> dict[str, object]:
+    """The sections of a distil.yaml as plain data. Raises UserError that names `source`."""
     try:
-        data = yaml.load(project.config.read_text(encoding="utf-8"), _Loader) or {}
+        data = yaml.load(text, Loader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", error)
-        raise UserError(
-            f"{project.config}{where}: not valid YAML ({problem}). Check the indentation and quotes."
-        ) from None
+        raise UserError(f"{source}{where}: not valid YAML ({problem}). Check the indentation and quotes.") from None
     if not isinstance(data, dict):
         raise UserError(
-            f"{project.config}: found a {type(data).__name__}, expected sections such as `prompts:` and `teachers:`."
+            f"{source}: found a {type(data).__name__}, expected sections such as `prompts:` and `teachers:`."
         )
-    return override_config(data, str(project.config), overrides)
+    return {str(key): _unshared(value) for key, value in data.items()}
+
+
+def _unshared(value: object) -> object:
+    """A copy in which two names of one YAML anchor are two things: a setting changes only what it names."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def override_config(data: dict[str, object], source: str, overrides: Sequence[str]) -> Config:
     """The config in `data` (which is changed) with `a.b=value` overrides applied. Raises UserError that names `source`."""
     for override in overrides:
-        _apply(data, override)
+        place(data, *parse_override(override))
     return parse_config(data, " with ".join([source, *(f"--set {o.partition('=')[0]}" for o in overrides)]))
 
 
@@ -110,16 +117,21 @@ def parse_config(data: Mapping[str, object], source: str) -> Config:
         raise UserError(f"{source}: " + "; ".join(_faults(error))) from None
 
 
-def _apply(data: dict[str, object], override: str) -> None:
+def parse_override(override: str) -> tuple[list[str], object]:
+    """The key's parts and the value of `a.b=value`. Raises UserError."""
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise UserError(f"--set: found {override!r}, expected KEY=VALUE, such as --set train.epochs=2.")
     try:
-        value = yaml.load(text, _Loader)
+        return path.strip().split("."), yaml.load(text, Loader)
     except yaml.YAMLError:
-        value = text
+        return path.strip().split("."), text
+
+
+def place(data: dict[str, object], keys: Sequence[str], value: object) -> None:
+    """Sets the value of one key, given by its parts, in the file's data. Raises UserError."""
+    path = ".".join(keys)
     node: Node = data
-    keys = path.strip().split(".")
     for index, key in enumerate(keys[:-1]):
         node = _child(node, key, ".".join(keys[: index + 1]))
     if isinstance(node, list):
@@ -188,66 +200,3 @@ def _section_type(annotation: object) -> type[BaseModel] | None:
             if (section := _section_type(argument)) is not None:
                 return section
     return None
-
-
-def write_config(config: Config) -> str:
-    """A commented distil.yaml: every key with its value and its docstring as a comment."""
-    lines = [
-        "# Distil: all keys with their meaning; delete what you do not need. `distil plan` shows what it will cost."
-    ]
-    for name, field in Config.model_fields.items():
-        value = getattr(config, name)
-        lines.append("")
-        if isinstance(value, Section):
-            lines += [f"# {field.description}", f"{name}:", *_section_lines(value, "  ")]
-        elif isinstance(value, list):
-            lines += [f"# {field.description}", f"{name}:"]
-            for item in value:
-                lines += ["  -", *_section_lines(item, "    ")]
-        else:
-            lines += _commented("", f"{name}: {_scalar(value)}", field.description)
-    return "\n".join(lines) + "\n"
-
-
-def _section_lines(section: BaseModel, indent: str) -> list[str]:
-    lines = []
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            lines += [*_commented(indent, f"{name}:", field.description), *_section_lines(value, indent + "  ")]
-        else:
-            lines += _commented(indent, f"{name}: {_scalar(value)}", field.description)
-    return lines
-
-
-def _commented(indent: str, text: str, description: str | None) -> list[str]:
-    """The line with its comment at the end if it fits, otherwise on the lines above."""
-    comment = " ".join((description or "").split())
-    line = f"{indent}{text}"
-    if not comment:
-        return [line]
-    if len(line) + len(comment) + 4 <= COMMENT_WIDTH:
-        return [f"{line}  # {comment}"]
-    return [
-        *(
-            f"{indent}# {part}"
-            for part in textwrap.wrap(comment, COMMENT_WIDTH - len(indent) - 2, break_on_hyphens=False)
-        ),
-        line,
-    ]
-
-
-def _scalar(value: object) -> str:
-    """A value in one-line YAML (JSON is YAML, but plain words need no quotes)."""
-    if isinstance(value, str) and UNSEEN.search(value) is not None:
-        return json.dumps(value)  # YAML refuses control characters, and takes them escaped
-    if (
-        isinstance(value, str)
-        and value
-        and not set(value) & set(":#{}[],&*!|>'\"%@`\n")
-        and yaml.safe_load(value) == value
-    ):
-        return value
-    if isinstance(value, list):
-        return json.dumps([v.model_dump() if isinstance(v, BaseModel) else v for v in value], ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False)

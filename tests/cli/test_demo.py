@@ -14,7 +14,8 @@ import distil.bundled
 from distil.bundled.triage import prompt_rows
 from distil.cli import demo
 from distil.cli.demo_result import DemoResult, Row, gather, show
-from distil.config import load_config, write_config
+from distil.config import load_config
+from distil.config_file import write_config
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json

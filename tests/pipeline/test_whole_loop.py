@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from distil.cli.main import cli
 from distil.cli.train import command
 from distil.config import Config, load_config
 from distil.errors import UserError
@@ -120,3 +122,22 @@ def test_a_missing_earlier_stage_is_named(tmp_path: Path) -> None:
     project = make_project(tmp_path, rows=4)
     with pytest.raises(UserError, match="distil collect"):
         ensure(project, load_config(project), "collect", before="curate")
+
+
+def test_after_the_readme_s_own_sequence_nothing_is_left_to_do(done: tuple[Project, Config], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(done[0].root, copy)
+    sequence = [
+        "train --as small",
+        "evaluate small",
+        "config set cost.student_host.usd_per_hour=0.6",
+        "cost",
+        "report",
+        "run",
+    ]
+    for words in sequence:
+        result = CliRunner().invoke(cli, [*words.split(), "--project", str(copy)])
+        assert result.exit_code == 0, (words, result.output, result.exception)
+    assert "Nothing to do" in result.output
+    left = steps(Project(copy), load_config(Project(copy)))
+    assert {s.state for s in left} == {"done"} and {s.name for s in left if s.name} == {"small"}

@@ -10,7 +10,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from distil.config import parse_config, write_config
+from distil.config import parse_config
+from distil.config_file import write_config
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.predictions import Predictions

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distil.config import parse_config, write_config
+from distil.config import parse_config
+from distil.config_file import write_config
 from distil.errors import UserError
 from distil.report import page
 from distil.runs.artifacts import Project

@@ -84,7 +84,7 @@ def command(context: Context, folder: Path, prompts: int | None, port: int | Non
 def _prepare(project: Project, prompts: int, port: int) -> None:
     """The project folder: prompts from the generator, then the config, whose presence says that the folder is complete."""
     from distil.bundled.triage import write_prompts
-    from distil.config import write_config
+    from distil.config_file import write_config
 
     project.root.mkdir(parents=True, exist_ok=True)
     write_prompts(_prompts_file(project), train=prompts, test=HELD_OUT, unseen=UNSEEN_WORDINGS)

@@ -42,7 +42,8 @@ def command(
     context: Context, folder: Path, teacher: str | None, student: str | None, prompts: Path | None, template: str | None
 ) -> None:
     """Make a project folder DIR with a commented distil.yaml."""
-    from distil.config import override_config, write_config
+    from distil.config import override_config
+    from distil.config_file import write_config
     from distil.errors import UserError
     from distil.runs.artifacts import Project
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
@@ -34,13 +35,17 @@ class Context:
         """One, except for the commands that take several."""
         self.project: Project = self.projects[0]
         self.overrides = list(overrides)
+        self.keepable: list[str] = []
+        """Overrides that the config took, for which distil.yaml says something else."""
         self.as_json = as_json
 
     def config(self, *extra: str) -> Config:
         """distil.yaml with --set and `extra` overrides (from the command's options) applied. Raises UserError."""
         from distil.config import load_config
 
-        return load_config(self.project, [*self.overrides, *extra])
+        config = load_config(self.project, [*self.overrides, *extra])
+        self.keepable = self.overrides if self.overrides and load_config(self.project) != config else []
+        return config
 
     def emit(self, value: object, show: Callable[[], None]) -> None:
         """--json: `value` as one JSON document on stdout. Otherwise call `show()`, which prints text."""
@@ -48,6 +53,8 @@ class Context:
             click.echo(json_text(jsonable(value)))
         else:
             show()
+        if self.keepable and self.project.config.exists():
+            say(f"--set holds for this command only. To keep it: distil config set {shlex.join(self.keepable)}")
 
 
 def json_text(value: object) -> str:
