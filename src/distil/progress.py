@@ -5,6 +5,7 @@ A live bar on a terminal; elsewhere (CI, a log file) one plain line every ten se
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -177,6 +178,7 @@ def _clock(seconds: float) -> str:
 
 
 def say(line: str) -> None:
-    """One line for a person, on stderr; control characters as symbols."""
-    sys.stderr.write(visible(line) + "\n")
-    sys.stderr.flush()
+    """One line for a person, on stderr; control characters as symbols. Lost where stderr is a file on a full disk, or gone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(visible(line) + "\n")
+        sys.stderr.flush()

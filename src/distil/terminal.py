@@ -5,6 +5,7 @@ What Distil prints itself goes through cli.options.echo and progress.say, which 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -25,8 +26,11 @@ def guard() -> None:
 
 
 def show_exception(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None = None) -> None:
-    """A traceback on stderr, as Python's own but visible. Texts of servers and models are in the messages of errors."""
-    if sys.stderr is not None:  # closed at exit
+    """A traceback on stderr, as Python's own but visible. Texts of servers and models are in the messages of errors.
+
+    Lost where stderr is a file on a full disk, or gone.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # None at exit
         sys.stderr.write(visible("".join(traceback.format_exception(kind, error, trace))))
 
 

@@ -30,6 +30,7 @@ def test_a_teacher_without_key_or_price_fails_at_start(
 
 def test_the_teacher_is_tried_again_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", wire.KEY)
+    monkeypatch.setattr("distil.serve.breaker.FIRST_PAUSE_S", 0.3)
     asked = ChatRequest("m", [Message(role="user", content="hello")], Sampling(max_tokens=20))
 
     async def go(server: wire.OpenAIServer) -> None:
@@ -41,9 +42,9 @@ def test_the_teacher_is_tried_again_after_an_outage(tmp_path: Path, monkeypatch:
         for _ in range(2):
             with pytest.raises(EngineFailed) as caught:
                 await teacher.answer(asked)
-            assert "exceeded your current quota" in caught.value.detail
-        assert len(server.posts()) == 1, "nobody is asked for some seconds"
-        monkeypatch.setattr("distil.serve.fallback.RETRY_S", 0.0)
+            assert "exceeded your current quota" in caught.value.detail and caught.value.retry_after_s
+        assert len(server.posts()) == 1 and teacher.down, "nobody is asked for some seconds"
+        await asyncio.sleep(0.3)
         assert (await teacher.answer(asked)).text == "An answer to: hello"
         await teacher.stop()
 

@@ -97,6 +97,11 @@ class Client:
         """The request's key in the ledger: known before anything is sent. Raises UserError."""
         return self._teacher(request.model).identify(request).key
 
+    def answered(self, request: Request) -> bool:
+        """Whether the ledger has an answer, which costs nothing. Raises UserError."""
+        stored = self.ledger.find(self.key(request))
+        return stored is not None and stored.call.status == "answered" and stored.reply is not None
+
     def check(self, request: Request) -> None:
         """Before any work: raises UserError when its key, its price or its model is unknown."""
         teacher = self._teacher(request.model)
@@ -122,10 +127,14 @@ class Client:
                 self.stats.cached += 1
                 teacher.outage.worked()
                 return reply
-        in_flight = self._in_flight.get(identity.key)
-        if in_flight is not None:
+        while (in_flight := self._in_flight.get(identity.key)) is not None:
             # The same request twice at once is paid once.
-            reply = _reply(request, identity, await asyncio.shield(in_flight), cached=True)
+            try:
+                reply = _reply(request, identity, await asyncio.shield(in_flight), cached=True)
+            except asyncio.CancelledError:
+                if in_flight.cancelled() and not _being_cancelled():
+                    continue  # whoever asked it has left: then it is asked here
+                raise
             self.stats.cached += 1
             return reply
         identity = teacher.ready(request, identity)
@@ -176,8 +185,9 @@ class Client:
             teacher.gate.close(self._ended)
 
     def reopen(self, model: str) -> None:
-        """Starts a new session for a model after an error (down, unreachable, no money): a gateway has no next run."""
+        """Starts a new session for a model after an error (down, no money, a full disk): a gateway has no next run."""
         self._sessions.pop(model, None)
+        self.ledger.retry()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -263,6 +273,11 @@ def _reply(request: Request, identity: Identity, answer: KeptReply, *, cached: b
         call_id=identity.key,
         cached=cached,
     )
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def explain_pruned(call: Call) -> str:

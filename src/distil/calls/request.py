@@ -42,6 +42,8 @@ class Request(Record):
     """What a flex request does when the tier is full: wait and try again, or go at the standard price."""
     hedge: float | None = None
     """Send it a second time after so many times the 95th percentile of its model's latencies; None: never."""
+    patience_s: float | None = None
+    """After a failed try, send it again only within so many seconds of the first; None: as often as the config allows."""
 
     @property
     def seed(self) -> int | None:

@@ -143,7 +143,7 @@ class ModelSession:
         (no such model, wrong key), WorkFailed (the ledger can't be written).
         """
         terms = self._terms(request, identity)
-        failures = refusals = 0
+        failures, refusals, started = 0, 0, self._clock()
         while True:
             if request.tier == "flex" and request.flex_full == "standard" and self._flex_is_full(refusals):
                 request = request.model_copy(update={"tier": "standard"})
@@ -179,10 +179,12 @@ class ModelSession:
             elif not self.outage.breaker.open:
                 failures += 1
             tries = min(self.config.attempts, attempt.fault.most or self.config.attempts)
-            if not attempt.fault.retryable or failures >= tries or refusals >= MAX_REFUSALS:
+            pause = _pause(attempt.fault, failures, 0 if waits else refusals)
+            late = request.patience_s is not None and self._clock() - started + pause > request.patience_s
+            if late or not attempt.fault.retryable or failures >= tries or refusals >= MAX_REFUSALS:
                 self._give_up(request, identity, attempt.fault, failures + refusals)
             self._stats.retries += 1
-            await asyncio.wait({self._ending}, timeout=_pause(attempt.fault, failures, 0 if waits else refusals))
+            await asyncio.wait({self._ending}, timeout=pause)
 
     async def close(self) -> None:
         """The run is over: cuts off second requests whose answer is not needed any more, and books them."""
@@ -247,10 +249,10 @@ class ModelSession:
 
         went: gets the time at which it goes out; row: the intent of a second request, instead of the usual one.
         """
-        size = len(identity.body)
-        ticket = await self.gate.enter(
-            self.estimator.input(size), self.estimator.output(request.sampling.max_tokens), retry=retry
-        )
+        tokens = self.estimator.input(len(identity.body)), self.estimator.output(request.sampling.max_tokens)
+        ticket = await self.gate.enter_unless_held(*tokens, retry=retry, patience_s=request.patience_s)
+        if ticket is None:
+            return Attempt(None, None, Fault("overload", "the provider takes no requests now"), 0.0)
         if self._budget.overdrawn:
             self.gate.abandon(ticket)
             return None
@@ -391,10 +393,8 @@ class ModelSession:
 
 
 def _pause(fault: Fault, failures: int, refusals: int) -> float:
-    """Full jitter over an exponentially growing span; never earlier than the provider asked for.
-
-    Short while the gate is blocked: there requests try one after the other, and all others can go as soon as one is taken.
-    """
+    """Full jitter over an exponentially growing span; never earlier than the provider asked for. Short while the gate is blocked:
+    there requests try one after the other, and all others can go as soon as one is taken."""
     base = BACKOFF_S / 2 if fault.refusal else BACKOFF_S
     span = min(MAX_BACKOFF_S, base * 2.0 ** min(failures + refusals, 20))
     return (fault.retry_after_s or 0.0) + random.uniform(0.0, span)  # jitter, not a secret

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from distil.runs.section import Section
 
+StreamMode = Literal["buffer", "prefix", "off"]
+
 
 class ServeConfig(Section):
     """Where the gateway listens, and when the teacher answers instead of the student."""
@@ -43,6 +45,21 @@ class ServeConfig(Section):
     """Dollar cap for the teacher's answers over the lifetime of this gateway; null = no cap."""
     capture: bool = True
     """Save the prompts that the teacher answered to work/serve/captured.jsonl, as material for the next round."""
+    stream: StreamMode = "buffer"
+    """What a client that asks for a stream gets. buffer: the answer is decided on as a whole and then sent. prefix: its first
+    `prefix_tokens` tokens are held back and decided on, and the rest is passed on while it is generated; needs a threshold that
+    `distil calibrate` found with the same setting. off: the whole answer in one event. Without fallback there is nothing to
+    decide, and buffer and prefix both pass everything on at once."""
+    prefix_tokens: int = Field(default=16, ge=1)
+    """stream prefix: the tokens that are held back."""
+    deadline_s: float = Field(default=60.0, gt=0)
+    """Seconds that a request may take, student and teacher together; a client may ask for less with the header
+    x-distil-deadline-s. A stream must have begun by then."""
+    teacher_concurrency: int | None = Field(default=None, ge=1)
+    """Requests that the teacher gets at once; null = limits.concurrency of the teacher."""
+    teacher_queue: int = Field(default=256, ge=0)
+    """Requests that may wait for the teacher; beyond that, and where one would wait past its deadline, the gateway returns 429
+    with Retry-After."""
     batch_size: int = Field(default=64, ge=1)
     """Batch size of the in-process student."""
     queue: int = Field(default=2048, ge=1)

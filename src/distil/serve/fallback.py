@@ -1,10 +1,13 @@
 """The teacher that answers where the student is unsure: through distil.calls, so its answers are priced, capped and recorded.
 
-A repeated question is answered from the ledger and costs nothing, so a fallback never has to be collected again.
+A repeated question is answered from the ledger and costs nothing, so a fallback never has to be collected again; that works also
+while the teacher is down (breaker.py) or full (places.py).
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,15 +15,22 @@ from pathlib import Path
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed, QuotaExhausted
-from distil.calls.request import Request
+from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, DistilError
 from distil.records import Message, Sampling
+from distil.serve.addresses import without_addresses
+from distil.serve.breaker import Breaker
+from distil.serve.places import Places
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
 
 ATTEMPTS = 2
 """Tries for one answer."""
-RETRY_S = 5.0
-"""After an outage that would have ended a run, the teacher gets no requests for this long; then it is tried again."""
+PATIENCE_S = 5.0
+"""A request that failed is sent again within this time only, however long the teacher asks to wait."""
+HANGS_S = 10.0
+"""No answer for so long, and for three times what one usually takes, counts as a failure, whoever gives up waiting."""
+QUEUE = 256
+BUDGET_RETRY_S = 60
 
 _WIRE_KEYS = {"max_tokens": ("max_tokens", "max_completion_tokens")}
 _NAMEABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "top_logprobs", "reasoning_effort")
@@ -29,22 +39,35 @@ _NAMEABLE = ("temperature", "top_p", "max_tokens", "stop", "seed", "top_logprobs
 class Fallback:
     """Sends requests to one configured teacher."""
 
-    def __init__(self, ledger: Path, teacher: TeacherConfig, budget_usd: float | None) -> None:
+    def __init__(
+        self,
+        ledger: Path,
+        teacher: TeacherConfig,
+        budget_usd: float | None,
+        *,
+        concurrency: int | None = None,
+        queue: int = QUEUE,
+    ) -> None:
+        """concurrency: requests that it gets at once (None: the teacher's own limit); queue: those that wait meanwhile."""
         self.name = teacher.model
         self._sampling = teacher.sampling
         # Somebody waits for each answer: a collection's patience with a failing provider would be minutes here.
         patient = teacher.model_copy(update={"attempts": min(teacher.attempts, ATTEMPTS)})
         self._client = Client(ledger=ledger, teachers=[patient], budget_usd=budget_usd)
         self._stack = AsyncExitStack()
-        self._ended_at: float | None = None
-        self._failed_at: float | None = None
+        self._breaker = Breaker()
+        self._places = Places(concurrency or teacher.limits.concurrency, queue)
+        self._why_down = ""
         self.usd = 0.0
 
     @property
     def down(self) -> bool:
-        """Whether the last answer failed, and that just now."""
-        failed = max((at for at in (self._ended_at, self._failed_at) if at is not None), default=None)
-        return failed is not None and time.monotonic() - failed < RETRY_S
+        """Whether it failed just now, so that the next request would not be sent."""
+        return self._breaker.failing
+
+    def gauges(self) -> dict[str, float]:
+        """Figures for /metrics."""
+        return {"distil_teacher_waiting": self._places.waiting, "distil_teacher_breaker_open": self._breaker.open}
 
     async def start(self) -> None:
         """Opens the client. Raises UserError for an unknown model, a missing key or an unknown price."""
@@ -60,38 +83,21 @@ class Fallback:
         """Closes the client once its running calls are done."""
         await self._stack.aclose()
 
-    async def answer(self, request: ChatRequest) -> ChatReply:
-        """Raises BadRequest where the request is at fault, EngineFailed (502, or 503 without budget) otherwise."""
-        call = Request(
-            model=self.name,
-            messages=request.messages,
-            sampling=self.sampling(request),
-            sample=request.sample,
-            purpose="serve",
-            tools=request.tools,
-            tool_choice=request.tool_choice,
-            response_format=request.response_format,
-            further=request.further or None,
-        )
-        if self._ended_at is not None and time.monotonic() - self._ended_at >= RETRY_S:
-            self._ended_at = None
-            self._client.reopen(self.name)
+    async def answer(self, request: ChatRequest, left_s: float | None = None) -> ChatReply:
+        """Within `left_s` seconds, the rest of the request's deadline.
+
+        Raises BadRequest where the request is at fault, else EngineFailed with the seconds after which to try again: 429 when
+        too many wait, 502 when the teacher fails, 503 while it is left alone or without budget, 504 at the deadline.
+        """
+        call = self._call(request)
+        if not self._breaker.may_enter and not self._client.answered(call):
+            raise self._resting()
         try:
-            reply = await self._client.complete(call)
-        except CallFailed as error:
-            if error.fault.kind in ("bad_request", "filtered"):
-                raise BadRequest(f"The teacher refused the request: {error}") from None
-            self._failed_at = time.monotonic()
-            raise EngineFailed(f"The teacher could not answer ({error.fault.kind}).", detail=str(error)) from None
-        except BudgetReached as error:
-            raise EngineFailed(
-                "The budget for the teacher's answers is spent.", status=503, detail=str(error)
-            ) from None
-        except DistilError as error:
-            self._ended_at = self._ended_at or time.monotonic()
-            status = 503 if isinstance(error, QuotaExhausted) else 502
-            raise EngineFailed("The teacher can't be reached.", status=status, detail=str(error)) from None
-        self._failed_at = None
+            async with asyncio.timeout(left_s), self._places.place(left_s):
+                reply = await self._ask(call, left_s)
+        except TimeoutError:
+            error = EngineFailed("The teacher did not answer in time.", status=504)
+            raise self._later(error) from None
         usd = 0.0 if reply.cached else reply.usd
         self.usd += usd
         return ChatReply(
@@ -103,6 +109,74 @@ class Fallback:
             usd=usd,
             call_id=reply.call_id,
         )
+
+    def _call(self, request: ChatRequest) -> Request:
+        return Request(
+            model=self.name,
+            messages=request.messages,
+            sampling=self.sampling(request),
+            sample=request.sample,
+            purpose="serve",
+            tools=request.tools,
+            tool_choice=request.tool_choice,
+            response_format=request.response_format,
+            further=request.further or None,
+            patience_s=PATIENCE_S,
+        )
+
+    async def _ask(self, call: Request, left_s: float | None) -> Reply:
+        """Asks, and tells the breaker how it went. Raises BadRequest and EngineFailed."""
+        if self._client.answered(call):
+            return await self._client.complete(call)
+        probe = self._breaker.open
+        if not self._breaker.enter():
+            raise self._resting()
+        if probe:  # a new session, and a ledger that may have room again
+            self._client.reopen(self.name)
+        sent = time.monotonic()
+        try:
+            reply = await self._client.complete(call)
+        except DistilError as error:
+            raise self._failed(error) from None
+        except asyncio.CancelledError:
+            hangs_s = min(max(HANGS_S, 3 * self._places.typical_s), math.inf if left_s is None else 0.8 * left_s)
+            waited = time.monotonic() - sent
+            self._breaker.failure() if waited >= max(hangs_s, HANGS_S / 2) else self._breaker.left()
+            raise
+        except BaseException:
+            self._breaker.left()
+            raise
+        self._breaker.success()
+        self._places.took(time.monotonic() - sent)
+        return reply
+
+    def _failed(self, error: DistilError) -> BadRequest:
+        """Tells the breaker; what a client hears."""
+        if isinstance(error, BudgetReached):
+            self._breaker.left()
+            spent = EngineFailed("The budget for the teacher's answers is spent.", status=503, detail=str(error))
+            spent.retry_after_s = BUDGET_RETRY_S
+            return spent
+        if not isinstance(error, CallFailed):
+            self._breaker.failure(for_all=True)
+            status = 503 if isinstance(error, QuotaExhausted) else 502
+            return self._later(EngineFailed("The teacher can't be reached.", status=status, detail=str(error)))
+        kind = error.fault.kind
+        if kind in ("bad_request", "filtered"):
+            self._breaker.success()
+            return BadRequest(f"The teacher refused the request: {without_addresses(str(error))}")
+        asked_s = error.fault.retry_after_s
+        self._breaker.failure(for_all=(asked_s or 0.0) > PATIENCE_S, asked_s=asked_s)
+        return self._later(EngineFailed(f"The teacher could not answer ({kind}).", detail=str(error)))
+
+    def _resting(self) -> EngineFailed:
+        error = EngineFailed("The teacher fails; it is tried again in some seconds.", status=503, detail=self._why_down)
+        return self._later(error)
+
+    def _later(self, error: EngineFailed) -> EngineFailed:
+        self._why_down = error.detail
+        error.retry_after_s = max(1, math.ceil(self._breaker.wait_s))
+        return error
 
     def sampling(self, request: ChatRequest) -> Sampling:
         """The settings that the student learned from, overridden by those that the client names."""

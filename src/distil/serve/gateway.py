@@ -5,15 +5,18 @@ No HTTP (app.py) and no model (engines/, fallback.py).
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from distil.ids import content_id
-from distil.serve.calibration.confidence import confidence
 from distil.serve.capture import Capture
 from distil.serve.captured import Made, captured_line
 from distil.serve.certificate.reasons import Reason
 from distil.serve.certificate.shape import tokens_of
+from distil.serve.config import StreamMode
+from distil.serve.deadline import Deadline
 from distil.serve.engines.base import Engine, StreamingEngine
 from distil.serve.fallback import Fallback
 from distil.serve.keys import Keys
@@ -22,11 +25,23 @@ from distil.serve.page.board import Board
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
 from distil.serve.served import Refused, Served, Watcher
-from distil.serve.streaming import live_events
+from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
 
 RETRY_AFTER_S = 5
+IDLE_S = 20.0
+"""How long a stream that has begun may be silent."""
+
+
+class Asked(NamedTuple):
+    """A request that goes to the teacher."""
+
+    request: ChatRequest
+    decision: Decision
+    confidence: float | None
+    student: ChatReply | None
+    deadline: Deadline
 
 
 class Gateway:
@@ -44,6 +59,8 @@ class Gateway:
         student_on_failure: bool = False,
         temperature: float = 0.0,
         max_tokens: int = 500,
+        stream_mode: StreamMode = "buffer",
+        deadline_s: float | None = None,
     ) -> None:
         if teacher is None and policy.mode != "off":
             raise ValueError(f"policy {policy.mode} needs a teacher")
@@ -61,6 +78,7 @@ class Gateway:
         """Called once all requests are answered."""
         self.board: Board | None = None
         """What the page shows; None = there is no page."""
+        self.stream_mode, self.deadline_s, self.idle_s = stream_mode, deadline_s, IDLE_S
         self.audit_share = 0.0
         """Share of the student's answers that are audited (serve.audit)."""
         self.keys = keys or Keys(None)
@@ -93,21 +111,77 @@ class Gateway:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
         with self.metrics.in_flight.track_inprogress():
             served = await self._answer(request, time.monotonic())
+            self._tell(served)
+            if served.teacher is not None and self.capture is not None:
+                await self.capture.settled()
+        return served
+
+    async def stream(self, request: ChatRequest) -> Served | Streamed:
+        """A student's answer that is still on its way where it may be passed on so, else a finished one. Raises BadRequest."""
+        if not self.streams_live(request):
+            return await self.answer(request)
+        started = time.monotonic()
+        self.metrics.in_flight.inc()
+        live: Streamed | None = None
+        try:
+            found = await self._begin(request, started)
+            live = found if isinstance(found, Streamed) else None
+        finally:
+            if live is None:
+                self.metrics.in_flight.dec()
+        return found
+
+    async def _begin(self, request: ChatRequest, started: float) -> Served | Streamed:
+        """Holds a stream's beginning back until it is decided who answers."""
+        assert isinstance(self.student, StreamingEngine)
+        deadline = Deadline(request.caller.deadline_s)
+        decision, score = self.policy.before(request), None
+        if decision is None:
+            live = Streamed(self.student, request, self.idle_s)
+            try:
+                async with deadline.for_student(alone=self.teacher is None):
+                    begun = await self._guarded(live.hold(self.policy.prefix_tokens or 0))
+                score = None if self.policy.mode == "off" else self.policy.confidence(begun)
+                decision = self.policy.after(score)
+            except BadRequest as error:
+                await live.close()
+                if self.teacher is None:
+                    raise
+                decision = Decision("teacher", _why(error))
+            except BaseException:
+                await live.close()
+                raise
+            if decision.by == "student":
+                given = functools.partial(self._streamed, request, decision, score, started)
+                live.decided(decision, score, on_end=given, on_close=self.metrics.in_flight.dec)
+                return live
+            await live.close()
+        served = await self._from_teacher(Asked(request, decision, score, None, deadline), started)
+        self._tell(served)
+        return served
+
+    def _streamed(
+        self, request: ChatRequest, decision: Decision, score: float | None, started: float, reply: ChatReply
+    ) -> None:
+        self._tell(Served(request, decision, score, reply, None, seconds=time.monotonic() - started))
+
+    def _tell(self, served: Served) -> None:
         for watch in self.watchers:
             try:
                 watch(served)
             except Exception as error:  # who watches must not take an answer away
                 show_exception(type(error), error, error.__traceback__)
-        return served
 
     async def _answer(self, request: ChatRequest, started: float) -> Served:
         student: ChatReply | None = None
         score: float | None = None
+        deadline = Deadline(request.caller.deadline_s)
         decision = self.policy.before(request)
         if decision is None:
             try:
-                student = await self._ask_student(request)
-                score = confidence(student, self.policy.score)
+                async with deadline.for_student(alone=self.teacher is None):
+                    student = await self._ask_student(request)
+                score = self.policy.confidence(student)
                 decision = self.policy.after(score, tokens_of(student))
                 if decision.by == "student" and not meets_requirement(request, student):
                     decision = Decision("teacher", Reason.REQUIREMENT_NOT_MET)
@@ -115,21 +189,26 @@ class Gateway:
                 if self.teacher is None:
                     raise
                 decision = Decision("teacher", _why(error))
-        if decision.by == "teacher" and self.teacher is None:
+        if decision.by == "student" and student is not None:
+            return Served(request, decision, score, student, None, seconds=time.monotonic() - started)
+        return await self._from_teacher(Asked(request, decision, score, student, deadline), started)
+
+    async def _from_teacher(self, asked: Asked, started: float) -> Served:
+        """The teacher's answer; the student's where the teacher fails and that is allowed. Raises BadRequest."""
+        request, decision, score, student, deadline = asked
+        teacher: ChatReply | None = None
+        if self.teacher is None:
             raise EngineFailed(
                 "The student's answer does not meet the request's response_format, and there is no teacher."
             )
-        teacher: ChatReply | None = None
-        if decision.by == "teacher" or student is None:
-            assert self.teacher is not None
-            try:
-                teacher = await self.teacher.answer(request)
-            except EngineFailed as error:
-                if student is None:  # nobody can answer: a client may try again soon
-                    error.status, error.retry_after_s = 503, error.retry_after_s or RETRY_AFTER_S
-                if student is None or not self._student_on_failure:
-                    raise
-                decision = Decision("student", f"{decision.reason}_but_teacher_failed")
+        try:
+            teacher = await self.teacher.answer(request, deadline.left_s)
+        except EngineFailed as error:
+            if student is None and error.status in (500, 502):  # nobody can answer: a client may try again soon
+                error.status, error.retry_after_s = 503, error.retry_after_s or RETRY_AFTER_S
+            if student is None or not self._student_on_failure:
+                raise
+            decision = Decision("student", f"{decision.reason}_but_teacher_failed")
         return Served(request, decision, score, student, teacher, seconds=time.monotonic() - started)
 
     async def _ask_student(self, request: ChatRequest) -> ChatReply:
@@ -141,8 +220,12 @@ class Gateway:
             raise BadRequest(
                 f"The parameter {name!r} is not supported, so it is not passed on. Leave it out.", param=name
             )
+        return await self._guarded(self.student.answer(request))
+
+    async def _guarded(self, work: Awaitable[ChatReply]) -> ChatReply:
+        """What the student's engine does. Raises BadRequest, also for what went wrong inside."""
         try:
-            return await self.student.answer(request)
+            return await work
         except BadRequest:
             raise
         except Exception as error:
@@ -155,18 +238,14 @@ class Gateway:
             return True
         return self.policy.uses_student and await self.student.ready()
 
-    def streams_through(self, request: ChatRequest) -> bool:
-        """Whether a stream can be passed on as it comes: a decision needs the whole answer, so only without fallback."""
+    def streams_live(self, request: ChatRequest) -> bool:
+        """Whether an answer is passed on while it is generated: without a decision, or with one that its beginning decides."""
         plain = request.samples == 1 and request.beyond in (None, "stop_sequences") and request.response_format is None
-        return self.policy.mode == "off" and plain and isinstance(self.student, StreamingEngine)
-
-    async def stream(self, request: ChatRequest) -> AsyncIterator[bytes]:
-        """The student's own stream. Only when `streams_through`."""
-        assert isinstance(self.student, StreamingEngine)
-        self.metrics.requests.labels(answered_by="student", reason="fallback_off").inc()
-        with self.metrics.in_flight.track_inprogress():
-            async for event in live_events(request, self.student.stream(request), self.fingerprint):
-                yield event
+        if not plain or not isinstance(self.student, StreamingEngine):
+            return False
+        if self.policy.mode == "off":
+            return self.stream_mode != "off"
+        return self.policy.prefix_tokens is not None and not request.tools
 
     def _capture(self, served: Served) -> None:
         """Captures what the teacher answered."""
@@ -182,6 +261,7 @@ class Gateway:
             figures["distil_capture_dropped_total"] = self.capture.dropped
         if self.teacher is not None:
             figures["distil_teacher_usd_total"] = self.teacher.usd
+            figures |= self.teacher.gauges()
         if self.policy.threshold is not None:
             figures["distil_threshold"] = self.policy.threshold
         return figures

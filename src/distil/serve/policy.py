@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from distil.runs.schemas.shape import Shape
+from distil.serve.calibration.confidence import confidence
 from distil.serve.certificate.reasons import Reason
 from distil.serve.certificate.shape import outside
-from distil.serve.wire import ChatRequest
+from distil.serve.wire import ChatReply, ChatRequest
 
 PENALTIES = ("frequency_penalty", "presence_penalty", "logit_bias")
 Mode = Literal["off", "always", "threshold", "calibrated"]
@@ -34,6 +35,13 @@ class Policy:
     """The temperature that the threshold was calibrated at; None = not calibrated."""
     shape: Shape | None = None
     """The requests that it was calibrated on; None = of any shape."""
+
+    prefix_tokens: int | None = None
+    """The threshold is one for the first so many tokens of an answer; None = for all of them."""
+
+    def confidence(self, reply: ChatReply) -> float | None:
+        """The score that the threshold belongs to, for an answer or, with prefix_tokens, for its beginning."""
+        return confidence(reply, self.score, self.prefix_tokens)
 
     @property
     def uses_student(self) -> bool:

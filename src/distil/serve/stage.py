@@ -106,7 +106,13 @@ def make_gateway(
                 f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
                 "or type --set serve.fallback=off."
             )
-        teacher = Fallback(project.ledger, teachers[0], section.budget_usd)
+        teacher = Fallback(
+            project.ledger,
+            teachers[0],
+            section.budget_usd,
+            concurrency=section.teacher_concurrency,
+            queue=section.teacher_queue,
+        )
     capture = Capture(project.captured) if section.capture and teacher is not None else None
     gateway = Gateway(
         name,
@@ -117,6 +123,8 @@ def make_gateway(
         keys=Keys(project.gateway_keys),
         student_on_failure=section.teacher_failure == "student",
         max_tokens=section.default_max_tokens,
+        stream_mode=section.stream,
+        deadline_s=section.deadline_s,
     )
     promise = read_calibration(project, name).promise if policy.mode == "calibrated" else ""
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)

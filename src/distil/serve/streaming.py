@@ -69,13 +69,15 @@ async def live_events(request: ChatRequest, pieces: AsyncIterator[Piece], finger
     yield start + events.last(usage_body(usage or Usage(output_tokens=tokens)))
 
 
-def finished_events(request: ChatRequest, replies: Sequence[ChatReply], fingerprint: str) -> Iterator[bytes]:
-    """The events of finished answers, one after another, in pieces of a few words."""
+def finished_events(
+    request: ChatRequest, replies: Sequence[ChatReply], fingerprint: str, *, whole: bool = False
+) -> Iterator[bytes]:
+    """The events of finished answers, one after another, in pieces of a few words; whole: each text in one."""
     head = reply_head(request, fingerprint)
     several = [Events(request, fingerprint, index=index, head=head) for index in range(len(replies))]
     for events, reply in zip(several, replies, strict=True):
         yield events.first()
-        for text in _WORDS.findall(reply.text):
+        for text in [reply.text] if whole else _WORDS.findall(reply.text):
             yield events.of(Piece(text))
         calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
         if calls:

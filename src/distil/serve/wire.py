@@ -68,6 +68,8 @@ class Caller:
     """In the reply's header, in errors and in the log."""
     key: str | None = None
     """The name of the API key; None where none is needed."""
+    deadline_s: float | None = None
+    """Seconds that an answer may take; None = as long as it needs."""
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,11 @@ class Ledger:
             self._writer = Writer(db, self.path)
         return self._writer
 
+    def retry(self) -> None:
+        """After an error of writing, such as a full disk: writes again from the next rows on, if that works now."""
+        if self._writer is not None:
+            self._writer.retry()
+
     def close(self) -> None:
         """Writes what is left, and closes the file."""
         if self._writer is not None:

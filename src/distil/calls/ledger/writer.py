@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distil.calls.faults import LedgerLost
-from distil.calls.ledger.rescue import UNSTORABLE, append, rescue_path, storable, store_each, store_rows
+from distil.calls.ledger.rescue import (
+    UNSTORABLE,
+    append,
+    recover_rescued,
+    rescue_path,
+    storable,
+    store_each,
+    store_rows,
+)
 from distil.calls.ledger.rows import INTENTS, Row
 from distil.calls.ledger.schema import explain
 from distil.errors import WorkFailed
@@ -55,8 +63,16 @@ class Writer:
         self._closed = False
         self.broken: WorkFailed | None = None
         self._dead: LedgerLost | None = None
+        self._retry = False
         self._reserve = path.with_name(f".{path.name}.reserve")
-        self._keep_reserve(reserve_bytes)
+        self._reserve_bytes = reserve_bytes
+        try:
+            self._keep_reserve()
+        except OSError as error:
+            self._db.close()
+            raise WorkFailed(
+                f"Less than {reserve_bytes >> 20} MB are free beside {path} ({error.strerror}). Free some space and run again."
+            ) from error
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
@@ -72,6 +88,10 @@ class Writer:
         waiter: Future[None] = Future()
         self._add(_Job(rows, waiter, None))
         return waiter
+
+    def retry(self) -> None:
+        """Before the next rows are written, looks whether what was broken works again."""
+        self._retry = self.broken is not None
 
     def close(self) -> sqlite3.Connection:
         """Writes what is left, ends the thread and hands the connection back."""
@@ -118,6 +138,8 @@ class Writer:
 
     def _commit(self, jobs: list[_Job]) -> None:
         rows = [row for job in jobs for row in job.rows]
+        if self.broken is not None and self._retry:
+            self._mend()
         if self.broken is None:
             try:
                 self._store(rows)
@@ -168,19 +190,28 @@ class Writer:
             # Also with the reserve given back: keep the rows beside the ledger; `recover_rescued` takes them in later.
             append(self._path, rows, create_private)
 
-    def _keep_reserve(self, size: int) -> None:
+    def _keep_reserve(self) -> None:
+        """Raises OSError when there is less space than that."""
         try:
             with self._reserve.open("wb") as file:
                 if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
+                    os.posix_fallocate(file.fileno(), 0, self._reserve_bytes)
                 else:
-                    file.write(b"\0" * size)
-        except OSError as error:
+                    file.write(b"\0" * self._reserve_bytes)
+        except OSError:
             self._reserve.unlink(missing_ok=True)
-            self._db.close()
-            raise WorkFailed(
-                f"Less than {size >> 20} MB are free beside {self._path} ({error.strerror}). Free some space and run again."
-            ) from error
+            raise
+
+    def _mend(self) -> None:
+        """Writes again if there is space for it: first what was kept beside the ledger meanwhile."""
+        self._retry = False
+        try:
+            self._keep_reserve()
+            recover_rescued(self._db, self._path)
+        except (OSError, sqlite3.DatabaseError):
+            return
+        self.broken = None
+        say(f"The ledger {self._path.name} can be written again.")
 
 
 def _resolve_jobs(jobs: list[_Job], error: WorkFailed | None) -> None:

@@ -107,6 +107,19 @@ class AdmissionGate:
             self._held_until = 0.0
             self._pump()
 
+    async def enter_unless_held(
+        self, input_tokens: int, output_tokens: int, *, retry: bool = False, patience_s: float | None = None
+    ) -> Ticket | None:
+        """As `enter`; None when after `patience_s` the provider takes nothing, so that it may be long until it does."""
+        while True:
+            try:
+                async with asyncio.timeout(patience_s):
+                    return await self.enter(input_tokens, output_tokens, retry=retry)
+            except TimeoutError:
+                if self.blocked or self.waiting is not None:
+                    return None
+                retry = True  # the line moves: on from the front
+
     async def enter(self, input_tokens: int, output_tokens: int, *, retry: bool = False) -> Ticket:
         """Waits for the buckets and a place near the front. Raises what the gate was closed with."""
         if self._closed is not None:

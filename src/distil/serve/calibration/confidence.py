@@ -50,10 +50,16 @@ def features(logprobs: Sequence[float], entropies: Sequence[float] = ()) -> Feat
     )
 
 
-def confidence(reply: ChatReply, score: str) -> float | None:
-    """The score of an answer in [0, 1]; 0 for one that is not whole, None where the engine gives no probabilities."""
-    if ending(reply.finish_reason) in ("cut", "fault"):
+def confidence(reply: ChatReply, score: str, prefix_tokens: int | None = None) -> float | None:
+    """The score of an answer in [0, 1]; 0 for one that is not whole or refuses, None where the engine gives no probabilities.
+
+    prefix_tokens: over the first so many tokens alone, as for a stream that is passed on after them: how a longer answer ends
+    is not known then and counts for nothing.
+    """
+    logprobs, entropies = reply.token_logprobs, reply.token_entropies
+    longer = prefix_tokens is not None and len(logprobs) >= prefix_tokens
+    if not longer and ending(reply.finish_reason) != "ok":
         return 0.0
-    statistics = features(reply.token_logprobs, reply.token_entropies)
+    statistics = features(logprobs[:prefix_tokens], entropies[:prefix_tokens])
     value = None if statistics is None else SCORES[score](statistics)
     return None if value is None else min(1.0, max(0.0, value))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from distil.serve.gateway import Gateway
 from distil.serve.http.endpoint import count_error, parsed, unless_gone
+from distil.serve.http.event_stream import event_stream
 from distil.serve.http.replies import as_json, as_stream, error_body
 from distil.serve.parse import parse_request
 from distil.serve.samples import answers, headers, replies
-from distil.serve.streaming import finished_events
+from distil.serve.streamed import Streamed
+from distil.serve.streaming import finished_events, live_events
 from distil.serve.wire import BadRequest, ChatRequest, completion, sse
 
 if TYPE_CHECKING:
@@ -33,31 +35,29 @@ async def answer_chat(gateway: Gateway, request: Request) -> Response:
 
 
 async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
-    if chat.stream and gateway.streams_through(chat):
-        return await _through(gateway, chat, path)
-    served = await answers(gateway, chat)
+    if chat.stream and gateway.streams_live(chat):
+        found = await gateway.stream(chat)
+        if isinstance(found, Streamed):
+            events = live_events(chat, found.pieces(), gateway.fingerprint)
+            return event_stream(_or_error(gateway, chat, path, events), found.headers(), found.close)
+        served = [found]
+    else:
+        served = await answers(gateway, chat)
     given = replies(chat, served)
     if chat.stream:
-        return as_stream(finished_events(chat, given, gateway.fingerprint), headers=headers(served))
+        whole = gateway.stream_mode == "off"
+        return as_stream(finished_events(chat, given, gateway.fingerprint, whole=whole), headers=headers(served))
     return as_json(completion(chat, given, gateway.fingerprint), headers=headers(served))
 
 
-async def _through(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
-    """Passes a stream on. Awaits the first chunk before replying, so that a refusal still has its own HTTP status."""
-    from starlette.responses import StreamingResponse
-
-    chunks = gateway.stream(chat)
-    first = await anext(chunks, b"")
-
-    async def all_chunks() -> AsyncIterator[bytes]:
-        yield first
-        try:
-            async for chunk in chunks:
-                yield chunk
-        except BadRequest as error:
-            count_error(gateway, error, chat.caller.request_id)
-            # the status line is already sent; without [DONE] a client sees that the stream broke
-            yield sse(error_body(error, path=path, request_id=chat.caller.request_id))
-
-    told = {"x-distil-answered-by": "student", "x-distil-reason": "fallback_off"}
-    return StreamingResponse(all_chunks(), media_type="text/event-stream", headers=told)
+async def _or_error(
+    gateway: Gateway, chat: ChatRequest, path: str, events: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The events, and where the answer breaks off an error event: the status line is sent by then."""
+    try:
+        async for event in events:
+            yield event
+    except BadRequest as error:
+        count_error(gateway, error, chat.caller.request_id)
+        # without [DONE]: a client sees that the stream broke
+        yield sse(error_body(error, path=path, request_id=chat.caller.request_id))

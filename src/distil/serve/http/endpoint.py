@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from distil.progress import say
+from distil.serve.deadline import asked_deadline
 from distil.serve.foreign import refuse_foreign
 from distil.serve.gateway import Gateway
 from distil.serve.http.replies import as_error
@@ -41,7 +42,8 @@ def endpoint(
         try:
             if request.method == "POST":
                 refuse_foreign(request.headers, gateway.host)
-            request.scope["caller"] = Caller(name, None if open_to_all else gateway.keys.check(request.headers))
+            key = None if open_to_all else gateway.keys.check(request.headers)
+            request.scope["caller"] = Caller(name, key, asked_deadline(request.headers, gateway.deadline_s))
             return await called(gateway, request)
         except ClientDisconnect:
             return Response(status_code=499)

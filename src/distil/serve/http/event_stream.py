@@ -1,0 +1,42 @@
+"""A reply of server-sent events: sent as they come, and ended with its source when the client leaves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""No proxy in between keeps events back."""
+
+
+def event_stream(
+    events: AsyncIterator[bytes], headers: Mapping[str, str], close: Callable[[], Awaitable[None]] | None = None
+) -> Response:
+    """close: called when the reply has ended, however it ended."""
+    made = _closing()(events, media_type="text/event-stream", headers=HEADERS | dict(headers))
+    made.close = close
+    return made
+
+
+@functools.cache
+def _closing() -> type[Response]:
+    from starlette.responses import StreamingResponse
+
+    class EventStream(StreamingResponse):
+        """Also ends what it was made of, where a client leaves before the first event."""
+
+        close: Callable[[], Awaitable[None]] | None
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                if self.close is not None:
+                    await self.close()
+
+    return EventStream
