@@ -30,9 +30,13 @@ class ServeConfig(Section):
     """Confidence at which the student answers; only for fallback: threshold."""
     score: Literal["lowest_tenth", "mean", "minimum", "entropy"] = "lowest_tenth"
     """How a confidence in [0, 1] is computed from the probabilities of the answer's tokens."""
+    bad: Literal["auto", "reference", "fields", "similarity"] = "auto"
+    """When an answer of the student is bad. reference: it does not come to the prompt's reference. fields: its JSON fields,
+    number, letter or label are not the teacher's. similarity: it is too unlike the teacher's answer, or has other numbers or
+    names, or says the opposite. auto: the first of these that the prompts allow."""
     goal: float | None = Field(default=None, gt=0, le=1)
-    """An answer is good if it agrees with the teacher's at least this much: share of equal fields for JSON, similarity for
-    prose; a label must be equal. null = 1 for fields (all of them), 0.85 for prose."""
+    """An answer is good if it agrees at least this much: share of equal fields for JSON, similarity for prose; a number, letter
+    or label must be equal. null = 1 for fields (all of them), 0.85 for prose."""
     engine: str | None = None
     """An OpenAI-compatible server that runs the student, such as http://127.0.0.1:8001/v1#name (vLLM); null = in this
     process."""

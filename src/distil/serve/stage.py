@@ -181,6 +181,7 @@ def _check(calibration: Calibration, section: ServeConfig, name: str, model: Pat
         "risk": (section.risk, calibration.risk),
         "confidence": (section.confidence, calibration.confidence),
         "score": (section.score, calibration.score),
+        "bad": (calibration.bad_by if section.bad == "auto" else section.bad, calibration.bad_by),
         "goal": (calibration.goal if section.goal is None else section.goal, calibration.goal),
     }
     for key, (value, calibrated) in settings.items():

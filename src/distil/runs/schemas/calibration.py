@@ -38,8 +38,10 @@ class Calibration(Record):
     """1 - delta."""
     goal: float
     """An answer is good from this agreement on."""
+    bad_by: str
+    """What decides whether an answer is bad: reference | fields | similarity."""
     compared: str
-    """What bad means."""
+    """What bad means, in words."""
     threshold: float | None
     """Confidence from which the student answers; None = never."""
     labels: int

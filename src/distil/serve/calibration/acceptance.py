@@ -1,66 +1,180 @@
-"""The label that calibration needs: whether a student's answer is as good as the teacher's. Not the evaluation."""
+"""The label that calibration needs: whether an answer of the student is bad. Not the evaluation.
+
+What it is compared with: the reference where the prompts have one, else the teacher's answer. How: by what both come to (fields
+of JSON, the number, the letter, the label), and only where they come to nothing by similarity. A similarity says nothing about
+a number that is another one, so an answer with other numbers or names than the target, or the opposite statement, is bad however
+similar it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from distil.errors import UserError
+from distil.facts import new_names, new_numbers, numbers_contradict
 from distil.fields import field_share
-from distil.text import parse_object, same_answer
+from distil.final_answer import are_labels, final_answer, form_of, same_final, shared_form
+from distil.polarity import is_reversed
+from distil.records import Example
+from distil.refusals.score import find_refusal
+from distil.text import calls_key, conversation_text, normalize_answer, parse_answer, parse_object, same_answer
+from distil.thinking import visible
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Semantic similarity of pairs of texts, such as distil.evaluate.similarity.cosines."""
+Bad = Literal["auto", "reference", "fields", "similarity"]
 
 FIELDS_GOAL = 1.0
 PROSE_GOAL = 0.85
-LABEL_WORDS = 5
+ENOUGH_REFERENCES = 0.9
+"""From this share of prompts with a reference on, `auto` compares with it; the prompts without one are then no labels."""
+WHAT = {"label": "label", "number": "number", "letter": "letter"}
+
+
+class Given(NamedTuple):
+    """One answer of the student, and what it is judged by."""
+
+    example: Example
+    text: str
+    """The student's answer."""
+    calls: Sequence[dict[str, object]] = ()
+    """Its tool calls."""
+    whole: bool = True
+    """Whether it ended by itself: an answer that was cut off is bad."""
 
 
 class Rule(NamedTuple):
     """How the answers of a task are compared."""
 
-    kind: str
-    """fields | label | prose."""
+    by: Literal["reference", "fields", "similarity"]
+    """What decides: the reference, what the teacher's answer comes to, or the similarity to it."""
+    kind: Literal["fields", "label", "number", "letter", "prose"]
+    """What the targets are."""
     goal: float
     """An answer is good from this agreement on."""
+    labels: frozenset[str] = frozenset()
+    """The labels of a classification with references, normalized."""
 
     def sentence(self) -> str:
         """What `bad` means, for a person."""
-        if self.kind == "label":
-            return "another label than the teacher's"
+        whose = "the reference" if self.by == "reference" else "the teacher's"
         if self.kind == "prose":
-            return f"a similarity to the teacher's answer below {self.goal:g}"
+            target = whose if self.by == "reference" else "the teacher's answer"
+            return f"a similarity to {target} below {self.goal:g}, or other numbers or names, or the opposite"
+        if self.kind != "fields":
+            return f"another {WHAT[self.kind]} than {whose}"
         if self.goal >= 1:
-            return "any field other than the teacher's"
-        return f"under {self.goal:.0%} of the teacher's fields"
+            return f"any field other than {whose}"
+        fields = "the reference's fields" if self.by == "reference" else "the teacher's fields"
+        return f"under {self.goal:.0%} of {fields}"
 
 
-def choose_rule(targets: Sequence[str], goal: float | None) -> Rule:
-    """The rule for the majority of the teacher's answers: JSON objects, labels of a few words, or prose."""
-    if sum(parse_object(t) is not None for t in targets) > len(targets) / 2:
-        return Rule("fields", FIELDS_GOAL if goal is None else goal)
-    if sum(len(t.split()) <= LABEL_WORDS for t in targets) > len(targets) / 2:
-        return Rule("label", 1.0)
-    return Rule("prose", PROSE_GOAL if goal is None else goal)
+def choose_rule(examples: Sequence[Example], bad: Bad = "auto", goal: float | None = None) -> Rule:
+    """The rule for the labeled prompts: as `bad` names it, or the first of reference, fields, similarity that decides something.
+
+    An open reference ("It usually takes two days") has a thousand right answers, so `auto` compares with the teacher there.
+    Raises UserError where `bad` asks for something that the prompts do not have.
+    """
+    references = [example.reference for example in examples if example.reference and example.reference.strip()]
+    if bad == "reference" and not references:
+        raise UserError(
+            "serve.bad is reference, but no validation prompt has a `reference`. Give the prompts one, or type "
+            "--set serve.bad=auto."
+        )
+    if bad == "reference" or (bad == "auto" and references and len(references) >= ENOUGH_REFERENCES * len(examples)):
+        rule = _rule("reference", references, goal)
+        if rule.kind != "prose" or bad == "reference":
+            return rule
+    targets = [visible(example.answer) for example in examples]
+    rule = Rule("similarity", "prose", PROSE_GOAL if goal is None else goal)
+    if bad == "similarity":
+        return rule
+    found = _rule("fields", targets, goal)
+    if found.kind != "prose":
+        return found
+    if bad == "fields":
+        raise UserError(
+            "serve.bad is fields, but most of the teacher's answers are prose: no JSON, number, letter or label that could be "
+            "compared. Type --set serve.bad=similarity, or give the prompts a `reference`."
+        )
+    return rule
 
 
-def bad_answers(
-    rule: Rule, answers: Sequence[str], targets: Sequence[str], similarity: Similarity | None
-) -> list[bool]:
-    """Per answer whether it misses the goal. Raises UserError when prose must be compared without a similarity."""
+def _rule(by: Literal["reference", "fields"], targets: Sequence[str], goal: float | None) -> Rule:
+    """The rule for the majority of the targets."""
+    kind = shared_form(map(form_of, targets))
+    if kind == "json":
+        return Rule(by, "fields", FIELDS_GOAL if goal is None else goal)
+    if kind in ("number", "letter"):
+        return Rule(by, kind, 1.0)  # type: ignore[arg-type]
+    if kind == "label" or are_labels(targets):
+        closed = by == "reference" and are_labels(targets)
+        return Rule(by, "label", 1.0, frozenset(map(normalize_answer, targets)) if closed else frozenset())
+    return Rule(by, "prose", PROSE_GOAL if goal is None else goal)
+
+
+def bad_answers(rule: Rule, given: Sequence[Given], similarity: Similarity | None) -> list[bool | None]:
+    """Per answer whether it is bad; None where there is nothing to compare with, so that it is no label.
+
+    Raises UserError when prose must be compared without a similarity.
+    """
+    targets = [_target(rule, one.example) for one in given]
+    bad = [None if t is None else _is_bad(rule, one, t) for one, t in zip(given, targets, strict=True)]
+    open_rows = [row for row, value in enumerate(bad) if value == "open"]
+    if open_rows and similarity is None:
+        raise UserError(
+            "The answers are prose, so calibration needs a similarity, and none was given. "
+            "Type: pip install 'distil[evaluate]'"
+        )
+    pairs = [(visible(given[row].text), targets[row] or "") for row in open_rows]
+    values = similarity([a for a, _ in pairs], [t for _, t in pairs]) if pairs and similarity else []
+    for row, (answer, target), value in zip(open_rows, pairs, values, strict=True):
+        asked = conversation_text(given[row].example.prompt_messages)
+        bad[row] = float(value) < rule.goal or _other_facts(answer, target, asked)
+    return [None if value is None else bool(value) for value in bad]
+
+
+def _target(rule: Rule, example: Example) -> str | None:
+    if rule.by == "reference":
+        return example.reference if example.reference and example.reference.strip() else None
+    return visible(example.answer)
+
+
+def _is_bad(rule: Rule, one: Given, target: str) -> bool | Literal["open"]:
+    """Whether an answer is bad; "open" where only its similarity can tell."""
+    text, wanted = visible(one.text), one.example.messages[-1].tool_calls or ()
+    if not one.whole:
+        return True
+    if rule.by != "reference" and (one.calls or wanted):
+        return calls_key(one.calls) != calls_key(wanted)
+    if one.calls:  # the reference is a call or a list of them, or there should have been none
+        return not _same_calls(one.calls, target)
+    if same_answer(text, target):
+        return False
+    if parse_object(target) is not None:
+        return (field_share(text, target) or 0.0) < (rule.goal if rule.kind == "fields" else FIELDS_GOAL)
     if rule.kind == "prose":
-        if similarity is None:
-            raise UserError(
-                "The answers are prose, so calibration needs a similarity, and none was given. "
-                "Type: pip install 'distil[evaluate]'"
-            )
-        return [float(value) < rule.goal for value in similarity(answers, targets)]
-    if rule.kind == "label":
-        return [not same_answer(a, t) for a, t in zip(answers, targets, strict=True)]
-    return [_agreement(a, t) < rule.goal for a, t in zip(answers, targets, strict=True)]
+        return True if not text.strip() or not target.strip() else "open"
+    if rule.kind == "fields" or (rule.kind == "label" and rule.by != "reference"):
+        return True
+    labels = rule.labels or {normalize_answer(target)}
+    return not same_final(final_answer(text, None, rule.kind, labels), final_answer(target, None, rule.kind, labels))
 
 
-def _agreement(answer: str, target: str) -> float:
-    share = field_share(answer, target)
-    return float(same_answer(answer, target)) if share is None else share
+def _same_calls(calls: Sequence[dict[str, object]], reference: str) -> bool:
+    value = parse_answer(reference)
+    wanted = value if isinstance(value, list) else [value]
+    objects = [call for call in wanted if isinstance(call, dict) and ("name" in call or "function" in call)]
+    return bool(objects) and len(objects) == len(wanted) and calls_key(objects) == calls_key(calls)
+
+
+def _other_facts(answer: str, target: str, asked: str) -> bool:
+    """Whether an answer in prose has numbers or names that neither target nor prompt has, contradicts, or refuses by itself."""
+    return (
+        bool(new_numbers(answer, [asked, target]))
+        or bool(numbers_contradict(answer, target))
+        or bool(new_names(answer, [asked, target]))
+        or is_reversed(answer, target)
+        or (find_refusal(answer, asked) is not None and find_refusal(target, asked) is None)
+    )

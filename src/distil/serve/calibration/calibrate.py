@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from distil.endings import ending
 from distil.errors import UserError
 from distil.ids import content_id, now
 from distil.progress import bar
@@ -18,7 +19,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
-from distil.serve.calibration.acceptance import Rule, Similarity, bad_answers, choose_rule
+from distil.serve.calibration.acceptance import Given, Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.guarantee import word_guarantee, word_refutation
 from distil.serve.calibration.learn_then_test import (
@@ -31,7 +32,6 @@ from distil.serve.certificate.shape import shape_of
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
-from distil.text import calls_key
 
 TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
 CONCURRENCY = 256
@@ -45,11 +45,16 @@ class Scored(NamedTuple):
     answers: list[ChatReply]
     scores: list[float]
 
-    def bad(self, rule: Rule, similarity: Similarity | None) -> list[bool]:
-        """Per answer whether it misses the goal. Raises UserError."""
-        bad = bad_answers(rule, [a.text for a in self.answers], [e.answer for e in self.examples], similarity)
-        calls = [(a.tool_calls, e.messages[-1].tool_calls) for a, e in zip(self.answers, self.examples, strict=True)]
-        return [calls_key(a or ()) != calls_key(t or ()) if a or t else b for (a, t), b in zip(calls, bad, strict=True)]
+    def judged(self, rule: Rule, similarity: Similarity | None) -> tuple[Scored, list[bool]]:
+        """(the answers that can be judged, whether each is bad). Raises UserError."""
+        given = [
+            Given(example, answer.text, answer.tool_calls or (), ending(answer.finish_reason) not in ("cut", "fault"))
+            for example, answer in zip(self.examples, self.answers, strict=True)
+        ]
+        bad = bad_answers(rule, given, similarity)
+        rows = [row for row, value in enumerate(bad) if value is not None]
+        kept = Scored(*([column[row] for row in rows] for column in (self.examples, self.answers, self.scores)))  # type: ignore[arg-type]
+        return kept, [bool(bad[row]) for row in rows]
 
 
 def run(project: Project, section: ServeConfig, *, name: str, similarity: Similarity | None = None) -> Calibration:
@@ -101,8 +106,8 @@ def _calibrate(
 ) -> Calibration:
     """The record of a calibration, from answers and scores."""
     risk, level = section.risk, section.confidence
-    rule = choose_rule([e.answer for e in labeled.examples], section.goal)
-    bad = labeled.bad(rule, similarity)
+    rule = choose_rule(labeled.examples, section.bad, section.goal)
+    labeled, bad = labeled.judged(rule, similarity)
     outcome, labels, start = walk_thresholds(labeled, bad, held_out.scores, risk=risk, delta=1 - level)
     groups = [example.group for example in labeled.examples]
     promise, missing = word_guarantee(
@@ -114,7 +119,7 @@ def _calibrate(
         bad_means=rule.sentence(),
         group_size=usual_group(groups),
     )
-    test = _check_held_out(held_out, outcome.threshold, section, similarity)
+    test = _check_held_out(held_out, outcome.threshold, rule, risk, similarity)
     if test is not None and test.p_value <= 1 - level:
         outcome, promise = outcome._replace(threshold=None), word_refutation(test, risk=risk, bad_means=rule.sentence())
     return Calibration(
@@ -126,6 +131,7 @@ def _calibrate(
         risk=risk,
         confidence=level,
         goal=rule.goal,
+        bad_by=rule.by,
         compared=rule.sentence(),
         threshold=outcome.threshold,
         labels=labels,
@@ -202,14 +208,14 @@ def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
 
 
 def _check_held_out(
-    held_out: Scored, threshold: float | None, section: ServeConfig, similarity: Similarity | None
+    held_out: Scored, threshold: float | None, rule: Rule, risk: float, similarity: Similarity | None
 ) -> HeldOutCheck | None:
     if threshold is None or not held_out.examples:
         return None
-    bad = held_out.bad(choose_rule([e.answer for e in held_out.examples], section.goal), similarity)
+    held_out, bad = held_out.judged(rule, similarity)
     rows = [row for row, score in enumerate(held_out.scores) if score >= threshold]
     served = [bad[row] for row in rows]
-    p_value = refuting_p_value(served, [held_out.examples[row].group for row in rows], section.risk)
+    p_value = refuting_p_value(served, [held_out.examples[row].group for row in rows], risk)
     return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served), p_value=p_value)
 
 
