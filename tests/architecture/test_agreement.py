@@ -18,7 +18,7 @@ from distil.evaluate.metrics import Case, fields, form, match
 from distil.records import Example, Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
-from distil.serve.calibration.acceptance import bad_answers, choose_rule
+from distil.serve.calibration.acceptance import Given, bad_answers, choose_rule
 from distil.train.rollouts import unanswered
 from tests.curate.material import answer, objection, project_with
 from tests.tiny import tiny_tokenizer
@@ -30,6 +30,13 @@ NFC, NFD = "caf\u00e9", "cafe\u0301"
 def _pair(question: str, text: str, number: int = 0, *, finish: str = "stop") -> Pair:
     prompt = Prompt.make([Message(role="user", content=question)], group=f"g{number}" if number else None)
     return Pair(prompt, answer(prompt, text, sample=number, finish=finish))
+
+
+def _calibrated_bad(text: str, target: str, goal: float | None = None) -> list[bool | None]:
+    """As calibration judges a student's answer beside the teacher's."""
+    prompt = Prompt.make([Message(role="user", content="question")])
+    row = Example.of(prompt, answer(prompt, target), "validation")
+    return bad_answers(choose_rule([row], goal=goal), [Given(row, text)], None)
 
 
 SAME_ANSWER = [
@@ -68,7 +75,7 @@ def test_the_same_answer(answer: str, target: str, same: bool) -> None:
     assert match.exact_match([case]) == match.accuracy([case]) == [float(same)]
     shares = {share for metric in (fields.field_accuracy, fields.field_agreement) for share in metric([case])}
     assert {share == 1.0 for share in shares if share is not None} <= {same}
-    assert bad_answers(choose_rule([target], None), [answer], [target], None) == [not same]
+    assert _calibrated_bad(answer, target) == [not same]
     pairs = [_pair("question", text, number) for number, text in enumerate((answer, target))]
     assert (len(drop_redundant(pairs, None, [])) == 1) is same
     votes = count_votes(pairs[0].prompt, [pair.answer for pair in pairs], describe_task(pairs)).votes
@@ -81,7 +88,7 @@ def test_the_share_of_fields_that_decides(answer: str, goal: float) -> None:
     target = '{"a": 1, "b": "x"}'
     (share,) = fields.field_agreement([Case("question", answer, target, None)])
     assert share is not None
-    assert bad_answers(choose_rule([target], goal), [answer], [target], None) == [share < goal]
+    assert _calibrated_bad(answer, target, goal) == [share < goal]
 
 
 @pytest.mark.parametrize(

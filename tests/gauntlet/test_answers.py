@@ -14,8 +14,8 @@ from distil.evaluate.metrics.table import Case
 from distil.evaluate.stats.means import wilson
 from distil.evaluate.stats.pairs import non_inferiority
 from distil.evaluate.verdict import MIN_PROMPTS
-from distil.records import Answer, Message, Prompt, Sampling
-from distil.serve.calibration.acceptance import bad_answers, choose_rule
+from distil.records import Answer, Example, Message, Prompt, Sampling
+from distil.serve.calibration.acceptance import Given, bad_answers, choose_rule
 from distil.text import same_answer
 
 FENCED = '```json\n{"intent": "refund", "urgent": true}\n```'
@@ -36,7 +36,8 @@ def is_json_to_all(text: str) -> set[bool]:
     """What the stages say: curate's filter, evaluate's metrics, calibration's rule."""
     prompt, answer = answer_of(text)
     wanted = [Case("p", text, None, BARE, response_format={"type": "json_object"})]
-    good = bad_answers(choose_rule([BARE], None), [text], [BARE], None) == [False]
+    row = Example.of(prompt, answer_of(BARE)[1], "validation")
+    good = bad_answers(choose_rule([row]), [Given(row, text)], None) == [False]
     kept = json_form(prompt, answer, describe_corpus([Pair(prompt, answer)])) is None
     return {kept, valid_json(wanted) == [1.0], field_accuracy(wanted) == [1.0], good}
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
+from distil.runs.schemas.attempts import Attempt
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
@@ -98,6 +99,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
+    Artifact("work/serve/attempts.jsonl", Attempt, "serve", "attempts"),
     Artifact("work/serve/keys.jsonl", GatewayKey, "serve", "gateway_keys"),
     Artifact("work/serve/captured.jsonl", "requests with both answers", "serve", "captured"),
     Artifact("work/serve/audits.jsonl", Audit, "serve", "audits"),
@@ -247,6 +249,11 @@ class Project:
     def calibration_predictions(self, name: str) -> Path:
         """The answers that the threshold was calibrated on."""
         return self.stage("serve", name) / "predictions.jsonl"
+
+    @property
+    def attempts(self) -> Path:
+        """All calibrations that were ever made: they share the error of the promise."""
+        return self.stage("serve") / "attempts.jsonl"
 
     @property
     def gateway_keys(self) -> Path:

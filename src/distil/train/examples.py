@@ -20,6 +20,7 @@ from distil.objectives.targets import IGNORED
 from distil.progress import track
 from distil.records import Example, Message
 from distil.runs.jsonl import read_examples
+from distil.runs.schemas.trained import choosing
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,15 @@ class Tokenized:
         return sum(label != IGNORED for label in self.labels)
 
 
-def load_examples(path: Path, target: str = "teacher", limit: int | None = None) -> list[Example]:
-    """Examples of a split file; target `reference` replaces each answer by its prompt's reference. UserError if none is left."""
-    examples = list(read_examples(path))[:limit]
+def load_examples(
+    path: Path, target: str = "teacher", limit: int | None = None, *, to_choose: bool = False
+) -> list[Example]:
+    """Examples of a split file; target `reference` replaces each answer by its prompt's reference. UserError if none is left.
+
+    to_choose: only the validation examples by which early stopping chooses the checkpoint.
+    """
+    examples = list(read_examples(path))
+    examples = (choosing(examples) if to_choose else examples)[:limit]
     if target == "reference":
         examples = [_with_reference(e) for e in examples if e.reference is not None]
         if not examples:

@@ -11,7 +11,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.notes import TrainNotes
-from distil.runs.schemas.trained import Trained
+from distil.runs.schemas.trained import Trained, choosing
 from distil.train.job import TrainJob
 
 
@@ -75,12 +75,21 @@ def _learned(project: Project, job: TrainJob) -> Iterator[Trained]:
                 yield Trained.of_prompt(prompt)
 
 
+def _chose(stage: StageRun, job: TrainJob) -> list[str]:
+    """Prompts by which early stopping chose the checkpoint; without it there are none."""
+    path = stage.project.split("validation")
+    if job.section.early_stopping is None or not path.exists():
+        return []
+    return [e.prompt_id for e in choosing(list(read_examples(path)))[: job.section.validation_examples]]
+
+
 def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     """Notes what a training wrote and reported."""
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
     student, teacher = job.student.model_dump(mode="json"), job.teacher.model if job.teacher is not None else None
-    stage.notes.update(TrainNotes(student=student, teacher=teacher, partial=job.max_steps is not None).model_dump())
+    notes = TrainNotes(student=student, teacher=teacher, partial=job.max_steps is not None, chose=_chose(stage, job))
+    stage.notes.update(notes.model_dump())
     stage.wrote(stage.project.model(job.name))
     for extra in (stage.project.metrics(job.name), stage.project.trained(job.name), stage.project.adapter(job.name)):
         if extra.exists():

@@ -136,7 +136,8 @@ def _data(
     validation: list[Tokenized] = []
     path = project.split("validation")
     if section.validation_examples and path.exists() and path.stat().st_size:
-        examples = load_examples(path, section.target, section.validation_examples)
+        to_choose = section.early_stopping is not None
+        examples = load_examples(path, section.target, section.validation_examples, to_choose=to_choose)
         validation, _ = render(examples, label="validation examples")
     require_known_ids([*train, *validation], input_embedding(student.model).shape[0], len(student.tokenizer))
     if section.early_stopping is not None and not validation:

@@ -62,6 +62,8 @@ class TrainSettings(_Settings):
     """teacher | reference: which answers were learned."""
     method: str | None = None
     """sft | logits | on_policy."""
+    early_stopping: int | None = None
+    """Not None: validation prompts chose the checkpoint."""
 
 
 class EvaluateSettings(_Settings):
@@ -107,6 +109,8 @@ class TrainNotes(_Notes):
     """A trial run with --max-steps."""
     provider: str | None = None
     """Where it was tuned, when not here."""
+    chose: list[str] | None = None
+    """Ids of the validation prompts by which early stopping chose the checkpoint; None in a manifest that does not say."""
 
 
 class EvaluateNotes(_Notes):

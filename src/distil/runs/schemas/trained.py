@@ -34,6 +34,18 @@ class Trained(Record):
         return cls(prompt_id=prompt.id, asked=[asked_key(prompt.messages)])
 
 
+def choosing(examples: Sequence[Example]) -> list[Example]:
+    """The half of the validation examples that early stopping chooses the checkpoint by; the others stay unseen for calibration.
+
+    A group is on one side as a whole. All of them where they are too few to be halved.
+    """
+    return [e for e in examples if _half(e.prompt_id if e.group is None else e.group)] or list(examples)
+
+
+def _half(key: str) -> bool:
+    return hashlib.blake2b(f"chooses the checkpoint\0{key}".encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] < 128
+
+
 def asked_key(messages: Sequence[Message]) -> str:
     """Equal for the same conversation, whatever case and blanks. The system turn counts: it may hold the document."""
     digest = hashlib.blake2b(digest_size=12)
