@@ -245,6 +245,7 @@ def calibration(student: str, coverage: float = 0.7) -> Calibration:
     return Calibration(
         student=student, model="m", engine=None, score="mean", temperature=0.0, risk=0.05, confidence=0.95, goal=0.9,
         bad_by="fields", compared="fields", threshold=-0.2, labels=300, served=210, bad=3, p_value=0.01, coverage=coverage,
-        labels_missing=None, test=HeldOutCheck(prompts=40, served=29, bad=1), created="2026-11-24T10:00:00+00:00",
+        attempt=1, spent=0.03, spending="First attempt.", labels_missing=None, refuted=False,
+        test=HeldOutCheck(prompts=40, served=29, bad=1), created="2026-11-24T10:00:00+00:00",
         promise="With 95% confidence, at most 5% are bad.",
     )  # fmt: skip

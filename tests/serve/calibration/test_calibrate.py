@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from distil.errors import UserError
 from distil.ids import content_id
 from distil.records import Example, Message, Split
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_lines, write_records
-from distil.runs.manifest import read_manifest, stage_state
+from distil.runs.jsonl import read_examples, read_lines, write_records
+from distil.runs.manifest import read_manifest, stage_run, stage_state
+from distil.runs.schemas.attempts import read_attempts, share_of
+from distil.runs.schemas.trained import choosing
 from distil.serve.calibration import calibrate
 from distil.serve.config import ServeConfig
 from distil.serve.engines.local import model_identity
@@ -106,7 +109,7 @@ def test_test_prompts_that_refute_the_threshold_void_it(tmp_path: Path) -> None:
         section = section_for(student)
         calibration = calibrate.run(project, section, name="s")
         gateway = make_gateway(project, section, name="s", teachers=[teacher_of(teacher)])
-    assert calibration.threshold is None and calibration.coverage == 0
+    assert calibration.threshold is None and calibration.coverage == 0 and calibration.refuted
     assert calibration.test is not None and calibration.test.bad >= 19 and calibration.test.p_value < 0.05
     assert f"refute the threshold that the validation prompts allowed: {calibration.test.bad} of" in calibration.promise
     assert not gateway.policy.uses_student
@@ -120,8 +123,9 @@ def test_too_few_labels_give_the_number_missing(tmp_path: Path) -> None:
         gateway = make_gateway(project, section_for(student), name="s", teachers=[teacher_of(teacher)])
         assert not gateway.policy.uses_student
     assert calibration.threshold is None and calibration.coverage == 0.0
-    assert calibration.labels_missing == 9  # 29 answers without a failure prove 10%
-    assert "About 9 more labeled prompts are needed" in calibration.promise
+    # 47 answers without a failure prove 10% with the second attempt's share of the error, 0.05 * 6 / (pi^2 * 4)
+    assert calibration.labels_missing == 27
+    assert "About 27 more labeled prompts are needed" in calibration.promise
 
 
 def test_a_student_wrong_where_confident_serves_nothing(tmp_path: Path) -> None:
@@ -179,6 +183,68 @@ def test_a_retrained_model_voids_the_guarantee(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="has changed since it was calibrated"):
             make_gateway(project, section, name="s", teachers=[teacher_of(teacher)])
     assert stage_state(project, "serve", "s")[0] == "stale"
+
+
+def test_attempts_share_the_error(tmp_path: Path) -> None:
+    """More labels, another score, risk or student; the same again is free, and no deleted file takes one back."""
+    with StudentServer() as student:
+
+        def attempt(labeled: int = 240, name: str = "s", fails_below: float = 0.5, **serve: Any) -> tuple[int, float]:
+            section = section_for(student).model_copy(update=serve)
+            project = project_with(tmp_path, labeled, bad_below=fails_below)
+            calibration = calibrate.run(project, section, name=name)
+            return calibration.attempt, calibration.spent
+
+        first = attempt()
+        assert first == (1, pytest.approx(0.05 * 6 / math.pi**2)) == attempt()
+        assert attempt(300)[0] == 2
+        Project(tmp_path).calibration("s").unlink()
+        assert attempt(300, score="mean") == (3, pytest.approx(0.05 * 6 / (math.pi * 3) ** 2))
+        assert attempt(300, risk=0.2)[0] == 4
+        assert attempt(300, name="t", fails_below=0.4)[0] == 5
+        assert attempt(300)[0] == 2 and attempt() == first
+    kept = read_attempts(Project(tmp_path).attempts)
+    assert [(a.number, a.student, a.labels) for a in kept] == [
+        (1, "s", 240), (2, "s", 300), (3, "s", 300), (4, "s", 300), (5, "t", 300),
+    ]  # fmt: skip
+    assert math.fsum(share_of(k) for k in range(1, 100_000)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_spoilt_line_of_attempts_is_named(tmp_path: Path) -> None:
+    project = project_with(tmp_path, 24, held_out=20)
+    project.attempts.parent.mkdir(parents=True)
+    project.attempts.write_text('{"number": "first"}\n')
+    with StudentServer() as student, pytest.raises(UserError, match=r"attempts\.jsonl, line 1: field 'number'"):
+        calibrate.run(project, section_for(student), name="s")
+
+
+@pytest.mark.parametrize("chose", [True, False])
+def test_prompts_that_chose_the_checkpoint_are_no_labels(tmp_path: Path, chose: bool) -> None:
+    """With their whole groups; a training without a note of them is refused."""
+    project = project_with(tmp_path)
+    validation = list(read_examples(project.split("validation")))
+    grouped = [e.model_copy(update={"group": f"g{n // 4}"}) for n, e in enumerate(validation)]
+    write_records(project.split("validation"), grouped)
+    with stage_run(project, "train", {"early_stopping": 1}, "s") as stage:
+        if chose:
+            stage.notes["chose"] = [e.prompt_id for e in choosing(grouped)[:50]]
+    with StudentServer() as student:
+        if not chose:
+            with pytest.raises(UserError, match=r"was chosen by validation prompts .* distil train --as s --force"):
+                calibrate.run(project, section_for(student), name="s")
+            return
+        calibration = calibrate.run(project, section_for(student), name="s")
+    assert calibration.left_out == 52 and calibration.labels == 240 - 52  # 50 prompts belong to 13 groups of four
+
+
+def test_early_stopping_leaves_whole_groups_unseen() -> None:
+    rows = [example(n, 0.5, "validation", right=True) for n in range(400)]
+    rows = [row.model_copy(update={"group": f"g{n // 2}"}) if n < 200 else row for n, row in enumerate(rows)]
+    chosen = choosing(rows)
+    assert 150 < len(chosen) < 250
+    assert {row.group for row in chosen} - {None} == {r.group for r in rows if r.group and r in chosen}
+    assert not {row.group for row in chosen if row.group} & {row.group for row in rows if row not in chosen}
+    assert choosing(rows[:1]) == rows[:1]  # too few to be halved
 
 
 def test_missing_inputs_of_calibration_are_named(tmp_path: Path) -> None:

@@ -46,18 +46,28 @@ class Calibration(Record):
     """Confidence from which the student answers; None = never."""
     labels: int
     """Labeled prompts that it was tested on."""
+    left_out: int = 0
+    """Validation prompts that chose the student's checkpoint (early stopping), and therefore do not count as labels."""
     served: int
     """Of those, how many the student would answer itself (or would at the strictest threshold, when none is accepted)."""
     bad: int
     """Bad ones among the served."""
     p_value: float
     """Of the accepted threshold, or of the strictest."""
+    attempt: int
+    """Which attempt of this project it is, from 1 (distil.runs.schemas.attempts)."""
+    spent: float
+    """Error that this attempt may spend: its share of 1 - confidence."""
+    spending: str
+    """The same in words."""
     coverage: float
     """Share of the labeled prompts that the student answers itself."""
     labels_missing: int | None
     """When nothing is accepted: further labels that would probably suffice; None = no number would."""
     test: HeldOutCheck | None
     """The same threshold on the test prompts."""
+    refuted: bool
+    """The test prompts refute what the validation prompts had allowed, so that nothing is certified."""
     promise: str
     """The guarantee in words."""
     shape: Shape | None = None
@@ -69,6 +79,7 @@ class Calibration(Record):
         """(name, value) pairs for a table."""
         rows = [
             ("guarantee", self.promise),
+            ("error", self.spending),
             ("threshold", "none" if self.threshold is None else f"{self.threshold:.4f} on the score {self.score}"),
             ("served by the student", f"{self.coverage:.1%} of {self.labels:,} labeled prompts"),
             ("bad among them", f"{self.bad:,} of {self.served:,}"),

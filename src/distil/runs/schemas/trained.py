@@ -43,7 +43,10 @@ def choosing(examples: Sequence[Example]) -> list[Example]:
 
 
 def _half(key: str) -> bool:
-    return hashlib.blake2b(f"chooses the checkpoint\0{key}".encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] < 128
+    return (
+        hashlib.blake2b(f"chooses the checkpoint\0{key}".encode("utf-8", "surrogatepass"), digest_size=1).digest()[0]
+        < 128
+    )
 
 
 def asked_key(messages: Sequence[Message]) -> str:

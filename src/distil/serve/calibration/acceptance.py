@@ -115,7 +115,7 @@ def _rule(by: Literal["reference", "fields"], targets: Sequence[str], goal: floa
 
 
 def bad_answers(rule: Rule, given: Sequence[Given], similarity: Similarity | None) -> list[bool | None]:
-    """Per answer whether it is bad; None where there is nothing to compare with, so that it is no label.
+    """Per answer whether it is bad; None where there is nothing to compare with, so that it does not count as a label.
 
     Raises UserError when prose must be compared without a similarity.
     """
@@ -170,11 +170,15 @@ def _same_calls(calls: Sequence[dict[str, object]], reference: str) -> bool:
 
 
 def _other_facts(answer: str, target: str, asked: str) -> bool:
-    """Whether an answer in prose has numbers or names that neither target nor prompt has, contradicts, or refuses by itself."""
+    """Whether numbers or names of answer and target are not the same, apart from the prompt's; or a statement or the help is not.
+
+    Also what is missing counts: of gsm8k's similar solutions without numbers of their own 28% are wrong, of those that lack none
+    of the teacher's either 13%.
+    """
+    ours, theirs = [asked, target], [asked, answer]
     return (
-        bool(new_numbers(answer, [asked, target]))
-        or bool(numbers_contradict(answer, target))
-        or bool(new_names(answer, [asked, target]))
+        bool(new_numbers(answer, ours) or new_numbers(target, theirs) or numbers_contradict(answer, target))
+        or bool(new_names(answer, ours) or new_names(target, theirs))
         or is_reversed(answer, target)
-        or (find_refusal(answer, asked) is not None and find_refusal(target, asked) is None)
+        or (find_refusal(answer, asked) is not None) != (find_refusal(target, asked) is not None)
     )

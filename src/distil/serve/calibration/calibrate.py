@@ -8,53 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from distil.endings import ending
 from distil.errors import UserError
-from distil.ids import content_id, now
+from distil.ids import content_id
 from distil.progress import bar
-from distil.records import Example, Prediction, Sampling
+from distil.records import Example, Prediction
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_json, write_records
-from distil.runs.manifest import StageRun, stage_run
-from distil.runs.schemas.calibration import Calibration, HeldOutCheck
-from distil.serve.calibration.acceptance import Given, Rule, Similarity, bad_answers, choose_rule
+from distil.runs.manifest import StageRun, read_manifest, stage_run
+from distil.runs.schemas.attempts import keep_attempt, read_attempts
+from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.notes import TrainNotes, TrainSettings
+from distil.serve.calibration.acceptance import Similarity
 from distil.serve.calibration.confidence import confidence
-from distil.serve.calibration.guarantee import word_guarantee, word_refutation
-from distil.serve.calibration.learn_then_test import (
-    Certified,
-    certify,
-    refuting_p_value,
-    usual_group,
-)
-from distil.serve.certificate.shape import shape_of
+from distil.serve.calibration.decide import Student, decide
+from distil.serve.calibration.scored import Scored, as_request
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
 
-TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
 CONCURRENCY = 256
-MIN_GRID_PROMPTS = 20
-
-
-class Scored(NamedTuple):
-    """Prompts with their reference answers, the student's answers and its confidence in each."""
-
-    examples: list[Example]
-    answers: list[ChatReply]
-    scores: list[float]
-
-    def judged(self, rule: Rule, similarity: Similarity | None) -> tuple[Scored, list[bool]]:
-        """(the answers that can be judged, whether each is bad). Raises UserError."""
-        given = [
-            Given(example, answer.text, answer.tool_calls or (), ending(answer.finish_reason) not in ("cut", "fault"))
-            for example, answer in zip(self.examples, self.answers, strict=True)
-        ]
-        bad = bad_answers(rule, given, similarity)
-        rows = [row for row, value in enumerate(bad) if value is not None]
-        kept = Scored(*([column[row] for row in rows] for column in (self.examples, self.answers, self.scores)))  # type: ignore[arg-type]
-        return kept, [bool(bad[row]) for row in rows]
 
 
 def run(project: Project, section: ServeConfig, *, name: str, similarity: Similarity | None = None) -> Calibration:
@@ -68,12 +41,15 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
         raise UserError(f"There is no trained student {name!r}. Run `distil train --as {name}` first.")
     require_answers(section.engine, section.engine_key_env)
     with stage_run(project, "serve", section.model_dump(mode="json"), name=name) as stage:
-        labeled = _examples(project, stage, "validation")
+        labeled, left_out = _unseen(project, name, _examples(project, stage, "validation"))
         unlabeled = _examples(project, stage, "test")
         if section.engine is None:
             stage.reads(model)
         if not labeled:
-            raise UserError("work/curate/validation.jsonl holds no examples to calibrate on. Raise curate.validation.")
+            chose = f", apart from the {left_out} that chose the student's checkpoint" if left_out else ""
+            raise UserError(
+                f"work/curate/validation.jsonl holds no examples to calibrate on{chose}. Raise curate.validation."
+            )
         engine = make_engine(
             str(model),
             batch_size=section.batch_size,
@@ -84,14 +60,16 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
         answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
         scores = _scores(answers, section.score)
         split = len(labeled)
-        calibration = _calibrate(
+        attempts = read_attempts(project.attempts)
+        calibration, attempt = decide(
             Scored(labeled, answers[:split], scores[:split]),
             Scored(unlabeled, answers[split:], scores[split:]),
+            Student(name, engine.identity, left_out),
             section,
-            name=name,
-            identity=engine.identity,
+            attempts,
             similarity=similarity,
         )
+        keep_attempt(project.attempts, attempts, attempt)
         write_json(project.calibration(name), calibration.model_dump(mode="json"))
         stage.wrote(project.calibration(name))
         predictions = project.calibration_predictions(name)
@@ -99,71 +77,6 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
         notes = {"promise": calibration.promise, "coverage": calibration.coverage, "threshold": calibration.threshold}
         stage.notes.update(notes)
     return calibration
-
-
-def _calibrate(
-    labeled: Scored, held_out: Scored, section: ServeConfig, *, name: str, identity: str, similarity: Similarity | None
-) -> Calibration:
-    """The record of a calibration, from answers and scores."""
-    risk, level = section.risk, section.confidence
-    rule = choose_rule(labeled.examples, section.bad, section.goal)
-    labeled, bad = labeled.judged(rule, similarity)
-    outcome, labels, start = walk_thresholds(labeled, bad, held_out.scores, risk=risk, delta=1 - level)
-    groups = [example.group for example in labeled.examples]
-    promise, missing = word_guarantee(
-        outcome,
-        labels=labels,
-        start=start,
-        risk=risk,
-        confidence=level,
-        bad_means=rule.sentence(),
-        group_size=usual_group(groups),
-    )
-    test = _check_held_out(held_out, outcome.threshold, rule, risk, similarity)
-    if test is not None and test.p_value <= 1 - level:
-        outcome, promise = outcome._replace(threshold=None), word_refutation(test, risk=risk, bad_means=rule.sentence())
-    return Calibration(
-        student=name,
-        model=identity,
-        engine=section.engine,
-        score=section.score,
-        temperature=TEMPERATURE,
-        risk=risk,
-        confidence=level,
-        goal=rule.goal,
-        bad_by=rule.by,
-        compared=rule.sentence(),
-        threshold=outcome.threshold,
-        labels=labels,
-        served=outcome.served,
-        bad=outcome.bad,
-        p_value=outcome.p_value,
-        coverage=outcome.served / labels if outcome.threshold is not None and labels else 0.0,
-        labels_missing=missing,
-        test=test,
-        promise=promise,
-        created=now("seconds"),
-        shape=shape_of([as_request(e, section.default_max_tokens) for e in labeled.examples], labeled.answers),
-    )
-
-
-def walk_thresholds(
-    labeled: Scored, bad: Sequence[bool], grid_scores: Sequence[float], *, risk: float, delta: float
-) -> tuple[Certified, int, float]:
-    """(the outcome, the number of labels tested on, the coverage of the strictest threshold).
-
-    With too few scores for a grid a quarter of the labeled prompts is added to the grid instead of being tested on.
-    """
-    scores, groups = labeled.scores, [example.group for example in labeled.examples]
-    if len(grid_scores) < MIN_GRID_PROMPTS:
-        # every fourth labeled prompt, by its id, contributes its score and not its label
-        for_grid = [int(content_id("grid", e.prompt_id)[-2:], 16) % 4 == 0 for e in labeled.examples]
-        grid_scores = [*grid_scores, *(score for score, aside in zip(scores, for_grid, strict=True) if aside)]
-        scores = [score for score, aside in zip(scores, for_grid, strict=True) if not aside]
-        bad = [is_bad for is_bad, aside in zip(bad, for_grid, strict=True) if not aside]
-        groups = [group for group, aside in zip(groups, for_grid, strict=True) if not aside]
-    outcome, start = certify(scores, bad, grid_scores, risk=risk, delta=delta, groups=groups)
-    return outcome, len(scores), start
 
 
 async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: int) -> list[ChatReply]:
@@ -184,18 +97,6 @@ async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: in
         await engine.stop()
 
 
-def as_request(example: Example, max_tokens: int) -> ChatRequest:
-    """The request of a client that sends a labeled prompt and names no sampling."""
-    return ChatRequest(
-        "student",
-        example.prompt_messages,
-        Sampling(temperature=TEMPERATURE, max_tokens=max_tokens),
-        tools=example.tools,
-        tool_choice=example.tool_choice,
-        response_format=example.response_format,
-    )
-
-
 def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
     scores = [value for value in (confidence(a, score) for a in answers) if value is not None]
     if len(scores) < len(answers):
@@ -207,16 +108,25 @@ def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
     return scores
 
 
-def _check_held_out(
-    held_out: Scored, threshold: float | None, rule: Rule, risk: float, similarity: Similarity | None
-) -> HeldOutCheck | None:
-    if threshold is None or not held_out.examples:
-        return None
-    held_out, bad = held_out.judged(rule, similarity)
-    rows = [row for row, score in enumerate(held_out.scores) if score >= threshold]
-    served = [bad[row] for row in rows]
-    p_value = refuting_p_value(served, [held_out.examples[row].group for row in rows], risk)
-    return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served), p_value=p_value)
+def _unseen(project: Project, name: str, examples: list[Example]) -> tuple[list[Example], int]:
+    """The validation prompts that did not choose the student's checkpoint, and how many did. Raises UserError.
+
+    A student looks better on the prompts that it was chosen by than on others. Groups stay together.
+    """
+    manifest = read_manifest(project, "train", name)
+    if TrainSettings.of(manifest).early_stopping is None:
+        return examples, 0
+    chose = TrainNotes.of(manifest).chose
+    if chose is None:
+        raise UserError(
+            f"The checkpoint of {name!r} was chosen by validation prompts (train.early_stopping), and which ones was not noted, "
+            "so there are none to calibrate on. Train it again, which keeps half of them for that: "
+            f"distil train --as {name} --force"
+        )
+    seen = set(chose)
+    groups = {e.group for e in examples if e.prompt_id in seen} - {None}
+    kept = [e for e in examples if e.prompt_id not in seen and (e.group is None or e.group not in groups)]
+    return kept, len(examples) - len(kept)
 
 
 def _examples(project: Project, stage: StageRun, split: str) -> list[Example]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distil.runs.schemas.attempts import share_of
 from distil.runs.schemas.calibration import HeldOutCheck
 from distil.serve.calibration.learn_then_test import Certified, labels_needed
 
@@ -16,6 +17,19 @@ def word_refutation(test: HeldOutCheck, *, risk: float, bad_means: str) -> str:
     )
 
 
+def word_attempt(number: int, confidence: float) -> str:
+    """Which attempt it is, how much of the error it may spend, and why."""
+    if number == 1:
+        return (
+            f"First attempt for this project's traffic: it may spend {share_of(1):.0%} of the error of {1 - confidence:.2g}; "
+            "the rest is for further attempts (more labels, another score, risk or student)."
+        )
+    return (
+        f"Attempt {number} for this project's traffic: it may spend {share_of(number):.2%} of the error of {1 - confidence:.2g}. "
+        "All attempts share it, because each is another chance to certify falsely (work/serve/attempts.jsonl)."
+    )
+
+
 def word_guarantee(
     outcome: Certified,
     *,
@@ -24,11 +38,12 @@ def word_guarantee(
     risk: float,
     confidence: float,
     bad_means: str,
+    next_error: float | None = None,
     group_size: float = 1.0,
 ) -> tuple[str, int | None]:
     """(the guarantee in words, the number of further labels that it needs). `start`: coverage of the strictest threshold.
 
-    group_size: prompts in a usual group, which count together.
+    next_error: what the next attempt may spend; None = all. group_size: prompts in a usual group, which count together.
     """
     if outcome.threshold is not None:
         share = outcome.served / labels
@@ -37,7 +52,8 @@ def word_guarantee(
             f"({bad_means}), for requests like the {labels} labeled ones; it answers about {share:.0%} of them. Holds for this "
             "model, template and temperature only."
         ), None
-    needed = labels_needed(outcome.served, outcome.bad, risk=risk, delta=1 - confidence, group_size=group_size)
+    delta = 1 - confidence if next_error is None else next_error
+    needed = labels_needed(outcome.served, outcome.bad, risk=risk, delta=delta, group_size=group_size)
     failure = f"No threshold keeps bad answers ({bad_means}) at or below {risk:.0%} with {confidence:.0%} confidence"
     if needed is None:
         return (

@@ -1,0 +1,52 @@
+"""Prompts with the student's answers and its confidence in each: what a calibration is made from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distil.endings import ending
+from distil.records import Example, Sampling
+from distil.serve.calibration.acceptance import Given, Rule, Similarity, bad_answers
+from distil.serve.wire import ChatReply, ChatRequest
+
+TEMPERATURE = 0.0  # the gateway's default: what is calibrated is what is served
+
+
+class Scored(NamedTuple):
+    """Prompts with their reference answers, the student's answers and its confidence in each."""
+
+    examples: list[Example]
+    answers: list[ChatReply]
+    scores: list[float]
+
+    def judged(self, rule: Rule, similarity: Similarity | None) -> tuple[Scored, list[bool]]:
+        """(the answers that can be judged, whether each is bad). Raises UserError."""
+        given = [
+            Given(example, answer.text, answer.tool_calls or (), ending(answer.finish_reason) not in ("cut", "fault"))
+            for example, answer in zip(self.examples, self.answers, strict=True)
+        ]
+        bad = bad_answers(rule, given, similarity)
+        rows = [row for row, value in enumerate(bad) if value is not None]
+        kept = Scored(*([column[row] for row in rows] for column in (self.examples, self.answers, self.scores)))  # type: ignore[arg-type]
+        return kept, [bool(bad[row]) for row in rows]
+
+    def at_least(self, threshold: float) -> list[int]:
+        """Rows of the answers that the student gives itself."""
+        return [row for row, score in enumerate(self.scores) if score >= threshold]
+
+    @property
+    def groups(self) -> list[str | None]:
+        """Group of each prompt."""
+        return [example.group for example in self.examples]
+
+
+def as_request(example: Example, max_tokens: int) -> ChatRequest:
+    """The request of a client that sends a labeled prompt and names no sampling."""
+    return ChatRequest(
+        "student",
+        example.prompt_messages,
+        Sampling(temperature=TEMPERATURE, max_tokens=max_tokens),
+        tools=example.tools,
+        tool_choice=example.tool_choice,
+        response_format=example.response_format,
+    )
