@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distil.cli import main
-from distil.cli.options import echo, json_text, say, table
+from distil.cli.options import color_allowed, echo, json_text, say, table
 from distil.cli.view import command as view
 from distil.errors import UserError
 from distil.records import Answer, Message, Prompt, Sampling
@@ -102,3 +102,28 @@ def test_commands_print_through_one_door(path: Path) -> None:
     ]
     assert direct == [], f"{path.name} prints without `distil.cli.options.echo`"
     assert not any(isinstance(call, ast.Name) and call.id == "print" for call in calls)
+
+
+@pytest.mark.parametrize("asked", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_styles_where_none_are_wanted(asked: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert color_allowed() is None
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    assert color_allowed() is False
+
+
+@pytest.mark.parametrize(
+    "words, said", [("cost", "not a Distil project"), ("coost", "'cost'"), ("train --epochs 3", "No such option")]
+)
+def test_an_error_is_the_document_under_json(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["distil", *words.split(), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert ended.value.code == error["exit_code"] == 2 and said in error["message"] and said in printed.err

@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from distil import __version__
-from distil.cli.options import echo, say
+from distil.cli.options import Context, echo, emit_error, say
 from distil.errors import DistilError, did_you_mean
 from distil.terminal import guard
 
@@ -113,6 +113,7 @@ def main() -> NoReturn:
     """Runs the command line and exits: 0 done, 1 the work failed, 2 invalid input, 3 budget reached, 4 a gate was
     not reached, 130 interrupted."""
     guard()
+    Context.printed = False
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -121,6 +122,7 @@ def main() -> NoReturn:
         shown = io.StringIO()
         error.show(shown)
         say(shown.getvalue().rstrip("\n"))
+        emit_error(error.format_message(), 2)
         sys.exit(2)
     except DistilError as error:
         _fail(str(error), error.exit_code)
@@ -146,4 +148,5 @@ def _fail(message: str, code: int) -> NoReturn:
         sys.unraisablehook = lambda _: None
     echo("distil: ", fg="red" if code != 130 else "yellow", bold=True, nl=False, err=True)
     say(message)
+    emit_error(message, code)
     sys.exit(code)

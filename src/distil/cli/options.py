@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import click
 
@@ -27,6 +29,9 @@ NO_WRAP = 18  # characters: a cell this short is never wrapped
 
 class Context:
     """A command's first argument: the project, the config with its overrides, and how to print."""
+
+    printed: ClassVar[bool] = False
+    """Whether --json has its document on stdout already; else an error becomes it."""
 
     def __init__(self, projects: Sequence[Path], overrides: Sequence[str], as_json: bool) -> None:
         from distil.runs.artifacts import Project
@@ -51,10 +56,17 @@ class Context:
         """--json: `value` as one JSON document on stdout. Otherwise call `show()`, which prints text."""
         if self.as_json:
             click.echo(json_text(jsonable(value)))
+            Context.printed = True
         else:
             show()
         if self.keepable and self.project.config.exists():
             say(f"--set holds for this command only. To keep it: distil config set {shlex.join(self.keepable)}")
+
+
+def emit_error(message: str, code: int) -> None:
+    """With --json an error is the document on stdout, unless the command has printed its own. Without: nothing."""
+    if "--json" in sys.argv and not Context.printed:
+        click.echo(json_text({"error": {"message": message, "exit_code": code}}))
 
 
 def json_text(value: object) -> str:
@@ -162,7 +174,12 @@ def echo(
     text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False, nl: bool = True, err: bool = False
 ) -> None:
     """Prints a text with a style of ours. Nothing that a model, a server or a file says moves the cursor: see `visible`."""
-    click.secho(visible(text), fg=fg, bold=bold or None, dim=dim or None, nl=nl, err=err)
+    click.secho(visible(text), fg=fg, bold=bold or None, dim=dim or None, nl=nl, err=err, color=color_allowed())
+
+
+def color_allowed() -> Literal[False] | None:
+    """False: no styles, as NO_COLOR (https://no-color.org) and TERM=dumb ask for; None: where the output is a terminal."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def say(text: str) -> None:

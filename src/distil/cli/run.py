@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, echo, say
+from distil.cli.options import Context, distil_command, echo
 
 
 @distil_command("distil run --project mytask --as small --set train.epochs=2")
@@ -16,7 +16,8 @@ def command(context: Context, name: str | None) -> None:
     from distil.pipeline import Step, run_missing
 
     def announce(step: Step) -> None:
-        say(click.style(f"\n$ {step.command}", bold=True) + click.style(f"   ({step.why})", dim=True))
+        echo(f"\n$ {step.command}", bold=True, nl=False, err=True)
+        echo(f"   ({step.why})", dim=True, err=True)
 
     ran = run_missing(context.project, context.config(), name=name, on_step=announce)
     value = {"ran": [{"stage": s.stage, "name": s.name} for s in ran], "report": context.project.report}
