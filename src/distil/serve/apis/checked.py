@@ -84,7 +84,7 @@ def invalid(error: ValidationError, given: object, place: str = "") -> BadReques
 
 
 def _path(steps: tuple[int | str, ...], given: object, missing: bool) -> list[str]:
-    """pydantic's path without the names of the alternatives that it tried, which are no places in the body."""
+    """pydantic's path without the names of the alternatives that it tried, which the body does not have."""
     kept = []
     for at, step in enumerate(steps):
         if (isinstance(given, dict) and step in given) or (

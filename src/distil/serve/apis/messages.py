@@ -100,7 +100,7 @@ def _part(block: object, where: str) -> JsonObject:
     """A text or an image in OpenAI's shape, and a document of plain text as its text. Raises BadRequest for any other."""
     kind = block.get("type") if isinstance(block, dict) else None
     if not isinstance(block, dict) or not isinstance(kind, str):
-        raise BadRequest(f"{where} is no block with a type.", param=where)
+        raise BadRequest(f"{where} has no type.", param=where)
     found = block.get("source")
     source = found if isinstance(found, dict) else {}
     if kind == "text":

@@ -17,7 +17,7 @@ _WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
 
 
 def message_body(request: ChatRequest, reply: ChatReply) -> JsonObject:
-    """The body of a reply that is not streamed. Raises EngineFailed for calls whose arguments are no JSON object."""
+    """The body of a reply that is not streamed. Raises EngineFailed for calls whose arguments can't be read."""
     return _head(request, reply.usage) | {
         "content": _blocks(reply),
         "stop_reason": _stop_reason(reply),
@@ -72,7 +72,7 @@ def _tool_use(call: JsonObject) -> JsonObject:
     except (ValueError, TypeError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        raise EngineFailed("The answer calls a tool with arguments that are no JSON object.")
+        raise EngineFailed("The answer calls a tool with arguments that are not a JSON object.")
     name = call.get("id") or f"toolu_{uuid.uuid4().hex[:24]}"
     return {"type": "tool_use", "id": name, "name": function.get("name") or "", "input": arguments}
 

@@ -49,6 +49,7 @@ def make_app(gateway: Gateway) -> Starlette:
             Route("/v1/messages/count_tokens", endpoint(gateway, count_tokens), **post),
             Route("/v1/models", endpoint(gateway, _models(gateway))),
             Route("/v1/models/{id:path}", endpoint(gateway, _models(gateway))),
+            Route("/openapi.json", endpoint(gateway, _document, open_to_all=True)),
             Route("/readyz", endpoint(gateway, _ready, open_to_all=True)),
             Route("/healthz", endpoint(gateway, _health, open_to_all=True)),
             Route("/metrics", endpoint(gateway, _metrics, open_to_all=True)),
@@ -74,6 +75,12 @@ def _models(gateway: Gateway) -> Called:
     return models
 
 
+async def _document(gateway: Gateway, request: Request) -> Response:
+    from distil.serve.http.openapi import document
+
+    return as_json(document(gateway.name))
+
+
 async def _health(gateway: Gateway, request: Request) -> Response:
     return as_json({"status": "ok", "model": gateway.name, "fallback": gateway.policy.mode})
 
@@ -93,14 +100,15 @@ def _unknown(gateway: Gateway) -> Callable[[Request, Exception], Awaitable[Respo
     """What is answered to a path or a method that there is not."""
 
     async def refuse(gateway: Gateway, request: Request) -> Response:
-        known = "this path" if request.scope.get("endpoint") is None else "this method"
-        status = 404 if known == "this path" else 405
+        status = 404 if request.scope.get("endpoint") is None else 405
         path = request.scope["path"][:200]
         raise BadRequest(f"{request.method} {path} is not supported.", status=status)
 
     guarded = endpoint(gateway, refuse, open_to_all=True)
 
     async def handler(request: Request, error: Exception) -> Response:
-        return await guarded(request)
+        response = await guarded(request)
+        response.headers.update(getattr(error, "headers", None) or {})  # Allow
+        return response
 
     return handler

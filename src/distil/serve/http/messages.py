@@ -35,7 +35,7 @@ async def _answer(gateway: Gateway, chat: ChatRequest) -> Response:
 
 
 async def count_tokens(gateway: Gateway, request: Request) -> Response:
-    """How many tokens the student's prompt has. Raises BadRequest where nobody knows."""
+    """How many tokens the student's prompt has. Raises BadRequest where the student runs elsewhere."""
     chat = await parsed(request, _reader(gateway, request, count_only=True))
     if not (gateway.policy.uses_student and isinstance(gateway.student, CountingEngine)):
         raise BadRequest("Tokens can be counted only where the student runs in this process.", status=404)
