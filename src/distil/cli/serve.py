@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, echo, say, show_rows
+from distil.cli.options import Context, distil_command, dollars, echo, say, show_rows, table
+
+NO_KEYS = "There are no keys: the gateway asks for none, and listens on this machine only. Make one: distil serve --new-key NAME"
 
 
 @distil_command("distil serve logits --set serve.port=8000 --set serve.fallback=calibrated")
@@ -18,7 +20,12 @@ from distil.cli.options import Context, distil_command, echo, say, show_rows
 @click.option("--new-key", metavar="NAME", help="Make an API key; from the first one on, each request needs one.")
 @click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Limit of the new key.")
 @click.option("--page", is_flag=True, help="The new key may also see the gateway's page, with what all keys ask.")
+@click.option(
+    "--usd-per-day", type=click.FloatRange(0), metavar="USD", help="What the teacher may cost the new key in a day."
+)
+@click.option("--keys", "list_keys", is_flag=True, help="List the keys, with what each has spent.")
 @click.option("--revoke-key", metavar="NAME", help="Take the keys of this name away, also from a running gateway.")
+@click.option("--revoke-older", metavar="NAME", help="Take all keys of this name away but the newest.")
 def command(
     context: Context,
     name: str | None,
@@ -26,7 +33,10 @@ def command(
     new_key: str | None,
     requests_per_minute: int | None,
     page: bool,
+    usd_per_day: float | None,
+    list_keys: bool,
     revoke_key: str | None,
+    revoke_older: str | None,
 ) -> None:
     """Serve an OpenAI-compatible gateway: student NAME first, the teacher when it is unsure; saves fallbacks as new prompts."""
     from distil.serve import keys, stage
@@ -34,13 +44,18 @@ def command(
     path = context.project.gateway_keys
     if new_key is not None:
         context.config()
-        key = keys.new_key(path, new_key, requests_per_minute, page=page)
+        key = keys.new_key(path, new_key, requests_per_minute, page=page, usd_per_day=usd_per_day)
         shown = f"{key}\nThis is the only time that it is shown. A running gateway takes it at once."
         context.emit({"name": new_key, "key": key}, lambda: echo(shown))
         return
-    if revoke_key is not None:
-        count = keys.revoke(path, revoke_key)
-        context.emit({"revoked": count}, lambda: echo(f"Revoked {count} key(s) of {revoke_key}."))
+    gone = revoke_key or revoke_older
+    if gone is not None:
+        count = keys.revoke(path, gone, keep_newest=revoke_key is None)
+        context.emit({"revoked": count}, lambda: echo(f"Revoked {count} key(s) of {gone}."))
+        return
+
+    if list_keys:
+        _list(context)
         return
 
     def ready(url: str) -> None:
@@ -59,3 +74,35 @@ def command(
     student = pick_student(context, name)
     result = stage.run(context.project, config.serve, name=student, teachers=config.teachers, on_ready=ready)
     context.emit(result, lambda: show_rows("Served", result.rows()))
+
+
+def _list(context: Context) -> None:
+    """The keys, each with its limits and what it has spent; what revoked ones spent, too."""
+    from distil.serve.keys import read_keys
+    from distil.serve.spending import read_spending, spent_by_key
+
+    kept = read_keys(context.project.gateway_keys)
+    spent = spent_by_key(read_spending(context.project.key_spending))
+    rows = [
+        {
+            "name": key.name,
+            "created": key.created[:10],
+            "requests_per_minute": key.requests_per_minute,
+            "usd_per_day": key.usd_per_day,
+        }
+        for key in kept
+    ]
+    rows += [{"name": name, "created": "revoked"} for name in sorted(spent.keys() - {key.name for key in kept})]
+    for row in rows:
+        today, ever = spent.get(str(row["name"]), (0.0, 0.0))
+        row |= {"usd_today": round(today, 6), "usd": round(ever, 6)}
+    columns = ("name", "created", "requests_per_minute", "usd_per_day", "usd_today", "usd")
+    shown = [[_cell(name, row.get(name)) for name in columns] for row in rows]
+    heads = ("key", "made", "a minute", "$ a day", "today", "in all")
+    context.emit({"keys": rows}, lambda: table("API keys", heads, shown, left=2) if shown else echo(NO_KEYS))
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    return dollars(value) if name.startswith("usd") and isinstance(value, float) else str(value)

@@ -23,6 +23,7 @@ from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.gateway_keys import GatewayKey
 from distil.runs.schemas.gateway_prompts import GatewayPrompt, GatewayRead
 from distil.runs.schemas.judge import Preference
+from distil.runs.schemas.key_spending import KeySpending
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.marks import Mark
 from distil.runs.schemas.metrics import MetricsRow
@@ -101,6 +102,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
     Artifact("work/serve/attempts.jsonl", Attempt, "serve", "attempts"),
     Artifact("work/serve/keys.jsonl", GatewayKey, "serve", "gateway_keys"),
+    Artifact("work/serve/spending.jsonl", KeySpending, "serve", "key_spending"),
     Artifact("work/serve/captured.jsonl", "requests with both answers", "serve", "captured"),
     Artifact("work/serve/audits.jsonl", Audit, "serve", "audits"),
     Artifact("work/report/index.html", "one self-contained page", "report", "report"),
@@ -259,6 +261,11 @@ class Project:
     def gateway_keys(self) -> Path:
         """Hashes of the API keys of the gateway."""
         return self.stage("serve") / "keys.jsonl"
+
+    @property
+    def key_spending(self) -> Path:
+        """What the teacher's answers to each API key cost."""
+        return self.stage("serve") / "spending.jsonl"
 
     @property
     def captured(self) -> Path:

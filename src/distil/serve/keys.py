@@ -25,7 +25,14 @@ LOOK_S = 1.0
 """How often the file is looked at for new and revoked keys."""
 
 
-def new_key(path: Path, name: str, requests_per_minute: int | None = None, *, page: bool = False) -> str:
+def new_key(
+    path: Path,
+    name: str,
+    requests_per_minute: int | None = None,
+    *,
+    page: bool = False,
+    usd_per_day: float | None = None,
+) -> str:
     """Makes a key and returns it: the only time that anybody sees it. Raises UserError for a name that can't be one."""
     key = PREFIX + secrets.token_urlsafe(32)
     try:
@@ -34,6 +41,7 @@ def new_key(path: Path, name: str, requests_per_minute: int | None = None, *, pa
             sha256=_hash(key),
             requests_per_minute=requests_per_minute,
             page=page,
+            usd_per_day=usd_per_day,
             created=now("seconds"),
         )
     except ValidationError as error:
@@ -47,14 +55,15 @@ def new_key(path: Path, name: str, requests_per_minute: int | None = None, *, pa
     return key
 
 
-def revoke(path: Path, name: str) -> int:
-    """Takes all keys of a name away and returns how many. Raises UserError when there is none."""
+def revoke(path: Path, name: str, *, keep_newest: bool = False) -> int:
+    """Takes all keys of a name away, or all but the newest, and returns how many. Raises UserError when there is none."""
     rows = read_keys(path)
     names = {row.name for row in rows}
     if name not in names:
         known = f" There are: {', '.join(sorted(names))}." if names else " There are no keys."
         raise UserError(f"There is no key {name!r}.{did_you_mean(name, names) or known}")
-    kept = [row for row in rows if row.name != name]
+    newest = [row for row in rows if row.name == name][-1] if keep_newest else None
+    kept = [row for row in rows if row.name != name or row is newest]
     write_records(path, kept)
     create_private(path)
     return len(rows) - len(kept)
@@ -116,6 +125,11 @@ class Keys:
             )
             raise BadRequest(said, status=401, code="invalid_api_key")
         return row
+
+    def usd_per_day(self, name: str) -> float | None:
+        """What the teacher's answers to the keys of a name may cost in a day: the newest key's limit; None = no limit."""
+        self._look()
+        return next((row.usd_per_day for row in reversed(self._rows.values()) if row.name == name), None)
 
     def _count(self, key: str, per_minute: int) -> None:
         """A bucket of a minute's requests that fills evenly."""

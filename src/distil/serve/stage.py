@@ -16,13 +16,13 @@ from distil.runs.schemas.calibration import Calibration
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
-from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import require_server
 from distil.serve.keys import Keys
 from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
+from distil.serve.spending import KeyedFallback, Spending
 from distil.serve.watching import watch
 
 
@@ -98,6 +98,7 @@ def make_gateway(
         engine=section.engine,
         key_env=section.engine_key_env,
     )
+    keys = Keys(project.gateway_keys)
     policy = _policy(project, section, name, model)
     teacher = None
     if policy.mode != "off":
@@ -106,12 +107,14 @@ def make_gateway(
                 f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
                 "or type --set serve.fallback=off."
             )
-        teacher = Fallback(
+        teacher = KeyedFallback(
             project.ledger,
             teachers[0],
             section.budget_usd,
             concurrency=section.teacher_concurrency,
             queue=section.teacher_queue,
+            keys=keys,
+            spending=Spending(project.key_spending),
         )
     capture = Capture(project.captured) if section.capture and teacher is not None else None
     gateway = Gateway(
@@ -120,7 +123,7 @@ def make_gateway(
         policy,
         teacher=teacher,
         capture=capture,
-        keys=Keys(project.gateway_keys),
+        keys=keys,
         student_on_failure=section.teacher_failure == "student",
         max_tokens=section.default_max_tokens,
         stream_mode=section.stream,

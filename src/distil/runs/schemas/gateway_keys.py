@@ -18,5 +18,7 @@ class GatewayKey(Record):
     """More are refused with 429; None = no limit."""
     page: bool = False
     """Whether it opens the gateway's page too, which shows what everybody asks."""
+    usd_per_day: float | None = Field(default=None, ge=0)
+    """What the teacher's answers may cost in a day (UTC), for all keys of the name; the newest key's counts. None = no limit."""
     created: str
     """ISO time, UTC."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distil.serve.apis.checked import Body
+from distil.serve.apis.checked import HAS_TEXT, Body
 from distil.serve.apis.openai_bodies import Name, Tokens, TopP
 
 
@@ -79,7 +79,7 @@ class CountBody(Body):
 
     model: str
     """The name under which the student is served."""
-    messages: Annotated[list[AnthropicTurn], Field(min_length=1)]
+    messages: Annotated[list[AnthropicTurn], Field(min_length=1, json_schema_extra=HAS_TEXT)]
     system: str | list[TextBlock] | None = None
     tools: list[AnthropicTool] | None = None
     tool_choice: AnthropicToolChoice | None = None

@@ -39,6 +39,12 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", use_attribute_docstrings=True, protected_namespaces=())
 
 
+HAS_TEXT: JsonObject = {"contains": {"anyOf": [
+    {"required": ["content"], "properties": {"content": {"type": "string", "pattern": r"\S"}}},
+    {"required": ["content"], "properties": {"content": {"type": "array"}}},
+    {"required": ["tool_calls"], "properties": {"tool_calls": {"type": "array", "minItems": 1}}},
+]}}  # fmt: skip
+"""JSON schema of what `parse.turns` demands of all turns together."""
 Shape = TypeVar("Shape", bound=Body)
 
 

@@ -27,6 +27,8 @@ def parse_completion(raw: bytes, *, defaults: Defaults, caller: Caller) -> list[
     first = prompt[0] if isinstance(prompt, list) and prompt else None
     if isinstance(first, (int, list)):
         raise BadRequest("prompt holds token ids, which are not supported; send texts.", param="prompt")
+    if not all(text.strip() for text in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(text, str)):
+        raise BadRequest("A prompt has no text.", param="prompt")
     read = checked(body, CompletionBody, defaults.served)
     unsupported([name for name, value in (read.model_extra or {}).items() if value not in (None, False)])
     prompts = [read.prompt] if isinstance(read.prompt, str) else read.prompt
@@ -36,8 +38,6 @@ def parse_completion(raw: bytes, *, defaults: Defaults, caller: Caller) -> list[
 
 
 def _as_chat(body: JsonObject, text: str, read: CompletionBody, defaults: Defaults, caller: Caller) -> ChatRequest:
-    if not text.strip():
-        raise BadRequest("A prompt has no text.", param="prompt")
     chat = {name: body[name] for name in _SAME if body.get(name) is not None}
     chat |= {"model": read.model, "messages": [{"role": "user", "content": text}]}
     if read.logprobs is not None:

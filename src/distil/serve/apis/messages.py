@@ -21,6 +21,8 @@ def parse_messages(raw: bytes, *, defaults: Defaults, caller: Caller, count_only
     unsupported(
         [name for name, value in body.items() if name not in READ and name not in CHANGE_NOTHING and value is not None]
     )
+    if not any(isinstance(turn["content"], list) or turn["content"].strip() for turn in body["messages"]):
+        raise BadRequest("No message has any text.", param="messages")
     if body["messages"][-1]["role"] == "assistant":
         raise BadRequest("The last turn is the assistant's; continuing it is not supported.", param="messages")
     chat: JsonObject = {name: body[name] for name in _SAME if body.get(name) is not None}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distil.serve.apis.checked import MOST_TOKENS, SEEDS, Body
+from distil.serve.apis.checked import HAS_TEXT, MOST_TOKENS, SEEDS, Body
 
 Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
 Seed = Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1])]
@@ -18,6 +18,7 @@ TopP = Annotated[float, Field(gt=0, le=1)]
 Stop = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)]
 MOST_SAMPLES = 128
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+Text = Annotated[str, Field(pattern=r"\S")]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -101,7 +102,7 @@ class ChatBody(Body):
 
     model: str
     """The name under which the student is served."""
-    messages: Annotated[list[Turn], Field(min_length=1)]
+    messages: Annotated[list[Turn], Field(min_length=1, json_schema_extra=HAS_TEXT)]
     temperature: Temperature | None = None
     top_p: TopP | None = None
     max_tokens: Tokens | None = None
@@ -155,7 +156,7 @@ class CompletionBody(Body):
 
     model: str
     """The name under which the student is served."""
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
+    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=128)]
     """One text, or several that are answered side by side. Token ids are refused."""
     temperature: Temperature | None = None
     top_p: TopP | None = None

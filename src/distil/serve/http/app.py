@@ -13,6 +13,7 @@ from distil.serve.http.chat import answer_chat
 from distil.serve.http.completions import answer_completions
 from distil.serve.http.endpoint import Called, endpoint
 from distil.serve.http.messages import answer_messages, count_tokens
+from distil.serve.http.openapi import document
 from distil.serve.http.replies import as_json
 from distil.serve.http.request_ids import RequestIds
 from distil.serve.metrics import CONTENT_TYPE
@@ -76,8 +77,6 @@ def _models(gateway: Gateway) -> Called:
 
 
 async def _document(gateway: Gateway, request: Request) -> Response:
-    from distil.serve.http.openapi import document
-
     return as_json(document(gateway.name))
 
 
