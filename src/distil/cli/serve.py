@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypedDict, Unpack
+
 import click
 
 from distil.cli.options import Context, distil_command, dollars, echo, say, show_rows, table
 
 NO_KEYS = "There are no keys: the gateway asks for none, and listens on this machine only. Make one: distil serve --new-key NAME"
+
+
+class AboutKeys(TypedDict):
+    """The options that make, list and revoke keys."""
+
+    new_key: str | None
+    requests_per_minute: int | None
+    page: bool
+    usd_per_day: float | None
+    list_keys: bool
+    revoke_key: str | None
+    revoke_older: str | None
 
 
 @distil_command("distil serve logits --set serve.port=8000 --set serve.fallback=calibrated")
@@ -26,36 +40,15 @@ NO_KEYS = "There are no keys: the gateway asks for none, and listens on this mac
 @click.option("--keys", "list_keys", is_flag=True, help="List the keys, with what each has spent.")
 @click.option("--revoke-key", metavar="NAME", help="Take the keys of this name away, also from a running gateway.")
 @click.option("--revoke-older", metavar="NAME", help="Take all keys of this name away but the newest.")
-def command(
-    context: Context,
-    name: str | None,
-    ref: str | None,
-    new_key: str | None,
-    requests_per_minute: int | None,
-    page: bool,
-    usd_per_day: float | None,
-    list_keys: bool,
-    revoke_key: str | None,
-    revoke_older: str | None,
-) -> None:
+def command(context: Context, name: str | None, ref: str | None, **about_keys: Unpack[AboutKeys]) -> None:
     """Serve an OpenAI-compatible gateway: student NAME first, the teacher when it is unsure; saves fallbacks as new prompts."""
-    from distil.serve import keys, stage
+    from distil.serve import stage
 
-    path = context.project.gateway_keys
-    if new_key is not None:
-        context.config()
-        key = keys.new_key(path, new_key, requests_per_minute, page=page, usd_per_day=usd_per_day)
-        shown = f"{key}\nThis is the only time that it is shown. A running gateway takes it at once."
-        context.emit({"name": new_key, "key": key}, lambda: echo(shown))
-        return
-    gone = revoke_key or revoke_older
-    if gone is not None:
-        count = keys.revoke(path, gone, keep_newest=revoke_key is None)
-        context.emit({"revoked": count}, lambda: echo(f"Revoked {count} key(s) of {gone}."))
-        return
-
-    if list_keys:
+    if about_keys["list_keys"]:
         _list(context)
+        return
+    if any(about_keys[key] is not None for key in ("new_key", "revoke_key", "revoke_older")):
+        _change_keys(context, about_keys)
         return
 
     def ready(url: str) -> None:
@@ -74,6 +67,22 @@ def command(
     student = pick_student(context, name)
     result = stage.run(context.project, config.serve, name=student, teachers=config.teachers, on_ready=ready)
     context.emit(result, lambda: show_rows("Served", result.rows()))
+
+
+def _change_keys(context: Context, asked: AboutKeys) -> None:
+    from distil.serve import keys
+
+    path, new = context.project.gateway_keys, asked["new_key"]
+    if new is not None:
+        context.config()
+        limit = asked["requests_per_minute"]
+        key = keys.new_key(path, new, limit, page=asked["page"], usd_per_day=asked["usd_per_day"])
+        shown = f"{key}\nThis is the only time that it is shown. A running gateway takes it at once."
+        context.emit({"name": new, "key": key}, lambda: echo(shown))
+        return
+    gone = asked["revoke_key"] or asked["revoke_older"] or ""
+    count = keys.revoke(path, gone, keep_newest=asked["revoke_key"] is None)
+    context.emit({"revoked": count}, lambda: echo(f"Revoked {count} key(s) of {gone}."))
 
 
 def _list(context: Context) -> None:
