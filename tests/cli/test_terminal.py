@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
 
 from distil.cli import main
 from distil.cli.options import color_allowed, echo, json_text, say, table
@@ -127,3 +132,24 @@ def test_an_error_is_the_document_under_json(
     printed = capsys.readouterr()
     error = json.loads(printed.out)["error"]
     assert ended.value.code == error["exit_code"] == 2 and said in error["message"] and said in printed.err
+
+
+CELLS = st.text(st.characters(categories=["L", "N", "P"], include_characters="$±%"), max_size=30)
+
+
+@given(
+    st.integers(40, 200),
+    st.integers(1, 8).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=2, max_size=4)),
+)
+def test_a_table_loses_no_character_at_any_width(width: int, rows: list[list[str]]) -> None:
+    shown = io.StringIO()
+    terminal = partial(Console, file=shown, width=width, force_terminal=True, color_system=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rich.console.Console", terminal)
+        table("title", rows[0], rows[1:])
+    text = shown.getvalue()
+    assert max(map(cell_len, text.splitlines())) <= width
+    wanted = Counter("".join(visible(cell) for row in rows[1:] for cell in row))
+    assert wanted <= Counter(text), wanted - Counter(text)
+    short = [visible(cell) for row in rows[1:] for cell in row if cell_len(visible(cell)) <= 18]
+    assert all(cell in text for cell in short)  # figures are never broken

@@ -18,6 +18,8 @@ from distil.progress import dollars
 from distil.text import UNSEEN, visible
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from distil.config import Config
     from distil.runs.artifacts import Project
 
@@ -127,34 +129,50 @@ def table(
     left: int = 1,
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Prints a table on stdout: the first `left` columns left-aligned, the others right-aligned; styles: cell -> rich style."""
-    from rich import box
+    """Prints a table on stdout: the first `left` columns left-aligned, the others right-aligned; styles: cell -> rich style.
+
+    In a terminal that is too narrow for its columns each cell gets a line of its own.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     lines = [[visible(cell if isinstance(cell, str) else str(cell)) for cell in row] for row in rows]
     columns, title = [visible(column) for column in columns], visible(title)
-    grid = Table(
-        title=Text(title) if title else None,
-        title_justify="left",
-        title_style="bold",
+    longest = [max(cell_len(line[i]) for line in [columns, *lines]) for i in range(len(columns))]
+    console = Console()
+    console = console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    fits = sum(min(wide, NO_WRAP) for wide in longest) + 2 * (len(columns) - 1) <= console.width
+    grid = _grid(header=any(columns) and fits)
+    if title:
+        console.print(Text(title, style="bold"))
+    if fits:
+        for index, column in enumerate(columns):
+            whole = longest[index] if longest[index] <= NO_WRAP else min(NO_WRAP, cell_len(column))
+            justify: Literal["left", "right"] = "left" if index < left else "right"
+            grid.add_column(Text(column), justify=justify, overflow="fold", min_width=whole)
+    else:  # one line for each cell: no column may fall off the edge
+        lines = [pair for line in lines for pair in [*zip(columns, line, strict=True), ("", "")]][:-1]
+        grid.add_column(overflow="fold", min_width=min(NO_WRAP, max(map(cell_len, columns), default=0)))
+        grid.add_column(overflow="fold")
+    for line in lines:
+        # As it is: no markup in what a user or a model wrote.
+        grid.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in line))
+    console.print(grid, "", sep="\n")
+
+
+def _grid(*, header: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
         box=box.SIMPLE_HEAD,
-        show_header=any(columns),
+        show_header=header,
         show_edge=False,
         padding=(0, 1),
         collapse_padding=True,
         pad_edge=False,
     )
-    for index, column in enumerate(columns):
-        longest = max((len(line[index]) for line in lines), default=0)
-        width = max(longest, len(column)) if longest <= NO_WRAP else None
-        grid.add_column(Text(column), justify="left" if index < left else "right", overflow="fold", min_width=width)
-    for line in lines:
-        # As it is: no markup in what a user or a model wrote.
-        grid.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in line))
-    console = Console()
-    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(grid, "", sep="\n")
 
 
 def show_rows(title: str, rows: Iterable[Sequence[object]]) -> None:
