@@ -72,3 +72,8 @@ class ServeConfig(Section):
     """Maximum answer tokens if the request sets none."""
     log: Literal["auto", "text", "json", "off"] = "auto"
     """A line on stderr for each request, without its contents; auto: text on a terminal, otherwise none."""
+
+    @property
+    def decided_tokens(self) -> int | None:
+        """The tokens of an answer that decide who answers; None = all."""
+        return self.prefix_tokens if self.stream == "prefix" else None

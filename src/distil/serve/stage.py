@@ -140,15 +140,38 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
                 "serve.fallback is threshold, but serve.threshold is not set. Give a confidence between 0 and 1, "
                 "or let `distil calibrate` find one and set fallback to calibrated."
             )
+        if section.stream == "prefix":
+            raise UserError(
+                "serve.stream is prefix, which passes an answer on before it is whole: that needs a threshold that was found for "
+                f"it. Type: distil calibrate {name} --set serve.stream=prefix, and set serve.fallback to calibrated."
+            )
         return Policy("threshold", section.threshold, section.score)
     if section.fallback != "calibrated":
         return Policy(section.fallback, None, section.score)
     calibration = read_calibration(project, name)
     _check(calibration, section, name, model)
+    _check_gate(calibration, section, name)
     say(f"distil serve: {calibration.promise}")
     return Policy(
-        "calibrated", calibration.threshold, calibration.score, calibration.temperature, shape=calibration.shape
+        "calibrated",
+        calibration.threshold,
+        calibration.score,
+        calibration.temperature,
+        calibration.shape,
+        calibration.prefix_tokens,
     )
+
+
+def _check_gate(calibration: Calibration, section: ServeConfig, name: str) -> None:
+    """Raises UserError when the threshold was found for another part of the answers than the one that is to decide."""
+    found, wanted = calibration.prefix_tokens, section.decided_tokens
+    if found != wanted:
+        of = "whole answers" if found is None else f"the first {found} tokens of answers"
+        to = "whole answers" if wanted is None else f"the first {wanted} tokens (serve.stream, serve.prefix_tokens)"
+        raise UserError(
+            f"The threshold of {name!r} was found on {of} and is to decide on {to}. Run `distil calibrate {name}` again with the "
+            "settings that it is served with."
+        )
 
 
 def read_calibration(project: Project, name: str) -> Calibration:

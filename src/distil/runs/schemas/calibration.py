@@ -30,6 +30,8 @@ class Calibration(Record):
     """The server in front of it, as serve.engine names it; None = in this process."""
     score: str
     """Which confidence score."""
+    prefix_tokens: int | None = None
+    """The score is that of the first so many tokens, for streams that are passed on after them; None = of the whole answer."""
     temperature: float
     """At which the student answered."""
     risk: float
@@ -77,10 +79,12 @@ class Calibration(Record):
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) pairs for a table."""
+        part = "" if self.prefix_tokens is None else f" of the first {self.prefix_tokens} tokens"
+        score = f"{self.score}{part}"
         rows = [
             ("guarantee", self.promise),
             ("error", self.spending),
-            ("threshold", "none" if self.threshold is None else f"{self.threshold:.4f} on the score {self.score}"),
+            ("threshold", "none" if self.threshold is None else f"{self.threshold:.4f} on the score {score}"),
             ("served by the student", f"{self.coverage:.1%} of {self.labels:,} labeled prompts"),
             ("bad among them", f"{self.bad:,} of {self.served:,}"),
         ]

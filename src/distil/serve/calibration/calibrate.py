@@ -58,7 +58,7 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
             key_env=section.engine_key_env,
         )
         answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
-        scores = _scores(answers, section.score)
+        scores = _scores(answers, section)
         split = len(labeled)
         attempts = read_attempts(project.attempts)
         calibration, attempt = decide(
@@ -97,8 +97,9 @@ async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: in
         await engine.stop()
 
 
-def _scores(answers: Sequence[ChatReply], score: str) -> list[float]:
-    scores = [value for value in (confidence(a, score) for a in answers) if value is not None]
+def _scores(answers: Sequence[ChatReply], section: ServeConfig) -> list[float]:
+    score, prefix = section.score, section.decided_tokens
+    scores = [value for value in (confidence(a, score, prefix) for a in answers) if value is not None]
     if len(scores) < len(answers):
         raise UserError(
             f"The engine gives no {'entropies' if score == 'entropy' else 'log-probabilities'}, so there is no confidence to "

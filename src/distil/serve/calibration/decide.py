@@ -56,6 +56,7 @@ def decide(
         model=student.identity,
         engine=section.engine,
         score=section.score,
+        prefix_tokens=section.decided_tokens,
         temperature=TEMPERATURE,
         risk=section.risk,
         confidence=section.confidence,
@@ -141,7 +142,7 @@ def _evidence(
 ) -> str:
     """Hash of what is tested. Scores are left out: in their last digits they depend on the machine."""
     rows = sorted((e.prompt_id, is_bad) for e, is_bad in zip(labeled.examples, bad, strict=True))
-    asked = [student.identity, section.score, section.risk, section.confidence, rule.sentence()]
+    asked = [student.identity, section.score, section.decided_tokens, section.risk, section.confidence, rule.sentence()]
     return content_id("attempt", [asked, rows, sorted(e.prompt_id for e in held_out.examples)])
 
 
