@@ -28,6 +28,10 @@ _CLOSING_MARK = re.compile(rf"</{_TAGS}>|{_BRACKETED_END}")
 _AT_START = re.compile(rf"\s*(?:{_OPENING_MARK.pattern})")
 _QUOTES = "'\"`“‘«"
 _LEADING = re.compile(r"\s*<(?P<name>thinking|reasoning)>(?P<inside>.*?)</(?P=name)>\s*", re.DOTALL)
+_STARTS = (
+    "<think>", "<thinking>", "<thought>", "<reasoning>", "<seed:think>", "[THINK]", "◁think▷", "<|begin_of_thought|>",
+    "<|START_THINKING|>", "<|channel|>",
+)  # fmt: skip
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 
 _CHANNEL = re.compile(
@@ -76,6 +80,27 @@ def part(text: str) -> Parted:
     if not thinking:
         return Parted(text, None)
     return Parted("".join([*kept, rest[start:]]).lstrip(), _joined(thinking))
+
+
+def shown_so_far(text: str, *, opened: bool = False) -> str:
+    """What of a text that is still growing may be shown: nothing while it may be thinking, or begin with a mark of it.
+
+    opened: the prompt ends inside of thinking, so that everything before a closing mark is thinking.
+    """
+    if opened:
+        return part(text).text if _CLOSING_MARK.search(text) else ""
+    start = text.lstrip()
+    if not start or any(mark.startswith(start) for mark in _STARTS):
+        return ""
+    if start.startswith(_STARTS):
+        return part(text).text if _END.search(text) or "<|channel|>final" in text else ""
+    return text
+
+
+def opens_thinking(prompt: str) -> bool:
+    """Whether a prompt, as the model reads it, ends inside of thinking."""
+    opening = max((mark.end() for mark in _OPENING_MARK.finditer(prompt)), default=0)
+    return opening > 0 and not prompt[opening:].strip()
 
 
 def combine(*parts: str | None) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
+from distil.models.draw import measured, nucleus, pick, tempered, wide
 from distil.models.load import Loaded, context_length, stop_ids
 from distil.models.rows import Rows, Ways, ways
 from distil.records import Sampling
@@ -171,29 +172,13 @@ def _draw(
     """One token per row of (B, V) logits, its untempered log-probability and the untempered entropy, each (B,)."""
     import torch
 
-    logprobs = torch.log_softmax(logits, dim=-1)
-    entropy = -(logprobs.exp() * logprobs.clamp(min=-1e4)).sum(-1)
+    logprobs, entropy = measured(logits)
     if sampling.temperature == 0:
         drawn = logits.argmax(-1)
     else:
-        probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+        probabilities = tempered(logits, sampling.temperature)
         if sampling.top_p < 1:
-            ranked, index = probabilities.sort(dim=-1, descending=True)
-            outside = ranked.cumsum(-1) - ranked > sampling.top_p  # the token that crosses the mass stays in
-            probabilities = torch.zeros_like(ranked).scatter(1, index, ranked.masked_fill(outside, 0.0))
-        drawn = _pick(probabilities, generator)
+            probabilities = nucleus(probabilities, sampling.top_p)
+        device = logits.device
+        drawn = pick(probabilities, torch.rand(len(logits), 1, generator=generator, device=device, dtype=wide(device)))
     return drawn, logprobs.gather(1, drawn[:, None])[:, 0], entropy
-
-
-def _pick(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One index per row of (B, V): the inverse of the cumulative sum at one uniform number.
-
-    torch.multinomial draws a number for every id, which costs as much as a small model's own step.
-    """
-    import torch
-
-    wide = torch.float32 if probabilities.device.type == "mps" else torch.float64  # sums over 150,000 ids stay exact
-    mass = probabilities.cumsum(-1, dtype=wide)
-    point = torch.rand(mass.shape[0], 1, generator=generator, device=mass.device, dtype=wide) * mass[:, -1:]
-    drawn = torch.searchsorted(mass, point, right=True)  # the first id whose sum passes the point: never one of mass 0
-    return drawn[:, 0].clamp(max=mass.shape[1] - 1)

@@ -40,6 +40,30 @@ class Ways:
     """A finished row can leave the batch; else it stays, unread."""
 
 
+class Forward:
+    """One forward pass of a model, with the arguments that this model knows."""
+
+    def __init__(self, model: PreTrainedModel, cache: str | None) -> None:
+        """cache: the forward's argument for its cache (Ways.cache)."""
+        self.model, self.cache_name, self.accepted = model, cache, forward_parameters(model)
+
+    def __call__(
+        self, tokens: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache | None
+    ) -> torch.Tensor:
+        """(B, V) float32: the logits after the last of tokens (B, T); mask (B, T and what the cache holds); positions (B, T)."""
+        options: dict[str, object] = {"input_ids": tokens, "use_cache": cache is not None}
+        if "attention_mask" in self.accepted:
+            options["attention_mask"] = mask
+        if "position_ids" in self.accepted:
+            options["position_ids"] = positions
+        if "logits_to_keep" in self.accepted:
+            options["logits_to_keep"] = 1
+        if cache is not None:
+            options[str(self.cache_name)] = cache
+        logits: torch.Tensor = self.model(**options).logits
+        return logits[:, -1].float()
+
+
 class Rows:
     """Rows in the middle of being read. All tensors and the cache lose a row together (`keep`)."""
 
@@ -63,21 +87,11 @@ class Rows:
             from distil.models.kv_cache import growing_cache, keep_rows
 
             self.cache, self._keep_rows = growing_cache(model, longest + steps), keep_rows
-        self.accepted = _parameters(model)
+        self._forward = Forward(model, how.cache)
 
     def logits(self) -> torch.Tensor:
         """(B, V) float32 of each row's next token."""
-        options: dict[str, object] = {"input_ids": self.tokens, "use_cache": self.cache is not None}
-        if "attention_mask" in self.accepted:
-            options["attention_mask"] = self.mask if self.padded else None
-        if "position_ids" in self.accepted:
-            options["position_ids"] = self.positions
-        if "logits_to_keep" in self.accepted:
-            options["logits_to_keep"] = 1
-        if self.cache is not None:
-            options[str(self.how.cache)] = self.cache
-        logits: torch.Tensor = self.model(**options).logits
-        return logits[:, -1].float()
+        return self._forward(self.tokens, self.mask if self.padded else None, self.positions, self.cache)
 
     def append(self, tokens: torch.Tensor) -> None:
         """The next token (B,) of each row."""
@@ -125,13 +139,13 @@ def _measure(model: PreTrainedModel) -> Ways:
     level = [texts[0], [(token + 1) % size for token in texts[0]]]
     how = Ways(None, pads=False, narrows=False)
     try:
-        expected = [_plain(model, text) for text in [*texts, level[1]]]
+        expected = [plain_logits(model, text) for text in [*texts, level[1]]]
     except Exception as error:  # anything a foreign forward may raise
         raise UserError(
             f"{type(model).__name__} does not run on token ids alone ({type(error).__name__}: {str(error)[:200]}). Use a "
             "causal language model that reads text."
         ) from error
-    for name in (name for name in CACHE_NAMES if name in _parameters(model)):
+    for name in (name for name in CACHE_NAMES if name in forward_parameters(model)):
         if _gives(model, [texts[0]], replace(how, cache=name), [expected[0]]):
             how = replace(how, cache=name)
             break
@@ -143,27 +157,27 @@ def _measure(model: PreTrainedModel) -> Ways:
     return how
 
 
-def _plain(model: PreTrainedModel, text: list[int]) -> torch.Tensor:
-    """(PROBE_STEPS, V): the logits of a forward over the whole text."""
+def plain_logits(model: PreTrainedModel, text: list[int], steps: int = PROBE_STEPS) -> torch.Tensor:
+    """(steps, V): the logits of the last tokens of a text, by a forward over the whole of it."""
     import torch
 
     tokens = torch.tensor([text], device=input_embedding(model).device)
-    options = {"use_cache": False} if "use_cache" in _parameters(model) else {}
+    options = {"use_cache": False} if "use_cache" in forward_parameters(model) else {}
     logits: torch.Tensor = model(input_ids=tokens, **options).logits
-    return logits[0, -PROBE_STEPS - 1 : -1].float()
+    return logits[0, -steps - 1 : -1].float()
 
 
 def _gives(model: PreTrainedModel, texts: list[list[int]], how: Ways, expected: list[torch.Tensor]) -> bool:
     """Whether this way gives the logits of the last steps. A foreign forward may raise anything: then it does not."""
     import torch
 
-    limit = TOLERANCE if model.dtype.itemsize > 2 else TOLERANCE_16_BIT
+    limit = tolerance(model)
     try:
         rows = Rows(model, [text[:-PROBE_STEPS] for text in texts], 0, PROBE_STEPS, how)
         left = list(range(len(texts)))
         for step in range(PROBE_STEPS):
             found = rows.logits()
-            if not all(_same(found[i], expected[row][step], limit) for i, row in enumerate(left)):
+            if not all(same_logits(found[i], expected[row][step], limit) for i, row in enumerate(left)):
                 return False
             rows.append(torch.tensor([texts[row][step - PROBE_STEPS] for row in left], device=found.device))
             if how.narrows and len(left) > 1:
@@ -174,9 +188,16 @@ def _gives(model: PreTrainedModel, texts: list[list[int]], how: Ways, expected: 
     return True
 
 
-def _same(found: torch.Tensor, expected: torch.Tensor, limit: float) -> bool:
+def tolerance(model: PreTrainedModel) -> float:
+    """The mean difference of two logits that is rounding, in their standard deviations."""
+    return TOLERANCE if model.dtype.itemsize > 2 else TOLERANCE_16_BIT
+
+
+def same_logits(found: torch.Tensor, expected: torch.Tensor, limit: float) -> bool:
+    """Whether two rows of logits differ by rounding only."""
     return bool((found - expected).abs().mean() <= limit * expected.std())
 
 
-def _parameters(model: PreTrainedModel) -> set[str]:
+def forward_parameters(model: PreTrainedModel) -> set[str]:
+    """The names of the arguments that a model's forward knows."""
     return set(inspect.signature(causal_model(model).__class__.forward).parameters)
