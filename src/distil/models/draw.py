@@ -1,4 +1,4 @@
-"""Draws tokens from logits: greedy, or by temperature and nucleus. generate.py draws with one setting, continuous/ with one per row."""
+"""Draws tokens from logits by temperature and nucleus: with one setting for generate.py, with one per row for continuous/."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tempered(logits: torch.Tensor, temperature: float | torch.Tensor) -> torch.T
 
 
 def nucleus(probabilities: torch.Tensor, top_p: float | torch.Tensor) -> torch.Tensor:
-    """Probabilities (B, V) without the tail beyond `top_p` (a number, or (B, 1)) of the mass, each at its own id (Holtzman 2020)."""
+    """Probabilities (B, V) without the tail beyond `top_p` (a number, or (B, 1)) of the mass, ids in order (Holtzman 2020)."""
     import torch
 
     ranked, index = probabilities.sort(dim=-1, descending=True)
@@ -51,5 +51,7 @@ def pick(probabilities: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     import torch
 
     mass = probabilities.cumsum(-1, dtype=points.dtype)
-    drawn = torch.searchsorted(mass, points * mass[:, -1:], right=True)  # the first id whose sum passes it: never one of mass 0
+    drawn = torch.searchsorted(
+        mass, points * mass[:, -1:], right=True
+    )  # the first id whose sum passes it: never one of mass 0
     return drawn[:, 0].clamp(max=mass.shape[1] - 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from distil.models.continuous.prefill import Prefill, Prompt, alike
 from distil.models.continuous.prefixes import Prefixes
+from distil.models.continuous.slots import SlotCache
 from distil.models.rows import Forward, Rows, Ways
 from distil.models.unwrap import causal_model
 
@@ -39,6 +40,11 @@ class Decoder(Protocol):
     joins: bool
     """Whether rows can be added while others run."""
 
+    @property
+    def reused(self) -> int:
+        """Prompt tokens whose states were kept from other prompts."""
+        ...
+
     def room(self, waiting: Sequence[Prompt]) -> int:
         """How many of the waiting rows, from the first on, can be added now."""
         ...
@@ -52,7 +58,7 @@ class Decoder(Protocol):
         ...
 
     def settle(self, part: Part, tokens: torch.Tensor, stay: Sequence[bool], spoiled: Sequence[int] = ()) -> None:
-        """The tokens (n,) drawn for a part, and which of its rows go on; `spoiled` ones leave behind states that are no numbers."""
+        """The tokens (n,) drawn for a part, and which of its rows go on; `spoiled` ones leave NaN behind."""
         ...
 
     def clear(self) -> None:
@@ -66,8 +72,6 @@ class SlotDecoder:
     joins = True
 
     def __init__(self, model: PreTrainedModel, how: Ways, size: int, prefix_bytes: int = 0) -> None:
-        from distil.models.continuous.slots import SlotCache
-
         self.size, self.prefixes = size, Prefixes(prefix_bytes)
         self.running: list[Prompt] = []
         self.reading: list[Prefill] = []
@@ -75,6 +79,11 @@ class SlotDecoder:
         self._forward = Forward(model, how.cache)
         self._cache = SlotCache(self._model)
         self._pending: torch.Tensor | None = None
+
+    @property
+    def reused(self) -> int:
+        """Prompt tokens whose states were kept from other prompts."""
+        return self.prefixes.reused
 
     def room(self, waiting: Sequence[Prompt]) -> int:
         """Free slots."""
@@ -142,13 +151,14 @@ class SlotDecoder:
         """Forgets all rows and what is kept of prompts."""
         self.running, self.reading, self._pending = [], [], None
         self._cache.clear()
-        self.prefixes = Prefixes(self.prefixes.limit)
+        self.prefixes.clear()
 
 
 class BatchDecoder:
     """Rows that start together; new ones wait until all have ended. For models whose states can't be joined."""
 
     joins = False
+    reused = 0
 
     def __init__(self, model: PreTrainedModel, how: Ways, size: int, pad: int) -> None:
         self.size, self._model, self._how, self._pad = size, model, how, pad

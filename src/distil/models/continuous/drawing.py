@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NotANumber(DistilError):
-    """The model gave a row logits that are no numbers."""
+    """The model gave a row NaN or infinity instead of logits."""
 
 
 class Drawn(NamedTuple):
@@ -36,7 +36,6 @@ class Drawn(NamedTuple):
 
 def draw_rows(rows: Sequence[Row], logits: torch.Tensor) -> Drawn:
     """One token per row of logits (n, V) float32. What is wrong with a row stays its own."""
-    import torch
 
     faults: dict[int, Exception] = {}
     logprobs, entropy = measured(logits)
@@ -49,7 +48,7 @@ def draw_rows(rows: Sequence[Row], logits: torch.Tensor) -> Drawn:
     tops = {i: _top(logprobs[i], row.top) for i, row in enumerate(rows) if row.top}
     for i, value in enumerate(chosen):
         if not math.isfinite(value):
-            faults.setdefault(i, NotANumber("The model gave log-probabilities that are no numbers."))
+            faults.setdefault(i, NotANumber("The model gave NaN or infinity instead of logits."))
     return Drawn(tokens, tokens.tolist(), chosen, entropy.tolist(), tops, faults)
 
 

@@ -9,15 +9,18 @@ import asyncio
 import threading
 from collections import deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from distil.errors import DistilError
-from distil.models.continuous.decoders import Decoder, Part
 from distil.models.continuous.drawing import Drawn, draw_rows
-from distil.models.continuous.probe import make_decoder
 from distil.models.continuous.row import Row
 from distil.models.continuous.spelling import Spelling
 from distil.models.generate import Generation
 from distil.models.load import Loaded, stop_ids
+
+if TYPE_CHECKING:
+    from distil.models.continuous.decoders import Decoder, Part
+
 
 class LoopFull(DistilError):
     """Too many rows wait for a place."""
@@ -47,6 +50,8 @@ class StepLoop:
         """Starts the thread; blocks until the model's ways are known (some forward passes of a few tokens)."""
         import torch
 
+        from distil.models.continuous.probe import make_decoder
+
         self._loaded.model.eval()
         with torch.inference_mode():
             pad = int(self._loaded.tokenizer.pad_token_id)
@@ -68,8 +73,13 @@ class StepLoop:
         """Rows that have one."""
         return len(self._active)
 
+    @property
+    def reused(self) -> int:
+        """Prompt tokens that were not computed again."""
+        return 0 if self._decoder is None else self._decoder.reused
+
     async def submit(self, row: Row) -> Generation:
-        """The row's answer. Raises LoopFull, LoopStopped, or what was wrong with it. When the caller is cancelled, the row ends."""
+        """The row's answer. Raises LoopFull, LoopStopped, or what was wrong with it. A cancelled caller's row ends."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Generation] = loop.create_future()
         with self._changed:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from distil.models.continuous.prefixes import SHORTEST, Found, Prefixes
+from distil.models.continuous.slots import SlotCache
 from distil.models.unwrap import input_embedding
 
 if TYPE_CHECKING:
@@ -33,13 +34,9 @@ class Prompt(Protocol):
 
 
 class Prefill:
-    """New rows, padded on the left. The same number of tokens is computed for each: for some, a bit of the known beginning again."""
+    """New rows, padded on the left. Equally many tokens are computed for each: for some, a bit of the known beginning again."""
 
-    def __init__(
-        self, model: PreTrainedModel, forward: Forward, rows: list[Prompt], found: Sequence[Found]
-    ) -> None:
-        from distil.models.continuous.slots import SlotCache
-
+    def __init__(self, model: PreTrainedModel, forward: Forward, rows: list[Prompt], found: Sequence[Found]) -> None:
         self.rows, self._forward, self._found = rows, forward, found
         self._device = input_embedding(model).device
         self.width = max(len(row.ids) for row in rows)

@@ -88,6 +88,12 @@ class Prefixes:
         while self.size > self.limit or len(self._kept) > MOST:
             self._forget(next(iter(self._kept)))
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._kept.clear()
+        self._recent.clear()
+        self.size = 0
+
     def _forget(self, name: bytes) -> None:
         self.size -= self._kept.pop(name).size
 

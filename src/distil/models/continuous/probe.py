@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from distil.models.continuous.decoders import BatchDecoder, Decoder, Part, SlotDecoder
+from distil.models.continuous.slots import slot_kinds
 from distil.models.rows import Ways, plain_logits, same_logits, tolerance, ways
 from distil.models.unwrap import causal_model, input_embedding
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 LENGTHS = (24, 21, 30)
@@ -38,8 +38,6 @@ def make_decoder(model: PreTrainedModel, size: int, pad: int, prefix_bytes: int)
 def can_join(model: PreTrainedModel, how: Ways) -> bool:
     """Whether logits of rows that join, leave and begin with kept states are the model's own. The model must be in eval mode."""
     import torch
-
-    from distil.models.continuous.slots import slot_kinds
 
     inner = causal_model(model)
     if inner not in _known:

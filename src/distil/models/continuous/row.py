@@ -68,9 +68,7 @@ class Row:
         self.tokens.append(token)
         self.logprobs.append(logprob)
         self.entropies.append(entropy)
-        if token in ends:
-            self.reason = "stop"
-        elif self.spelling is not None and self.spelling.add(token):
+        if token in ends or (self.spelling is not None and self.spelling.add(token)):
             self.reason = "stop"
         elif len(self.tokens) >= self.max_tokens:
             self.reason = "length"

@@ -81,7 +81,7 @@ class SlotCache(DynamicCache):
         return self.layers  # type: ignore[return-value]
 
     def reserve(self, rows: int, *, before: int = 0, after: int = 1) -> None:
-        """Makes place for `rows` rows in all, `before` columns before the end and `after` from it on."""
+        """Makes place for `rows` rows, `before` columns before the end and `after` from it on."""
         window = self.window
         used = window.end - window.low
         shape = next((layer.buffers[0].shape for layer in self.slot_layers if layer.buffers is not None), None)
@@ -157,12 +157,14 @@ class SlotCache(DynamicCache):
     def head(self, row: int, length: int) -> list[LayerKV]:
         """A copy of the first `length` positions of a row, layer by layer."""
         start = self.window.starts[row]
-        return [
-            None
-            if layer.buffers is None
-            else tuple(buffer[row, :, start : start + length].clone() for buffer in layer.buffers)
-            for layer in self.slot_layers
-        ]  # type: ignore[misc]
+        states: list[LayerKV] = []
+        for layer in self.slot_layers:
+            if layer.buffers is None:
+                states.append(None)
+                continue
+            keys, values = (buffer[row, :, start : start + length].clone() for buffer in layer.buffers)
+            states.append((keys, values))
+        return states
 
     def paste(self, row: int, states: Sequence[LayerKV], length: int, columns: int) -> None:
         """Writes the first `length` positions of `head` states to a row, in buffers of `columns` columns for all rows."""

@@ -56,7 +56,7 @@ class Spelling:
 
     def _piece(self, token: int) -> str:
         """The characters that the token completes."""
-        if self._stream is not None:
+        if self._stream is not None and self._backend is not None:
             return self._stream.step(self._backend, token) or ""
         before = str(self._tokenizer.decode(self._open[: self._spelled], skip_special_tokens=True))
         self._open.append(token)

@@ -1,4 +1,4 @@
-"""Engine: a Hugging Face model in this process, for small students. Concurrent requests are generated in batches on one thread.
+"""Engine: a Hugging Face model in this process, for small students. Requests join and leave one running batch at every token.
 
 A large model belongs behind vLLM (upstream.py).
 """
@@ -8,197 +8,189 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from distil.errors import UserError
 from distil.ids import content_id, folder_sha256
-from distil.models.answer import model_answer
-from distil.models.batcher import Batcher, BatcherStopped, QueueFull
-from distil.models.generate import Generation, generate
+from distil.json_schema import requirement_of
+from distil.models.continuous.loop import LoopFull, LoopStopped, StepLoop
+from distil.models.continuous.prefixes import BYTES
+from distil.models.continuous.row import Row
+from distil.models.generate import Generation
+from distil.models.grammar import GrammarConstraint, Grammars, has_grammars
 from distil.models.load import Loaded, context_length, load, resolve, stop_ids
 from distil.models.render import render_prompt
-from distil.records import Usage
-from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, JsonObject, Overloaded, TooLong
+from distil.progress import say
+from distil.serve.engines.local_reply import TokenTexts, make_reply
+from distil.serve.engines.local_stream import Outlet
+from distil.serve.engines.piece import Piece
+from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
+from distil.thinking import opens_thinking
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+TAIL = 16
+"""Tokens at a prompt's end in which a template may open the thinking."""
 
 
-class _Job(NamedTuple):
-    request: ChatRequest
+class _Prepared(NamedTuple):
     ids: list[int]
-    max_tokens: int
-    """What the request allows, or what the context leaves."""
-    key: Hashable
-    """Jobs with one key can share a batch."""
+    constraint: GrammarConstraint | None
+    """What the answer has to follow."""
+    in_thinking: bool
 
 
 class LocalEngine:
-    """Loads `ref` (bundled/NAME, a folder or a hub id) when started and answers batch by batch.
+    """Loads `ref` (bundled/NAME, a folder or a hub id) when started.
 
-    Same seed, same answer: a sampled request with a seed is generated alone, since a batch shares its random numbers.
+    Same seed, same answer, whoever shares the batch.
     """
 
-    def __init__(self, ref: str, *, batch_size: int = 64, queue: int = 2048) -> None:
+    def __init__(self, ref: str, *, batch_size: int = 64, queue: int = 2048, prefix_bytes: int = BYTES) -> None:
+        """prefix_bytes: what the states of prompts' common beginnings may take; 0 = none are kept."""
         self.ref, self.identity = ref, ""
-        self._batch_size = batch_size
-        self._loaded: Loaded | None = None
-        self._tokenizer: PreTrainedTokenizerBase | None = None
+        self._batch_size, self._queue, self._prefix_bytes = batch_size, queue, prefix_bytes
+        self._loop: StepLoop | None = None
+        self._rendering: Loaded | None = None
+        """With a tokenizer of its own: a fast one must not encode on one thread while it decodes on another."""
+        self._texts: TokenTexts | None = None
+        self._grammars: Grammars | None = None
         self._context: int | None = None
         self._longest_token = 1
         """Characters of the longest token: so many times the context no prompt can have."""
         self._renderer = ThreadPoolExecutor(1, "distil-render")
-        self._unshared = itertools.count()
-        self._batcher: Batcher[_Job, ChatReply] = Batcher(
-            self._generate, size=batch_size, capacity=queue, key=lambda job: job.key
-        )
 
     async def start(self) -> None:
         """Loads the model. Raises UserError when it can't be found."""
         await asyncio.to_thread(self._load)
 
     async def stop(self) -> None:
-        """Lets the running batch finish; waiting requests fail with 503."""
-        await self._batcher.stop()
+        """Lets the running requests finish; waiting ones fail with 503."""
+        if self._loop is not None:
+            await asyncio.to_thread(self._loop.stop)
         self._renderer.shutdown(wait=False, cancel_futures=True)
-
-    async def answer(self, request: ChatRequest) -> ChatReply:
-        """Raises BadRequest when the conversation can't be rendered or is too long."""
-        ids = await self._render(request)
-        if not ids:
-            raise BadRequest("The conversation has no tokens once it is rendered.", param="messages")
-        sampling = request.sampling
-        max_tokens = sampling.max_tokens
-        if self._context is not None:
-            max_tokens = min(max_tokens, self._context - len(ids))
-            if max_tokens < 1:
-                raise TooLong(f"{self._holds()} the messages have {len(ids)}.")
-        key: tuple[Hashable, ...] = (sampling.temperature, sampling.top_p, tuple(sampling.stop or ()))
-        if sampling.seed is not None and sampling.temperature > 0:
-            key = (*key, sampling.seed, next(self._unshared))
-        try:
-            return await self._batcher.submit(_Job(request, ids, max_tokens, key))
-        except QueueFull:
-            raise Overloaded(self._batcher.waiting) from None
-        except BatcherStopped:
-            raise EngineFailed("The server is shutting down.", status=503) from None
-
-    async def count_tokens(self, request: ChatRequest) -> int:
-        """Tokens of the rendered conversation. Raises BadRequest."""
-        return len(await self._render(request))
 
     async def ready(self) -> bool:
         """Whether the model is loaded."""
-        return self._loaded is not None
+        return self._loop is not None
 
-    def _holds(self) -> str:
-        return f"This model's context holds {self._context} tokens, prompt and answer together;"
+    async def answer(self, request: ChatRequest) -> ChatReply:
+        """Raises BadRequest when the conversation can't be rendered or is too long."""
+        row, _ = await self._row(request)
+        generation = await self._generated(row)
+        return await self._reply(request, row, generation)
 
-    async def _render(self, request: ChatRequest) -> list[int]:
-        """The prompt's token ids, made on a thread of their own: nobody else waits for a long text. Raises BadRequest."""
-        assert self._tokenizer is not None, "start() loads it"
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        """The answer in pieces, while it is generated. When the iterator is closed, the row ends. Raises BadRequest."""
+        row, in_thinking = await self._row(request)
+        assert self._texts is not None, "start() makes them"
+        texts = self._texts if request.logprobs else None
+        outlet = Outlet(row, texts, whole=bool(request.tools), in_thinking=in_thinking)
+        work = asyncio.create_task(self._generated(row))
+        work.add_done_callback(lambda _: outlet.close())
+        try:
+            async for piece in outlet:
+                yield piece
+            reply = await self._reply(request, row, await work)
+            yield outlet.last(reply)
+        finally:
+            work.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await work
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """Tokens of the rendered conversation. Raises BadRequest."""
+        return len((await self._prepared(request)).ids)
+
+    def gauges(self) -> dict[str, float]:
+        """How many requests wait and run, how many tokens a step gives, and what was not computed again."""
+        loop = self._loop
+        if loop is None:
+            return {}
+        return {
+            "distil_engine_waiting": loop.waiting,
+            "distil_engine_running": loop.running,
+            "distil_engine_steps_total": loop.steps,
+            "distil_engine_tokens_total": loop.tokens,
+            "distil_engine_reused_prompt_tokens_total": loop.reused,
+        }
+
+    async def _generated(self, row: Row) -> Generation:
+        assert self._loop is not None, "start() makes it"
+        try:
+            return await self._loop.submit(row)
+        except LoopFull:
+            raise Overloaded(self._loop.waiting) from None
+        except LoopStopped:
+            raise EngineFailed("The server is shutting down.", status=503) from None
+        except Exception as error:
+            show_exception(type(error), error, error.__traceback__)
+            raise EngineFailed("The student could not answer; the gateway's log has the details.", status=500) from None
+
+    async def _reply(self, request: ChatRequest, row: Row, generation: Generation) -> ChatReply:
+        assert self._rendering is not None and self._texts is not None
+        make = functools.partial(make_reply, self._rendering, self._texts, request, row, generation)
+        if request.logprobs or request.tools:  # these decode tokens
+            return await asyncio.get_running_loop().run_in_executor(self._renderer, make)
+        return make()
+
+    async def _row(self, request: ChatRequest) -> tuple[Row, bool]:
+        """What the step loop is asked, and whether the prompt ends inside of thinking. Raises BadRequest."""
+        ids, constraint, in_thinking = await self._prepared(request)
+        if not ids:
+            raise BadRequest("The conversation has no tokens once it is rendered.", param="messages")
+        sampling, room = request.sampling, None if self._context is None else self._context - len(ids)
+        if room is not None and room < 1:
+            raise TooLong(f"{self._holds()} the messages have {len(ids)}.")
+        max_tokens = sampling.max_tokens if room is None else min(sampling.max_tokens, room)
+        top = (sampling.top_logprobs or 0) if request.logprobs else 0
+        return Row(ids, sampling, max_tokens, top=top, constraint=constraint), in_thinking
+
+    async def _prepared(self, request: ChatRequest) -> _Prepared:
+        """Made on a thread of its own: nobody else waits for a long text."""
         if self._context is not None:
             characters = sum(len(message.text) for message in request.messages)
             if characters > self._context * self._longest_token:
                 raise TooLong(f"{self._holds()} the messages have {characters:,} characters.")
-        render = functools.partial(render_prompt, self._tokenizer, request.messages, tools=request.tools)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._renderer, render)
+            return await asyncio.get_running_loop().run_in_executor(self._renderer, self._prepare, request)
         except UserError as error:
             raise BadRequest(str(error), param="messages") from None
 
-    def gauges(self) -> dict[str, float]:
-        """How many requests wait, and how large batches are."""
-        return {
-            "distil_engine_waiting": self._batcher.waiting,
-            "distil_engine_batches_total": self._batcher.batches,
-            "distil_engine_batched_requests_total": self._batcher.items,
-        }
+    def _prepare(self, request: ChatRequest) -> _Prepared:
+        assert self._rendering is not None, "start() loads it"
+        tokenizer, constraint = self._rendering.tokenizer, None
+        tools = None if request.tool_choice == "none" else request.tools
+        ids = render_prompt(tokenizer, request.messages, tools=tools)
+        if self._grammars is not None and request.response_format is not None:
+            constraint = self._grammars.constraint(requirement_of(request.response_format))
+        in_thinking = request.stream and opens_thinking(self._rendering.decode(ids[-TAIL:]))
+        return _Prepared(ids, constraint, in_thinking)
+
+    def _holds(self) -> str:
+        return f"This model's context holds {self._context} tokens, prompt and answer together;"
 
     def _load(self) -> None:
-        self._loaded = load(self.ref)
-        # a fast tokenizer must not encode on the event loop while it decodes on the worker thread ("Already borrowed")
-        self._tokenizer = copy.deepcopy(self._loaded.tokenizer)
-        self._context = context_length(self._loaded.model)
-        self._longest_token = max((len(token) for token in self._tokenizer.get_vocab()), default=1)
+        loaded = load(self.ref)
+        tokenizer = copy.deepcopy(loaded.tokenizer)
+        self._rendering = replace(loaded, tokenizer=tokenizer)
+        self._context = context_length(loaded.model)
+        self._longest_token = max((len(token) for token in tokenizer.get_vocab()), default=1)
         self.identity = model_identity(self.ref)
-
-    def _generate(self, jobs: Sequence[_Job]) -> list[ChatReply | Exception]:
-        """Runs on the worker thread. A batch shares max_tokens: longer answers are cut, answers that it cut short are redone."""
-        assert self._loaded is not None
-        longest = max(len(job.ids) for job in jobs)
-        shared = max(job.max_tokens for job in jobs)
-        if self._context is not None:
-            shared = min(shared, self._context - longest)
-        sampling = jobs[0].request.sampling.model_copy(update={"max_tokens": shared})
-        if sampling.temperature == 0:
-            sampling = sampling.model_copy(update={"seed": None})  # not a part of the key, and without effect
-        generations = generate(self._loaded, [job.ids for job in jobs], sampling, batch_size=self._batch_size)
-        results: list[ChatReply | Exception] = []
-        for job, generation in zip(jobs, generations, strict=True):
-            try:
-                # beside a longer prompt the context left this answer too few tokens
-                if generation.finish_reason == "length" and shared < job.max_tokens:
-                    alone = sampling.model_copy(update={"max_tokens": job.max_tokens})
-                    (generation,) = generate(self._loaded, [job.ids], alone)
-                results.append(_reply(self._loaded, job, generation))
-            except Exception as error:
-                show_exception(type(error), error, error.__traceback__)
-                results.append(EngineFailed(f"{type(error).__name__}: {error}", status=500))
-        return results
-
-
-def _reply(loaded: Loaded, job: _Job, generation: Generation) -> ChatReply:
-    answer = model_answer(loaded.tokenizer, generation, job.request.tools)
-    text, finish, tokens = answer.text, answer.finish_reason, list(generation.token_ids)
-    calls = answer.tool_calls
-    if len(tokens) > job.max_tokens:
-        tokens = tokens[: job.max_tokens]
-        text, finish, calls = loaded.decode(tokens, skip_special_tokens=True), "length", None
-    logprobs = generation.token_logprobs[: len(tokens)]
-    return ChatReply(
-        text=text,
-        finish_reason=finish,
-        tool_calls=calls,
-        usage=Usage(input_tokens=len(job.ids), output_tokens=len(tokens)),
-        token_logprobs=logprobs,
-        token_entropies=generation.token_entropies[: len(tokens)],
-        logprobs=_logprobs_content(loaded, job, tokens, logprobs) if job.request.logprobs else None,
-    )
-
-
-def _logprobs_content(loaded: Loaded, job: _Job, tokens: list[int], logprobs: list[float]) -> list[JsonObject]:
-    """OpenAI's `logprobs.content`; the end token is left out, as it has no text."""
-    top = job.request.sampling.top_logprobs or 0
-    ranked = _top_tokens(loaded, job.ids, tokens, top) if top else [[] for _ in tokens]
-    ends = stop_ids(loaded.model, loaded.tokenizer)
-    return [
-        _token_entry(loaded, token, logprob) | {"top_logprobs": [_token_entry(loaded, t, p) for t, p in best]}
-        for token, logprob, best in zip(tokens, logprobs, ranked, strict=True)
-        if token not in ends
-    ]
-
-
-def _token_entry(loaded: Loaded, token: int, logprob: float) -> JsonObject:
-    text = loaded.decode([token])
-    whole = "\ufffd" not in text  # a token that is part of a character has no text
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode()) if whole else None}
-
-
-def _top_tokens(loaded: Loaded, prompt: list[int], tokens: list[int], count: int) -> list[list[tuple[int, float]]]:
-    """The `count` most probable tokens at each step, by one forward pass over prompt and answer."""
-    import torch
-
-    with torch.inference_mode():
-        ids = torch.tensor([[*prompt, *tokens]], device=loaded.device)  # (1, P + T)
-        logits = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float()  # (T, V): t predicts t + 1
-        values, indices = torch.log_softmax(logits, dim=-1).topk(min(count, logits.shape[-1]), dim=-1)
-    return [list(zip(i, v, strict=True)) for i, v in zip(indices.tolist(), values.tolist(), strict=True)]
+        self._texts = TokenTexts(loaded)
+        if has_grammars():  # at the start, since it holds everything up for seconds
+            with suppress(ValueError):  # not a fast tokenizer
+                self._grammars = Grammars(tokenizer, stop_ids(loaded.model, tokenizer))
+        self._loop = StepLoop(loaded, size=self._batch_size, capacity=self._queue, prefix_bytes=self._prefix_bytes)
+        self._loop.start()
+        if not self._loop.joins:
+            say(
+                f"{self.ref}: requests can't join a running batch of this kind of model; each waits for the batch before it."
+            )
 
 
 def model_identity(ref: str) -> str:
