@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from distil.runs.artifacts import Project
 from distil.runs.marks import read_marks
+from distil.serve.certificate.reasons import Reason
 from distil.serve.config import ServeConfig
 from distil.serve.keys import new_key
+from distil.serve.page.document import HERE
 from distil.serve.stage import make_gateway
 from tests.serve.running import CHAT, StudentServer, chat_body, running, teacher_of
 from tests.wire.openai import OpenAIServer
@@ -120,3 +123,9 @@ def test_a_mark_is_kept_or_refused_by_name(tmp_path: Path) -> None:
 def test_other_methods_are_refused(tmp_path: Path, path: str) -> None:
     ((status, _, _),) = asked(tmp_path, ("DELETE", path, {}))
     assert status == 405
+
+
+def test_every_reason_has_words_on_the_page() -> None:
+    script = (HERE / "script" / "figures.js").read_text(encoding="utf-8")
+    words = script.partition("const WHY = {")[2].partition("};")[0]
+    assert set(re.findall(r'(\w+): "', words)) == {reason.value for reason in Reason}

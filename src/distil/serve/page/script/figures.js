@@ -5,7 +5,10 @@ const WHY = {
   no_certified_threshold: "no threshold is certified", no_logprobs: "the student's server gave no log-probabilities",
   not_calibrated_at_this_temperature: "a temperature without a certificate", not_text: "images or audio", unknown_parameter: "a parameter without a certificate",
   stop_sequences: "stop sequences", requirement_not_met: "the student's answer missed the format that was asked for", too_long_for_student: "too long for the student",
-  student_full: "the student had no room", student_refused: "the student refused it", student_failed: "the student failed",
+  answer_longer_than_calibrated: "the student's answer was longer than any label's", student_changed: "the student's server answers otherwise than at calibration",
+  several_answers: "several answers at once", penalties: "penalties", other_system_prompt: "another system prompt", other_tools: "other tools",
+  other_response_format: "another response format", other_turns: "more turns than the labels have", other_length: "shorter or longer than the labels",
+  max_tokens_below_calibrated: "fewer tokens allowed than an answer may need", student_full: "the student had no room", student_refused: "the student refused it", student_failed: "the student failed",
 };
 const STATES = { certified: "certified", none: "nothing certified", uncalibrated: "no promise", void: "certificate void" };
 
