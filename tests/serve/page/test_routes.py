@@ -128,4 +128,4 @@ def test_other_methods_are_refused(tmp_path: Path, path: str) -> None:
 def test_every_reason_has_words_on_the_page() -> None:
     script = (HERE / "script" / "figures.js").read_text(encoding="utf-8")
     words = script.partition("const WHY = {")[2].partition("};")[0]
-    assert set(re.findall(r'(\w+): "', words)) == {reason.value for reason in Reason}
+    assert {reason.value for reason in Reason} <= set(re.findall(r'(\w+): "', words))

@@ -3,7 +3,7 @@
 const WHY = {
   confident: "it was sure", unsure: "the student was unsure", fallback_off: "there is no fallback", fallback_always: "it answers everything",
   no_certified_threshold: "no threshold is certified", no_logprobs: "the student's server gave no log-probabilities",
-  not_calibrated_at_this_temperature: "a temperature without a certificate", not_text: "images or audio", unknown_parameter: "a parameter without a certificate",
+  not_calibrated_at_this_temperature: "a temperature without a certificate", alarm: "audits found more bad answers than promised", not_text: "images or audio", unknown_parameter: "a parameter without a certificate",
   stop_sequences: "stop sequences", requirement_not_met: "the student's answer missed the format that was asked for", too_long_for_student: "too long for the student",
   answer_longer_than_calibrated: "the student's answer was longer than any label's", student_changed: "the student's server answers otherwise than at calibration",
   several_answers: "several answers at once", penalties: "penalties", other_system_prompt: "another system prompt", other_tools: "other tools",
