@@ -138,3 +138,18 @@ def test_odd_captured_lines_are_counted_not_fatal(project: Project) -> None:
     assert taken.taken == 1 and taken.unusable == taken.read - 1 and len(taken.examples) == 3
     (one,) = read_gateway_prompts(project.gateway_prompts)
     assert one.prompt.split == "train" and one.sampling == {} and one.call_id == ""
+
+
+def test_a_fair_share_of_the_captured_may_be_tested_on(project: Project) -> None:
+    """Fallbacks are all captured, audits at 4% and 2%: kept at 2% alike, they are a fair sample."""
+    lines = []
+    for probability, count in ((1.0, 1_000), (0.04, 40), (0.02, 20)):
+        for number in range(count):
+            asked = [{"role": "user", "content": f"{probability} {number}"}]
+            captured = {"probability": probability, "share": 0.02, "id": str(probability)}
+            lines.append(json.dumps({"messages": asked, "captured": captured}) + "\n")
+    project.captured.parent.mkdir(parents=True)
+    project.captured.write_text("".join(lines))
+    take_captured(project)
+    fair = [one.request_id for one in read_gateway_prompts(project.gateway_prompts) if one.prompt.split is None]
+    assert 8 <= fair.count("1.0") <= 34 and 10 <= fair.count("0.04") <= 30 and fair.count("0.02") == 20

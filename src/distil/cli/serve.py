@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TypedDict, Unpack
+from collections.abc import Sequence
 
 import click
 
@@ -63,9 +64,21 @@ def command(context: Context, name: str | None, ref: str | None, **about_keys: U
         return
     from distil.cli.students import pick_student
 
+    def similarity(answers: Sequence[str], targets: Sequence[str]) -> Sequence[float]:
+        from distil.evaluate.similarity import cosines
+
+        return cosines(answers, targets).tolist()
+
     config = context.config()
     student = pick_student(context, name)
-    result = stage.run(context.project, config.serve, name=student, teachers=config.teachers, on_ready=ready)
+    result = stage.run(
+        context.project,
+        config.serve,
+        name=student,
+        teachers=config.teachers,
+        similarity=similarity,
+        on_ready=ready,
+    )
     context.emit(result, lambda: show_rows("Served", result.rows()))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 
-STYLES = {"done": "green", "stale": "yellow", "missing": "dim"}
+STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "running": "green", "stopped": "dim", "ALARM": "red"}
 
 
 @distil_command("distil status --project mytask")
@@ -24,32 +24,45 @@ def command(context: Context, name: str | None) -> None:
     from distil.calls.batch.job import BatchFolder
     from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
+    from distil.serve.live.report import retrain, serving
 
     rows = steps(context.project, context.config(), name)
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
     next_step = next((s for s in rows if s.state != "done"), None)
     batches = BatchFolder(context.project.batches).open_jobs()
     tuning = describe_open_jobs(context.project)
+    students = serving(context.project, context.config().serve)
+    retraining = [line for line in (retrain(context.project, one) for one in students) if line]
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],
         "open_batches": [{"model": b.model, "requests": b.rows, "since": b.created} for b in batches],
         "open_fine_tuning": tuning,
         "students": context.project.students(),
+        "serving": [
+            {"student": one.name, "calibration": one.state, "calibrated": one.calibrated(), "served": one.served()}
+            | {"gateway": None if one.gateway is None else one.gateway.model_dump(mode="json")}
+            for one in students
+        ],
+        "retrain": retraining,
         "next": next_step.command if next_step else None,
     }
 
     def show() -> None:
-        lines = []
+        lines: list[tuple[str, str, str, str]] = []
         for step in rows:
             manifest = manifests[(step.stage, step.name)]
             spent = dollars(manifest.usd) if manifest and manifest.usd else ""
             stage = f"{step.stage} {step.name}" if step.name else step.stage
             lines.append((stage, step.state, step.why, spent))
+        for one in students:
+            lines.append((f"calibrate {one.name}", one.state, one.calibrated(), ""))
+            if one.gateway is not None:
+                lines.append((f"serve {one.name}", one.gateway_word, one.served(), ""))
         table("", ("stage", "state", "why", "spent"), lines, left=3, styles=STYLES)
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
             echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
-        for line in tuning:
+        for line in [*tuning, *retraining]:
             echo(line)
         if batches:
             echo(describe_open_batches(batches))

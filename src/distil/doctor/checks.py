@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distil.doctor import answers, data, guards, project, quality, training
+from distil.doctor import answers, data, guards, project, quality, serving, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import Machine
@@ -46,6 +46,9 @@ CHECKS: dict[str, Check] = {
     "breaks the format": guards.check(guards.BREAKS_THE_FORMAT),
     "answers that do not end": guards.check(guards.DOES_NOT_STOP),
     "too short or too long": guards.check(guards.WRONG_LENGTH),
+    "the live error": serving.alarm,
+    "the calibration": serving.certificate,
+    "requests like the labels": serving.traffic,
     "not measured": project.missing_evidence,
 }
 """Name -> check, in the order of fixing: data before training, training before quality."""

@@ -22,6 +22,8 @@ from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.notes import TrainSettings
 from distil.runs.schemas.summary import Summary, read_summary
+from distil.serve.config import ServeConfig
+from distil.serve.live.report import Serving, serving
 
 R = TypeVar("R", bound=Record)
 
@@ -139,6 +141,12 @@ class Evidence:
                 curves.validation.append((row.step, row.eval_loss))
                 curves.epochs.append((row.step, row.epoch))
         return curves
+
+    @cached_property
+    def serving(self) -> list[Serving]:
+        """Every calibrated student, with what its gateway has done."""
+        section = ServeConfig() if self.config is None else self.config.serve
+        return serving(self.project, section)
 
     @cached_property
     def trained_folders(self) -> list[str]:

@@ -7,7 +7,7 @@ together are a fair sample of the traffic, which curate may put on any side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def _prompt_of(line: bytes, where: str) -> GatewayPrompt:
     )
 
 
-def _fair(captured: dict[str, object], line: bytes) -> bool:
+def _fair(captured: Mapping[str, object], line: bytes) -> bool:
     """Whether a request belongs to the fair sample: an audit does; of the others as large a share, chosen by the line's hash."""
     probability, share = captured.get("probability"), captured.get("share")
     if not isinstance(probability, (int, float)) or not isinstance(share, (int, float)) or not 0 < probability <= 1:

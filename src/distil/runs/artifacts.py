@@ -22,6 +22,7 @@ from distil.runs.schemas.expanded import Expanded
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.gateway_keys import GatewayKey
 from distil.runs.schemas.gateway_prompts import GatewayPrompt, GatewayRead
+from distil.runs.schemas.gateway_state import GatewayState
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.key_spending import KeySpending
 from distil.runs.schemas.looks import Look
@@ -101,6 +102,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
     Artifact("work/serve/attempts.jsonl", Attempt, "serve", "attempts"),
+    Artifact("work/serve/NAME/gateway.json", GatewayState, "serve", "gateway_state"),
     Artifact("work/serve/keys.jsonl", GatewayKey, "serve", "gateway_keys"),
     Artifact("work/serve/spending.jsonl", KeySpending, "serve", "key_spending"),
     Artifact("work/serve/captured.jsonl", "requests with both answers", "serve", "captured"),
@@ -251,6 +253,10 @@ class Project:
     def calibration_predictions(self, name: str) -> Path:
         """The answers that the threshold was calibrated on."""
         return self.stage("serve", name) / "predictions.jsonl"
+
+    def gateway_state(self, name: str) -> Path:
+        """What the last gateway of a student has done."""
+        return self.stage("serve", name) / "gateway.json"
 
     @property
     def attempts(self) -> Path:

@@ -31,8 +31,8 @@ def captured_line(
 ) -> dict[str, object]:
     """The line for a request with the teacher's answer to it.
 
-    probability: with which this request was chosen to be captured; share: with which a request that the student answers is, on
-    average (serve.audit).
+    probability: with which this request was chosen to be captured; share: the smallest such probability, so that requests
+    kept with share / probability are a fair sample of the traffic.
     """
     request, student = served.request, served.student
     line: dict[str, object] = {"messages": [m.to_wire() for m in request.messages]}

@@ -64,6 +64,12 @@ class ServeConfig(Section):
     teacher_queue: int = Field(default=256, ge=0)
     """Requests that may wait for the teacher; beyond that, and where one would wait past its deadline, the gateway returns 429
     with Retry-After."""
+    audit: float = Field(default=0.02, ge=0, le=1)
+    """calibrated: share of the student's answers that the teacher answers, too, after the reply is sent: the served error is
+    estimated from them, and an alarm goes off when it is above `risk`. 0 = never. Costs this share of what the student saves."""
+    on_alarm: Literal["tighten", "off", "warn"] = "tighten"
+    """tighten: the teacher answers everything until a tighter threshold is certified on the answers since the alarm (no further
+    cost: both have answered). off: the teacher answers everything until the next calibration. warn: only say so."""
     batch_size: int = Field(default=64, ge=1)
     """Batch size of the in-process student."""
     queue: int = Field(default=2048, ge=1)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from distil.ids import content_id
+from distil.runs.schemas.gateway_state import LiveFigures
 from distil.serve.capture import Capture
 from distil.serve.captured import Made, captured_line
 from distil.serve.certificate.reasons import Reason
@@ -24,7 +25,7 @@ from distil.serve.metrics import Metrics
 from distil.serve.page.board import Board
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import meets_requirement
-from distil.serve.served import Refused, Served, Watcher
+from distil.serve.served import Companion, Refused, Served, Watcher
 from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
@@ -80,7 +81,11 @@ class Gateway:
         """What the page shows; None = there is no page."""
         self.stream_mode, self.deadline_s, self.idle_s = stream_mode, deadline_s, IDLE_S
         self.audit_share = 0.0
-        """Share of the student's answers that are audited (serve.audit)."""
+        """Smallest probability with which an answer of the student is audited."""
+        self.companions: list[Companion] = []
+        """What starts after the gateway and stops before it."""
+        self.live: Callable[[], LiveFigures] | None = None
+        """What the audits say about the student's answers; None where there are none."""
         self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
@@ -95,9 +100,13 @@ class Gateway:
             await self.teacher.start()
         if self.capture is not None:
             self.capture.start()
+        for companion in self.companions:
+            await companion.start()
 
     async def stop(self) -> None:
         """Finishes the running requests and writes what was captured."""
+        for companion in reversed(self.companions):
+            await companion.stop()
         if self.policy.uses_student:
             await self.student.stop()
         if self.teacher is not None:
@@ -264,6 +273,8 @@ class Gateway:
             figures |= self.teacher.gauges()
         if self.policy.threshold is not None:
             figures["distil_threshold"] = self.policy.threshold
+        for companion in self.companions:
+            figures |= companion.figures()
         return figures
 
 

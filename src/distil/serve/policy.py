@@ -35,6 +35,10 @@ class Policy:
     """The temperature that the threshold was calibrated at; None = not calibrated."""
     shape: Shape | None = None
     """The requests that it was calibrated on; None = of any shape."""
+    closed: bool = False
+    """Whether an alarm has shut the gate: the teacher answers what the student would have answered."""
+    compares: bool = False
+    """Whether the student is asked all the same while it is shut, for a comparison."""
 
     prefix_tokens: int | None = None
     """The threshold is one for the first so many tokens of an answer; None = for all of them."""
@@ -56,6 +60,8 @@ class Policy:
             return Decision("teacher", Reason.NO_CERTIFIED_THRESHOLD)
         if self.mode == "off":
             return None
+        if self.closed and not self.compares:
+            return Decision("teacher", Reason.ALARM)
         if request.beyond is not None:
             penalizes = request.beyond_name in PENALTIES
             return Decision("teacher", Reason.PENALTIES if penalizes else Reason(request.beyond))
@@ -74,4 +80,4 @@ class Policy:
             return Decision("teacher", Reason.UNSURE)
         if self.shape is not None and tokens > self.shape.max_tokens:
             return Decision("teacher", Reason.LONGER_ANSWER)
-        return Decision("student", Reason.CONFIDENT)
+        return Decision("teacher", Reason.ALARM) if self.closed else Decision("student", Reason.CONFIDENT)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from distil.serve.policy import Decision
 from distil.serve.wire import ChatReply, ChatRequest
@@ -29,8 +28,11 @@ class Served:
     """From the parsed request to the finished answer."""
     at: float = field(default_factory=time.time)
     """When the answer was finished, in seconds since 1970."""
-    id: str = field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
-    """The request's id."""
+
+    @property
+    def id(self) -> str:
+        """The request's id."""
+        return self.request.caller.request_id
 
     @property
     def reply(self) -> ChatReply:
@@ -54,3 +56,19 @@ Watcher: TypeAlias = Callable[[Served], None]
 """Called on the event loop after each answered request: it must return at once, and what it raises is only logged."""
 Refused: TypeAlias = Callable[[str, int, str | None], None]
 """Called with the id, the HTTP status and the error's code of a request that got an error."""
+
+
+class Companion(Protocol):
+    """Works beside the gateway for as long as it runs."""
+
+    async def start(self) -> None:
+        """Begins, once requests can be answered."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends within seconds."""
+        ...
+
+    def figures(self) -> dict[str, float]:
+        """For /metrics: name -> value."""
+        ...

@@ -13,12 +13,14 @@ from distil.records import Record
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import Calibration
+from distil.serve.calibration.acceptance import Similarity
 from distil.serve.capture import Capture
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import require_server
 from distil.serve.keys import Keys
+from distil.serve.live.setup import watch_live
 from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
@@ -51,12 +53,16 @@ def run(
     *,
     name: str,
     teachers: Sequence[TeacherConfig] = (),
+    similarity: Similarity | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> ServeResult:
-    """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing."""
+    """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing.
+
+    `similarity` labels audits of prose (distil.evaluate.similarity.cosines).
+    """
     require_server()
     section = behind_provider(project, name, section)
-    gateway = make_gateway(project, section, name=name, teachers=teachers)
+    gateway = make_gateway(project, section, name=name, teachers=teachers, similarity=similarity)
     if gateway.policy.uses_student:
         _require_answers(project, section, name)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
@@ -82,7 +88,12 @@ def _require_answers(project: Project, section: ServeConfig, name: str) -> None:
 
 
 def make_gateway(
-    project: Project, section: ServeConfig, *, name: str, teachers: Sequence[TeacherConfig] = ()
+    project: Project,
+    section: ServeConfig,
+    *,
+    name: str,
+    teachers: Sequence[TeacherConfig] = (),
+    similarity: Similarity | None = None,
 ) -> Gateway:
     """The gateway of a student, not started. Raises UserError when student, teacher or a matching calibration is missing."""
     model, section = project.model(name), behind_provider(project, name, section)
@@ -129,7 +140,9 @@ def make_gateway(
         stream_mode=section.stream,
         deadline_s=section.deadline_s,
     )
-    promise = read_calibration(project, name).promise if policy.mode == "calibrated" else ""
+    calibration = read_calibration(project, name) if policy.mode == "calibrated" else None
+    watch_live(project, section, gateway, calibration, similarity)
+    promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
 
 

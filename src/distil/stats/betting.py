@@ -6,6 +6,9 @@ and for however long one looks. One bet on an error l (0 or 1) against "the shar
 1 + b * w * (l - r), with a bet b between 0 and 1/r and a weight w between 0 and 1. Where observations are sampled with
 probabilities of their own, w = smallest probability / own probability makes the bet fair for the unsampled population.
 
+Neighbors that fail together (a burst of equal requests) would make such bets unfair, so as many observations as a burst may have
+are bet on together, by their mean: that is fair whatever they have in common.
+
 Bets: mixtures of constant ones over a fixed grid of alternatives, so that nothing is tuned on the data that is tested.
 
 Sources: Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by betting", JRSS B 86, arXiv 2010.09686;
@@ -46,6 +49,11 @@ def _shifted(share: float, steps: Array) -> Array:
     return 1 / (1 + np.exp(-(math.log(share / (1 - share)) + steps)))
 
 
+def remaining(begun: int) -> float:
+    """The stake that waits after so many earlier beginnings: it falls slowly, so that late bets are worth something, too."""
+    return 1 / math.log2(3 + begun)
+
+
 class ExcessTest:
     """Evidence that a share of errors is above `risk`, one observation after another.
 
@@ -60,15 +68,21 @@ class ExcessTest:
         self.risk, self.count = risk, 0
         self._bets = bets_above(risk)
         self._wealth, self._change = np.zeros_like(self._bets), np.zeros_like(self._bets)
-        self._waiting = 1.0
+        self._waiting, self._begun, self._since = 1.0, 0, BLOCK
+        self._surplus, self._open = 0.0, 0
 
-    def add(self, bad: bool, weight: float = 1.0) -> None:
-        """One observation, with its weight in (0, 1]."""
-        if self.count % BLOCK == 0:
-            before, self._waiting = self._waiting, 1 / math.log2(3 + self.count // BLOCK)
+    def add(self, bad: bool, weight: float = 1.0, unit: int = 1) -> None:
+        """One observation, with its weight in (0, 1]. unit: neighbors that are bet on together."""
+        if self._open == 0 and self._since >= BLOCK:
+            before, self._waiting = self._waiting, remaining(self._begun)
             self._wealth += before - self._waiting
-        self.count += 1
-        factors = 1 + self._bets * (weight * (float(bad) - self.risk))
+            self._begun, self._since = self._begun + 1, 0
+        self.count, self._since, self._open = self.count + 1, self._since + 1, self._open + 1
+        self._surplus += weight * (float(bad) - self.risk)
+        if self._open < unit:
+            return
+        factors = 1 + self._bets * (self._surplus / self._open)
+        self._surplus, self._open = 0.0, 0
         self._wealth = np.minimum(self._wealth * factors, LARGEST)
         self._change = np.minimum((self._change + 1) * factors, LARGEST)
 
@@ -90,11 +104,15 @@ class LowTest:
         self.risk, self.count = risk, 0
         self._bets = bets_below(risk)
         self._wealth = np.ones_like(self._bets)
+        self._surplus, self._open = 0.0, 0
 
-    def add(self, value: float, weight: float = 1.0) -> None:
-        """One observation in [0, 1], with its weight in (0, 1]."""
-        self.count += 1
-        self._wealth = np.minimum(self._wealth * (1 + self._bets * (weight * (self.risk - value))), LARGEST)
+    def add(self, value: float, weight: float = 1.0, unit: int = 1) -> None:
+        """One observation in [0, 1], with its weight in (0, 1]. unit: neighbors that are bet on together."""
+        self.count, self._open = self.count + 1, self._open + 1
+        self._surplus += weight * (self.risk - value)
+        if self._open >= unit:
+            self._wealth = np.minimum(self._wealth * (1 + self._bets * (self._surplus / self._open)), LARGEST)
+            self._surplus, self._open = 0.0, 0
 
     @property
     def evidence(self) -> float:

@@ -28,6 +28,8 @@ class Audit(Record):
     """With which this answer was chosen."""
     weight: float = Field(gt=0, le=1)
     """Smallest probability in force divided by this one."""
+    share: float = Field(gt=0, le=1)
+    """Of all such answers that were chosen then."""
     confidence: float
     """The student's."""
     threshold: float

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     # nothing is certified, or not any more
     NO_CERTIFIED_THRESHOLD = "no_certified_threshold"
     STUDENT_CHANGED = "student_changed"
+    ALARM = "alarm"
     # the request is not one of those that the threshold was found on
     NOT_TEXT = "not_text"
     UNKNOWN_PARAMETER = "unknown_parameter"

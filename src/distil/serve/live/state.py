@@ -5,7 +5,7 @@ A pure fold over audits in their order: replaying work/serve/audits.jsonl after 
 open: the student answers from `threshold` on, and a random share of its answers is audited. When the evidence that more than
 `risk` of them are bad reaches 1/delta, the alarm goes off. Under the hypothesis that each answer is bad with a chance of at most
 `risk`, given all before, that happens with a chance of at most delta, over any length of time.
-closed: the teacher answers everything. With on_alarm = tighten the student is still asked, and each of its answers is compared
+closed: the teacher answers everything. With on_alarm = tighten the student is still asked, and a tenth of its answers is compared
 with the teacher's, which costs nothing more. The loosest of a few thresholds (quantiles of the confidences audited before the
 alarm) whose answers since the alarm give evidence of a share below `risk` opens the gate again. Evidence against each threshold
 is worth 1 / (number of thresholds), and the n-th opening is allowed delta / 2^n, so all openings together are wrong with a chance
@@ -28,6 +28,15 @@ CHANGE_EVERY = 5_000
 """Audits between two false reports of a change, on average, at the promised risk."""
 CANDIDATES = 8
 RECENT = 200
+BURST = 50
+"""Answers in a row that may be right or wrong together: audits of so many are bet on together."""
+COMPARED = 0.1
+"""Share of the answers that are compared while the gate is shut: so few that a burst rarely counts more than once."""
+
+
+def unit_of(share: float) -> int:
+    """Audits among BURST answers."""
+    return max(1, round(share * BURST))
 
 
 class Terms(NamedTuple):
@@ -72,7 +81,7 @@ class LiveState:
         if audit.answered != "student" or audit.threshold != self.threshold:
             return None  # chosen before the alarm or the opening, and labeled after it
         weight = round(audit.weight, 6)
-        self.excess.add(audit.bad, weight)
+        self.excess.add(audit.bad, weight, unit_of(audit.share))
         self.counts[weight, audit.bad] += 1
         self.requests += audit.requests
         self._inverse += audit.bad / audit.probability
@@ -119,6 +128,13 @@ class LiveState:
     def changed(self) -> bool:
         """Whether the last audits look worse than promised. It closes nothing: it is false once in CHANGE_EVERY audits."""
         return self.excess.change >= CHANGE_EVERY
+
+    @property
+    def word(self) -> Literal["holds", "changed", "alarm", "closed"]:
+        """The state in one word."""
+        if self.closed:
+            return "closed"
+        return "alarm" if self.alarm else "changed" if self.changed else "holds"
 
     @property
     def audits(self) -> int:

@@ -1,0 +1,107 @@
+"""Checks of calibration and gateway: does the promise still hold, and is what is served what was calibrated?"""
+
+from __future__ import annotations
+
+from distil.doctor.evidence import Evidence
+from distil.doctor.finding import Finding
+from distil.serve.live.report import Serving, coverage_gap, retrain
+
+ROUND = "distil collect --from-gateway\ndistil run\ndistil calibrate {name}"
+
+
+def _each(evidence: Evidence) -> list[Serving] | Finding:
+    rows = evidence.serving
+    return rows or Finding(level="unknown", seen="No student has been calibrated yet.", fix="distil calibrate")
+
+
+def alarm(evidence: Evidence) -> Finding | list[Finding]:
+    """The served error, estimated by audits, against the promise."""
+    rows = _each(evidence)
+    if isinstance(rows, Finding):
+        return rows
+    return [_alarm(evidence, row) for row in rows]
+
+
+def _alarm(evidence: Evidence, row: Serving) -> Finding:
+    live = row.live
+    if live is None:
+        return Finding(level="unknown", seen=f"{row.name}: 0 answers of the student are promised anything.")
+    if live.alarm:
+        return Finding(
+            level="problem",
+            seen=f"{row.name}: {live.bad} of {live.audits} audited answers are bad, where at most {live.terms.risk:.0%} were "
+            f"promised; the alarm went off at {live.alarm_at}{' and shut the gate' if live.closed else ''}. "
+            f"{retrain(evidence.project, row)}".strip(),
+            why="The requests or the student are not what they were at the calibration.",
+            fix=ROUND.format(name=row.name),
+        )
+    if not live.audits:
+        return Finding(
+            level="unknown", seen=f"{row.name}: 0 answers were audited.", fix="distil serve --set serve.audit=0.02"
+        )
+    seen = f"{row.name}{row.error().replace(', live error', ': live error', 1)}."
+    if live.changed:
+        return Finding(
+            level="warn",
+            seen=seen,
+            why="The last audits are worse than promised; by chance that happens once in 5,000 audits.",
+            fix="distil status",
+        )
+    return Finding(level="ok", seen=seen)
+
+
+def certificate(evidence: Evidence) -> Finding | list[Finding]:
+    """Calibrations that were refuted by their own test prompts, certify nothing, or are stale."""
+    rows = _each(evidence)
+    if isinstance(rows, Finding):
+        return rows
+    return [_certificate(row) for row in rows]
+
+
+def _certificate(row: Serving) -> Finding:
+    made = row.calibration
+    if row.state == "stale":
+        return Finding(
+            level="warn",
+            seen=f"{row.name}: calibrated on {made.labels} labels; {row.why}.",
+            why="A threshold holds for what it was found with.",
+            fix=f"distil calibrate {row.name}",
+        )
+    if made.threshold is not None:
+        return Finding(level="ok", seen=f"{row.name}: {row.calibrated()} ({made.labels} labels).")
+    refuted = made.test is not None and made.test.p_value <= 1 - made.confidence
+    return Finding(
+        level="warn",
+        seen=f"{row.name}: {made.promise}",
+        why="The test prompts refute what the validation prompts had shown."
+        if refuted
+        else "The student saves nothing so.",
+        fix=f"distil calibrate {row.name} --set serve.risk={min(0.5, 2 * made.risk):g}",
+    )
+
+
+def traffic(evidence: Evidence) -> Finding | list[Finding]:
+    """Requests of production against the calibrated ones."""
+    rows = _each(evidence)
+    if isinstance(rows, Finding):
+        return rows
+    return [_traffic(evidence, row) for row in rows]
+
+
+def _traffic(evidence: Evidence, row: Serving) -> Finding:
+    gateway = row.gateway
+    if gateway is None:
+        return Finding(level="unknown", seen=f"{row.name}: no gateway has run yet.", fix=f"distil serve {row.name}")
+    told, gap = list(gateway.drift), coverage_gap(row)
+    if gap is not None:
+        told.append(
+            f"The student was sure of {gap[0]:.0%} of {gateway.eligible:,} requests, {gap[1]:.0%} of the labels."
+        )
+    if not told:
+        return Finding(level="ok", seen=f"{row.name}: {row.served()}.")
+    return Finding(
+        level="warn",
+        seen=f"{row.name}: {' '.join(dict.fromkeys(told))} {retrain(evidence.project, row)}".strip(),
+        why="The promise holds for requests like the labels.",
+        fix=ROUND.format(name=row.name),
+    )

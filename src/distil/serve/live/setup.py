@@ -1,0 +1,99 @@
+"""Puts what watches a certified gateway beside it: the state that the audits so far have left, and the auditor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+from distil.progress import dollars, say
+from distil.records import Example
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_document, read_examples
+from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.cost import CostSummary
+from distil.serve.calibration.acceptance import Similarity
+from distil.serve.config import ServeConfig
+from distil.serve.gateway import Gateway
+from distil.serve.live.auditor import Auditor
+from distil.serve.live.drift import MIN_REFERENCE, VOCABULARY_PROMPTS, Drift
+from distil.serve.live.heartbeat import Heartbeat, live_figures
+from distil.serve.live.label import Label, NoRule, labeler, rule_of
+from distil.serve.live.replay import replay
+
+
+def watch_live(
+    project: Project,
+    section: ServeConfig,
+    gateway: Gateway,
+    calibration: Calibration | None,
+    similarity: Similarity | None,
+) -> None:
+    """Adds to a gateway: the auditor and the drift of the requests where a threshold is certified, and its state on the disk."""
+    auditor, drift = None, None
+    if calibration is not None and calibration.threshold is not None:
+        auditor = _auditor(project, section, gateway, calibration, similarity)
+        drift = _drift(project, calibration)
+        gateway.watchers.append(auditor.watch)
+        gateway.companions.append(auditor)
+        gateway.live = partial(live_figures, auditor)
+        if drift is not None:
+            gateway.watchers.append(drift.watch)
+    heartbeat = Heartbeat(gateway, project.gateway_state(gateway.name), auditor, drift)
+    gateway.watchers.append(heartbeat.watch)
+    gateway.companions.append(heartbeat)
+
+
+def _auditor(
+    project: Project, section: ServeConfig, gateway: Gateway, calibration: Calibration, similarity: Similarity | None
+) -> Auditor:
+    state = replay(project, calibration, section.on_alarm)
+    label, share = _label(project, calibration, similarity), section.audit
+    if label is None:
+        share, label = 0.0, lambda request, student, teacher: None
+    auditor = Auditor(gateway, state, label, project.audits, share)
+    gateway.audit_share = auditor.least
+    if share:
+        say(f"distil serve: {share:.0%} of the student's answers are audited{_price(project, calibration, share)}.")
+    if state.alarm:
+        say(
+            f"distil serve: the alarm of {state.alarm_at} is still in force: the served error was above {calibration.risk:.0%}. "
+            + ("The teacher answers everything. " if state.closed else "")
+            + "Retrain and run `distil calibrate` again."
+        )
+    return auditor
+
+
+def _drift(project: Project, calibration: Calibration) -> Drift | None:
+    """None where too few calibrated prompts are left to compare with."""
+    prompts = [example.prompt_messages for side in ("validation", "test") for example in _examples(project, side)]
+    if len(prompts) < MIN_REFERENCE or calibration.labels < MIN_REFERENCE:
+        return None
+    trained = (example.prompt_messages for example in islice(_examples(project, "train"), VOCABULARY_PROMPTS))
+    return Drift(prompts, trained, (calibration.served, calibration.labels))
+
+
+def _examples(project: Project, side: str) -> Iterator[Example]:
+    path = project.split(side)
+    return read_examples(path) if path.exists() else iter(())
+
+
+def _label(project: Project, calibration: Calibration, similarity: Similarity | None) -> Label | None:
+    """How audits are labeled; None, with a line that says why, where they can't be."""
+    try:
+        rule = rule_of(calibration, list(_examples(project, "validation")))
+        if rule.kind == "prose" and similarity is None:
+            raise NoRule("The answers are prose, and no similarity is at hand (pip install 'distil[evaluate]').")
+    except NoRule as error:
+        say(f"distil serve: no audits. {error}")
+        return None
+    return labeler(rule, similarity)
+
+
+def _price(project: Project, calibration: Calibration, share: float) -> str:
+    """What audits cost a month, where `distil cost` knows the traffic."""
+    if not project.cost.exists():
+        return ""
+    cost = read_document(project.cost, CostSummary, command="distil cost")
+    month = share * calibration.coverage * cost.teacher_month_usd
+    return f", which costs about {dollars(month)} a month at {cost.traffic.queries_per_month:,} requests"
