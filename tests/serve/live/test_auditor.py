@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from distil.prompts.gateway import take_captured
-from distil.records import Example, Message
+from distil.records import Example, Message, Prediction
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.audits import Audit
@@ -21,7 +21,7 @@ from distil.serve.engines.base import make_engine
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
 from distil.serve.live.auditor import Auditor
-from distil.serve.live.label import NoRule, labeler, rule_of
+from distil.serve.live.label import NoRule, labeler, measure_of
 from distil.serve.live.state import LiveState, OnAlarm
 from distil.serve.policy import Policy
 from distil.serve.wire import ChatReply, ChatRequest
@@ -160,7 +160,7 @@ def test_a_shut_gate_opens_on_good_answers(tmp_path: Path) -> None:
             state.add(
                 Audit(
                     id="", at="x", student="s", fingerprint="f", certificate="c", answered="student", probability=0.1,
-                    weight=1.0, share=0.1, confidence=0.85, threshold=0.8, bad=True, requests=1,
+                    weight=1.0, share=0.1, confidence=0.85, threshold=0.8, risk=0.05, bad=True, requests=1,
                 )
             )  # fmt: skip
 
@@ -205,7 +205,8 @@ def test_audits_are_labeled_as_the_calibration_was() -> None:
     made = calibration("s").model_copy(
         update={"goal": 1.0, "bad_by": "fields", "compared": "any field other than the teacher's"}
     )
-    rule = rule_of(made, examples('{"a": 1}', '{"a": 2}'))
+    rule, risk, _ = measure_of(made, examples('{"a": 1}', '{"a": 2}'), [], None)
+    assert risk == made.risk
     label = labeler(rule, None)
     request = ChatRequest("m", [Message(role="user", content="?")], sampling=None)  # type: ignore[arg-type]
 
@@ -217,6 +218,29 @@ def test_audits_are_labeled_as_the_calibration_was() -> None:
     assert label(request, reply('{"a":1}', "length"), reply('{"a": 1}')) is True
     assert label(request, reply('{"a":1}'), reply('{"a": 1', "length")) is None
     with pytest.raises(NoRule, match="validation prompts have changed"):
-        rule_of(made, examples("yes", "no"))
-    with pytest.raises(NoRule, match="requests have none"):
-        rule_of(made.model_copy(update={"bad_by": "reference"}), examples('{"a": 1}'))
+        measure_of(made, examples("yes", "no"), [], None)
+    with pytest.raises(NoRule, match="no similarity is at hand"):
+        prose = "It usually takes two days, but longer at the weekend or where the weather is bad."
+        compared = "a similarity to the teacher's answer below 1, or other numbers or names, or the opposite"
+        measure_of(made.model_copy(update={"bad_by": "similarity", "compared": compared}), examples(prose), [], None)
+
+
+def test_with_references_agreement_is_watched() -> None:
+    """Requests have no reference: the alarm is about agreeing with the teacher less often than at the calibration."""
+    made = calibration("s").model_copy(update={"bad_by": "reference", "threshold": 0.5, "score": "mean"})
+    labeled = [
+        example.model_copy(update={"reference": "A: 3", "prompt_id": f"p{number}"})
+        for number, example in enumerate(examples(*["A: 3"] * 200))
+    ]
+    answers = [
+        Prediction(
+            id="x", prompt_id=f"p{number}", model="s", text="A: 4" if number < 20 else "A: 3", finish_reason="stop",
+            output_tokens=1, token_logprobs=[-0.1 if number < 150 else -3.0],
+        )
+        for number in range(200)
+    ]  # fmt: skip
+    rule, risk, note = measure_of(made, labeled, answers, None)
+    assert (rule.by, rule.kind) == ("fields", "number") and "20 of 150" in note
+    assert 20 / 150 < risk < 0.2
+    with pytest.raises(NoRule, match="None of the calibrated answers"):
+        measure_of(made, labeled, [], None)

@@ -30,6 +30,7 @@ def audit(bad: bool, **fields: object) -> Audit:
         "share": 0.02,
         "confidence": 0.9,
         "threshold": THRESHOLD,
+        "risk": 0.05,
         "bad": bad,
         "requests": 50,
     }

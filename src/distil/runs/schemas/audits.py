@@ -34,6 +34,8 @@ class Audit(Record):
     """The student's."""
     threshold: float
     """In force."""
+    risk: float = Field(gt=0, lt=1)
+    """The share of bad answers that is watched for."""
     bad: bool
     """Whether the student's answer is bad, by the rule of the calibration."""
     requests: int = Field(ge=0)

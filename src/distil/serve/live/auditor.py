@@ -186,6 +186,7 @@ class Auditor:
             share=COMPARED if served.teacher is not None else self.share,
             confidence=served.confidence,
             threshold=chosen.threshold,
+            risk=self.state.terms.risk,
             bad=bad,
             requests=chosen.requests,
         )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
 
 from distil.endings import ending
 from distil.errors import UserError
-from distil.records import Example, Message
+from distil.records import Example, Message, Prediction, Usage
 from distil.runs.schemas.calibration import Calibration
 from distil.serve.calibration.acceptance import Bad, Given, Rule, Similarity, bad_answers, choose_rule
+from distil.serve.calibration.confidence import confidence
+from distil.serve.calibration.scored import Scored
 from distil.serve.wire import ChatReply, ChatRequest
+from distil.stats.bounded import units_of, upper
 
 Label: TypeAlias = Callable[[ChatRequest, ChatReply, ChatReply], bool | None]
 """(request, the student's answer, the teacher's) -> whether the student's is bad; None where that can't be said."""
@@ -20,16 +25,33 @@ class NoRule(UserError):
     """The answers can't be labeled as the calibration did it."""
 
 
-def rule_of(calibration: Calibration, labeled: Sequence[Example]) -> Rule:
-    """The rule that a calibration chose for its labels. Raises NoRule when they are others now, or had references."""
+class Measure(NamedTuple):
+    """What audits are compared by, and with."""
+
+    rule: Rule
+    risk: float
+    """Largest share of bad answers by this rule that is in keeping with the calibration."""
+    note: str = ""
+    """What a person should know of it."""
+
+
+def measure_of(
+    calibration: Calibration,
+    labeled: Sequence[Example],
+    predictions: Iterable[Prediction],
+    similarity: Similarity | None,
+) -> Measure:
+    """The rule and the risk of a calibration; of one with references, which requests lack, the teacher's agreement instead.
+
+    labeled, predictions: its prompts, and the student's answers to them. Raises NoRule when the prompts are others now.
+    """
     by: Bad = calibration.bad_by  # type: ignore[assignment]
-    if by == "reference":
-        raise NoRule(
-            "The threshold was found with references, and requests have none: the teacher's answer is another measure, so the "
-            "served error is not watched."
-        )
     try:
+        if by == "reference":
+            return _agreement(calibration, labeled, predictions, similarity)
         rule = choose_rule(labeled, by, calibration.goal)
+    except NoRule:
+        raise
     except UserError as error:
         raise NoRule(str(error)) from None
     if rule.sentence() != calibration.compared:
@@ -37,7 +59,54 @@ def rule_of(calibration: Calibration, labeled: Sequence[Example]) -> Rule:
             f"The validation prompts have changed since the calibration ({calibration.compared}; now {rule.sentence()}), so the "
             "served error is not watched."
         )
-    return rule
+    _require(rule, similarity)
+    return Measure(rule, calibration.risk)
+
+
+def _agreement(
+    calibration: Calibration,
+    labeled: Sequence[Example],
+    predictions: Iterable[Prediction],
+    similarity: Similarity | None,
+) -> Measure:
+    """How often the answers that the student would have given differ from the teacher's: an upper bound at the confidence."""
+    rule = choose_rule([example.model_copy(update={"reference": None}) for example in labeled])
+    _require(rule, similarity)
+    replies = {one.prompt_id: _reply(one) for one in predictions}
+    rows = [(example, replies[example.prompt_id]) for example in labeled if example.prompt_id in replies]
+    scores = [confidence(reply, calibration.score) or 0.0 for _, reply in rows]
+    scored = Scored([example for example, _ in rows], [reply for _, reply in rows], scores)
+    sure = scored.at_least(calibration.threshold or 0.0)
+    given = Scored(*([column[row] for row in sure] for column in scored))  # type: ignore[arg-type]
+    kept, bad = given.judged(rule, similarity)
+    if not bad:
+        raise NoRule("None of the calibrated answers is there to compare with, so the served error is not watched.")
+    names = [group or example.prompt_id for group, example in zip(kept.groups, kept.examples, strict=True)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    values, index = np.array(bad, dtype=np.float64), np.array([numbers[name] for name in names])
+    units = units_of(values, np.ones_like(values), index)
+    risk = min(0.95, max(calibration.risk, upper(units, 1 - calibration.confidence, (1.0, 1.0), 1.0)))
+    note = (
+        "The threshold was found with references, which requests lack: audits watch whether the student still agrees with the "
+        f"teacher as it did then ({sum(bad)} of {len(bad)} were {rule.sentence()}; at most {risk:.1%} are in keeping with that)."
+    )
+    return Measure(rule, risk, note)
+
+
+def _require(rule: Rule, similarity: Similarity | None) -> None:
+    if rule.kind == "prose" and similarity is None:
+        raise NoRule("The answers are prose, and no similarity is at hand (pip install 'distil[evaluate]').")
+
+
+def _reply(one: Prediction) -> ChatReply:
+    return ChatReply(
+        one.text,
+        one.finish_reason,
+        Usage(output_tokens=one.output_tokens),
+        tool_calls=one.tool_calls,
+        token_logprobs=one.token_logprobs,
+        token_entropies=one.token_entropies,
+    )
 
 
 def labeler(rule: Rule, similarity: Similarity | None) -> Label:

@@ -7,9 +7,9 @@ from functools import partial
 from itertools import islice
 
 from distil.progress import dollars, say
-from distil.records import Example
+from distil.records import Example, Prediction
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document, read_examples
+from distil.runs.jsonl import read_document, read_examples, read_records
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.serve.calibration.acceptance import Similarity
@@ -18,8 +18,9 @@ from distil.serve.gateway import Gateway
 from distil.serve.live.auditor import Auditor
 from distil.serve.live.drift import MIN_REFERENCE, VOCABULARY_PROMPTS, Drift
 from distil.serve.live.heartbeat import Heartbeat, live_figures
-from distil.serve.live.label import Label, NoRule, labeler, rule_of
+from distil.serve.live.label import Label, Measure, NoRule, labeler, measure_of
 from distil.serve.live.replay import replay
+from distil.serve.wire import ChatReply, ChatRequest
 
 
 def watch_live(
@@ -48,9 +49,11 @@ def _auditor(
     project: Project, section: ServeConfig, gateway: Gateway, calibration: Calibration, similarity: Similarity | None
 ) -> Auditor:
     state = replay(project, calibration, section.on_alarm)
-    label, share = _label(project, calibration, similarity), section.audit
-    if label is None:
-        share, label = 0.0, lambda request, student, teacher: None
+    measure = _measure(project, calibration, similarity) if section.audit or state.closed else None
+    share = 0.0 if measure is None else section.audit
+    label: Label = _unknown if measure is None else labeler(measure.rule, similarity)
+    if measure is not None:
+        state.begin_with(measure.risk)
     auditor = Auditor(gateway, state, label, project.audits, share)
     gateway.audit_share = auditor.least
     if share:
@@ -62,6 +65,11 @@ def _auditor(
             + "Retrain and run `distil calibrate` again."
         )
     return auditor
+
+
+def _unknown(request: ChatRequest, student: ChatReply, teacher: ChatReply) -> bool | None:
+    """No label."""
+    return None
 
 
 def _drift(project: Project, calibration: Calibration) -> Drift | None:
@@ -78,16 +86,18 @@ def _examples(project: Project, side: str) -> Iterator[Example]:
     return read_examples(path) if path.exists() else iter(())
 
 
-def _label(project: Project, calibration: Calibration, similarity: Similarity | None) -> Label | None:
+def _measure(project: Project, calibration: Calibration, similarity: Similarity | None) -> Measure | None:
     """How audits are labeled; None, with a line that says why, where they can't be."""
+    path = project.calibration_predictions(calibration.student)
+    predictions = read_records(path, Prediction) if path.exists() else iter(())
     try:
-        rule = rule_of(calibration, list(_examples(project, "validation")))
-        if rule.kind == "prose" and similarity is None:
-            raise NoRule("The answers are prose, and no similarity is at hand (pip install 'distil[evaluate]').")
+        measure = measure_of(calibration, list(_examples(project, "validation")), predictions, similarity)
     except NoRule as error:
         say(f"distil serve: no audits. {error}")
         return None
-    return labeler(rule, similarity)
+    if measure.note:
+        say(f"distil serve: {measure.note}")
+    return measure
 
 
 def _price(project: Project, calibration: Calibration, share: float) -> str:

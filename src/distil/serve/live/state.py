@@ -72,10 +72,17 @@ class LiveState:
         self.requests, self._inverse = 0, 0.0
         self.recent: deque[bool] = deque(maxlen=RECENT)
 
+    def begin_with(self, risk: float) -> None:
+        """Sets the share that is watched for, where it is not the promised one; only before the first audit."""
+        if not self.excess.count and not self.closed and not self.openings:
+            self.terms = self.terms._replace(risk=risk)
+            self._begin()
+
     def add(self, audit: Audit) -> Literal["alarm", "opened"] | None:
         """Takes the next audit of this certificate. What it brought about, or None."""
         if audit.certificate != self.terms.certificate:
             return None
+        self.begin_with(audit.risk)
         if self.closed:
             return self._compared(audit)
         if audit.answered != "student" or audit.threshold != self.threshold:
