@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import click
 

@@ -74,7 +74,7 @@ def _agreement(
     _require(rule, similarity)
     replies = {one.prompt_id: _reply(one) for one in predictions}
     rows = [(example, replies[example.prompt_id]) for example in labeled if example.prompt_id in replies]
-    scores = [confidence(reply, calibration.score) or 0.0 for _, reply in rows]
+    scores = [confidence(reply, calibration.score, calibration.prefix_tokens) or 0.0 for _, reply in rows]
     scored = Scored([example for example, _ in rows], [reply for _, reply in rows], scores)
     sure = scored.at_least(calibration.threshold or 0.0)
     given = Scored(*([column[row] for row in sure] for column in scored))  # type: ignore[arg-type]
