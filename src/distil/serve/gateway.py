@@ -5,10 +5,11 @@ No HTTP (app.py) and no model (engines/, fallback.py).
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from distil.ids import content_id
 from distil.runs.schemas.gateway_state import LiveFigures
@@ -29,6 +30,9 @@ from distil.serve.served import Companion, Refused, Served, Watcher
 from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 RETRY_AFTER_S = 5
 IDLE_S = 20.0
@@ -86,6 +90,10 @@ class Gateway:
         """What starts after the gateway and stops before it."""
         self.live: Callable[[], LiveFigures] | None = None
         """What the audits say about the student's answers; None where there are none."""
+        self.asking: set[asyncio.Task[Response]] = set()
+        """The requests that are not answered yet."""
+        self.closing = False
+        """What is not answered by now must end, so that the gateway can."""
         self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
@@ -102,6 +110,12 @@ class Gateway:
             self.capture.start()
         for companion in self.companions:
             await companion.start()
+
+    def close(self) -> None:
+        """Ends what is not answered yet: clients hear that they should try again."""
+        self.closing = True
+        for task in list(self.asking):
+            task.cancel()
 
     async def stop(self) -> None:
         """Finishes the running requests and writes what was captured."""
@@ -146,7 +160,7 @@ class Gateway:
         deadline = Deadline(request.caller.deadline_s)
         decision, score = self.policy.before(request), None
         if decision is None:
-            live = Streamed(self.student, request, self.idle_s)
+            live = Streamed(self.student, request, self.idle_s, lambda: self.closing)
             try:
                 async with deadline.for_student(alone=self.teacher is None):
                     begun = await self._guarded(live.hold(self.policy.prefix_tokens or 0))

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
 from distil.errors import UserError
+from distil.progress import say
 from distil.serve.foreign import is_loopback
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import make_app
 
-GRACE_S = 30  # how long running requests may take after the signal to stop
+GRACE_S = 25.0
+"""How long running requests may take after the signal to stop; Kubernetes kills after 30 s."""
+CLOSING_S = 3.0
+"""So long before its end, those that are not answered hear that they should try again."""
+STOP_S = 10.0
+"""What engine, teacher and files may take after that."""
+AT_ONCE_S = 2.0
+"""The same after a second signal."""
 
 
 def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
@@ -27,10 +37,11 @@ def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], N
             f"serve.host is {host}, where others can reach the gateway and spend the teacher's money, and it has no API key. "
             "Make one: distil serve --new-key NAME. Or listen on this machine alone: --set serve.host=127.0.0.1"
         )
-    listener = open_port(host, port)
+    listener, last_resort = open_port(host, port), LastResort()
     try:
-        asyncio.run(_serve(gateway, listener, on_ready))
+        asyncio.run(_serve(gateway, listener, on_ready, last_resort))
     finally:
+        last_resort.cancel()
         listener.close()
 
 
@@ -52,8 +63,35 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[str], None] | None) -> None:
+class LastResort:
+    """Ends the process when a signal's drain does not: somebody's thread or file system may hang."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def ends_within(self, seconds: float) -> None:
+        """From now on; replaces an earlier time."""
+        self.cancel()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """The end came by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end(self) -> None:
+        say("distil serve: what still runs does not end; the process is ended. Every answer that was given is kept.")
+        os._exit(1)
+
+
+async def _serve(
+    gateway: Gateway, listener: socket.socket, on_ready: Callable[[str], None] | None, last_resort: LastResort
+) -> None:
     import uvicorn
+
+    loop = asyncio.get_running_loop()
 
     class Server(uvicorn.Server):
         """Ends quietly on a signal: uvicorn's own would raise it again after the shutdown."""
@@ -61,6 +99,9 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit
             self.should_exit = True
+            last_resort.ends_within(AT_ONCE_S if self.force_exit else GRACE_S + STOP_S)
+            wait_s = 0.0 if self.force_exit else GRACE_S - CLOSING_S
+            loop.call_soon_threadsafe(loop.call_later, wait_s, gateway.close)
 
     await gateway.start()
     gateway.host = str(listener.getsockname()[0])
@@ -71,7 +112,7 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_ready: Callable[[
             access_log=False,
             lifespan="off",
             backlog=2048,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=int(GRACE_S),
         )
         server = Server(config)
         running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -108,6 +108,7 @@ def make_gateway(
         queue=section.queue,
         engine=section.engine,
         key_env=section.engine_key_env,
+        scored_streams=section.fallback != "off",
     )
     keys = Keys(project.gateway_keys)
     policy = _policy(project, section, name, model)

@@ -8,14 +8,21 @@ from collections.abc import AsyncGenerator, Callable
 from distil.serve.engines.base import StreamingEngine
 from distil.serve.engines.piece import Piece, joined, whole
 from distil.serve.policy import Decision
-from distil.serve.wire import ChatReply, ChatRequest, EngineFailed
+from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, ShuttingDown
 
 
 class Streamed:
     """One answer on its way. `hold` first, then `pieces`, and `close` in any case."""
 
-    def __init__(self, engine: StreamingEngine, request: ChatRequest, idle_s: float) -> None:
-        """idle_s: how long it may be silent once it has begun."""
+    def __init__(
+        self,
+        engine: StreamingEngine,
+        request: ChatRequest,
+        idle_s: float,
+        closing: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """idle_s: how long it may be silent once it has begun; closing: whether the gateway must end."""
+        self._closing = closing
         self.request = request
         self.decision = Decision("student", "")
         self.confidence: float | None = None
@@ -64,6 +71,8 @@ class Streamed:
                     piece = await anext(self._source, None)
             except TimeoutError:
                 raise EngineFailed(f"The student fell silent for {self._idle_s:g} s.", status=504) from None
+            if self._closing():
+                raise ShuttingDown
             if piece is None:
                 break
             self._came.append(piece)

@@ -60,6 +60,14 @@ class EngineFailed(BadRequest):
         self.detail = detail
 
 
+class ShuttingDown(EngineFailed):
+    """The gateway ends before the answer is there; another one may take over."""
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is shutting down; try again.", status=503)
+        self.code, self.retry_after_s = "shutting_down", 1
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks."""

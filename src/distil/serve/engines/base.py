@@ -66,13 +66,22 @@ class CountingEngine(Engine, Protocol):
 
 
 def make_engine(
-    ref: str, *, batch_size: int, queue: int, engine: str | None = None, key_env: str | None = None
+    ref: str,
+    *,
+    batch_size: int,
+    queue: int,
+    engine: str | None = None,
+    key_env: str | None = None,
+    scored_streams: bool = True,
 ) -> Engine:
-    """The engine for a local model reference, or for the server `engine` when one is named. Raises UserError."""
+    """The engine for a local model reference, or for the server `engine` when one is named. Raises UserError.
+
+    scored_streams: whether somebody reads the log-probabilities of its streams.
+    """
     if engine is None:
         return LocalEngine(ref, batch_size=batch_size, queue=queue)
     base, name = split_url(engine)
-    return UpstreamEngine(base, name, engine_key(key_env))
+    return UpstreamEngine(base, name, engine_key(key_env), scored_streams=scored_streams)
 
 
 def behind_provider(project: Project, name: str, section: ServeConfig) -> ServeConfig:

@@ -43,7 +43,9 @@ LARGE = 1 << 18
 class UpstreamEngine:
     """Sends requests for the model `name` to `base`/chat/completions."""
 
-    def __init__(self, base: str, name: str, key: str | None = None) -> None:
+    def __init__(self, base: str, name: str, key: str | None = None, *, scored_streams: bool = True) -> None:
+        """scored_streams: whether streams need log-probabilities also where the client wants none."""
+        self._scored_streams = scored_streams
         self.base, self.name = base, name
         self.identity = server_identity(base, name)
         # Together takes a number there (its SDK's chat.completion_create_params).
@@ -137,13 +139,9 @@ class UpstreamEngine:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """What comes at once is one piece. A stream that ends inside a line, without a finish reason or without `[DONE]` is
         broken: EngineFailed, as for a server that falls silent."""
-        body = forwarded(request, self.name) | {
-            "stream": True,
-            "logprobs": self._logprobs,
-            "stream_options": {"include_usage": True},
-        }
-        if not body.get("top_logprobs"):
-            body["top_logprobs"] = 1
+        body = forwarded(request, self.name) | {"stream": True, "stream_options": {"include_usage": True}}
+        if self._scored_streams or request.logprobs:
+            body |= {"logprobs": self._logprobs, "top_logprobs": body.get("top_logprobs") or 1}
         try:
             async with self._post(body) as response:
                 if response.status != 200:

@@ -12,7 +12,7 @@ from distil.serve.deadline import asked_deadline
 from distil.serve.foreign import refuse_foreign
 from distil.serve.gateway import Gateway
 from distil.serve.http.replies import as_error
-from distil.serve.wire import BadRequest, Caller, EngineFailed
+from distil.serve.wire import BadRequest, Caller, EngineFailed, ShuttingDown
 from distil.terminal import show_exception
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def endpoint(
             if request.method == "POST":
                 refuse_foreign(request.headers, gateway.host)
             key = None if open_to_all else gateway.keys.check(request.headers)
+            request.scope["asking"] = gateway.asking
             request.scope["caller"] = Caller(name, key, asked_deadline(request.headers, gateway.deadline_s))
             return await called(gateway, request)
         except ClientDisconnect:
@@ -91,17 +92,25 @@ async def body(request: Request) -> bytes:
 
 
 async def unless_gone(request: Request, work: Coroutine[object, object, Response]) -> Response:
-    """The reply. When the client leaves, the work is cancelled, so that nobody pays for what nobody reads (ClientDisconnect)."""
+    """The reply. When the client leaves, the work is cancelled, so that nobody pays for what nobody reads (ClientDisconnect).
+
+    When the gateway closes before it is done: BadRequest (503).
+    """
     from starlette.requests import ClientDisconnect
 
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(request))
+    asking: set[asyncio.Task[Response]] = request.scope["asking"]
+    asking.add(task)
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientDisconnect
+        if task.cancelled():
+            raise ShuttingDown
         return task.result()
     finally:
+        asking.discard(task)
         gone.cancel()
         task.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
