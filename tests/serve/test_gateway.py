@@ -306,7 +306,7 @@ def test_without_a_teacher_what_cannot_be_done_is_refused(tmp_path: Path) -> Non
         bodies = (chat_body(messages=image), chat_body(response_format={"type": "json_object"}))
         (pictured, shaped) = exchange(gateway, *bodies)
     assert pictured[0] == 400 and "image_url" in pictured[2]["error"]["message"]
-    assert shaped[0] == 502 and "response_format" in shaped[2]["error"]["message"]
+    assert shaped[0] == 422 and "response_format" in shaped[2]["error"]["message"]
 
 
 def test_nobody_there_is_a_503_that_names_no_address(tmp_path: Path) -> None:

@@ -222,7 +222,8 @@ class Gateway:
         teacher: ChatReply | None = None
         if self.teacher is None:
             raise EngineFailed(
-                "The student's answer does not meet the request's response_format, and there is no teacher."
+                "The student's answer does not meet the request's response_format, and there is no teacher.",
+                status=422,
             )
         try:
             teacher = await self.teacher.answer(request, deadline.left_s)
@@ -263,7 +264,8 @@ class Gateway:
 
     def streams_live(self, request: ChatRequest) -> bool:
         """Whether an answer is passed on while it is generated: without a decision, or with one that its beginning decides."""
-        plain = request.samples == 1 and request.beyond in (None, "stop_sequences") and request.response_format is None
+        alone = request.samples == 1 and request.parallel_calls
+        plain = alone and request.beyond in (None, "stop_sequences") and request.response_format is None
         if not plain or not isinstance(self.student, StreamingEngine):
             return False
         if self.policy.mode == "off":

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from distil.serve.apis.checked import HAS_TEXT, Body
-from distil.serve.apis.openai_bodies import Name, Tokens, TopP
+from distil.serve.apis.openai_bodies import Name, Tokens, TopP, Whole
 
 
 class Block(Body):
@@ -85,6 +85,12 @@ class CountBody(Body):
     tool_choice: AnthropicToolChoice | None = None
     output_config: OutputConfig | None = None
     thinking: Thinking | None = None
+    cache_control: dict[str, object] | None = None
+    """This and the rest: accepted; they ask nothing that changes an answer."""
+    diagnostics: dict[str, object] | None = None
+    inference_geo: str | None = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None
 
 
 class MessagesBody(CountBody):
@@ -93,7 +99,7 @@ class MessagesBody(CountBody):
     max_tokens: Tokens
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: TopP | None = None
-    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    top_k: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
     """For a teacher whose server takes it; a student has none."""
     stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | None = None
     stream: bool | None = None
@@ -102,5 +108,4 @@ class MessagesBody(CountBody):
 
 
 READ = frozenset(MessagesBody.model_fields)
-CHANGE_NOTHING = ("cache_control", "diagnostics", "inference_geo", "user_profile_id", "workspace_id")
-"""Accepted: what they ask of Anthropic's own service is nothing that changes an answer."""
+"""Anthropic refuses any other parameter, and so does the gateway."""

@@ -30,7 +30,7 @@ def parse_completion(raw: bytes, *, defaults: Defaults, caller: Caller) -> list[
     if not all(text.strip() for text in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(text, str)):
         raise BadRequest("A prompt has no text.", param="prompt")
     read = checked(body, CompletionBody, defaults.served)
-    unsupported([name for name, value in (read.model_extra or {}).items() if value not in (None, False)])
+    unsupported(list(read.model_extra or {}))
     prompts = [read.prompt] if isinstance(read.prompt, str) else read.prompt
     if len(prompts) * (read.n or 1) > MOST_SAMPLES:
         raise BadRequest(f"These are more than {MOST_SAMPLES} answers; send fewer prompts at once.", param="prompt")

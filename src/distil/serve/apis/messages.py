@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from distil.serve.apis.anthropic_bodies import CHANGE_NOTHING, READ, CountBody, MessagesBody
+from distil.serve.apis.anthropic_bodies import READ, CountBody, MessagesBody
 from distil.serve.apis.checked import Defaults, checked, read_object, unsupported
 from distil.serve.apis.openai_bodies import ChatBody
 from distil.serve.parse import chat_request
@@ -18,9 +18,7 @@ def parse_messages(raw: bytes, *, defaults: Defaults, caller: Caller, count_only
     """Raises BadRequest that names the parameter. count_only: the body of count_tokens, which has no max_tokens."""
     body = read_object(raw)
     read = checked(body, CountBody if count_only else MessagesBody, defaults.served)
-    unsupported(
-        [name for name, value in body.items() if name not in READ and name not in CHANGE_NOTHING and value is not None]
-    )
+    unsupported([name for name in body if name not in READ])
     if not any(isinstance(turn["content"], list) or turn["content"].strip() for turn in body["messages"]):
         raise BadRequest("No message has any text.", param="messages")
     if body["messages"][-1]["role"] == "assistant":
@@ -106,7 +104,7 @@ def _part(block: object, where: str) -> JsonObject:
     found = block.get("source")
     source = found if isinstance(found, dict) else {}
     if kind == "text":
-        return {"type": "text", "text": block.get("text") or ""}
+        return {"type": "text", "text": _text(block, "text", where)}
     if kind == "image" and source.get("type") == "url":
         return {"type": "image_url", "image_url": {"url": _text(source, "url", where)}}
     if kind == "image" and source.get("type") == "base64":

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from distil.serve.apis.checked import HAS_TEXT, MOST_TOKENS, SEEDS, Body
 
-Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS)]
-Seed = Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1])]
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 16.0 is an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Tokens = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
+Seed = Annotated[Whole, Field(ge=SEEDS[0], le=SEEDS[1])]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 Stop = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)]
 MOST_SAMPLES = 128
-Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+Samples = Annotated[Whole, Field(ge=1, le=MOST_SAMPLES)]
 Text = Annotated[str, Field(pattern=r"\S")]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -112,7 +119,7 @@ class ChatBody(Body):
     seed: Seed | None = None
     n: Samples | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
@@ -165,7 +172,7 @@ class CompletionBody(Body):
     stop: Stop | None = None
     seed: Seed | None = None
     n: Samples | None = None
-    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     echo: Literal[False] | None = None

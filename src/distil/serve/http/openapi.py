@@ -36,6 +36,8 @@ def document(model: str) -> JsonObject:
     """The document of a gateway that serves `model`."""
     _, definitions = models_json_schema([(post[1], "validation") for post in POSTS.values()], ref_template=REFS)
     schemas: JsonObject = definitions["$defs"]
+    for strict in (CompletionBody, MessagesBody, CountBody):
+        schemas[strict.__name__]["additionalProperties"] = False  # what is not known is refused by name
     for post in POSTS.values():
         schemas[post[1].__name__]["properties"]["model"] = {"type": "string", "enum": [model]}
     paths: JsonObject = {path: {"post": _post(*post)} for path, post in POSTS.items()}
@@ -53,7 +55,7 @@ def document(model: str) -> JsonObject:
 def _post(summary: str, body: type[Body], reply: str, error: str) -> JsonObject:
     answered: JsonObject = {"application/json": {"schema": _ref(reply)}}
     if "stream" in body.model_fields:
-        answered["text/event-stream"] = {"schema": {"type": "string"}}
+        answered["text/event-stream"] = {}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(body.__name__)}}},
@@ -146,6 +148,7 @@ _STATUSES = {
     "408": "The body did not arrive in time",
     "413": "The body is too large",
     "415": "Another content type than JSON",
+    "422": "The student's answer does not follow response_format, and there is no teacher",
     "429": "Too many requests of this key, or its dollars are spent",
     "500": "The gateway failed",
     "502": "The student's server or the teacher failed",
