@@ -73,7 +73,7 @@ def test_no_body_is_an_error_of_a_model_in_process() -> None:
             "student", make_engine("bundled/student", batch_size=16, queue=64), Policy("off"), max_tokens=4
         )
         async with running(gateway) as session:
-            statuses = await send_all(session, COUNT if COUNT > 1_000 else 60)
+            statuses = await send_all(session, COUNT if COUNT > 1_000 else 30)
             assert statuses[200] > 1
             async with session.post(CHAT, json=chat_body("the last", max_tokens=2)) as reply:
                 assert reply.status == 200
