@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Literal
 
 from distil.errors import UserError
 from distil.progress import say
@@ -24,6 +25,9 @@ STOP_S = 10.0
 """What engine, teacher and files may take after that."""
 AT_ONCE_S = 2.0
 """The same after a second signal."""
+
+HTTP: Literal["h11"] = "h11"
+"""It refuses more than 64 KiB of headers; httptools, which uvicorn takes where it is installed, reads any number of them."""
 
 
 def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
@@ -111,6 +115,7 @@ async def _serve(
             log_level="warning",
             access_log=False,
             lifespan="off",
+            http=HTTP,
             backlog=2048,
             timeout_graceful_shutdown=int(GRACE_S),
         )
