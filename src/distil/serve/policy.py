@@ -35,13 +35,12 @@ class Policy:
     """The temperature that the threshold was calibrated at; None = not calibrated."""
     shape: Shape | None = None
     """The requests that it was calibrated on; None = of any shape."""
+    prefix_tokens: int | None = None
+    """The threshold is one for the first so many tokens of an answer; None = for all of them."""
     closed: bool = False
     """Whether an alarm has shut the gate: the teacher answers what the student would have answered."""
     compares: bool = False
     """Whether the student is asked all the same while it is shut, for a comparison."""
-
-    prefix_tokens: int | None = None
-    """The threshold is one for the first so many tokens of an answer; None = for all of them."""
 
     def confidence(self, reply: ChatReply) -> float | None:
         """The score that the threshold belongs to, for an answer or, with prefix_tokens, for its beginning."""

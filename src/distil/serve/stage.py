@@ -171,8 +171,8 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
         calibration.threshold,
         calibration.score,
         calibration.temperature,
-        calibration.shape,
-        calibration.prefix_tokens,
+        shape=calibration.shape,
+        prefix_tokens=calibration.prefix_tokens,
     )
 
 
