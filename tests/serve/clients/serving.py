@@ -33,7 +33,7 @@ def serving(gateway: Gateway) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    if not ready.wait(60):
+    if not ready.wait(180):
         raise AssertionError("the gateway did not start")
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from distil.serve.apis.checked import Defaults, checked, read_object, unsupported
 from distil.serve.apis.openai_bodies import MOST_SAMPLES, ChatBody, CompletionBody
+from distil.serve.engines.piece import Piece, whole
 from distil.serve.parse import chat_request
 from distil.serve.wire import BadRequest, Caller, ChatReply, ChatRequest, JsonObject, sse, summed, usage_body
 
@@ -59,6 +60,22 @@ def completion_events(request: ChatRequest, replies: Sequence[ChatReply], finger
         yield sse(head | {"choices": [_choice(request, reply, index)]})
     if request.include_usage:
         yield sse(head | {"choices": [], "usage": usage_body(summed(reply.usage for reply in replies))})
+    yield b"data: [DONE]\n\n"
+
+
+async def live_completion_events(
+    request: ChatRequest, pieces: AsyncIterator[Piece], fingerprint: str
+) -> AsyncIterator[bytes]:
+    """One event for each piece of an answer that is being generated. Raises what `pieces` raises."""
+    head, came = _head(request, fingerprint), list[Piece]()
+    async for piece in pieces:
+        came.append(piece)
+        if piece.text or piece.finish_reason:
+            wanted = request.logprobs and piece.logprobs
+            choice = {"text": piece.text, "index": 0, "finish_reason": piece.finish_reason}
+            yield sse(head | {"choices": [choice | {"logprobs": _logprobs(piece.logprobs) if wanted else None}]})
+    if request.include_usage:
+        yield sse(head | {"choices": [], "usage": usage_body(whole(came).usage)})
     yield b"data: [DONE]\n\n"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from distil.endings import ending
 from distil.records import Usage
+from distil.serve.engines.piece import Piece, whole
 from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, JsonObject
 
 _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
@@ -48,6 +49,37 @@ def _events(blocks: list[JsonObject], started: JsonObject, reply: ChatReply) -> 
     yield event("message_stop", {})
 
 
+async def live_message_events(request: ChatRequest, pieces: AsyncIterator[Piece]) -> AsyncIterator[bytes]:
+    """The events of an answer that is being generated, its usage in message_delta. Raises what `pieces` raises."""
+    started = _head(request, Usage()) | {"content": [], "stop_reason": None, "stop_sequence": None}
+    yield event("message_start", {"message": started})
+    came: list[Piece] = []
+    block, called = -1, -1  # the open block, and the call that it is
+    async for piece in pieces:
+        came.append(piece)
+        if piece.text:
+            if block < 0:
+                block = 0
+                yield event("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}})
+            yield event("content_block_delta", {"index": block, "delta": _text_delta(piece.text)})
+        for part in piece.tool_calls:
+            if (part.get("index") or 0) != called:
+                if block >= 0:
+                    yield event("content_block_stop", {"index": block})
+                block, called = block + 1, part.get("index") or 0
+                yield event("content_block_start", {"index": block, "content_block": _tool_use(part, begun=True)})
+            arguments = (part.get("function") or {}).get("arguments")
+            if arguments:
+                delta = {"type": "input_json_delta", "partial_json": arguments}
+                yield event("content_block_delta", {"index": block, "delta": delta})
+    if block >= 0:
+        yield event("content_block_stop", {"index": block})
+    reply = whole(came)
+    told, usage = {"stop_reason": _stop_reason(reply), "stop_sequence": None}, _head(request, reply.usage)["usage"]
+    yield event("message_delta", {"delta": told, "usage": usage})
+    yield event("message_stop", {})
+
+
 def event(kind: str, value: JsonObject) -> bytes:
     """One named server-sent event."""
     data = json.dumps({"type": kind} | value, ensure_ascii=False, separators=(",", ":"))
@@ -65,10 +97,11 @@ def _blocks(reply: ChatReply) -> list[JsonObject]:
     return text + calls
 
 
-def _tool_use(call: JsonObject) -> JsonObject:
+def _tool_use(call: JsonObject, *, begun: bool = False) -> JsonObject:
+    """begun: the arguments are still to come."""
     function = call.get("function") or {}
     try:
-        arguments = json.loads(function.get("arguments") or "{}")
+        arguments = {} if begun else json.loads(function.get("arguments") or "{}")
     except (ValueError, TypeError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):

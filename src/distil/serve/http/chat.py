@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from distil.serve.gateway import Gateway
-from distil.serve.http.endpoint import count_error, parsed, unless_gone
-from distil.serve.http.event_stream import event_stream
-from distil.serve.http.replies import as_json, as_stream, error_body
+from distil.serve.http.endpoint import parsed, unless_gone
+from distil.serve.http.live import live_reply
+from distil.serve.http.replies import as_json, as_stream
 from distil.serve.parse import parse_request
 from distil.serve.samples import answers, headers, replies
 from distil.serve.streamed import Streamed
 from distil.serve.streaming import finished_events, live_events
-from distil.serve.wire import BadRequest, ChatRequest, completion, sse
+from distil.serve.wire import ChatRequest, completion
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,15 +30,15 @@ async def answer_chat(gateway: Gateway, request: Request) -> Response:
         caller=request.scope["caller"],
     )
     chat = await parsed(request, read)
-    return await unless_gone(request, _answer(gateway, chat, request.scope["path"]))
+    return await unless_gone(request, _answer(gateway, request, chat))
 
 
-async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
+async def _answer(gateway: Gateway, request: Request, chat: ChatRequest) -> Response:
     if chat.stream and gateway.streams_live(chat):
         found = await gateway.stream(chat)
         if isinstance(found, Streamed):
             events = live_events(chat, found.pieces(), gateway.fingerprint)
-            return event_stream(_or_error(gateway, chat, path, events), found.headers(), found.close)
+            return live_reply(gateway, request, events, found)
         served = [found]
     else:
         served = await answers(gateway, chat)
@@ -48,16 +47,3 @@ async def _answer(gateway: Gateway, chat: ChatRequest, path: str) -> Response:
         whole = gateway.stream_mode == "off"
         return as_stream(finished_events(chat, given, gateway.fingerprint, whole=whole), headers=headers(served))
     return as_json(completion(chat, given, gateway.fingerprint), headers=headers(served))
-
-
-async def _or_error(
-    gateway: Gateway, chat: ChatRequest, path: str, events: AsyncIterator[bytes]
-) -> AsyncIterator[bytes]:
-    """The events, and where the answer breaks off an error event: the status line is sent by then."""
-    try:
-        async for event in events:
-            yield event
-    except BadRequest as error:
-        count_error(gateway, error, chat.caller.request_id)
-        # without [DONE]: a client sees that the stream broke
-        yield sse(error_body(error, path=path, request_id=chat.caller.request_id))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from distil.serve.apis.checked import Defaults
 from distil.serve.apis.messages import parse_messages
-from distil.serve.apis.messages_reply import message_body, message_events
+from distil.serve.apis.messages_reply import live_message_events, message_body, message_events
 from distil.serve.engines.base import CountingEngine
 from distil.serve.gateway import Gateway
 from distil.serve.http.endpoint import parsed, unless_gone
+from distil.serve.http.live import live_reply
 from distil.serve.http.replies import as_json, as_stream
 from distil.serve.samples import replies
+from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatRequest
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 async def answer_messages(gateway: Gateway, request: Request) -> Response:
     """Raises BadRequest and ClientDisconnect."""
     chat = await parsed(request, _reader(gateway, request))
-    return await unless_gone(request, _answer(gateway, chat))
+    return await unless_gone(request, _answer(gateway, request, chat))
 
 
-async def _answer(gateway: Gateway, chat: ChatRequest) -> Response:
-    served = await gateway.answer(chat)
+async def _answer(gateway: Gateway, request: Request, chat: ChatRequest) -> Response:
+    served = await (gateway.stream(chat) if chat.stream else gateway.answer(chat))
+    if isinstance(served, Streamed):
+        return live_reply(gateway, request, live_message_events(chat, served.pieces()), served)
     (reply,) = replies(chat, [served])
     if chat.stream:
         return as_stream(message_events(chat, reply), headers=served.headers())
