@@ -20,6 +20,8 @@ def command(context: Context, name: str | None) -> None:
         context.project,
         config.serve,
         name=pick_student(context, name),
+        teachers=config.teachers,
+        system=config.prompts.system,
         similarity=lambda a, b: cosines(a, b).tolist(),
     )
     context.emit(result, lambda: show_rows("", result.rows()))

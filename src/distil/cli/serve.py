@@ -77,6 +77,7 @@ def command(context: Context, name: str | None, ref: str | None, **about_keys: U
         name=student,
         teachers=config.teachers,
         similarity=similarity,
+        system=config.prompts.system,
         on_ready=ready,
     )
     context.emit(result, lambda: show_rows("Served", result.rows()))

@@ -16,6 +16,7 @@ from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Ver
 from distil.runs.schemas.attempts import Attempt
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
+from distil.runs.schemas.canary import Canary
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.evidence import Evidence
 from distil.runs.schemas.expanded import Expanded
@@ -100,6 +101,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/people.jsonl", Preference, "cli", "people"),
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
+    Artifact("work/serve/NAME/canaries.jsonl", Canary, "serve", "canaries"),
     Artifact("work/serve/NAME/predictions.jsonl", Prediction, "serve", "calibration_predictions"),
     Artifact("work/serve/attempts.jsonl", Attempt, "serve", "attempts"),
     Artifact("work/serve/NAME/gateway.json", GatewayState, "serve", "gateway_state"),
@@ -249,6 +251,10 @@ class Project:
     def calibration(self, name: str) -> Path:
         """The fallback threshold of a student."""
         return self.stage("serve", name) / "calibration.json"
+
+    def canaries(self, name: str) -> Path:
+        """What the server behind `serve.engine` answers to the canary prompts."""
+        return self.stage("serve", name) / "canaries.jsonl"
 
     def calibration_predictions(self, name: str) -> Path:
         """The answers that the threshold was calibrated on."""

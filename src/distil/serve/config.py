@@ -42,6 +42,9 @@ class ServeConfig(Section):
     process."""
     engine_key_env: str | None = None
     """Environment variable with that server's API key."""
+    canary_minutes: float = Field(default=15.0, ge=0)
+    """calibrated, with `engine`: how often the server answers the canary prompts again, to see that it still runs the calibrated
+    model; 0 = only at the start."""
     teacher_failure: Literal["error", "student"] = "error"
     """If the student is unsure and the teacher cannot be reached: return an error, or the student's answer. The calibrated
     guarantee holds only with `error`."""

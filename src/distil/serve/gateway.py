@@ -9,6 +9,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.ids import content_id
@@ -17,6 +18,7 @@ from distil.serve.capture import Capture
 from distil.serve.captured import Made, captured_line
 from distil.serve.certificate.reasons import Reason
 from distil.serve.certificate.shape import tokens_of
+from distil.serve.certificate.watch import CanaryWatch
 from distil.serve.config import StreamMode
 from distil.serve.deadline import Deadline
 from distil.serve.engines.base import Engine, StreamingEngine
@@ -94,6 +96,8 @@ class Gateway:
         """The requests that are not answered yet."""
         self.closing = False
         """What is not answered by now must end, so that the gateway can."""
+        self.watch: CanaryWatch | None = None
+        """Whether the calibrated model still answers behind a URL."""
         self.keys = keys or Keys(None)
         self.fingerprint = ""
         self.host: str | None = None
@@ -104,6 +108,8 @@ class Gateway:
         if self.policy.uses_student:
             await self.student.start()
             self.fingerprint = content_id("fp", self.student.identity)
+            if self.watch is not None:
+                await self._start_watch(self.watch)
         if self.teacher is not None:
             await self.teacher.start()
         if self.capture is not None:
@@ -117,10 +123,22 @@ class Gateway:
         for task in list(self.asking):
             task.cancel()
 
+    async def _start_watch(self, watch: CanaryWatch) -> None:
+        def switch(changed: str | None) -> None:
+            self.policy = replace(self.policy, changed=changed is not None)
+
+        try:
+            await watch.start(self.student, switch)
+        except BaseException:
+            await self.student.stop()
+            raise
+
     async def stop(self) -> None:
         """Finishes the running requests and writes what was captured."""
         for companion in reversed(self.companions):
             await companion.stop()
+        if self.watch is not None:
+            await self.watch.stop()
         if self.policy.uses_student:
             await self.student.stop()
         if self.teacher is not None:
@@ -260,7 +278,7 @@ class Gateway:
         """Whether requests can be answered now: by the student, or by the teacher."""
         if self.teacher is not None and not self.teacher.down:
             return True
-        return self.policy.uses_student and await self.student.ready()
+        return self.policy.uses_student and not self.policy.changed and await self.student.ready()
 
     def streams_live(self, request: ChatRequest) -> bool:
         """Whether an answer is passed on while it is generated: without a decision, or with one that its beginning decides."""
@@ -287,6 +305,8 @@ class Gateway:
         if self.teacher is not None:
             figures["distil_teacher_usd_total"] = self.teacher.usd
             figures |= self.teacher.gauges()
+        if self.watch is not None:
+            figures |= self.watch.figures()
         if self.policy.threshold is not None:
             figures["distil_threshold"] = self.policy.threshold
         for companion in self.companions:

@@ -41,6 +41,8 @@ class Policy:
     """Whether an alarm has shut the gate: the teacher answers what the student would have answered."""
     compares: bool = False
     """Whether the student is asked all the same while it is shut, for a comparison."""
+    changed: bool = False
+    """Whether another model answers now than the one that was calibrated."""
 
     def confidence(self, reply: ChatReply) -> float | None:
         """The score that the threshold belongs to, for an answer or, with prefix_tokens, for its beginning."""
@@ -59,6 +61,8 @@ class Policy:
             return Decision("teacher", Reason.NO_CERTIFIED_THRESHOLD)
         if self.mode == "off":
             return None
+        if self.changed:
+            return Decision("teacher", Reason.STUDENT_CHANGED)
         if self.closed and not self.compares:
             return Decision("teacher", Reason.ALARM)
         if request.beyond is not None:

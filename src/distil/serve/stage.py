@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from distil.calls.config import TeacherConfig
 from distil.calls.fine_tuning.served import tuned
@@ -15,8 +14,13 @@ from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import Calibration
 from distil.serve.calibration.acceptance import Similarity
 from distil.serve.capture import Capture
+from distil.serve.certificate.canary import read_canaries
+from distil.serve.certificate.depends import Subject, void
+from distil.serve.certificate.server_version import SERVER_VERSION
+from distil.serve.certificate.watch import CanaryWatch
 from distil.serve.config import ServeConfig
-from distil.serve.engines.base import behind_provider, identity_of, make_engine, require_answers
+from distil.serve.engines.base import behind_provider, make_engine, require_answers
+from distil.serve.engines.upstream import engine_key, split_url
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import require_server
 from distil.serve.keys import Keys
@@ -54,6 +58,7 @@ def run(
     name: str,
     teachers: Sequence[TeacherConfig] = (),
     similarity: Similarity | None = None,
+    system: str | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> ServeResult:
     """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing.
@@ -62,7 +67,7 @@ def run(
     """
     require_server()
     section = behind_provider(project, name, section)
-    gateway = make_gateway(project, section, name=name, teachers=teachers, similarity=similarity)
+    gateway = make_gateway(project, section, name=name, teachers=teachers, similarity=similarity, system=system)
     if gateway.policy.uses_student:
         _require_answers(project, section, name)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
@@ -94,8 +99,12 @@ def make_gateway(
     name: str,
     teachers: Sequence[TeacherConfig] = (),
     similarity: Similarity | None = None,
+    system: str | None = None,
 ) -> Gateway:
-    """The gateway of a student, not started. Raises UserError when student, teacher or a matching calibration is missing."""
+    """The gateway of a student, not started. `system`: the config's system prompt.
+
+    Raises UserError when student, teacher or a matching calibration is missing.
+    """
     model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
         raise UserError(
@@ -111,7 +120,7 @@ def make_gateway(
         scored_streams=section.fallback != "off",
     )
     keys = Keys(project.gateway_keys)
-    policy = _policy(project, section, name, model)
+    policy = _policy(Subject(project, name, section, teachers, system))
     teacher = None
     if policy.mode != "off":
         if not teachers:
@@ -141,13 +150,31 @@ def make_gateway(
         stream_mode=section.stream,
         deadline_s=section.deadline_s,
     )
+    if policy.mode == "calibrated" and policy.uses_student:
+        gateway.watch = _watch(project, section, name)
     calibration = read_calibration(project, name) if policy.mode == "calibrated" else None
     watch_live(project, section, gateway, calibration, similarity)
     promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
 
 
-def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> Policy:
+def _watch(project: Project, section: ServeConfig, name: str) -> CanaryWatch | None:
+    """Who compares the server behind `serve.engine` with the one that was calibrated; None: the student runs in this process."""
+    if section.engine is None:
+        return None
+    canaries = read_canaries(project, name)
+    if not canaries:
+        raise UserError(
+            f"{project.relative(project.canaries(name))} is not there, so the model behind serve.engine can't be recognized. "
+            f"Run `distil calibrate {name}` again."
+        )
+    version = read_calibration(project, name).depends.get(SERVER_VERSION)
+    base, key = split_url(section.engine)[0], engine_key(section.engine_key_env)
+    return CanaryWatch(name, canaries, base=base, version=version, key=key, minutes=section.canary_minutes)
+
+
+def _policy(subject: Subject) -> Policy:
+    section = subject.section
     if section.fallback == "threshold":
         if section.threshold is None:
             raise UserError(
@@ -157,14 +184,14 @@ def _policy(project: Project, section: ServeConfig, name: str, model: Path) -> P
         if section.stream == "prefix":
             raise UserError(
                 "serve.stream is prefix, which passes an answer on before it is whole: that needs a threshold that was found for "
-                f"it. Type: distil calibrate {name} --set serve.stream=prefix, and set serve.fallback to calibrated."
+                f"it. Type: distil calibrate {subject.name} --set serve.stream=prefix, and set serve.fallback to calibrated."
             )
         return Policy("threshold", section.threshold, section.score)
     if section.fallback != "calibrated":
         return Policy(section.fallback, None, section.score)
-    calibration = read_calibration(project, name)
-    _check(calibration, section, name, model)
-    _check_gate(calibration, section, name)
+    calibration = read_calibration(subject.project, subject.name)
+    _check(calibration, subject)
+    _check_gate(calibration, section, subject.name)
     say(f"distil serve: {calibration.promise}")
     return Policy(
         "calibrated",
@@ -199,43 +226,16 @@ def read_calibration(project: Project, name: str) -> Calibration:
     return read_document(path, Calibration, command=f"distil calibrate {name}")
 
 
-def _check(calibration: Calibration, section: ServeConfig, name: str, model: Path) -> None:
-    """Raises UserError when the calibration was made for another model or other settings than those about to be served."""
-    advice = f"Run `distil calibrate {name}` again."
-    if calibration.shape is None:
-        raise UserError(
-            f"The calibration of {name!r} does not say for which requests its threshold holds: an earlier version wrote it. "
-            f"{advice}"
-        )
-    if calibration.engine != section.engine:
-        was, now = _behind(calibration.engine), _behind(section.engine)
-        raise UserError(
-            f"The student {name!r} was calibrated {was} and is to be served {now}, but a threshold holds for the engine that it "
-            f"was found with. {advice}"
-        )
-    if calibration.model != identity_of(str(model), section.engine):
-        raise UserError(
-            f"The student {name!r} has changed since it was calibrated, so its guarantee no longer holds. {advice}"
-        )
-    settings = {
-        "risk": (section.risk, calibration.risk),
-        "confidence": (section.confidence, calibration.confidence),
-        "score": (section.score, calibration.score),
-        "bad": (calibration.bad_by if section.bad == "auto" else section.bad, calibration.bad_by),
-        "goal": (calibration.goal if section.goal is None else section.goal, calibration.goal),
-    }
-    for key, (value, calibrated) in settings.items():
-        if value != calibrated:
-            raise UserError(f"serve.{key} is {value}, but {name!r} was calibrated with {calibrated}. {advice}")
-    if section.teacher_failure == "student":
+def _check(calibration: Calibration, subject: Subject) -> None:
+    """Raises UserError when something that the certificate depends on is not as it was."""
+    broken = void(calibration, subject)
+    if broken is not None:
+        raise UserError(broken)
+    if subject.section.teacher_failure == "student":
         raise UserError(
             "serve.teacher_failure is student, which returns unsure answers and voids the calibrated guarantee. Set it to "
             "error, or set serve.fallback to threshold."
         )
-
-
-def _behind(engine: str | None) -> str:
-    return "in this process" if engine is None else f"behind {engine}"
 
 
 def serve_model(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from distil.records import Record
 from distil.runs.schemas.shape import Shape
 
@@ -74,6 +76,10 @@ class Calibration(Record):
     """The guarantee in words."""
     shape: Shape | None = None
     """The requests that it holds for; None: not noted, and nothing holds."""
+    depends: dict[str, str] = Field(default_factory=dict)
+    """What it depends on: name -> value at calibration."""
+    digest: str = ""
+    """Of all that stands here: who edits the file by hand voids it."""
     created: str
     """ISO time, UTC."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.ids import content_id
 from distil.progress import bar
@@ -23,6 +24,8 @@ from distil.serve.calibration.acceptance import Similarity
 from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.decide import Student, decide
 from distil.serve.calibration.scored import Scored, as_request
+from distil.serve.certificate.canary import take_canaries
+from distil.serve.certificate.depends import Subject, facts, sealed
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine, behind_provider, make_engine, require_answers
 from distil.serve.wire import ChatReply, ChatRequest
@@ -30,11 +33,20 @@ from distil.serve.wire import ChatReply, ChatRequest
 CONCURRENCY = 256
 
 
-def run(project: Project, section: ServeConfig, *, name: str, similarity: Similarity | None = None) -> Calibration:
+def run(
+    project: Project,
+    section: ServeConfig,
+    *,
+    name: str,
+    similarity: Similarity | None = None,
+    teachers: Sequence[TeacherConfig] = (),
+    system: str | None = None,
+) -> Calibration:
     """Calibrates the student `name` and writes work/serve/NAME/calibration.json.
 
     `similarity` compares prose answers (distil.evaluate.similarity.cosines); JSON and labels need none. Raises UserError when
-    the student or the validation prompts are missing, or when the engine gives no log-probabilities.
+    the student or the validation prompts are missing, or when the engine gives no log-probabilities. teachers, system: the
+    config's, on which the threshold depends.
     """
     model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
@@ -70,6 +82,8 @@ def run(project: Project, section: ServeConfig, *, name: str, similarity: Simila
             similarity=similarity,
         )
         keep_attempt(project.attempts, attempts, attempt)
+        version = take_canaries(project, section, name, [as_request(e, section.default_max_tokens) for e in labeled])
+        calibration = sealed(calibration, facts(Subject(project, name, section, teachers, system)) | version)
         write_json(project.calibration(name), calibration.model_dump(mode="json"))
         stage.wrote(project.calibration(name))
         predictions = project.calibration_predictions(name)

@@ -86,7 +86,10 @@ async def _health(gateway: Gateway, request: Request) -> Response:
 
 async def _ready(gateway: Gateway, request: Request) -> Response:
     able = await gateway.ready()
-    return as_json({"status": "ready" if able else "nobody can answer"}, status=200 if able else 503)
+    state = {"status": "ready" if able else "nobody can answer"}
+    if gateway.watch is not None and gateway.watch.changed is not None:
+        state["student"] = f"switched off: {gateway.watch.changed}"
+    return as_json(state, status=200 if able else 503)
 
 
 async def _metrics(gateway: Gateway, request: Request) -> Response:
