@@ -77,7 +77,7 @@ class Swapped(StudentServer):
 
 
 def test_another_model_behind_the_url_is_refused_at_start(tmp_path: Path) -> None:
-    project = project_with(tmp_path, labeled=120, held_out=40)
+    project = project_with(tmp_path, labeled=240, held_out=80)
 
     async def start(section: Any, teacher: OpenAIServer) -> None:
         gateway = make_gateway(project, section, name="s", teachers=[teacher_of(teacher)])
@@ -99,7 +99,7 @@ def test_another_model_behind_the_url_is_refused_at_start(tmp_path: Path) -> Non
 def test_a_model_replaced_while_it_runs_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And on again when the calibrated one is back; visible in /metrics and /readyz."""
     monkeypatch.setattr(watching, "LOOK_S", 0.02)
-    project = project_with(tmp_path, labeled=120, held_out=40)
+    project = project_with(tmp_path, labeled=240, held_out=80)
     seen: list[str] = []
 
     async def until(session: Any, reason: str) -> None:
@@ -134,7 +134,7 @@ def test_a_model_replaced_while_it_runs_is_switched_off(tmp_path: Path, monkeypa
 
 def test_a_server_that_is_away_is_not_another_model(tmp_path: Path) -> None:
     """The student is not used until it was compared."""
-    project = project_with(tmp_path, labeled=120, held_out=40)
+    project = project_with(tmp_path, labeled=240, held_out=80)
 
     async def go(section: Any, teacher: OpenAIServer) -> str:
         gateway = make_gateway(project, section, name="student", teachers=[teacher_of(teacher)])

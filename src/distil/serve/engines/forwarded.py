@@ -8,7 +8,7 @@ from __future__ import annotations
 from distil.records import Message
 from distil.serve.wire import ChatRequest, JsonObject
 
-ASKS_NOTHING = (None, 0, {}, [])  # 0 == False
+ASKS_NOTHING: tuple[object, ...] = (None, 0, {}, [])  # 0 == False
 
 
 def forwarded(request: ChatRequest, model: str) -> JsonObject:
