@@ -27,7 +27,7 @@ from distil.serve.keys import Keys
 from distil.serve.metrics import Metrics
 from distil.serve.page.board import Board
 from distil.serve.policy import Decision, Policy
-from distil.serve.requirement import meets_requirement
+from distil.serve.requirement import demands_calls, meets_requirement
 from distil.serve.served import Companion, Refused, Served, Watcher
 from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
@@ -240,7 +240,7 @@ class Gateway:
         teacher: ChatReply | None = None
         if self.teacher is None:
             raise EngineFailed(
-                "The student's answer does not meet the request's response_format, and there is no teacher.",
+                "The student's answer does not meet the request's response_format or tools, and there is no teacher.",
                 status=422,
             )
         try:
@@ -284,7 +284,7 @@ class Gateway:
         """Whether an answer is passed on while it is generated: without a decision, or with one that its beginning decides."""
         alone = request.samples == 1 and request.parallel_calls
         plain = alone and request.beyond in (None, "stop_sequences") and request.response_format is None
-        if not plain or not isinstance(self.student, StreamingEngine):
+        if not plain or demands_calls(request) or not isinstance(self.student, StreamingEngine):
             return False
         if self.policy.mode == "off":
             return self.stream_mode != "off"
