@@ -62,7 +62,11 @@ def command(context: Context, name: str | None) -> None:
         others = [s for s in context.project.students() if s not in {r.name for r in rows}]
         if others:
             echo(f"Other students: {', '.join(others)} (`distil status --as {others[-1]}`)")
-        for line in [*tuning, *retraining]:
+        for line in [
+            *tuning,
+            *(one.gateway.shadow for one in students if one.gateway and one.gateway.shadow),
+            *retraining,
+        ]:
             echo(line)
         if batches:
             echo(describe_open_batches(batches))

@@ -70,6 +70,9 @@ class ServeConfig(Section):
     audit: float = Field(default=0.02, ge=0, le=1)
     """calibrated: share of the student's answers that the teacher answers, too, after the reply is sent: the served error is
     estimated from them, and an alarm goes off when it is above `risk`. 0 = never. Costs this share of what the student saves."""
+    shadow: str | None = None
+    """calibrated: another calibrated student that answers the audited requests, too, and a share of the fallbacks, unseen by
+    clients. It takes over when it is shown to be no worse, and the old one comes back on its alarm."""
     on_alarm: Literal["tighten", "off", "warn"] = "tighten"
     """tighten: the teacher answers everything until a tighter threshold is certified on the answers since the alarm (no further
     cost: both have answered). off: the teacher answers everything until the next calibration. warn: only say so."""

@@ -174,16 +174,17 @@ class Gateway:
 
     async def _begin(self, request: ChatRequest, started: float) -> Served | Streamed:
         """Holds a stream's beginning back until it is decided who answers."""
-        assert isinstance(self.student, StreamingEngine)
+        policy, student = self.policy, self.student  # another one may take its place meanwhile
+        assert isinstance(student, StreamingEngine)
         deadline = Deadline(request.caller.deadline_s)
-        decision, score = self.policy.before(request), None
+        decision, score = policy.before(request), None
         if decision is None:
-            live = Streamed(self.student, request, self.idle_s, lambda: self.closing)
+            live = Streamed(student, request, self.idle_s, lambda: self.closing)
             try:
                 async with deadline.for_student(alone=self.teacher is None):
-                    begun = await self._guarded(live.hold(self.policy.prefix_tokens or 0))
-                score = None if self.policy.mode == "off" else self.policy.confidence(begun)
-                decision = self.policy.after(score)
+                    begun = await self._guarded(live.hold(policy.prefix_tokens or 0))
+                score = None if policy.mode == "off" else policy.confidence(begun)
+                decision = policy.after(score)
             except BadRequest as error:
                 await live.close()
                 if self.teacher is None:
@@ -217,13 +218,14 @@ class Gateway:
         student: ChatReply | None = None
         score: float | None = None
         deadline = Deadline(request.caller.deadline_s)
-        decision = self.policy.before(request)
+        policy, engine = self.policy, self.student  # another one may take its place meanwhile
+        decision = policy.before(request)
         if decision is None:
             try:
                 async with deadline.for_student(alone=self.teacher is None):
-                    student = await self._ask_student(request)
-                score = self.policy.confidence(student)
-                decision = self.policy.after(score, tokens_of(student))
+                    student = await self._ask_student(request, engine)
+                score = policy.confidence(student)
+                decision = policy.after(score, tokens_of(student))
                 if decision.by == "student" and not meets_requirement(request, student):
                     decision = Decision("teacher", Reason.REQUIREMENT_NOT_MET)
             except BadRequest as error:
@@ -253,7 +255,7 @@ class Gateway:
             decision = Decision("student", f"{decision.reason}_but_teacher_failed")
         return Served(request, decision, score, student, teacher, seconds=time.monotonic() - started)
 
-    async def _ask_student(self, request: ChatRequest) -> ChatReply:
+    async def _ask_student(self, request: ChatRequest, engine: Engine) -> ChatReply:
         """The student's answer. Raises BadRequest, also for what went wrong inside."""
         if request.beyond == "not_text":
             raise BadRequest(f"This model reads texts, and the messages hold {request.beyond_name}.", param="messages")
@@ -262,7 +264,7 @@ class Gateway:
             raise BadRequest(
                 f"The parameter {name!r} is not supported, so it is not passed on. Leave it out.", param=name
             )
-        return await self._guarded(self.student.answer(request))
+        return await self._guarded(engine.answer(request))
 
     async def _guarded(self, work: Awaitable[ChatReply]) -> ChatReply:
         """What the student's engine does. Raises BadRequest, also for what went wrong inside."""

@@ -24,7 +24,7 @@ from distil.serve.engines.upstream import engine_key, split_url
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import require_server
 from distil.serve.keys import Keys
-from distil.serve.live.setup import watch_live
+from distil.serve.live.setup import Candidate, watch_live
 from distil.serve.metrics import total
 from distil.serve.policy import Policy
 from distil.serve.server import serve
@@ -153,7 +153,7 @@ def make_gateway(
     if policy.mode == "calibrated" and policy.uses_student:
         gateway.watch = _watch(project, section, name)
     calibration = read_calibration(project, name) if policy.mode == "calibrated" else None
-    watch_live(project, section, gateway, calibration, similarity)
+    watch_live(project, section, gateway, calibration, similarity, _candidate(project, section, teachers, system))
     promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
 
@@ -171,6 +171,23 @@ def _watch(project: Project, section: ServeConfig, name: str) -> CanaryWatch | N
     version = read_calibration(project, name).depends.get(SERVER_VERSION)
     base, key = split_url(section.engine)[0], engine_key(section.engine_key_env)
     return CanaryWatch(name, canaries, base=base, version=version, key=key, minutes=section.canary_minutes)
+
+
+def _candidate(
+    project: Project, section: ServeConfig, teachers: Sequence[TeacherConfig], system: str | None
+) -> Candidate | None:
+    """The student in the shadow, with its own engine and certificate. Raises UserError when one is missing."""
+    name = section.shadow
+    if name is None:
+        return None
+    calibration = read_calibration(project, name)
+    if section.engine is not None or calibration.engine is not None:
+        raise UserError(
+            f"serve.shadow is {name}, and a student in the shadow is compared in this process only: set serve.engine to null, "
+            f"run `distil calibrate {name}`, or leave serve.shadow out."
+        )
+    engine = make_engine(str(project.model(name)), batch_size=section.batch_size, queue=section.queue)
+    return Candidate(name, engine, _policy(Subject(project, name, section, teachers, system)), calibration)
 
 
 def _policy(subject: Subject) -> Policy:

@@ -20,7 +20,7 @@ from distil.serve.capture import Capture
 from distil.serve.engines.base import make_engine
 from distil.serve.fallback import Fallback
 from distil.serve.gateway import Gateway
-from distil.serve.live.auditor import Auditor
+from distil.serve.live.auditor import Auditor, Role
 from distil.serve.live.label import NoRule, labeler, measure_of
 from distil.serve.live.state import LiveState, OnAlarm
 from distil.serve.policy import Policy
@@ -53,7 +53,7 @@ def audited(
         teacher=Fallback(project.ledger, teacher_of(teacher), None),
         capture=Capture(project.captured),
     )
-    auditor = Auditor(gateway, state, is_bad, project.audits, share, chance=lambda: 0.05)
+    auditor = Auditor(gateway, Role("student", state, is_bad), project.audits, share, chance=lambda: 0.05)
     gateway.audit_share = auditor.least
     gateway.watchers.append(auditor.watch)
     gateway.companions.append(auditor)

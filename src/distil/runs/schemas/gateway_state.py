@@ -69,6 +69,9 @@ class GatewayState(Record):
     drift: list[str]
     """How the requests differ from the calibrated ones, in words; empty where they do not, or are not watched."""
 
+    shadow: str | None = None
+    """How the student in the shadow compares, in words; None where there is none."""
+
     @property
     def running(self) -> bool:
         """Whether its process is there (on this machine)."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from distil.serve.gateway import Gateway
 from distil.serve.live.label import Label
 from distil.serve.live.state import COMPARED, LiveState
 from distil.serve.served import Served
-from distil.serve.wire import ChatReply
+from distil.serve.wire import Caller, ChatReply
 from distil.terminal import show_exception
 
 WAITING = 256
@@ -44,6 +45,8 @@ class Chosen(NamedTuple):
     """An answer that is to be labeled."""
 
     served: Served
+    role: Role
+    fingerprint: str
     probability: float
     weight: float
     threshold: float
@@ -54,32 +57,56 @@ class Chosen(NamedTuple):
     """The teacher's answer, where it is still to come."""
 
 
+@dataclass
+class Role:
+    """What is audited: one student with its certificate."""
+
+    name: str
+    """The student's."""
+    state: LiveState
+    label: Label
+
+
 class Auditor:
     """Watches one gateway that serves with a certified threshold."""
 
     def __init__(
         self,
         gateway: Gateway,
-        state: LiveState,
-        label: Label,
+        role: Role,
         path: Path,
         share: float,
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.state, self.share = state, share
+        self.role, self.share = role, share
         self.dropped = self.failed = self.unlabeled = 0
         """Audits that did not fit into the queue; that the teacher did not answer; whose answers can't be compared."""
         self.usd = 0.0
         """What the teacher's answers to audits cost."""
-        self._gateway, self._label, self._path, self._chance = gateway, label, path, chance
+        self.on_label: Callable[[Served, ChatReply, bool, float], None] | None = None
+        """Told of each labeled answer: (request, the teacher's answer, bad, weight)."""
+        self._gateway, self._path, self._chance = gateway, path, chance
+        self._on_alarm: Callable[[], None] | None = None
         self._queue: asyncio.Queue[Chosen | None] = asyncio.Queue(WAITING)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._confidences: deque[float] = deque(maxlen=MEDIAN_OF)
-        self._median, self._since = 1.0, 0
+        self._median, self._since, self._from = 1.0, 0, 0.0
         self._task: asyncio.Task[None] | None = None
-        self._told = False
+        self._told, self._busy = False, 0
         self._asking: set[asyncio.Task[ChatReply]] = set()
+
+    @property
+    def state(self) -> LiveState:
+        """What the audits of the student that serves have left."""
+        return self.role.state
+
+    def become(self, role: Role, on_alarm: Callable[[], None] | None = None) -> None:
+        """Audits another student from now on. on_alarm: what happens on its alarm, in place of serve.on_alarm."""
+        self.role, self._on_alarm, self._since = role, on_alarm, 0
+        self._confidences.clear()
+        self._median, self._from = 1.0, time.time()
+        self._apply()
 
     async def start(self) -> None:
         """Puts the gate where the audits so far have left it, and begins."""
@@ -98,7 +125,7 @@ class Auditor:
 
     def watch(self, served: Served) -> None:
         """Takes one answered request. Returns at once."""
-        if served.confidence is None or served.student is None:
+        if served.confidence is None or served.student is None or served.at - served.seconds < self._from:
             return
         reason = served.decision.reason
         if reason == Reason.CONFIDENT:
@@ -109,6 +136,11 @@ class Auditor:
                 self._choose(served, probability, weight)
         elif reason == Reason.ALARM and self._compares and self._chance() < COMPARED:
             self._choose(served, COMPARED, 1.0)
+
+    @property
+    def waiting(self) -> int:
+        """Chosen answers without their label yet."""
+        return self._queue.qsize() + self._busy
 
     @property
     def _compares(self) -> bool:
@@ -141,17 +173,31 @@ class Auditor:
             asked = asyncio.create_task(self._ask(served))
             self._asking.add(asked)
             asked.add_done_callback(self._asking.discard)
-        self._queue.put_nowait(Chosen(served, probability, weight, self.state.threshold, self._since, asked))
+        self._queue.put_nowait(
+            Chosen(
+                served,
+                self.role,
+                self._gateway.fingerprint,
+                probability,
+                weight,
+                self.state.threshold,
+                self._since,
+                asked,
+            )
+        )
         self._since = 0
 
     async def _ask(self, served: Served) -> ChatReply:
         teacher = self._gateway.teacher
         assert teacher is not None
         async with self._slots:
-            return await teacher.answer(served.request)
+            # at nobody's expense but the gateway's: a client's cap is for its own requests
+            request = replace(served.request, caller=Caller(request_id=served.id))
+            return await teacher.answer(request)
 
     async def _work(self) -> None:
         while (chosen := await self._queue.get()) is not None:
+            self._busy = 1
             try:
                 await self._take(chosen)
             except Exception as error:  # whatever an audit meets, the next one is labeled
@@ -162,6 +208,7 @@ class Auditor:
                     if not isinstance(error, DistilError):
                         show_exception(type(error), error, error.__traceback__)
                 self._told = True
+            self._busy = 0
 
     async def _take(self, chosen: Chosen) -> None:
         served = chosen.served
@@ -169,7 +216,7 @@ class Auditor:
         assert reply is not None and served.student is not None and served.confidence is not None
         self.usd += reply.usd if served.teacher is None else 0.0
         self._capture(chosen, reply)
-        bad = await asyncio.to_thread(self._label, served.request, served.student, reply)
+        bad = await asyncio.to_thread(chosen.role.label, served.request, served.student, reply)
         if bad is None:
             self.unlabeled += 1
             self._since += chosen.requests
@@ -177,30 +224,34 @@ class Auditor:
         audit = Audit(
             id=served.id,
             at=now("seconds"),
-            student=self._gateway.name,
-            fingerprint=self._gateway.fingerprint,
-            certificate=self.state.terms.certificate,
+            student=chosen.role.name,
+            fingerprint=chosen.fingerprint,
+            certificate=chosen.role.state.terms.certificate,
             answered=served.decision.by,
             probability=chosen.probability,
             weight=chosen.weight,
             share=COMPARED if served.teacher is not None else self.share,
             confidence=served.confidence,
             threshold=chosen.threshold,
-            risk=self.state.terms.risk,
+            risk=chosen.role.state.terms.risk,
             bad=bad,
             requests=chosen.requests,
         )
         await asyncio.to_thread(append_record, self._path, audit)
-        event = self.state.add(audit)
-        if event is not None:
+        event = chosen.role.state.add(audit)
+        if event is not None and chosen.role is self.role:
             self._tell(event)
             self._apply()
+            if event == "alarm" and self._on_alarm is not None:
+                self._on_alarm()
+        if self.on_label is not None:
+            self.on_label(served, reply, bad, chosen.weight)
 
     def _capture(self, chosen: Chosen, reply: ChatReply) -> None:
         """Keeps an audited request with both answers; what the teacher answered itself is captured already."""
         gateway, served = self._gateway, chosen.served
         if served.teacher is None and gateway.capture is not None and gateway.teacher is not None:
-            made = Made(gateway.name, gateway.fingerprint, gateway.teacher.name)
+            made = Made(chosen.role.name, chosen.fingerprint, gateway.teacher.name)
             gateway.capture.add(captured_line(served, reply, made, probability=chosen.probability, share=self.least))
 
     def _apply(self) -> None:

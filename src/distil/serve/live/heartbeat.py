@@ -16,6 +16,7 @@ from distil.serve.certificate.reasons import Reason
 from distil.serve.gateway import Gateway
 from distil.serve.live.auditor import Auditor
 from distil.serve.live.drift import Drift
+from distil.serve.live.shadow import Shadow
 from distil.serve.metrics import total
 from distil.serve.served import Served
 
@@ -28,9 +29,14 @@ class Heartbeat:
     """Watches one gateway."""
 
     def __init__(
-        self, gateway: Gateway, path: Path, auditor: Auditor | None = None, drift: Drift | None = None
+        self,
+        gateway: Gateway,
+        path: Path,
+        auditor: Auditor | None = None,
+        drift: Drift | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
-        self._gateway, self._path, self._auditor, self._drift = gateway, path, auditor, drift
+        self._gateway, self._path, self._auditor, self._drift, self._shadow = gateway, path, auditor, drift, shadow
         self._reasons: Counter[str] = Counter()
         self._started = now("seconds")
         self._task: asyncio.Task[None] | None = None
@@ -88,6 +94,7 @@ class Heartbeat:
             reasons=dict(self._reasons),
             live=None if self._auditor is None else live_figures(self._auditor),
             drift=[] if self._drift is None else self._drift.words(),
+            shadow=None if self._shadow is None else self._shadow.words(),
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
+from distil.errors import UserError
 from distil.progress import dollars, say
 from distil.records import Example, Prediction
 from distil.runs.artifacts import Project
@@ -14,13 +16,25 @@ from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.serve.calibration.acceptance import Similarity
 from distil.serve.config import ServeConfig
+from distil.serve.engines.base import Engine
 from distil.serve.gateway import Gateway
-from distil.serve.live.auditor import Auditor
+from distil.serve.live.auditor import Auditor, Role
 from distil.serve.live.drift import MIN_REFERENCE, VOCABULARY_PROMPTS, Drift
 from distil.serve.live.heartbeat import Heartbeat, live_figures
 from distil.serve.live.label import Label, Measure, NoRule, labeler, measure_of
 from distil.serve.live.replay import replay
+from distil.serve.live.shadow import Shadow
+from distil.serve.policy import Policy
 from distil.serve.wire import ChatReply, ChatRequest
+
+
+class Candidate(NamedTuple):
+    """A student for the shadow."""
+
+    name: str
+    engine: Engine
+    policy: Policy
+    calibration: Calibration
 
 
 def watch_live(
@@ -29,9 +43,15 @@ def watch_live(
     gateway: Gateway,
     calibration: Calibration | None,
     similarity: Similarity | None,
+    candidate: Candidate | None = None,
 ) -> None:
-    """Adds to a gateway: the auditor and the drift of the requests where a threshold is certified, and its state on the disk."""
-    auditor, drift = None, None
+    """Adds to a gateway: the auditor and the drift of the requests where a threshold is certified, and its state on the disk.
+
+    candidate: the student in the shadow. Raises UserError when there is nothing that it could be compared with.
+    """
+    auditor: Auditor | None = None
+    drift: Drift | None = None
+    shadow: Shadow | None = None
     if calibration is not None and calibration.threshold is not None:
         auditor = _auditor(project, section, gateway, calibration, similarity)
         drift = _drift(project, calibration)
@@ -40,7 +60,9 @@ def watch_live(
         gateway.live = partial(live_figures, auditor)
         if drift is not None:
             gateway.watchers.append(drift.watch)
-    heartbeat = Heartbeat(gateway, project.gateway_state(gateway.name), auditor, drift)
+    if candidate is not None:
+        shadow = _shadow(project, section, gateway, auditor, candidate, similarity)
+    heartbeat = Heartbeat(gateway, project.gateway_state(gateway.name), auditor, drift, shadow)
     gateway.watchers.append(heartbeat.watch)
     gateway.companions.append(heartbeat)
 
@@ -54,7 +76,7 @@ def _auditor(
     label: Label = _unknown if measure is None else labeler(measure.rule, similarity)
     if measure is not None:
         state.begin_with(measure.risk)
-    auditor = Auditor(gateway, state, label, project.audits, share)
+    auditor = Auditor(gateway, Role(gateway.name, state, label), project.audits, share)
     gateway.audit_share = auditor.least
     if share:
         say(f"distil serve: {share:.0%} of the student's answers are audited{_price(project, calibration, share)}.")
@@ -65,6 +87,37 @@ def _auditor(
             + "Retrain and run `distil calibrate` again."
         )
     return auditor
+
+
+def _shadow(
+    project: Project,
+    section: ServeConfig,
+    gateway: Gateway,
+    auditor: Auditor | None,
+    candidate: Candidate,
+    similarity: Similarity | None,
+) -> Shadow:
+    name, made = candidate.name, candidate.calibration
+    if auditor is None or not auditor.share:
+        raise UserError(
+            f"serve.shadow is {name}, and there are no audits to compare it by. It needs serve.fallback: calibrated, a certified "
+            "threshold and serve.audit above 0; or leave serve.shadow out."
+        )
+    measure = _measure(project, made, similarity)
+    if made.threshold is None or measure is None:
+        raise UserError(
+            f"serve.shadow is {name}, which has no threshold that could be audited. Run `distil calibrate {name}`."
+        )
+    state = replay(project, made, section.on_alarm)
+    state.begin_with(measure.risk)
+    role = Role(name, state, labeler(measure.rule, similarity))
+    shadow = Shadow(gateway, auditor, name, candidate.engine, candidate.policy, role)
+    gateway.watchers.append(shadow.watch)
+    gateway.companions.append(shadow)
+    say(
+        f"distil serve: {name} answers in the shadow of {gateway.name}, and takes its place when it is shown to be no worse."
+    )
+    return shadow
 
 
 def _unknown(request: ChatRequest, student: ChatReply, teacher: ChatReply) -> bool | None:
