@@ -71,8 +71,8 @@ async def ask(session: Any, *texts: str) -> list[tuple[str, str]]:
 
 
 async def until(condition: Any) -> None:
-    """Waits at most five seconds."""
-    for _ in range(500):
+    """Waits at most two minutes."""
+    for _ in range(12_000):
         if condition():
             return
         await asyncio.sleep(0.01)
