@@ -175,7 +175,7 @@ def serve_distil(folder: Path, url: str, mode: str) -> None:
     from distil.serve.server import serve
     from distil.serve.stage import make_gateway
 
-    section = ServeConfig.model_validate({"engine": f"{url}#student", "port": 0} | MODES[mode])
+    section = ServeConfig.model_validate({"engine": f"{url}#student", "port": 0, "log": "json"} | MODES[mode])
     teacher = TeacherConfig(model=f"{url}#teacher", price=Price(input=1.0, output=2.0))
     serve(make_gateway(Project(folder), section, name="student", teachers=[teacher]), host="127.0.0.1", port=0)
 
