@@ -58,6 +58,12 @@ def promise_of(gateway: Gateway, promise: str) -> Promise:
         return Promise(
             "void", f"Refuted in production: more answers are bad than promised. The teacher answers. It was: {promise}"
         )
+    if policy.changed:
+        return Promise(
+            "void",
+            "The server behind serve.engine answers otherwise than when the threshold was found, or was not compared yet. The "
+            f"teacher answers. It was: {promise}",
+        )
     if policy.mode == "calibrated":
         return Promise("none" if policy.threshold is None else "certified", promise)
     words = {

@@ -10,13 +10,18 @@ from distil.calls.config import Price, TeacherConfig
 from distil.collect.questions import Question
 from distil.errors import UserError
 from distil.records import Message, Prompt, Sampling, Usage
+from distil.runs.artifacts import Project
 from distil.runs.marks import read_marks
+from distil.serve.config import ServeConfig
 from distil.serve.page.board import REASONS, About, Board, LiveError, Promise
 from distil.serve.page.fallbacks import CUT, KEPT, WHOLE, Fallbacks
-from distil.serve.policy import Decision
+from distil.serve.policy import Decision, Policy
 from distil.serve.served import Served
-from distil.serve.watching import worth_of
+from distil.serve.stage import make_gateway
+from distil.serve.watching import promise_of, worth_of
 from distil.serve.wire import Caller, ChatReply, ChatRequest
+from tests.serve.running import StudentServer, teacher_of
+from tests.wire.openai import OpenAIServer
 
 TEACHER = TeacherConfig(model="openai/gpt-4o-mini", price=Price(input=1.0, output=2.0))
 
@@ -86,3 +91,22 @@ def test_an_audit_is_shown_as_soon_as_there_is_one(tmp_path: Path) -> None:
     assert board_of(tmp_path).state(0)["audit"] is None
     audit = board_of(tmp_path, LiveError(40, 1, 0.025, 0.0, 0.12, 0.05, "holds")).state(0)["audit"]
     assert isinstance(audit, dict) and audit["error"] == 0.025 and audit["state"] == "holds"
+
+
+def test_the_promise_is_void_once_it_no_longer_holds(tmp_path: Path) -> None:
+    with StudentServer() as student, OpenAIServer(key=None) as teacher:
+        section = ServeConfig(engine=f"{student.url}#student", fallback="always")
+        gateway = make_gateway(Project(tmp_path), section, name="student", teachers=[teacher_of(teacher)])
+    states = {}
+    for name, policy in {
+        "always": Policy("always"),
+        "certified": Policy("calibrated", 0.9),
+        "refused": Policy("calibrated", None),
+        "changed": Policy("calibrated", 0.9, changed=True),
+        "alarm": Policy("calibrated", 0.9, closed=True),
+    }.items():
+        gateway.policy = policy
+        states[name] = promise_of(gateway, "At most 5% are bad.").state
+    assert states == {
+        "always": "uncalibrated", "certified": "certified", "refused": "none", "changed": "void", "alarm": "void",
+    }  # fmt: skip
