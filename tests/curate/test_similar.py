@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.curate import similar
+from distil.curate.closest import highest_similarity
 from distil.curate.minhash import CROWD, band_width
 from distil.curate.shingles import Shingles, jaccard, shingles, text_key
-from distil.curate.similar import highest_similarity, near_pairs, nearest, shingle_sets
+from distil.curate.similar import near_pairs, nearest, shingle_sets
 from distil.text import normalize
 from tests.curate.material import distinct_text
 

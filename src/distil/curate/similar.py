@@ -178,7 +178,7 @@ def nearest(corpus: Sequence[Shingles], queries: Sequence[Shingles], at_least: f
     misses a single one).
     """
     if at_least > 0 and len(corpus) * len(queries) > EXACT_CELLS:
-        return _reach(corpus, queries, at_least)
+        return reach(corpus, queries, at_least)
     closest = np.full(len(corpus), -1, dtype=np.int64)
     best = np.zeros(len(corpus))
     sizes = np.array([q.size for q in queries])
@@ -221,18 +221,8 @@ def _able(corpus: Sequence[Shingles], tokens: Shingles, at_least: float) -> Iter
         yield from np.array(part)[common >= at_least * sizes].tolist()
 
 
-def highest_similarity(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> float:
-    """The highest similarity of any text with any query; with more than EXACT_CELLS comparisons, 0.3 stands for all below it."""
-    exact = len(corpus) * len(queries) <= EXACT_CELLS
-    for floor in (0.85, 0.7, 0.5, 0.3, *((0.0,) if exact else ())):
-        found = nearest(corpus, queries, floor) if exact else _reach(corpus, queries, floor, best=True)
-        highest = float(found.similarity.max(initial=0.0))
-        if highest >= floor:
-            return highest
-    return 0.3
-
-
-def _reach(corpus: Sequence[Shingles], queries: Sequence[Shingles], threshold: float, *, best: bool = False) -> Nearest:
+def reach(corpus: Sequence[Shingles], queries: Sequence[Shingles], threshold: float, *, best: bool = False) -> Nearest:
+    """A query of each text that is at least so similar, by MinHash-LSH; with `best` the most similar of those found."""
     both = [*corpus, *queries]
     wanted = _Reach(len(corpus), len(queries), best)
     _propose(both, np.array([i for i, item in enumerate(both) if item.size], dtype=np.int64), threshold, wanted)

@@ -182,8 +182,8 @@ def vendor_identity(text: str, asked: str = "", told: str = "") -> Refusal | Non
     asked, told: the last turn of the prompt and its system message; a name that they bring (`You are Claude`) counts for less.
     """
     folded = fold(text[:2_000])
-    named = any(name in folded for name in _PLAIN_NAMES) and any(cue in folded for cue in _OF_ITSELF)
-    if not named and not (any(cue in folded for cue in _I_AM) and _AMBIGUOUS.search(folded)):
+    named = any(map(folded.__contains__, _PLAIN_NAMES)) and any(map(folded.__contains__, _OF_ITSELF))
+    if not named and not (any(map(folded.__contains__, _I_AM)) and _AMBIGUOUS.search(folded)):
         return None
     plain = without_quotes(folded)
     found = _IN_ENGLISH.search(plain) or _MADE_ELSEWHERE.search(plain)

@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from distil.refusals import english
 from distil.refusals.languages import LANGUAGES
-from distil.refusals.score import HEAD, about_itself, fold, has_cue, read_sentences
+from distil.refusals.score import CUED, HEAD, about_itself, fold, has_cue, read_sentences
 
 ENOUGH = 60
 """Characters that must be left for an opening to go."""
-MAX_OPENING = 450
+MAX_OPENING = CUED
 """Longer openings are answers."""
 _PREFIX = re.compile(
     r"\s*(?:(?:well|hello|hi|sorry|i'm sorry|i am sorry|i apologize"
@@ -41,22 +41,23 @@ def opening_of(text: str, asked: str = "") -> str | None:
 
     asked: the last turn of the prompt. Where it asks the model about itself, only the words `As an AI,` are an opening.
     """
-    end = _opening_end(text, about_itself(asked))
+    end = _opening_end(text, asked)
     return text[:end] if end else None
 
 
 def without_opening(text: str, asked: str = "") -> str:
     """The answer without its empty opening, its first letter a capital; the text itself where there is none."""
-    end = _opening_end(text, about_itself(asked))
+    end = _opening_end(text, asked)
     return text[end : end + 1].upper() + text[end + 1 :] if end else text
 
 
 @lru_cache(maxsize=16)
-def _opening_end(text: str, about: bool) -> int:
-    """Where the answer begins; 0 = at once. about: whether the model was asked about itself."""
+def _opening_end(text: str, asked: str) -> int:
+    """Where the answer begins; 0 = at once."""
     folded = fold(text[:HEAD])
-    if not has_cue(folded[:MAX_OPENING]):
+    if not has_cue(folded[:CUED]):
         return 0
+    about = about_itself(asked)
     sentences = (s for s in read_sentences(folded) if folded[s.start : s.end].strip())
     end = 0
     for place, sentence in enumerate(sentences):

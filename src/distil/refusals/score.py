@@ -22,6 +22,8 @@ REFUSED = 0.5
 """From this score an answer counts as a refusal."""
 HEAD = 1_600
 """Characters that are looked at: refusals come at the start."""
+CUED = 450
+"""Characters that are searched for words without which there is no phrase; the same for all who ask, so that one search does."""
 FIRST = 300
 """Characters within which the phrase must begin."""
 SHORT, LONG = 220, 640
@@ -45,6 +47,8 @@ _ALL_CUES = [(language, language.cues) for language in LANGUAGES.values()]
 _ASCII_CUES = [
     (language, cues) for language, all_ in _ALL_CUES if (cues := tuple(cue for cue in all_ if cue.isascii()))
 ]
+_ANY_CUE = tuple(dict.fromkeys((*english.CUES, *(cue for _, cues in _ALL_CUES for cue in cues))))
+_ANY_ASCII_CUE = tuple(cue for cue in _ANY_CUE if cue.isascii())
 _SENTENCE = re.compile(
     r"(?:[^.!?。！？؟।\n]|[.!?](?=[^\s\"')\]*_.!?])|(?<=[\s.(][a-z])\.(?=\s)|(?<=\b[dm][rs])\."
     r"|(?<=\bvs)\.)+(?:[.!?。！？؟।]+[\"')\]*_]*|\n+|$)"
@@ -122,7 +126,7 @@ def weigh_refusal(text: str, asked: str = "", told: str = "") -> Refusal | None:
     asked: the last turn of the prompt; told: its system message. Without them the answer alone is judged.
     """
     folded = fold(text[:HEAD])
-    if not has_cue(folded[: FIRST + 100]):
+    if not has_cue(folded[:CUED]) or not has_cue(folded[: FIRST + 100]):
         return None
     plain = without_quotes(folded)
     quoted = plain.strip(" .\n:") == "" or (len(plain.strip()) < 40 and len(folded.strip()) > 60)
@@ -156,6 +160,8 @@ def weigh_refusal(text: str, asked: str = "", told: str = "") -> Refusal | None:
 @lru_cache(maxsize=16)
 def fold(text: str) -> str:
     """Lower case and straight quotes, of the same length as the text: positions in one are positions in the other."""
+    if text.isascii():
+        return text.replace("`", "'").lower()  # the same, five times as fast
     folded = text.translate(_MARKS).lower()
     return (
         folded
@@ -177,13 +183,13 @@ def about_itself(asked: str) -> bool:
 @lru_cache(maxsize=16)
 def has_cue(folded: str) -> bool:
     """Whether any word is there without which no phrase can be; for speed. Three signals ask it about one text."""
-    return any(cue in folded for cue in english.CUES) or bool(languages_in(folded))
+    return any(map(folded.__contains__, _ANY_ASCII_CUE if folded.isascii() else _ANY_CUE))
 
 
 def languages_in(folded: str) -> list[Language]:
     """The other languages that a text may be in."""
     known = _ASCII_CUES if folded.isascii() else _ALL_CUES
-    return [language for language, cues in known if any(cue in folded for cue in cues)]
+    return [language for language, cues in known if any(map(folded.__contains__, cues))]
 
 
 def read_sentences(folded: str) -> Iterator[Sentence]:

@@ -127,7 +127,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 def language_of(text: str) -> str | None:
     """ISO 639-1 code; None for short texts, tables, code, mixtures and languages that are not in the table."""
     head = text[:HEAD]
-    if len(head.encode("ascii", "ignore")) > MOSTLY * len(head):
+    if head.isascii() or len(head.encode("ascii", "ignore")) > MOSTLY * len(head):
         return _by_words(head)
     script = script_of(head)
     if script in _BY_SCRIPT:
@@ -143,7 +143,7 @@ def speaks(text: str, code: str) -> bool:
     """Whether a text has as many frequent words of a language as its prose has. Quicker than `language_of`, and less strict."""
     frequent = _SETS.get(code)
     words = text[:HEAD].lower().split()
-    return frequent is not None and sum(word in frequent for word in words) >= max(MIN_DISTINCT, MIN_SHARE * len(words))
+    return frequent is not None and sum(map(frequent.__contains__, words)) >= max(MIN_DISTINCT, MIN_SHARE * len(words))
 
 
 def _by_words(head: str) -> str | None:
@@ -152,8 +152,8 @@ def _by_words(head: str) -> str | None:
         return None
     counts: dict[str, int] = {}
     distinct: dict[str, int] = {}
-    for word, times in Counter(words).items():
-        for code in _OF.get(word, ()):
+    for word, times in Counter(filter(_OF.__contains__, words)).items():
+        for code in _OF[word]:
             counts[code] = counts.get(code, 0) + times
             distinct[code] = distinct.get(code, 0) + 1
     if not counts:

@@ -29,7 +29,14 @@ _SCRIPTS: Mapping[str, re.Pattern[str]] = {
 def script_of(text: str) -> str | None:
     """The script of most letters; None when there are too few letters or the scripts are mixed."""
     if text.isascii():  # nearly all texts, without nine searches
-        return "Latin" if sum(map(str.isalpha, text)) >= MIN_LETTERS else None
+        few = text[: 3 * MIN_LETTERS]
+        return (
+            "Latin" if sum(map(str.isalpha, few)) >= MIN_LETTERS or sum(map(str.isalpha, text)) >= MIN_LETTERS else None
+        )
+    latin = len(_SCRIPTS["Latin"].findall(text))
+    others = len(text) - len(text.encode("ascii", "ignore"))  # at most
+    if latin >= MIN_LETTERS and latin >= CLEAR_SHARE * (latin + others):
+        return "Latin"
     counts = {name: len(pattern.findall(text)) for name, pattern in _SCRIPTS.items()}
     name = max(counts, key=lambda key: counts[key])
     total = sum(counts.values())

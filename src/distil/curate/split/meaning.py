@@ -14,6 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from distil.curate.closest import closest_rows
 from distil.curate.shingles import Shingles
 from distil.curate.split.components import Near
 from distil.embeddings.embedder import embedder
@@ -29,7 +30,6 @@ CHARACTERS = 40_000
 """How many of these prompts are read: some 7 s of CPU. With more, the test prompts are sampled, and their number is said."""
 CELLS = 10_000_000
 """Pairs of a test and a training prompt from which test prompts are sampled, too: 200 with 50,000."""
-_TAIL = np.uint64(64 - 22)
 BLOCK = 1_024
 """Rows of one product: 1,024 x 100,000 cosines are 400 MB."""
 
@@ -121,35 +121,3 @@ def _sample(texts: Sequence[str], of_test: Mapping[int, Sequence[int]]) -> list[
 
 def _by_text(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "replace")).digest()
-
-
-def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count: int, least: float) -> list[list[int]]:
-    """For each query the rows of the corpus with the highest Jaccard similarity, at most `count`, each at least `least`."""
-    sizes = np.array([item.size for item in corpus])
-    tokens = np.unique(np.concatenate(queries))
-    if not tokens.size:
-        return [[] for _ in queries]
-    known = np.zeros(1 << 22, dtype=bool)  # by the leading bits, which is faster than a search and rules out most
-    known[tokens >> _TAIL] = True
-    flat, owners = [], []
-    for start in range(0, len(corpus), BLOCK):  # only what is in a query is kept: a small part of a large corpus
-        part = np.concatenate(corpus[start : start + BLOCK])
-        owner = np.repeat(np.arange(start, min(start + BLOCK, len(sizes))), sizes[start : start + BLOCK])
-        likely = np.flatnonzero(known[part >> _TAIL])
-        at = tokens.searchsorted(part[likely])
-        at[at == tokens.size] = 0
-        shared = likely[tokens[at] == part[likely]]
-        flat.append(part[shared])
-        owners.append(owner[shared])
-    keys, rows = np.concatenate(flat), np.concatenate(owners)
-    order = np.argsort(keys, kind="stable")
-    keys, rows = keys[order], rows[order]
-    found = []
-    for query in queries:
-        left, right = np.searchsorted(keys, query, "left"), np.searchsorted(keys, query, "right")
-        hits = [rows[a:b] for a, b in zip(left, right, strict=True) if b > a]
-        others, common = np.unique(np.concatenate(hits), return_counts=True) if hits else (rows[:0], rows[:0])
-        similarity = common / (sizes[others] + query.size - common)
-        best = [i for i in np.argsort(-similarity, kind="stable")[:count] if similarity[i] >= least]
-        found.append([int(others[i]) for i in best])
-    return found

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from distil.curate.closest import highest_similarity
 from distil.curate.config import CurateConfig
 from distil.curate.shingles import Shingles
-from distil.curate.similar import highest_similarity, shingle_sets
+from distil.curate.similar import shingle_sets
 from distil.curate.split.assign import Assignment, assign
 from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.fill import Sizes
