@@ -18,9 +18,13 @@ def now(timespec: Literal["seconds", "milliseconds"] = "milliseconds") -> str:
     return datetime.now(UTC).isoformat(timespec=timespec)
 
 
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Made once: json.dumps would make an encoder for each of 200,000 records."""
+
+
 def canonical_json(value: object) -> str:
     """The one JSON text of a value: keys sorted, no spaces, UTF-8 kept, NaN refused (ValueError)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encoded(value)
 
 
 def content_id(prefix: str, value: object) -> str:

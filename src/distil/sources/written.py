@@ -30,8 +30,10 @@ def written_turns(text: str) -> list[object] | None:
     """The turns of a written-out conversation; None for any other text."""
     start = text.lstrip()
     for mark, end in _FORMS:
+        if mark.match(start) is None:
+            continue  # nearly all texts
         found = list(mark.finditer(start))
-        if len(found) < 2 or found[0].start() != 0 or not any(one[1].lower() == "assistant" for one in found):
+        if len(found) < 2 or not any(one[1].lower() == "assistant" for one in found):
             continue
         turns = list[object]()
         for index, one in enumerate(found):
