@@ -22,15 +22,15 @@ from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
-from distil.curate.select import join
+from distil.curate.select import join, read_collected
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
 from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.progress import bar
-from distil.records import Answer, Example, Prompt, Record, Split, Verdict
+from distil.records import Example, Record, Split, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_records, write_records
+from distil.runs.jsonl import write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.marks import read_marks
 from distil.runs.schemas.evidence import Reason
@@ -113,7 +113,7 @@ def run(
         for path in (project.prompts, project.answers, *chosen_filters.files):
             stage.reads(path)
         stage.seeds["split"] = section.seed
-        prompts, answers = list(read_records(project.prompts, Prompt)), list(read_records(project.answers, Answer))
+        prompts, answers = read_collected(project)
         pairs, marks = join(prompts, answers, teachers), _marks(project, stage)
         verdicts: list[Verdict] = []
         edits: Edits = {}
@@ -133,11 +133,11 @@ def run(
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
-            examples = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
+            counts = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(12, note="written")
         notes = [*parts.notes, *chosen.notes, *contradict_references(table, placed, parts.sides)]
         result = CurateResult(
-            **{split: len(examples[split]) for split in SPLITS},
+            **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
             reasons=digest.reasons(),
             masked=dict(sum((Counter(measured.masked) for measured in table), Counter())),
@@ -147,7 +147,7 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
-            warnings=_warnings(notes, verdicts, len(answers) - len(pairs), examples),
+            warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
         )
         stage.notes.update(result.model_dump())
     return result
@@ -188,16 +188,20 @@ def _write(
     verdicts: Sequence[Verdict],
     *,
     reasoning: bool,
-) -> dict[Split, list[Example]]:
-    examples: dict[Split, list[Example]] = {split: [] for split in SPLITS}
-    for row in rows:
-        if (split := sides.get(row.prompt.id)) is not None:
-            examples[split].append(Example.of(row.prompt, row.answer, split, reasoning=reasoning))
+) -> dict[Split, int]:
+    """Writes the splits, one after the other, and returns how many examples are in each."""
+    counts: dict[Split, int] = {}
     for split in SPLITS:
         path = project.split(split)
-        stage.wrote(path, write_records(path, examples[split]))
+        of_split = (
+            Example.of(row.prompt, row.answer, split, reasoning=reasoning)
+            for row in rows
+            if sides.get(row.prompt.id) == split
+        )
+        counts[split] = write_records(path, of_split)
+        stage.wrote(path, counts[split])
     stage.wrote(project.dropped, write_records(project.dropped, verdicts))
-    return examples
+    return counts
 
 
 def _require_rows(rows: Sequence[Pair], pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> None:
@@ -227,11 +231,11 @@ def _left_out(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _warnings(
-    notes: Sequence[str], verdicts: Sequence[Verdict], orphans: int, examples: dict[Split, list[Example]]
+    notes: Sequence[str], verdicts: Sequence[Verdict], orphans: int, counts: Mapping[Split, int]
 ) -> list[str]:
     warnings = [*notes, *_left_out(verdicts)]
     if orphans:
         warnings.append(f"{orphans:,} answers belong to prompts that are no longer in prompts.jsonl; they are left out")
-    if not examples["train"]:
+    if not counts["train"]:
         warnings.append("train is empty: the file marks every prompt as held out")
     return warnings

@@ -41,8 +41,6 @@ class Assignment(NamedTuple):
     """Warnings for a person."""
     template: Template | None
     """The largest heap of prompts that were made from one form and are split by the part that differs."""
-    sets: list[Shingles]
-    """The shingles that the rows were compared by: without what a template shares."""
 
 
 def assign(
@@ -88,7 +86,7 @@ def assign(
     for row in leaks:
         splits[row] = None
     largest = max(map(len, components), default=0)
-    return Assignment(splits, sorted(leaks.values()), len(components), largest, notes, template, compared)
+    return Assignment(splits, sorted(leaks.values()), len(components), largest, notes, template)
 
 
 def _near(sets: Sequence[Shingles], near: float) -> list[Near]:

@@ -14,11 +14,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from distil.curate.closest import closest_rows
-from distil.curate.shingles import Shingles
 from distil.curate.split.components import Near
 from distil.embeddings.embedder import embedder
-from distil.records import Record, Split
+from distil.records import Record
 
 TWIN, CLOSE = 0.98, 0.95
 """Cosines of the same question in other words, and of a question that is nearly the same."""
@@ -76,16 +74,17 @@ def similar_pairs(texts: Sequence[str], threshold: float) -> list[Near]:
     return pairs
 
 
-def remaining(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[Split | None]) -> Meaning | None:
-    """How alike in meaning train and test still are; None when one of the two is empty or nothing can be embedded here."""
-    train = [i for i, side in enumerate(splits) if side == "train"]
-    test = [i for i, side in enumerate(splits) if side == "test"]
-    if not train or not test or not installed():
-        return None
-    every = len(test)
-    test = sorted(test, key=lambda row: _by_text(texts[row]))[: max(1, CELLS // len(train))]
-    near = closest_rows([sets[i] for i in train], [sets[i] for i in test], CLOSEST, ALIKE)
-    of_test = {row: [train[other] for other in others] for row, others in zip(test, near, strict=True)}
+def compared_rows(texts: Sequence[str], test: Sequence[int], train: int) -> list[int]:
+    """The test rows whose closest training rows are looked for: all of a small project, else a sample by their texts."""
+    return sorted(test, key=lambda row: _by_text(texts[row]))[: max(1, CELLS // train)]
+
+
+def remaining(texts: Sequence[str], of_test: Mapping[int, Sequence[int]], every: int) -> Meaning:
+    """How alike in meaning train and test still are.
+
+    of_test: test row -> the training rows to compare it with (at most CLOSEST, at least ALIKE), in the order of `compared_rows`;
+    every: how many test rows there are.
+    """
     sample = _sample(texts, of_test)
     wanted = sorted({row for asked in sample if of_test[asked] for row in (asked, *of_test[asked])})
     if not wanted:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from distil.curate.closest import highest_similarity
+from distil.curate.closest import closest_rows, highest_of, highest_similarity
 from distil.curate.config import CurateConfig
 from distil.curate.shingles import Shingles
-from distil.curate.similar import shingle_sets
+from distil.curate.similar import EXACT_CELLS, shingle_sets
 from distil.curate.split.assign import Assignment, assign
 from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.fill import Sizes
 from distil.curate.split.links import Row, compared_text, document_keys, make_items
-from distil.curate.split.meaning import Meaning, installed, remaining, similar_pairs
+from distil.curate.split.meaning import ALIKE, CLOSEST, Meaning, compared_rows, installed, remaining, similar_pairs
 from distil.curate.split.sides import remember, remembered
 from distil.embeddings.embedder import use_cache
 from distil.records import Answer, Prompt, Split, Verdict
@@ -90,7 +90,9 @@ def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section:
         notes.append(
             "train and test were compared by characters only: `pip install 'distil[evaluate]'` compares them by meaning, too"
         )
-    meaning = remaining(texts, sets, assignment.splits)
+    left = _left(texts, sets, assignment.splits)
+    del sets
+    meaning = remaining(texts, left.near, left.test) if left.near is not None else None
     if meaning is not None and meaning.twins > TWINS_SHARE * meaning.test and section.semantic is None:
         notes.append(
             f"{meaning.twins:,} test prompts are in train in other words, which flatters the student. Set "
@@ -101,7 +103,7 @@ def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section:
         {prompts[leak.row].id: leak.reason for leak in assignment.leaks},
         assignment.components,
         assignment.largest,
-        _highest(sets, assignment.splits),
+        left.highest,
         meaning,
         notes,
     )
@@ -127,7 +129,32 @@ def _template(assignment: Assignment, texts: Sequence[str]) -> list[str]:
     ]
 
 
-def _highest(sets: Sequence[Shingles], splits: Sequence[Split | None]) -> float | None:
-    train = [s for s, split in zip(sets, splits, strict=True) if split == "train"]
-    test = [s for s, split in zip(sets, splits, strict=True) if split == "test"]
-    return round(highest_similarity(train, test), 4) if train and test else None
+class _Left(NamedTuple):
+    """What test prompts still share with training prompts."""
+
+    highest: float | None
+    """The highest similarity; None = one of the two is empty."""
+    near: dict[int, list[int]] | None
+    """Test row -> the closest training rows, to be compared by meaning; None = nothing can be embedded here."""
+    test: int
+    """Test rows."""
+
+
+def _left(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[Split | None]) -> _Left:
+    train = [row for row, split in enumerate(splits) if split == "train"]
+    test = [row for row, split in enumerate(splits) if split == "test"]
+    if not train or not test:
+        return _Left(None, None, len(test))
+    asked = compared_rows(texts, test, len(train))
+    corpus = [sets[row] for row in train]
+    exact = len(train) * len(test) <= EXACT_CELLS
+    rows = [*asked, *sorted(set(test).difference(asked))] if exact else asked  # one search for both
+    found = closest_rows(corpus, [sets[row] for row in rows], CLOSEST)
+    highest = highest_of(found) if exact else highest_similarity(corpus, [sets[row] for row in test])
+    if not installed():
+        return _Left(round(highest, 4), None, len(test))
+    near = {
+        row: [train[close.row] for close in closest if close.similarity >= ALIKE]
+        for row, closest in zip(asked, found, strict=False)
+    }
+    return _Left(round(highest, 4), near, len(test))
