@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from distil.curate.config import CurateConfig
-from distil.curate.evidence.corpus import Corpus, Pair
+from distil.curate.evidence.corpus import Corpus, Pair, describe_corpus
 from distil.curate.evidence.extent import echo, length
 from distil.curate.evidence.requirements import json_form, json_schema
 from distil.curate.evidence.tools import tool_calls
@@ -115,6 +115,17 @@ def test_prose_in_a_mixed_task_is_kept() -> None:
     assert found is not None and found.value == 0.85
     told = prompt("Balance?", system="Reply in JSON.")
     assert objection("invalid_json", told, answer(told, "It is three dollars."), mixed)
+
+
+def test_json_is_usual_by_the_kind_of_prompt() -> None:
+    """Six prompts of a kind that is answered in prose are not even suspicious; a broken answer of the other kind is."""
+    asked = [prompt(f"Extract the total of order {i}.") for i in range(60)]
+    told = [prompt(f"In plain words, what is in order {i}?") for i in range(6)]
+    pairs = [(p, answer(p, '{"total": 1}')) for p in asked] + [(p, answer(p, "A lamp.")) for p in told]
+    corpus = describe_corpus(pairs)
+    assert json_form(told[0], answer(told[0], "A lamp."), corpus) is None
+    broken = json_form(asked[0], answer(asked[0], "The total is 1."), corpus)
+    assert broken is not None and broken.value == pytest.approx(60 / 66)
 
 
 def test_fenced_json_is_kept_without_its_fence(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from distil.cli import learning_curve
 from distil.config import Config, parse_config
 from distil.curate.learning_curve import Forecast, Gains, Scores, forecast, gains, parts_of, verdict
-from distil.errors import UserError
+from distil.errors import Interrupted, UserError
 from distil.records import Example, Message
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
@@ -125,6 +125,19 @@ def test_the_curve_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert 0 < curve.forecasts[0].gain < curve.forecasts[1].gain
     kept = (project.learning_curve / "curve.json").read_text(encoding="utf-8")
     assert LearningCurve.model_validate_json(kept) == curve
+
+
+def test_a_stopped_curve_names_its_own_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path)
+    write_records(project.split("train"), examples(400))
+    write_records(project.split("validation"), examples(100, "validation"))
+
+    def stop(*_: object) -> None:
+        raise Interrupted("To resume, run `distil train --as curve` again.")
+
+    monkeypatch.setattr(learning_curve, "_student", stop)
+    with pytest.raises(Interrupted, match=r"student 1 of 7.*distil curate --learning-curve"):
+        learning_curve.measure(project, config())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,23 @@ def test_leakage_duplicates_and_refusals_are_counted(tmp_path: Path) -> None:
     assert data.leakage(evidence).level == "problem"
     assert "10 of 101" in data.duplicates(evidence).seen and data.duplicates(evidence).level == "warn"
     assert "5 of 101" in data.refusals(evidence).seen and data.refusals(evidence).level == "warn"
+
+
+def test_one_question_about_other_documents_is_no_leak(tmp_path: Path) -> None:
+    """The split tells 40 documents in the system turn apart; so does the doctor."""
+    project = Project(tmp_path)
+
+    def about(number: int, split: Any) -> Example:
+        rng = random.Random(number)
+        document = " ".join("".join(rng.choices("abcdefghijklmnop", k=7)) for _ in range(40))
+        row = example(number, "Summarize the text.", f"s{number}", split)
+        return row.model_copy(update={"messages": [Message(role="system", content=document), *row.messages[1:]]})
+
+    write_records(project.split("train"), [about(i, "train") for i in range(30)])
+    write_records(project.split("test"), [about(i, "test") for i in range(30, 40)])
+    assert "0 of 10 test prompts" in data.leakage(Evidence(project)).seen
+    write_records(project.split("test"), [about(i, "test") for i in range(25, 35)])
+    assert "5 of 10 test prompts" in data.leakage(Evidence(project)).seen
 
 
 def test_too_little_memory_names_the_setting_that_fits(healthy: Project, tmp_path: Path) -> None:

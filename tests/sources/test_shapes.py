@@ -154,6 +154,26 @@ def test_tools_of_every_provider_are_openai_tools(tools: list[Any], choice: Any)
     assert loaded.prompt.tool_choice == (choice and {"type": "function", "function": {"name": "f"}})
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"structured_outputs": {"json": {"type": "object"}}},
+        {"guided_json": '{"type": "object"}'},
+        {"extra_body": {"guided_json": {"type": "object"}}},
+    ],
+)
+def test_a_schema_for_guided_decoding_is_kept(given: dict[str, Any]) -> None:
+    loaded = to_prompt(row({"request": {"messages": TURNS} | given, "response": CHAT}), None)
+    assert loaded.prompt is not None and loaded.prompt.response_format is not None
+    assert loaded.prompt.response_format["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_other_guided_decoding_is_named_as_left_out() -> None:
+    loaded = to_prompt(row({"request": {"messages": TURNS, "guided_regex": "a+"}, "response": CHAT}), None)
+    assert loaded.prompt is not None and loaded.prompt.response_format is None
+    assert "structured_outputs with a regex" in loaded.left_out
+
+
 def test_the_old_function_call_is_a_tool_call() -> None:
     reply = {
         "choices": [

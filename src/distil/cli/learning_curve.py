@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from distil.cli.options import Context, echo, say, table
 from distil.curate.learning_curve import CONFIDENCE, Scores, forecast, gains, parts_of, verdict
-from distil.errors import UserError
+from distil.errors import Interrupted, UserError
 from distil.progress import clock
 from distil.records import Example, Score
 from distil.runs.artifacts import Project
@@ -51,7 +51,13 @@ def measure(project: Project, config: Config) -> LearningCurve:
     for number, (name, rows) in enumerate(parts.items(), start=1):
         left = f", about {clock((time.monotonic() - start) * (total - done) / done)} left" if done else ""
         say(f"learning curve {number}/{len(parts)}: {name}, {len(rows):,} rows, {done / total:.0%} done{left}")
-        metric, better, scores[name] = _student(project, config, name, rows, prompts)
+        try:
+            metric, better, scores[name] = _student(project, config, name, rows, prompts)
+        except Interrupted:
+            raise Interrupted(
+                f"Stopped in student {number} of {len(parts)}, with a checkpoint. Run `distil curate --learning-curve` again "
+                "to go on from there."
+            ) from None
         done += len(rows)
     seconds = time.monotonic() - start
     curve = _curve(parts, scores, metric, -1.0 if better == "lower" else 1.0, seconds)

@@ -22,6 +22,9 @@ PARTS = (4, 2, 1)
 SLOWEST, FASTEST = 0.05, 1.5
 """The exponents b that are considered: published curves lie between 0.07 and 0.5, and short ones look steeper."""
 CONFIDENCE = 0.9
+_MASS = 0.83
+"""Of the posterior inside the interval. It is wider than it says: in simulated curves (60 to 1,000 prompts, students that differ
+by 0.3 to 3 points) this mass holds the true gain in 90% of the cases where that is hardest, and 0.9 does in 98% to 99.8%."""
 _DEGREES = 4  # students that share a size with another: (4 - 1) + (2 - 1)
 _GRID = 400
 
@@ -74,8 +77,8 @@ def _table(students: Sequence[Scores], prompts: Sequence[str]) -> NDArray[np.flo
     return np.array([[scores[prompt] for prompt in prompts] for scores in students])  # (students, prompts)
 
 
-def forecast(found: Gains, doublings: int, confidence: float = CONFIDENCE) -> Forecast:
-    """The gain of doubling all rows so many times: median and interval of its posterior distribution.
+def forecast(found: Gains, doublings: int) -> Forecast:
+    """The gain of doubling all rows so many times: median of its posterior distribution, and an interval of CONFIDENCE.
 
     Flat priors on the last gain and on the exponent b; errors by Student's t, because their size is itself an estimate.
     """
@@ -90,7 +93,7 @@ def forecast(found: Gains, doublings: int, confidence: float = CONFIDENCE) -> Fo
     gain = (last * sum(ratio**step for step in range(1, doublings + 1))).ravel()
     order = np.argsort(gain)
     cumulated = np.cumsum(chance[order]) / chance.sum()
-    tail = (1 - confidence) / 2
+    tail = (1 - _MASS) / 2
     low, middle, high = (float(gain[order][np.searchsorted(cumulated, level)]) for level in (tail, 0.5, 1 - tail))
     return Forecast(times=2.0**doublings, gain=middle, low=low, high=high)
 

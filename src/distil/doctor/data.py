@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from distil.curate.evidence.filters import OPTIONAL
+from distil.curate.split.links import question_keys
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.endings import ending
-from distil.records import Example
+from distil.records import Example, Prompt
 from distil.refusals.score import find_refusal
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
@@ -124,9 +125,12 @@ def leakage(evidence: Evidence) -> Finding:
     if not test:
         return Finding(level="unknown", seen="There is no test split yet.", fix="distil curate")
     learned = [*evidence.split("train"), *evidence.split("validation")]
-    others = {prompt_key(example.prompt_messages) for example in learned}
+    keys = question_keys(
+        [Prompt.model_construct(id=e.prompt_id, messages=e.prompt_messages) for e in [*learned, *test]]
+    )
+    others = {keys[example.prompt_id] for example in learned}
     groups = {example.group for example in learned if example.group}
-    same = sum(prompt_key(example.prompt_messages) in others for example in test)
+    same = sum(keys[example.prompt_id] in others for example in test)
     shared = sum(example.group in groups for example in test if example.group)
     nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
     seen = f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one."

@@ -60,7 +60,7 @@ def read_request(value: object, left_out: Counter[str], levels: int = 4) -> Aske
         turns,
         _tools(value, config, left_out),
         _tool_choice(value, config),
-        _response_format(value, config),
+        _response_format(value, config) or _guided(value, left_out),
         _model(value),
     )
 
@@ -180,6 +180,26 @@ def choice_of(choice: object) -> object:
 def named_tool(name: str) -> JsonObject:
     """The choice of one tool."""
     return {"type": "function", "function": {"name": name}}
+
+
+def _guided(value: JsonObject, left_out: Counter[str]) -> object:
+    """vLLM's structured outputs (docs.vllm.ai: `structured_outputs`, and `guided_*` before 0.12) as a response_format.
+
+    A schema becomes one that every provider takes; a regular expression, choices or a grammar have no form there: counted.
+    """
+    beside = {**value, **mapping(value.get("extra_body"))}
+    given = mapping(parsed(beside.get("structured_outputs"))) or {
+        key.removeprefix("guided_"): found for key, found in beside.items() if key.startswith("guided_") and found
+    }
+    schema = parsed(given.get("json"))
+    if isinstance(schema, dict):
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    if given.get("json_object"):
+        return {"type": "json_object"}
+    for kind in ("regex", "choice", "grammar", "structural_tag"):
+        if given.get(kind):
+            left_out[f"structured_outputs with a {kind}"] += 1
+    return None
 
 
 def _response_format(value: JsonObject, config: JsonObject) -> object:

@@ -53,6 +53,12 @@ def test_a_missing_key_names_its_variable(shop: Shop) -> None:
         shop.run(environ={"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"})
 
 
+def test_what_is_closed_is_said_with_the_missing_key(tmp_path: Path) -> None:
+    shop = Shop("openai", tmp_path)
+    with shop.server, pytest.raises(UserError, match=r"OPENAI_API_KEY.*closed to organizations"):
+        shop.run(environ={})
+
+
 def test_azure_without_an_address_says_what_to_type(tmp_path: Path) -> None:
     shop = Shop("azure", tmp_path)
     with shop.server, pytest.raises(UserError, match="AZURE_OPENAI_ENDPOINT"):

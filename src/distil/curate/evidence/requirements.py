@@ -38,7 +38,9 @@ def json_form(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
         return None
     asked = any("json" in turn.text.lower() for turn in prompt.messages)
     detail = f"not JSON, while {corpus.json_share:.0%} of the answers are"
-    return Found(1, f"{detail}, and the prompt asks for it") if asked else Found(corpus.json_share, detail)
+    if asked:
+        return Found(1, f"{detail}, and the prompt asks for it")
+    return Found(corpus.json_share, detail) if corpus.json_share_at(prompt) >= JSON_MAJORITY else None
 
 
 def json_schema(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:

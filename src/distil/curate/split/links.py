@@ -126,6 +126,19 @@ def document_keys(prompts: Sequence[Prompt]) -> dict[str, str]:
     return {prompt_id: documents[text] for prompt_id, text in texts.items() if text in documents}
 
 
+def question_keys(prompts: Sequence[Prompt]) -> dict[str, str]:
+    """Prompt id -> a key that is equal for the same question, as the split tells questions apart.
+
+    Case, blanks and a system turn that is the same for many rows do not count; a document in the system turn does.
+    """
+    documents = document_keys(prompts)
+    return {prompt.id: _question(_talk(Row(prompt, ())).key, documents.get(prompt.id)) for prompt in prompts}
+
+
+def _question(key: str, document: str | None) -> str:
+    return f"{document} {key}" if document else key
+
+
 def compared_text(prompt: Prompt, documents: Mapping[str, str]) -> str:
     """The text by which a prompt resembles others: its turns, with the system turn where that is a document."""
     spoken = conversation_text(prompt.messages)
@@ -133,7 +146,7 @@ def compared_text(prompt: Prompt, documents: Mapping[str, str]) -> str:
 
 
 def _prompt_links(prompt: Prompt, key: str, document: str | None, root: str | None, roots: set[str]) -> list[Link]:
-    links: list[Link] = [("text", f"{document} {key}" if document else key)]
+    links: list[Link] = [("text", _question(key, document))]
     if document:
         links.append(("document", document))
     if prompt.group is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from distil.calls.fine_tuning.api import Base, FineTuningApi
 from distil.calls.fine_tuning.offers import Offer, require_open
-from distil.calls.fine_tuning.open import open_fine_tuning
+from distil.calls.fine_tuning.open import open_account, open_fine_tuning
 from distil.calls.fine_tuning.run import FineTuningRun, require_stopped
 from distil.calls.ledger.store import Ledger
 from distil.errors import UserError
@@ -63,6 +63,8 @@ class JobMaker:
 
         force: with a new one in any case, unless it still runs.
         """
+        if job is None or force or job.state in ("intended", "uploaded"):
+            self._require_offered(self._wanted(job, base))
         async with open_fine_tuning(self.offer, self._environ) as api:
             with Ledger(self.project.ledger) as ledger:
                 running = FineTuningRun(
@@ -85,10 +87,7 @@ class JobMaker:
 
     async def _intended(self, api: FineTuningApi, job: ProviderJob | None, base: str | None) -> ProviderJob:
         """A new job, or the earlier one where it would be the same."""
-        wanted = base or (job.base if job else None) or self.student.model
-        wanted = wanted.removeprefix(f"{self.offer.name}/")
-        require_open(self.offer, wanted, datetime.now(UTC).date())
-        fresh = self._new(await api.base(wanted))
+        fresh = self._new(await api.base(self._wanted(job, base)))
         if job is not None and _same(job, fresh):
             return job
         for remark in fresh.remarks:
@@ -96,6 +95,22 @@ class JobMaker:
         if not self._agree(self._question(fresh, final=False)):
             raise UserError("Not started: nothing was sent and nothing was paid.")
         return save_provider_job(self.path, fresh)
+
+    def _wanted(self, job: ProviderJob | None, base: str | None) -> str:
+        """The name of the model to tune."""
+        wanted = base or (job.base if job else None) or self.student.model
+        return wanted.removeprefix(f"{self.offer.name}/")
+
+    def _require_offered(self, wanted: str) -> None:
+        """Raises UserError where the model is tuned for nobody, or the key is missing: then with what a new account can't do."""
+        today = datetime.now(UTC).date()
+        require_open(self.offer, wanted, today)
+        try:
+            open_account(self.offer, self._environ)
+        except UserError as error:
+            closings = self.offer.warnings(wanted, today)
+            said = f" Know before you pay: at {self.offer.title}, {'; '.join(closings)}." if closings else ""
+            raise UserError(f"{error}{said}") from None
 
     def _new(self, base: Base) -> ProviderJob:
         """What would be sent. Raises UserError when the provider would refuse it."""
