@@ -247,6 +247,18 @@ def test_all_keeps_the_different_answers_of_training_prompts(tmp_path: Path) -> 
     assert result.test == 5 and result.train % 2 == 0
 
 
+def test_votes_are_soft_labels_of_training_prompts(tmp_path: Path) -> None:
+    rows = [(prompt(distinct_text(i)), ["refund", "card", "refund"]) for i in range(30)]
+    collected = [each for question, texts in rows for each in answers_of(question, texts)]
+    project = project_with(tmp_path, [question for question, _ in rows], collected)
+    run(project, CurateConfig(choose="votes", test=5), teachers=TEACHERS)
+    of_prompt: dict[str, list[str]] = {}
+    for row in read_examples(project.split("train")):
+        of_prompt.setdefault(row.prompt_id, []).append(row.answer)
+    assert of_prompt and all(said == ["refund", "card", "refund"] for said in of_prompt.values())
+    assert Counter(row.answer for row in read_examples(project.split("test"))) == {"refund": 5}  # the majority
+
+
 def test_a_judge_is_asked_about_training_answers_it_can_decide(tmp_path: Path) -> None:
     question, alone = prompt("Say something."), prompt("Say something else, please.")
     texts = ["One thing to say, and no more.", "Another thing to say, and more."]

@@ -63,6 +63,20 @@ def test_the_expected_loss_is_that_of_the_full_distribution(form: str) -> None:
     assert float((got - expected).norm() / expected.norm()) < 0.02
 
 
+def test_repeated_labels_have_the_gradient_of_their_shares() -> None:
+    """Four rows with the labels 2, 2, 2, 7, as curate.choose: votes writes them, and one with the shares 0.75 and 0.25."""
+    one, four = make_student(1, 12, 4), make_student(1, 12, 4)
+    four.hidden = one.hidden.detach().expand(4, -1).clone().requires_grad_()
+    repeated = fused(four, None, torch.tensor([2, 2, 2, 7]), label_weight=1.0)
+    shares = SampledTargets(torch.tensor([[2, 7]]), torch.tensor([[0.75, 0.25]], dtype=one.hidden.dtype))
+    soft = fused(one, shares, torch.tensor([2]), distill_weight=1.0, label_weight=0.0)
+    assert float(repeated.total.detach()) / 4 == pytest.approx(float(soft.total.detach()), rel=1e-6)
+    hidden, weight = gradients(repeated, four)[:2]
+    expected_hidden, expected_weight = gradients(soft, one)[:2]
+    torch.testing.assert_close(hidden.sum(0, keepdim=True) / 4, expected_hidden, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(weight / 4, expected_weight, rtol=1e-5, atol=1e-7)
+
+
 def test_stratified_draws_vary_less_than_as_many_random_ones() -> None:
     logits = normal(1, 200, seed=1, scale=4.0).expand(500, -1)
     p = torch.softmax(logits[0], -1).float()

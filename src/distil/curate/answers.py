@@ -68,7 +68,7 @@ def choose_answers(
         for id_, group in groups(usable).items()
     }
     rows = [choice.pair for choice in choices.values()]
-    if section.choose != "all":
+    if section.choose not in ("all", "votes"):
         rows = contradictions.settle(rows, task, section.contradictions, verdicts)
     return Chosen(rows, choices, unfit, _notes(section.choose, choices, closeness))
 

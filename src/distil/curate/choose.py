@@ -146,6 +146,14 @@ def by_all(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picke
     return Picked(kept, f"{len(kept)} different of {len(answers)} answers")
 
 
+def by_votes(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """Every answer, equal ones too: a label that three of four teachers give is an example three times, so a soft label.
+
+    The sum of their cross-entropies is that to the distribution of the votes, times their number.
+    """
+    return Picked(tuple(answers), f"all {len(answers)} answers vote")
+
+
 def _measured(signal: str, answers: Sequence[Answer], grounds: Grounds) -> bool:
     return any(signal in grounds.signals.get(answer.id, {}) for answer in answers)
 
@@ -158,6 +166,7 @@ METHODS: Mapping[Method, Callable[[Prompt, Sequence[Answer], Grounds], Picked]] 
     "judge": by_judge,
     "best": by_best,
     "all": by_all,
+    "votes": by_votes,
 }
 """Value of curate.choose -> function."""
 BLIND = ("first", "majority", "agreement")

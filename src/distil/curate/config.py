@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
 
-Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all"]
+Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all", "votes"]
 
 
 class CurateConfig(Section):
@@ -51,7 +51,8 @@ class CurateConfig(Section):
     """Which of several answers to train on. first: the first teacher's first. majority: one whose result (number, label, JSON)
     most answers share. agreement: of open texts the one closest in meaning to the others. reference: one that is the prompt's
     reference, else none. judge: the one that `judge` scores highest. best: by reference, else judge, else majority, else first.
-    all: every different one (train.answers). Validation and test have one answer, chosen without reference or judge."""
+    all: every different one (train.answers). votes: every one, equal ones too, so that a label weighs as much as teachers give
+    it. Validation and test have one answer, chosen without reference or judge."""
     judge: TeacherConfig | None = None
     """The model that scores answers for `choose: judge` and `best`, such as {model: anthropic/claude-sonnet-4-5}; null = for
     `judge` evaluate.judge, for `best` none. Better not the one that evaluates: the student learns what it likes."""

@@ -153,7 +153,7 @@ def duplicates(evidence: Evidence) -> Finding:
         return NO_TRAIN_SPLIT
     asked = {
         example.prompt_id: prompt_key(example.prompt_messages) for example in train
-    }  # curate.choose: all keeps several
+    }  # curate.choose: all and votes keep several
     repeated = len(asked) - len(set(asked.values()))
     seen = f"{repeated:,} of {len(train):,} training prompts are copies of another."
     if repeated <= 0.02 * len(train):
