@@ -3,7 +3,7 @@
     python benchmarks/curate_scale.py --data DIR                                  # 100,000 rows
     python benchmarks/curate_scale.py --data DIR --rows 10000 --template 4000     # 4,000 of them from one template
 
-Prompts are those of near_duplicates.py (made-up words, 6% near copies); answers are real sentences of alpaca_eval's GPT-4 answers,
+Prompts are those of near_duplicates.py (made-up words, 6% near copies); answers are sentences of alpaca_eval's GPT-4 answers,
 put together again to about 340 characters. --keep FOLDER leaves the project there, to compare its files.
 """
 
