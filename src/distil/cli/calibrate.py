@@ -1,18 +1,32 @@
-"""`distil calibrate`: the fallback threshold and its guarantee."""
+"""`distil calibrate`: the fallback threshold and its guarantee, and what else the student and the teacher could share."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from distil.cli.options import Context, distil_command, show_rows
+from distil.cli.options import Context, distil_command, dollars, echo, show_rows, table
+
+if TYPE_CHECKING:
+    from distil.runs.schemas.calibration import Calibration, FrontierPoint
+
+NOT_CERTIFIED = 4
+"""Exit code when nothing is certified: a gate was not reached."""
+BAR = 40
+"""Characters of the plot for a share of 1."""
 
 
 @distil_command("distil calibrate logits --set serve.risk=0.05")
 @click.argument("name", required=False)
 def command(context: Context, name: str | None) -> None:
-    """Find the confidence above which student NAME may answer by itself, with a guarantee (default: as in `distil status`)."""
+    """Find the confidence above which student NAME may answer by itself, with a guarantee (default: as in `distil status`).
+
+    Exits with 4 when nothing is certified: the gateway would let the teacher answer everything.
+    """
     from distil.cli.students import pick_student
     from distil.evaluate.similarity import cosines
+    from distil.evaluate.slices import is_apart
     from distil.serve.calibration import calibrate
 
     config = context.config()
@@ -23,5 +37,76 @@ def command(context: Context, name: str | None) -> None:
         teachers=config.teachers,
         system=config.prompts.system,
         similarity=lambda a, b: cosines(a, b).tolist(),
+        is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
     )
-    context.emit(result, lambda: show_rows("", result.rows()))
+    context.emit(result, lambda: show(result))
+    if result.threshold is None:
+        raise click.exceptions.Exit(NOT_CERTIFIED)
+
+
+def show(result: Calibration) -> None:
+    """Prints whether something is certified, what is promised, and the frontier."""
+    if result.threshold is None:
+        echo(f"NOT CERTIFIED: the teacher answers everything that {result.student} is asked.", fg="red", bold=True)
+    else:
+        echo(f"CERTIFIED: {result.student} answers about {result.coverage:.0%} of the requests.", fg="green", bold=True)
+    show_rows("", result.rows())
+    show_frontier(result)
+
+
+def show_frontier(result: Calibration) -> None:
+    """A row for each share of answers by the student; the bar shows how many of them are bad, up to `risk`."""
+    if not result.frontier:
+        return
+    most = max(max(point.high for point in result.frontier), result.risk)
+    rows = [
+        (
+            f"{point.share:.0%}",
+            f"{point.bad:.1%}",
+            f"{point.low:.1%} to {point.high:.1%}",
+            f"{point.quality:.1%}",
+            "?" if point.usd_per_month is None else dollars(point.usd_per_month),
+            _seconds(point.p50_s),
+            _seconds(point.p95_s),
+            _bar(point, result.risk, most),
+        )
+        for point in result.frontier
+    ]
+    columns = (
+        "student answers",
+        "bad",
+        "95%",
+        "good in all",
+        "$ a month",
+        "p50 s",
+        "p95 s",
+        "bad, its interval, | risk",
+    )
+    table(
+        f"What the test prompts show ({result.frontier_prompts:,}; estimates, nothing promised)", columns, rows, left=0
+    )
+    missing = [
+        text
+        for text, value in (
+            ("the dollars: distil cost", result.frontier[0].usd_per_month),
+            (f"the seconds: distil evaluate {result.student}", result.frontier[0].p50_s),
+        )
+        if value is None
+    ]
+    if missing:
+        echo(f"Unknown are {' and '.join(missing)}.")
+
+
+def _seconds(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3g}"
+
+
+def _bar(point: FrontierPoint, risk: float, most: float) -> str:
+    """Such as `  --o---|   `: the interval, the estimate, the risk of the promise."""
+    marks = [" "] * (BAR + 1)
+    places = [min(BAR, round(value / most * BAR)) for value in (point.low, point.high, point.bad, risk)]
+    for place in range(places[0], places[1] + 1):
+        marks[place] = "-"
+    marks[places[3]] = "|"
+    marks[places[2]] = "o"
+    return "".join(marks)

@@ -313,6 +313,9 @@ class Gateway:
             figures["distil_threshold"] = self.policy.threshold
         for companion in self.companions:
             figures |= companion.figures()
+        if self.policy.mode == "calibrated":
+            figures["distil_certified"] = float(self.policy.threshold is not None)
+            figures["distil_certificate_refuted"] = float(self.policy.refuted)
         return figures
 
 

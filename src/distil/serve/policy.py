@@ -43,6 +43,8 @@ class Policy:
     """Whether the student is asked all the same while it is shut, for a comparison."""
     changed: bool = False
     """Whether another model answers now than the one that was calibrated."""
+    refuted: bool = False
+    """The test prompts refuted the threshold, so that there is none."""
 
     def confidence(self, reply: ChatReply) -> float | None:
         """The score that the threshold belongs to, for an answer or, with prefix_tokens, for its beginning."""

@@ -216,6 +216,7 @@ def _policy(subject: Subject) -> Policy:
         calibration.score,
         calibration.temperature,
         shape=calibration.shape,
+        refuted=calibration.refuted,
         prefix_tokens=calibration.prefix_tokens,
     )
 

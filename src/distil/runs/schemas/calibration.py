@@ -17,8 +17,33 @@ class HeldOutCheck(Record):
     """Those that the student would answer itself."""
     bad: int
     """Bad ones among them."""
+    teacher_bad: int | None = None
+    """Bad ones among the teacher's answers to all of these prompts; None where the teacher's answers are the measure."""
     p_value: float = 1.0
     """Of "the promised risk is kept": below 1 - confidence these prompts refute the promise, and nothing is certified."""
+
+
+class FrontierPoint(Record):
+    """What one share of answers by the student comes to, estimated on the test prompts. Nothing of it is promised."""
+
+    share: float
+    """Of the requests, that the student answers itself."""
+    threshold: float
+    """The confidence from which it does."""
+    bad: float
+    """Share of its answers that are bad."""
+    low: float
+    """Lower end of the 95% interval of `bad`."""
+    high: float
+    """Upper end."""
+    quality: float
+    """Share of good answers to all requests, with the teacher's for the rest."""
+    usd_per_month: float | None
+    """Student and teacher together; None = unknown without `distil cost`."""
+    p50_s: float | None
+    """Median seconds to the answer, the teacher's after the student's; None = unknown without `distil evaluate`."""
+    p95_s: float | None
+    """95% of the answers are there after so many seconds."""
 
 
 class Calibration(Record):
@@ -72,6 +97,12 @@ class Calibration(Record):
     """The same threshold on the test prompts."""
     refuted: bool
     """The test prompts refute what the validation prompts had allowed, so that nothing is certified."""
+    apart: HeldOutCheck | None = None
+    """The same on the test prompts of evaluate.set_apart: requests of another kind, which the promise is not about."""
+    frontier: list[FrontierPoint] = Field(default_factory=list)
+    """From few to all answers by the student; empty with fewer than 20 test prompts."""
+    frontier_prompts: int = 0
+    """Test prompts that it is estimated on."""
     promise: str
     """The guarantee in words."""
     shape: Shape | None = None
@@ -97,5 +128,12 @@ class Calibration(Record):
         if self.test is not None:
             share = self.test.served / max(1, self.test.prompts)
             text = f"{share:.1%} served, {self.test.bad:,} of {self.test.served:,} bad"
+            if self.test.teacher_bad is not None:
+                text += f"; the teacher's own answers: {self.test.teacher_bad:,} of {self.test.prompts:,} bad"
             rows.append(("on the test prompts", text))
+        if self.apart is not None and self.apart.prompts:
+            text = f"{self.apart.served:,} of {self.apart.prompts:,} served, {self.apart.bad:,} of those bad; nothing is promised"
+            rows.append(("on those set apart", text))
+        if self.left_out:
+            rows.append(("left out", f"{self.left_out:,} validation prompts, which chose the checkpoint"))
         return rows

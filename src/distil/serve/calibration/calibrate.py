@@ -7,7 +7,7 @@ validation prompts, and the test prompts' labels are only reported on at the end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
@@ -22,7 +22,8 @@ from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.notes import TrainNotes, TrainSettings
 from distil.serve.calibration.acceptance import Similarity
 from distil.serve.calibration.confidence import confidence
-from distil.serve.calibration.decide import Student, decide
+from distil.serve.calibration.decide import Student, Unlabeled, decide
+from distil.serve.calibration.frontier import read_money, read_waiting
 from distil.serve.calibration.scored import Scored, as_request
 from distil.serve.certificate.canary import take_canaries
 from distil.serve.certificate.depends import Subject, facts, sealed
@@ -39,14 +40,16 @@ def run(
     *,
     name: str,
     similarity: Similarity | None = None,
+    is_apart: Callable[[Example], bool] | None = None,
     teachers: Sequence[TeacherConfig] = (),
     system: str | None = None,
 ) -> Calibration:
     """Calibrates the student `name` and writes work/serve/NAME/calibration.json.
 
-    `similarity` compares prose answers (distil.evaluate.similarity.cosines); JSON and labels need none. Raises UserError when
-    the student or the validation prompts are missing, or when the engine gives no log-probabilities. teachers, system: the
-    config's, on which the threshold depends.
+    `similarity` compares prose answers (distil.evaluate.similarity.cosines); JSON and labels need none. is_apart: whether a test
+    prompt is of another kind (evaluate.set_apart), so that it neither makes nor refutes a promise. teachers, system: the
+    config's, on which the threshold depends. Raises UserError when the student or the validation prompts are missing, or when
+    the engine gives no log-probabilities.
     """
     model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
@@ -62,21 +65,18 @@ def run(
             raise UserError(
                 f"work/curate/validation.jsonl holds no examples to calibrate on{chose}. Raise curate.validation."
             )
-        engine = make_engine(
-            str(model),
-            batch_size=section.batch_size,
-            queue=max(section.queue, CONCURRENCY),
-            engine=section.engine,
-            key_env=section.engine_key_env,
-        )
+        engine = _engine(str(model), section)
         answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
         scores = _scores(answers, section)
         split = len(labeled)
+        tested = Scored(unlabeled, answers[split:], scores[split:])
+        apart = [is_apart is not None and is_apart(example) for example in unlabeled]
         attempts = read_attempts(project.attempts)
+        waiting = read_waiting(project, name) if section.engine is None else None
         calibration, attempt = decide(
             Scored(labeled, answers[:split], scores[:split]),
-            Scored(unlabeled, answers[split:], scores[split:]),
-            Student(name, engine.identity, left_out),
+            Unlabeled(tested.only([not other for other in apart]), tested.only(apart)),
+            Student(name, engine.identity, left_out, read_money(project, name), waiting),
             section,
             attempts,
             similarity=similarity,
@@ -91,6 +91,12 @@ def run(
         notes = {"promise": calibration.promise, "coverage": calibration.coverage, "threshold": calibration.threshold}
         stage.notes.update(notes)
     return calibration
+
+
+def _engine(model: str, section: ServeConfig) -> Engine:
+    queue = max(section.queue, CONCURRENCY)
+    served, key = section.engine, section.engine_key_env
+    return make_engine(model, batch_size=section.batch_size, queue=queue, engine=served, key_env=key)
 
 
 async def answer_all(engine: Engine, examples: Sequence[Example], max_tokens: int) -> list[ChatReply]:

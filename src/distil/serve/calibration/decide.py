@@ -12,8 +12,9 @@ from typing import NamedTuple
 from distil.errors import UserError
 from distil.ids import content_id, now
 from distil.runs.schemas.attempts import Attempt, number_of, share_of
-from distil.runs.schemas.calibration import Calibration, HeldOutCheck
+from distil.runs.schemas.calibration import Calibration, FrontierPoint, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity, choose_rule
+from distil.serve.calibration.frontier import Money, Waiting, frontier
 from distil.serve.calibration.guarantee import word_attempt, word_guarantee, word_refutation
 from distil.serve.calibration.learn_then_test import Certified, certify, refuting_p_value, usual_group
 from distil.serve.calibration.scored import TEMPERATURE, Scored, as_request
@@ -31,11 +32,24 @@ class Student(NamedTuple):
     """Of its weights, or of the server's address and name."""
     left_out: int = 0
     """Validation prompts that chose its checkpoint, which do not count as labels."""
+    money: Money | None = None
+    """Its bill, where it is known."""
+    waiting: Waiting | None = None
+    """Its and the teacher's seconds, where they are known."""
+
+
+class Unlabeled(NamedTuple):
+    """The test prompts."""
+
+    held_out: Scored
+    """Those like the requests to come."""
+    apart: Scored
+    """Those of another kind (evaluate.set_apart), which no promise is about."""
 
 
 def decide(
     labeled: Scored,
-    held_out: Scored,
+    tests: Unlabeled,
     student: Student,
     section: ServeConfig,
     attempts: list[Attempt],
@@ -43,6 +57,7 @@ def decide(
     similarity: Similarity | None,
 ) -> tuple[Calibration, Attempt]:
     """The calibration, and the attempt that it is among those made before. Raises UserError."""
+    held_out = tests.held_out
     rule = choose_rule(labeled.examples, section.bad, section.goal)
     labeled, bad = labeled.judged(rule, similarity)
     if not labeled.examples:
@@ -75,6 +90,9 @@ def decide(
         coverage=found.outcome.served / found.labels if found.outcome.threshold is not None else 0.0,
         labels_missing=found.missing,
         test=found.test,
+        apart=_check(tests.apart, found.outcome.threshold, rule, section.risk, similarity),
+        frontier=_frontier(held_out, rule, student, similarity),
+        frontier_prompts=len(held_out.examples),
         refuted=found.refuted,
         promise=found.promise,
         shape=shape_of([as_request(e, section.default_max_tokens) for e in labeled.examples], labeled.answers),
@@ -130,7 +148,7 @@ def _test(
         bad_means=rule.sentence(),
         group_size=usual_group(labeled.groups),
     )
-    test = _check_held_out(held_out, outcome.threshold, rule, risk, similarity)
+    test = _check(held_out, outcome.threshold, rule, risk, similarity)
     if test is None or test.p_value > error:
         return _Found(outcome, labels, promise, missing, test, refuted=False)
     promise = word_refutation(test, risk=risk, bad_means=rule.sentence())
@@ -165,7 +183,7 @@ def walk_thresholds(
     return outcome, len(scores), start
 
 
-def _check_held_out(
+def _check(
     held_out: Scored, threshold: float | None, rule: Rule, risk: float, similarity: Similarity | None
 ) -> HeldOutCheck | None:
     if threshold is None or not held_out.examples:
@@ -174,4 +192,17 @@ def _check_held_out(
     rows = held_out.at_least(threshold)
     served = [bad[row] for row in rows]
     p_value = refuting_p_value(served, [held_out.groups[row] for row in rows], risk)
-    return HeldOutCheck(prompts=len(bad), served=len(served), bad=sum(served), p_value=p_value)
+    return HeldOutCheck(
+        prompts=len(bad),
+        served=len(served),
+        bad=sum(served),
+        teacher_bad=sum(held_out.teacher_bad(rule)) if rule.by == "reference" else None,
+        p_value=p_value,
+    )
+
+
+def _frontier(held_out: Scored, rule: Rule, student: Student, similarity: Similarity | None) -> list[FrontierPoint]:
+    if not held_out.examples:
+        return []
+    held_out, bad = held_out.judged(rule, similarity)
+    return frontier(held_out, bad, held_out.teacher_bad(rule), student.money, student.waiting)

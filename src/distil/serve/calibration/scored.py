@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.endings import ending
@@ -26,13 +27,28 @@ class Scored(NamedTuple):
             for example, answer in zip(self.examples, self.answers, strict=True)
         ]
         bad = bad_answers(rule, given, similarity)
-        rows = [row for row, value in enumerate(bad) if value is not None]
-        kept = Scored(*([column[row] for row in rows] for column in (self.examples, self.answers, self.scores)))  # type: ignore[arg-type]
-        return kept, [bool(bad[row]) for row in rows]
+        kept = self.only([value is not None for value in bad])
+        return kept, [bool(value) for value in bad if value is not None]
+
+    def only(self, keep: Sequence[bool]) -> Scored:
+        """A part of the rows."""
+        rows = [row for row, kept in enumerate(keep) if kept]
+        return Scored(
+            [self.examples[row] for row in rows],
+            [self.answers[row] for row in rows],
+            [self.scores[row] for row in rows],
+        )
 
     def at_least(self, threshold: float) -> list[int]:
         """Rows of the answers that the student gives itself."""
         return [row for row, score in enumerate(self.scores) if score >= threshold]
+
+    def teacher_bad(self, rule: Rule) -> list[bool]:
+        """Whether the teacher's own answer to each prompt is bad; never, where it is the measure."""
+        if rule.by != "reference":
+            return [False] * len(self.examples)
+        given = [Given(e, e.answer, e.messages[-1].tool_calls or ()) for e in self.examples]
+        return [bool(bad) for bad in bad_answers(rule, given, lambda a, b: [1.0] * len(a))]
 
     @property
     def groups(self) -> list[str | None]:

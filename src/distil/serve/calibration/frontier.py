@@ -1,0 +1,122 @@
+"""The frontier: what each share of answers by the student costs in quality, dollars and time. To choose a risk by.
+
+It is made from the test prompts, whose labels are not those that a promise is made from: a risk may be chosen by it without
+spending anything. Its shares are estimates, each with a 95% interval of its own; none is promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from distil.records import Prediction
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_document, read_records
+from distil.runs.schemas.calibration import FrontierPoint
+from distil.runs.schemas.cost import CostSummary
+from distil.serve.calibration.learn_then_test import group_index
+from distil.serve.calibration.scored import Scored
+from distil.stats.bounded import units_of, upper
+
+SHARES = tuple(n / 10 for n in range(1, 11))
+MIN_PROMPTS = 20
+TAIL = 0.025
+
+
+class Money(NamedTuple):
+    """A month, from work/cost/summary.json."""
+
+    teacher: float
+    """With the teacher alone, in dollars."""
+    student: float
+    """Of the student, in dollars."""
+
+
+class Waiting(NamedTuple):
+    """Seconds for single answers, as `distil evaluate` measured them."""
+
+    student: list[float]
+    teacher: list[float]
+
+
+def frontier(
+    held_out: Scored,
+    bad: Sequence[bool],
+    teacher_bad: Sequence[bool],
+    money: Money | None = None,
+    waiting: Waiting | None = None,
+) -> list[FrontierPoint]:
+    """A point for each tenth of the prompts that the student answers, from few to all; empty with fewer than 20 prompts.
+
+    bad, teacher_bad: whether the student's and the teacher's answer to each is bad.
+    """
+    if len(bad) < MIN_PROMPTS:
+        return []
+    order = np.argsort(-np.asarray(held_out.scores), kind="stable")
+    points = []
+    for share in SHARES:
+        threshold = held_out.scores[order[max(1, round(share * len(bad))) - 1]]
+        rows = held_out.at_least(threshold)
+        served = np.asarray([bad[row] for row in rows], dtype=float)
+        taken = set(rows)
+        good = len(rows) - served.sum() + sum(not b for row, b in enumerate(teacher_bad) if row not in taken)
+        index = group_index([held_out.groups[row] for row in rows])
+        ones = np.ones(len(rows))
+        covered = len(rows) / len(bad)
+        p50, p95 = _quantiles(waiting, covered)
+        points.append(
+            FrontierPoint(
+                share=covered,
+                threshold=threshold,
+                bad=float(served.mean()),
+                low=1.0 - upper(units_of(ones - served, ones, index), TAIL, (1.0, 1.0), 1.0),
+                high=upper(units_of(served, ones, index), TAIL, (1.0, 1.0), 1.0),
+                quality=float(good / len(bad)),
+                usd_per_month=None if money is None else money.student + (1.0 - covered) * money.teacher,
+                p50_s=p50,
+                p95_s=p95,
+            )
+        )
+    later = [point.share for point in points[1:]] + [2.0]  # equal scores make equal points
+    return [point for point, following in zip(points, later, strict=True) if following > point.share]
+
+
+def _quantiles(waiting: Waiting | None, share: float) -> tuple[float | None, float | None]:
+    """Median and 95% of the seconds: the student's, or, where the teacher answers, the student's and then the teacher's."""
+    if waiting is None:
+        return None, None
+    student, teacher = np.asarray(waiting.student), np.asarray(waiting.teacher)
+    both = (student[:, None] + teacher[None, :]).ravel()
+    times = np.concatenate([student, both])
+    weights = np.concatenate(
+        [np.full(len(student), share / len(student)), np.full(len(both), (1.0 - share) / len(both))]
+    )
+    order = np.argsort(times)
+    reached = np.cumsum(weights[order])
+    p50, p95 = (float(times[order][min(len(times) - 1, int(np.searchsorted(reached, q - 1e-9)))]) for q in (0.5, 0.95))
+    return p50, p95
+
+
+def read_money(project: Project, name: str) -> Money | None:
+    """The bill of `distil cost`; None where it was not made, or the student's price is not known."""
+    if not project.cost.exists():
+        return None
+    summary = read_document(project.cost, CostSummary, command="distil cost")
+    month = next((option.student_usd for option in summary.options if option.name in (name, f"{name} alone")), None)
+    return None if month is None else Money(summary.teacher_month_usd, month)
+
+
+def read_waiting(project: Project, name: str) -> Waiting | None:
+    """Seconds for single answers; None where `distil evaluate` did not measure student and teacher."""
+    path: Path = project.predictions(name)
+    if not path.exists():
+        return None
+    measured: dict[str, list[float]] = {name: [], "ceiling": []}
+    for prediction in read_records(path, Prediction):
+        if prediction.latency_s and prediction.model in measured:
+            measured[prediction.model].append(prediction.latency_s)
+    found = Waiting(measured[name], measured["ceiling"])
+    return found if found.student and found.teacher else None
