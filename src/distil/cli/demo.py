@@ -19,13 +19,18 @@ from distil.cli.options import Context, distil_command, echo, say
 from distil.errors import UserError
 
 if TYPE_CHECKING:
+    from distil.cli.demo_gateway import Answered
     from distil.config import Config
     from distil.runs.artifacts import Project
+    from distil.runs.schemas.calibration import Calibration
 
 PORT = 8765
 PROMPTS = 2000
 HELD_OUT = 300  # shows a loss of up to 3 points to be within the margin of 5
 UNSEEN_WORDINGS = 120
+RISK = 0.1
+"""Of a bad answer where the student answers: by the frontier of the test messages it then answers nine of ten; the teacher is
+wrong in one of twenty."""
 EXAMPLE_PRICE = {"input": 0.25, "output": 2.0}
 
 
@@ -65,6 +70,7 @@ STUDENTS = (
 @click.option("--port", type=int, default=None, help=f"Local port of the teacher's server (default: {PORT}).")
 def command(context: Context, folder: Path, prompts: int | None, port: int | None) -> None:
     """Run the whole loop on the bundled teacher and student: no key, no GPU, about five minutes."""
+    from distil.cli.demo_gateway import show_gateway
     from distil.cli.demo_result import gather, show
     from distil.config import load_config
     from distil.runs.artifacts import Project
@@ -75,9 +81,16 @@ def command(context: Context, folder: Path, prompts: int | None, port: int | Non
         _check_same(project, prompts, port)
     else:
         _prepare(project, prompts or PROMPTS, port or PORT)
-    _run_stages(project, load_config(project, context.overrides), context.overrides)
+    config = load_config(project, context.overrides)
+    _run_stages(project, config, context.overrides)
+    calibration, answered = _serve(project, config)
     result = gather(project, [student.name for student in STUDENTS])
-    context.emit(result, lambda: show(result, {student.name: student.what for student in STUDENTS}))
+
+    def show_all() -> None:
+        show(result, {student.name: student.what for student in STUDENTS})
+        show_gateway(calibration, answered)
+
+    context.emit({**result._asdict(), "calibration": calibration, "gateway": answered}, show_all)
     say(f"The demo took {(time.monotonic() - start) / 60:.1f} minutes.")
 
 
@@ -118,6 +131,7 @@ def demo_config(port: int) -> Config:
             "set_apart": {"wording": "unseen"},
             "students": len([student for student in STUDENTS if student.name != RIVAL]),
         },
+        "serve": {"risk": RISK},
         "cost": {"student_host": {"usd_per_hour": 0.08}},
     }
     return parse_config(sections, "distil demo")
@@ -201,6 +215,7 @@ def _steps(project: Project, config: Config, overrides: list[str]) -> list[Step]
 def _run_stages(project: Project, config: Config, overrides: list[str]) -> None:
     """Every stage that is not done yet, with the teacher's server running; then the bill and the page, which cost nothing."""
     from distil.bundled.server import teacher_server
+    from distil.cli.demo_gateway import calibrate_demo
     from distil.cli.demo_result import headline
     from distil.pipeline import run_stage, step_state
 
@@ -209,9 +224,31 @@ def _run_stages(project: Project, config: Config, overrides: list[str]) -> None:
     with nullcontext() if set(states) == {"done"} else teacher_server("bundled/teacher", port=_port(config)):
         for step in steps:
             _run(project, step)
+    name = headline(project).name
+    echo(f"\n$ distil cost; distil calibrate {name}", bold=True, nl=False, err=True)
+    echo(f"   where the student answers at most {config.serve.risk:.0%} badly", dim=True, err=True)
+    run_stage(project, config, "cost", name)  # the frontier is priced by it, and the bill then knows the coverage
+    calibrate_demo(project, config, name)
     echo("\n$ distil cost; distil report", bold=True, err=True)
-    run_stage(project, config, "cost", headline(project).name)
+    run_stage(project, config, "cost", name)
     run_stage(project, config, "report", None)
+
+
+def _serve(project: Project, config: Config) -> tuple[Calibration, list[Answered]]:
+    """The gateway's answers to two messages, with the teacher's server running; no answers where nothing is certified."""
+    from distil.bundled.server import teacher_server
+    from distil.cli.demo_gateway import ask_gateway, calibrate_demo, two_messages
+    from distil.cli.demo_result import headline
+
+    name = headline(project).name
+    calibration = calibrate_demo(project, config, name)
+    messages = two_messages(project, config, calibration)
+    if not messages:
+        return calibration, []
+    echo(f"\n$ distil serve {name}", bold=True, nl=False, err=True)
+    echo("   a message that the student is sure of, and one that it is unsure of", dim=True, err=True)
+    with teacher_server("bundled/teacher", port=_port(config)):
+        return calibration, ask_gateway(project, name, messages)
 
 
 def _run(project: Project, step: Step) -> None:
