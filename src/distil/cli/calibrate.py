@@ -76,7 +76,7 @@ def show_frontier(result: Calibration) -> None:
         "student answers",
         "bad",
         "95%",
-        "good in all",
+        "good overall",
         "$ a month",
         "p50 s",
         "p95 s",

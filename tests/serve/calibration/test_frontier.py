@@ -20,7 +20,7 @@ from tests.serve.running import StudentServer
 
 
 def test_the_frontier_and_its_bill(tmp_path: Path) -> None:
-    """From few to all answers by the student: bad, good in all, dollars, seconds; what is not known is left open."""
+    """From few to all answers by the student: bad, good overall, dollars, seconds; what is not known is left open."""
     project = project_with(tmp_path)
     with StudentServer() as student:
         bare = calibrate.run(project, section_for(student), name="s").frontier

@@ -107,7 +107,7 @@ def _rule(by: Literal["reference", "fields"], targets: Sequence[str], goal: floa
     if kind == "json":
         return Rule(by, "fields", FIELDS_GOAL if goal is None else goal)
     if kind in ("number", "letter"):
-        return Rule(by, kind, 1.0)  # type: ignore[arg-type]
+        return Rule(by, kind, 1.0)
     if kind == "label" or are_labels(targets):
         closed = by == "reference" and are_labels(targets)
         return Rule(by, "label", 1.0, frozenset(map(normalize_answer, targets)) if closed else frozenset())
