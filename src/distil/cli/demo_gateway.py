@@ -58,6 +58,8 @@ def calibrate_demo(project: Project, config: Config, name: str) -> Calibration:
         project,
         config.serve,
         name=name,
+        teachers=config.teachers,
+        system=config.prompts.system,
         similarity=lambda a, b: cosines(a, b).tolist(),
         is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
     )
