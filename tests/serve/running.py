@@ -17,7 +17,8 @@ from aiohttp import web
 from distil.calls.config import Price, TeacherConfig
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import make_app
-from distil.serve.server import HTTP, open_port
+from distil.serve.http.connections import protocol
+from distil.serve.server import open_port
 from distil.serve.wire import sse
 from tests.wire.openai import OpenAIServer, last_words
 
@@ -86,7 +87,7 @@ async def running(gateway: Gateway) -> AsyncIterator[aiohttp.ClientSession]:
     """Starts the gateway on a free port and yields a session whose paths start there."""
     listener = open_port("127.0.0.1", 0)
     await gateway.start()
-    config = uvicorn.Config(make_app(gateway), log_level="error", access_log=False, lifespan="off", http=HTTP)
+    config = uvicorn.Config(make_app(gateway), log_level="error", access_log=False, lifespan="off", http=protocol())
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve(sockets=[listener]))
     while not server.started:

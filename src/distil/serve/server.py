@@ -9,13 +9,13 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Literal
 
 from distil.errors import UserError
 from distil.progress import say
 from distil.serve.foreign import is_loopback
 from distil.serve.gateway import Gateway
 from distil.serve.http.app import make_app
+from distil.serve.http.connections import allow_many, protocol
 
 GRACE_S = 25.0
 """How long running requests may take after the signal to stop; Kubernetes kills after 30 s."""
@@ -25,9 +25,6 @@ STOP_S = 10.0
 """What engine, teacher and files may take after that."""
 AT_ONCE_S = 2.0
 """The same after a second signal."""
-
-HTTP: Literal["h11"] = "h11"
-"""It refuses more than 64 KiB of headers; httptools, which uvicorn takes where it is installed, reads any number of them."""
 
 
 def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
@@ -107,15 +104,17 @@ async def _serve(
             wait_s = 0.0 if self.force_exit else GRACE_S - CLOSING_S
             loop.call_soon_threadsafe(loop.call_later, wait_s, gateway.close)
 
+    allow_many()
     await gateway.start()
     gateway.host = str(listener.getsockname()[0])
     try:
         config = uvicorn.Config(
             make_app(gateway),
+            http=protocol(),
+            ws="none",
             log_level="warning",
             access_log=False,
             lifespan="off",
-            http=HTTP,
             backlog=2048,
             timeout_graceful_shutdown=int(GRACE_S),
         )

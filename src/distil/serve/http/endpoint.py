@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from distil.progress import say
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 MAX_BODY = 32 << 20  # bytes
 LARGE = 1 << 17
 """Bytes of a body from which reading it may take longer than others should wait."""
+MOST_VALUES = 1_000_000
+MOST_MESSAGES = 10_000
 BODY_S = 30.0
 """How long the body of a request may take to arrive."""
 
@@ -71,9 +74,28 @@ def count_error(gateway: Gateway, error: BadRequest, name: str) -> None:
 
 
 async def parsed(request: Request, parse: Callable[[bytes], T]) -> T:
-    """The body as what `parse` makes of it; of large ones on another thread, so that nobody waits. Raises BadRequest."""
+    """The body as what `parse` makes of it. Raises BadRequest.
+
+    Large ones are read on a thread of their own, one at a time: several would share this process with everybody else.
+    """
     raw = await body(request)
-    return await asyncio.to_thread(parse, raw) if len(raw) > LARGE else parse(raw)
+    if len(raw) <= LARGE:
+        return parse(raw)
+    return await asyncio.get_running_loop().run_in_executor(_reader(), _parsed_large, parse, raw)
+
+
+def _parsed_large(parse: Callable[[bytes], T], raw: bytes) -> T:
+    """Counts before it reads: a list of millions of lists takes seconds and gigabytes. No model's context holds as much."""
+    if raw.count(b",") > MOST_VALUES or raw.count(b'"role"') > MOST_MESSAGES:
+        raise BadRequest(
+            f"The body holds more than {MOST_VALUES:,} values or {MOST_MESSAGES:,} messages, which fits into no model's context."
+        )
+    return parse(raw)
+
+
+@functools.cache
+def _reader() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "distil-read")
 
 
 async def body(request: Request) -> bytes:
