@@ -97,6 +97,15 @@ class Client:
         """The request's key in the ledger: known before anything is sent. Raises UserError."""
         return self._teacher(request.model).identify(request).key
 
+    def cap(self, usd: float | None) -> None:
+        """Another cap from now on, on the same sum; set it before the first request, or what was paid earlier isn't counted."""
+        self._budget.raise_to(usd)
+
+    @property
+    def paid_usd(self) -> float:
+        """What counts against the cap: paid, or maybe paid, for the purposes that this client has asked for."""
+        return self._budget.spent_usd + self._budget.uncertain_usd
+
     def answered(self, request: Request) -> bool:
         """Whether the ledger has an answer, which costs nothing. Raises UserError."""
         stored = self.ledger.find(self.key(request))

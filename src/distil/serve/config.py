@@ -49,7 +49,13 @@ class ServeConfig(Section):
     """If the student is unsure and the teacher cannot be reached: return an error, or the student's answer. The calibrated
     guarantee holds only with `error`."""
     budget_usd: float | None = Field(default=None, ge=0)
-    """Dollar cap for the teacher's answers over the lifetime of this gateway; null = no cap."""
+    """Dollar cap for the teacher's answers, over everything that this project's ledger ever paid for the gateway, earlier starts
+    included; null = no cap."""
+    budget_usd_per_day: float | None = Field(default=None, ge=0)
+    """Dollar cap for the teacher's answers of one day (UTC), earlier starts of that day included; null = no cap."""
+    cache: bool = False
+    """Answer a request that names a temperature above 0 from the ledger where it was asked before; false = with a fresh sample.
+    Requests at temperature 0, without a temperature or with a seed are always answered from it."""
     capture: bool = True
     """Save the prompts that the teacher answered to work/serve/captured.jsonl, as material for the next round."""
     stream: StreamMode = "buffer"

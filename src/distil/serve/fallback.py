@@ -1,7 +1,7 @@
 """The teacher that answers where the student is unsure: through distil.calls, so its answers are priced, capped and recorded.
 
-A repeated question is answered from the ledger and costs nothing, so a fallback never has to be collected again; that works also
-while the teacher is down (breaker.py) or full (places.py).
+A repeated question at temperature 0 is answered from the ledger and costs nothing; that works also while the teacher is down
+(breaker.py) or full (places.py). A sampled one gets a fresh answer (fresh.py), unless serve.cache is on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from distil.errors import BudgetReached, DistilError
 from distil.records import Message, Sampling
 from distil.serve.addresses import without_addresses
 from distil.serve.breaker import Breaker
+from distil.serve.day_budget import DayBudget
+from distil.serve.fresh import FreshSamples
 from distil.serve.places import Places
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed
 
@@ -47,13 +49,20 @@ class Fallback:
         *,
         concurrency: int | None = None,
         queue: int = QUEUE,
+        usd_per_day: float | None = None,
+        cache: bool = False,
     ) -> None:
-        """concurrency: requests that it gets at once (None: the teacher's own limit); queue: those that wait meanwhile."""
+        """concurrency: requests that it gets at once (None: the teacher's own limit); queue: those that wait meanwhile; cache:
+        sampled requests are answered from the ledger, too."""
         self.name = teacher.model
         self._sampling = teacher.sampling
         # Somebody waits for each answer: a collection's patience with a failing provider would be minutes here.
         patient = teacher.model_copy(update={"attempts": min(teacher.attempts, ATTEMPTS)})
-        self._client = Client(ledger=ledger, teachers=[patient], budget_usd=budget_usd)
+        self._client = Client(
+            ledger=ledger, teachers=[patient], budget_usd=budget_usd, cap_option="--set serve.budget_usd="
+        )
+        self._budget = DayBudget(self._client, budget_usd, usd_per_day)
+        self._fresh = None if cache else FreshSamples(self._client)
         self._stack = AsyncExitStack()
         self._breaker = Breaker()
         self._places = Places(concurrency or teacher.limits.concurrency, queue)
@@ -72,6 +81,7 @@ class Fallback:
     async def start(self) -> None:
         """Opens the client. Raises UserError for an unknown model, a missing key or an unknown price."""
         await self._stack.enter_async_context(self._client)
+        self._budget.renew()
         probe = Request(model=self.name, messages=[Message(role="user", content="?")], sampling=self._sampling)
         try:
             self._client.check(probe)
@@ -89,6 +99,7 @@ class Fallback:
         Raises BadRequest where the request is at fault, else EngineFailed with the seconds after which to try again: 429 when
         too many wait, 502 when the teacher fails, 503 while it is left alone or without budget, 504 at the deadline.
         """
+        self._budget.renew()
         call = self._call(request)
         if not self._breaker.may_enter and not self._client.answered(call):
             raise self._resting()
@@ -111,7 +122,7 @@ class Fallback:
         )
 
     def _call(self, request: ChatRequest) -> Request:
-        return Request(
+        call = Request(
             model=self.name,
             messages=request.messages,
             sampling=self.sampling(request),
@@ -123,6 +134,9 @@ class Fallback:
             further=request.further or None,
             patience_s=PATIENCE_S,
         )
+        # Who names a temperature wants samples; who names a seed, too, wants the same one again.
+        sampled = request.sampling.temperature > 0 and call.sampling.temperature > 0 and request.sampling.seed is None
+        return self._fresh.of(call) if sampled and self._fresh is not None else call
 
     async def _ask(self, call: Request, left_s: float | None) -> Reply:
         """Asks, and tells the breaker how it went. Raises BadRequest and EngineFailed."""
@@ -154,8 +168,9 @@ class Fallback:
         """Tells the breaker; what a client hears."""
         if isinstance(error, BudgetReached):
             self._breaker.left()
-            spent = EngineFailed("The budget for the teacher's answers is spent.", status=503, detail=str(error))
-            spent.retry_after_s = BUDGET_RETRY_S
+            whose = "Today's budget" if self._budget.of_the_day else "The budget"
+            spent = EngineFailed(f"{whose} for the teacher's answers is spent.", status=503, detail=str(error))
+            spent.retry_after_s = self._budget.seconds_left if self._budget.of_the_day else BUDGET_RETRY_S
             return spent
         if not isinstance(error, CallFailed):
             self._breaker.failure(for_all=True)

@@ -119,13 +119,17 @@ class KeyedFallback(Fallback):
         teacher: TeacherConfig,
         budget_usd: float | None,
         *,
-        concurrency: int,
+        concurrency: int | None,
         queue: int,
+        usd_per_day: float | None,
+        cache: bool,
         keys: Keys,
         spending: Spending,
     ) -> None:
         """keys: whose caps hold. The others as of a Fallback."""
-        super().__init__(ledger, teacher, budget_usd, concurrency=concurrency, queue=queue)
+        super().__init__(
+            ledger, teacher, budget_usd, concurrency=concurrency, queue=queue, usd_per_day=usd_per_day, cache=cache
+        )
         self._teacher, self._keys, self.spending = teacher, keys, spending
 
     async def start(self) -> None:

@@ -134,6 +134,8 @@ def make_gateway(
             section.budget_usd,
             concurrency=section.teacher_concurrency,
             queue=section.teacher_queue,
+            usd_per_day=section.budget_usd_per_day,
+            cache=section.cache,
             keys=keys,
             spending=Spending(project.key_spending),
         )

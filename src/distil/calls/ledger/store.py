@@ -265,12 +265,17 @@ class Ledger:
         where, values = ("WHERE key = ?", [key]) if key else ("", [])
         yield from self._query(f"SELECT key, at, kind, message, maybe_usd FROM attempt {where} ORDER BY id", values)
 
-    def spent(self, purpose: str | None = None) -> float:
-        """Dollars of the answered calls, of second replies to hedged ones, and of lost ones that an invoice showed to be paid."""
-        where, values = _where(purpose)
-        row = self._one(f"SELECT coalesce(sum(usd), 0) FROM call {where}", values)
-        lost, values = _where(purpose, "settled_usd > 0")
-        settled = self._one(f"SELECT coalesce(sum(settled_usd), 0) FROM attempt JOIN call USING (key) {lost}", values)
+    def spent(self, purpose: str | None = None, *, before: str | None = None) -> float:
+        """Dollars of the answered calls, of second replies to hedged ones, and of lost ones that an invoice showed to be paid.
+
+        before: of the calls made before an ISO time only.
+        """
+        earlier, times = (["created < ?"], [before]) if before is not None else ([], [])
+        where, values = _where(purpose, *earlier)
+        row = self._one(f"SELECT coalesce(sum(usd), 0) FROM call {where}", [*times, *values])
+        lost, values = _where(purpose, "settled_usd > 0", *earlier)
+        sql = f"SELECT coalesce(sum(settled_usd), 0) FROM attempt JOIN call USING (key) {lost}"
+        settled = self._one(sql, [*times, *values])
         return float(row[0]) + float(settled[0]) if row and settled else 0.0
 
     def totals(self, purpose: str | None = None) -> list[Totals]:

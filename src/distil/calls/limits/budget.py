@@ -80,6 +80,11 @@ class Budget:
                 self._admit()
             raise
 
+    def raise_to(self, cap_usd: float | None) -> None:
+        """Another cap; who waits for room may have it now."""
+        self.cap_usd = cap_usd
+        self._admit()
+
     def take_free(self, held: Reservation) -> bool:
         """Sets dollars aside if they are free now and nobody waits for them."""
         if self.cap_usd is not None and held.usd > 0 and (self._waiting or not self._fits(held)):

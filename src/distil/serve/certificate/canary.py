@@ -112,13 +112,14 @@ def take_canaries(project: Project, section: ServeConfig, name: str, labels: Seq
         path.unlink(missing_ok=True)
         return {}
     engine = make_engine("", batch_size=1, queue=1, engine=section.engine, key_env=section.engine_key_env)
-    write_records(path, asyncio.run(_taken(engine, canary_requests(labels))))
+    write_records(path, asyncio.run(take(engine, canary_requests(labels))))
     key = engine_key(section.engine_key_env)
     version = asyncio.run(server_version(split_url(section.engine)[0], key))
     return {} if version is None else {SERVER_VERSION: version}
 
 
-async def _taken(engine: Engine, requests: Sequence[ChatRequest]) -> list[Canary]:
+async def take(engine: Engine, requests: Sequence[ChatRequest]) -> list[Canary]:
+    """The answers of an engine, which is started for it, each asked for alone and with all others. Raises EngineFailed."""
     await engine.start()
     try:
         say(f"distil calibrate: {len(requests)} canary prompts, by which the model behind serve.engine is recognized")
