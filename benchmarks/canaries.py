@@ -1,4 +1,4 @@
-"""How far the answers of two model servers to the canary prompts are apart: what restarts and batches do, and what another model does.
+"""How far two model servers' answers to the canary prompts are apart: what restarts and batches do, and what another model does.
 
     python benchmarks/canaries.py take http://127.0.0.1:8080/v1#m f16.jsonl       the first server
     python benchmarks/canaries.py compare http://127.0.0.1:8080/v1#m f16.jsonl    another one, or the same one after a restart
