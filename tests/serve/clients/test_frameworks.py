@@ -29,7 +29,7 @@ def test_langchain_structures(mocked: str, method: str) -> None:
     langchain = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
     chat = langchain.ChatOpenAI(base_url=f"{mocked}/v1", api_key="none", model="student", max_retries=0)
     made = chat.with_structured_output(City, method=method).invoke("Rome")
-    assert made == City(city="Rome")
+    assert made.city == "Rome"
     assert chat.bind_tools([City]).invoke("Rome").tool_calls[0]["args"] == {"city": "Rome"}
 
 
@@ -42,7 +42,7 @@ def test_instructor(mocked: str, mode: str) -> None:
     made = chat.chat.completions.create(
         model="student", messages=[{"role": "user", "content": "Rome"}], response_model=City, max_retries=1
     )
-    assert made == City(city="Rome")
+    assert made.city == "Rome"
 
 
 def test_litellm(either: str) -> None:
