@@ -14,29 +14,30 @@ HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """No proxy in between keeps events back."""
 
 
-def event_stream(
-    events: AsyncIterator[bytes], headers: Mapping[str, str], close: Callable[[], Awaitable[None]] | None = None
-) -> Response:
+Close = Callable[[], Awaitable[None]]
+
+
+def event_stream(events: AsyncIterator[bytes], headers: Mapping[str, str], close: Close | None = None) -> Response:
     """close: called when the reply has ended, however it ended."""
-    made = _closing()(events, media_type="text/event-stream", headers=HEADERS | dict(headers))
-    made.close = close
-    return made
+    return _maker()(events, HEADERS | dict(headers), close)
 
 
 @functools.cache
-def _closing() -> type[Response]:
+def _maker() -> Callable[[AsyncIterator[bytes], Mapping[str, str], Close | None], Response]:
     from starlette.responses import StreamingResponse
 
     class EventStream(StreamingResponse):
         """Also ends what it was made of, where a client leaves before the first event."""
 
-        close: Callable[[], Awaitable[None]] | None
+        def __init__(self, events: AsyncIterator[bytes], headers: Mapping[str, str], close: Close | None) -> None:
+            super().__init__(events, media_type="text/event-stream", headers=headers)
+            self._close = close
 
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 await super().__call__(scope, receive, send)
             finally:
-                if self.close is not None:
-                    await self.close()
+                if self._close is not None:
+                    await self._close()
 
     return EventStream
