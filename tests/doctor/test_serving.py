@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from distil.cli.status import command as status
+from distil.config import load_config
 from distil.doctor import serving
 from distil.doctor.evidence import Evidence
 from distil.runs.artifacts import Project
@@ -18,9 +19,16 @@ from distil.runs.manifest import stage_run
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.runs.schemas.gateway_state import GatewayState
+from distil.runs.schemas.shape import Shape
+from distil.serve.certificate.depends import Subject, facts, sealed
 from distil.serve.live.replay import certificate_of
 from tests.report.sample import calibration, make_project, write_cost
 from tests.serve.live.test_state import audit
+
+SHAPE = Shape(
+    temperature=0.0, max_tokens=500, answer_tokens=100, system=None, system_characters=0, tools=None, response_format=None,
+    turns=1, last=["user"], characters=(1, 1000),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -32,7 +40,9 @@ def project(tmp_path: Path) -> Project:
 
 def calibrate(project: Project, **changes: object) -> Calibration:
     """A calibration of `sft` that is up to date."""
-    made = calibration("sft").model_copy(update={"threshold": 0.8, "score": "lowest_tenth"} | changes)
+    found = calibration("sft").model_copy(update={"threshold": 0.8, "score": "lowest_tenth", "shape": SHAPE} | changes)
+    config = load_config(project)
+    made = sealed(found, facts(Subject(project, "sft", config.serve, config.teachers, config.prompts.system)))
     with stage_run(project, "serve", {}, name="sft") as stage:
         stage.reads(project.split("validation"))
         write_json(project.calibration("sft"), made.model_dump(mode="json"))
@@ -109,9 +119,10 @@ def test_a_stale_a_refuted_and_an_empty_calibration(project: Project) -> None:
     assert found["certificate"][0] == "warn" and "refute" in found["certificate"][1]
     assert found["alarm"][0] == "unknown" and "no threshold is certified" in shown(project)
     calibrate(project)
-    project.split("validation").write_text(project.split("validation").read_text() + "\n")
+    lines = project.split("validation").read_text().splitlines()
+    project.split("validation").write_text("\n".join(lines[1:]) + "\n")
     level, seen = findings(project)["certificate"]
-    assert level == "warn" and "validation.jsonl has changed" in seen
+    assert level == "warn" and "The validation prompts or their answers" in seen
     assert "stale" in shown(project)
 
 

@@ -31,7 +31,8 @@ def command(context: Context, name: str | None) -> None:
     next_step = next((s for s in rows if s.state != "done"), None)
     batches = BatchFolder(context.project.batches).open_jobs()
     tuning = describe_open_jobs(context.project)
-    students = serving(context.project, context.config().serve)
+    config = context.config()
+    students = serving(context.project, config.serve, config.teachers, config.prompts.system)
     retraining = [line for line in (retrain(context.project, one) for one in students) if line]
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],

@@ -145,8 +145,9 @@ class Evidence:
     @cached_property
     def serving(self) -> list[Serving]:
         """Every calibrated student, with what its gateway has done."""
-        section = ServeConfig() if self.config is None else self.config.serve
-        return serving(self.project, section)
+        if self.config is None:
+            return serving(self.project, ServeConfig())
+        return serving(self.project, self.config.serve, self.config.teachers, self.config.prompts.system)
 
     @cached_property
     def trained_folders(self) -> list[str]:

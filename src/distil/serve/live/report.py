@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from distil.calls.config import TeacherConfig
 from distil.progress import dollars
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
-from distil.runs.manifest import State, stage_state
+from distil.runs.manifest import State
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
 from distil.runs.schemas.gateway_state import GatewayState, read_gateway_state
+from distil.serve.certificate.depends import Subject, void
 from distil.serve.config import ServeConfig
 from distil.serve.live.replay import replay
 from distil.serve.live.state import LiveState
@@ -27,7 +30,7 @@ class Serving(NamedTuple):
     name: str
     calibration: Calibration
     state: State
-    """Of the calibration: stale when what it was made from has changed, or the settings."""
+    """Of the calibration: stale when anything has changed that it depends on."""
     why: str
     live: LiveState | None
     """What the audits have left; None where nothing is certified."""
@@ -74,32 +77,24 @@ class Serving(NamedTuple):
         return f", live error {self.live.error:.1%} ({low:.1%} to {high:.1%}, {audits}){words.get(self.live.word, '')}"
 
 
-def serving(project: Project, section: ServeConfig) -> list[Serving]:
-    """Every student that was calibrated. Raises UserError on a file that can't be read."""
+def serving(
+    project: Project, section: ServeConfig, teachers: Sequence[TeacherConfig] = (), system: str | None = None
+) -> list[Serving]:
+    """Every student that was calibrated. system: `prompts.system`. Raises UserError on a file that can't be read."""
     rows = []
     for name in project.calibrated():
         calibration = read_document(project.calibration(name), Calibration, command=f"distil calibrate {name}")
-        state, why = stage_state(project, "serve", name)
-        other = changed_settings(calibration, section)
-        if other and state != "stale":
-            state, why = "stale", f"settings have changed: {', '.join(other)}"
+        served = section
+        if section.fallback != "calibrated":  # other settings are not in use, and change nothing
+            used = {key: getattr(calibration, key) for key in ("risk", "confidence", "score")}
+            served = section.model_copy(update=used | {"bad": "auto", "goal": None})
+        if section.engine is None and not project.model(name).is_dir():
+            served = served.model_copy(update={"engine": calibration.engine})  # tuned at a provider
+        reason = void(calibration, Subject(project, name, served, teachers, system))
         live = None if calibration.threshold is None else replay(project, calibration, section.on_alarm)
         gateway = read_gateway_state(project.gateway_state(name))
-        rows.append(Serving(name, calibration, state, why, live, gateway))
+        rows.append(Serving(name, calibration, "stale" if reason else "done", reason or "", live, gateway))
     return rows
-
-
-def changed_settings(calibration: Calibration, section: ServeConfig) -> list[str]:
-    """Keys of distil.yaml that differ from those that a student was calibrated with; empty where other ones are not in use."""
-    if section.fallback != "calibrated":
-        return []
-    pairs = {
-        "risk": (section.risk, calibration.risk),
-        "confidence": (section.confidence, calibration.confidence),
-        "score": (section.score, calibration.score),
-        "goal": (calibration.goal if section.goal is None else section.goal, calibration.goal),
-    }
-    return [f"serve.{key}" for key, (now, then) in pairs.items() if now != then]
 
 
 def coverage_gap(row: Serving) -> tuple[float, float] | None:
