@@ -83,17 +83,18 @@ def test_an_audit_has_both_answers_and_delays_nothing(tmp_path: Path) -> None:
     async def go() -> None:
         async with running(gateway) as session:
             told = await ask(session, "p=0.9 fine", "p=0.9 bad", "p=0.9 unclear")
-            assert told == [("student", "confident")] * 3 and not teacher.answered
+            assert told == [("student", "confident")] * 3 and not given
             answers.set()  # only now the teacher answers
             assert await ask(session, "p=0.3 unsure") == [("teacher", "unsure")]
             await until(lambda: auditor.state.audits == 2 and auditor.unlabeled == 1)
             async with session.get("/metrics") as reply:
                 assert "distil_audits_bad 1.0" in await reply.text()
 
-    answers = threading.Event()
+    answers, given = threading.Event(), list[str]()
 
     def answer(body: dict[str, Any]) -> str:
-        answers.wait(20)
+        answers.wait(120)
+        given.append("")
         return "the teacher's answer"
 
     with StudentServer() as student, OpenAIServer(key=None, answer=answer) as teacher:
