@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
 from distil.calls.config import Price
 from distil.calls.providers.catalog import ModelRef, parse_model, price_id
 from distil.calls.request import Tier
 from distil.errors import UserError
-from distil.records import Usage
 
 MILLION = 1e6
+HALF_HOURS = [timedelta(minutes=30 * step) for step in range(48)]
 # What a cache charges for taking tokens in, relative to plain input: 5 minutes and 1 hour at Anthropic
 # (platform.claude.com/docs, "Prompt caching"), and the first of them at OpenAI from GPT-5.6 on.
 CACHE_WRITE, CACHE_WRITE_1H = 1.25, 2.0
@@ -25,6 +26,21 @@ _CONTEXT: dict[Tier, dict[str, str]] = {
     "flex": {"service_tier": "flex"},
     "batch": {"processing": "batch"},
 }
+
+
+class Tokens(Protocol):
+    """What is billed: a Usage, or means of several."""
+
+    @property
+    def input_tokens(self) -> float: ...
+    @property
+    def output_tokens(self) -> float: ...
+    @property
+    def cached_tokens(self) -> float: ...
+    @property
+    def cache_write_tokens(self) -> float: ...
+    @property
+    def cache_write_1h_tokens(self) -> float: ...
 
 
 class Band(NamedTuple):
@@ -59,7 +75,7 @@ class PriceQuote(NamedTuple):
     cache_write_1h: float | None = None
     """The same for an hour; None: the usual 2 times `input`."""
 
-    def cost(self, usage: Usage) -> float:
+    def cost(self, usage: Tokens) -> float:
         """Dollars of what was billed; reasoning tokens are part of the output."""
         band = self._band(usage.input_tokens)
         hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)
@@ -82,7 +98,7 @@ class PriceQuote(NamedTuple):
             for band in candidates
         )
 
-    def _band(self, input_tokens: int) -> Band:
+    def _band(self, input_tokens: float) -> Band:
         for band in reversed(self.bands):
             if input_tokens > band.above:
                 return band
@@ -91,12 +107,15 @@ class PriceQuote(NamedTuple):
         return Band(0, self.input, self.cached_input, self.output, write, hour)
 
 
-def price_of(model: str, config_price: Price | None = None, tier: Tier = "standard") -> PriceQuote:
-    """The price of a model at a tier. The config's price overrules the table.
+def price_of(
+    model: str, config_price: Price | None = None, tier: Tier = "standard", at: datetime | None = None
+) -> PriceQuote:
+    """The price of a model at a tier and a time (default: now). The config's price overrules the table.
 
     Raises UserError with the config lines to write when the price is unknown.
     """
-    today = datetime.now(UTC).date().isoformat()
+    at = datetime.now(UTC) if at is None else at
+    today = at.date().isoformat()
     if config_price is not None:
         factor = {"standard": 1.0, "flex": config_price.flex_factor, "batch": config_price.batch_factor}[tier]
         cached = config_price.input if config_price.cached_input is None else config_price.cached_input
@@ -108,7 +127,7 @@ def price_of(model: str, config_price: Price | None = None, tier: Tier = "standa
     if ref.prefix == "ollama":
         return PriceQuote(0.0, 0.0, "local", today, tier)
     vendor = price_id(ref)
-    quote = _from_table(vendor, _listed(ref), tier, today) if vendor is not None else None
+    quote = _from_table(vendor, _listed(ref), tier, _slot(at)) if vendor is not None else None
     if quote is not None:
         return quote
     raise UserError(
@@ -128,8 +147,51 @@ def table_version() -> str:
     return importlib.metadata.version("genai-prices")
 
 
-@functools.lru_cache(maxsize=256)
-def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | None:
+def _slot(at: datetime) -> datetime:
+    """The half hour that a time belongs to: prices that depend on the hour change at full and at half hours."""
+    return at.replace(minute=at.minute // 30 * 30, second=0, microsecond=0)
+
+
+def quotes_of_day(
+    model: str, config_price: Price | None, day: datetime, tier: Tier = "standard"
+) -> list[tuple[float, PriceQuote]]:
+    """The prices of one day, each with its share of the hours: one, where the price does not depend on the hour."""
+    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+    found: dict[PriceQuote, int] = {}
+    for half_hour in HALF_HOURS:
+        quote = price_of(model, config_price, tier, midnight + half_hour)
+        found[quote] = found.get(quote, 0) + 1
+    return [(count / len(HALF_HOURS), quote) for quote, count in found.items()]
+
+
+def price_changes(model: str, config_price: Price | None, after: datetime, days: int) -> list[datetime]:
+    """When the table's price of a model changes within so many days after a time, at midnight UTC."""
+    ref = parse_model(model)
+    vendor = price_id(ref)
+    if config_price is not None or ref.local or vendor is None:
+        return []
+    last = after + timedelta(days=days)
+    starts = {datetime(day.year, day.month, day.day, tzinfo=UTC) for day in _start_dates(vendor, _listed(ref))}
+    return sorted(day for day in starts if after < day <= last)
+
+
+def _start_dates(prefix: str, name: str) -> Iterator[date]:
+    from genai_prices import Usage as TableUsage
+    from genai_prices import calc_price
+
+    try:
+        found = calc_price(TableUsage(input_tokens=1, output_tokens=1), name, provider_id=prefix)
+    except LookupError:
+        return
+    prices = found.model.prices
+    for entry in prices if isinstance(prices, list) else ():
+        start = getattr(entry.constraint, "start_date", None)
+        if start is not None:
+            yield start
+
+
+@functools.lru_cache(maxsize=4096)
+def _from_table(prefix: str, name: str, tier: Tier, at: datetime) -> PriceQuote | None:
     from genai_prices import Usage as TableUsage
     from genai_prices import calc_price
 
@@ -137,7 +199,11 @@ def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | 
         try:
             # The model's price object is read, not the sum: the hot path must not look a model up for each call.
             found = calc_price(
-                TableUsage(input_tokens=1, output_tokens=1), name, provider_id=prefix, price_context=context or None
+                TableUsage(input_tokens=1, output_tokens=1),
+                name,
+                provider_id=prefix,
+                price_context=context or None,
+                genai_request_timestamp=at,
             )
         except LookupError:
             return None
@@ -161,7 +227,7 @@ def _from_table(prefix: str, name: str, tier: Tier, today: str) -> PriceQuote | 
         base.input,
         base.output,
         source,
-        today,
+        at.date().isoformat(),
         tier,
         base.cached_input,
         tuple(bands),

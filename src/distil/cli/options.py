@@ -152,7 +152,7 @@ def table(
             justify: Literal["left", "right"] = "left" if index < left else "right"
             grid.add_column(Text(column), justify=justify, overflow="fold", min_width=whole)
     else:  # one line for each cell: no column may fall off the edge
-        lines = [pair for line in lines for pair in [*zip(columns, line, strict=True), ("", "")]][:-1]
+        lines = [list(pair) for line in lines for pair in [*zip(columns, line, strict=True), ("", "")]][:-1]
         grid.add_column(overflow="fold", min_width=min(NO_WRAP, max(map(cell_len, columns), default=0)))
         grid.add_column(overflow="fold")
     for line in lines:

@@ -5,36 +5,29 @@ Reads the ledger, evaluation summaries and the calibration; writes work/cost/sum
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
-from distil.calls.fine_tuning.served import tuned
-from distil.calls.ledger.store import Ledger
-from distil.calls.prices import price_of
-from distil.cost.arithmetic import (
-    break_even_coverage,
-    describe_payback,
-    gateway_month,
-    hosted_month,
-    payback_days,
-    tokens_month,
-)
+from distil.calls.prices import price_changes, quotes_of_day
+from distil.cost.arithmetic import break_even_coverage, hosted_month, tokens_month
 from distil.cost.config import CostConfig
-from distil.cost.student import student_month
-from distil.errors import UserError
+from distil.cost.facts import Facts, gather
+from distil.cost.latency import cascade
+from distil.cost.options import Means, Plan, Sums, break_even_queries, options, shares, tornado
+from distil.cost.requests import dollars_of
+from distil.cost.sampling import draws_of_means, interval
+from distil.cost.student import Host, hosts_of, machines
 from distil.progress import dollars
-from distil.records import Call
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document, write_json
+from distil.runs.jsonl import write_json
 from distil.runs.manifest import stage_run
-from distil.runs.schemas.calibration import Calibration
-from distil.runs.schemas.cost import CostSummary, Option, Traffic
+from distil.runs.schemas.cost import CostSummary, PriceChange, Traffic
 from distil.runs.schemas.provider_job import Serving
-from distil.runs.schemas.summary import read_summary
 
 WHAT_IF_COVERAGE = 0.7
+YEAR = 365  # days
 
 
 def run(
@@ -64,179 +57,209 @@ def _evidence(project: Project, student: str | None) -> list[Path]:
 
 
 def _summarize(
-    project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], student: str | None
+    project: Project, section: CostConfig, teachers: Sequence[TeacherConfig], name: str | None
 ) -> CostSummary:
-    if not teachers:
-        raise UserError(
-            "No teacher is configured, so there is no cost to replace. Add one under `teachers:` in distil.yaml."
-        )
-    teacher = teachers[0]
-    calls = _calls(project)
-    price = price_of(teacher.model, teacher.price, "standard")
-    traffic, error_share = _traffic(section, [c for c in calls if c.model == teacher.model and c.status == "answered"])
-    before = tokens_month(
-        traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, price.input, price.output
+    facts = gather(project, section, teachers, name)
+    columns = facts.columns()
+    coverage, source = _coverage(facts)
+    sums = Sums(
+        section.queries_per_month, section.deferred_cost_ratio, section.audit_share, section.retraining_usd,
+        section.teacher_host, facts.priced,
+    )  # fmt: skip
+    spent = facts.spent()
+    plan = Plan(
+        sums,
+        Means(*(sum(column) / len(column) for column in columns)),
+        draws_of_means(columns),
+        one_time=sum(usd for purpose, usd in spent.items() if purpose != "serve") + section.training_usd,
+        label=name or "student",
+        coverage=coverage,
+        coverage_source=source,
+        not_allowed=_not_allowed(facts, source),
+        today=datetime.now(UTC).date(),
     )
-    warnings: list[str] = []
-    after = _student_month(project, section, traffic, student, warnings)
-    spent: dict[str, float] = {}
-    for call in calls:
-        spent[call.purpose] = spent.get(call.purpose, 0.0) + call.usd
-    one_time = sum(usd for purpose, usd in spent.items() if purpose != "serve") + section.training_usd
-    queries = traffic.queries_per_month
+    ways = _ways(facts)
+    after = ways[0].month(sums.queries, plan.means.input_tokens, plan.means.output_tokens) if ways else None
+    before = sums.teacher(plan.means.usd) if sums.priced else None
+    return _teacher_s_part(facts, plan, before).model_copy(
+        update={
+            "spent": spent,
+            "one_time_usd": plan.one_time,
+            "traffic": _traffic(facts, plan.means),
+            "per_million_requests": {
+                "teacher": None if before is None else before / sums.queries * 1e6,
+                "student": None if after is None else after / sums.queries * 1e6,
+            },
+            "options": options(plan, ways),
+            "break_even_coverage": None
+            if after is None or before is None
+            else break_even_coverage(
+                after, before, deferred_cost_ratio=sums.deferred_cost_ratio, audit_share=sums.audit_share
+            ),
+            **(_outlook(facts, plan, ways[0]) if ways and sums.priced else {}),
+            "latency": cascade(facts.known.summary, facts.calls, facts.teacher.model, name, coverage),
+            "assumptions": _assumptions(facts, plan, ways),
+        }
+    )
+
+
+def _teacher_s_part(facts: Facts, plan: Plan, before: float | None) -> CostSummary:
+    """The bill before, and what changes it."""
+    share_of = [quote for _, quote in facts.quotes]
+    within = interval(plan.draws, lambda usd, *_: plan.sums.teacher(usd)) if before is not None else None
+    hours = [plan.sums.queries * _mean(dollars_of(facts.requests, [(1.0, quote)])) for quote in share_of]
+    varies = before is not None and len(hours) > 1 and facts.section.teacher_host is None
+    prices = [sum(share * getattr(q, leg) for share, q in facts.quotes) for leg in ("input", "output")]
+    token_priced = facts.priced and facts.section.teacher_host is None
     return CostSummary(
-        spent=spent,
-        one_time_usd=one_time,
-        teacher=teacher.model,
-        price_input=price.input,
-        price_output=price.output,
-        price_source=f"{price.source} {price.date or ''}".strip(),
-        traffic=traffic,
+        spent={},
+        one_time_usd=0.0,
+        teacher=facts.teacher.model,
+        price_input=prices[0] if token_priced else None,
+        price_output=prices[1] if token_priced else None,
+        price_source=f"{share_of[0].source} {share_of[0].date}".strip(),
+        traffic=_traffic(facts, plan.means),
         teacher_month_usd=before,
-        teacher_month_error_usd=before * error_share,
-        per_million_requests={
-            "teacher": before / queries * 1e6,
-            "student": None if after is None else after / queries * 1e6,
-        },
-        options=_options(project, section, before, after, one_time, student),
-        break_even_coverage=None
-        if after is None
-        else break_even_coverage(
-            after, before, deferred_cost_ratio=section.deferred_cost_ratio, audit_share=section.audit_share
-        ),
-        warnings=warnings,
+        teacher_month_error_usd=(within[1] - within[0]) / 2 if within else 0.0,
+        teacher_month_low_usd=within[0] if within else None,
+        teacher_month_high_usd=within[1] if within else None,
+        cheapest_hour_usd=min(hours) if varies else None,
+        dearest_hour_usd=max(hours) if varies else None,
+        price_changes=_changes(facts, plan) if token_priced else [],
+        per_million_requests={},
+        options=[],
+        break_even_coverage=None,
+        warnings=facts.warnings,
     )
 
 
-def _calls(project: Project) -> list[Call]:
-    if not project.ledger.exists():
-        return []
-    with Ledger(project.ledger) as ledger:
-        return list(ledger.calls())
-
-
-def _traffic(section: CostConfig, calls: list[Call]) -> tuple[Traffic, float]:
-    """Means of the measured calls where the config is silent, and the relative half width of their 95% interval."""
-    if not calls and (section.input_tokens is None or section.output_tokens is None):
-        raise UserError(
-            "The ledger has no answered call of the teacher, so the tokens per request are unknown. "
-            "Run `distil collect` first, or set both: --set cost.input_tokens=800 --set cost.output_tokens=200."
+def _changes(facts: Facts, plan: Plan) -> list[PriceChange]:
+    """Of the year after the day whose prices count."""
+    found = []
+    for day in price_changes(facts.teacher.model, facts.teacher.price, facts.day, YEAR):
+        quotes = quotes_of_day(facts.teacher.model, facts.teacher.price, day)
+        ins, outs = (sum(share * getattr(q, leg) for share, q in quotes) for leg in ("input", "output"))
+        month = plan.sums.queries * _mean(dollars_of(facts.requests, quotes))
+        found.append(
+            PriceChange(date=day.date().isoformat(), price_input=ins, price_output=outs, teacher_month_usd=month)
         )
-    inputs = [c.usage.input_tokens for c in calls]
-    outputs = [c.usage.output_tokens for c in calls]
-    traffic = Traffic(
-        queries_per_month=section.queries_per_month,
-        input_tokens=section.input_tokens if section.input_tokens is not None else _mean(inputs),
-        output_tokens=section.output_tokens if section.output_tokens is not None else _mean(outputs),
-        measured_calls=len(calls),
+    return found
+
+
+def _outlook(facts: Facts, plan: Plan, way: Host) -> dict[str, object]:
+    """Volume, share and assumptions at other values, for the first place where the student can run."""
+    host, ways = facts.section.student_host, [("", way, way)]
+    if host is not None and way.name == "own machine":
+        busy, idle = (host.model_copy(update={"utilisation": u}) for u in (0.9, 0.3))
+        machine = [next(w for w in hosts_of(h, facts.speed) if w.name == way.name) for h in (idle, busy)]
+        ways.append(("load of the machines, 30% to 90%", machine[0], machine[1]))
+    coverage = 1.0 if plan.not_allowed.get(False) and not plan.not_allowed.get(True) else plan.coverage
+    return {
+        "break_even_queries": break_even_queries(plan, way, coverage),
+        "shares": shares(plan, way),
+        "tornado": tornado(plan, ways),
+    }
+
+
+def _traffic(facts: Facts, means: Means) -> Traffic:
+    return Traffic(
+        queries_per_month=facts.section.queries_per_month,
+        input_tokens=_mean([request.input_tokens for request in facts.requests]),
+        output_tokens=_mean([request.output_tokens for request in facts.requests]),
+        measured_calls=len(facts.measured.tokens),
+        unknown_calls=facts.measured.unknown,
+        student_input_tokens=means.input_tokens,
+        student_output_tokens=means.output_tokens,
+        counted_by=facts.counted.how if facts.counted else "",
     )
-    totals = [i + o for i, o in zip(inputs, outputs, strict=True)]
-    given = section.input_tokens is not None and section.output_tokens is not None
-    if given or len(totals) < 2 or _mean(totals) == 0:
-        return traffic, 0.0
-    mean = _mean(totals)
-    variance = sum((t - mean) ** 2 for t in totals) / (len(totals) - 1)
-    return traffic, 1.96 * math.sqrt(variance / len(totals)) / mean
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+    return sum(values) / len(values)
 
 
-def _student_month(
-    project: Project, section: CostConfig, traffic: Traffic, student: str | None, warnings: list[str]
-) -> float | None:
-    host = section.student_host
-    serving = tuned(project.provider_job(student), student) if student is not None else None
+def _ways(facts: Facts) -> list[Host]:
+    """Where the student can run; a warning about what is missing."""
+    host, serving, warnings = facts.section.student_host, facts.known.serving, facts.warnings
     if host is None and serving is not None:
-        return _provider_month(serving, traffic, warnings)
+        return _at_provider(serving, warnings)
     if host is None:
         warnings.append(
             "The student's cost is unknown. Set where it will run, such as --set cost.student_host.usd_per_hour=0.6."
         )
-        return None
-    by_token = host.input is not None or host.output is not None
-    if host.usd_per_hour is None and not by_token:
-        raise UserError(
-            "cost.student_host needs usd_per_hour (a machine) or input and output (a provider's $ per million tokens)."
-        )
-    speed = None if by_token else _measured_speed(project, student)
-    month = student_month(
-        host, traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, measured_speed=speed
-    )
-    if month is None:
+        return []
+    ways = hosts_of(host, facts.speed)
+    if host.usd_per_hour is not None and all(way.name != "own machine" for way in ways):
         warnings.append(
             "The student's speed is unknown: run `distil evaluate`, or add --set cost.student_host.tokens_per_second=N."
         )
-    return month
+    return ways
 
 
-def _provider_month(serving: Serving, traffic: Traffic, warnings: list[str]) -> float | None:
+def _at_provider(serving: Serving, warnings: list[str]) -> list[Host]:
     """By the token where the provider bills so; else one deployment for the whole month, which is the least."""
-    if not serving.dedicated and serving.input is not None and serving.output is not None:
-        return tokens_month(
-            traffic.queries_per_month, traffic.input_tokens, traffic.output_tokens, serving.input, serving.output
-        )
-    if serving.usd_per_hour is None:
+    fresh, answer, hourly = serving.input, serving.output, serving.usd_per_hour
+    if not serving.dedicated and fresh is not None and answer is not None:
+        return [Host("provider", lambda queries, ins, outs: tokens_month(queries, ins, outs, fresh, answer))]
+    if hourly is None:
         warnings.append(
             f"What a deployment of {serving.model} costs is unknown ({serving.source}). Set it, such as --set "
             "cost.student_host.usd_per_hour=1.7."
         )
-        return None
+        return []
     warnings.append(
-        f"The student's month is one deployment of {serving.model} at {dollars(serving.usd_per_hour)} an hour, day and night "
+        f"The student's month is one deployment of {serving.model} at {dollars(hourly)} an hour, day and night "
         f"({serving.source}); more traffic may need more of them. Set your own: --set cost.student_host.usd_per_hour=N."
     )
-    return hosted_month(serving.usd_per_hour, 1)
+    return [Host("deployment", lambda queries, ins, outs: hosted_month(hourly, 1))]
 
 
-def _measured_speed(project: Project, student: str | None) -> float | None:
-    if student is None or not project.summary(student).exists():
-        return None
-    speed = read_summary(project.summary(student)).speed.get(student)
-    return speed.tokens_per_second if speed else None
-
-
-def _options(
-    project: Project, section: CostConfig, before: float, after: float | None, one_time: float, student: str | None
-) -> list[Option]:
-    label = student or "student"
-    options = [
-        Option(
-            name="teacher only", coverage=0.0, coverage_source="all", student_usd=0.0, teacher_usd=before, total_usd=before,
-            saving_usd=0.0, payback_days=None, payback="-",
-        )
-    ]  # fmt: skip
-    for coverage, source in [(1.0, "all"), _coverage(project, section, student)]:
-        month = gateway_month(
-            before,
-            after or 0.0,
-            coverage,
-            deferred_cost_ratio=section.deferred_cost_ratio,
-            audit_share=section.audit_share,
-        )
-        saving = before - month.total
-        days = payback_days(one_time, saving)
-        options.append(
-            Option(
-                name=f"{label} alone" if coverage == 1.0 else f"{label} + teacher",
-                coverage=coverage,
-                coverage_source=source,
-                student_usd=after,
-                teacher_usd=month.teacher,
-                total_usd=None if after is None else month.total,
-                saving_usd=None if after is None else saving,
-                payback_days=None if after is None else days,
-                payback="unknown" if after is None else describe_payback(days),
-            )
-        )
-    return options
-
-
-def _coverage(project: Project, section: CostConfig, student: str | None) -> tuple[float, str]:
-    if section.coverage is not None:
-        return section.coverage, "config"
-    if student is not None and project.calibration(student).exists():
-        path = project.calibration(student)
-        return read_document(path, Calibration, command=f"distil calibrate {student}").coverage, "calibrated"
+def _coverage(facts: Facts) -> tuple[float, str]:
+    if facts.section.coverage is not None:
+        return facts.section.coverage, "config"
+    calibration = facts.known.calibration
+    if calibration is not None and calibration.threshold is not None and not facts.known.void:
+        return calibration.coverage, "calibrated"
     return WHAT_IF_COVERAGE, "what-if"
+
+
+def _not_allowed(facts: Facts, source: str) -> dict[bool, str]:
+    """Why the student must not answer alone (True) or with the teacher behind it (False)."""
+    known, name = facts.known, facts.known.name
+    decision = known.summary.verdict.decision if known.summary is not None else ""
+    alone = decision if decision in ("DO NOT SHIP", "SHIP WITH FALLBACK") else ""
+    if known.void:
+        facts.warnings.append(
+            f"The calibration of {name} no longer holds ({known.void}), so its coverage is not used. Run `distil "
+            f"calibrate {name}`."
+        )
+    together = decision if decision == "DO NOT SHIP" and source != "calibrated" else ""
+    if alone or together:
+        facts.warnings.append(f"The verdict on {name} is {decision}: no saving is named for what it does not allow.")
+    return {True: alone, False: together}
+
+
+def _assumptions(facts: Facts, plan: Plan, ways: Sequence[Host]) -> dict[str, str]:
+    """What the figures rest on, in words."""
+    section, host, traffic = facts.section, facts.section.student_host, plan.means
+    told = {
+        "prices of": "today" if section.month is None else section.month,
+        "requests a month": f"{section.queries_per_month:,} (cost.queries_per_month)",
+        "what falls back costs": f"{section.deferred_cost_ratio:g} times the mean request (cost.deferred_cost_ratio)",
+        "audits": f"{section.audit_share:.0%} of the student's answers (cost.audit_share)",
+        "keeping it fresh": f"{dollars(section.retraining_usd)} a month (cost.retraining_usd)",
+        "coverage": f"{plan.coverage:.0%} ({plan.coverage_source})",
+    }
+    if facts.counted is not None:
+        told["the student's tokens"] = facts.counted.how
+    if host is not None and any(way.name == "own machine" for way in ways):
+        speed = host.tokens_per_second or facts.speed or 0.0
+        count = machines(host, speed, section.queries_per_month, traffic.output_tokens)
+        where = (
+            "cost.student_host" if host.tokens_per_second else f"measured here on {facts.where}, maybe another machine"
+        )
+        told["machines"] = (
+            f"{count} at {dollars(host.usd_per_hour or 0.0)} an hour, {speed:,.0f} tokens/s each ({where}), "
+            f"{host.utilisation:.0%} busy in the busiest hour, which has {host.peak_to_mean:g} times the mean"
+        )
+    return told

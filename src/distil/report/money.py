@@ -53,13 +53,17 @@ def bills(cost: CostSummary, headline: Summary | None) -> list[Bill]:
     priced = [option for option in cost.options if option.total_usd is not None]
     whole = max((option.total_usd or 0.0 for option in priced), default=0.0)
     allowed = chosen_option(cost, headline)
+    several = len({option.host for option in priced if option.host}) > 1
     rows = []
     for option in priced:
         name = option.name
+        about = [option.host] * several + [option.routing]
+        if any(about):
+            name += f" ({', '.join(part for part in about if part)})"
         if 0 < option.coverage < 1:
             name += f", {formatting.percent(option.coverage, 0)} by the student"
             name += {"what-if": " (what if)", "calibrated": " (calibrated)"}.get(option.coverage_source, "")
-        picture = charts.bar([("student", option.student_usd or 0.0), ("teacher", option.teacher_usd)], whole)
+        picture = charts.bar([("student", option.student_usd or 0.0), ("teacher", option.teacher_usd or 0.0)], whole)
         rows.append(Bill(option, name, picture, option is allowed))
     return rows
 

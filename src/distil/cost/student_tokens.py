@@ -1,0 +1,72 @@
+"""How many tokens the student reads and writes where the teacher was billed for so many: counted with its own tokenizer."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.records import Answer, Call, Message, Prompt
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_records
+
+SAMPLE = 300
+"""Answers that are counted."""
+PER_TURN = 4
+"""Tokens of a chat template around a turn."""
+
+
+class Counted(NamedTuple):
+    """The student's tokens as shares of the teacher's."""
+
+    inputs: float
+    """Of a prompt."""
+    outputs: float
+    """Of an answer, without the teacher's reasoning."""
+    how: str
+    """In words."""
+
+
+def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> Counted | None:
+    """Counts the texts of collected answers; None where the student, its tokenizer, or answers with known tokens are missing."""
+    tokenizer = _tokenizer_file(project, student)
+    if tokenizer is None or not project.answers.exists() or not project.prompts.exists():
+        return None
+    from tokenizers import Tokenizer
+
+    encode = Tokenizer.from_file(str(tokenizer)).encode
+    billed = {call.id: call.usage for call in calls if call.usage.output_tokens > 0}
+    answers = islice((a for a in read_records(project.answers, Answer) if a.call_id in billed and a.text), SAMPLE)
+    chosen = {answer.prompt_id: answer for answer in answers}
+    prompts = {p.id: p for p in read_records(project.prompts, Prompt) if p.id in chosen}
+    ours, theirs = [0.0, 0.0], [0.0, 0.0]
+    for prompt_id, prompt in prompts.items():
+        answer, usage = chosen[prompt_id], billed[chosen[prompt_id].call_id]
+        visible = usage.output_tokens - usage.reasoning_tokens
+        if usage.input_tokens <= 0 or visible <= 0:
+            continue
+        ours[0] += sum(len(encode(text).ids) + PER_TURN for text in _texts(prompt.messages))
+        ours[1] += len(encode(answer.text, add_special_tokens=False).ids) + 1  # and the end
+        theirs[0] += usage.input_tokens
+        theirs[1] += visible
+    if not all(theirs):
+        return None
+    return Counted(
+        ours[0] / theirs[0],
+        ours[1] / theirs[1],
+        f"counted with its own tokenizer on {len(prompts):,} prompts: {ours[0] / theirs[0]:.2f} of the teacher's for a prompt, "
+        f"{ours[1] / theirs[1]:.2f} for an answer without reasoning",
+    )
+
+
+def _tokenizer_file(project: Project, student: str | None) -> Path | None:
+    if student is None or importlib.util.find_spec("tokenizers") is None:
+        return None
+    path = project.model(student) / "tokenizer.json"
+    return path if path.exists() else None
+
+
+def _texts(messages: Sequence[Message]) -> list[str]:
+    return [message.text for message in messages]
