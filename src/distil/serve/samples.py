@@ -37,6 +37,8 @@ def replies(request: ChatRequest, served: Sequence[Served]) -> list[ChatReply]:
 
 def headers(served: Sequence[Served]) -> dict[str, str]:
     """Who answered and why: for several answers one value each, in order, where they differ."""
+    if len(served) == 1:
+        return served[0].headers()
     each = [one.headers() for one in served]
     names = [name for name in each[0] if all(name in one for one in each)]
     columns = {name: [one[name] for one in each] for name in names}

@@ -31,7 +31,7 @@ def answer(body: dict[str, Any]) -> Any:
 def bundled() -> Iterator[str]:
     """The address of the bundled student, in this process, without fallback."""
     engine = make_engine("bundled/student", batch_size=8, queue=64)
-    with serving(Gateway("student", engine, Policy("off"), max_tokens=16)) as url:
+    with serving(Gateway("student", engine, Policy("off"), max_tokens=200)) as url:
         yield url
 
 
