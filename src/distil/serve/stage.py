@@ -121,24 +121,7 @@ def make_gateway(
     )
     keys = Keys(project.gateway_keys)
     policy = _policy(Subject(project, name, section, teachers, system))
-    teacher = None
-    if policy.mode != "off":
-        if not teachers:
-            raise UserError(
-                f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
-                "or type --set serve.fallback=off."
-            )
-        teacher = KeyedFallback(
-            project.ledger,
-            teachers[0],
-            section.budget_usd,
-            concurrency=section.teacher_concurrency,
-            queue=section.teacher_queue,
-            usd_per_day=section.budget_usd_per_day,
-            cache=section.cache,
-            keys=keys,
-            spending=Spending(project.key_spending),
-        )
+    teacher = _teacher(project, section, policy, teachers, keys)
     capture = Capture(project.captured) if section.capture and teacher is not None else None
     gateway = Gateway(
         name,
@@ -158,6 +141,30 @@ def make_gateway(
     watch_live(project, section, gateway, calibration, similarity, _candidate(project, section, teachers, system))
     promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
+
+
+def _teacher(
+    project: Project, section: ServeConfig, policy: Policy, teachers: Sequence[TeacherConfig], keys: Keys
+) -> KeyedFallback | None:
+    """The first teacher; None where it is never asked. Raises UserError when there is none."""
+    if policy.mode == "off":
+        return None
+    if not teachers:
+        raise UserError(
+            f"serve.fallback is {policy.mode}, but no teacher is configured. Add one under `teachers`, "
+            "or type --set serve.fallback=off."
+        )
+    return KeyedFallback(
+        project.ledger,
+        teachers[0],
+        section.budget_usd,
+        concurrency=section.teacher_concurrency,
+        queue=section.teacher_queue,
+        usd_per_day=section.budget_usd_per_day,
+        cache=section.cache,
+        keys=keys,
+        spending=Spending(project.key_spending),
+    )
 
 
 def _watch(project: Project, section: ServeConfig, name: str) -> CanaryWatch | None:

@@ -85,7 +85,7 @@ class Auditor:
         self.usd = 0.0
         """What the teacher's answers to audits cost."""
         self.on_label: Callable[[Served, ChatReply, bool, float], None] | None = None
-        """Told of each labeled answer: (request, the teacher's answer, bad, weight)."""
+        """Called for each labeled answer: (request, the teacher's answer, bad, weight)."""
         self._gateway, self._path, self._chance = gateway, path, chance
         self._on_alarm: Callable[[], None] | None = None
         self._queue: asyncio.Queue[Chosen | None] = asyncio.Queue(WAITING)
