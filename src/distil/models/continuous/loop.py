@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from distil.models.continuous.decoders import Decoder, Part
 
 
+TOGETHER_S = 0.0005
+"""A loop without work waits so long after a row for another one, whose prompt it then reads with the first."""
+
+
 class LoopFull(DistilError):
     """Too many rows wait for a place."""
 
@@ -125,8 +129,12 @@ class StepLoop:
     def _wait(self) -> bool:
         """Waits until there is something to do; false when the loop should end."""
         with self._changed:
+            idle, known = not self._active, 0
             while not self._waiting and not self._active and not self._stopping:
                 self._changed.wait()
+            while idle and known < len(self._waiting) < self._size and not self._stopping:  # who comes together starts together
+                known = len(self._waiting)
+                self._changed.wait(TOGETHER_S)
             return bool(self._active or self._waiting)
 
     def _admit(self) -> None:
