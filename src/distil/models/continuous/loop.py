@@ -132,7 +132,9 @@ class StepLoop:
             idle, known = not self._active, 0
             while not self._waiting and not self._active and not self._stopping:
                 self._changed.wait()
-            while idle and known < len(self._waiting) < self._size and not self._stopping:  # who comes together starts together
+            while (
+                idle and known < len(self._waiting) < self._size and not self._stopping
+            ):  # who comes together starts together
                 known = len(self._waiting)
                 self._changed.wait(TOGETHER_S)
             return bool(self._active or self._waiting)
