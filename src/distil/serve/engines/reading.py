@@ -64,7 +64,7 @@ def read_events(lines: bytes, request: ChatRequest) -> Read:
         if not line.startswith(b"data:"):
             if line.startswith((b":", b"event:", b"id:", b"retry:")) or not line.strip():
                 continue
-            raise ValueError(f"a line that is none of an event: {one_line(line[:40].decode('utf-8', 'replace'))}")
+            raise ValueError(f"a line that is none of an event: {one_line(line.decode('utf-8', 'replace'), 40)}")
         data = line[5:].strip()
         if data == b"[DONE]":
             done = True
