@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distil.curate import similar
+from distil.curate import closest, similar
 from distil.curate.closest import highest_similarity
 from distil.curate.minhash import CROWD, band_width
 from distil.curate.shingles import Shingles, jaccard, shingles, text_key
@@ -121,6 +121,16 @@ def test_nearest_above_a_floor_is_exact() -> None:
         found = nearest(corpus, queries, floor).similarity
         assert ((found == every) | ((found == 0) & (every < floor))).all()
     assert highest_similarity(corpus, queries) == every.max()
+
+
+def test_the_closest_rows_are_found_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closest, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(closest, "_ROWS_READ", 3)
+    texts = [distinct_text(i % 25) + " and so on" * (i % 3) for i in range(50)]
+    corpus, queries = [shingles(t) for t in texts], [shingles(distinct_text(i)) for i in range(25)]
+    for query, found in zip(queries, closest.closest_rows(corpus, queries, 4), strict=True):
+        every = sorted(((-jaccard(item, query), row) for row, item in enumerate(corpus)))
+        assert found == [(row, -similarity) for similarity, row in every[:4] if similarity]
 
 
 def test_many_queries_are_searched_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from distil.curate.config import CurateConfig
 from distil.curate.evidence.found import Found
+from distil.curate.select import read_collected
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.records import Answer, Prompt, Sampling, Verdict
@@ -162,3 +163,13 @@ def test_real_gpt4_answers_are_mostly_kept(tmp_path: Path, data_dir: Callable[[s
     assert result.max_similarity is not None and result.max_similarity < 0.85
     assert sum(result.dropped.values()) < 40
     assert Sampling() == answers[0].sampling
+
+
+def test_what_is_equal_in_many_records_is_there_once(tmp_path: Path) -> None:
+    prompts, answers = many(3)
+    read_prompts, read_answers = read_collected(project_with(tmp_path, prompts, answers))
+    assert (read_prompts, read_answers) == (prompts, answers)
+    assert read_answers[0].sampling is read_answers[2].sampling
+    assert read_answers[1].prompt_id is read_prompts[1].id
+    copy = read_answers[0].model_copy(update={"reasoning": "Hm."})
+    assert "reasoning" in copy.model_fields_set and "reasoning" not in read_answers[0].model_fields_set
