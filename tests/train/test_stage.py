@@ -125,7 +125,9 @@ def test_early_stopping_keeps_the_best_weights(bench: Bench) -> None:
     from distil.train.batches import pad
     from distil.train.examples import load_examples, tokenize
 
-    held_out, _ = tokenize(tiny_tokenizer(), load_examples(bench.project.split("validation")), max_length=None)
+    held_out, _ = tokenize(
+        tiny_tokenizer(), load_examples(bench.project.split("validation"), to_choose=True), max_length=None
+    )
     batch = pad(held_out, 0)
     logits = best(batch.input_ids).logits[:, :-1].flatten(0, 1)
     loss = torch.nn.functional.cross_entropy(logits, batch.labels[:, 1:].flatten(), ignore_index=-100)

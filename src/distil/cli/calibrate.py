@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from distil.cli.options import Context, distil_command, dollars, echo, show_rows, table
+from distil.errors import GateNotReached
 
 if TYPE_CHECKING:
     from distil.runs.schemas.calibration import Calibration, FrontierPoint
 
-NOT_CERTIFIED = 4
-"""Exit code when nothing is certified: a gate was not reached."""
 BAR = 40
 """Characters of the plot for a share of 1."""
 
@@ -41,7 +40,7 @@ def command(context: Context, name: str | None) -> None:
     )
     context.emit(result, lambda: show(result))
     if result.threshold is None:
-        raise click.exceptions.Exit(NOT_CERTIFIED)
+        raise GateNotReached(f"Nothing is certified for {result.student} at a risk of {result.risk:g}.")
 
 
 def show(result: Calibration) -> None:

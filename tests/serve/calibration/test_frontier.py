@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from distil.cli.main import cli
+from distil.cli.main import main
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import stage_run
 from distil.serve.calibration import calibrate
@@ -64,7 +63,9 @@ def test_prompts_set_apart_refute_nothing(tmp_path: Path) -> None:
     assert apart.apart is not None and apart.apart.prompts == 60 and apart.apart.bad >= 19
 
 
-def test_the_command_says_first_whether_it_certified(tmp_path: Path) -> None:
+def test_the_command_says_first_whether_it_certified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And ends with 4 where it did not."""
     config = {"task": "t", "prompts": {"path": "p.jsonl"}, "teachers": [{"model": "openai/gpt-5-mini"}]}
     (tmp_path / "distil.yaml").write_text(json.dumps(config))
@@ -77,7 +78,11 @@ def test_the_command_says_first_whether_it_certified(tmp_path: Path) -> None:
             project = project_with(tmp_path, bad_below=below)
             with stage_run(project, "train", {}, "s"):
                 project.model("s").mkdir(parents=True, exist_ok=True)
-            result = CliRunner().invoke(cli, ["calibrate", "s", "--project", str(tmp_path), *settings])
-            assert result.stdout.startswith(first), result.output
-            assert result.exit_code == code and "What the test prompts show (80;" in result.stdout
-            assert "the dollars: distil cost" in result.stdout
+            typed = ["distil", "calibrate", "s", "--project", str(tmp_path), *settings]
+            with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
+                patched.setattr("sys.argv", typed)
+                main()
+            stdout = capsys.readouterr().out
+            assert stdout.startswith(first) and ended.value.code == code
+            assert "What the test prompts show (80;" in stdout
+            assert "the dollars: distil cost" in stdout

@@ -101,12 +101,13 @@ def _quantiles(waiting: Waiting | None, share: float) -> tuple[float | None, flo
 
 
 def read_money(project: Project, name: str) -> Money | None:
-    """The bill of `distil cost`; None where it was not made, or the student's price is not known."""
+    """The bill of `distil cost`; None where it was not made, or a price is not known."""
     if not project.cost.exists():
         return None
     summary = read_document(project.cost, CostSummary, command="distil cost")
     month = next((option.student_usd for option in summary.options if option.name in (name, f"{name} alone")), None)
-    return None if month is None else Money(summary.teacher_month_usd, month)
+    teacher = summary.teacher_month_usd
+    return None if month is None or teacher is None else Money(teacher, month)
 
 
 def read_waiting(project: Project, name: str) -> Waiting | None:
