@@ -17,6 +17,7 @@ from distil.serve.calibration import calibrate
 from distil.serve.certificate import depends
 from distil.serve.certificate.depends import Subject, table, void
 from distil.serve.config import ServeConfig
+from distil.serve.live.report import serving
 from distil.serve.stage import read_calibration
 from tests.serve.calibration.test_calibrate import project_with, section_for
 from tests.serve.running import StudentServer
@@ -164,8 +165,21 @@ def test_other_versions_of_the_engine_void_it(
     subject = Subject(project, "s", local)
     calibration = depends.sealed(read_calibration(project, "s"), depends.facts(subject))
     assert void(calibration, subject) is None
-    monkeypatch.setattr("importlib.metadata.version", lambda package: "99")
+    monkeypatch.setattr(depends, "package_versions", lambda: dict.fromkeys(depends.PACKAGES, "99"))
     assert "would run with torch 99" in (void(calibration, subject) or "")
+
+
+def test_status_and_doctor_say_what_voids_it(certified: tuple[Project, ServeConfig]) -> None:
+    """`distil status` and the doctor show these rows."""
+    project, section = certified
+    (row,) = serving(project, section, [TEACHER], "Be brief.")
+    assert row.state == "done"
+    for told, said in (
+        (serving(project, section.model_copy(update={"risk": 0.2}), [TEACHER], "Be brief."), "serve.risk is 0.2"),
+        (serving(project, section, [TEACHER], "Be long."), "prompts.system has changed"),
+        (serving(project, section, [TEACHER.model_copy(update={"model": "openai/gpt-5"})], "Be brief."), "teacher"),
+    ):
+        assert told[0].state == "stale" and said in told[0].why
 
 
 def test_a_calibration_of_an_earlier_version_is_refused(certified: tuple[Project, ServeConfig]) -> None:

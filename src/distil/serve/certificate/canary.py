@@ -72,7 +72,10 @@ def distributions(reply: ChatReply) -> Tokens:
     found: list[list[tuple[str, float]]] = []
     for token in reply.logprobs or []:
         listed = [(str(one.get("token")), one.get("logprob")) for one in (token, *(token.get("top_logprobs") or []))]
-        numbers = {text: round(float(p), 6) for text, p in listed if isinstance(p, float | int) and math.isfinite(p)}
+        numbers: dict[str, float] = {}  # parts of characters share a text: the most probable one stands for it
+        for text, p in listed:
+            if isinstance(p, float | int) and math.isfinite(p):
+                numbers.setdefault(text, round(float(p), 6))
         found.append(list(numbers.items()))
         if listed[0][0] not in numbers:
             return found[:-1]

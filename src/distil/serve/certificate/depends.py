@@ -6,7 +6,6 @@ answers.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from distil.calls.config import TeacherConfig
 from distil.ids import canonical_json, content_id, file_sha256
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
+from distil.runs.manifest import package_versions
 from distil.runs.schemas.calibration import Calibration
 from distil.serve.config import ServeConfig
 
@@ -76,23 +76,24 @@ class Dependency(NamedTuple):
         return self.then != self.now
 
 
-def facts(subject: Subject) -> dict[str, str]:
+def facts(subject: Subject, *, files: bool = True) -> dict[str, str]:
     """Name -> value of all that can be read without asking a server. What is not here (a file that was left behind, a teacher
-    that nobody named) has no entry, and is not compared."""
+    that nobody named) has no entry, and is not compared. files: with those that take long to read, weights and labels."""
     section, project = subject.section, subject.project
     model = project.model(subject.name)
     found = {"engine": "in this process" if section.engine is None else f"behind {section.engine}"}
     if section.engine is None:
-        found |= _parts(model) if model.is_dir() else {}
-        versions = [f"{package} {importlib.metadata.version(package)}" for package in PACKAGES]
-        found["engine version"] = ", ".join(versions)
+        found |= _parts(model) if files and model.is_dir() else {}
+        versions = package_versions()
+        if all(package in versions for package in PACKAGES):
+            found["engine version"] = ", ".join(f"{package} {versions[package]}" for package in PACKAGES)
     if subject.teachers:
         teacher = subject.teachers[0]
         found["teacher"] = (
             f"{teacher.model} {canonical_json(teacher.sampling.model_dump(mode='json', exclude_none=True))}"
         )
         found["system prompt"] = content_id("system", subject.system)
-    if project.split("validation").exists():
+    if files and project.split("validation").exists():
         found["labels"] = labels_hash(project.split("validation"))
     if project.canaries(subject.name).exists():
         found["canaries"] = f"sha256:{file_sha256(project.canaries(subject.name))[:20]}"
@@ -111,9 +112,9 @@ def digest(calibration: Calibration) -> str:
     return content_id("digest", calibration.model_dump(mode="json", exclude={"digest"}))
 
 
-def table(calibration: Calibration, subject: Subject) -> list[Dependency]:
-    """Every row that can be compared, changed ones first."""
-    now, section = facts(subject), subject.section
+def table(calibration: Calibration, subject: Subject, *, files: bool = True) -> list[Dependency]:
+    """Every row that can be compared, changed ones first. files: as for `facts`."""
+    now, section = facts(subject, files=files), subject.section
     now |= _chosen(calibration, None if section.bad == "auto" else section.bad, section.goal)
     pairs = [(name, then, now[name]) for name, then in calibration.depends.items() if name in now]
     pairs.append(("file", calibration.digest, digest(calibration)))
@@ -130,15 +131,15 @@ def _chosen(calibration: Calibration, bad: str | None = None, goal: float | None
     return {"bad": bad or calibration.bad_by, "goal": str(calibration.goal if goal is None else goal)}
 
 
-def void(calibration: Calibration, subject: Subject) -> str | None:
-    """Why nothing is certified any more, for a person, with what to type; None: the certificate stands."""
+def void(calibration: Calibration, subject: Subject, *, files: bool = True) -> str | None:
+    """Why nothing is certified any more, for a person, with what to type; None: the certificate stands. files: as for `facts`."""
     advice = f"Run `distil calibrate {subject.name}` again."
     if calibration.shape is None or not calibration.digest:
         return (
             f"The calibration of {subject.name!r} does not say for which requests its threshold holds: an earlier version wrote "
             f"it. {advice}"
         )
-    rows = [row for row in table(calibration, subject) if row.changed]
+    rows = [row for row in table(calibration, subject, files=files) if row.changed]
     if not rows:
         return None
     others = f" Changed, too: {', '.join(row.name for row in rows[1:])}." if rows[1:] else ""
