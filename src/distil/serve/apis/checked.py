@@ -93,14 +93,22 @@ def _path(steps: tuple[int | str, ...], given: object, missing: bool) -> list[st
     """pydantic's path without the names of the alternatives that it tried, which the body does not have."""
     kept = []
     for at, step in enumerate(steps):
-        if (isinstance(given, dict) and step in given) or (
-            isinstance(given, list) and isinstance(step, int) and step < len(given)
-        ):
-            given = given[step]
+        held, below = _below(given, step)
+        if held:
+            given = below
         elif not (missing and at == len(steps) - 1):
             continue
         kept.append(str(step))
     return kept
+
+
+def _below(given: object, step: int | str) -> tuple[bool, object]:
+    """Whether a part of the body holds a step of a path, and what is there."""
+    if isinstance(given, dict):
+        return step in given, given.get(step)
+    if isinstance(given, list) and isinstance(step, int) and step < len(given):
+        return True, given[step]
+    return False, None
 
 
 def unsupported(names: Iterator[str] | list[str]) -> None:

@@ -38,7 +38,8 @@ def _events(blocks: list[JsonObject], started: JsonObject, reply: ChatReply) -> 
     yield event("message_start", {"message": started})
     for index, block in enumerate(blocks):
         called = block["type"] == "tool_use"
-        empty = block | ({"input": {}} if called else {"text": ""})
+        nothing: JsonObject = {"input": {}} if called else {"text": ""}
+        empty = block | nothing
         yield event("content_block_start", {"index": index, "content_block": empty})
         for piece in [json.dumps(block["input"], ensure_ascii=False)] if called else _WORDS.findall(block["text"]):
             delta = {"type": "input_json_delta", "partial_json": piece} if called else _text_delta(piece)

@@ -41,13 +41,12 @@ def make_app(gateway: Gateway) -> Starlette:
     from starlette.middleware import Middleware
     from starlette.routing import Route
 
-    post = {"methods": ["POST"]}
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", endpoint(gateway, answer_chat), **post),
-            Route("/v1/completions", endpoint(gateway, answer_completions), **post),
-            Route("/v1/messages", endpoint(gateway, answer_messages), **post),
-            Route("/v1/messages/count_tokens", endpoint(gateway, count_tokens), **post),
+            Route("/v1/chat/completions", endpoint(gateway, answer_chat), methods=["POST"]),
+            Route("/v1/completions", endpoint(gateway, answer_completions), methods=["POST"]),
+            Route("/v1/messages", endpoint(gateway, answer_messages), methods=["POST"]),
+            Route("/v1/messages/count_tokens", endpoint(gateway, count_tokens), methods=["POST"]),
             Route("/v1/models", endpoint(gateway, _models(gateway))),
             Route("/v1/models/{id:path}", endpoint(gateway, _models(gateway))),
             Route("/openapi.json", endpoint(gateway, _document, open_to_all=True)),

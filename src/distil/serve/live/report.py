@@ -126,6 +126,8 @@ def _payback(project: Project, row: Serving) -> str:
     if not project.cost.exists():
         return ""
     cost = read_document(project.cost, CostSummary, command="distil cost")
+    if cost.teacher_month_usd is None:
+        return ""
     gap = coverage_gap(row)
     now = 0.0 if row.live is not None and row.live.closed else gap[0] if gap else row.calibration.coverage
     month = (row.calibration.coverage - now) * cost.teacher_month_usd

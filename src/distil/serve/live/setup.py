@@ -158,5 +158,7 @@ def _price(project: Project, calibration: Calibration, share: float) -> str:
     if not project.cost.exists():
         return ""
     cost = read_document(project.cost, CostSummary, command="distil cost")
+    if cost.teacher_month_usd is None:
+        return ""
     month = share * calibration.coverage * cost.teacher_month_usd
     return f", which costs about {dollars(month)} a month at {cost.traffic.queries_per_month:,} requests"
