@@ -98,19 +98,22 @@ def decide(
         shape=shape_of([as_request(e, section.default_max_tokens) for e in labeled.examples], labeled.answers),
         created=now("seconds"),
     )
-    attempt = Attempt(
-        number=number,
+    return calibration, _attempt(calibration, evidence)
+
+
+def _attempt(calibration: Calibration, evidence: str) -> Attempt:
+    return Attempt(
+        number=calibration.attempt,
         evidence=evidence,
-        student=student.name,
-        score=section.score,
-        risk=section.risk,
-        confidence=section.confidence,
+        student=calibration.student,
+        score=calibration.score,
+        risk=calibration.risk,
+        confidence=calibration.confidence,
         compared=calibration.compared,
         labels=calibration.labels,
         certified=calibration.threshold is not None,
         created=calibration.created,
     )
-    return calibration, attempt
 
 
 class _Found(NamedTuple):
