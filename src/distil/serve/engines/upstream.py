@@ -34,6 +34,8 @@ START_S = 600.0
 """How long `wait_until_ready` waits for a server that says that it is still loading its model."""
 READY_S = 2.0
 _TOO_LONG = re.compile(r"context|too (?:long|large)|maximum.{0,20}tokens", re.IGNORECASE)
+GATHER_S = 0.03
+"""What a stream brings within this time is passed on as one piece: one for each token would cost 20 times a plain reply."""
 MAX_LINE = 4 << 20
 """Bytes of one event of a stream."""
 LARGE = 1 << 18
@@ -155,6 +157,8 @@ class UpstreamEngine:
                         piece, ended = read_events(lines, request)
                         finished, done = finished or piece.finish_reason is not None, done or ended
                         yield piece
+                        if not done:
+                            await asyncio.sleep(GATHER_S)
                 if rest.strip() or not finished or not done:
                     raise EngineFailed("The student's server ended the stream early.", detail=self.base)
         except UNREADABLE as error:
