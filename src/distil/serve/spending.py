@@ -27,7 +27,7 @@ from distil.serve.keys import Keys
 from distil.serve.wire import ChatReply, ChatRequest, EngineFailed
 
 MOST_LINES = 5_000
-"""Lines that may be added before the file is written anew, with one line for each key and day."""
+"""Lines that may be added before the file is rewritten with one line for each key and day."""
 
 
 class CapReached(EngineFailed):

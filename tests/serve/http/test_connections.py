@@ -46,7 +46,7 @@ def test_silent_connections_are_closed_and_busy_ones_not(tmp_path: Path, monkeyp
             closed_after(port, b""), closed_after(port, head), closed_after(port, asked)
         )
         assert silent[1] == b"" and silent[0] < 10 and half[0] < 10
-        assert b" 200 OK" in busy[1] and b"student: slow" in busy[1], "1.2 s of waiting for an answer are no silence"
+        assert b" 200 OK" in busy[1] and b"student: slow" in busy[1], "waiting 1.2 s for an answer is not silence"
         server.should_exit = True
         await task
         listener.close()

@@ -22,7 +22,7 @@ AT_ONCE = 8
 
 
 async def send_all(session: aiohttp.ClientSession, count: int) -> dict[int, int]:
-    """Sends the bodies and returns how often each status came. Raises AssertionError for a 5xx and for what is no JSON."""
+    """Sends the bodies and returns how often each status came. Raises AssertionError for a 5xx and for what is not JSON."""
     statuses: dict[int, int] = {}
     todo = iter(bodies(count))
 

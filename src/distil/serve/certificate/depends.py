@@ -147,7 +147,7 @@ def void(calibration: Calibration, subject: Subject, *, files: bool = True) -> s
 
 
 def labels_hash(path: Path) -> str:
-    """Of the labeled requests and the answers that they were compared with, wherever they stand in the file."""
+    """Of the labeled requests and the answers that they were compared with, in whatever order the file has them."""
     rows = sorted(
         content_id("label", [[m.to_wire() for m in e.messages], e.tools, e.tool_choice, e.response_format, e.reference])
         for e in read_examples(path)

@@ -12,7 +12,7 @@ from distil.text import one_line
 SERVER_VERSION = "server version"
 """Its name among what a certificate depends on."""
 VERSION_PATHS = {"version": "version", "props": "build_info", "get_server_info": "version"}
-"""Where servers say which version they are: vLLM, llama.cpp, SGLang."""
+"""Where servers name their version: vLLM, llama.cpp, SGLang."""
 VERSION_S = 3.0
 
 
