@@ -8,12 +8,13 @@ import pytest
 
 from distil.calls.config import Price, TeacherConfig
 from distil.cost.config import CostConfig, StudentHost
-from distil.cost.latency import cascade
+from distil.cost.latency import latencies
 from distil.cost.stage import run
+from distil.records import Prediction
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import write_json
+from distil.runs.jsonl import write_json, write_records
 from distil.runs.schemas.cost import CostSummary
-from distil.runs.schemas.summary import Speed, Summary, read_summary
+from distil.runs.schemas.summary import Summary, read_summary
 from tests.cost.test_stage import TEACHER, ledger_with
 from tests.report.sample import calibration, make_project
 
@@ -99,13 +100,20 @@ def test_no_saving_is_named_for_what_a_verdict_forbids(
     assert next(o for o in certified.options if o.routing == "tried first").saving_usd is not None
 
 
-def test_latency_of_both_lies_between(told: Summary) -> None:
-    speed = Speed(tokens_per_second=100, latency_p50_s=0.1, latency_p95_s=0.2, requests=9, where="cpu")
-    other = speed.model_copy(update={"latency_p50_s": 1.0, "latency_p95_s": 3.0})
-    told = told.model_copy(update={"speed": {"small": speed, "teacher": other}})
-    for coverage, p50, p95 in [(1.0, 0.1, 0.2), (0.0, 1.1, 3.1)]:
-        both = cascade(told, [], "openai/x", "small", coverage)[-1]
-        assert both.p50_s == pytest.approx(p50, rel=0.05) and both.p95_s == pytest.approx(p95, rel=0.05)
-    mixed = cascade(told, [], "openai/x", "small", 0.7)[-1]
-    assert 0.1 < mixed.p50_s < 0.2 and 1.1 < mixed.p95_s < 3.1
-    assert cascade(None, [], "openai/x", "small", 0.7) == []
+def test_the_seconds_of_both_come_from_measured_ones(tmp_path: Path) -> None:
+    assert latencies(Project(tmp_path), [], "openai/x", "small", 0.7) == []
+    rows = [("small", 0.1), ("ceiling", 1.0)] * 30 + [("small", 0.2), ("ceiling", 3.0)] * 2
+    predictions = [
+        Prediction(
+            id=f"p{n}", prompt_id=f"q{n}", model=model, text="x", finish_reason="stop", output_tokens=1, latency_s=s
+        )
+        for n, (model, s) in enumerate(rows)
+    ]
+    path = Project(tmp_path).predictions("small")
+    path.parent.mkdir(parents=True)
+    write_records(path, predictions)
+    told = {each.way: (each.p50_s, each.p95_s) for each in latencies(Project(tmp_path), [], "openai/x", "small", 0.7)}
+    assert told["teacher"] == (1.0, 3.0) and told["small"] == (0.1, 0.2)
+    assert told["both, tried first"] == (pytest.approx(0.1), pytest.approx(1.1))
+    alone = latencies(Project(tmp_path), [], "openai/x", "small", 1.0)[-1]
+    assert (alone.p50_s, alone.p95_s) == (0.1, 0.2)

@@ -14,7 +14,7 @@ from distil.calls.prices import price_changes, quotes_of_day
 from distil.cost.arithmetic import break_even_coverage, hosted_month, tokens_month
 from distil.cost.config import CostConfig
 from distil.cost.facts import Facts, gather
-from distil.cost.latency import cascade
+from distil.cost.latency import latencies
 from distil.cost.options import Means, Plan, Sums, break_even_queries, options, shares, tornado
 from distil.cost.requests import dollars_of
 from distil.cost.sampling import draws_of_means, interval
@@ -97,7 +97,7 @@ def _summarize(
                 after, before, deferred_cost_ratio=sums.deferred_cost_ratio, audit_share=sums.audit_share
             ),
             **(_outlook(facts, plan, ways[0]) if ways and sums.priced else {}),
-            "latency": cascade(facts.known.summary, facts.calls, facts.teacher.model, name, coverage),
+            "latency": latencies(project, facts.calls, facts.teacher.model, name, coverage),
             "assumptions": _assumptions(facts, plan, ways),
         }
     )

@@ -7,19 +7,19 @@ spending anything. Its shares are estimates, each with a 95% interval of its own
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from distil.records import Prediction
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document, read_records
+from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import FrontierPoint
 from distil.runs.schemas.cost import CostSummary
+from distil.runs.seconds import measured_seconds
 from distil.serve.calibration.learn_then_test import group_index
 from distil.serve.calibration.scored import Scored
 from distil.stats.bounded import units_of, upper
+from distil.stats.waiting import cascade_quantiles
 
 SHARES = tuple(n / 10 for n in range(1, 11))
 MIN_PROMPTS = 20
@@ -66,7 +66,7 @@ def frontier(
         index = group_index([held_out.groups[row] for row in rows])
         ones = np.ones(len(rows))
         covered = len(rows) / len(bad)
-        p50, p95 = _quantiles(waiting, covered)
+        p50, p95 = (None, None) if waiting is None else cascade_quantiles(waiting.student, waiting.teacher, covered)
         points.append(
             FrontierPoint(
                 share=covered,
@@ -84,22 +84,6 @@ def frontier(
     return [point for point, following in zip(points, later, strict=True) if following > point.share]
 
 
-def _quantiles(waiting: Waiting | None, share: float) -> tuple[float | None, float | None]:
-    """Median and 95% of the seconds: the student's, or, where the teacher answers, the student's and then the teacher's."""
-    if waiting is None:
-        return None, None
-    student, teacher = np.asarray(waiting.student), np.asarray(waiting.teacher)
-    both = (student[:, None] + teacher[None, :]).ravel()
-    times = np.concatenate([student, both])
-    weights = np.concatenate(
-        [np.full(len(student), share / len(student)), np.full(len(both), (1.0 - share) / len(both))]
-    )
-    order = np.argsort(times)
-    reached = np.cumsum(weights[order])
-    p50, p95 = (float(times[order][min(len(times) - 1, int(np.searchsorted(reached, q - 1e-9)))]) for q in (0.5, 0.95))
-    return p50, p95
-
-
 def read_money(project: Project, name: str) -> Money | None:
     """The bill of `distil cost`; None where it was not made, or a price is not known."""
     if not project.cost.exists():
@@ -112,12 +96,6 @@ def read_money(project: Project, name: str) -> Money | None:
 
 def read_waiting(project: Project, name: str) -> Waiting | None:
     """Seconds for single answers; None where `distil evaluate` did not measure student and teacher."""
-    path: Path = project.predictions(name)
-    if not path.exists():
-        return None
-    measured: dict[str, list[float]] = {name: [], "ceiling": []}
-    for prediction in read_records(path, Prediction):
-        if prediction.latency_s and prediction.model in measured:
-            measured[prediction.model].append(prediction.latency_s)
+    measured = measured_seconds(project, name, (name, "ceiling"))
     found = Waiting(measured[name], measured["ceiling"])
     return found if found.student and found.teacher else None
