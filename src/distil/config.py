@@ -18,6 +18,7 @@ from distil.cost.config import CostConfig
 from distil.curate.config import CurateConfig
 from distil.errors import UserError, did_you_mean
 from distil.evaluate.config import EvaluateConfig
+from distil.judging.settings import Settings
 from distil.models.config import StudentConfig
 from distil.prompts.config import PromptsConfig
 from distil.runs.artifacts import Project
@@ -65,6 +66,16 @@ class Config(Section):
     """Your production traffic and hosting."""
     serve: ServeConfig = ServeConfig()
     """The gateway in front of the student."""
+
+
+def calibration_judge(config: Config) -> Settings | None:
+    """The judge that `calibrate` may ask, or None: serve.judge, or else evaluate.judge, asked as the evaluation asks it."""
+    model, section = config.serve.judge or config.evaluate.judge, config.evaluate
+    if model is None:
+        return None
+    return Settings.of(
+        model, mode=section.judge_mode, rubric=section.judge_rubric, repeats=1, confidence=section.confidence
+    )
 
 
 def load_config(project: Project, overrides: Sequence[str] = ()) -> Config:

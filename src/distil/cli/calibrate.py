@@ -21,9 +21,11 @@ BAR = 40
 def command(context: Context, name: str | None) -> None:
     """Find the confidence above which student NAME may answer by itself, with a guarantee (default: as in `distil status`).
 
-    Exits with 4 when nothing is certified: the gateway would let the teacher answer everything.
+    Exits with 4 when nothing is certified: the gateway would let the teacher answer everything. With `serve.bad: judge` the
+    judge's answers cost money, up to serve.judge_budget_usd; exits with 3 when that is reached.
     """
     from distil.cli.students import pick_student
+    from distil.config import calibration_judge
     from distil.evaluate.similarity import cosines
     from distil.evaluate.slices import is_apart
     from distil.serve.calibration import calibrate
@@ -35,6 +37,7 @@ def command(context: Context, name: str | None) -> None:
         name=pick_student(context, name),
         teachers=config.teachers,
         system=config.prompts.system,
+        judge=calibration_judge(config),
         similarity=lambda a, b: cosines(a, b).tolist(),
         is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
     )

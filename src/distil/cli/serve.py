@@ -63,6 +63,7 @@ def command(context: Context, name: str | None, ref: str | None, **about_keys: U
         stage.serve_model(ref, host=section.host, port=section.port, on_ready=ready)
         return
     from distil.cli.students import pick_student
+    from distil.config import calibration_judge
 
     def similarity(answers: Sequence[str], targets: Sequence[str]) -> Sequence[float]:
         from distil.evaluate.similarity import cosines
@@ -78,6 +79,7 @@ def command(context: Context, name: str | None, ref: str | None, **about_keys: U
         teachers=config.teachers,
         similarity=similarity,
         system=config.prompts.system,
+        judge=calibration_judge(config),
         on_ready=ready,
     )
     context.emit(result, lambda: show_rows("Served", result.rows()))

@@ -22,6 +22,7 @@ STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "running": "gree
 def command(context: Context, name: str | None) -> None:
     """Show what is done, what is stale, and what to type next."""
     from distil.calls.batch.job import BatchFolder
+    from distil.config import calibration_judge
     from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
     from distil.serve.live.report import retrain, serving
@@ -32,7 +33,7 @@ def command(context: Context, name: str | None) -> None:
     batches = BatchFolder(context.project.batches).open_jobs()
     tuning = describe_open_jobs(context.project)
     config = context.config()
-    students = serving(context.project, config.serve, config.teachers, config.prompts.system)
+    students = serving(context.project, config.serve, config.teachers, config.prompts.system, calibration_judge(config))
     retraining = [line for line in (retrain(context.project, one) for one in students) if line]
     value = {
         "stages": [{"stage": s.stage, "name": s.name, "state": s.state, "why": s.why} for s in rows],

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from distil.config import Config, load_config
+from distil.config import Config, calibration_judge, load_config
 from distil.errors import UserError
 from distil.evaluate.compare import Pair, pair
 from distil.models.sizing import Machine, this_machine
@@ -147,7 +147,8 @@ class Evidence:
         """Every calibrated student, with what its gateway has done."""
         if self.config is None:
             return serving(self.project, ServeConfig())
-        return serving(self.project, self.config.serve, self.config.teachers, self.config.prompts.system)
+        config, judge = self.config, calibration_judge(self.config)
+        return serving(self.project, config.serve, config.teachers, config.prompts.system, judge)
 
     @cached_property
     def trained_folders(self) -> list[str]:

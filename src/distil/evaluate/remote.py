@@ -6,11 +6,9 @@ Not the statistics of what comes back (scoring.py, judge.py).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.prices import price_of
 from distil.calls.providers.catalog import parse_model
@@ -19,21 +17,11 @@ from distil.errors import UserError, WorkFailed
 from distil.evaluate.given import Given
 from distil.evaluate.local import speed_of
 from distil.ids import content_id
-from distil.judging.asking import ask_all
-from distil.records import Example, Message, Prediction, Sampling
+from distil.judging.asking import ask_all, check
+from distil.records import Example, Prediction, Sampling
 
 CAP_OPTION = "--set evaluate.budget_usd="
 """What raises the cap, for the message when it is reached."""
-
-
-def check(ledger: Path, model: TeacherConfig) -> None:
-    """Whether a model can be asked at all, before any work is done. Raises UserError (no key, unknown provider, no price)."""
-
-    async def identify() -> None:
-        async with Client(ledger=ledger, teachers=[model]) as client:
-            client.check(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
-
-    asyncio.run(identify())
 
 
 def again(examples: Sequence[Example], teachers: Sequence[TeacherConfig]) -> list[Request]:

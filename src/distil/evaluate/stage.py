@@ -27,6 +27,7 @@ from distil.evaluate.scoring import score_all
 from distil.evaluate.seen import refuse_trained
 from distil.evaluate.summarize import Measured, summarize
 from distil.ids import content_id
+from distil.judging.asking import check
 from distil.models.config import StudentConfig
 from distil.records import Answer, Example, Score
 from distil.runs.artifacts import Project
@@ -55,7 +56,7 @@ def run(
     """
     answers = source_of(project, name, answers)
     if section.judge is not None:
-        remote.check(project.ledger, section.judge)
+        check(project.ledger, section.judge)
     use_cache(project.cache)
     with stage_run(project, "evaluate", section.model_dump(mode="json"), name=name) as stage:
         known_here = answers is None or project.provider_job(name).exists()

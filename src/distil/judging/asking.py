@@ -12,6 +12,7 @@ from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, Interrupted, WorkFailed
 from distil.progress import bar
+from distil.records import Message
 
 
 class Asked(NamedTuple):
@@ -25,6 +26,16 @@ class Asked(NamedTuple):
     """One line for a person when some are missing."""
     failure: Exception | None = None
     """The first failure."""
+
+
+def check(ledger: Path, model: TeacherConfig) -> None:
+    """Whether a model can be asked at all, before any work is done. Raises UserError (no key, unknown provider, no price)."""
+
+    async def identify() -> None:
+        async with Client(ledger=ledger, teachers=[model]) as client:
+            client.check(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
+
+    asyncio.run(identify())
 
 
 def ask_all(
@@ -64,7 +75,7 @@ async def _ask_all(
                         failure = failure or result
                     running.advance()
             except (WorkFailed, BudgetReached) as error:
-                failure = failure or error
+                failure = error  # the end of all asking says more than one question that failed before
         if isinstance(client.ended, Interrupted):
             raise client.ended  # all may be answered, and still the person wants to stop
     usd = sum(reply.usd for reply in replies if reply is not None and not reply.cached)

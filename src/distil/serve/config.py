@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
 
 StreamMode = Literal["buffer", "prefix", "off"]
@@ -30,13 +31,21 @@ class ServeConfig(Section):
     """Confidence at which the student answers; only for fallback: threshold."""
     score: Literal["lowest_tenth", "mean", "minimum", "entropy"] = "lowest_tenth"
     """How a confidence in [0, 1] is computed from the probabilities of the answer's tokens."""
-    bad: Literal["auto", "reference", "fields", "similarity"] = "auto"
+    bad: Literal["auto", "reference", "judge", "fields", "similarity"] = "auto"
     """When an answer of the student is bad. reference: it does not come to the prompt's reference. fields: its JSON fields,
     number, letter or label are not the teacher's. similarity: it is too unlike the teacher's answer, or has other numbers or
-    names, or says the opposite. auto: the first of these that the prompts allow."""
+    names, or says the opposite. judge: the judge prefers the teacher's answer in both orders, or with evaluate.judge_mode rubric
+    scores it too low. auto: reference, else fields, else for prose the judge where there is one and `judge_budget_usd` is given,
+    else similarity."""
     goal: float | None = Field(default=None, gt=0, le=1)
     """An answer is good if it agrees at least this much: share of equal fields for JSON, similarity for prose; a number, letter
-    or label must be equal. null = 1 for fields (all of them), 0.85 for prose."""
+    or label must be equal; by a judge's rubric the share of the possible score. null = 1 for fields (all of them), 0.85 for
+    prose, 0.75 (4 of 5) for a rubric, 1 for several criteria."""
+    judge: TeacherConfig | None = None
+    """bad judge: the model that is asked, with evaluate.judge_mode and evaluate.judge_rubric; null = evaluate.judge."""
+    judge_budget_usd: float | None = Field(default=None, ge=0)
+    """bad judge: dollar cap for the judge, over everything that this project's ledger ever paid for one, evaluations included;
+    null = the judge is not asked where that costs anything."""
     engine: str | None = None
     """An OpenAI-compatible server that runs the student, such as http://127.0.0.1:8001/v1#name (vLLM); null = in this
     process."""

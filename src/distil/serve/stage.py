@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from distil.calls.config import TeacherConfig
 from distil.calls.fine_tuning.served import tuned
 from distil.errors import UserError
+from distil.judging.settings import Settings
 from distil.progress import dollars, say
 from distil.records import Record
 from distil.runs.artifacts import Project
@@ -59,6 +61,7 @@ def run(
     teachers: Sequence[TeacherConfig] = (),
     similarity: Similarity | None = None,
     system: str | None = None,
+    judge: Settings | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> ServeResult:
     """Serves the student `name` until SIGINT or SIGTERM. Raises UserError when something that it needs is missing.
@@ -67,7 +70,9 @@ def run(
     """
     require_server()
     section = behind_provider(project, name, section)
-    gateway = make_gateway(project, section, name=name, teachers=teachers, similarity=similarity, system=system)
+    gateway = make_gateway(
+        project, section, name=name, teachers=teachers, similarity=similarity, system=system, judge=judge
+    )
     if gateway.policy.uses_student:
         _require_answers(project, section, name)
     serve(gateway, host=section.host, port=section.port, on_ready=on_ready)
@@ -100,8 +105,10 @@ def make_gateway(
     teachers: Sequence[TeacherConfig] = (),
     similarity: Similarity | None = None,
     system: str | None = None,
+    judge: Settings | None = None,
 ) -> Gateway:
-    """The gateway of a student, not started. `system`: the config's system prompt.
+    """The gateway of a student, not started. `system`: the config's system prompt; `judge`: its judge, on which a threshold may
+    depend.
 
     Raises UserError when student, teacher or a matching calibration is missing.
     """
@@ -120,7 +127,8 @@ def make_gateway(
         scored_streams=section.fallback != "off",
     )
     keys = Keys(project.gateway_keys)
-    policy = _policy(Subject(project, name, section, teachers, system))
+    subject = Subject(project, name, section, teachers, system, judge)
+    policy = _policy(subject)
     teacher = _teacher(project, section, policy, teachers, keys)
     capture = Capture(project.captured) if section.capture and teacher is not None else None
     gateway = Gateway(
@@ -138,7 +146,7 @@ def make_gateway(
     if policy.mode == "calibrated" and policy.uses_student:
         gateway.watch = _watch(project, section, name)
     calibration = read_calibration(project, name) if policy.mode == "calibrated" else None
-    watch_live(project, section, gateway, calibration, similarity, _candidate(project, section, teachers, system))
+    watch_live(project, section, gateway, calibration, similarity, _candidate(subject))
     promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
 
@@ -183,10 +191,10 @@ def _watch(project: Project, section: ServeConfig, name: str) -> CanaryWatch | N
 
 
 def _candidate(
-    project: Project, section: ServeConfig, teachers: Sequence[TeacherConfig], system: str | None
+    served: Subject,
 ) -> Candidate | None:
     """The student in the shadow, with its own engine and certificate. Raises UserError when one is missing."""
-    name = section.shadow
+    project, section, name = served.project, served.section, served.section.shadow
     if name is None:
         return None
     calibration = read_calibration(project, name)
@@ -196,7 +204,7 @@ def _candidate(
             f"run `distil calibrate {name}`, or leave serve.shadow out."
         )
     engine = make_engine(str(project.model(name)), batch_size=section.batch_size, queue=section.queue)
-    return Candidate(name, engine, _policy(Subject(project, name, section, teachers, system)), calibration)
+    return Candidate(name, engine, _policy(replace(served, name=name)), calibration)
 
 
 def _policy(subject: Subject) -> Policy:

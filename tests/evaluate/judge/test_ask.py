@@ -11,8 +11,8 @@ import pytest
 
 from distil.calls.config import Price, TeacherConfig
 from distil.errors import UserError
-from distil.evaluate import remote
 from distil.evaluate.judge import Judged, Pair, Settings, run
+from distil.judging.asking import check
 from distil.records import Sampling
 from tests.tiny import tiny_examples
 from tests.wire.anthropic import KEY, AnthropicServer
@@ -117,7 +117,7 @@ def test_the_budget_s_end_names_its_setting(tmp_path: Path) -> None:
 def test_an_unknown_price_names_the_model_and_no_teacher(tmp_path: Path) -> None:
     judge = TeacherConfig(model="http://127.0.0.1:9/v1#nobody")
     with pytest.raises(UserError, match=r"price of .*#nobody is unknown") as raised:
-        remote.check(tmp_path / "ledger.sqlite", judge)
+        check(tmp_path / "ledger.sqlite", judge)
     assert "teacher" not in str(raised.value)
 
 

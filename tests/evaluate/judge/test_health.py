@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from distil.evaluate.evidence import Goals, judge_test
-from distil.evaluate.judge.health import agree, noise, position
+from distil.evaluate.judge.health import noise, position
+from distil.judging.orders import agree
 from distil.judging.reading import Slot
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary
 
@@ -57,13 +58,13 @@ def test_an_unbiased_judge_is_rarely_called_biased() -> None:
 def test_coin_flips_with_any_habit_are_found_out() -> None:
     for first in (0.5, 0.8, 1.0):
         found = [position(coin(0.0, 0.5, 200, seed, first=first)) for seed in range(500)]
-        assert np.mean([one is not None and one.telling for one in found]) <= 0.075
+        assert np.mean([one is not None and one.agreed.telling for one in found]) <= 0.075
 
 
 def test_nothing_read_has_no_position() -> None:
     assert position([]) is None and position([[], []]) is None
     ties = position([[("tie", "tie")]] * 5)
-    assert ties is not None and (ties.always, ties.first_slot, ties.above_chance) == ("tie", None, 0.0)
+    assert ties is not None and (ties.agreed.always, ties.first_slot, ties.above_chance) == ("tie", None, 0.0)
 
 
 def test_noise_counts_pairs_whose_repeats_differ() -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from distil.evaluate.judge.judging import pairs_of, run
 from distil.evaluate.judge.people import preferences
-from distil.evaluate.judge.settings import Judged, Settings
+from distil.evaluate.judge.settings import Judged
 from distil.judging.prompt import Pair
+from distil.judging.settings import Settings
 
 __all__ = ["Judged", "Pair", "Settings", "pairs_of", "preferences", "run"]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from distil.evaluate.judge import pairs as pairwise
 from distil.evaluate.judge import rubric
-from distil.evaluate.judge.settings import Judged, Settings
+from distil.evaluate.judge.settings import Judged
 from distil.evaluate.remote import CAP_OPTION
 from distil.judging import prompt
 from distil.judging.ask import Cap, ask
 from distil.judging.prompt import Pair
+from distil.judging.settings import Settings
 from distil.records import Example, Prediction
 from distil.runs.schemas.judge import Preference
 

@@ -14,11 +14,13 @@ import numpy as np
 from distil.calls.request import JsonObject, Reply, Request
 from distil.evaluate import length, stats
 from distil.evaluate.judge import health, people, say
-from distil.evaluate.judge.settings import Judged, Settings
+from distil.evaluate.judge.settings import Judged
 from distil.ids import content_id
 from distil.judging import prompt
+from distil.judging.orders import agree
 from distil.judging.prompt import Pair
 from distil.judging.reading import Gap, Slot, Verdict, judgment
+from distil.judging.settings import Settings
 from distil.records import Score
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary, Preference
 
@@ -44,7 +46,7 @@ class Outcome(NamedTuple):
     @property
     def agreed(self) -> bool:
         """Both orders name the same answer."""
-        return health.agree(*self.slots)
+        return agree(*self.slots)
 
     @property
     def value(self) -> float:
@@ -94,10 +96,10 @@ def settle(
         else None,
         wins=sum(value > 0.5 for value in numbers),
         losses=sum(value < 0.5 for value in numbers),
-        consistency=placed.consistency if placed else None,
-        consistency_by_chance=placed.by_chance if placed else None,
+        consistency=placed.agreed.consistency if placed else None,
+        consistency_by_chance=placed.agreed.by_chance if placed else None,
         above_chance=placed.above_chance if placed else None,
-        consistency_p=placed.p if placed else None,
+        consistency_p=placed.agreed.p if placed else None,
         first_slot=placed.first_slot if placed else None,
         first_slot_p=placed.first_slot_p if placed else None,
         longer_wins=length.longer_wins(numbers, longer),

@@ -13,12 +13,13 @@ import numpy as np
 from distil.calls.request import JsonObject, Reply, Request
 from distil.evaluate import length, stats
 from distil.evaluate.judge import health, people, say
-from distil.evaluate.judge.settings import Judged, Settings
+from distil.evaluate.judge.settings import Judged
 from distil.ids import content_id
 from distil.judging import prompt
 from distil.judging.prompt import Pair
 from distil.judging.reading import Gap
 from distil.judging.scores import judgment
+from distil.judging.settings import Settings
 from distil.records import Score
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary, Preference, RubricSummary

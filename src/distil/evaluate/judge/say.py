@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from distil.evaluate.judge.health import ALPHA, Position
+from distil.evaluate.judge.health import Position
+from distil.judging.orders import ALPHA
 from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.judge import JudgeReplies, JudgeSummary
 
@@ -31,16 +32,7 @@ def _why_not(summary: JudgeSummary, placed: Position | None, flat: bool) -> str 
         return f"only {summary.read:,} of {summary.pairs:,} pairs were read"
     if summary.mode == "rubric":
         return "the judge gives every answer the same score" if flat else None
-    if placed is None or placed.telling:
-        return None
-    if placed.always == "tie":
-        return "the judge calls every pair a tie"
-    if placed.always is not None:
-        return f"the judge always names the answer shown {placed.always}"
-    return (
-        f"the judge does no better than chance: its two orders agree in {placed.consistency:.0%} of the pairs, and coin "
-        f"flips would in {placed.by_chance:.0%} (p {placed.p:.2f})"
-    )
+    return None if placed is None else placed.agreed.why_not()
 
 
 def _sentence(summary: JudgeSummary, why_not: str | None, confidence: float) -> str:

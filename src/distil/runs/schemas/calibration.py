@@ -68,9 +68,11 @@ class Calibration(Record):
     goal: float
     """An answer is good from this agreement on."""
     bad_by: str
-    """What decides whether an answer is bad: reference | fields | similarity."""
+    """What decides whether an answer is bad: reference | judge | fields | similarity."""
     compared: str
     """What bad means, in words."""
+    judge: str = ""
+    """With a judge: how many answers it was asked about, and how many of them got no verdict."""
     threshold: float | None
     """Confidence from which the student answers; None = never."""
     labels: int
@@ -134,6 +136,8 @@ class Calibration(Record):
         if self.apart is not None and self.apart.prompts:
             text = f"{self.apart.served:,} of {self.apart.prompts:,} served, {self.apart.bad:,} of those bad; nothing is promised"
             rows.append(("on those set apart", text))
+        if self.judge:
+            rows.append(("judge", self.judge))
         if self.left_out:
             rows.append(("left out", f"{self.left_out:,} validation prompts, which chose the checkpoint"))
         return rows

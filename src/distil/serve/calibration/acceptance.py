@@ -1,9 +1,9 @@
 """The label that calibration needs: whether an answer of the student is bad. Not the evaluation.
 
 What it is compared with: the reference where the prompts have one, else the teacher's answer. How: by what both come to (fields
-of JSON, the number, the letter, the label), and only where they come to nothing by similarity. A similarity says nothing about
-a number that is another one, so an answer with other numbers or names than the target, or the opposite statement, is bad however
-similar it is.
+of JSON, the number, the letter, the label), and only where they come to nothing by a judge (judge.py) or by similarity. A
+similarity says nothing about a number that is another one, so an answer with other numbers or names than the target, or the
+opposite statement, is bad however similar it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from distil.thinking import visible
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Semantic similarity of pairs of texts, such as distil.evaluate.similarity.cosines."""
-Bad = Literal["auto", "reference", "fields", "similarity"]
+Bad = Literal["auto", "reference", "judge", "fields", "similarity"]
 
 FIELDS_GOAL = 1.0
 PROSE_GOAL = 0.85
@@ -47,17 +47,23 @@ class Given(NamedTuple):
 class Rule(NamedTuple):
     """How the answers of a task are compared."""
 
-    by: Literal["reference", "fields", "similarity"]
-    """What decides: the reference, what the teacher's answer comes to, or the similarity to it."""
+    by: Literal["reference", "judge", "fields", "similarity"]
+    """What decides: the reference, a judge, what the teacher's answer comes to, or the similarity to it."""
     kind: Literal["fields", "label", "number", "letter", "prose"]
     """What the targets are."""
     goal: float
     """An answer is good from this agreement on."""
     labels: frozenset[str] = frozenset()
     """The labels of a classification with references, normalized."""
+    judge: Callable[[Sequence[Given]], list[bool]] | None = None
+    """Of `judge`: which answers are bad."""
+    judged: str = ""
+    """Of `judge`: what bad means."""
 
     def sentence(self) -> str:
         """What `bad` means, for a person."""
+        if self.by == "judge":
+            return self.judged
         whose = "the reference" if self.by == "reference" else "the teacher's"
         if self.kind == "prose":
             target = whose if self.by == "reference" else "the teacher's answer"
@@ -70,12 +76,22 @@ class Rule(NamedTuple):
         return f"under {self.goal:.0%} of {fields}"
 
 
-def choose_rule(examples: Sequence[Example], bad: Bad = "auto", goal: float | None = None) -> Rule:
-    """The rule for the labeled prompts: as `bad` names it, or the first of reference, fields, similarity that decides something.
+def choose_rule(
+    examples: Sequence[Example], bad: Bad = "auto", goal: float | None = None, judge: Rule | None = None
+) -> Rule:
+    """The rule for the labeled prompts: as `bad` names it, or the first of reference, fields, judge, similarity that decides.
 
+    judge: the rule of a judge that may be asked; None = there is none. It costs money, so that `auto` asks it about prose only.
     An open reference ("It usually takes two days") has a thousand right answers, so `auto` compares with the teacher there.
     Raises UserError where `bad` asks for something that the prompts do not have.
     """
+    if bad == "judge":
+        if judge is None:
+            raise UserError(
+                "serve.bad is judge, but there is no judge. Name one in distil.yaml, such as `evaluate: {judge: {model: "
+                "anthropic/claude-sonnet-4-5}}` (or serve.judge), or type --set serve.bad=auto."
+            )
+        return judge
     references = [example.reference for example in examples if example.reference and example.reference.strip()]
     if bad == "reference" and not references:
         raise UserError(
@@ -98,7 +114,7 @@ def choose_rule(examples: Sequence[Example], bad: Bad = "auto", goal: float | No
             "serve.bad is fields, but most of the teacher's answers are prose: no JSON, number, letter or label that could be "
             "compared. Type --set serve.bad=similarity, or give the prompts a `reference`."
         )
-    return rule
+    return rule if judge is None else judge
 
 
 def _rule(by: Literal["reference", "fields"], targets: Sequence[str], goal: float | None) -> Rule:
@@ -119,6 +135,8 @@ def bad_answers(rule: Rule, given: Sequence[Given], similarity: Similarity | Non
 
     Raises UserError when prose must be compared without a similarity.
     """
+    if rule.judge is not None:
+        return list(rule.judge(given))
     targets = [_target(rule, one.example) for one in given]
     bad = [None if t is None else _is_bad(rule, one, t) for one, t in zip(given, targets, strict=True)]
     open_rows = [row for row, value in enumerate(bad) if value == "open"]

@@ -1,7 +1,7 @@
 """`distil calibrate`: the student answers the validation prompts, and a fallback threshold with its guarantee comes out.
 
 Split discipline: the grid of thresholds comes from scores on the test prompts (without their labels), the labels from the
-validation prompts, and the test prompts' labels are only reported on at the end. Nothing is paid for.
+validation prompts, and the test prompts' labels are only reported on at the end. Nothing is paid for, except for a judge.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.ids import content_id
+from distil.judging.settings import Settings
 from distil.progress import bar
 from distil.records import Example, Prediction
 from distil.runs.artifacts import Project
@@ -20,10 +21,11 @@ from distil.runs.manifest import StageRun, read_manifest, stage_run
 from distil.runs.schemas.attempts import keep_attempt, read_attempts
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.notes import TrainNotes, TrainSettings
-from distil.serve.calibration.acceptance import Similarity
+from distil.serve.calibration.acceptance import Rule, Similarity, choose_rule
 from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.decide import Student, Unlabeled, decide
 from distil.serve.calibration.frontier import read_money, read_waiting
+from distil.serve.calibration.judge import Judge
 from distil.serve.calibration.scored import Scored, as_request
 from distil.serve.certificate.canary import take_canaries
 from distil.serve.certificate.depends import Subject, facts, sealed
@@ -43,34 +45,34 @@ def run(
     is_apart: Callable[[Example], bool] | None = None,
     teachers: Sequence[TeacherConfig] = (),
     system: str | None = None,
+    judge: Settings | None = None,
 ) -> Calibration:
     """Calibrates the student `name` and writes work/serve/NAME/calibration.json.
 
     `similarity` compares prose answers (distil.evaluate.similarity.cosines); JSON and labels need none. is_apart: whether a test
     prompt is of another kind (evaluate.set_apart), so that it neither makes nor refutes a promise. teachers, system: the
-    config's, on which the threshold depends. Raises UserError when the student or the validation prompts are missing, or when
-    the engine gives no log-probabilities.
+    config's, on which the threshold depends. judge: who is asked with serve.bad: judge. Raises UserError when the student or the
+    validation prompts are missing, or when the engine gives no log-probabilities; with a judge also BudgetReached.
     """
     model, section = project.model(name), behind_provider(project, name, section)
     if section.engine is None and not model.is_dir():
         raise UserError(f"There is no trained student {name!r}. Run `distil train --as {name}` first.")
     require_answers(section.engine, section.engine_key_env)
     with stage_run(project, "serve", section.model_dump(mode="json"), name=name) as stage:
-        labeled, left_out = _unseen(project, name, _examples(project, stage, "validation"))
+        labeled, left_out = _labeled(project, stage, name)
         unlabeled = _examples(project, stage, "test")
         if section.engine is None:
             stage.reads(model)
-        if not labeled:
-            chose = f", apart from the {left_out} that chose the student's checkpoint" if left_out else ""
-            raise UserError(
-                f"work/curate/validation.jsonl holds no examples to calibrate on{chose}. Raise curate.validation."
-            )
+        rule, judged = _rule(project, section, judge, labeled, unlabeled)
         engine = _engine(str(model), section)
         answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
         scores = _scores(answers, section)
         split = len(labeled)
         tested = Scored(unlabeled, answers[split:], scores[split:])
         apart = [is_apart is not None and is_apart(example) for example in unlabeled]
+        if judged is not None:
+            judged.ask([*Scored(labeled, answers[:split], scores[:split]).given(), *tested.given()])
+            stage.usd = judged.usd
         attempts = read_attempts(project.attempts)
         waiting = read_waiting(project, name) if section.engine is None else None
         calibration, attempt = decide(
@@ -79,11 +81,14 @@ def run(
             Student(name, engine.identity, left_out, read_money(project, name), waiting),
             section,
             attempts,
+            rule=rule,
             similarity=similarity,
         )
         keep_attempt(project.attempts, attempts, attempt)
         version = take_canaries(project, section, name, [as_request(e, section.default_max_tokens) for e in labeled])
-        calibration = sealed(calibration, facts(Subject(project, name, section, teachers, system)) | version)
+        subject = Subject(project, name, section, teachers, system, None if judged is None else judge)
+        calibration = calibration.model_copy(update={"judge": "" if judged is None else judged.note})
+        calibration = sealed(calibration, facts(subject) | version)
         write_json(project.calibration(name), calibration.model_dump(mode="json"))
         stage.wrote(project.calibration(name))
         predictions = project.calibration_predictions(name)
@@ -91,6 +96,24 @@ def run(
         notes = {"promise": calibration.promise, "coverage": calibration.coverage, "threshold": calibration.threshold}
         stage.notes.update(notes)
     return calibration
+
+
+def _rule(
+    project: Project,
+    section: ServeConfig,
+    settings: Settings | None,
+    labeled: Sequence[Example],
+    unlabeled: Sequence[Example],
+) -> tuple[Rule, Judge | None]:
+    """What bad means, and the judge that is to be asked, ready to be. `auto` asks none that has no cap. Raises UserError."""
+    judge = None
+    if settings is not None and (section.bad == "judge" or section.judge_budget_usd is not None):
+        judge = Judge(project.ledger, settings, section.judge_budget_usd, section.goal)
+    rule = choose_rule(labeled, section.bad, section.goal, None if judge is None else judge.rule)
+    if judge is None or rule.by != "judge":
+        return rule, None
+    judge.check([*labeled, *unlabeled])
+    return rule, judge
 
 
 def _engine(model: str, section: ServeConfig) -> Engine:
@@ -127,6 +150,17 @@ def _scores(answers: Sequence[ChatReply], section: ServeConfig) -> list[float]:
             "serve.engine to null."
         )
     return scores
+
+
+def _labeled(project: Project, stage: StageRun, name: str) -> tuple[list[Example], int]:
+    """As `_unseen`, of the validation prompts. Raises UserError when none are left."""
+    labeled, left_out = _unseen(project, name, _examples(project, stage, "validation"))
+    if not labeled:
+        chose = f", apart from the {left_out} that chose the student's checkpoint" if left_out else ""
+        raise UserError(
+            f"work/curate/validation.jsonl holds no examples to calibrate on{chose}. Raise curate.validation."
+        )
+    return labeled, left_out
 
 
 def _unseen(project: Project, name: str, examples: list[Example]) -> tuple[list[Example], int]:

@@ -13,7 +13,7 @@ from distil.errors import UserError
 from distil.ids import content_id, now
 from distil.runs.schemas.attempts import Attempt, number_of, share_of
 from distil.runs.schemas.calibration import Calibration, FrontierPoint, HeldOutCheck
-from distil.serve.calibration.acceptance import Rule, Similarity, choose_rule
+from distil.serve.calibration.acceptance import Rule, Similarity
 from distil.serve.calibration.frontier import Money, Waiting, frontier
 from distil.serve.calibration.guarantee import word_attempt, word_guarantee, word_refutation
 from distil.serve.calibration.learn_then_test import Certified, certify, refuting_p_value, usual_group
@@ -54,11 +54,11 @@ def decide(
     section: ServeConfig,
     attempts: list[Attempt],
     *,
+    rule: Rule,
     similarity: Similarity | None,
 ) -> tuple[Calibration, Attempt]:
     """The calibration, and the attempt that it is among those made before. Raises UserError."""
     held_out = tests.held_out
-    rule = choose_rule(labeled.examples, section.bad, section.goal)
     labeled, bad = labeled.judged(rule, similarity)
     if not labeled.examples:
         raise UserError("No validation prompt can be judged. Give the prompts a `reference`, or set serve.bad to auto.")

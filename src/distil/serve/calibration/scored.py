@@ -22,13 +22,16 @@ class Scored(NamedTuple):
 
     def judged(self, rule: Rule, similarity: Similarity | None) -> tuple[Scored, list[bool]]:
         """(the answers that can be judged, whether each is bad). Raises UserError."""
-        given = [
+        bad = bad_answers(rule, self.given(), similarity)
+        kept = self.only([value is not None for value in bad])
+        return kept, [bool(value) for value in bad if value is not None]
+
+    def given(self) -> list[Given]:
+        """The answers as a rule sees them."""
+        return [
             Given(example, answer.text, answer.tool_calls or (), ending(answer.finish_reason) not in ("cut", "fault"))
             for example, answer in zip(self.examples, self.answers, strict=True)
         ]
-        bad = bad_answers(rule, given, similarity)
-        kept = self.only([value is not None for value in bad])
-        return kept, [bool(value) for value in bad if value is not None]
 
     def only(self, keep: Sequence[bool]) -> Scored:
         """A part of the rows."""

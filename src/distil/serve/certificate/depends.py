@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.ids import canonical_json, content_id, file_sha256
+from distil.judging.settings import Settings
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.runs.manifest import package_versions
@@ -41,6 +42,7 @@ SENTENCES = {
     "probabilities.",
     "teacher": "The teacher, or its sampling, was {then} at calibration and is {now}: the student was not compared with who "
     "answers now.",
+    "judge": "The judge, its sampling or its rubric was {then} at calibration and is {now}: another one calls other answers bad.",
     "system prompt": "prompts.system has changed since {student!r} was calibrated.",
     "labels": "The validation prompts or their answers, on which the threshold of {student!r} was found, have changed.",
     "canaries": "The stored answers to the canary prompts of {student!r} have changed.",
@@ -58,6 +60,8 @@ class Subject:
     teachers: Sequence[TeacherConfig] = ()
     system: str | None = None
     """`prompts.system` of distil.yaml."""
+    judge: Settings | None = None
+    """The judge of the config; of a calibration: the one that was asked."""
 
 
 class Dependency(NamedTuple):
@@ -93,6 +97,8 @@ def facts(subject: Subject, *, files: bool = True) -> dict[str, str]:
             f"{teacher.model} {canonical_json(teacher.sampling.model_dump(mode='json', exclude_none=True))}"
         )
         found["system prompt"] = content_id("system", subject.system)
+    if subject.judge is not None:
+        found["judge"] = _judge(subject.judge)
     if files and project.split("validation").exists():
         found["labels"] = labels_hash(project.split("validation"))
     if project.canaries(subject.name).exists():
@@ -153,6 +159,13 @@ def labels_hash(path: Path) -> str:
         for e in read_examples(path)
     )
     return content_id("labels", rows)
+
+
+def _judge(settings: Settings) -> str:
+    """Its temperature is left out: it is asked greedily."""
+    sampling = settings.judge.sampling.model_dump(mode="json", exclude_none=True, exclude={"temperature"})
+    rubric = "" if settings.mode == "pairwise" else f" by {content_id('rubric', list(settings.rubric))}"
+    return f"{settings.judge.model} {canonical_json(sampling)} {settings.mode}{rubric}"
 
 
 def _parts(folder: Path) -> dict[str, str]:

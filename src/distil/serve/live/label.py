@@ -21,6 +21,10 @@ Label: TypeAlias = Callable[[ChatRequest, ChatReply, ChatReply], bool | None]
 """(request, the student's answer, the teacher's) -> whether the student's is bad; None where that can't be said."""
 
 
+INSTEAD = {"reference": "references, which requests lack", "judge": "a judge, which audits do not ask"}
+"""What calibrations were labeled by that audits can't be, and why."""
+
+
 class NoRule(UserError):
     """The answers can't be labeled as the calibration did it."""
 
@@ -41,13 +45,14 @@ def measure_of(
     predictions: Iterable[Prediction],
     similarity: Similarity | None,
 ) -> Measure:
-    """The rule and the risk of a calibration; of one with references, which requests lack, the teacher's agreement instead.
+    """The rule and the risk of a calibration; of one by references, which requests lack, or by a judge, which would cost money at
+    each audit, the teacher's agreement instead.
 
     labeled, predictions: its prompts, and the student's answers to them. Raises NoRule when the prompts are others now.
     """
     by: Bad = calibration.bad_by  # type: ignore[assignment]
     try:
-        if by == "reference":
+        if by in INSTEAD:
             return _agreement(calibration, labeled, predictions, similarity)
         rule = choose_rule(labeled, by, calibration.goal)
     except NoRule:
@@ -87,7 +92,7 @@ def _agreement(
     units = units_of(values, np.ones_like(values), index)
     risk = min(0.95, max(calibration.risk, upper(units, 1 - calibration.confidence, (1.0, 1.0), 1.0)))
     note = (
-        "The threshold was found with references, which requests lack: audits watch whether the student still agrees with the "
+        f"The threshold was found with {INSTEAD[calibration.bad_by]}: audits watch whether the student still agrees with the "
         f"teacher as it did then ({sum(bad)} of {len(bad)} were {rule.sentence()}; at most {risk:.1%} are in keeping with that)."
     )
     return Measure(rule, risk, note)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
+from distil.judging.settings import Settings
 from distil.progress import dollars
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
@@ -78,9 +79,16 @@ class Serving(NamedTuple):
 
 
 def serving(
-    project: Project, section: ServeConfig, teachers: Sequence[TeacherConfig] = (), system: str | None = None
+    project: Project,
+    section: ServeConfig,
+    teachers: Sequence[TeacherConfig] = (),
+    system: str | None = None,
+    judge: Settings | None = None,
 ) -> list[Serving]:
-    """Every student that was calibrated. system: `prompts.system`. Raises UserError on a file that can't be read."""
+    """Every student that was calibrated. system: `prompts.system`; judge: the config's for calibrations.
+
+    Raises UserError on a file that can't be read.
+    """
     rows = []
     for name in project.calibrated():
         calibration = read_document(project.calibration(name), Calibration, command=f"distil calibrate {name}")
@@ -90,7 +98,7 @@ def serving(
             served = section.model_copy(update=used | {"bad": "auto", "goal": None})
         if section.engine is None and not project.model(name).is_dir():
             served = served.model_copy(update={"engine": calibration.engine})  # tuned at a provider
-        reason = void(calibration, Subject(project, name, served, teachers, system))
+        reason = void(calibration, Subject(project, name, served, teachers, system, judge))
         live = None if calibration.threshold is None else replay(project, calibration, section.on_alarm)
         gateway = read_gateway_state(project.gateway_state(name))
         rows.append(Serving(name, calibration, "stale" if reason else "done", reason or "", live, gateway))
