@@ -53,8 +53,8 @@ class Message(Record):
         What replies add (`refusal: null`, `annotations`, ids, ...) is left out, except for a key that looks misspelled; a refusal
         is the text of a turn without one; OpenAI's old `function_call` and role `function` become what they are today.
         """
-        if not isinstance(turn, dict):
-            return cls.model_validate(turn)
+        if not isinstance(turn, dict) or (turn.keys() == {"role", "content"} and turn["role"] in ("system", "user")):
+            return cls.model_validate(turn)  # most turns: nothing to leave out, nothing to rename
         known = {name: value for name, value in turn.items() if name in cls.model_fields and value is not None}
         if not known.get("tool_calls", True):
             del known["tool_calls"]  # [] is none

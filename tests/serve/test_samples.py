@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from distil.records import Usage
+from distil.serve.certificate.shape import shape_of
 from distil.serve.gateway import Gateway
+from distil.serve.parse import parse_request
+from distil.serve.wire import ChatReply
 from tests.serve.running import StudentServer, chat_body
 from tests.serve.test_gateway import exchange, gateway_of, teacher_server
 
@@ -21,6 +27,18 @@ def test_several_answers_have_seeds_of_their_own(tmp_path: Path) -> None:
     assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
     assert len({body["seed"] for body in student.answered}) == 3
     assert reply["usage"]["completion_tokens"] == 3 * 4
+
+
+def test_several_answers_are_not_what_a_threshold_was_found_on(tmp_path: Path) -> None:
+    one, two = chat_body("p=0.9 a", temperature=0), chat_body("p=0.9 a", temperature=0, n=2)
+    labeled = parse_request(json.dumps(one).encode(), served="student", temperature=0.0, max_tokens=500)
+    with StudentServer() as student, teacher_server() as teacher:
+        gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
+        shape = shape_of([labeled], [ChatReply("a b", "stop", Usage(output_tokens=2))])
+        gateway.policy = replace(gateway.policy, shape=shape)
+        (_, alone, _), (_, several, _) = exchange(gateway, one, two)
+    assert alone["x-distil-reason"] == "confident"
+    assert several["x-distil-reason"] == "several_answers" and len(teacher.answered) == 2
 
 
 def test_several_answers_of_the_teacher_are_paid_each(tmp_path: Path) -> None:

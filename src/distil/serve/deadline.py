@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from distil.serve.wire import BadRequest, EngineFailed
 
@@ -26,17 +26,21 @@ class Deadline:
         """Seconds that are left, at least 0; None: no end."""
         return None if self._ends is None else max(0.0, self._ends - self._clock())
 
-    @asynccontextmanager
-    async def for_student(self, *, alone: bool) -> AsyncGenerator[None, None]:
+    def for_student(self, *, alone: bool) -> AbstractAsyncContextManager[None]:
         """The student's part of it. alone: nobody answers after it. Raises EngineFailed (504) when it is over."""
         left_s = self.left_s
-        try:
-            async with asyncio.timeout(left_s if left_s is None or alone else left_s * STUDENT_SHARE):
-                yield
-        except TimeoutError:
-            error = EngineFailed("The student did not answer in time.", status=504)
-            error.retry_after_s = 1
-            raise error from None
+        return nullcontext() if left_s is None else _within(left_s if alone else left_s * STUDENT_SHARE)
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncGenerator[None, None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        error = EngineFailed("The student did not answer in time.", status=504)
+        error.retry_after_s = 1
+        raise error from None
 
 
 def asked_deadline(headers: Mapping[str, str], most: float | None) -> float | None:

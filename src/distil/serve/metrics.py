@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from distil.serve.served import Served
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter, Metric
+    from prometheus_client import Counter, Histogram, Metric
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
@@ -38,15 +39,27 @@ class Metrics:
         )
         self.confidence = Histogram("distil_confidence", confidence, buckets=SHARES, registry=registry)
 
+        self._of = functools.cache(self._series)
+
     def count(self, served: Served) -> None:
         """Counts an answered request."""
-        by, usage = served.decision.by, served.reply.usage
-        self.requests.labels(answered_by=by, reason=served.decision.reason).inc()
-        self.tokens.labels(answered_by=by, kind="input").inc(usage.input_tokens)
-        self.tokens.labels(answered_by=by, kind="output").inc(usage.output_tokens)
-        self.seconds.labels(answered_by=by).observe(served.seconds)
+        usage = served.reply.usage
+        requests, read, written, seconds = self._of(*served.decision)
+        requests.inc()
+        read.inc(usage.input_tokens)
+        written.inc(usage.output_tokens)
+        seconds.observe(served.seconds)
         if served.confidence is not None:
             self.confidence.observe(served.confidence)
+
+    def _series(self, by: str, reason: str) -> tuple[Counter, Counter, Counter, Histogram]:
+        """Requests, tokens read, tokens written and seconds, looked up once for each decision: there are a few dozen."""
+        return (
+            self.requests.labels(answered_by=by, reason=reason),
+            self.tokens.labels(answered_by=by, kind="input"),
+            self.tokens.labels(answered_by=by, kind="output"),
+            self.seconds.labels(answered_by=by),
+        )
 
     def text(self) -> str:
         """All series in Prometheus' text format."""

@@ -6,8 +6,8 @@ Pure functions, no HTTP and no model. A body becomes a ChatRequest in parse.py.
 from __future__ import annotations
 
 import json
+import os
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -179,7 +179,7 @@ def usage_body(usage: Usage) -> JsonObject:
 def reply_head(request: ChatRequest, fingerprint: str, kind: str = "chat.completion.chunk") -> JsonObject:
     """The fields with which a reply, and each event of a stream, begins."""
     return {
-        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "id": f"chatcmpl-{os.urandom(16).hex()}",
         "object": kind,
         "created": int(time.time()),
         "model": request.model,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from distil.serve.apis.checked import HAS_TEXT, Body
-from distil.serve.apis.openai_bodies import Name, Tokens, TopP, Whole
+from distil.serve.apis.anthropic_blocks import CHOICES, SAYS_SOMETHING, TURNS
+from distil.serve.apis.checked import Body
+from distil.serve.apis.openai_bodies import WHOLE, Name, Tokens, TopP
 
 
 class Block(Body):
@@ -28,7 +29,9 @@ class TextBlock(Body):
 
 
 class AnthropicTurn(Body):
-    """One turn."""
+    """One turn. Which blocks it may hold depends on its role."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": TURNS})
 
     role: Literal["user", "assistant", "system"]
     content: str | list[Block]
@@ -46,6 +49,8 @@ class AnthropicTool(Body):
 
 class AnthropicToolChoice(Body):
     """Whether and which tool must be called."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": CHOICES})
 
     type: Literal["auto", "any", "tool", "none"]
     name: Name | None = None
@@ -79,7 +84,7 @@ class CountBody(Body):
 
     model: str
     """The name under which the student is served."""
-    messages: Annotated[list[AnthropicTurn], Field(min_length=1, json_schema_extra=HAS_TEXT)]
+    messages: Annotated[list[AnthropicTurn], Field(min_length=1, json_schema_extra=SAYS_SOMETHING)]
     system: str | list[TextBlock] | None = None
     tools: list[AnthropicTool] | None = None
     tool_choice: AnthropicToolChoice | None = None
@@ -99,13 +104,9 @@ class MessagesBody(CountBody):
     max_tokens: Tokens
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: TopP | None = None
-    top_k: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1_000_000), WHOLE] | None = None
     """For a teacher whose server takes it; a student has none."""
     stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | None = None
     stream: bool | None = None
     metadata: dict[str, object] | None = None
     service_tier: str | None = None
-
-
-READ = frozenset(MessagesBody.model_fields)
-"""Anthropic refuses any other parameter, and so does the gateway."""

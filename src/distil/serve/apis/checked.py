@@ -60,7 +60,7 @@ def read_object(raw: bytes) -> JsonObject:
         raise BadRequest(f"The body is not valid JSON: {str(error)[:200]}.") from None
     if not isinstance(body, dict):
         raise BadRequest(f"The body is a JSON {type(body).__name__}, expected an object.")
-    if nested_deeper(body, MOST_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MOST_DEPTH and nested_deeper(body, MOST_DEPTH):
         raise BadRequest(f"The body is nested more than {MOST_DEPTH} levels deep.")
     return body
 

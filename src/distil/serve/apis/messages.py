@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from distil.serve.apis.anthropic_bodies import READ, CountBody, MessagesBody
+from distil.serve.apis.anthropic_bodies import CountBody, MessagesBody
 from distil.serve.apis.checked import Defaults, checked, read_object, unsupported
 from distil.serve.apis.openai_bodies import ChatBody
 from distil.serve.parse import chat_request
@@ -17,14 +17,16 @@ _SAME = ("temperature", "top_p", "max_tokens", "stream")
 def parse_messages(raw: bytes, *, defaults: Defaults, caller: Caller, count_only: bool = False) -> ChatRequest:
     """Raises BadRequest that names the parameter. count_only: the body of count_tokens, which has no max_tokens."""
     body = read_object(raw)
-    read = checked(body, CountBody if count_only else MessagesBody, defaults.served)
-    unsupported([name for name in body if name not in READ])
-    if not any(isinstance(turn["content"], list) or turn["content"].strip() for turn in body["messages"]):
+    shape = CountBody if count_only else MessagesBody
+    read = checked(body, shape, defaults.served)
+    unsupported([name for name in body if name not in shape.model_fields])  # Anthropic refuses them too
+    turns = _turns(body)
+    if not any(_says_something(turn) for turn in turns):
         raise BadRequest("No message has any text.", param="messages")
-    if body["messages"][-1]["role"] == "assistant":
+    if body["messages"][-1]["role"] == "assistant" and not count_only:
         raise BadRequest("The last turn is the assistant's; continuing it is not supported.", param="messages")
     chat: JsonObject = {name: body[name] for name in _SAME if body.get(name) is not None}
-    chat |= {"model": read.model, "messages": _turns(body), **_tools(body, read), **_output(read)}
+    chat |= {"model": read.model, "messages": _system(body) + turns, **_tools(body, read), **_output(read)}
     if body.get("stop_sequences"):
         chat["stop"] = body["stop_sequences"]
     if body.get("top_k"):
@@ -32,11 +34,21 @@ def parse_messages(raw: bytes, *, defaults: Defaults, caller: Caller, count_only
     return chat_request(chat, checked(chat, ChatBody, defaults.served), defaults, caller)
 
 
-def _turns(body: JsonObject) -> list[JsonObject]:
+def _system(body: JsonObject) -> list[JsonObject]:
     system = body.get("system")
     if isinstance(system, list):
         system = "".join(block["text"] for block in system)
-    turns: list[JsonObject] = [{"role": "system", "content": system}] if system else []
+    return [{"role": "system", "content": system}] if system else []
+
+
+def _says_something(turn: JsonObject) -> bool:
+    """Lists of texts alone are one text by now."""
+    content = turn["content"]
+    return bool(turn.get("tool_calls") or (content if isinstance(content, list) else (content or "").strip()))
+
+
+def _turns(body: JsonObject) -> list[JsonObject]:
+    turns: list[JsonObject] = []
     for index, turn in enumerate(body["messages"]):
         content, place = turn["content"], f"messages.{index}"
         if isinstance(content, str):
@@ -53,11 +65,13 @@ def _assistant(blocks: list[JsonObject], place: str) -> JsonObject:
     for at, block in enumerate(blocks):
         kind, where = block["type"], f"{place}.content.{at}"
         if kind == "text":
-            turn["content"] = (turn["content"] or "") + (block.get("text") or "")
+            turn["content"] = (turn["content"] or "") + _text(block, "text", where)
         elif kind == "thinking":
             turn["reasoning_content"] = turn.get("reasoning_content", "") + _text(block, "thinking", where)
         elif kind == "tool_use":
-            called = {"name": _text(block, "name", where), "arguments": _json(block.get("input") or {})}
+            if not isinstance(block.get("input"), dict):
+                raise BadRequest(f"{where}.input is not an object.", param=f"{where}.input")
+            called = {"name": _text(block, "name", where), "arguments": _json(block["input"])}
             call = {"id": _text(block, "id", where), "type": "function", "function": called}
             turn.setdefault("tool_calls", []).append(call)
         elif kind != "redacted_thinking":
@@ -89,7 +103,9 @@ def _asked(role: str, blocks: list[JsonObject], place: str) -> list[JsonObject]:
 
 def _tool_result(block: JsonObject, where: str) -> JsonObject:
     given = block.get("content")
-    content: object = given if isinstance(given, str) else ""
+    if not isinstance(given, str | list | None):
+        raise BadRequest(f"{where}.content is neither a text nor a list of blocks.", param=f"{where}.content")
+    content: object = given or ""
     if isinstance(given, list):
         parts = [_part(part, f"{where}.content.{at}") for at, part in enumerate(given)]
         content = _joined(parts) if all(part["type"] == "text" for part in parts) else parts
@@ -120,10 +136,10 @@ def _tools(body: JsonObject, read: CountBody) -> JsonObject:
     if read.tools:
         made["tools"] = [{"type": "function", "function": _function(tool)} for tool in body["tools"]]
     choice = read.tool_choice
+    if choice is not None and choice.type == "tool" and choice.name is None:
+        raise BadRequest("tool_choice.name is missing.", param="tool_choice.name")
     if choice is None or not read.tools:
         return made
-    if choice.type == "tool" and choice.name is None:
-        raise BadRequest("tool_choice.name is missing.", param="tool_choice.name")
     named = {"type": "function", "function": {"name": choice.name}}
     made["tool_choice"] = named if choice.type == "tool" else _CHOICES[choice.type]
     if choice.disable_parallel_tool_use:

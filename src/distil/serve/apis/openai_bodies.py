@@ -5,9 +5,10 @@ Sources: the types of the openai package (3.57, `chat.completion_create_params`,
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
 from distil.serve.apis.checked import HAS_TEXT, MOST_TOKENS, SEEDS, Body
 
@@ -17,23 +18,53 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Tokens = Annotated[Whole, Field(ge=1, le=MOST_TOKENS)]
-Seed = Annotated[Whole, Field(ge=SEEDS[0], le=SEEDS[1])]
+WHOLE = BeforeValidator(_whole)
+"""Stands after a number's bounds: before them it would keep them out of the document."""
+Tokens = Annotated[int, Field(ge=1, le=MOST_TOKENS), WHOLE]
+Seed = Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1]), WHOLE]
+Alternatives = Annotated[int, Field(ge=0, le=20), WHOLE]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 Stop = Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)]
 MOST_SAMPLES = 128
-Samples = Annotated[Whole, Field(ge=1, le=MOST_SAMPLES)]
+Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES), WHOLE]
 Text = Annotated[str, Field(pattern=r"\S")]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+PARTS: list[JsonValue] = [
+    {"required": ["text"], "properties": {"type": {"const": "text"}, "text": {"type": "string"}}},
+    {"properties": {"type": {"not": {"const": "text"}}}},
+]
+FORMATS: list[JsonValue] = [
+    {"properties": {"type": {"enum": ["text", "json_object", "json", "regex", "choice", "choices"]}}},
+    {
+        "required": ["json_schema"],
+        "properties": {"json_schema": {"type": "object", "properties": {"schema": {"type": "object"}}}},
+    },
+    {"required": ["schema"], "properties": {"schema": {"type": "object"}, "json_schema": {"not": {"type": "object"}}}},
+]
+"""A schema is needed for json_schema: nested as OpenAI has it, or flat."""
+ALTERNATIVES: list[JsonValue] = [
+    {"properties": {"top_logprobs": {"type": "null"}}},
+    {"required": ["logprobs"], "properties": {"logprobs": {"const": True}}},
+]
+"""top_logprobs needs logprobs."""
 
 
 class Part(Body):
     """A part of a turn's content: a text, an image, audio, a file."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": PARTS})
+
     type: str
     text: str | None = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        if self.type == "text" and self.text is None:
+            raise PydanticCustomError("text", "a part of the type text has no text")
+        return self
 
 
 class CalledFunction(Body):
@@ -101,11 +132,15 @@ class StreamOptions(Body):
 class ResponseFormat(Body):
     """What the answer must follow."""
 
+    model_config = ConfigDict(json_schema_extra={"anyOf": FORMATS})
+
     type: Literal["text", "json_object", "json_schema", "json", "regex", "choice", "choices"]
 
 
 class ChatBody(Body):
     """POST /v1/chat/completions."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": ALTERNATIVES})
 
     model: str
     """The name under which the student is served."""
@@ -119,7 +154,7 @@ class ChatBody(Body):
     seed: Seed | None = None
     n: Samples | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    top_logprobs: Alternatives | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
@@ -172,11 +207,11 @@ class CompletionBody(Body):
     stop: Stop | None = None
     seed: Seed | None = None
     n: Samples | None = None
-    logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    logprobs: Alternatives | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    echo: Literal[False] | None = None
-    best_of: Literal[1] | None = None
+    echo: Annotated[bool, Field(json_schema_extra={"const": False})] | None = None
+    best_of: Annotated[int, Field(ge=1, le=1), WHOLE] | None = None
     suffix: Literal[""] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None

@@ -23,11 +23,15 @@ _ANTHROPIC_KINDS = {
 """https://docs.anthropic.com/en/api/errors, and the types of its SDK."""
 
 
+_text_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: json.dumps would make an encoder for each reply."""
+
+
 def as_json(value: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON reply; half of a surrogate pair becomes a question mark."""
     from starlette.responses import Response
 
-    content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    content = _text_of(value).encode("utf-8", "replace")
     return Response(content, status_code=status, media_type="application/json", headers=headers)
 
 

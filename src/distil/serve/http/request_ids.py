@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from typing import TYPE_CHECKING
 
 from distil.serve.http.replies import ANTHROPIC
@@ -43,4 +43,4 @@ class RequestIds:
 
 def request_id(given: bytes) -> str:
     """The client's id where it is one: up to 128 letters, digits and `._:-`; else a new one."""
-    return given.decode() if _SAFE.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+    return given.decode() if _SAFE.fullmatch(given) else f"req_{os.urandom(16).hex()}"
