@@ -6,10 +6,10 @@ it (`collect` loads the prompts first).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from distil.config import Config
+from distil.config import Config, calibration_judge
 from distil.errors import UserError
 from distil.evaluate.looks import outdated
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
@@ -18,6 +18,9 @@ from distil.runs.schemas.notes import CollectSettings, TrainNotes, TrainSettings
 
 if TYPE_CHECKING:
     from distil.curate.judge import Judge
+    from distil.runs.schemas.calibration import Calibration
+    from distil.serve.stage import ServeResult
+    from distil.train.stage import TrainResult
 
 
 class Step(NamedTuple):
@@ -212,6 +215,68 @@ def _report(project: Project, config: Config, name: str | None) -> object:
     from distil.report import page
 
     return page.build(project)
+
+
+def train_student(
+    project: Project, config: Config, name: str, *, max_steps: int | None = None, force: bool = False
+) -> TrainResult:
+    """Trains a student here; one that is finished and up to date is only reported, unless `force`."""
+    from distil.train import stage
+
+    ensure(project, config, "curate", before="train")
+    done = step_state(project, config, "train", name)
+    if not force and (done.state == "done" or (max_steps is not None and stage.finished(project, name))):
+        return stage.kept(project, name, trial=done.state != "done")
+    return stage.run(
+        project,
+        config.train,
+        config.student,
+        name=name,
+        teacher=config.teachers[0],
+        max_steps=max_steps,
+        force=force,
+    )
+
+
+def calibrate_student(project: Project, config: Config, name: str) -> Calibration:
+    """Finds a student's fallback threshold and its guarantee."""
+    from distil.evaluate.similarity import cosines
+    from distil.evaluate.slices import is_apart
+    from distil.serve.calibration import calibrate
+
+    return calibrate.run(
+        project,
+        config.serve,
+        name=name,
+        teachers=config.teachers,
+        system=config.prompts.system,
+        judge=calibration_judge(config),
+        similarity=lambda a, b: cosines(a, b).tolist(),
+        is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
+    )
+
+
+def serve_student(
+    project: Project, config: Config, name: str, on_ready: Callable[[str], None] | None = None
+) -> ServeResult:
+    """Serves a student until SIGINT or SIGTERM; `on_ready` gets the address."""
+    from distil.serve import stage
+
+    def similarity(answers: Sequence[str], targets: Sequence[str]) -> Sequence[float]:
+        from distil.evaluate.similarity import cosines
+
+        return cosines(answers, targets).tolist()
+
+    return stage.run(
+        project,
+        config.serve,
+        name=name,
+        teachers=config.teachers,
+        similarity=similarity,
+        system=config.prompts.system,
+        judge=calibration_judge(config),
+        on_ready=on_ready,
+    )
 
 
 RUNNERS: dict[str, Callable[[Project, Config, str | None], object]] = {

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from distil import callable_as_job
 from distil.calls.config import TeacherConfig
 from distil.calls.fine_tuning.table import Choice, choices
 from distil.calls.ledger.store import Ledger
@@ -31,6 +32,7 @@ from distil.records import Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
+callable_as_job(__name__)
 BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; measured in the ledger after the first replies
 ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anything is known
 MIN_EXAMPLES, ADVISED_EXAMPLES = 1_000, 10_000  # the article's range of examples

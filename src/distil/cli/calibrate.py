@@ -25,22 +25,9 @@ def command(context: Context, name: str | None) -> None:
     judge's answers cost money, up to serve.judge_budget_usd; exits with 3 when that is reached.
     """
     from distil.cli.students import pick_student
-    from distil.config import calibration_judge
-    from distil.evaluate.similarity import cosines
-    from distil.evaluate.slices import is_apart
-    from distil.serve.calibration import calibrate
+    from distil.pipeline import calibrate_student
 
-    config = context.config()
-    result = calibrate.run(
-        context.project,
-        config.serve,
-        name=pick_student(context, name),
-        teachers=config.teachers,
-        system=config.prompts.system,
-        judge=calibration_judge(config),
-        similarity=lambda a, b: cosines(a, b).tolist(),
-        is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
-    )
+    result = calibrate_student(context.project, context.config(), pick_student(context, name))
     context.emit(result, lambda: show(result))
     if result.threshold is None:
         raise GateNotReached(f"Nothing is certified for {result.student} at a risk of {result.risk:g}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 import click
@@ -63,25 +62,9 @@ def command(context: Context, name: str | None, ref: str | None, **about_keys: U
         stage.serve_model(ref, host=section.host, port=section.port, on_ready=ready)
         return
     from distil.cli.students import pick_student
-    from distil.config import calibration_judge
+    from distil.pipeline import serve_student
 
-    def similarity(answers: Sequence[str], targets: Sequence[str]) -> Sequence[float]:
-        from distil.evaluate.similarity import cosines
-
-        return cosines(answers, targets).tolist()
-
-    config = context.config()
-    student = pick_student(context, name)
-    result = stage.run(
-        context.project,
-        config.serve,
-        name=student,
-        teachers=config.teachers,
-        similarity=similarity,
-        system=config.prompts.system,
-        judge=calibration_judge(config),
-        on_ready=ready,
-    )
+    result = serve_student(context.project, context.config(), pick_student(context, name), ready)
     context.emit(result, lambda: show_rows("Served", result.rows()))
 
 

@@ -44,8 +44,7 @@ def command(
 ) -> None:
     """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
     from distil.errors import UserError
-    from distil.pipeline import default_name, ensure, step_state
-    from distil.train import stage
+    from distil.pipeline import default_name, train_student
 
     if provider is not None:
         _at_provider(context, name, provider, processes, max_steps, force, **there)
@@ -56,23 +55,9 @@ def command(
             f"--{alone} is for fine-tuning at a provider. Add --provider together, fireworks, azure or openai."
         )
     config = context.config(*([f"train.processes={processes}"] if processes else []))
-    ensure(context.project, config, "curate", before="train")
-    name = name or default_name(config)
-    done = step_state(context.project, config, "train", name)
-    if not force and (done.state == "done" or (max_steps is not None and stage.finished(context.project, name))):
-        result = stage.kept(context.project, name, trial=done.state != "done")
-        context.emit(result, lambda: show_rows("Trained before", result.rows()))
-        return
-    result = stage.run(
-        context.project,
-        config.train,
-        config.student,
-        name=name,
-        teacher=config.teachers[0],
-        max_steps=max_steps,
-        force=force,
-    )
-    context.emit(result, lambda: show_rows("Trained", result.rows()))
+    result = train_student(context.project, config, name or default_name(config), max_steps=max_steps, force=force)
+    title = "Trained before" if result.before else "Trained"
+    context.emit(result, lambda: show_rows(title, result.rows()))
 
 
 def _at_provider(

@@ -10,3 +10,7 @@ Start at stage.py. The path of one answer:
 Without asking: forecast.py (--dry-run), ledger_view.py (--rebuild), importing.py (--from-log), gateway.py (--from-gateway),
 notices.py (settings and terms).
 """
+
+from distil import callable_as_job
+
+callable_as_job(__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from distil import loops
 from distil.calls.client import STOPPED, Client
 from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
@@ -80,7 +81,7 @@ class CollectRun:
                 if uncertain.requests:
                     say(f"From earlier runs: {uncertain}.")
                 try:
-                    asyncio.run(self._ask(ledger, answers, failures, total))
+                    loops.run(self._ask(ledger, answers, failures, total))
                 except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio loses a Ctrl-C that comes as it starts
                     self._stopped = Interrupted(STOPPED)
                 except DistilError as error:

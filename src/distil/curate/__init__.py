@@ -10,3 +10,7 @@ Start at stage.py. The path of one answer:
 export.py writes the result in the formats of others (distil.formats), preferences.py finds pairs for it, destination.py
 overwrites nothing of others, card.py describes a data set.
 """
+
+from distil import callable_as_job
+
+callable_as_job(__name__)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from distil import loops
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.request import Reply, Request
@@ -35,7 +35,7 @@ def check(ledger: Path, model: TeacherConfig) -> None:
         async with Client(ledger=ledger, teachers=[model]) as client:
             client.check(Request(model=model.model, messages=[Message(role="user", content="?")], purpose="judge"))
 
-    asyncio.run(identify())
+    loops.run(identify())
 
 
 def ask_all(
@@ -52,7 +52,7 @@ def ask_all(
     budget_usd: what may ever be paid for the purposes of these requests; cap_option: what raises it, for the message when it is
     reached. Raises UserError (no key, unknown model) and Interrupted (Ctrl-C, once what was in flight has been kept).
     """
-    return asyncio.run(_ask_all(ledger, models, requests, budget_usd, label, cap_option))
+    return loops.run(_ask_all(ledger, models, requests, budget_usd, label, cap_option))
 
 
 async def _ask_all(

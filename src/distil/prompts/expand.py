@@ -7,11 +7,11 @@ stay in their parent's group. Only prompts that are trained on are parents: what
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from distil import loops
 from distil.calls.client import STOPPED, Client
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed
@@ -105,7 +105,7 @@ def run(
         expansion = _Expansion(prompts, teachers[0], seed, similarity, held_out)
         stopped: DistilError | None = None
         try:
-            asyncio.run(expansion.run(project, count, budget_usd))
+            loops.run(expansion.run(project, count, budget_usd))
         except KeyboardInterrupt:
             raise Interrupted(STOPPED) from None
         except BudgetReached as error:

@@ -2,3 +2,7 @@
 
 Start at stage.py. gateway.py decides, app.py is the HTTP around it, engines/ runs the student, calibration/ finds the threshold.
 """
+
+from distil import callable_as_job
+
+callable_as_job(__name__)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from distil import loops
 from distil.errors import UserError
 from distil.progress import say
 from distil.serve.foreign import is_loopback
@@ -40,7 +41,7 @@ def serve(gateway: Gateway, *, host: str, port: int, on_ready: Callable[[str], N
         )
     listener, last_resort = open_port(host, port), LastResort()
     try:
-        asyncio.run(_serve(gateway, listener, on_ready, last_resort))
+        loops.run(_serve(gateway, listener, on_ready, last_resort))
     finally:
         last_resort.cancel()
         listener.close()

@@ -10,3 +10,7 @@ From tokens to gradients:
    calls `fused_linear_distillation`: sums of losses, whose gradients are computed in the same pass.
 7. The trainer scales the sums by the step's learned tokens over all processes and calls backward; transformers does the rest.
 """
+
+from distil import callable_as_job
+
+callable_as_job(__name__)

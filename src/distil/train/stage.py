@@ -6,7 +6,7 @@ LoRA, and the manifest last. Start here, then run.py (the order of events) and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -45,6 +45,8 @@ class TrainResult:
     """The last validation loss per token."""
     facts: TrainFacts = field(repr=False)
     """The notes of the manifest."""
+    before: bool = False
+    """Whether it was finished before and is only reported."""
 
     def rows(self) -> list[tuple[str, str]]:
         """For a table."""
@@ -121,7 +123,7 @@ def kept(project: Project, name: str, *, trial: bool) -> TrainResult:
     say(
         f"{name} is trained already, on this data and with these settings. `distil train --as {name} --force` does it again."
     )
-    return _result(project, name, cast("TrainFacts", manifest.notes))
+    return replace(_result(project, name, cast("TrainFacts", manifest.notes)), before=True)
 
 
 def _require_here(project: Project, name: str) -> None:

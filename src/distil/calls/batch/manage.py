@@ -5,11 +5,11 @@ Waiting for them and taking their answers in is run.py's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from distil import loops
 from distil.calls.batch.api import Gone
 from distil.calls.batch.apis import open_api
 from distil.calls.batch.intake import let_go
@@ -56,7 +56,7 @@ def statuses(
         if model not in known:
             notes |= {job.intent: (job.word, job.answered, "this model is no longer a teacher") for job in mine}
             continue
-        notes |= asyncio.run(_look(known[model], mine, root))
+        notes |= loops.run(_look(known[model], mine, root))
     return [_status(job, *notes.get(job.intent, (job.word, job.answered, ""))) for job in jobs]
 
 
@@ -135,7 +135,7 @@ def cancel(folder: BatchFolder, name: str, teachers: Sequence[TeacherConfig], ro
                     f"The provider does not have the batch {name} any more ({error}). `distil batches forget {name}` lets it go."
                 ) from None
 
-    asyncio.run(ask())
+    loops.run(ask())
     return job
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from distil import loops
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.ids import content_id
@@ -65,7 +66,7 @@ def run(
             stage.reads(model)
         rule, judged = _rule(project, section, judge, labeled, unlabeled)
         engine = _engine(str(model), section)
-        answers = asyncio.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
+        answers = loops.run(answer_all(engine, [*labeled, *unlabeled], section.default_max_tokens))
         scores = _scores(answers, section)
         split = len(labeled)
         tested = Scored(unlabeled, answers[split:], scores[split:])

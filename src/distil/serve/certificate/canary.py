@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TypeAlias
 
+from distil import loops
 from distil.ids import content_id
 from distil.progress import say
 from distil.records import Message, Sampling
@@ -115,9 +116,9 @@ def take_canaries(project: Project, section: ServeConfig, name: str, labels: Seq
         path.unlink(missing_ok=True)
         return {}
     engine = make_engine("", batch_size=1, queue=1, engine=section.engine, key_env=section.engine_key_env)
-    write_records(path, asyncio.run(take(engine, canary_requests(labels))))
+    write_records(path, loops.run(take(engine, canary_requests(labels))))
     key = engine_key(section.engine_key_env)
-    version = asyncio.run(server_version(split_url(section.engine)[0], key))
+    version = loops.run(server_version(split_url(section.engine)[0], key))
     return {} if version is None else {SERVER_VERSION: version}
 
 

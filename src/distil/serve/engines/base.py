@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Protocol, runtime_checkable
 
+from distil import loops
 from distil.calls.fine_tuning.served import as_engine, tuned
 from distil.progress import say
 from distil.runs.artifacts import Project
@@ -112,7 +112,7 @@ def require_answers(engine: str | None, key_env: str | None) -> None:
         finally:
             await server.stop()
 
-    asyncio.run(wait())
+    loops.run(wait())
 
 
 def identity_of(ref: str, engine: str | None) -> str:

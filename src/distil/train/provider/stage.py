@@ -6,13 +6,13 @@ is there. The same command goes on with a job that is under way. The steps at th
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from distil import loops
 from distil.calls.fine_tuning.offers import Offer, find_offer
 from distil.calls.fine_tuning.open import open_fine_tuning
 from distil.calls.fine_tuning.run import FineTuningRun, cancel
@@ -85,7 +85,7 @@ def run(
         here = os.environ if environ is None else environ
         making = JobMaker(project, section, student, offer=offer, name=name, agree=agree, environ=here)
         try:
-            job = asyncio.run(making.go(job, base, force=force))
+            job = loops.run(making.go(job, base, force=force))
         except KeyboardInterrupt:
             raise Interrupted(_interrupted(read_provider_job(path), offer, name)) from None
         _require_done(job, offer, name)
@@ -122,7 +122,7 @@ def cancel_job(project: Project, *, name: str, provider: str, environ: Mapping[s
                 )
                 return await cancel(api, running, job)
 
-    return save_provider_job(path, asyncio.run(stop()))
+    return save_provider_job(path, loops.run(stop()))
 
 
 def _require_free(project: Project, name: str) -> None:
