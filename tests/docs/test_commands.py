@@ -116,4 +116,6 @@ def run_all(page: Path, here: Path, replacements: dict[str, str], environ: dict[
         assert words[0] == "distil", f"{page.name}: only distil commands are run, found {line!r}"
         words = [replacements.get(word, word) for word in words[1:]]
         done = run([*words, "--help"] if words[0] in SERVERS else words, here, environ)
-        assert done.returncode == 0, f"{page.name}: `{line}` gave {done.returncode}\n{done.stderr[-2000:]}"
+        # what this student answers is bad, so that nothing is certified: the exit code of a gate that was not reached
+        fine = (0, 4) if words[0] == "calibrate" else (0,)
+        assert done.returncode in fine, f"{page.name}: `{line}` gave {done.returncode}\n{done.stderr[-2000:]}"

@@ -169,6 +169,14 @@ def test_other_versions_of_the_engine_void_it(
     assert "would run with torch 99" in (void(calibration, subject) or "")
 
 
+def test_a_goal_that_was_set_when_calibrating_voids_nothing(certified: tuple[Project, ServeConfig]) -> None:
+    """Also where what is compared (a number, a label) has a goal of its own."""
+    project, section = certified
+    subject = Subject(project, "s", section.model_copy(update={"goal": 0.8}))
+    calibration = depends.sealed(read_calibration(project, "s"), depends.facts(subject), 0.8)
+    assert calibration.goal != 0.8 and void(calibration, subject) is None
+
+
 def test_status_and_doctor_say_what_voids_it(certified: tuple[Project, ServeConfig]) -> None:
     """`distil status` and the doctor show these rows."""
     project, section = certified

@@ -89,7 +89,7 @@ def run(
         version = take_canaries(project, section, name, [as_request(e, section.default_max_tokens) for e in labeled])
         subject = Subject(project, name, section, teachers, system, None if judged is None else judge)
         calibration = calibration.model_copy(update={"judge": "" if judged is None else judged.note})
-        calibration = sealed(calibration, facts(subject) | version)
+        calibration = sealed(calibration, facts(subject) | version, section.goal)
         write_json(project.calibration(name), calibration.model_dump(mode="json"))
         stage.wrote(project.calibration(name))
         predictions = project.calibration_predictions(name)

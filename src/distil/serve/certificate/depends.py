@@ -107,9 +107,9 @@ def facts(subject: Subject, *, files: bool = True) -> dict[str, str]:
     return found | {name: str(settings[name]) for name in SETTINGS}
 
 
-def sealed(calibration: Calibration, depends: dict[str, str]) -> Calibration:
-    """The calibration with what it depends on, and the digest of its content."""
-    noted = calibration.model_copy(update={"depends": depends | _chosen(calibration), "digest": ""})
+def sealed(calibration: Calibration, depends: dict[str, str], goal: float | None = None) -> Calibration:
+    """The calibration with what it depends on, and the digest of its content. goal: as it was set, or None."""
+    noted = calibration.model_copy(update={"depends": depends | _chosen(calibration, goal=goal), "digest": ""})
     return noted.model_copy(update={"digest": digest(noted)})
 
 
