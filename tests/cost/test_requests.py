@@ -135,6 +135,8 @@ def test_a_price_that_changes_is_known_beforehand() -> None:
     assert [day.date().isoformat() for day in price_changes(model, None, NOW, 365)] == ["2026-12-01"]
     assert price_of(model, at=NOW).input == 2 and price_of(model, at=datetime(2026, 12, 1, tzinfo=UTC)).input == 4
     assert price_changes(model, Price(input=1, output=1), NOW, 365) == []
+    for local in ("recorded/a.jsonl", "bundled/teacher", "local/x", "http://127.0.0.1:1/v1#x", "ollama/x"):
+        assert price_changes(local, None, NOW, 365) == price_changes(local, Price(input=1, output=1), NOW, 365) == []
 
 
 def test_a_month_can_be_named(tmp_path: Path) -> None:

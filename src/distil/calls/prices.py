@@ -167,8 +167,7 @@ def quotes_of_day(
 def price_changes(model: str, config_price: Price | None, after: datetime, days: int) -> list[datetime]:
     """When the table's price of a model changes within so many days after a time, at midnight UTC."""
     ref = parse_model(model)
-    vendor = price_id(ref)
-    if config_price is not None or ref.local or vendor is None:
+    if config_price is not None or ref.local or (vendor := price_id(ref)) is None:
         return []
     last = after + timedelta(days=days)
     starts = {datetime(day.year, day.month, day.day, tzinfo=UTC) for day in _start_dates(vendor, _listed(ref))}

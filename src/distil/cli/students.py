@@ -34,6 +34,8 @@ def pick_evaluable(context: Context, name: str | None) -> str:
 
 
 def _pick(context: Context, name: str | None, students: list[str], what: str, have: str) -> str:
+    if name is None and len(students) == 1:
+        return students[0]
     if name is None:
         from distil.pipeline import current_student
 

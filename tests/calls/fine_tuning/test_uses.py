@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from distil.calls.fine_tuning.served import as_engine, as_model, tuned
 from distil.calls.fine_tuning.table import COLUMNS, choices
+from distil.cli.options import Context
 from distil.cli.students import pick_evaluable, pick_student
 from distil.cost.config import CostConfig
 from distil.cost.stage import run as cost
@@ -40,7 +41,8 @@ def test_it_is_evaluated_by_its_name(shop: Shop) -> None:
     found = source_of(shop.project, "tuned", None)
     serving = shop.job().serving
     assert found is not None and serving is not None and found.model == serving.model
-    assert pick_evaluable(shop.project, None) == "tuned" == pick_student(shop.project, None)
+    context = Context([shop.project.root], [], False)
+    assert pick_evaluable(context, None) == "tuned" == pick_student(context, None)
     model = as_model(serving)
     assert model.base_urls == [shop.server.environ["TOGETHER_BASE_URL"]]
     assert model.price is not None and (model.price.input, model.price.output) == (0.0, 0.0)
