@@ -167,7 +167,10 @@ def break_even_queries(plan: Plan, way: Host, coverage: float) -> int | None:
 
 
 def tornado(plan: Plan, ways: Sequence[tuple[str, Host, Host]]) -> list[Swing]:
-    """The saving with one assumption changed at a time, the largest swing first. `ways`: the first one at other utilisations."""
+    """The saving with one assumption changed at a time, the largest swing first, without those that change nothing.
+
+    ways: the place where the student runs, then (what changes, it at one end, it at the other end).
+    """
     way, swings = ways[0][1], []
     routing: Routing | None = None if plan.coverage == 1 else "tried first"
     for factor, worse, better in _changes(plan):
@@ -176,7 +179,8 @@ def tornado(plan: Plan, ways: Sequence[tuple[str, Host, Host]]) -> list[Swing]:
     for factor, low, high in ways[1:]:
         at = [plan.sums.saving(each, plan.coverage, routing, plan.means) for each in (low, high)]
         swings.append(Swing(factor=factor, low_usd=min(at), high_usd=max(at)))
-    return sorted(swings, key=lambda swing: swing.low_usd - swing.high_usd)
+    moved = [swing for swing in swings if swing.high_usd > swing.low_usd]
+    return sorted(moved, key=lambda swing: swing.low_usd - swing.high_usd)
 
 
 _Case = tuple[Sums, float, Means]
