@@ -48,6 +48,7 @@ def test_jobs_work_inside_a_running_loop_as_in_a_notebook(tmp_path: Path) -> Non
 
 INTERRUPTED = """
 import asyncio, os, signal, threading, time
+from distil import loops
 from distil.errors import UserError
 
 async def long_work():
