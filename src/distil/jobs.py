@@ -195,11 +195,12 @@ def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 def _trained(project: Project, config: Config, name: str | None) -> str:
     """The student that is meant. Raises UserError when it was not trained."""
-    student, trained = name or pipeline.current_student(project, config), project.students()
+    trained = project.students()
+    if name is None and trained:
+        return pipeline.chosen_student(project, config, trained)
+    student = name or pipeline.default_name(config)
     if student in trained:
         return student
-    if name is None and trained:
-        return trained[-1]
     hint = did_you_mean(student, trained) or (f" Trained: {', '.join(trained)}." if trained else "")
     raise UserError(
         f"There is no trained student {student!r}.{hint} To train it: distil.train(project, name={student!r})"

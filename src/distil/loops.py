@@ -62,3 +62,13 @@ def beside(job: Callable[[], T]) -> T:
                 loop, task = found
                 loop.call_soon_threadsafe(task.cancel)
             return future.result()
+
+
+def settle(future: asyncio.Future[T], result: T | Exception) -> None:
+    """Gives a result, or what went wrong, to whoever waits for it; nothing where nobody does any more."""
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -85,6 +85,12 @@ def current_student(project: Project, config: Config) -> str:
     return trained[-1] if trained else default_name(config)
 
 
+def chosen_student(project: Project, config: Config, students: Sequence[str]) -> str:
+    """The one of `students` (at least one, the last one trained at the end) that is meant where none is named."""
+    current = current_student(project, config)
+    return current if current in students else students[-1]
+
+
 def run_missing(
     project: Project, config: Config, *, name: str | None = None, on_step: Callable[[Step], None] | None = None
 ) -> list[Step]:

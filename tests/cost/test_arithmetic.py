@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distil.cost.arithmetic import (
+    Month,
     break_even_coverage,
     describe_payback,
-    gateway_month,
     hosted_month,
     machines_needed,
     payback_days,
+    teacher_share,
     tokens_month,
 )
 
@@ -29,13 +30,13 @@ def test_the_articles_700_dollars_pay_back_within_a_day() -> None:
 
 
 def test_a_coverage_of_70_percent_saves_19000_a_month() -> None:
-    month = gateway_month(30_000, 2_000, 0.7)
+    month = Month(2_000, 30_000 * teacher_share(0.7))
     assert month.total == pytest.approx(11_000)
     assert 30_000 - month.total == pytest.approx(19_000)
 
 
 def test_longer_fallbacks_and_audits_cost_what_the_formula_gives() -> None:
-    month = gateway_month(100.0, 10.0, 0.7, deferred_cost_ratio=1.5, audit_share=0.02)
+    month = Month(10.0, 100.0 * teacher_share(0.7, deferred_cost_ratio=1.5, audit_share=0.02))
     assert 1 - month.total / 100 == pytest.approx(0.436)
 
 
@@ -57,5 +58,5 @@ def test_the_gateway_breaks_even_at_the_break_even_coverage(coverage: float, tea
     student = teacher * share
     edge = break_even_coverage(student, teacher, deferred_cost_ratio=1.0, audit_share=0.0)
     assert edge is not None
-    cheaper = gateway_month(teacher, student, coverage).total <= teacher * (1 + 1e-9)
+    cheaper = Month(student, teacher * teacher_share(coverage)).total <= teacher * (1 + 1e-9)
     assert cheaper == (coverage >= edge - 1e-9)

@@ -36,7 +36,7 @@ def teacher_server(ref: str, *, port: int = 0, name: str = "teacher") -> Iterato
         try:
             yield _wait_ready(process, errors)
         finally:
-            _stop(process)
+            stop_process(process, STOP_S)
 
 
 def _wait_ready(process: subprocess.Popen[str], errors: IO[str]) -> str:
@@ -55,11 +55,11 @@ def _wait_ready(process: subprocess.Popen[str], errors: IO[str]) -> str:
     raise WorkFailed(f"The teacher's server did not start. Its output: {output}")
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Ends the process: by a signal first, then by force."""
+def stop_process(process: subprocess.Popen[str], patience_s: float) -> None:
+    """Ends a process: by a signal first, then by force."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOP_S)
+        process.wait(patience_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -28,7 +28,7 @@ _CONTEXT: dict[Tier, dict[str, str]] = {
 }
 
 
-class Tokens(Protocol):
+class Billable(Protocol):
     """What is billed: a Usage, or means of several."""
 
     @property
@@ -75,7 +75,7 @@ class PriceQuote(NamedTuple):
     cache_write_1h: float | None = None
     """The same for an hour; None: the usual 2 times `input`."""
 
-    def cost(self, usage: Tokens) -> float:
+    def cost(self, usage: Billable) -> float:
         """Dollars of what was billed; reasoning tokens are part of the output."""
         band = self._band(usage.input_tokens)
         hour = min(usage.cache_write_1h_tokens, usage.cache_write_tokens)

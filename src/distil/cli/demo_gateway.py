@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from distil.bundled.server import stop_process
 from distil.cli.options import echo
 from distil.errors import WorkFailed
 from distil.text import one_line
@@ -46,23 +46,13 @@ class Answered(NamedTuple):
 
 def calibrate_demo(project: Project, config: Config, name: str) -> Calibration:
     """Finds the threshold of a student, unless it is there for the same files and settings. Raises UserError."""
-    from distil.evaluate.similarity import cosines
-    from distil.evaluate.slices import is_apart
+    from distil.pipeline import calibrate_student
     from distil.runs.manifest import stage_state
-    from distil.serve.calibration import calibrate
     from distil.serve.stage import read_calibration
 
     if stage_state(project, "serve", name, config.serve.model_dump(mode="json"))[0] == "done":
         return read_calibration(project, name)
-    return calibrate.run(
-        project,
-        config.serve,
-        name=name,
-        teachers=config.teachers,
-        system=config.prompts.system,
-        similarity=lambda a, b: cosines(a, b).tolist(),
-        is_apart=lambda example: is_apart(example, config.evaluate.set_apart),
-    )
+    return calibrate_student(project, config, name)
 
 
 def two_messages(project: Project, config: Config, calibration: Calibration) -> list[Example]:
@@ -110,12 +100,7 @@ def _gateway(project: Project, name: str) -> Iterator[str]:
             said.seek(0)
             raise WorkFailed(f"{error} It said: {said.read().strip()[-500:]}") from None
         finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(REPLY_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop_process(process, REPLY_S)
 
 
 def _wait(process: subprocess.Popen[str], url: str) -> None:

@@ -35,12 +35,11 @@ def pick_evaluable(context: Context, name: str | None) -> str:
 
 def _pick(context: Context, name: str | None, students: list[str], what: str, have: str) -> str:
     if name is None and len(students) == 1:
-        return students[0]
+        return students[0]  # whatever the config says, and where there is none
     if name is None:
-        from distil.pipeline import current_student
+        from distil.pipeline import chosen_student
 
-        current = current_student(context.project, context.config())
-        return current if current in students else students[-1]
+        return chosen_student(context.project, context.config(), students)
     if name not in students:
         hint = did_you_mean(name, students) or f" {have}: {', '.join(students)}."
         raise UserError(f"There is no {what} {name!r}.{hint} To train it: distil train --as {name}")

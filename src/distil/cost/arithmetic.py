@@ -44,21 +44,15 @@ def hosted_month(usd_per_hour: float, machines: int) -> float:
     return usd_per_hour * HOURS_PER_MONTH * machines
 
 
-def gateway_month(
-    teacher_month: float,
-    student_month: float,
-    coverage: float,
-    *,
-    deferred_cost_ratio: float = 1.0,
-    audit_share: float = 0.0,
-) -> Month:
-    """Student first, teacher when unsure: C_S + (1 - c) kappa C_T + eps c C_T.
+def teacher_share(coverage: float, *, deferred_cost_ratio: float = 1.0, audit_share: float = 0.0) -> float:
+    """What the teacher is still paid, as a share of its whole month: (1 - c) kappa for fallbacks and eps c for audits.
+
+    So a month of student first, teacher when unsure, costs C_S + (1 - c) kappa C_T + eps c C_T.
 
     `coverage` c is the share answered by the student; kappa = teacher cost of a deferred prompt over an average one;
     eps = share of the student's answers that are audited.
     """
-    fallback = (1 - coverage) * deferred_cost_ratio * teacher_month
-    return Month(student=student_month, teacher=fallback + audit_share * coverage * teacher_month)
+    return (1 - coverage) * deferred_cost_ratio + audit_share * coverage
 
 
 def payback_days(one_time: float, saving_per_month: float) -> float | None:

@@ -20,7 +20,7 @@ from distil.runs.jsonl import read_document
 from distil.runs.manifest import stage_state
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.provider_job import Serving
-from distil.runs.schemas.summary import Summary, read_summary
+from distil.runs.schemas.summary import Speed, Summary, read_summary
 
 
 class Known(NamedTuple):
@@ -71,16 +71,14 @@ class Facts(NamedTuple):
         return self.section.teacher_host is not None or any(quote.source != "local" for _, quote in self.quotes)
 
     @property
-    def speed(self) -> float | None:
-        """Answer tokens per second, as evaluated."""
-        found = self.known.summary.speed.get(self.known.name or "") if self.known.summary else None
-        return found.tokens_per_second if found else None
+    def speed(self) -> Speed | None:
+        """How fast the student was when it was evaluated."""
+        return self.known.summary.speed.get(self.known.name or "") if self.known.summary else None
 
     @property
-    def where(self) -> str:
-        """The kind of machine that evaluated."""
-        found = self.known.summary.speed.get(self.known.name or "") if self.known.summary else None
-        return found.where if found else "unknown"
+    def tokens_per_second(self) -> float | None:
+        """Answer tokens, on the machine that evaluated."""
+        return self.speed.tokens_per_second if self.speed else None
 
     def columns(self) -> list[list[float]]:
         """Per request: the teacher's dollars, the student's prompt tokens, the student's answer tokens."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Literal, NamedTuple
 
-from distil.cost.arithmetic import Month, describe_payback, hosted_month, payback_days
+from distil.cost.arithmetic import Month, describe_payback, hosted_month, payback_days, teacher_share
 from distil.cost.config import TeacherHost
 from distil.cost.sampling import interval
 from distil.cost.student import Host
@@ -51,8 +51,13 @@ class Sums(NamedTuple):
         """Student and teacher where the student answers `coverage` of the requests."""
         tried = self.queries if routing != "routed before" else self.queries * coverage
         student = way.month(tried, means.input_tokens, means.output_tokens) if tried else 0.0
-        share = (1 - coverage) * self.deferred_cost_ratio + self.audit_share * coverage
-        return Month(student + (self.retraining_usd if coverage else 0.0), self.teacher(means.usd, share))
+        student += self.retraining_usd if coverage else 0.0
+        return Month(student, self.teacher_at(coverage, means))
+
+    def teacher_at(self, coverage: float, means: Means) -> float:
+        """Dollars of the teacher where the student answers `coverage` of the requests: fallbacks and audits."""
+        share = teacher_share(coverage, deferred_cost_ratio=self.deferred_cost_ratio, audit_share=self.audit_share)
+        return self.teacher(means.usd, share)
 
     def saving(self, way: Host, coverage: float, routing: Routing | None, means: Means) -> float:
         """Dollars a month against the teacher alone."""
@@ -98,11 +103,10 @@ def options(plan: Plan, ways: Sequence[Host]) -> list[Option]:
 def _option(plan: Plan, way: Host | None, coverage: float, source: str, routing: Routing | None) -> Option:
     sums, means = plan.sums, plan.means
     name = f"{plan.label} alone" if routing is None else f"{plan.label} + teacher"
-    share = (1 - coverage) * sums.deferred_cost_ratio + sums.audit_share * coverage
     refused = plan.not_allowed.get(routing is None, "")
     option = Option(
         name=name, coverage=coverage, coverage_source=source, student_usd=None,
-        teacher_usd=sums.teacher(means.usd, share) if sums.priced else None, total_usd=None, saving_usd=None,
+        teacher_usd=sums.teacher_at(coverage, means) if sums.priced else None, total_usd=None, saving_usd=None,
         payback_days=None, payback="unknown", routing=routing or "", host=way.name if way else "", not_allowed=refused,
     )  # fmt: skip
     if way is None:
@@ -111,7 +115,7 @@ def _option(plan: Plan, way: Host | None, coverage: float, source: str, routing:
     option = option.model_copy(update={"student_usd": month.student})
     if not sums.priced:
         return option
-    option = option.model_copy(update={"teacher_usd": month.teacher, "total_usd": month.total})
+    option = option.model_copy(update={"total_usd": month.total})
     if refused:
         return option.model_copy(update={"payback": "-"})
     saving = sums.saving(way, coverage, routing, means)

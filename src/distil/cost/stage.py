@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
-from distil.calls.prices import price_changes, quotes_of_day
+from distil.calls.prices import PriceQuote, price_changes, quotes_of_day
 from distil.cost.arithmetic import break_even_coverage, hosted_month, tokens_month
 from distil.cost.config import CostConfig
 from distil.cost.facts import Facts, gather
@@ -81,8 +81,9 @@ def _summarize(
     ways = _ways(facts)
     after = ways[0].month(sums.queries, plan.means.input_tokens, plan.means.output_tokens) if ways else None
     before = sums.teacher(plan.means.usd) if sums.priced else None
-    return _teacher_s_part(facts, plan, before).model_copy(
-        update={
+    return CostSummary.model_validate(
+        {
+            **_teacher_s_part(facts, plan, before),
             "spent": spent,
             "one_time_usd": plan.one_time,
             "traffic": _traffic(facts, plan.means),
@@ -103,34 +104,34 @@ def _summarize(
     )
 
 
-def _teacher_s_part(facts: Facts, plan: Plan, before: float | None) -> CostSummary:
+def _teacher_s_part(facts: Facts, plan: Plan, before: float | None) -> dict[str, object]:
     """The bill before, and what changes it."""
-    share_of = [quote for _, quote in facts.quotes]
+    quotes = [quote for _, quote in facts.quotes]
     within = interval(plan.draws, lambda usd, *_: plan.sums.teacher(usd)) if before is not None else None
-    hours = [plan.sums.queries * _mean(dollars_of(facts.requests, [(1.0, quote)])) for quote in share_of]
-    varies = before is not None and len(hours) > 1 and facts.section.teacher_host is None
-    prices = [sum(share * getattr(q, leg) for share, q in facts.quotes) for leg in ("input", "output")]
-    token_priced = facts.priced and facts.section.teacher_host is None
-    return CostSummary(
-        spent={},
-        one_time_usd=0.0,
-        teacher=facts.teacher.model,
-        price_input=prices[0] if token_priced else None,
-        price_output=prices[1] if token_priced else None,
-        price_source=f"{share_of[0].source} {share_of[0].date}".strip(),
-        traffic=_traffic(facts, plan.means),
-        teacher_month_usd=before,
-        teacher_month_error_usd=(within[1] - within[0]) / 2 if within else 0.0,
-        teacher_month_low_usd=within[0] if within else None,
-        teacher_month_high_usd=within[1] if within else None,
-        cheapest_hour_usd=min(hours) if varies else None,
-        dearest_hour_usd=max(hours) if varies else None,
-        price_changes=_changes(facts, plan) if token_priced else [],
-        per_million_requests={},
-        options=[],
-        break_even_coverage=None,
-        warnings=facts.warnings,
-    )
+    by_token = facts.priced and facts.section.teacher_host is None
+    hours: list[float] = []
+    if by_token and len(quotes) > 1:
+        hours = [plan.sums.queries * _mean(dollars_of(facts.requests, [(1.0, quote)])) for quote in quotes]
+    prices = _prices(facts.quotes)
+    return {
+        "teacher": facts.teacher.model,
+        "price_input": prices[0] if by_token else None,
+        "price_output": prices[1] if by_token else None,
+        "price_source": f"{quotes[0].source} {quotes[0].date}".strip(),
+        "teacher_month_usd": before,
+        "teacher_month_error_usd": (within[1] - within[0]) / 2 if within else 0.0,
+        "teacher_month_low_usd": within[0] if within else None,
+        "teacher_month_high_usd": within[1] if within else None,
+        "cheapest_hour_usd": min(hours, default=None),
+        "dearest_hour_usd": max(hours, default=None),
+        "price_changes": _changes(facts, plan) if by_token else [],
+        "warnings": facts.warnings,
+    }
+
+
+def _prices(quotes: Sequence[tuple[float, PriceQuote]]) -> tuple[float, float]:
+    """$ per million input and output tokens: means over a day."""
+    return sum(share * quote.input for share, quote in quotes), sum(share * quote.output for share, quote in quotes)
 
 
 def _changes(facts: Facts, plan: Plan) -> list[PriceChange]:
@@ -138,7 +139,7 @@ def _changes(facts: Facts, plan: Plan) -> list[PriceChange]:
     found = []
     for day in price_changes(facts.teacher.model, facts.teacher.price, facts.day, YEAR):
         quotes = quotes_of_day(facts.teacher.model, facts.teacher.price, day)
-        ins, outs = (sum(share * getattr(q, leg) for share, q in quotes) for leg in ("input", "output"))
+        ins, outs = _prices(quotes)
         month = plan.sums.queries * _mean(dollars_of(facts.requests, quotes))
         found.append(
             PriceChange(date=day.date().isoformat(), price_input=ins, price_output=outs, teacher_month_usd=month)
@@ -151,7 +152,7 @@ def _outlook(facts: Facts, plan: Plan, way: Host) -> dict[str, object]:
     host, ways = facts.section.student_host, [("", way, way)]
     if host is not None and way.name == "own machine":
         busy, idle = (host.model_copy(update={"utilisation": u}) for u in (0.9, 0.3))
-        machine = [next(w for w in hosts_of(h, facts.speed) if w.name == way.name) for h in (idle, busy)]
+        machine = [next(w for w in hosts_of(h, facts.tokens_per_second) if w.name == way.name) for h in (idle, busy)]
         ways.append(("load of the machines, 30% to 90%", machine[0], machine[1]))
     coverage = 1.0 if plan.not_allowed.get(False) and not plan.not_allowed.get(True) else plan.coverage
     return {
@@ -188,7 +189,7 @@ def _ways(facts: Facts) -> list[Host]:
             "The student's cost is unknown. Set where it will run, such as --set cost.student_host.usd_per_hour=0.6."
         )
         return []
-    ways = hosts_of(host, facts.speed)
+    ways = hosts_of(host, facts.tokens_per_second)
     if host.usd_per_hour is not None and all(way.name != "own machine" for way in ways):
         warnings.append(
             "The student's speed is unknown: run `distil evaluate`, or add --set cost.student_host.tokens_per_second=N."
@@ -253,10 +254,11 @@ def _assumptions(facts: Facts, plan: Plan, ways: Sequence[Host]) -> dict[str, st
     if facts.counted is not None:
         told["the student's tokens"] = facts.counted.how
     if host is not None and any(way.name == "own machine" for way in ways):
-        speed = host.tokens_per_second or facts.speed or 0.0
+        speed = host.tokens_per_second or facts.tokens_per_second or 0.0
         count = machines(host, speed, section.queries_per_month, traffic.output_tokens)
+        evaluated = facts.speed.where if facts.speed else "unknown"
         where = (
-            "cost.student_host" if host.tokens_per_second else f"measured here on {facts.where}, maybe another machine"
+            "cost.student_host" if host.tokens_per_second else f"measured here on {evaluated}, maybe another machine"
         )
         told["machines"] = (
             f"{count} at {dollars(host.usd_per_hour or 0.0)} an hour, {speed:,.0f} tokens/s each ({where}), "

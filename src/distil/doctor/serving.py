@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.serve.live.report import Serving, coverage_gap, retrain
@@ -9,17 +11,16 @@ from distil.serve.live.report import Serving, coverage_gap, retrain
 ROUND = "distil collect --from-gateway\ndistil run\ndistil calibrate {name}"
 
 
-def _each(evidence: Evidence) -> list[Serving] | Finding:
+def _each(evidence: Evidence, check: Callable[[Serving], Finding]) -> list[Finding] | Finding:
     rows = evidence.serving
-    return rows or Finding(level="unknown", seen="No student has been calibrated yet.", fix="distil calibrate")
+    if not rows:
+        return Finding(level="unknown", seen="No student has been calibrated yet.", fix="distil calibrate")
+    return [check(row) for row in rows]
 
 
 def alarm(evidence: Evidence) -> Finding | list[Finding]:
     """The served error, estimated by audits, against the promise."""
-    rows = _each(evidence)
-    if isinstance(rows, Finding):
-        return rows
-    return [_alarm(evidence, row) for row in rows]
+    return _each(evidence, lambda row: _alarm(evidence, row))
 
 
 def _alarm(evidence: Evidence, row: Serving) -> Finding:
@@ -52,10 +53,7 @@ def _alarm(evidence: Evidence, row: Serving) -> Finding:
 
 def certificate(evidence: Evidence) -> Finding | list[Finding]:
     """Calibrations that were refuted by their own test prompts, certify nothing, or are stale."""
-    rows = _each(evidence)
-    if isinstance(rows, Finding):
-        return rows
-    return [_certificate(row) for row in rows]
+    return _each(evidence, _certificate)
 
 
 def _certificate(row: Serving) -> Finding:
@@ -69,12 +67,11 @@ def _certificate(row: Serving) -> Finding:
         )
     if made.threshold is not None:
         return Finding(level="ok", seen=f"{row.name}: {row.calibrated()} ({made.labels} labels).")
-    refuted = made.test is not None and made.test.p_value <= 1 - made.confidence
     return Finding(
         level="warn",
         seen=f"{row.name}: {made.promise}",
         why="The test prompts refute what the validation prompts had shown."
-        if refuted
+        if made.refuted
         else "The student saves nothing so.",
         fix=f"distil calibrate {row.name} --set serve.risk={min(0.5, 2 * made.risk):g}",
     )
@@ -82,10 +79,7 @@ def _certificate(row: Serving) -> Finding:
 
 def traffic(evidence: Evidence) -> Finding | list[Finding]:
     """Requests of production against the calibrated ones."""
-    rows = _each(evidence)
-    if isinstance(rows, Finding):
-        return rows
-    return [_traffic(evidence, row) for row in rows]
+    return _each(evidence, lambda row: _traffic(evidence, row))
 
 
 def _traffic(evidence: Evidence, row: Serving) -> Finding:

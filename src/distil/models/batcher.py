@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
+from distil import loops
 from distil.errors import DistilError
 
 Item = TypeVar("Item")
@@ -83,7 +84,7 @@ class Batcher(Generic[Item, Result]):
         """Fails what waits and lets the running batch finish."""
         self._stopped = True
         for _, future in self._waiting:
-            _settle(future, BatcherStopped())
+            loops.settle(future, BatcherStopped())
         self._waiting.clear()
         self._wake.set()
         if self._drainer is not None:
@@ -107,7 +108,7 @@ class Batcher(Generic[Item, Result]):
             self.batches += 1
             self.items += len(items)
             for (_, future), result in zip(batch, results, strict=True):
-                _settle(future, result)
+                loops.settle(future, result)
             self._answered_at = time.monotonic()
 
     async def _gather(self) -> None:
@@ -136,12 +137,3 @@ class Batcher(Generic[Item, Result]):
         self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
         self._last_size = len(batch)
         return batch
-
-
-def _settle(future: asyncio.Future[Result], result: Result | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

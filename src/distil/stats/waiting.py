@@ -13,9 +13,11 @@ def cascade_quantiles(student: Sequence[float], teacher: Sequence[float], share:
     Where the teacher answers, the student's time comes first; the two are taken as independent.
     """
     own, other = np.asarray(student, dtype=float), np.asarray(teacher, dtype=float)
-    both = (own[:, None] + other[None, :]).ravel()
+    both = (own[:, None] + other[None, :]).ravel() if share < 1.0 else np.empty(0)
     times = np.concatenate([own, both])
-    weights = np.concatenate([np.full(len(own), share / len(own)), np.full(len(both), (1.0 - share) / len(both))])
+    weights = np.concatenate(
+        [np.full(len(own), share / len(own)), np.full(len(both), (1.0 - share) / max(1, len(both)))]
+    )
     order = np.argsort(times)
     reached = np.cumsum(weights[order])
     p50, p95 = (float(times[order][min(len(times) - 1, int(np.searchsorted(reached, q - 1e-9)))]) for q in (0.5, 0.95))

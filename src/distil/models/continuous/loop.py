@@ -11,6 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from distil import loops
 from distil.errors import DistilError
 from distil.models.continuous.drawing import Drawn, draw_rows
 from distil.models.continuous.row import Row
@@ -190,13 +191,4 @@ class StepLoop:
         """Tells the caller, on its own event loop."""
         loop, future = self._futures.pop(id(row))
         with suppress(RuntimeError):  # the caller's event loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, future, result)
-
-
-def _resolve(future: asyncio.Future[Generation], result: Generation | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+            loop.call_soon_threadsafe(loops.settle, future, result)
