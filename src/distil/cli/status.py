@@ -27,12 +27,12 @@ def command(context: Context, name: str | None) -> None:
     from distil.runs.manifest import read_manifest
     from distil.serve.live.report import retrain, serving
 
-    rows = steps(context.project, context.config(), name)
+    config = context.config()
+    rows = steps(context.project, config, name)
     manifests = {(s.stage, s.name): read_manifest(context.project, s.stage, s.name) for s in rows}
     next_step = next((s for s in rows if s.state != "done"), None)
     batches = BatchFolder(context.project.batches).open_jobs()
     tuning = describe_open_jobs(context.project)
-    config = context.config()
     students = serving(context.project, config.serve, config.teachers, config.prompts.system, calibration_judge(config))
     retraining = [line for line in (retrain(context.project, one) for one in students) if line]
     value = {

@@ -15,12 +15,12 @@ HERE = Path(__file__).parent
 
 def styles(*names: str) -> str:
     """The texts of some of the shared styles."""
-    return "\n".join(_text("style", name) for name in names)
+    return files(HERE / "style", names)
 
 
 def scripts(*names: str) -> str:
     """The texts of some of the shared scripts."""
-    return "\n".join(_text("script", name) for name in names)
+    return files(HERE / "script", names)
 
 
 def files(folder: Path, names: Sequence[str]) -> str:
@@ -46,7 +46,3 @@ def served_document(template: Path, *, style: str, script: str, **values: object
         "form-action 'none'; frame-ancestors 'none'"
     )
     return html, policy
-
-
-def _text(folder: str, name: str) -> str:
-    return (HERE / folder / name).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The gateway: gets the student's answer, uses it or gets the teacher's instead, counts and captures.
 
-No HTTP (app.py) and no model (engines/, fallback.py).
+No HTTP (http/) and no model (engines/, fallback.py).
 """
 
 from __future__ import annotations
@@ -151,11 +151,7 @@ class Gateway:
     async def answer(self, request: ChatRequest) -> Served:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
         with self.metrics.in_flight.track_inprogress():
-            served = await self._answer(request, time.monotonic())
-            self._tell(served)
-            if served.teacher is not None and self.capture is not None:
-                await self.capture.settled()
-        return served
+            return await self._told(await self._answer(request, time.monotonic()))
 
     async def stream(self, request: ChatRequest) -> Served | Streamed:
         """A student's answer that is still on its way where it may be passed on so, else a finished one. Raises BadRequest."""
@@ -198,8 +194,13 @@ class Gateway:
                 live.decided(decision, score, on_end=given, on_close=self.metrics.in_flight.dec)
                 return live
             await live.close()
-        served = await self._from_teacher(Asked(request, decision, score, None, deadline), started)
+        return await self._told(await self._from_teacher(Asked(request, decision, score, None, deadline), started))
+
+    async def _told(self, served: Served) -> Served:
+        """A finished answer, once all who watch know of it and its captured line is on the disk."""
         self._tell(served)
+        if served.teacher is not None and self.capture is not None:
+            await self.capture.settled()
         return served
 
     def _streamed(

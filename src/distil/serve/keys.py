@@ -80,6 +80,8 @@ class Keys:
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
         self._rows: dict[str, GatewayKey] = {}
+        self._needed = False
+        """Stays true when the last key is taken away: a gateway that listens beyond this machine must not open to everybody."""
         self._seen: tuple[int, int] | None = None
         self._looked = float("-inf")
         self._allowed: dict[str, tuple[float, float]] = {}
@@ -87,9 +89,10 @@ class Keys:
 
     @property
     def required(self) -> bool:
-        """Whether a request needs a key."""
+        """Whether a request needs a key: from the first one on, for as long as the gateway runs."""
         self._look()
-        return bool(self._rows)
+        self._needed = self._needed or bool(self._rows)
+        return self._needed
 
     def check(self, headers: Mapping[str, str]) -> str | None:
         """The name of the key that a request carries; None where none is needed. Raises BadRequest (401, 429)."""

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from distil.json_schema import check_schema, requirement_of
 from distil.records import Message, Sampling, ToolChoice
 from distil.serve.apis.checked import ASKS_NOTHING, Defaults, checked, invalid, read_object
-from distil.serve.apis.openai_bodies import CHANGE_NOTHING, OLD_FORMS, ONLY_THE_TEACHER, ChatBody
+from distil.serve.apis.openai_bodies import OLD_FORMS, ONLY_THE_TEACHER, ChatBody
 from distil.serve.wire import BadRequest, Beyond, Caller, ChatRequest, JsonObject
 
-_READ = frozenset(ChatBody.model_fields) - set(ONLY_THE_TEACHER) | set(CHANGE_NOTHING)
+_READ = frozenset(ChatBody.model_fields) - set(ONLY_THE_TEACHER)
 
 
 def parse_request(
@@ -54,7 +54,7 @@ def _further(body: JsonObject) -> JsonObject:
     """The parameters that only a server knows which speaks OpenAI's API. Raises BadRequest for forms that are replaced."""
     found = {}
     for name, value in body.items():
-        if name in _READ or value in ASKS_NOTHING or (name in ONLY_THE_TEACHER and value == 0):
+        if name in _READ or value in ASKS_NOTHING:  # 0 == False
             continue
         if name in OLD_FORMS:
             raise BadRequest(f"{name} is not supported; its form today is {OLD_FORMS[name]}.", param=name)

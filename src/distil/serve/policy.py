@@ -22,6 +22,12 @@ class Decision(NamedTuple):
     reason: str
 
 
+def who_answered(decision: Decision, confidence: float | None) -> dict[str, str]:
+    """HTTP headers that tell the client."""
+    headers = {"x-distil-answered-by": decision.by, "x-distil-reason": decision.reason}
+    return headers | ({} if confidence is None else {"x-distil-confidence": f"{confidence:.4f}"})
+
+
 @dataclass(frozen=True)
 class Policy:
     """The rule of one gateway."""

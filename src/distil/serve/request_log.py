@@ -42,7 +42,7 @@ class RequestLog:
         self._add(
             {
                 "time": _time(served.at, self._form),
-                "id": _word(asked.caller.request_id or served.id),
+                "id": _word(served.id),
                 "by": served.decision.by,
                 "reason": _word(served.decision.reason),
                 "confidence": None if served.confidence is None else round(served.confidence, 4),

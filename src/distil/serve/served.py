@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from distil.serve.policy import Decision
+from distil.serve.policy import Decision, who_answered
 from distil.serve.wire import ChatReply, ChatRequest
 
 
@@ -48,8 +48,7 @@ class Served:
 
     def headers(self) -> dict[str, str]:
         """HTTP headers that tell the client who answered."""
-        headers = {"x-distil-answered-by": self.decision.by, "x-distil-reason": self.decision.reason}
-        return headers | ({} if self.confidence is None else {"x-distil-confidence": f"{self.confidence:.4f}"})
+        return who_answered(self.decision, self.confidence)
 
 
 Watcher: TypeAlias = Callable[[Served], None]

@@ -7,7 +7,6 @@ The student's answers cost nothing and are never refused. Not serve.budget_usd: 
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 from collections import defaultdict
@@ -16,8 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
-from distil.calls.limits.estimate import TOKENS_FOR_TOOLS, TOKENS_PER_IMAGE, TOKENS_PER_MESSAGE
-from distil.calls.prices import PriceQuote, price_of
+from distil.calls.limits.estimate import max_input_tokens
+from distil.calls.prices import price_of
+from distil.errors import WorkFailed
 from distil.progress import dollars, say
 from distil.runs.jsonl import read_records, record_line, write_records
 from distil.runs.private import create_private
@@ -88,17 +88,18 @@ class Spending:
         try:
             self._added += 1
             if self._added > MOST_LINES:
-                self._added = 0
                 write_records(self._path, rows_of(self._paid))
+                self._added = 0
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             create_private(self._path)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(record_line(row) + "\n")
             self._failed = False
-        except OSError as error:
+        except (OSError, WorkFailed) as error:  # the answer is paid for, and its client gets it
             if not self._failed:
-                say(f"distil serve: can't write {self._path} ({error.strerror}); a restart will forget what keys spend")
+                why = error.strerror if isinstance(error, OSError) else error
+                say(f"distil serve: can't write {self._path} ({why}); a restart will forget what keys spend")
             self._failed = True
 
     def _day(self) -> str:
@@ -157,22 +158,12 @@ class KeyedFallback(Fallback):
         finally:
             self.spending.settle(name, held, paid)
 
-    @functools.cached_property
-    def _price(self) -> PriceQuote:
-        return price_of(self._teacher.model, self._teacher.price)
-
     def most(self, request: ChatRequest) -> float:
         """The most that an answer may cost, in dollars: no text has more tokens than bytes."""
-        price = self._price
         wire = [message.to_wire() for message in request.messages]
-        size = len(
-            json.dumps([wire, request.tools, request.response_format], ensure_ascii=False).encode("utf-8", "replace")
-        )
-        size += TOKENS_PER_MESSAGE * (len(wire) + 1) + (TOKENS_FOR_TOOLS if request.tools else 0)
-        for message in request.messages:
-            if isinstance(message.content, list):
-                size += TOKENS_PER_IMAGE * sum(part.get("type") != "text" for part in message.content)
-        return (size * price.input + self.sampling(request).max_tokens * price.output) / 1e6
+        asked = json.dumps([wire, request.tools, request.response_format, request.further], ensure_ascii=False)
+        tokens = max_input_tokens(request.messages, bool(request.tools), len(asked.encode("utf-8", "replace")))
+        return price_of(self._teacher.model, self._teacher.price).max_cost(tokens, self.sampling(request).max_tokens)
 
 
 def read_spending(path: Path) -> list[KeySpending]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from distil.serve.engines.base import StreamingEngine
 from distil.serve.engines.piece import Piece, joined, whole
-from distil.serve.policy import Decision
+from distil.serve.policy import Decision, who_answered
 from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, ShuttingDown
 
 
@@ -59,8 +59,7 @@ class Streamed:
 
     def headers(self) -> dict[str, str]:
         """HTTP headers that tell the client who answers."""
-        headers = {"x-distil-answered-by": self.decision.by, "x-distil-reason": self.decision.reason}
-        return headers | ({} if self.confidence is None else {"x-distil-confidence": f"{self.confidence:.4f}"})
+        return who_answered(self.decision, self.confidence)
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """What was held back, then the rest as it comes. Raises EngineFailed where it breaks off or falls silent."""

@@ -14,7 +14,7 @@ from distil.serve.engines.piece import Piece
 from distil.serve.wire import ChatReply, ChatRequest, JsonObject, reply_head, sse, summed, usage_body
 
 DONE = b"data: [DONE]\n\n"
-_WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
+WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
 """A finished answer is cut into pieces of so many words."""
 
 
@@ -77,7 +77,7 @@ def finished_events(
     several = [Events(request, fingerprint, index=index, head=head) for index in range(len(replies))]
     for events, reply in zip(several, replies, strict=True):
         yield events.first()
-        for text in [reply.text] if whole else _WORDS.findall(reply.text):
+        for text in [reply.text] if whole else WORDS.findall(reply.text):
             yield events.of(Piece(text))
         calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
         if calls:

@@ -67,7 +67,7 @@ def attributes(served: Served) -> dict[str, str | float | int | list[str]]:
         "gen_ai.request.temperature": request.sampling.temperature,
         "gen_ai.request.max_tokens": request.sampling.max_tokens,
         "gen_ai.request.top_p": request.sampling.top_p,
-        "gen_ai.response.id": request.caller.request_id or served.id,
+        "gen_ai.response.id": served.id,
         "gen_ai.response.finish_reasons": [served.reply.finish_reason],
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,

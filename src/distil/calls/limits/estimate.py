@@ -6,8 +6,10 @@ The guess: bytes per token and answer length, learned from the usage that each r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from distil.calls.request import Request
-from distil.records import Usage
+from distil.records import Message, Usage
 
 # Turn markers and role names of chat templates, per message.
 TOKENS_PER_MESSAGE = 16
@@ -17,6 +19,17 @@ TOKENS_FOR_TOOLS = 1_000
 TOKENS_PER_IMAGE = 40_000
 FIRST_BYTES_PER_TOKEN = 4.0
 MEMORY = 200.0
+
+
+def max_input_tokens(messages: Sequence[Message], tools: bool, wire_size: int) -> int:
+    """Upper bound of a prompt's tokens; `wire_size` is the length of its body in bytes."""
+    most = wire_size + TOKENS_PER_MESSAGE * (len(messages) + 1)
+    if tools:
+        most += TOKENS_FOR_TOOLS
+    for message in messages:
+        if isinstance(message.content, list):
+            most += TOKENS_PER_IMAGE * sum(part.get("type") != "text" for part in message.content)
+    return most
 
 
 class Estimator:
@@ -30,13 +43,7 @@ class Estimator:
 
     def max_input(self, request: Request, wire_size: int) -> int:
         """Upper bound of the prompt's tokens; `wire_size` is the length of the wire body in bytes."""
-        most = wire_size + TOKENS_PER_MESSAGE * (len(request.messages) + 1)
-        if request.tools:
-            most += TOKENS_FOR_TOOLS
-        for message in request.messages:
-            if isinstance(message.content, list):
-                most += TOKENS_PER_IMAGE * sum(part.get("type") != "text" for part in message.content)
-        return most
+        return max_input_tokens(request.messages, bool(request.tools), wire_size)
 
     def input(self, wire_size: int) -> int:
         """Expected tokens of the prompt."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import time
-import uuid
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from distil.serve.apis.checked import Defaults, checked, read_object, unsupported
 from distil.serve.apis.openai_bodies import MOST_SAMPLES, ChatBody, CompletionBody
 from distil.serve.engines.piece import Piece, whole
 from distil.serve.parse import chat_request
-from distil.serve.wire import BadRequest, Caller, ChatReply, ChatRequest, JsonObject, sse, summed, usage_body
+from distil.serve.streaming import DONE
+from distil.serve.wire import (
+    BadRequest,
+    Caller,
+    ChatReply,
+    ChatRequest,
+    JsonObject,
+    reply_head,
+    sse,
+    summed,
+    usage_body,
+)
 
 _NEUTRAL: dict[str, tuple[object, ...]] = {
     "echo": (None, False), "suffix": (None, ""), "best_of": (None, 1), "frequency_penalty": (None, 0),
@@ -60,23 +70,26 @@ def completion_events(request: ChatRequest, replies: Sequence[ChatReply], finger
         yield sse(head | {"choices": [_choice(request, reply, index)]})
     if request.include_usage:
         yield sse(head | {"choices": [], "usage": usage_body(summed(reply.usage for reply in replies))})
-    yield b"data: [DONE]\n\n"
+    yield DONE
 
 
 async def live_completion_events(
     request: ChatRequest, pieces: AsyncIterator[Piece], fingerprint: str
 ) -> AsyncIterator[bytes]:
     """One event for each piece of an answer that is being generated. Raises what `pieces` raises."""
-    head, came = _head(request, fingerprint), list[Piece]()
+    head, came, offset = _head(request, fingerprint), list[Piece](), 0
     async for piece in pieces:
         came.append(piece)
         if piece.text or piece.finish_reason:
             wanted = request.logprobs and piece.logprobs
             choice = {"text": piece.text, "index": 0, "finish_reason": piece.finish_reason}
-            yield sse(head | {"choices": [choice | {"logprobs": _logprobs(piece.logprobs) if wanted else None}]})
+            yield sse(
+                head | {"choices": [choice | {"logprobs": _logprobs(piece.logprobs, offset) if wanted else None}]}
+            )
+        offset += sum(len(token["token"]) for token in piece.logprobs)
     if request.include_usage:
         yield sse(head | {"choices": [], "usage": usage_body(whole(came).usage)})
-    yield b"data: [DONE]\n\n"
+    yield DONE
 
 
 def _choice(request: ChatRequest, reply: ChatReply, index: int) -> JsonObject:
@@ -88,9 +101,9 @@ def _choice(request: ChatRequest, reply: ChatReply, index: int) -> JsonObject:
     }
 
 
-def _logprobs(content: list[JsonObject]) -> JsonObject:
-    """Columns instead of rows; the offset of a token counts from the beginning of the answer."""
-    offsets, at = [], 0
+def _logprobs(content: list[JsonObject], at: int = 0) -> JsonObject:
+    """Columns instead of rows; the offset of a token counts from the beginning of the answer, where this part is at `at`."""
+    offsets = []
     for token in content:
         offsets.append(at)
         at += len(token["token"])
@@ -103,10 +116,4 @@ def _logprobs(content: list[JsonObject]) -> JsonObject:
 
 
 def _head(request: ChatRequest, fingerprint: str) -> JsonObject:
-    return {
-        "id": f"cmpl-{uuid.uuid4().hex}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": request.model,
-        "system_fingerprint": fingerprint,
-    }
+    return reply_head(request, fingerprint, "text_completion") | {"id": f"cmpl-{os.urandom(16).hex()}"}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 from distil.endings import ending
 from distil.records import Usage
 from distil.serve.engines.piece import Piece, whole
+from distil.serve.streaming import WORDS
 from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, JsonObject
 
 _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
-_WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
-"""A finished answer is cut into pieces of so many words."""
 
 
 def message_body(request: ChatRequest, reply: ChatReply) -> JsonObject:
@@ -41,7 +39,7 @@ def _events(blocks: list[JsonObject], started: JsonObject, reply: ChatReply) -> 
         nothing: JsonObject = {"input": {}} if called else {"text": ""}
         empty = block | nothing
         yield event("content_block_start", {"index": index, "content_block": empty})
-        for piece in [json.dumps(block["input"], ensure_ascii=False)] if called else _WORDS.findall(block["text"]):
+        for piece in [json.dumps(block["input"], ensure_ascii=False)] if called else WORDS.findall(block["text"]):
             delta = {"type": "input_json_delta", "partial_json": piece} if called else _text_delta(piece)
             yield event("content_block_delta", {"index": index, "delta": delta})
         yield event("content_block_stop", {"index": index})
@@ -59,9 +57,11 @@ async def live_message_events(request: ChatRequest, pieces: AsyncIterator[Piece]
     async for piece in pieces:
         came.append(piece)
         if piece.text:
-            if block < 0:
-                block = 0
-                yield event("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}})
+            if block < 0 or called >= 0:  # also behind a call, whose block takes no text
+                if block >= 0:
+                    yield event("content_block_stop", {"index": block})
+                block, called = block + 1, -1
+                yield event("content_block_start", {"index": block, "content_block": {"type": "text", "text": ""}})
             yield event("content_block_delta", {"index": block, "delta": _text_delta(piece.text)})
         for part in piece.tool_calls:
             if (part.get("index") or 0) != called:

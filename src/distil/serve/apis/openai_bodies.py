@@ -179,11 +179,6 @@ class ChatBody(Body):
     prompt_cache_options: dict[str, object] | None = None
 
 
-CHANGE_NOTHING = (
-    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-    "prompt_cache_options",
-)  # fmt: skip
-"""Accepted: what they ask of OpenAI's own service (billing, keeping, caching) is nothing that changes an answer."""
 OLD_FORMS = {"functions": "tools", "function_call": "tool_choice"}
 """Refused, with the name of today's form."""
 ONLY_THE_TEACHER = (

@@ -13,13 +13,13 @@ from distil.records import Message
 from distil.runs.schemas.shape import Shape
 from distil.serve.certificate.reasons import Reason
 from distil.serve.wire import ChatReply, ChatRequest
+from distil.text import is_instruction, spoken_turns
 
 SHORTER, LONGER, MORE = 4, 2, 200
 """A prompt may be so many times shorter than the shortest label, and so many times longer, or have so many characters more,
 than the longest."""
 UNSEEN = 0.05
 """From this share on, requests with a system prompt (tools, a format) that no label had belong to the traffic."""
-SYSTEM = ("system", "developer")
 
 
 def shape_of(requests: Sequence[ChatRequest], replies: Sequence[ChatReply]) -> Shape:
@@ -94,7 +94,7 @@ def _is_seen(value: str, seen: Sequence[str] | None) -> bool:
 
 
 def _turns(request: ChatRequest) -> list[Message]:
-    return [message for message in request.messages if message.role not in SYSTEM]
+    return spoken_turns(request.messages)
 
 
 def _characters(turns: Sequence[Message]) -> int:
@@ -102,7 +102,7 @@ def _characters(turns: Sequence[Message]) -> int:
 
 
 def _system_characters(request: ChatRequest) -> int:
-    return sum(len(message.text) for message in request.messages if message.role in SYSTEM)
+    return sum(len(message.text) for message in request.messages if is_instruction(message))
 
 
 def _hash(value: object) -> str:
@@ -111,7 +111,7 @@ def _hash(value: object) -> str:
 
 def _system(request: ChatRequest) -> str:
     """Of the system prompts with their places: one in the middle of a conversation is another prompt."""
-    placed = [(at, message.text) for at, message in enumerate(request.messages) if message.role in SYSTEM]
+    placed = [(at, message.text) for at, message in enumerate(request.messages) if is_instruction(message)]
     return _hash(placed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TypeAlias
 
 from pydantic.json_schema import models_json_schema
@@ -32,6 +33,7 @@ GETS = {
 }
 
 
+@functools.cache
 def document(model: str) -> JsonObject:
     """The document of a gateway that serves `model`."""
     _, definitions = models_json_schema([(post[1], "validation") for post in POSTS.values()], ref_template=REFS)

@@ -21,7 +21,7 @@ from distil.records import Message
 from distil.serve.certificate.reasons import Reason
 from distil.serve.served import Served
 from distil.stats.betting import BLOCK, LARGEST, remaining
-from distil.text import spoken_turns
+from distil.text import conversation_text
 
 DELTA = 0.01
 EPOCH = 20_000
@@ -126,16 +126,12 @@ class Drift:
         return sum(word not in self._words for word in words) / max(1, len(words))
 
 
-def _asked(messages: Sequence[Message]) -> str:
-    return "\n".join(message.text for message in spoken_turns(messages))
-
-
 def _length(messages: Sequence[Message]) -> int:
-    return len(_asked(messages))
+    return len(conversation_text(messages))
 
 
 def _words(messages: Sequence[Message]) -> Iterable[str]:
-    return _WORD.findall(_asked(messages)[:20_000].lower())
+    return _WORD.findall(conversation_text(messages)[:20_000].lower())
 
 
 def _mean(values: Iterable[float]) -> float:

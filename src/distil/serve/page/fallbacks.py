@@ -58,7 +58,7 @@ class Fallbacks:
         turns = served.request.messages
         shown: dict[str, object] = {
             "number": self.last,
-            "id": served.request.caller.request_id or served.id,
+            "id": served.id,
             "at": served.at,
             "by": served.decision.by,
             "reason": served.decision.reason,
