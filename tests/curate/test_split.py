@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,25 @@ def test_the_order_of_the_rows_does_not_matter(made: list[tuple[Item, str]], rng
     shuffled = list(made)
     rng.shuffle(shuffled)
     assert by_key(made, split(made)) == by_key(shuffled, split(shuffled))
+
+
+ROW = tuple[int, str, str | None, Split | None]
+"""Which text, what follows it, its group, its fixed side."""
+
+
+@pytest.mark.parametrize("made", [
+    [(1, "", None, None), (1, "!", "g", None), (1, "", None, "validation"), *[(2, "", None, None)] * 30, (2, "", "g", None)],
+    [(1, "", None, "test"), (1, "", None, None), (1, "!", "g", "validation"), (3, "", "g", None)],
+])  # fmt: skip
+def test_no_order_of_similar_and_fixed_rows_matters(made: list[ROW]) -> None:
+    """What belongs together may not depend on which of several similar rows comes first."""
+    texts = [distinct_text(base) + end for base, end, _, _ in made]
+    rows = [(row(f"p{i:02}", t, m[2], m[3]), t) for i, (t, m) in enumerate(zip(texts, made, strict=True))]
+    sides = set()
+    for seed in range(12):
+        shuffled = random.Random(seed).sample(rows, len(rows))
+        sides.add(tuple(sorted(by_key(shuffled, split(shuffled)).items())))
+    assert len(sides) == 1
 
 
 def independent(count: int, offset: int = 0) -> list[tuple[Item, str]]:

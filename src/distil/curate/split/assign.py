@@ -17,6 +17,8 @@ from distil.curate.split.fill import Sizes, fill
 from distil.curate.split.templates import Template, largest_template, split_templates
 from distil.records import Split
 
+HELD_OUT: tuple[Split, ...] = ("test", "validation")
+"""The protected sides, the most protected one first."""
 _RANK: Mapping[Split | None, int] = {None: -1, "train": 0, "validation": 1, "test": 2}
 
 
@@ -55,7 +57,7 @@ def assign(
     """Assigns every row to a side.
 
     sets: the prompts' shingles; near: their least similarity (None = only links join rows); remembered: the sides of before, by
-    key; more: further pairs that belong together (semantic.py).
+    key; more: further pairs that belong together (meaning.py).
     """
     compared, pairs = list(sets), list(more)
     template = None
@@ -80,9 +82,10 @@ def assign(
     for i, item in enumerate(items):
         if item.train_only is not None and i not in leaks:
             splits[i] = "train"
-    _drop_crossing(items, edges, splits, leaks)
-    if near is not None:
-        _drop_missed(items, compared, splits, leaks, near)
+    for protected in HELD_OUT:  # one side whole before the next: a row that is dropped itself drops no other
+        _drop_crossing(items, edges, splits, leaks, protected)
+        if near is not None:
+            _drop_missed(items, compared, splits, leaks, near, protected)
     for row in leaks:
         splits[row] = None
     largest = max(map(len, components), default=0)
@@ -132,25 +135,30 @@ def _join_the_old(
                 splits[row] = "train" if fixed_train else side
 
 
-def _drop_crossing(items: Sequence[Item], edges: Edges, splits: list[Split | None], leaks: dict[int, Leak]) -> None:
+def _drop_crossing(
+    items: Sequence[Item], edges: Edges, splits: list[Split | None], leaks: dict[int, Leak], protected: Split
+) -> None:
     """Drops what belongs to a row on a more protected side."""
-    for protected in ("test", "validation"):
-        inside = [split == protected and row not in leaks for row, split in enumerate(splits)]
-        for outer, inner, words in edges.across(inside):
-            if outer not in leaks and _RANK[splits[outer]] < _RANK[protected]:
-                leaks[outer] = Leak(outer, f"{words} the {protected} prompt {items[inner].key}")
+    inside = [split == protected and row not in leaks for row, split in enumerate(splits)]
+    for outer, inner, words in edges.across(inside):
+        if outer not in leaks and _RANK[splits[outer]] < _RANK[protected]:
+            leaks[outer] = Leak(outer, f"{words} the {protected} prompt {items[inner].key}")
 
 
 def _drop_missed(
-    items: Sequence[Item], sets: Sequence[Shingles], splits: list[Split | None], leaks: dict[int, Leak], near: float
+    items: Sequence[Item],
+    sets: Sequence[Shingles],
+    splits: list[Split | None],
+    leaks: dict[int, Leak],
+    near: float,
+    protected: Split,
 ) -> None:
     """Rows with a near-duplicate on a more protected side that the pairs, which only link rows, do not hold."""
-    for protected in ("test", "validation"):
-        inside = [i for i, split in enumerate(splits) if split == protected and i not in leaks]
-        outside = [i for i, split in enumerate(splits) if _RANK[split] < _RANK[protected] and i not in leaks]
-        closest = nearest([sets[i] for i in outside], [sets[i] for i in inside], near)
-        for position, index in enumerate(outside):
-            if closest.similarity[position] >= near:
-                other = items[inside[closest.query[position]]].key
-                reason = f"near-duplicate ({closest.similarity[position]:.2f}) of the {protected} prompt {other}"
-                leaks[index] = Leak(index, reason)
+    inside = [i for i, split in enumerate(splits) if split == protected and i not in leaks]
+    outside = [i for i, split in enumerate(splits) if _RANK[split] < _RANK[protected] and i not in leaks]
+    closest = nearest([sets[i] for i in outside], [sets[i] for i in inside], near)
+    for position, index in enumerate(outside):
+        if closest.similarity[position] >= near:
+            other = items[inside[closest.query[position]]].key
+            reason = f"near-duplicate ({closest.similarity[position]:.2f}) of the {protected} prompt {other}"
+            leaks[index] = Leak(index, reason)

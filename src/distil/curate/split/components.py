@@ -83,7 +83,11 @@ class Edges:
         self.pairs = list(pairs)
 
     def components(self, rows: Sequence[int], count: int) -> list[list[int]]:
-        """The components of some of `count` rows, by the edges among them."""
+        """The components of some of `count` rows, by the links among them and the similar texts, also through other rows.
+
+        The pairs are a forest: which of several similar rows holds the others together depends on their order, what belongs
+        together does not.
+        """
         inside = [False] * count
         for row in rows:
             inside[row] = True
@@ -93,8 +97,7 @@ class Edges:
             for row in members[1:]:
                 joined.join(row, members[0])
         for pair in self.pairs:
-            if inside[pair.first] and inside[pair.second]:
-                joined.join(pair.first, pair.second)
+            joined.join(pair.first, pair.second)
         return joined.members(rows)
 
     def neighbors(self, rows: Iterable[int]) -> dict[int, set[int]]:

@@ -145,13 +145,14 @@ def _left(texts: Sequence[str], sets: Sequence[Shingles], splits: Sequence[Split
     test = [row for row, split in enumerate(splits) if split == "test"]
     if not train or not test:
         return _Left(None, None, len(test))
-    asked = compared_rows(texts, test, len(train))
+    able = installed()
+    asked = compared_rows(texts, test, len(train)) if able else []
     corpus = [sets[row] for row in train]
     exact = len(train) * len(test) <= EXACT_CELLS
     rows = [*asked, *sorted(set(test).difference(asked))] if exact else asked  # one search for both
-    found = closest_rows(corpus, [sets[row] for row in rows], CLOSEST)
+    found = closest_rows(corpus, [sets[row] for row in rows], CLOSEST) if rows else []
     highest = highest_of(found) if exact else highest_similarity(corpus, [sets[row] for row in test])
-    if not installed():
+    if not able:
         return _Left(round(highest, 4), None, len(test))
     near = {
         row: [train[close.row] for close in closest if close.similarity >= ALIKE]

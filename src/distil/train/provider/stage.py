@@ -95,7 +95,9 @@ def run(
                 stage.read_before(project.split(split), FileStamp(sha256=file.source_sha256, count=file.examples))
         stage.wrote(path)
         stage.usd = job.usd or 0.0
-        stage.notes.update(TrainNotes(student=student.model_dump(mode="json"), provider=provider).model_dump())
+        stage.notes.update(
+            TrainNotes(student=student.model_dump(mode="json"), provider=provider, chose=[]).model_dump()
+        )
         stage.notes |= {"base": job.base, "job": job.job_id, "remarks": list(job.remarks)}
     return ProviderResult(name, job)
 
