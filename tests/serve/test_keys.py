@@ -48,6 +48,21 @@ def test_keys_are_rotated_while_the_gateway_runs(tmp_path: Path) -> None:
         keys.check(bearer(old))
 
 
+def test_taking_the_last_key_away_opens_nothing(tmp_path: Path) -> None:
+    path, time_s = tmp_path / "keys.jsonl", [0.0]
+    key = new_key(path, "web")
+    keys = Keys(path, clock=lambda: time_s[0])
+    assert keys.check(bearer(key)) == "web" and revoke(path, "web") == 1
+    for gone in (False, True):
+        if gone:
+            path.unlink()
+        time_s[0] += 2
+        for headers in ({}, bearer(key)):
+            with pytest.raises(BadRequest) as caught:
+                keys.check(headers)
+            assert caught.value.status == 401 and keys.required
+
+
 def test_a_key_may_send_its_requests_a_minute(tmp_path: Path) -> None:
     path, time_s = tmp_path / "keys.jsonl", [0.0]
     key = new_key(path, "web", requests_per_minute=6)

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from distil.cli.main import cli
+from distil.errors import WorkFailed
 from distil.runs.artifacts import Project
 from distil.serve.keys import Keys, new_key, revoke
 from distil.serve.spending import CapReached, Spending, read_spending
@@ -92,6 +93,19 @@ def test_many_lines_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         spending.settle("web", 0, 0.01)
     rows = read_spending(tmp_path / "spending.jsonl")
     assert len(rows) < 22 and sum(row.usd for row in rows) == pytest.approx(0.5) and sum(r.answers for r in rows) == 50
+
+
+def test_a_disk_that_is_full_takes_no_answer_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object) -> int:
+        raise WorkFailed("Could not write: No space left on device.")
+
+    monkeypatch.setattr("distil.serve.spending.MOST_LINES", 0)
+    monkeypatch.setattr("distil.serve.spending.write_records", full)
+    spending = Spending(tmp_path / "spending.jsonl")
+    spending.settle("web", 0, 0.01)
+    assert "No space left" in capsys.readouterr().err
 
 
 def test_keys_are_listed_with_what_they_spent(tmp_path: Path) -> None:

@@ -146,13 +146,13 @@ def test_a_student_on_disk_is_served_by_its_name(model: Path, tmp_path: Path) ->
     assert asyncio.run(go())["usage"]["completion_tokens"] <= 3
 
 
-def test_a_gateway_passes_an_upstream_stream_on(model: Path) -> None:
+def test_a_gateway_passes_an_upstream_stream_on(model: Path, tmp_path: Path) -> None:
     async def go() -> tuple[str, str]:
         behind = Gateway("student", LocalEngine(str(model)), Policy("off"), max_tokens=6, temperature=0.0)
         async with running(behind) as session:
             url = str(session._base_url).rstrip("/")
             section = ServeConfig(engine=f"{url}/v1#student", fallback="off", default_max_tokens=6)
-            front = make_gateway(Project("."), section, name="student")
+            front = make_gateway(Project(tmp_path), section, name="student")
             async with running(front) as client:
                 async with client.post(CHAT, json=chat_body(stream=True)) as reply:
                     events = await reply.text()

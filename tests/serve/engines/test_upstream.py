@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,14 @@ LLAMACPP = {
 def through(student: StudentServer, **fields: Any) -> tuple[int, str]:
     """(status, body) of one request through a gateway without fallback."""
 
-    async def go() -> tuple[int, str]:
+    async def go(folder: Path) -> tuple[int, str]:
         section = ServeConfig(engine=f"{student.url}#student", fallback="off")
-        gateway = make_gateway(Project(Path()), section, name="student")
+        gateway = make_gateway(Project(folder), section, name="student")
         async with running(gateway) as session, session.post(CHAT, json=chat_body("hi", **fields)) as reply:
             return reply.status, await reply.text()
 
-    return asyncio.run(go())
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(go(Path(folder)))
 
 
 def altered(**choice: object) -> dict[str, Any]:

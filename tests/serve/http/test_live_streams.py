@@ -87,6 +87,27 @@ def test_anthropics_events_come_as_the_answer_does() -> None:
     assert (events[-2]["usage"]["input_tokens"], events[-2]["usage"]["output_tokens"]) == (7, 9)
 
 
+def test_text_behind_a_call_has_a_block_of_its_own() -> None:
+    events = streamed("/v1/messages", (PIECES[0], *PIECES[2:5], Piece("Done."), PIECES[5]), ASKED)
+    begun = [
+        (event["index"], event["content_block"]["type"]) for event in events if event["type"] == "content_block_start"
+    ]
+    assert begun == [(0, "text"), (1, "tool_use"), (2, "text")]
+    texts = [event["index"] for event in events if event.get("delta", {}).get("type") == "text_delta"]
+    assert texts == [0, 2]
+
+
+def test_offsets_of_tokens_count_from_the_beginning() -> None:
+    def piece(text: str, **more: Any) -> Piece:
+        return Piece(text, logprobs=[{"token": text, "logprob": -0.1, "top_logprobs": []}], **more)
+
+    body = {"prompt": "hi", "logprobs": 1}
+    *events, done = streamed(
+        "/v1/completions", (piece("Let "), piece("me "), piece("look", finish_reason="stop")), body
+    )
+    assert [event["choices"][0]["logprobs"]["text_offset"] for event in events] == [[0], [4], [7]] and done == "[DONE]"
+
+
 def test_older_completions_come_as_the_answer_does() -> None:
     options = {"stream_options": {"include_usage": True}, "prompt": "hi"}
     *events, usage, done = streamed("/v1/completions", (*PIECES[:2], Piece(finish_reason="stop")), options)
