@@ -6,33 +6,19 @@ In the format that `prompts.path` reads ({"messages": ...}); what else is known 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 from distil.ids import now
 from distil.serve.fallback import named_sampling
 from distil.serve.served import Served
 from distil.serve.wire import ChatReply
 
 
-@dataclass(frozen=True)
-class Made:
-    """Who answered."""
-
-    name: str
-    """The student's name."""
-    fingerprint: str
-    """Hash of its weights, or of its server's address; "" where it is not used."""
-    model: str
-    """The teacher's name."""
-
-
 def captured_line(
-    served: Served, teacher: ChatReply, made: Made, *, probability: float = 1.0, share: float = 0.0
+    served: Served, teacher: ChatReply, model: str, *, probability: float = 1.0, share: float = 0.0
 ) -> dict[str, object]:
     """The line for a request with the teacher's answer to it.
 
-    probability: with which this request was chosen to be captured; share: the smallest such probability, so that requests
-    kept with share / probability are a fair sample of the traffic.
+    model: the teacher's name. probability: with which this request was chosen to be captured; share: the smallest such
+    probability, so that requests kept with share / probability are a fair sample of the traffic.
     """
     request, student = served.request, served.student
     line: dict[str, object] = {"messages": [m.to_wire() for m in request.messages]}
@@ -49,7 +35,8 @@ def captured_line(
         "confidence": served.confidence,
         "student": None if student is None else student.text,
         "teacher": teacher.text,
-        **asdict(made),
+        **served.student_id._asdict(),
+        "model": model,
         "call": teacher.call_id,
         "finish_reason": teacher.finish_reason,
         "sampling": named_sampling(request),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from distil.ids import content_id
 from distil.runs.schemas.gateway_state import LiveFigures
 from distil.serve.capture import Capture
-from distil.serve.captured import Made, captured_line
+from distil.serve.captured import captured_line
 from distil.serve.certificate.reasons import Reason
 from distil.serve.certificate.shape import tokens_of
 from distil.serve.certificate.watch import CanaryWatch
@@ -28,7 +28,7 @@ from distil.serve.metrics import Metrics
 from distil.serve.page.board import Board
 from distil.serve.policy import Decision, Policy
 from distil.serve.requirement import demands_calls, meets_requirement
-from distil.serve.served import Companion, Refused, Served, Watcher
+from distil.serve.served import Companion, Refused, Served, StudentId, Watcher
 from distil.serve.streamed import Streamed
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
@@ -48,6 +48,7 @@ class Asked(NamedTuple):
     decision: Decision
     confidence: float | None
     student: ChatReply | None
+    student_id: StudentId
     deadline: Deadline
 
 
@@ -99,7 +100,7 @@ class Gateway:
         self.watch: CanaryWatch | None = None
         """Whether the calibrated model still answers behind a URL."""
         self.keys = keys or Keys(None)
-        self.fingerprint = ""
+        self.student_id = StudentId(name, "")
         self.host: str | None = None
         """The address that it listens on, set by the server."""
 
@@ -107,7 +108,7 @@ class Gateway:
         """Loads the student (unless it is never used), opens the teacher's client and the capture file. Raises UserError."""
         if self.policy.uses_student:
             await self.student.start()
-            self.fingerprint = content_id("fp", self.student.identity)
+            self.student_id = StudentId(self.name, content_id("fp", self.student.identity))
             if self.watch is not None:
                 await self._start_watch(self.watch)
         if self.teacher is not None:
@@ -116,6 +117,11 @@ class Gateway:
             self.capture.start()
         for companion in self.companions:
             await companion.start()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the student that serves, for a reply's `system_fingerprint`."""
+        return self.student_id.fingerprint
 
     def close(self) -> None:
         """Ends what is not answered yet: clients hear that they should try again."""
@@ -170,7 +176,7 @@ class Gateway:
 
     async def _begin(self, request: ChatRequest, started: float) -> Served | Streamed:
         """Holds a stream's beginning back until it is decided who answers."""
-        policy, student = self.policy, self.student  # another one may take its place meanwhile
+        policy, student, who = self.policy, self.student, self.student_id  # another one may take its place meanwhile
         assert isinstance(student, StreamingEngine)
         deadline = Deadline(request.caller.deadline_s)
         decision, score = policy.before(request), None
@@ -190,11 +196,11 @@ class Gateway:
                 await live.close()
                 raise
             if decision.by == "student":
-                given = functools.partial(self._streamed, request, decision, score, started)
+                given = functools.partial(self._streamed, request, decision, score, who, started)
                 live.decided(decision, score, on_end=given, on_close=self.metrics.in_flight.dec)
                 return live
             await live.close()
-        return await self._told(await self._from_teacher(Asked(request, decision, score, None, deadline), started))
+        return await self._told(await self._from_teacher(Asked(request, decision, score, None, who, deadline), started))
 
     async def _told(self, served: Served) -> Served:
         """A finished answer, once all who watch know of it and its captured line is on the disk."""
@@ -204,9 +210,15 @@ class Gateway:
         return served
 
     def _streamed(
-        self, request: ChatRequest, decision: Decision, score: float | None, started: float, reply: ChatReply
+        self,
+        request: ChatRequest,
+        decision: Decision,
+        score: float | None,
+        who: StudentId,
+        started: float,
+        reply: ChatReply,
     ) -> None:
-        self._tell(Served(request, decision, score, reply, None, seconds=time.monotonic() - started))
+        self._tell(Served(request, decision, score, reply, None, time.monotonic() - started, student_id=who))
 
     def _tell(self, served: Served) -> None:
         for watch in self.watchers:
@@ -219,7 +231,7 @@ class Gateway:
         student: ChatReply | None = None
         score: float | None = None
         deadline = Deadline(request.caller.deadline_s)
-        policy, engine = self.policy, self.student  # another one may take its place meanwhile
+        policy, engine, who = self.policy, self.student, self.student_id  # another one may take its place meanwhile
         decision = policy.before(request)
         if decision is None:
             try:
@@ -234,12 +246,12 @@ class Gateway:
                     raise
                 decision = Decision("teacher", _why(error))
         if decision.by == "student" and student is not None:
-            return Served(request, decision, score, student, None, seconds=time.monotonic() - started)
-        return await self._from_teacher(Asked(request, decision, score, student, deadline), started)
+            return Served(request, decision, score, student, None, time.monotonic() - started, student_id=who)
+        return await self._from_teacher(Asked(request, decision, score, student, who, deadline), started)
 
     async def _from_teacher(self, asked: Asked, started: float) -> Served:
         """The teacher's answer; the student's where the teacher fails and that is allowed. Raises BadRequest."""
-        request, decision, score, student, deadline = asked
+        request, decision, score, student, who, deadline = asked
         teacher: ChatReply | None = None
         if self.teacher is None:
             raise EngineFailed(
@@ -254,7 +266,7 @@ class Gateway:
             if student is None or not self._student_on_failure:
                 raise
             decision = Decision("student", f"{decision.reason}_but_teacher_failed")
-        return Served(request, decision, score, student, teacher, seconds=time.monotonic() - started)
+        return Served(request, decision, score, student, teacher, time.monotonic() - started, student_id=who)
 
     async def _ask_student(self, request: ChatRequest, engine: Engine) -> ChatReply:
         """The student's answer. Raises BadRequest, also for what went wrong inside."""
@@ -296,8 +308,7 @@ class Gateway:
     def _capture(self, served: Served) -> None:
         """Captures what the teacher answered."""
         if self.capture is not None and self.teacher is not None and served.teacher is not None:
-            made = Made(self.name, self.fingerprint, self.teacher.name)
-            self.capture.add(captured_line(served, served.teacher, made, share=self.audit_share))
+            self.capture.add(captured_line(served, served.teacher, self.teacher.name, share=self.audit_share))
 
     def _figures(self) -> dict[str, float]:
         """Further series for /metrics."""

@@ -5,10 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from distil.serve.policy import Decision, who_answered
 from distil.serve.wire import ChatReply, ChatRequest
+
+
+class StudentId(NamedTuple):
+    """Which student was asked: another one may serve by the time at which an answer is captured or audited."""
+
+    name: str
+    """Of the model in the project."""
+    fingerprint: str
+    """Hash of its weights, or of its server's address; "" where it is not used."""
+
+
+UNKNOWN = StudentId("", "")
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class Served:
     """From the parsed request to the finished answer."""
     at: float = field(default_factory=time.time)
     """When the answer was finished, in seconds since 1970."""
+    student_id: StudentId = UNKNOWN
+    """The student in place when the request came."""
 
     @property
     def id(self) -> str:

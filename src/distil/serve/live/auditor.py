@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from distil.ids import now
 from distil.progress import say
 from distil.runs.jsonl import append_record
 from distil.runs.schemas.audits import Audit
-from distil.serve.captured import Made, captured_line
+from distil.serve.captured import captured_line
 from distil.serve.certificate.reasons import Reason
 from distil.serve.gateway import Gateway
 from distil.serve.live.label import Label
@@ -46,7 +45,6 @@ class Chosen(NamedTuple):
 
     served: Served
     role: Role
-    fingerprint: str
     probability: float
     weight: float
     threshold: float
@@ -91,7 +89,7 @@ class Auditor:
         self._queue: asyncio.Queue[Chosen | None] = asyncio.Queue(WAITING)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._confidences: deque[float] = deque(maxlen=MEDIAN_OF)
-        self._median, self._since, self._from = 1.0, 0, 0.0
+        self._median, self._since = 1.0, 0
         self._task: asyncio.Task[None] | None = None
         self._told, self._busy = False, 0
         self._asking: set[asyncio.Task[ChatReply]] = set()
@@ -105,7 +103,7 @@ class Auditor:
         """Audits another student from now on. on_alarm: what happens on its alarm, in place of serve.on_alarm."""
         self.role, self._on_alarm, self._since = role, on_alarm, 0
         self._confidences.clear()
-        self._median, self._from = 1.0, time.time()
+        self._median = 1.0
         self._apply()
 
     async def start(self) -> None:
@@ -125,7 +123,7 @@ class Auditor:
 
     def watch(self, served: Served) -> None:
         """Takes one answered request. Returns at once."""
-        if served.confidence is None or served.student is None or served.at - served.seconds < self._from:
+        if served.confidence is None or served.student is None or served.student_id.name != self.role.name:
             return
         reason = served.decision.reason
         if reason == Reason.CONFIDENT:
@@ -177,7 +175,6 @@ class Auditor:
             Chosen(
                 served,
                 self.role,
-                self._gateway.fingerprint,
                 probability,
                 weight,
                 self.state.threshold,
@@ -225,7 +222,7 @@ class Auditor:
             id=served.id,
             at=now("seconds"),
             student=chosen.role.name,
-            fingerprint=chosen.fingerprint,
+            fingerprint=served.student_id.fingerprint,
             certificate=chosen.role.state.terms.certificate,
             answered=served.decision.by,
             probability=chosen.probability,
@@ -251,8 +248,8 @@ class Auditor:
         """Keeps an audited request with both answers; what the teacher answered itself is captured already."""
         gateway, served = self._gateway, chosen.served
         if served.teacher is None and gateway.capture is not None and gateway.teacher is not None:
-            made = Made(chosen.role.name, chosen.fingerprint, gateway.teacher.name)
-            gateway.capture.add(captured_line(served, reply, made, probability=chosen.probability, share=self.least))
+            line = captured_line(served, reply, gateway.teacher.name, probability=chosen.probability, share=self.least)
+            gateway.capture.add(line)
 
     def _apply(self) -> None:
         """Sets the gate: a new policy takes the place of the old one between two requests."""

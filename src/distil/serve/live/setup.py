@@ -96,7 +96,8 @@ def _shadow(
     auditor: Auditor | None,
     candidate: Candidate,
     similarity: Similarity | None,
-) -> Shadow:
+) -> Shadow | None:
+    """None for a candidate whose own alarm has gone off: what was compared before a restart is not known, what was refuted is."""
     name, made = candidate.name, candidate.calibration
     if auditor is None or not auditor.share:
         raise UserError(
@@ -109,6 +110,12 @@ def _shadow(
             f"serve.shadow is {name}, which has no threshold that could be audited. Run `distil calibrate {name}`."
         )
     state = replay(project, made, section.on_alarm)
+    if state.alarm:
+        say(
+            f"distil serve: {name} stays out of the shadow of {gateway.name}: it has served, and its alarm of "
+            f"{state.alarm_at} went off. Retrain it and run `distil calibrate {name}`, or leave serve.shadow out."
+        )
+        return None
     state.begin_with(measure.risk)
     role = Role(name, state, labeler(measure.rule, similarity))
     shadow = Shadow(gateway, auditor, name, candidate.engine, candidate.policy, role)

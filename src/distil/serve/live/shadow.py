@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 from distil.errors import DistilError
 from distil.ids import content_id
@@ -24,7 +23,7 @@ from distil.serve.gateway import Gateway
 from distil.serve.live.auditor import Auditor, Role
 from distil.serve.policy import Policy
 from distil.serve.requirement import meets_requirement
-from distil.serve.served import Served
+from distil.serve.served import Served, StudentId
 from distil.serve.wire import ChatReply
 from distil.stats.betting import LowTest
 from distil.terminal import show_exception
@@ -55,7 +54,7 @@ class Shadow:
         self._quality, self._coverage = LowTest((1 + QUALITY) / 2), LowTest((1 + COVERAGE) / 2)
         self._bad, self._given = [0.0, 0.0], [0.0, 0.0]
         self._weight, self._busy = 0.0, 0
-        self._old: tuple[Engine, Policy, str, Role] | None = None
+        self._old: tuple[Engine, Policy, StudentId, Role] | None = None
         self._queue: asyncio.Queue[tuple[Served, ChatReply, bool, float]] = asyncio.Queue(WAITING)
         self._task: asyncio.Task[None] | None = None
 
@@ -132,10 +131,10 @@ class Shadow:
     def _swap(self) -> None:
         """Puts the new student in place between two requests; running ones end with the old one."""
         gateway, auditor = self._gateway, self._auditor
-        self._old = (gateway.student, gateway.policy, gateway.fingerprint, auditor.role)
+        self._old = (gateway.student, gateway.policy, gateway.student_id, auditor.role)
         self.took_over = True
         gateway.student, gateway.policy = self._engine, self._policy
-        gateway.fingerprint = content_id("fp", self._engine.identity)
+        gateway.student_id = StudentId(self.name, content_id("fp", self._engine.identity))
         auditor.become(self._role, on_alarm=self._back)
         say(f"distil serve: {self.words()} It serves now. To keep it after a restart: distil serve {self.name}")
 
@@ -143,9 +142,9 @@ class Shadow:
         """The alarm of the new student has gone off: the old one serves again."""
         if self._old is None:
             return
-        gateway, (engine, policy, fingerprint, role) = self._gateway, self._old
+        gateway, (engine, policy, student_id, role) = self._gateway, self._old
         self._old = None
-        gateway.student, gateway.policy, gateway.fingerprint = engine, replace(policy, closed=False), fingerprint
+        gateway.student, gateway.policy, gateway.student_id = engine, policy, student_id
         self._auditor.become(role)
         say(f"distil serve: the alarm of {self.name} has gone off; the student before it serves again.")
 
