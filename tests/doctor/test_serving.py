@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from distil.doctor.evidence import Evidence
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json, write_records
 from distil.runs.manifest import stage_run
+from distil.runs.processes import this_process
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.runs.schemas.gateway_state import GatewayState
@@ -60,7 +60,7 @@ def audited(project: Project, made: Calibration, bad: int, good: int) -> None:
 def gateway(project: Project, **changes: object) -> None:
     """A running gateway that has answered 400 requests, 280 by the student."""
     state = {
-        "student": "sft", "pid": os.getpid(), "mode": "calibrated", "threshold": 0.8, "stopped": False, "errors": 0,
+        "student": "sft", **this_process()._asdict(), "mode": "calibrated", "threshold": 0.8, "stopped": False, "errors": 0,
         "started": "2026-11-29T04:00:00+00:00", "updated": "2026-11-29T05:00:00+00:00", "by_student": 280,
         "by_teacher": 120, "eligible": 400, "reasons": {"confident": 280, "unsure": 120}, "live": None, "drift": [],
     }  # fmt: skip

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
-from pathlib import Path
 
 from distil.ids import now
+from distil.runs.processes import Process, this_process
 
 OUTLIVES = "('batch', 'job')"
 """Tiers of what goes on at the provider when its process dies, as SQL."""
@@ -20,7 +18,7 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
     keep their state.
     """
     runs = db.execute("SELECT id, pid, host, born FROM run").fetchall()
-    dead = [row[0] for row in runs if not alive_run(*row[1:])]
+    dead = [row[0] for row in runs if not Process(*row[1:]).alive]
     db.execute("BEGIN IMMEDIATE")
     for run_id in dead:
         db.execute(
@@ -33,7 +31,7 @@ def begin_run(db: sqlite3.Connection, run: str) -> None:
         db.execute("DELETE FROM run WHERE id = ?", [run_id])
     db.execute(
         "INSERT INTO run (id, pid, host, born, started) VALUES (?, ?, ?, ?, ?)",
-        [run, os.getpid(), socket.gethostname(), birth(os.getpid()), now()],
+        [run, *this_process(), now()],
     )
     db.execute("COMMIT")
 
@@ -45,24 +43,3 @@ def end_run(db: sqlite3.Connection, run: str) -> None:
         f"(SELECT 1 FROM call WHERE open = 1 AND tier NOT IN {OUTLIVES} AND run = ?)",
         [run, run],
     )
-
-
-def birth(pid: int) -> str:
-    """When a process started, as the system reports it; empty where the system does not say."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def alive_run(pid: int, host: str, born: str) -> bool:
-    """A writer on another host counts as dead: the host of a container that was restarted never comes back."""
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return birth(pid) == born

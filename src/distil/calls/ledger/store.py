@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from distil.calls.identity import compress, decompress
 from distil.calls.ledger.invoice import Invoice
-from distil.calls.ledger.processes import OUTLIVES, alive_run, begin_run, end_run
+from distil.calls.ledger.processes import OUTLIVES, begin_run, end_run
 from distil.calls.ledger.rescue import recover_rescued
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
 from distil.calls.ledger.schema import connect, explain
@@ -30,6 +30,7 @@ from distil.errors import UserError
 from distil.ids import content_id, now
 from distil.progress import dollars
 from distil.records import Call, Usage
+from distil.runs.processes import Process
 
 _TOKENS = ", ".join(Usage.model_fields)
 # Columns that are fields of `Call` under the same name.
@@ -325,7 +326,7 @@ class Ledger:
             "GROUP BY run",
             values,
         )
-        alive = {run[0] for run in self._query("SELECT id, pid, host, born FROM run", []) if alive_run(*run[1:])}
+        alive = {run[0] for run in self._query("SELECT id, pid, host, born FROM run", []) if Process(*run[1:]).alive}
         for run, left_open, reserved in rows:
             if run not in alive:
                 count, usd = count + left_open, usd + reserved

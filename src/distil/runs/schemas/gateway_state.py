@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from distil.errors import UserError
 from distil.records import Record
 from distil.runs.jsonl import read_document
+from distil.runs.processes import Process
 
 
 class LiveFigures(Record):
@@ -44,6 +44,10 @@ class GatewayState(Record):
     """Its name."""
     pid: int
     """Of its process."""
+    host: str = ""
+    """The machine or container that it runs on."""
+    born: str = ""
+    """When its process started, as the system reports it."""
     mode: str
     """serve.fallback."""
     threshold: float | None
@@ -75,15 +79,7 @@ class GatewayState(Record):
     @property
     def running(self) -> bool:
         """Whether its process is there (on this machine)."""
-        if self.stopped:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except PermissionError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return True
+        return not self.stopped and Process(self.pid, self.host, self.born).alive
 
 
 def read_gateway_state(path: Path) -> GatewayState | None:

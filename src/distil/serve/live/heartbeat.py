@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from distil.errors import DistilError
 from distil.ids import now
 from distil.progress import say
 from distil.runs.jsonl import write_json
+from distil.runs.processes import this_process
 from distil.runs.schemas.gateway_state import GatewayState, LiveFigures
 from distil.serve.certificate.reasons import Reason
 from distil.serve.gateway import Gateway
@@ -81,7 +81,7 @@ class Heartbeat:
         gateway, requests = self._gateway, self._gateway.metrics.requests
         return GatewayState(
             student=gateway.name,
-            pid=os.getpid(),
+            **this_process()._asdict(),
             mode=gateway.policy.mode,
             threshold=None if gateway.policy.closed else gateway.policy.threshold,
             started=self._started,
