@@ -11,7 +11,7 @@ from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.records import Message, Sampling
 from distil.serve.fallback import Fallback
-from distil.serve.wire import ChatRequest, EngineFailed
+from distil.serve.wire import BadRequest, ChatRequest, EngineFailed
 from tests.wire import openai as wire
 
 
@@ -26,6 +26,21 @@ def test_a_teacher_without_key_or_price_fails_at_start(
     with pytest.raises(UserError, match=message):
         asyncio.run(Fallback(tmp_path / "ledger.sqlite", TeacherConfig(model=model), None).start())
     assert not list(tmp_path.glob(".*reserve")), "the ledger was closed"
+
+
+def test_what_the_teacher_does_not_take_is_the_clients_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    hot = ChatRequest("m", [Message(role="user", content="x")], Sampling(temperature=1.5), body={"temperature": 1.5})
+
+    async def go() -> None:
+        teacher = Fallback(tmp_path / "ledger.sqlite", TeacherConfig(model="anthropic/claude-3-5-haiku-latest"), None)
+        await teacher.start()
+        with pytest.raises(BadRequest, match="takes temperatures from 0 to 1") as caught:
+            await teacher.answer(hot)
+        assert caught.value.status == 400 and not teacher.down
+        await teacher.stop()
+
+    asyncio.run(go())
 
 
 def test_the_teacher_is_tried_again_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

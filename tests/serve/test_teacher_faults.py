@@ -110,6 +110,26 @@ def test_what_the_ledger_knows_is_answered_while_it_fails(tmp_path: Path) -> Non
     assert again[2]["choices"] == first[2]["choices"]
 
 
+def test_what_the_ledger_knows_needs_no_place(tmp_path: Path) -> None:
+    async def go(gateway: Gateway) -> None:
+        async with running(gateway) as session:
+            assert (await ask(session, "p=0.2 known"))[0] == 200
+            typical_s = gateway.teacher._places.typical_s  # type: ignore[union-attr]
+            teacher.troubles.append(hang(30))
+            waits = asyncio.create_task(ask(session, "p=0.2 slow"))
+            while len(teacher.posts()) < 2:
+                await asyncio.sleep(0.01)
+            assert (await ask(session, "p=0.2 new"))[0] == 429
+            assert (await ask(session, "p=0.2 known"))[0] == 200
+            assert gateway.teacher._places.typical_s == typical_s > 0  # type: ignore[union-attr]
+            waits.cancel()
+            await asyncio.gather(waits, return_exceptions=True)
+
+    with StudentServer() as student, teacher_server() as teacher:
+        options = {"fallback": "threshold", "threshold": 0.9, "teacher_concurrency": 1, "teacher_queue": 0}
+        asyncio.run(go(gateway_of(tmp_path, student, teacher, **options)))
+
+
 def test_one_who_leaves_takes_no_answer_from_another(tmp_path: Path) -> None:
     """The same question twice at once is asked once; the second is still answered when the first has left."""
 

@@ -111,6 +111,16 @@ class Client:
         stored = self.ledger.find(self.key(request))
         return stored is not None and stored.call.status == "answered" and stored.reply is not None
 
+    def kept(self, request: Request) -> Reply | None:
+        """The ledger's answer, which costs nothing; None where there is none.
+
+        Raises CallFailed for one that can't be used, and UserError for a request that the model does not take.
+        """
+        teacher = self._teacher(request.model)
+        identity = teacher.identify(request)
+        stored = self.ledger.find(identity.key)
+        return None if stored is None else self._kept(teacher, request, identity, stored)
+
     def check(self, request: Request) -> None:
         """Before any work: raises UserError when its key, its price or its model is unknown."""
         teacher = self._teacher(request.model)
@@ -130,12 +140,8 @@ class Client:
             names = ", ".join(request.further)[:200]
             raise _failed(request, identity, f"{request.model} does not take the parameter {names}.")
         stored = self.ledger.find(identity.key)
-        if stored is not None:
-            reply = self._from_ledger(teacher, request, identity, stored)
-            if reply is not None:
-                self.stats.cached += 1
-                teacher.outage.worked()
-                return reply
+        if stored is not None and (reply := self._kept(teacher, request, identity, stored)) is not None:
+            return reply
         while (in_flight := self._in_flight.get(identity.key)) is not None:
             # The same request twice at once is paid once.
             try:
@@ -241,6 +247,13 @@ class Client:
             self._purposes.add(purpose)
             if self._budget.cap_usd is not None:
                 self._budget.settle(0.0, self.ledger.spent(purpose), self.ledger.uncertain(purpose).usd)
+
+    def _kept(self, teacher: ModelSession, request: Request, identity: Identity, stored: Stored) -> Reply | None:
+        reply = self._from_ledger(teacher, request, identity, stored)
+        if reply is not None:
+            self.stats.cached += 1
+            teacher.outage.worked()
+        return reply
 
     def _from_ledger(self, teacher: ModelSession, request: Request, identity: Identity, stored: Stored) -> Reply | None:
         if stored.call.status == "answered":

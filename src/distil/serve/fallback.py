@@ -16,7 +16,7 @@ from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
 from distil.calls.faults import CallFailed, QuotaExhausted
 from distil.calls.request import Reply, Request
-from distil.errors import BudgetReached, DistilError
+from distil.errors import BudgetReached, DistilError, UserError
 from distil.records import Message, Sampling
 from distil.serve.addresses import without_addresses
 from distil.serve.breaker import Breaker
@@ -100,15 +100,8 @@ class Fallback:
         too many wait, 502 when the teacher fails, 503 while it is left alone or without budget, 504 at the deadline.
         """
         self._budget.renew()
-        call = self._call(request)
-        if not self._breaker.may_enter and not self._client.answered(call):
-            raise self._resting()
-        try:
-            async with asyncio.timeout(left_s), self._places.place(left_s):
-                reply = await self._ask(call, left_s)
-        except TimeoutError:
-            error = EngineFailed("The teacher did not answer in time.", status=504)
-            raise self._later(error) from None
+        call, reply = self._kept(request)
+        reply = reply or await self._in_its_place(call, left_s)
         usd = 0.0 if reply.cached else reply.usd
         self.usd += usd
         return ChatReply(
@@ -120,6 +113,30 @@ class Fallback:
             usd=usd,
             call_id=reply.call_id,
         )
+
+    def _kept(self, request: ChatRequest) -> tuple[Request, Reply | None]:
+        """The call, and the ledger's answer to it: it needs no place, and nothing that works.
+
+        Raises BadRequest for what the teacher does not take, EngineFailed for an answer that can't be used.
+        """
+        try:
+            call = self._call(request)
+            return call, self._client.kept(call)
+        except UserError as error:  # the settings of distil.yaml passed at the start
+            raise BadRequest(f"The teacher does not take the request: {without_addresses(str(error))}") from None
+        except CallFailed as error:
+            raise EngineFailed("The teacher's answer in the ledger can't be used.", detail=str(error)) from None
+
+    async def _in_its_place(self, call: Request, left_s: float | None) -> Reply:
+        """Asks once there is a place, within `left_s` seconds. Raises BadRequest and EngineFailed."""
+        if not self._breaker.may_enter:
+            raise self._resting()
+        try:
+            async with asyncio.timeout(left_s), self._places.place(left_s):
+                return await self._ask(call, left_s)
+        except TimeoutError:
+            error = EngineFailed("The teacher did not answer in time.", status=504)
+            raise self._later(error) from None
 
     def _call(self, request: ChatRequest) -> Request:
         call = Request(
@@ -140,8 +157,6 @@ class Fallback:
 
     async def _ask(self, call: Request, left_s: float | None) -> Reply:
         """Asks, and tells the breaker how it went. Raises BadRequest and EngineFailed."""
-        if self._client.answered(call):
-            return await self._client.complete(call)
         probe = self._breaker.open
         if not self._breaker.enter():
             raise self._resting()
@@ -160,8 +175,11 @@ class Fallback:
         except BaseException:
             self._breaker.left()
             raise
-        self._breaker.success()
-        self._places.took(time.monotonic() - sent)
+        if reply.cached:  # somebody else asked the same meanwhile
+            self._breaker.left()
+        else:
+            self._breaker.success()
+            self._places.took(time.monotonic() - sent)
         return reply
 
     def _failed(self, error: DistilError) -> BadRequest:
