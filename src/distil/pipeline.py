@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from distil.config import Config, calibration_judge
 from distil.errors import UserError
 from distil.evaluate.looks import outdated
+from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
 from distil.runs.schemas.notes import CollectSettings, TrainNotes, TrainSettings
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from distil.runs.schemas.calibration import Calibration
     from distil.serve.stage import ServeResult
     from distil.train.stage import TrainResult
+
+OLD_LEARNING_RATE = 2.0e-5
+"""The default of train.learning_rate before it fitted the student."""
 
 
 class Step(NamedTuple):
@@ -48,7 +52,10 @@ def steps(project: Project, config: Config, name: str | None = None) -> list[Ste
 
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
     """The state of one stage under the current config."""
-    state, why = stage_state(project, stage, name, _settings(config, stage))
+    settings = _settings(config, stage)
+    if stage == "train" and settings is not None:
+        settings = _as_it_was(settings, read_manifest(project, stage, name))
+    state, why = stage_state(project, stage, name, settings)
     if stage == "collect" and state == "stale":
         limit = CollectSettings.of(read_manifest(project, stage)).limit
         if limit is not None:
@@ -58,6 +65,13 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
         state, why = "stale", reason
     return Step(stage, name, state, why)
+
+
+def _as_it_was(settings: dict[str, object], manifest: Manifest | None) -> dict[str, object]:
+    """The train section with the learning rate that leaving it open meant when the training was done."""
+    then = manifest.config.get("learning_rate") if manifest is not None else None
+    open_then = then == OLD_LEARNING_RATE and TrainNotes.of(manifest).learning_rate is None
+    return {**settings, "learning_rate": then} if open_then and settings["learning_rate"] is None else settings
 
 
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:

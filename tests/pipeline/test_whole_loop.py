@@ -14,7 +14,7 @@ from distil.cli.main import cli
 from distil.cli.train import command
 from distil.config import Config, load_config
 from distil.errors import UserError
-from distil.pipeline import ensure, run_missing, run_stage, steps
+from distil.pipeline import ensure, run_missing, run_stage, step_state, steps
 from distil.records import Manifest
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json
@@ -141,3 +141,15 @@ def test_after_the_readme_s_own_sequence_nothing_is_left_to_do(done: tuple[Proje
     assert "Nothing to do" in result.output
     left = steps(Project(copy), load_config(Project(copy)))
     assert {s.state for s in left} == {"done"} and {s.name for s in left if s.name} == {"small"}
+
+
+def test_a_training_of_the_old_default_rate_is_not_done_again(tmp_path: Path, done: tuple[Project, Config]) -> None:
+    project = Project(Path(shutil.copytree(done[0].root, tmp_path / "copy")))
+    config = load_config(project, ["train.learning_rate=auto"])
+    path = project.stage("train", "sft") / "manifest.json"
+    manifest = read_json(path)
+    assert isinstance(manifest, dict)
+    for rate, noted, state in ((2.0e-5, None, "done"), (2.0e-5, 2.0e-5, "stale"), (1.0e-3, None, "stale")):
+        manifest["config"]["learning_rate"], manifest["notes"]["learning_rate"] = rate, noted
+        path.write_text(json.dumps(manifest))
+        assert step_state(project, config, "train", "sft").state == state, (rate, noted)

@@ -275,7 +275,7 @@ def test_a_reporter_that_is_not_installed_is_named(bench: Bench, monkeypatch: py
     monkeypatch.setattr("importlib.util.find_spec", lambda package: None)
     with pytest.raises(UserError, match="pip install wandb"):
         setup.training_arguments(
-            quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, validates=False
+            quick(report_to=["wandb"]), bench.project.root, torch.device("cpu"), None, rate=1e-3, validates=False
         )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from distil.runs.section import Section
+
+
+def _auto_is_null(value: object) -> object:
+    return None if value == "auto" else value
 
 
 class TeacherShare(Section):
@@ -32,8 +36,9 @@ class TrainConfig(Section):
     per epoch, in turn. Validation and test have one answer per prompt."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
-    learning_rate: float = Field(default=2.0e-5, gt=0)
-    """Peak learning rate. 1e-5 to 5e-5 for full training of a large student, 1e-4 to 2e-4 for LoRA, 1e-3 for 1M weights."""
+    learning_rate: Annotated[float | None, BeforeValidator(_auto_is_null)] = Field(default=None, gt=0)
+    """Peak learning rate; null or auto = fits the student's size: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M
+    parameters, and LoRA ten times that. `distil train` says which."""
     temperature: float = Field(default=2.0, gt=0)
     """Softens teacher and student in the divergence, which is multiplied by T^2; not used by sft."""
     distill_weight: float = Field(default=0.7, ge=0)

@@ -35,6 +35,8 @@ class TrainFacts(TypedDict):
     resumed_from: str | None
     """Name of the checkpoint."""
     device: str
+    learning_rate: NotRequired[float]
+    """The peak; a manifest of before it could be left open has it in its settings alone."""
     processes: int
     sharded: NotRequired[bool]
     checks: list[str]
@@ -88,7 +90,13 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
     student, teacher = job.student.model_dump(mode="json"), job.teacher.model if job.teacher is not None else None
-    notes = TrainNotes(student=student, teacher=teacher, partial=job.max_steps is not None, chose=_chose(stage, job))
+    notes = TrainNotes(
+        student=student,
+        teacher=teacher,
+        partial=job.max_steps is not None,
+        learning_rate=facts.get("learning_rate"),
+        chose=_chose(stage, job),
+    )
     stage.notes.update(notes.model_dump())
     stage.wrote(stage.project.model(job.name))
     for extra in (stage.project.metrics(job.name), stage.project.trained(job.name), stage.project.adapter(job.name)):

@@ -6,6 +6,7 @@ All files of work/train/NAME are written from here, except the manifest.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import PrinterCallback, TrainerState
@@ -42,7 +43,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
     is_main = trainer.is_world_process_zero()
     resume = checkpoint_to_resume(
         job.folder,
-        named.identity(trainer.examples, frozen_weights(trainer.model)),
+        _with_rate(named, trainer).identity(trainer.examples, frozen_weights(trainer.model)),
         is_main=is_main,
         wait=trainer.accelerator.wait_for_everyone,
     )
@@ -64,6 +65,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
         "micro_batch_tokens": trainer.micro_tokens,
         "resumed_from": resume.name if resume else None,
         "device": str(ready.student.device),
+        "learning_rate": trainer.args.learning_rate,
         "processes": trainer.args.world_size,
         "sharded": trainer.is_split(),
         "checks": [f"{check.name}: {check.detail}" for check in checks],
@@ -71,6 +73,12 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
     if parity is not None:
         facts["parity"] = parity
     return facts
+
+
+def _with_rate(job: TrainJob, trainer: DistilTrainer) -> TrainJob:
+    """The job with the learning rate that it trains with, where the config leaves it open."""
+    section = job.section.model_copy(update={"learning_rate": trainer.args.learning_rate})
+    return replace(job, section=section)
 
 
 def _train(job: TrainJob, trainer: DistilTrainer, resume: Path | None, stop_file: Path | None) -> float:

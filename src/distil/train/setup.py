@@ -35,6 +35,7 @@ from distil.train.examples import Tokenized, load_examples, require_known_ids, t
 from distil.train.job import TrainJob, process_rank
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
+from distil.train.rate import learning_rate
 from distil.train.rollouts import Rollouts, in_process, unanswered
 from distil.train.sharding import shards_weights
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
@@ -91,7 +92,12 @@ def prepare(job: TrainJob) -> Prepared:
         fsdp=fsdp,
         rollouts=make_rollouts(section, student, train),
     )
-    arguments = training_arguments(section, job.folder, student.device, job.max_steps, validates=bool(validation))
+    rate = learning_rate(section, job.student, base_parameters(student))
+    if section.learning_rate is None and process_rank() == 0:
+        say(f"Learning rate {rate.value:g}: {rate.why}. To choose another: --set train.learning_rate=...")
+    arguments = training_arguments(
+        section, job.folder, student.device, job.max_steps, rate=rate.value, validates=bool(validation)
+    )
     with_unanswered = section.method == "on_policy" and section.rollout_unanswered
     prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
     trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
@@ -194,6 +200,13 @@ def load_student(student: StudentConfig, section: TrainConfig, template: Templat
     return loaded
 
 
+def base_parameters(student: Loaded) -> int:
+    """Parameters of the model that is trained, without those of a fresh adapter."""
+    model = causal_model(student.model)
+    adapter = sum(p.numel() for name, p in student.model.named_parameters() if "lora_" in name)
+    return int(model.num_parameters()) - adapter
+
+
 def max_length(section: TrainConfig, student: Loaded) -> int | None:
     """Maximum length of an example: the setting, else the student's context. UserError if the setting exceeds the context."""
     context = context_length(causal_model(student.model))
@@ -237,7 +250,13 @@ def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokeniz
 
 
 def training_arguments(
-    section: TrainConfig, folder: Path, device: torch.device, max_steps: int | None, *, validates: bool
+    section: TrainConfig,
+    folder: Path,
+    device: torch.device,
+    max_steps: int | None,
+    *,
+    rate: float,
+    validates: bool,
 ) -> TrainingArguments:
     """transformers' settings. Whatever Distil does itself is switched off."""
     _check_reporters(section, folder)
@@ -247,7 +266,7 @@ def training_arguments(
         num_train_epochs=section.epochs,
         max_steps=max_steps if max_steps is not None else -1,
         per_device_train_batch_size=1,
-        learning_rate=section.learning_rate,
+        learning_rate=rate,
         lr_scheduler_type="constant_with_warmup" if section.schedule == "constant" else section.schedule,
         warmup_steps=section.warmup,
         weight_decay=section.weight_decay,

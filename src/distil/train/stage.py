@@ -56,6 +56,7 @@ class TrainResult:
             ("model", str(self.model)),
             ("examples", f"{self.examples:,}"),
             ("steps", f"{self.steps:,}"),
+            *([("learning rate", f"{rate:g}")] if (rate := self.facts.get("learning_rate")) is not None else []),
             ("seconds", f"{self.seconds:,.1f}"),
             *((label, f"{value:.4f}") for label, value in losses if value is not None),
         ]

@@ -109,6 +109,8 @@ class TrainNotes(_Notes):
     """A trial run with --max-steps."""
     provider: str | None = None
     """Where it was tuned, when not here."""
+    learning_rate: float | None = None
+    """The peak; None in a manifest of before it could be left open."""
     chose: list[str] | None = None
     """Ids of the validation prompts by which early stopping chose the checkpoint; None in a manifest that does not say."""
 

@@ -70,7 +70,7 @@ def provider_settings(
             "out for "
             f"{offer.title}'s default)"
         )
-    if "learning_rate" not in settings and "learning_rate" not in written:
+    if "learning_rate" not in settings and section.learning_rate is None:
         remarks.append(f"the learning rate is {offer.title}'s default (train.learning_rate is not set)")
     if settings.get("schedule") == "constant":
         del settings["schedule"]

@@ -1,0 +1,43 @@
+"""The learning rate where distil.yaml names none: it fits the student's size and what of it is trained.
+
+One function for training, plan and doctor. AdamW's best rate falls with a model's width (Yang et al. 2022, Tensor Programs V), so
+about with the square root of its parameters. The line goes through 2e-5 for 7B, with which Stanford Alpaca trained all weights
+(github.com/tatsu-lab/stanford_alpaca). LoRA's best rate is about ten times that of full training (Schulman et al. 2025, "LoRA
+Without Regret"); for 7B that is the 2e-4 of QLoRA (Dettmers et al. 2023, table 9), which takes 1e-4 for 65B. What it gives on the
+models at hand: docs/results_decide.md, benchmarks/learning_rates.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distil.models.config import StudentConfig
+from distil.train.config import TrainConfig
+
+RATE_AT_7B, PARAMETERS_AT_7B = 2e-5, 7e9
+LORA_FACTOR = 10.0
+HIGHEST_FULL, HIGHEST_LORA = 2e-3, 1e-2
+"""Above these the smallest students did not get better (docs/results_decide.md)."""
+
+
+class Rate(NamedTuple):
+    """A peak learning rate, and where it comes from."""
+
+    value: float
+    why: str
+    """`set in distil.yaml`, or what it fits."""
+
+
+def fitting_rate(parameters: int, *, lora: bool) -> float:
+    """The peak learning rate for a model of so many parameters (those of the base alone for LoRA), to two digits."""
+    rate = RATE_AT_7B * (PARAMETERS_AT_7B / max(parameters, 1)) ** 0.5
+    return float(f"{min(rate * LORA_FACTOR, HIGHEST_LORA) if lora else min(rate, HIGHEST_FULL):.1e}")
+
+
+def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int) -> Rate:
+    """The peak learning rate of a training: the one that is set, else the one that fits. parameters: of the base model."""
+    if section.learning_rate is not None:
+        return Rate(section.learning_rate, "set in distil.yaml")
+    lora = student.adapter == "lora"
+    trained = "LoRA" if lora else "all weights trained"
+    return Rate(fitting_rate(parameters, lora=lora), f"fits {parameters / 1e6:,.3g}M parameters, {trained}")
