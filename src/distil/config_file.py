@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,13 @@ from distil.runs.section import Section
 from distil.text import UNSEEN
 
 COMMENT_WIDTH = 120
+LOOK = (
+    "teachers.*.model", "teachers.*.sampling.temperature", "teachers.*.sampling.max_tokens", "prompts.path", "prompts.system",
+    "collect.budget_usd", "curate.test", "student.model", "student.adapter", "train.method", "train.epochs",
+    "evaluate.margin", "cost.queries_per_month", "cost.student_host",
+)  # fmt: skip
+"""Keys that a short distil.yaml has even at their defaults; * = each entry of a list."""
+_NUMBER = re.compile(r"\.\d+\.")
 
 
 class Edit(NamedTuple):
@@ -135,32 +143,55 @@ def _flat(section: BaseModel, prefix: str, changed: bool) -> Iterator[tuple[str,
 
 def write_config(config: Config) -> str:
     """A commented distil.yaml: every key with its value and its docstring as a comment."""
-    lines = [
-        "# Distil: all keys with their meaning; delete what you do not need. `distil plan` shows what it will cost."
-    ]
+    head = "# Distil: all keys with their meaning; delete what you do not need. `distil plan` shows what it will cost."
+    return _written(config, head, None)
+
+
+def write_short_config(config: Config) -> str:
+    """A commented distil.yaml of what differs from the defaults and of what is worth a look (LOOK)."""
+    head = (
+        "# Distil: what differs from the defaults, and what is worth a look. `distil config show` lists all keys and values,\n"
+        "# `distil config set KEY=VALUE` writes one. `distil plan` shows what it will cost."
+    )
+    return _written(config, head, {*flat_settings(config, changed=True), *LOOK})
+
+
+def _written(config: Config, head: str, kept: set[str] | None) -> str:
+    """kept: the keys to write, such as teachers.0.model; None = all, with all that is said of them."""
+    lines = [head]
     for name, field in Config.model_fields.items():
         value = getattr(config, name)
-        lines.append("")
+        about = field.description if kept is None else _first_sentence(field.description)
         if isinstance(value, Section):
-            lines += [f"# {field.description}", f"{name}:", *_section_lines(value, "  ")]
+            below = _section_lines(value, "  ", f"{name}.", kept)
+            lines += ["", f"# {about}", f"{name}:", *below] if below else []
         elif isinstance(value, list):
-            lines += [f"# {field.description}", f"{name}:"]
-            for item in value:
-                lines += ["  -", *_section_lines(item, "    ")]
+            lines += ["", f"# {about}", f"{name}:"]
+            for at, item in enumerate(value):
+                lines += ["  -", *_section_lines(item, "    ", f"{name}.{at}.", kept)]
         else:
-            lines += _commented("", f"{name}: {scalar(value)}", field.description)
+            lines += ["", *_commented("", f"{name}: {scalar(value)}", about)]
     return "\n".join(lines) + "\n"
 
 
-def _section_lines(section: BaseModel, indent: str) -> list[str]:
+def _section_lines(section: BaseModel, indent: str, prefix: str, kept: set[str] | None) -> list[str]:
     lines = []
     for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
+        value, key = getattr(section, name), prefix + name
+        about = field.description if kept is None else _first_sentence(field.description)
         if isinstance(value, BaseModel):
-            lines += [*_commented(indent, f"{name}:", field.description), *_section_lines(value, indent + "  ")]
-        else:
-            lines += _commented(indent, f"{name}: {scalar(value)}", field.description)
+            below = _section_lines(value, indent + "  ", f"{key}.", kept)
+            lines += [*_commented(indent, f"{name}:", about), *below] if below else []
+        elif kept is None or any(pattern in kept for pattern in (key, _NUMBER.sub(".*.", key))):
+            lines += _commented(indent, f"{name}: {scalar(value)}", about)
     return lines
+
+
+def _first_sentence(description: str | None) -> str:
+    """Of a docstring, with what null means where it follows in the same line."""
+    text = " ".join((description or "").split())
+    found = re.match(r".*?(?<!such as)[.](?=\s[A-Z0-9`]|$)", text)
+    return found[0] if found else text
 
 
 def _commented(indent: str, text: str, description: str | None) -> list[str]:

@@ -16,6 +16,7 @@ from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
 from distil.runs.schemas.notes import CollectSettings, TrainNotes, TrainSettings
+from distil.runs.section import Section
 
 if TYPE_CHECKING:
     from distil.curate.judge import Judge
@@ -52,10 +53,9 @@ def steps(project: Project, config: Config, name: str | None = None) -> list[Ste
 
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
     """The state of one stage under the current config."""
-    settings = _settings(config, stage)
-    if stage == "train" and settings is not None:
-        settings = _as_it_was(settings, read_manifest(project, stage, name))
-    state, why = stage_state(project, stage, name, settings)
+    settings = _as_they_were(config, stage, _settings(config, stage), read_manifest(project, stage, name))
+    # what was read of the user's file is kept: a file that was moved stops nothing
+    state, why = stage_state(project, stage, name, settings, without_inputs=stage == "prompts")
     if stage == "collect" and state == "stale":
         limit = CollectSettings.of(read_manifest(project, stage)).limit
         if limit is not None:
@@ -67,11 +67,21 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
     return Step(stage, name, state, why)
 
 
-def _as_it_was(settings: dict[str, object], manifest: Manifest | None) -> dict[str, object]:
-    """The train section with the learning rate that leaving it open meant when the training was done."""
-    then = manifest.config.get("learning_rate") if manifest is not None else None
-    open_then = then == OLD_LEARNING_RATE and TrainNotes.of(manifest).learning_rate is None
-    return {**settings, "learning_rate": then} if open_then and settings["learning_rate"] is None else settings
+def _as_they_were(
+    config: Config, stage: str, settings: dict[str, object] | None, manifest: Manifest | None
+) -> dict[str, object] | None:
+    """The settings in the terms of the version that ran the stage: keys that it did not have, and that still are at their
+    defaults, are left out; a learning rate that is left open is what that meant then."""
+    section = getattr(config, stage, None)
+    if settings is None or manifest is None or not isinstance(section, Section):
+        return settings
+    untouched = Section.model_dump(section, mode="json", exclude_defaults=True)
+    new = {key for key in settings if key not in manifest.config and key not in untouched}
+    kept = {key: value for key, value in settings.items() if key not in new}
+    if stage == "train" and kept.get("learning_rate") is None and TrainNotes.of(manifest).learning_rate is None:
+        then = manifest.config.get("learning_rate")
+        kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
+    return kept
 
 
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 
-__all__ = ["Context", "distil_command", "dollars", "echo", "jsonable", "say", "show_rows", "table"]
+__all__ = ["Context", "as_typed", "distil_command", "dollars", "echo", "jsonable", "say", "show_rows", "table"]
 PLAIN_WIDTH = 120  # columns, when stdout is not a terminal
 NO_WRAP = 18  # characters: a cell this short is never wrapped
 
@@ -178,6 +179,18 @@ def _grid(*, header: bool) -> Table:
 def show_rows(title: str, rows: Iterable[Sequence[object]]) -> None:
     """A two-column table of a stage's (name, value) rows."""
     table(title, ("", ""), rows, left=2)
+
+
+def as_typed() -> str:
+    """How `distil` is typed where the user stands: by its name where the shell finds this very program, else by its path."""
+    program = Path(sys.argv[0])
+    if program.name != "distil":
+        return "distil"  # python -m distil, or a test
+    found = shutil.which("distil")
+    if found is not None and Path(found).resolve() == program.resolve():
+        return "distil"
+    path = os.path.relpath(program.absolute())
+    return shlex.quote(path if not path.startswith("..") else str(program.absolute()))
 
 
 def width() -> int:

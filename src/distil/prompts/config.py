@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from distil.runs.section import Section
 
 Attachments = Literal["refuse", "leave_out", "keep"]
@@ -20,5 +22,7 @@ class PromptsConfig(Section):
     """
     system: str | None = None
     """System message for every prompt that has none."""
+    response_format: dict[str, JsonValue] | None = None
+    """The form of the answer for every prompt that names none, as in OpenAI's API: {type: json_object}, or a JSON schema."""
     attachments: Attachments = "refuse"
     """Rows with an image, audio or a file: refuse them, leave_out such rows, or keep: a teacher may see them."""

@@ -10,7 +10,7 @@ import difflib
 import functools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -63,9 +63,15 @@ class Loaded(NamedTuple):
     skipped: str | None = None
 
 
-def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Loaded:
+def to_prompt(
+    row: Row,
+    system: str | None,
+    media: Attachments = "refuse",
+    response_format: Mapping[str, object] | None = None,
+) -> Loaded:
     """The prompt of a row. Raises UserError that names place and field.
 
+    system and response_format are for a row that has none of its own.
     The last turn of a conversation becomes the reference if it is the assistant's (OpenAI's fine-tuning format).
     """
     exchange = read_row(row)
@@ -95,6 +101,8 @@ def to_prompt(row: Row, system: str | None, media: Attachments = "refuse") -> Lo
         raise UserError(f"{row.where}: field 'messages': found no turn with text before the answer. {EXPECTED}")
     if system and not is_instruction(messages[0]):
         messages = [Message(role="system", content=system), *messages]
+    if exchange.asked.response_format is None and response_format is not None:
+        exchange = exchange._replace(asked=exchange.asked._replace(response_format=dict(response_format)))
     return _made(row, exchange, messages, found if media == "keep" else None)
 
 

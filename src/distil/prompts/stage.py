@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from distil.errors import UserError
 from distil.progress import track
@@ -74,9 +75,10 @@ def run(project: Project, section: PromptsConfig) -> PromptsResult:
     notes = Notes()
     source = open_source(path, notes)  # checks the path before the stage's folder is touched
     with stage_run(project, "prompts", section.model_dump(mode="json")) as stage:
-        stage.reads(path)
+        given = Path(section.path).expanduser()
+        stage.reads(path, named=None if given.is_absolute() else given.as_posix())
         with closing(DistinctPrompts(project.stage("prompts"))) as distinct:
-            said = collect_prompts(source, section.system, distinct, section.attachments)
+            said = collect_prompts(source, distinct, section)
             if not len(distinct):
                 raise UserError(nothing_in(path, said["passed_over"]))
             rows, own, fixed = distinct.read, len(distinct), distinct.fixed_split
@@ -115,25 +117,36 @@ def _add_gateway(project: Project, stage: StageRun, distinct: DistinctPrompts) -
     return len(distinct) - before
 
 
-def check(path: Path, attachments: Attachments = "refuse") -> int:
-    """Reads a source to its end and writes nothing. Returns the number of rows with a prompt; raises UserError as `run` does."""
-    count, passed = 0, Counter[str]()
+class Checked(NamedTuple):
+    """What a source holds."""
+
+    prompts: int
+    """Rows with a prompt."""
+    answered: int
+    """Those of them that have an answer, too."""
+
+
+def check(path: Path, attachments: Attachments = "refuse") -> Checked:
+    """Reads a source to its end and writes nothing. Raises UserError as `run` does."""
+    count = answered = 0
+    passed = Counter[str]()
     for row in track(open_source(path, setting="--prompts"), "Checking prompts", unit="rows"):
         loaded = to_prompt(row, None, attachments)
         count += loaded.prompt is not None
+        answered += loaded.prompt is not None and loaded.prompt.reference is not None
         passed.update([loaded.skipped] if loaded.skipped else [])
     if not count:
         raise UserError(nothing_in(path, passed))
-    return count
+    return Checked(count, answered)
 
 
 def collect_prompts(
-    source: Iterable[Row], system: str | None, distinct: DistinctPrompts, attachments: Attachments = "refuse"
+    source: Iterable[Row], distinct: DistinctPrompts, section: PromptsConfig
 ) -> dict[str, Counter[str]]:
     """Adds all rows to `distinct`, and counts what is not used of them. Raises UserError on the first bad row."""
     kept, unused, passed = Counter[str](), Counter[str](), Counter[str]()
     for row in track(source, "prompts", unit="rows"):
-        loaded = to_prompt(row, system, attachments)
+        loaded = to_prompt(row, section.system, section.attachments, section.response_format)
         if loaded.prompt is None:
             passed[loaded.skipped or ""] += 1
             continue

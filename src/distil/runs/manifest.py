@@ -50,9 +50,12 @@ class StageRun:
         self._inputs: dict[str, FileStamp] = {}
         self._outputs: dict[str, FileStamp] = {}
 
-    def reads(self, path: Path, count: int | None = None) -> Path:
-        """Notes an input as it is now. Call it before reading, so that a change while the stage runs makes it stale."""
-        self._inputs[self.project.relative(path)] = stamp(path, count)
+    def reads(self, path: Path, count: int | None = None, *, named: str | None = None) -> Path:
+        """Notes an input as it is now. Call it before reading, so that a change while the stage runs makes it stale.
+
+        named: a path relative to the project, such as ../questions.csv, that holds where both are moved together.
+        """
+        self._inputs[named or self.project.relative(path)] = stamp(path, count)
         return path
 
     def read_before(self, path: Path, then: FileStamp) -> None:
@@ -133,23 +136,41 @@ def read_manifest(project: Project, stage: str, name: str | None = None) -> Mani
 
 
 def stage_state(
-    project: Project, stage: str, name: str | None = None, config: Mapping[str, object] | None = None
+    project: Project,
+    stage: str,
+    name: str | None = None,
+    config: Mapping[str, object] | None = None,
+    *,
+    without_inputs: bool = False,
 ) -> tuple[State, str]:
-    """(missing | stale | done, why). Stale: a recorded input or output changed or is gone, or `config` differs."""
+    """(missing | stale | done, why). Stale: a recorded input or output changed or is gone, or `config` differs.
+
+    without_inputs: one that is gone makes nothing stale; `why` names it.
+    """
     manifest = read_manifest(project, stage, name)
     if manifest is None:
         return "missing", "has not run yet"
+    gone = []
     for kind, stamps in (("input", manifest.inputs), ("output", manifest.outputs)):
         for relative, then in stamps.items():
             path = project.root / relative
+            if not path.exists() and kind == "input" and without_inputs:
+                gone.append(relative)
+                continue
             if not path.exists():
                 return "stale", f"{kind} {relative} is gone"
             if stamp(path).sha256 != then.sha256:
                 return "stale", f"{kind} {relative} has changed"
-    if config is not None and dict(config) != manifest.config:
-        keys = sorted(k for k in {*config, *manifest.config} if config.get(k) != manifest.config.get(k))
+    keys = [] if config is None else _changed(config, manifest.config)
+    if keys:
         return "stale", f"settings have changed: {', '.join(keys)}"
-    return "done", f"finished {manifest.finished[:16].replace('T', ' ')} UTC"
+    left = f"; {', '.join(gone)} is gone, and what was read of it is used" if gone else ""
+    return "done", f"finished {manifest.finished[:16].replace('T', ' ')} UTC{left}"
+
+
+def _changed(now: Mapping[str, object], then: Mapping[str, object]) -> list[str]:
+    """Keys with another value than then; a key that one of both does not have is null."""
+    return sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
 
 
 def package_versions() -> dict[str, str]:

@@ -97,9 +97,11 @@ def parse_model(model: str) -> ModelRef:
     known = [p for p in PROVIDERS if p not in ("http", "https")]
     found = names.canonical(model)
     if found is None or found[0] not in known:
+        advice = names.advice(model, known)
+        listed = f" with one of {', '.join(known)}" if names.likely(model, known) is None else ""
         raise UserError(
-            f"The model {model!r} does not name a provider that Distil supports.{names.advice(model, known)} "
-            f"Expected PROVIDER/NAME with one of {', '.join(known)}, or http://HOST:PORT/v1#NAME."
+            f"The model {model!r} does not name a provider that Distil supports.{advice} "
+            f"Expected PROVIDER/NAME{listed}, or http://HOST:PORT/v1#NAME."
         )
     prefix, name = found
     if prefix == "vertex" and name.startswith("claude"):

@@ -5,6 +5,7 @@ Pure text. The prefixes are those of LiteLLM, LangChain, pydantic-ai and the ven
 
 from __future__ import annotations
 
+import difflib
 import re
 
 from distil.errors import did_you_mean
@@ -98,6 +99,21 @@ def canonical(model: str) -> tuple[str, str] | None:
     return ours, name
 
 
+def likely(model: str, known: list[str]) -> str | None:
+    """The whole name that was probably meant by one that is no `PROVIDER/NAME`: `gpt-4o` is openai/gpt-4o. None: no idea."""
+    prefix, mark, name = model.partition("/")
+    left, colon, right = model.partition(":")
+    if colon and not mark and right and ALIASES.get(left.lower(), left) in known:
+        return f"{ALIASES.get(left.lower(), left)}/{right}"
+    if not mark:
+        found = next((ours for pattern, ours in _BY_NAME if pattern.search(model)), None)
+        return found and f"{found}/{model}"
+    if prefix.lower() in _SERVERS or prefix.lower() == "azure_ai" or not name:
+        return None
+    close = difflib.get_close_matches(prefix.lower(), known, n=1, cutoff=0.6)
+    return f"{close[0]}/{name}" if close else f"local/{model}"
+
+
 def advice(model: str, known: list[str]) -> str:
     """What to write instead of a name that is no `PROVIDER/NAME`, as the end of a message."""
     prefix, mark, name = model.partition("/")
@@ -110,17 +126,13 @@ def advice(model: str, known: list[str]) -> str:
             f" For a model in Azure's Foundry write azure/{name or 'DEPLOYMENT'} with AZURE_OPENAI_ENDPOINT set to its "
             "resource, or its address: https://NAME.services.ai.azure.com/openai/v1#DEPLOYMENT, with `api_key_env`."
         )
-    left, colon, right = model.partition(":")
-    if colon and not mark and right and ALIASES.get(left.lower(), left) in known:
-        return f" Write {ALIASES.get(left.lower(), left)}/{right}."
-    found = next((ours for pattern, ours in _BY_NAME if not mark and pattern.search(model)), None)
-    if found is not None:
-        return f" Write {found}/{model}."
-    close = did_you_mean(prefix, known)
-    if mark and not close:
+    meant = likely(model, known)
+    if meant is not None and not meant.startswith("local/"):
+        return f" Did you mean {meant}?"
+    if meant is not None:
         return (
             f" If {model} is a model on the Hugging Face hub: write local/{model} to run it on this machine, "
             f"huggingface/{model} for Hugging Face's router, openrouter/{model.lower()}, or http://HOST:PORT/v1#{model} for "
             "a server of your own."
         )
-    return close
+    return did_you_mean(prefix, known)
