@@ -9,6 +9,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,6 +94,8 @@ class Gateway:
         """What starts after the gateway and stops before it."""
         self.live: Callable[[], LiveFigures] | None = None
         """What the audits say about the student's answers; None where there are none."""
+        self._started = AsyncExitStack()
+        """What must be stopped."""
         self.asking: set[asyncio.Task[Response]] = set()
         """The requests that are not answered yet."""
         self.closing = False
@@ -105,18 +108,40 @@ class Gateway:
         """The address that it listens on, set by the server."""
 
     async def start(self) -> None:
-        """Loads the student (unless it is never used), opens the teacher's client and the capture file. Raises UserError."""
-        if self.policy.uses_student:
-            await self.student.start()
-            self.student_id = StudentId(self.name, content_id("fp", self.student.identity))
-            if self.watch is not None:
-                await self._start_watch(self.watch)
-        if self.teacher is not None:
-            await self.teacher.start()
-        if self.capture is not None:
-            self.capture.start()
-        for companion in self.companions:
-            await companion.start()
+        """Opens the capture file and the teacher's client, loads the student (unless it is never used), then all beside it.
+
+        Raises UserError; what has started by then is stopped again.
+        """
+        async with AsyncExitStack() as stack:
+            for end in reversed(self.at_end):
+                stack.callback(end)
+            if self.capture is not None:
+                self.capture.start()
+                stack.callback(self.capture.stop)
+            if self.teacher is not None:
+                await self.teacher.start()
+                stack.push_async_callback(self.teacher.stop)
+            if self.policy.uses_student:
+                await self._start_student(stack)
+            for companion in self.companions:
+                await companion.start()
+                stack.push_async_callback(companion.stop)
+            self._started = stack.pop_all()
+
+    async def _start_student(self, stack: AsyncExitStack) -> None:
+        await self.student.start()
+
+        async def stop() -> None:
+            await self.student.stop()  # the one that serves by then
+
+        stack.push_async_callback(stop)
+        self.student_id = StudentId(self.name, content_id("fp", self.student.identity))
+        if self.watch is not None:
+            await self.watch.start(self.student, self._switch)
+            stack.push_async_callback(self.watch.stop)
+
+    def _switch(self, changed: str | None) -> None:
+        self.policy = replace(self.policy, changed=changed is not None)
 
     @property
     def fingerprint(self) -> str:
@@ -129,30 +154,9 @@ class Gateway:
         for task in list(self.asking):
             task.cancel()
 
-    async def _start_watch(self, watch: CanaryWatch) -> None:
-        def switch(changed: str | None) -> None:
-            self.policy = replace(self.policy, changed=changed is not None)
-
-        try:
-            await watch.start(self.student, switch)
-        except BaseException:
-            await self.student.stop()
-            raise
-
     async def stop(self) -> None:
-        """Finishes the running requests and writes what was captured."""
-        for companion in reversed(self.companions):
-            await companion.stop()
-        if self.watch is not None:
-            await self.watch.stop()
-        if self.policy.uses_student:
-            await self.student.stop()
-        if self.teacher is not None:
-            await self.teacher.stop()
-        if self.capture is not None:
-            self.capture.stop()
-        for end in self.at_end:
-            end()
+        """Ends what works beside it, finishes the running requests and writes what was captured. Repeatable."""
+        await self._started.aclose()
 
     async def answer(self, request: ChatRequest) -> Served:
         """Raises BadRequest (EngineFailed, Overloaded) with the status to reply with."""
@@ -187,19 +191,17 @@ class Gateway:
                     begun = await self._guarded(live.hold(policy.prefix_tokens or 0))
                 score = None if policy.mode == "off" else policy.confidence(begun)
                 decision = policy.after(score)
+                if decision.by == "student":
+                    given = functools.partial(self._streamed, request, decision, score, who, started)
+                    live.decided(decision, score, on_end=given, on_close=self.metrics.in_flight.dec)
+                    return live
             except BadRequest as error:
-                await live.close()
                 if self.teacher is None:
                     raise
                 decision = Decision("teacher", _why(error))
-            except BaseException:
-                await live.close()
-                raise
-            if decision.by == "student":
-                given = functools.partial(self._streamed, request, decision, score, who, started)
-                live.decided(decision, score, on_end=given, on_close=self.metrics.in_flight.dec)
-                return live
-            await live.close()
+            finally:
+                if decision is None or decision.by == "teacher":
+                    await live.close()
         return await self._told(await self._from_teacher(Asked(request, decision, score, None, who, deadline), started))
 
     async def _told(self, served: Served) -> Served:

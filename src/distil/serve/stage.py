@@ -128,7 +128,8 @@ def make_gateway(
     )
     keys = Keys(project.gateway_keys)
     subject = Subject(project, name, section, teachers, system, judge)
-    policy = _policy(subject)
+    calibration = read_calibration(project, name) if section.fallback == "calibrated" else None
+    policy = _policy(subject, calibration)
     teacher = _teacher(project, section, policy, teachers, keys)
     capture = Capture(project.captured) if section.capture and teacher is not None else None
     gateway = Gateway(
@@ -143,9 +144,8 @@ def make_gateway(
         stream_mode=section.stream,
         deadline_s=section.deadline_s,
     )
-    if policy.mode == "calibrated" and policy.uses_student:
-        gateway.watch = _watch(project, section, name)
-    calibration = read_calibration(project, name) if policy.mode == "calibrated" else None
+    if calibration is not None and policy.uses_student:
+        gateway.watch = _watch(project, section, calibration)
     watch_live(project, section, gateway, calibration, similarity, _candidate(subject))
     promise = "" if calibration is None else calibration.promise
     return watch(gateway, section, promise=promise, teacher=next(iter(teachers), None), marks=project.marks)
@@ -175,24 +175,23 @@ def _teacher(
     )
 
 
-def _watch(project: Project, section: ServeConfig, name: str) -> CanaryWatch | None:
+def _watch(project: Project, section: ServeConfig, calibration: Calibration) -> CanaryWatch | None:
     """Who compares the server behind `serve.engine` with the one that was calibrated; None: the student runs in this process."""
     if section.engine is None:
         return None
+    name = calibration.student
     canaries = read_canaries(project, name)
     if not canaries:
         raise UserError(
             f"{project.relative(project.canaries(name))} is not there, so the model behind serve.engine can't be recognized. "
             f"Run `distil calibrate {name}` again."
         )
-    version = read_calibration(project, name).depends.get(SERVER_VERSION)
+    version = calibration.depends.get(SERVER_VERSION)
     base, key = split_url(section.engine)[0], engine_key(section.engine_key_env)
     return CanaryWatch(name, canaries, base=base, version=version, key=key, minutes=section.canary_minutes)
 
 
-def _candidate(
-    served: Subject,
-) -> Candidate | None:
+def _candidate(served: Subject) -> Candidate | None:
     """The student in the shadow, with its own engine and certificate. Raises UserError when one is missing."""
     project, section, name = served.project, served.section, served.section.shadow
     if name is None:
@@ -204,10 +203,11 @@ def _candidate(
             f"run `distil calibrate {name}`, or leave serve.shadow out."
         )
     engine = make_engine(str(project.model(name)), batch_size=section.batch_size, queue=section.queue)
-    return Candidate(name, engine, _policy(replace(served, name=name)), calibration)
+    return Candidate(name, engine, _policy(replace(served, name=name), calibration), calibration)
 
 
-def _policy(subject: Subject) -> Policy:
+def _policy(subject: Subject, calibration: Calibration | None) -> Policy:
+    """calibration: its own, with serve.fallback calibrated. Raises UserError where it is not one of the student as it is."""
     section = subject.section
     if section.fallback == "threshold":
         if section.threshold is None:
@@ -221,9 +221,8 @@ def _policy(subject: Subject) -> Policy:
                 f"it. Type: distil calibrate {subject.name} --set serve.stream=prefix, and set serve.fallback to calibrated."
             )
         return Policy("threshold", section.threshold, section.score)
-    if section.fallback != "calibrated":
+    if section.fallback != "calibrated" or calibration is None:
         return Policy(section.fallback, None, section.score)
-    calibration = read_calibration(subject.project, subject.name)
     _check(calibration, subject)
     _check_gate(calibration, section, subject.name)
     say(f"distil serve: {calibration.promise}")
