@@ -60,6 +60,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         limit = CollectSettings.of(read_manifest(project, stage)).limit
         if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
+    if stage == "prompts" and state == "done" and not _has_gateway_prompts(project):
+        state, why = "stale", "requests that the gateway captured are not among them yet"
     if stage == "train" and state == "done":
         state, why = _training_state(project, config, name, why)
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
@@ -82,6 +84,14 @@ def _as_they_were(
         then = manifest.config.get("learning_rate")
         kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
     return kept
+
+
+def _has_gateway_prompts(project: Project) -> bool:
+    """Whether the prompts were loaded since there are captured ones (a change of these is seen as that of any input)."""
+    manifest = read_manifest(project, "prompts")
+    return not project.gateway_prompts.exists() or (
+        manifest is not None and project.relative(project.gateway_prompts) in manifest.inputs
+    )
 
 
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:

@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from distil.cli.collect import command
 from distil.collect.gateway import take_answers
+from distil.config import load_config
 from distil.errors import UserError
+from distil.pipeline import step_state
 from distil.prompts.config import PromptsConfig
 from distil.prompts.gateway import take_captured
 from distil.prompts.stage import run as load_prompts
@@ -62,6 +64,20 @@ def test_21_captured_prompts_cost_nothing_to_collect(project: Project) -> None:
     assert {p.fields.get("source") for p in prompts} == {None, "gateway"}
     answers = list(read_records(project.answers, Answer))
     assert len(answers) == 23 and {a.text for a in answers} == {"the teacher's answer"}
+
+
+def test_an_interrupted_take_leaves_no_prompts_out(project: Project) -> None:
+    """The captured requests were noted as read, and the prompts were never loaded again."""
+    with teacher_server() as teacher:
+        fall_back(project, teacher, chat_body("p=0.3 one"))
+        options, config = configure(project, teacher), load_config(project)
+        load_prompts(project, config.prompts)
+        assert step_state(project, config, "prompts").state == "done"
+        assert take_captured(project).taken == 1
+        assert "captured are not among them yet" in step_state(project, config, "prompts").why
+        ran = CliRunner().invoke(command, options, catch_exceptions=False)
+        assert ran.exit_code == 0 and len(list(read_records(project.prompts, Prompt))) == 3
+        assert step_state(project, config, "prompts").state == "done"
 
 
 def test_captured_requests_are_read_once(project: Project) -> None:

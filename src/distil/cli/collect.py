@@ -77,15 +77,13 @@ def command(
 
 
 def _take_from_gateway(context: Context, config: Config) -> None:
+    """The prompts are stale afterwards, also where this is interrupted, and are loaded again before anything is asked."""
     from distil.collect.gateway import take_answers
     from distil.collect.questions import check_teachers
     from distil.prompts import gateway
-    from distil.prompts import stage as prompts
 
     check_teachers(config.teachers)
     taken = gateway.take_captured(context.project)
-    if taken.taken:
-        prompts.run(context.project, config.prompts)
     answers = take_answers(context.project, config.teachers, config.collect.samples)
     for line in [*taken.lines(), *answers.lines()]:
         say(line)
