@@ -98,7 +98,7 @@ def test_many_lines_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_disk_that_is_full_takes_no_answer_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*args: object) -> int:
+    def full(*args: object, private: bool) -> int:
         raise WorkFailed("Could not write: No space left on device.")
 
     monkeypatch.setattr("distil.serve.spending.MOST_LINES", 0)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from distil.errors import UserError, WorkFailed
 from distil.records import SCHEMA_VERSION, Example
+from distil.runs.private import create_private
 from distil.runs.reading import open_text
 from distil.text import load_json, whole
 
@@ -86,9 +87,12 @@ def record_line(record: BaseModel) -> str:
     return _encoded(record.model_dump(exclude_none=True) | {"schema": SCHEMA_VERSION})
 
 
-def write_records(path: Path, records: Iterable[BaseModel]) -> int:
-    """Writes all records to a file at once (atomic replace) and returns how many. Raises WorkFailed when the disk is full."""
-    return write_lines(path, (record_line(record) for record in records))
+def write_records(path: Path, records: Iterable[BaseModel], *, private: bool = False) -> int:
+    """Writes all records to a file at once (atomic replace) and returns how many. private: only its owner may ever read it.
+
+    Raises WorkFailed when the disk is full.
+    """
+    return write_lines(path, (record_line(record) for record in records), private=private)
 
 
 def append_record(path: Path, record: BaseModel) -> None:
@@ -103,12 +107,14 @@ def append_record(path: Path, record: BaseModel) -> None:
         raise WorkFailed(f"Could not write {path}: {error.strerror}. Free some space and run again.") from error
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Writes lines atomically: a temporary file beside the target, fsync, rename. Returns how many."""
+def write_lines(path: Path, lines: Iterable[str], *, private: bool = False) -> int:
+    """Writes lines atomically: a temporary file beside the target, fsync, rename. Returns how many. private: as above."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
     try:
+        if private:
+            create_private(temporary)
         with temporary.open("w", encoding="utf-8") as file:
             for line in lines:
                 file.write(whole(line) + "\n")

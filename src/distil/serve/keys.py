@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from distil.errors import UserError, did_you_mean
 from distil.ids import now
 from distil.runs.jsonl import describe, read_records, write_records
-from distil.runs.private import create_private
 from distil.runs.schemas.gateway_keys import GatewayKey
 from distil.serve.wire import BadRequest
 
@@ -49,9 +48,7 @@ def new_key(
             f"The key can't be made: {describe(error)}. A name has up to 60 letters, digits, dots, hyphens and underscores."
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    create_private(path)
-    write_records(path, [*read_keys(path), row])
-    create_private(path)
+    write_records(path, [*read_keys(path), row], private=True)
     return key
 
 
@@ -64,8 +61,7 @@ def revoke(path: Path, name: str, *, keep_newest: bool = False) -> int:
         raise UserError(f"There is no key {name!r}.{did_you_mean(name, names) or known}")
     newest = [row for row in rows if row.name == name][-1] if keep_newest else None
     kept = [row for row in rows if row.name != name or row is newest]
-    write_records(path, kept)
-    create_private(path)
+    write_records(path, kept, private=True)
     return len(rows) - len(kept)
 
 

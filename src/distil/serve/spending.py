@@ -88,7 +88,7 @@ class Spending:
         try:
             self._added += 1
             if self._added > MOST_LINES:
-                write_records(self._path, rows_of(self._paid))
+                write_records(self._path, rows_of(self._paid), private=True)
                 self._added = 0
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from distil.cli.ledger import command
 from distil.errors import UserError, WorkFailed
 from distil.records import Usage
 from distil.serve.capture import Capture
+from distil.serve.keys import new_key, revoke
+from distil.serve.spending import Spending
 
 
 def reply(number: int) -> Recorded:
@@ -61,6 +63,25 @@ def test_rescued_and_captured_texts_are_private(tmp_path: Path) -> None:
     capture.start()
     capture.stop()
     assert mode(tmp_path / "captured.jsonl") == 0o600
+
+
+def test_a_private_file_is_never_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for the moment between the rename and a change of its mode."""
+    seen = list[int]()
+
+    def replace(source: Path, target: Path) -> None:
+        seen.append(mode(source))
+        source.rename(target)
+
+    monkeypatch.setattr("os.replace", replace)
+    keys, spending = tmp_path / "keys.jsonl", Spending(tmp_path / "spending.jsonl")
+    monkeypatch.setattr("distil.serve.spending.MOST_LINES", 1)
+    new_key(keys, "a")
+    new_key(keys, "b")
+    revoke(keys, "a")
+    for _ in range(3):
+        spending.settle("b", 0.0, 0.1)
+    assert seen == [0o600] * 4 and mode(tmp_path / "spending.jsonl") == 0o600
 
 
 def test_a_backup_while_a_run_writes_is_whole(tmp_path: Path) -> None:
