@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -48,10 +48,10 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def folder_sha256(path: Path) -> str:
-    """Hex sha256 over the names and contents of every file below a folder, in sorted order."""
+def folder_sha256(path: Path, hash_of: Callable[[Path], str] = file_sha256) -> str:
+    """Hex sha256 over the names and contents of every file below a folder, in sorted order. hash_of: gives a file's."""
     digest = hashlib.sha256()
     for item in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(item.relative_to(path).as_posix().encode())
-        digest.update(file_sha256(item).encode())
+        digest.update(hash_of(item).encode())
     return digest.hexdigest()

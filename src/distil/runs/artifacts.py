@@ -93,7 +93,9 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
     Artifact("work/train/NAME/adapter/", "PEFT adapter, when LoRA", "train", "adapter"),
     Artifact("work/train/NAME/provider.json", ProviderJob, "train", "provider_job"),
-    Artifact("work/cache.sqlite", "local answers and embeddings that need not be made again", "evaluate", "cache"),
+    Artifact(
+        "work/cache.sqlite", "local answers, embeddings and hashes that need not be made again", "evaluate", "cache"
+    ),
     Artifact("work/evaluate/NAME/predictions.jsonl", Prediction, "evaluate", "predictions"),
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ from distil.ids import file_sha256, folder_sha256, now
 from distil.records import FileStamp, Manifest
 from distil.runs.artifacts import Project, stage_command
 from distil.runs.jsonl import describe, read_json, write_json
+from distil.runs.known_hashes import KnownHashes
 
 State = Literal["missing", "stale", "done"]
 NOTED_PACKAGES = (
@@ -29,9 +30,9 @@ NOTED_PACKAGES = (
 )  # fmt: skip
 
 
-def stamp(path: Path, count: int | None = None) -> FileStamp:
-    """Hash of a file, or of a folder over the names and contents below it."""
-    return FileStamp(sha256=folder_sha256(path) if path.is_dir() else file_sha256(path), count=count)
+def stamp(path: Path, count: int | None = None, hash_of: Callable[[Path], str] = file_sha256) -> FileStamp:
+    """Hash of a file, or of a folder over the names and contents below it. hash_of: gives a file's."""
+    return FileStamp(sha256=folder_sha256(path, hash_of) if path.is_dir() else hash_of(path), count=count)
 
 
 class StageRun:
@@ -151,6 +152,7 @@ def stage_state(
     if manifest is None:
         return "missing", "has not run yet"
     gone = []
+    known = KnownHashes(project)
     for kind, stamps in (("input", manifest.inputs), ("output", manifest.outputs)):
         for relative, then in stamps.items():
             path = project.root / relative
@@ -159,7 +161,7 @@ def stage_state(
                 continue
             if not path.exists():
                 return "stale", f"{kind} {relative} is gone"
-            if stamp(path).sha256 != then.sha256:
+            if stamp(path, hash_of=known.sha256).sha256 != then.sha256:
                 return "stale", f"{kind} {relative} has changed"
     keys = [] if config is None else _changed(config, manifest.config)
     if keys:

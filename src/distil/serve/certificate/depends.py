@@ -6,10 +6,10 @@ answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from distil.calls.config import TeacherConfig
 from distil.ids import canonical_json, content_id, file_sha256
@@ -19,6 +19,8 @@ from distil.runs.jsonl import read_examples
 from distil.runs.manifest import package_versions
 from distil.runs.schemas.calibration import Calibration
 from distil.serve.config import ServeConfig
+
+HashOf: TypeAlias = Callable[[Path], str]
 
 PARTS = {
     "weights": ("*.safetensors", "*.bin", "*.gguf", "*.index.json"),
@@ -80,14 +82,14 @@ class Dependency(NamedTuple):
         return self.then != self.now
 
 
-def facts(subject: Subject, *, files: bool = True) -> dict[str, str]:
+def facts(subject: Subject, *, hash_of: HashOf = file_sha256) -> dict[str, str]:
     """Name -> value of all that can be read without asking a server. What is not here (a file that was left behind, a teacher
-    that nobody named) has no entry, and is not compared. files: with those that take long to read, weights and labels."""
+    that nobody named) has no entry, and is not compared. hash_of: gives the sha256 of a file of the model."""
     section, project = subject.section, subject.project
     model = project.model(subject.name)
     found = {"engine": "in this process" if section.engine is None else f"behind {section.engine}"}
     if section.engine is None:
-        found |= _parts(model) if files and model.is_dir() else {}
+        found |= _parts(model, hash_of) if model.is_dir() else {}
         versions = package_versions()
         if all(package in versions for package in PACKAGES):
             found["engine version"] = ", ".join(f"{package} {versions[package]}" for package in PACKAGES)
@@ -99,7 +101,7 @@ def facts(subject: Subject, *, files: bool = True) -> dict[str, str]:
         found["system prompt"] = content_id("system", subject.system)
     if subject.judge is not None:
         found["judge"] = _judge(subject.judge)
-    if files and project.split("validation").exists():
+    if project.split("validation").exists():
         found["labels"] = labels_hash(project.split("validation"))
     if project.canaries(subject.name).exists():
         found["canaries"] = f"sha256:{file_sha256(project.canaries(subject.name))[:20]}"
@@ -118,9 +120,9 @@ def digest(calibration: Calibration) -> str:
     return content_id("digest", calibration.model_dump(mode="json", exclude={"digest"}))
 
 
-def table(calibration: Calibration, subject: Subject, *, files: bool = True) -> list[Dependency]:
-    """Every row that can be compared, changed ones first. files: as for `facts`."""
-    now, section = facts(subject, files=files), subject.section
+def table(calibration: Calibration, subject: Subject, *, hash_of: HashOf = file_sha256) -> list[Dependency]:
+    """Every row that can be compared, changed ones first. hash_of: as for `facts`."""
+    now, section = facts(subject, hash_of=hash_of), subject.section
     now |= _chosen(calibration, None if section.bad == "auto" else section.bad, section.goal)
     pairs = [(name, then, now[name]) for name, then in calibration.depends.items() if name in now]
     pairs.append(("file", calibration.digest, digest(calibration)))
@@ -137,15 +139,15 @@ def _chosen(calibration: Calibration, bad: str | None = None, goal: float | None
     return {"bad": bad or calibration.bad_by, "goal": str(calibration.goal if goal is None else goal)}
 
 
-def void(calibration: Calibration, subject: Subject, *, files: bool = True) -> str | None:
-    """Why nothing is certified any more, for a person, with what to type; None: the certificate stands. files: as for `facts`."""
+def void(calibration: Calibration, subject: Subject, *, hash_of: HashOf = file_sha256) -> str | None:
+    """Why nothing is certified any more, for a person, with what to type; None: it stands. hash_of: as for `facts`."""
     advice = f"Run `distil calibrate {subject.name}` again."
     if calibration.shape is None or not calibration.digest:
         return (
             f"The calibration of {subject.name!r} does not say for which requests its threshold holds: an earlier version wrote "
             f"it. {advice}"
         )
-    rows = [row for row in table(calibration, subject, files=files) if row.changed]
+    rows = [row for row in table(calibration, subject, hash_of=hash_of) if row.changed]
     if not rows:
         return None
     others = f" Changed, too: {', '.join(row.name for row in rows[1:])}." if rows[1:] else ""
@@ -168,17 +170,17 @@ def _judge(settings: Settings) -> str:
     return f"{settings.judge.model} {canonical_json(sampling)} {settings.mode}{rubric}"
 
 
-def _parts(folder: Path) -> dict[str, str]:
+def _parts(folder: Path, hash_of: HashOf) -> dict[str, str]:
     """The hash of each part of a model's folder."""
     left = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     found = {}
     for part, patterns in PARTS.items():
         names = [name for name, path in left.items() if any(Path(name).match(pattern) for pattern in patterns)]
-        found[part] = _files_hash({name: left.pop(name) for name in names})
-    return found | {"other files": _files_hash(left)}
+        found[part] = _files_hash({name: left.pop(name) for name in names}, hash_of)
+    return found | {"other files": _files_hash(left, hash_of)}
 
 
-def _files_hash(files: dict[str, Path]) -> str:
+def _files_hash(files: dict[str, Path], hash_of: HashOf) -> str:
     if not files:
         return "none"
-    return content_id("files", {name: file_sha256(path) for name, path in files.items()})
+    return content_id("files", {name: hash_of(path) for name, path in files.items()})

@@ -10,6 +10,7 @@ from distil.judging.settings import Settings
 from distil.progress import dollars
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_document
+from distil.runs.known_hashes import KnownHashes
 from distil.runs.manifest import State
 from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import CostSummary
@@ -89,7 +90,7 @@ def serving(
 
     Raises UserError on a file that can't be read.
     """
-    rows = []
+    rows, known = [], KnownHashes(project)
     for name in project.calibrated():
         calibration = read_document(project.calibration(name), Calibration, command=f"distil calibrate {name}")
         served = section
@@ -98,7 +99,7 @@ def serving(
             served = section.model_copy(update=used | {"bad": "auto", "goal": None})
         if section.engine is None and not project.model(name).is_dir():
             served = served.model_copy(update={"engine": calibration.engine})  # tuned at a provider
-        reason = void(calibration, Subject(project, name, served, teachers, system, judge))
+        reason = void(calibration, Subject(project, name, served, teachers, system, judge), hash_of=known.sha256)
         live = None if calibration.threshold is None else replay(project, calibration, section.on_alarm)
         gateway = read_gateway_state(project.gateway_state(name))
         rows.append(Serving(name, calibration, "stale" if reason else "done", reason or "", live, gateway))
