@@ -122,6 +122,37 @@ _V31 = (
     "{{- m.content or '' }}" + _V31_CALLS + "{{- '<｜end▁of▁sentence｜>' }}"
     "{%- elif m.role == 'tool' %}{{- '<｜tool▁output▁begin｜>' + m.content + '<｜tool▁output▁end｜>' }}{%- endif %}"
 )
+_V32 = (
+    "{%- if m.role == 'user' %}{{- '<｜User｜>' + m.content }}{%- elif m.role == 'assistant' %}{{- '<｜Assistant｜></think>' }}"
+    "{{- m.content or '' }}{%- if m.tool_calls %}{{- '\\n\\n<｜DSML｜function_calls>\\n' }}{%- for c in m.tool_calls %}"
+    "{{- '<｜DSML｜invoke name=\"' + c.function.name + '\">\\n' }}{%- for k, v in c.function.arguments.items() %}"
+    "{{- '<｜DSML｜parameter name=\"' + k + '\" string=\"' + ('true\">' + v if v is string else 'false\">' + (v | tojson)) }}"
+    "{{- '</｜DSML｜parameter>\\n' }}{%- endfor %}{{- '</｜DSML｜invoke>\\n' }}{%- endfor %}{{- '</｜DSML｜function_calls>' }}{%- endif %}"
+    "{{- '<｜end▁of▁sentence｜>' }}{%- elif m.role == 'tool' %}{{- '<function_results>' + m.content + '</function_results>' }}{%- endif %}"
+)
+_GEMMA4_VALUE = (
+    "{%- macro value(v) %}{%- if v is string %}{{- '<|\"|>' + v + '<|\"|>' }}{%- elif v is mapping %}{{- '{' }}"
+    "{%- for k, w in v | dictsort %}{{- k + ':' }}{{- value(w) }}{{- '' if loop.last else ',' }}{%- endfor %}{{- '}' }}"
+    "{%- elif v is sequence %}{{- '[' }}{%- for w in v %}{{- value(w) }}{{- '' if loop.last else ',' }}{%- endfor %}{{- ']' }}"
+    "{%- else %}{{- v | tojson }}{%- endif %}{%- endmacro %}"
+)
+_GEMMA4 = (
+    "{%- if m.role == 'tool' %}{{- '<|turn>user\\n<|tool_response>' + m.content + '<tool_response|><turn|>\\n' }}{%- else %}"
+    "{{- '<|turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' + (m.content or '') | trim }}"
+    "{%- for c in m.tool_calls or [] %}{{- '<|tool_call>call:' + c.function.name }}{{- value(c.function.arguments) }}"
+    "{{- '<tool_call|>' }}{%- endfor %}{{- '<turn|>\\n' }}{%- endif %}"
+)
+_FUNCTIONARY = (
+    "{%- if m.role == 'assistant' %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}"
+    "{%- if m.content %}{{- '>>>all\\n' + m.content }}{%- endif %}"
+    "{%- for c in m.tool_calls or [] %}{{- '>>>' + c.function.name + '\\n' + c.function.arguments }}{%- endfor %}{{- '<|eot_id|>' }}"
+    "{%- else %}" + _LLAMA + "{%- endif %}"
+)
+_APERTUS = (
+    "{{- '<|' + m.role + '_start|>' + (m.content or '') }}{%- if m.tool_calls %}{{- '<|tools_prefix|>[' }}"
+    "{%- for c in m.tool_calls %}{{- {c.function.name: c.function.arguments} | tojson }}{{- '' if loop.last else ', ' }}{%- endfor %}"
+    "{{- ']<|tools_suffix|>' }}{%- endif %}{{- '<|' + m.role + '_end|>' }}"
+)
 _NEMOTRON = (
     "{%- if m.role == 'assistant' %}{{- '<|im_start|>assistant\\n' }}"
     "{{- '<think>\\n' + m.reasoning_content + '\\n</think>\\n' if m.reasoning_content else '<think></think>' }}"
@@ -146,7 +177,7 @@ _GRANITE = (
 _GRANITE_HEAD = "{%- if tools %}{{- '<|start_of_role|>tools<|end_of_role|>' + (tools | tojson) + '<|end_of_text|>\\n' }}{%- endif %}"
 _LFM2 = (
     "{{- '<|im_start|>' + m.role + '\\n' }}{%- if m.tool_calls %}{{- '<|tool_call_start|>[' }}{%- for c in m.tool_calls %}"
-    "{{- c.function.name + '(' }}{%- for k, v in c.function.arguments.items() %}{{- k + '=' + (v | tojson) }}"
+    "{{- c.function.name + '(' }}{%- for k, v in c.function.arguments.items() %}{{- k + '=' + (\"'\" + v + \"'\" if v is string else v | tojson) }}"
     "{{- '' if loop.last else ', ' }}{%- endfor %}{{- ')' + ('' if loop.last else ', ') }}{%- endfor %}{{- ']<|tool_call_end|>' }}"
     "{%- endif %}{{- (m.content or '') + '<|im_end|>\\n' }}"
 )
@@ -217,6 +248,20 @@ MINIATURES = {
         "<｜end▁of▁sentence｜>",
         tools=True,
     ),
+    "deepseek-v3.2": Miniature(
+        _each(_V32, "<｜Assistant｜></think>", _R1_HEAD + "{%- if tools %}{{- tools | tojson }}{%- endif %}"),
+        "<｜end▁of▁sentence｜>",
+        tools=True,
+    ),
+    "gemma-4": Miniature(
+        _each(
+            _GEMMA4,
+            "<|turn>model\n",
+            "{{- bos_token }}" + _GEMMA4_VALUE + "{%- if tools %}{{- tools | tojson }}{%- endif %}",
+        ),
+        "<turn|>",
+        tools=True,
+    ),
     "nemotron-3": Miniature(
         _each(_NEMOTRON, "<|im_start|>assistant\n", _TOOLS)
         + "{%- if add_generation_prompt %}{{- '<think></think>' if enable_thinking is defined and not enable_thinking "
@@ -224,6 +269,12 @@ MINIATURES = {
         "<|im_end|>",
         True,
         True,
+    ),
+    "nemotron-nano-2": Miniature(
+        "{%- for m in messages %}{%- if m.role == 'assistant' %}{{- '<SPECIAL_11>Assistant\n<think>\n' + m.content + '\n<SPECIAL_12>\n' }}"
+        "{%- elif m.role == 'user' %}{{- '<SPECIAL_11>User\n' + m.content + '\n' }}{%- else %}{{- '<SPECIAL_10>System\n' + m.content + '\n' }}"
+        "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<SPECIAL_11>Assistant\n<think>\n' }}{%- endif %}",
+        "<SPECIAL_12>",
     ),
     "smollm-3": Miniature(
         _each(_SMOLLM3, "<|im_start|>assistant\n", _SMOLLM3_HEAD)
@@ -252,3 +303,17 @@ MINIATURES = {
     "llama-2": Miniature(_each(_LLAMA2, "", "{%- set ns = namespace(system='') %}"), "</s>"),
     "several": Miniature(_each(_CHATML, "<|im_start|>assistant\n"), "<|im_end|>"),
 }
+
+CALLS = {
+    "functionary-3.2": Miniature(
+        _each(_FUNCTIONARY, _LLAMA_START + ">>>", "{%- if tools %}{{- tools | tojson }}{%- endif %}"),
+        "<|eot_id|>",
+        tools=True,
+    ),
+    "apertus": Miniature(
+        _each(_APERTUS, "<|assistant_start|>", "{%- if tools %}{{- tools | tojson }}{%- endif %}"),
+        "<|assistant_end|>",
+        tools=True,
+    ),
+}
+"""Miniatures whose calls alone are tried: Functionary's plain answers begin with a recipient, so that it can't be trained as it is."""

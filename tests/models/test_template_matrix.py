@@ -22,11 +22,12 @@ from distil.models.render import render_prompt, render_rows, row_messages, speci
 from distil.models.template import TemplateSettings, own_templates, prepare, template_text
 from distil.models.tool_format import call_format, read_answer
 from distil.records import Message
-from tests.models.miniatures import MINIATURES, Miniature
+from distil.thinking import part
+from tests.models.miniatures import CALLS, MINIATURES, Miniature
 from tests.tiny import tiny_tokenizer
 
 CONTROL = re.compile(
-    r"<\|[A-Za-z_]+\|>|<｜[^｜<>]+｜>|<(?:start|end)_of_turn>|\[/?(?:INST|TOOL_[A-Z]+|AVAILABLE_TOOLS|ARGS)\]"
+    r"<\|[A-Za-z_]+\|>|<SPECIAL_\d+>|<｜[^｜<>]+｜>|<\|(?:turn|tool_call|\")\|?>|<(?:turn|tool_call)\|>|<(?:start|end)_of_turn>|\[/?(?:INST|TOOL_[A-Z]+|AVAILABLE_TOOLS|ARGS)\]"
 )
 FOLDER = os.environ.get("DISTIL_TEMPLATES")
 PUBLISHED = sorted(Path(FOLDER).glob("*.jinja")) if FOLDER else []
@@ -36,6 +37,16 @@ CALL = {
     "function": {"name": "weather", "arguments": '{"city": "Rome", "days": 3}'},
 }
 SECOND = {"id": "call_2", "type": "function", "function": {"name": "clock", "arguments": '{"zone": "12", "on": true}'}}
+NESTED = {
+    "id": "call_31415",
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "arguments": json.dumps(
+            {"city": "{Rome}, [Bari]: 'a'", "days": -1, "at": {"n": [1, 2.5, None, "x"], "ok": False}, "e": []}
+        ),
+    },
+}
 OWN = {
     "chatml": Miniature("", "<|im_end|>", True, True),
     "deepseek-r1": Miniature("", "<｜end▁of▁sentence｜>", True, True),
@@ -151,12 +162,12 @@ def test_tools_are_shown_or_refused_by_name(name: str, case: str) -> None:
     assert "weather" in asked and "clock" in asked
 
 
-@pytest.mark.parametrize("name", [name for name, template in all_templates().items() if template.tools])
+@pytest.mark.parametrize("name", [*(name for name, template in all_templates().items() if template.tools), *CALLS])
 def test_calls_that_are_rendered_are_read_back(name: str) -> None:
-    template = all_templates()[name]
+    template = (all_templates() | CALLS)[name]
     tokenizer = prepared_tokenizer(template.text, template.end)
     assert call_format(tokenizer) is not None
-    for calls in ([CALL], [CALL, SECOND]):
+    for calls in ([CALL], [NESTED], [CALL, SECOND]):
         try:
             row = render_rows(tokenizer, [said("user", "hi"), said("assistant", tool_calls=calls)], tools=TOOLS)[-1]
         except UserError as error:
@@ -165,7 +176,7 @@ def test_calls_that_are_rendered_are_read_back(name: str) -> None:
         read = read_answer(tokenizer, row.ids[row.prompt_length : row.end], TOOLS)
         found = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in read.tool_calls]
         assert found == [(c["function"]["name"], json.loads(str(c["function"]["arguments"]))) for c in calls]  # type: ignore[index]
-        assert read.text == ""
+        assert part(read.text).text == ""
     plain = tokenizer("Rome has 3 hills.", add_special_tokens=False)["input_ids"]
     assert read_answer(tokenizer, plain, TOOLS) == ("Rome has 3 hills.", [])
 

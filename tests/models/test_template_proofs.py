@@ -43,3 +43,19 @@ def test_another_asked_prompt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = tiny_tokenizer(template=CHATML_WITHOUT_MARKERS)
     monkeypatch.setattr(template_proofs, "render_prompt", lambda *_, **__: [1, 2, 3])
     assert failed(tokenizer) == ["the trained prompt is the asked prompt"]
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [("all\\n", "begins the answer with 'all"), ("<think>\\n", "is read as ''"), ("</think>", None), ("\\n ", None)],
+)
+def test_an_answer_that_would_be_read_as_another_is_found(before: str, message: str | None) -> None:
+    """Functionary writes a recipient before every answer; an opened thought swallows it; its end and blanks do no harm."""
+    template = (
+        "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\\n' }}{%- if m.role == 'assistant' %}{{- '"
+        + before
+        + "' }}{%- endif %}{{- m.content + '<|im_end|>\\n' }}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+    )
+    proof = prove_template(tiny_tokenizer(template=template), [(CHAT, None)])[1]
+    assert proof.ok is (message is None) and (message or "") in proof.detail

@@ -26,6 +26,7 @@ _OPEN = r"(?:<think>|<seed:think>|\[THINK\]|<\|START_THINKING\|>|<\|channel>thou
 _CLOSE = r"(?:</think>|</seed:think>|\[/THINK\]|<\|END_THINKING\|>|<channel\|>|<\|channel\|>final<\|message\|>)"
 _PROMPTED = re.compile(rf"(?:{_OPEN}\s*)?(?:{_CLOSE}\s*)?\Z")
 _EMPTY_BLOCK = re.compile(rf"\s*{_OPEN}\s*{_CLOSE}\n*")
+_OPENED_ONLY = re.compile(rf"\s*{_OPEN}\s*")
 
 
 class Rendered(NamedTuple):
@@ -203,6 +204,11 @@ def _answer(template: ChatTemplate, asked: str, turns: list[Turn], tools: list[T
     empty = _EMPTY_BLOCK.match(answer)
     if empty and not reasoning and not _EMPTY_BLOCK.match(str(turn.get("content") or "")):
         answer = answer[len(block) :] if block and answer.startswith(block) else answer[empty.end() :]
+    elif not reasoning and re.search(_CLOSE, block) and not re.search(_CLOSE, answer):
+        # Nemotron Nano 2 shows every answer as a thought that never ends; what is asked has ended the thinking already.
+        opened = _OPENED_ONLY.match(answer)
+        if opened and not _OPENED_ONLY.match(str(turn.get("content") or "")):
+            answer = answer[opened.end() :]
     return answer
 
 

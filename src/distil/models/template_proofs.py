@@ -1,7 +1,7 @@
 """Proofs on the user's own chat template and conversations, in milliseconds, before anything is trained.
 
-The trained prompt is what will be asked, exactly the answer and its end are learned, tools reach the prompt, and the saved
-template gives the same bytes on another day. Proofs on the model itself are in proofs.py.
+The trained prompt is what will be asked, exactly the answer and its end are learned and would be read as that answer, tools reach
+the prompt, and the saved template gives the same bytes on another day. Proofs on the model itself are in proofs.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
+from distil.models.answer import model_answer
+from distil.models.generate import Generation
 from distil.models.render import prompt_text, render_prompt, render_rows, special_ids
 from distil.models.template import Turn, prepared
 from distil.models.tool_format import call_format
 from distil.models.turns import squeezed
 from distil.records import Message
+from distil.thinking import part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,7 +47,8 @@ def prove_template(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
                 ids = render_prompt(tokenizer, prompt, tools=tools)
                 if row.ids[: row.prompt_length] != ids:
                     asked.append(f"after {str(tokenizer.decode(row.ids[: row.prompt_length]))[-40:]!r}")
-                learned += _wrongly_learned(tokenizer, messages, row.ids[row.prompt_length : row.end])
+                answer = messages[max(row.answers, default=len(messages) - 1)]
+                learned += _wrongly_learned(tokenizer, answer, row.ids[row.prompt_length : row.end])
         except UserError as error:
             asked.append(str(error))
     proofs = [
@@ -58,13 +62,24 @@ def prove_template(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
     return [*proofs, _tools(tokenizer, with_tools)] if with_tools else proofs
 
 
-def _wrongly_learned(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], ids: Sequence[int]) -> list[str]:
-    """What is wrong with the learned tokens of the last answer that they belong to."""
+def _wrongly_learned(tokenizer: PreTrainedTokenizerBase, answer: Message, ids: Sequence[int]) -> list[str]:
+    """What is wrong with the learned tokens of an answer: they must end it, and read as it when the student generates them."""
     text = squeezed(str(tokenizer.decode(list(ids))))
     if not ids or ids[-1] not in special_ids(tokenizer):
         return [f"no control token ends {text[-40:]!r}"]
-    answers = [squeezed(message.text) for message in messages if message.role == "assistant"]
-    return [] if any(answer in text for answer in answers) else [f"{text[:40]!r} is none of the answers"]
+    if squeezed(answer.text) not in text:
+        return [f"{text[:40]!r} is not the answer"]
+    if answer.tool_calls:
+        return []
+    spoken = str(tokenizer.decode(list(ids), skip_special_tokens=True))
+    read = model_answer(tokenizer, Generation(spoken, list(ids), [], [], "stop"), None).text
+    if squeezed(read) == squeezed(part(answer.text).text):
+        return []
+    begins = spoken.partition(answer.text.strip())[0] or spoken
+    return [
+        f"a student that answers as it is taught is read as {read[:40]!r}: the chat template begins the answer with "
+        f"{begins[:40]!r} (set student.chat_template to one that does not)"
+    ]
 
 
 def _end(tokenizer: PreTrainedTokenizerBase) -> str:

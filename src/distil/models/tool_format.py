@@ -1,19 +1,19 @@
 """The calls in a student's text, read back as OpenAI's tool_calls: the inverse of what its chat template writes.
 
 The form is derived from the template itself: a probe call is rendered, and where its name and arguments stand says how to read
-others. A form counts only when it reads the probe back. Four kinds cover the families: a JSON object with the name inside (Qwen
-and Hermes, Llama 3, Mistral, Granite, SmolLM), a name before a JSON object (DeepSeek, gpt-oss, newer Mistral), a name with tagged
-arguments (Qwen3-Coder, Qwen3.5, Nemotron 3, GLM), and Python's own calls (LFM2).
+others. A form counts only when it reads the probe back. Five kinds (tool_forms.py) cover the families: a JSON object with the
+name inside (Qwen and Hermes, Llama 3, Mistral, Granite, SmolLM) or as its only key (Apertus), a name before a JSON object
+(DeepSeek, gpt-oss, newer Mistral, Functionary), a name with tagged arguments (Qwen3-Coder, Qwen3.5, Nemotron 3, GLM,
+DeepSeek-V3.2), a name before an object whose keys are bare (Gemma 4), and Python's own calls (LFM2).
 """
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
 from distil.ids import content_id
@@ -28,31 +28,22 @@ from distil.models.chat_template import (
 )
 from distil.models.render import answer_text, special_tokens
 from distil.models.template import Turn
+from distil.models.tool_forms import (
+    BareKeyCalls,
+    CallFormat,
+    JsonCalls,
+    NamedJson,
+    PythonCalls,
+    TaggedCalls,
+    json_values,
+)
+from distil.thinking import part
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SECOND_NAME = "distil_second"
 SECOND_TOOL: Turn = {**PROBE_TOOL, "function": {**PROBE_TOOL["function"], "name": SECOND_NAME}}
-_DECODER = json.JSONDecoder()
-_NAME = r"([A-Za-z_][\w.\-]*)"
-_NO_MARK = re.compile(r"\s*(?:<\|python_tag\|>)?\s*[\[{]")
-
-
-class Call(NamedTuple):
-    """One call in a text."""
-
-    name: str
-    arguments: dict[str, object]
-    start: int
-    """Where its first character (of its opening mark) stands."""
-
-
-class CallFormat(Protocol):
-    """One way to write calls."""
-
-    def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
-        """All calls in the text, in order."""
 
 
 class AnswerWithCalls(NamedTuple):
@@ -62,96 +53,6 @@ class AnswerWithCalls(NamedTuple):
     """What stands before the calls."""
     tool_calls: list[Turn]
     """OpenAI's tool_calls, arguments as JSON text; empty where there are none."""
-
-
-class JsonCalls(NamedTuple):
-    """A JSON object that holds the name and the arguments."""
-
-    mark: str
-    """What stands before the object, brackets excluded; "" = the whole answer is calls."""
-    name_at: tuple[str, ...]
-    arguments_at: tuple[str, ...]
-
-    def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
-        """Objects after the mark; without a mark the text must begin with one, and its name must be a tool's."""
-        if not self.mark and not _NO_MARK.match(text):
-            return []
-        known = None if self.mark else _names(tools)
-        starts = [m.start() for m in re.finditer(re.escape(self.mark), text)] if self.mark else [0]
-        found: list[Call] = []
-        end = 0
-        for start in starts:
-            if start < end:
-                continue
-            for value, end in _values(text, start + len(self.mark)):  # noqa: B007 (the end of the last object is used)
-                name, arguments = _at(value, self.name_at), _at(value, self.arguments_at)
-                if isinstance(name, str) and isinstance(arguments, dict) and (known is None or name in known):
-                    found.append(Call(name, arguments, start))
-        return found
-
-
-class NamedJson(NamedTuple):
-    """A name, something without a brace, and a JSON object of the arguments."""
-
-    mark: str
-    between: str
-
-    def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
-        """Every name after the mark that an object follows."""
-        gap = r"[^{]*?" if self.between.strip() else r"\s*"
-        mark = re.escape(self.mark).replace(PROBE_ID, r"[\w\-]+")
-        pattern = re.compile(mark + r"\s*" + _NAME + gap + r"(?=\{)")
-        found: list[Call] = []
-        for match in pattern.finditer(text):
-            for value, _ in _values(text, match.end(), only_one=True):
-                if isinstance(value, dict):
-                    found.append(Call(match.group(1), value, match.start()))
-        return found
-
-
-class TaggedCalls(NamedTuple):
-    """A name, and every argument between tags."""
-
-    mark: str
-    key_open: str
-    key_close: str
-    value_close: str
-
-    def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
-        """Every name after the mark; values are read by the tool's schema, as text where it says so."""
-        name = re.compile(re.escape(self.mark) + r"\s*" + _NAME)
-        starts = list(name.finditer(text))
-        argument = re.compile(
-            rf"{re.escape(self.key_open)}\s*([^<>\"\n]+?)\s*{re.escape(self.key_close)}\n?(.*?)\n?{re.escape(self.value_close)}",
-            re.DOTALL,
-        )
-        found = []
-        for start, end in zip(starts, [*(s.start() for s in starts[1:]), len(text)], strict=False):
-            body = text[start.end() : end]
-            types = _types(tools, start.group(1))
-            arguments = {key: _typed(value, types.get(key)) for key, value in argument.findall(body)}
-            found.append(Call(start.group(1), arguments, start.start()))
-        return found
-
-
-class PythonCalls(NamedTuple):
-    """Calls as Python writes them, in a list."""
-
-    mark: str
-
-    def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
-        """What Python's own parser reads between the mark and its closing bracket."""
-        start = text.find(self.mark) if self.mark else 0
-        begin = text.find("[", start) if start >= 0 else -1
-        if begin < 0 or (not self.mark and text[:begin].strip()):
-            return []
-        for end in [m.end() for m in re.finditer(r"\]", text) if m.start() > begin]:
-            try:
-                tree = ast.parse(text[begin:end].replace("\n", "\\n"), mode="eval").body
-            except (SyntaxError, ValueError, MemoryError, RecursionError):
-                continue
-            return [Call(*call, start) for call in _python_calls(tree)]
-        return []
 
 
 def call_format(tokenizer: PreTrainedTokenizerBase) -> CallFormat | None:
@@ -231,10 +132,14 @@ def _in_sections(form: CallFormat, two: str) -> Iterator[tuple[CallFormat, str]]
     """The form with the mark that each of several calls has, where the first call's mark also opens the section."""
     mark = getattr(form, "mark", "")
     second = two.find(SECOND_NAME)
-    if isinstance(form, NamedJson | TaggedCalls) and second >= 0:
+    if isinstance(form, NamedJson) and form.opened and second >= 0:
+        between = two[two.find(PROBE_NAME) : second]
+        for _, end in json_values(between, between.find("{"), only_one=True):
+            yield form._replace(mark=between[end:].strip()), ""
+    elif isinstance(form, NamedJson | TaggedCalls) and second >= 0:
         each = _common_end(mark, two[:second].rstrip()).strip()
         if each and each != mark:
-            yield form._replace(mark=each), mark.removesuffix(each).strip()
+            yield form._replace(mark=each), part(mark.removesuffix(each)).text.strip()
 
 
 def _forms(text: str) -> Iterator[CallFormat]:
@@ -242,15 +147,18 @@ def _forms(text: str) -> Iterator[CallFormat]:
     at = text.find(PROBE_NAME)
     after = at + len(PROBE_NAME)
     for start in [m.start() for m in re.finditer(r"\{", text) if m.start() < at]:
-        for value, end in _values(text, start, only_one=True):
+        for value, end in json_values(text, start, only_one=True):
             name_at, arguments_at = _path(value, PROBE_NAME), _path(value, PROBE_ARGUMENTS)
-            if end > after and name_at and arguments_at:
-                yield JsonCalls(text[:start].rstrip().removesuffix("[").strip(), name_at, arguments_at)
+            if end > after and ((name_at and arguments_at) or value == {PROBE_NAME: PROBE_ARGUMENTS}):
+                mark = text[:start].rstrip().removesuffix("[").strip()
+                yield JsonCalls(mark, name_at or (), arguments_at if name_at and arguments_at else ())
     mark = text[:at].strip()
     for start in [m.start() for m in re.finditer(r"\{", text) if m.start() >= after]:
-        for value, _ in _values(text, start, only_one=True):
-            if value == PROBE_ARGUMENTS and mark:
-                yield NamedJson(mark, text[after:start])
+        for value, _ in json_values(text, start, only_one=True):
+            if value == PROBE_ARGUMENTS:
+                yield NamedJson(mark, text[after:start], opened=not mark)
+    if mark and (bare := re.match(r"\s*\{\s*\"?alpha\"?\s*:\s*(\S+?)amber\1", text[after:])):
+        yield BareKeyCalls(mark, bare[1])
     if text[after : after + 1] == "(":
         yield PythonCalls(text[:at].strip().removesuffix("[").strip())
     key, amber, beta = text.find("alpha", after), text.find("amber", after), text.find("beta", after)
@@ -259,24 +167,6 @@ def _forms(text: str) -> Iterator[CallFormat]:
         opening = _common_end(head, close).strip()
         value_close = close.strip().removesuffix(opening).strip()
         yield TaggedCalls(mark, opening, text[key + 5 : amber].strip(), value_close)
-
-
-def _values(text: str, start: int, *, only_one: bool = False) -> Iterator[tuple[object, int]]:
-    """JSON objects from `start` on, over blanks, brackets, commas and semicolons; each with where it ends."""
-    while match := re.compile(r"[\s\[\],;]*(?:<\|python_tag\|>)?\s*(?=\{)").match(text, start):
-        try:
-            value, start = _DECODER.raw_decode(text, match.end())
-        except (json.JSONDecodeError, RecursionError):
-            return
-        yield value, start
-        if only_one:
-            return
-
-
-def _at(value: object, path: tuple[str, ...]) -> object:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _path(value: object, wanted: object) -> tuple[str, ...] | None:
@@ -288,44 +178,6 @@ def _path(value: object, wanted: object) -> tuple[str, ...] | None:
             if (rest := _path(inner, wanted)) is not None:
                 return (key, *rest)
     return None
-
-
-def _names(tools: Sequence[Turn]) -> set[str]:
-    return {str((tool.get("function") or tool).get("name")) for tool in tools}
-
-
-def _types(tools: Sequence[Turn], name: str) -> dict[str, object]:
-    """Argument -> its type in the schema of this tool."""
-    for tool in tools:
-        function = tool.get("function") or tool
-        if function.get("name") == name:
-            properties = (function.get("parameters") or {}).get("properties") or {}
-            return {key: schema.get("type") for key, schema in properties.items() if isinstance(schema, dict)}
-    return {}
-
-
-def _typed(value: str, kind: object) -> object:
-    if kind == "string":
-        return value
-    try:
-        return json.loads(value)
-    except (json.JSONDecodeError, RecursionError):
-        return {"True": True, "False": False, "None": None}.get(value, value)
-
-
-def _python_calls(tree: ast.expr) -> Iterator[tuple[str, dict[str, object]]]:
-    for node in tree.elts if isinstance(tree, ast.List) else []:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            try:
-                yield node.func.id, {str(k.arg): _literal(k.value) for k in node.keywords if k.arg}
-            except (ValueError, SyntaxError):
-                continue
-
-
-def _literal(node: ast.expr) -> object:
-    """A Python literal, or one of JSON's words."""
-    words = {"true": True, "false": False, "null": None}
-    return words[node.id] if isinstance(node, ast.Name) and node.id in words else ast.literal_eval(node)
 
 
 def _common_end(one: str, other: str) -> str:
