@@ -60,7 +60,8 @@ def target_modules(model: PreTrainedModel) -> str | list[str]:
     Runs the model once on a few tokens. Raises UserError where no layer is left.
     """
     linear = _linear_layers(model)
-    able = [name for name in linear if name in _adaptable(model, linear)]
+    adaptable = _adaptable(model, linear)
+    able = [name for name in linear if name in adaptable]
     if not able:
         raise UserError(
             f"{type(model).__name__} has no linear layer that a LoRA adapter could change. Train the whole model: set "
