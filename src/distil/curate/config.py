@@ -36,6 +36,11 @@ class CurateConfig(Section):
     """
     near_duplicates: float | None = Field(default=0.85, ge=0.3, le=1.0)
     """Minimum Jaccard similarity of character 5-grams at which two texts count as the same; null = only equal texts do."""
+    semantic_duplicates: float | None = Field(default=None, ge=0.8, le=1.0)
+    """Minimum cosine of two prompts (MiniLM) at which a row with the same answer is redundant, too, such as 0.98; null = never.
+
+    Needs `pip install 'distil[evaluate]'`.
+    """
     semantic: float | None = Field(default=None, ge=0.5, le=1.0)
     """Minimum cosine of two prompts (MiniLM) at which they are kept on one side, such as 0.95; null = only characters count.
 

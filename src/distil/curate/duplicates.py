@@ -6,7 +6,7 @@ not depend on the order of the rows. Not the leaks between splits (split.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from distil.curate.minhash import Rows
 from distil.curate.shingles import Shingles, jaccard, shingles, text_key
 from distil.curate.similar import BOILERPLATE_MIN_TEXTS, linked_rows, near_pairs, shingle_sets
 from distil.curate.statements import same_statement, statement_key
+from distil.embeddings.embedder import embedder
 from distil.records import Verdict
 from distil.text import answer_key, conversation_text, instructions
 
@@ -30,12 +31,15 @@ Dropped = dict[int, tuple[str, str]]
 """Index of a row -> filter and reason."""
 
 
-def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Verdict]) -> list[Pair]:
+def drop_redundant(
+    pairs: Sequence[Pair], near: float | None, verdicts: list[Verdict], *, cosine: float | None = None
+) -> list[Pair]:
     """Keeps one of the rows with (nearly) the same question and the same answer: the one with the smallest prompt id.
 
-    near: least Jaccard similarity of the questions (of answers in prose, too); None = only equal ones. Rows with different
-    instructions (system turns) are never redundant, because those may hold the text that the question is about. Held-out rows
-    that the user fixed are never dropped here; a free row that repeats one is a leak, which split.py handles.
+    near: least Jaccard similarity of the questions (of answers in prose, too); cosine: least cosine of the questions' embeddings;
+    None = not compared so, and with both only equal ones. Rows with different instructions (system turns) are never redundant,
+    because those may hold the text that the question is about. Held-out rows that the user fixed are never dropped here; a free
+    row that repeats one is a leak, which split.py handles. Raises UserError when texts can't be embedded here.
     """
     order = sorted(range(len(pairs)), key=lambda i: pairs[i].prompt.id)
     free = [i for i in order if pairs[i].prompt.split not in ("test", "validation")]
@@ -43,6 +47,9 @@ def drop_redundant(pairs: Sequence[Pair], near: float | None, verdicts: list[Ver
     if near is not None:
         left = [i for i in free if i not in dropped]
         dropped |= _near([pairs[i] for i in left], left, near)
+    if cosine is not None:
+        left = [i for i in free if i not in dropped]
+        dropped |= _near_in_meaning([pairs[i] for i in left], left, cosine)
     for index in sorted(dropped):
         prompt, answer = pairs[index]
         name, reason = dropped[index]
@@ -67,16 +74,43 @@ def _near(pairs: Sequence[Pair], names: Sequence[int], near: float) -> Dropped:
     sets = shingle_sets([conversation_text(pair.prompt.messages) for pair in pairs])
     dropped: Dropped = {}
     for group in _groups(sets, near):
-        alike: dict[tuple[str, int, bool], list[int]] = {}
-        for row in group.tolist():
-            prompt, answer = pairs[row]
-            alike.setdefault((text_key(instructions(prompt.messages)), *statement_key(answer)), []).append(row)
-        for (_, _, prose), rows in alike.items():
-            if len(rows) > 1:
-                for row, (other, similarity) in _repeats(pairs, sets, rows, near, prose).items():
-                    reason = f"near-duplicate ({similarity:.2f}) of {pairs[other].prompt.id}, with the same answer"
-                    dropped[names[row]] = ("near_duplicate", reason)
+        for rows, prose in _same_answers(pairs, group.tolist()):
+            for row, (other, similarity) in _repeats(pairs, sets, rows, near, prose).items():
+                reason = f"near-duplicate ({similarity:.2f}) of {pairs[other].prompt.id}, with the same answer"
+                dropped[names[row]] = ("near_duplicate", reason)
     return dropped
+
+
+def _near_in_meaning(pairs: Sequence[Pair], names: Sequence[int], cosine: float) -> Dropped:
+    """As `_near`, by the embeddings of the questions. Time is in the square of the rows with the same answer."""
+    groups = _same_answers(pairs, range(len(pairs)))
+    texts = {row: conversation_text(pairs[row].prompt.messages) for rows, _ in groups for row in rows}
+    embedder().prepare(list(texts.values()))
+    dropped: Dropped = {}
+    for rows, prose in groups:
+        vectors = embedder().vectors([texts[row] for row in rows])  # (rows, 384)
+        kept: list[int] = []  # places in rows
+        for place, row in enumerate(rows):
+            closeness = vectors[kept[:MOST_KEPT]] @ vectors[place]
+            likely = np.flatnonzero(closeness >= cosine)
+            for position in likely[np.argsort(-closeness[likely], kind="stable")][:MOST_READ].tolist():
+                other = pairs[rows[kept[position]]]
+                if not prose or same_statement(other.answer.text, pairs[row].answer.text):
+                    reason = f"the same in meaning (cosine {closeness[position]:.3f}) as {other.prompt.id}, with the same answer"
+                    dropped[names[row]] = ("near_duplicate", reason)
+                    break
+            else:
+                kept.append(place)
+    return dropped
+
+
+def _same_answers(pairs: Sequence[Pair], rows: Iterable[int]) -> list[tuple[list[int], bool]]:
+    """(rows with the same instructions and answers that may say the same, whether these are prose), of at least two rows."""
+    alike: dict[tuple[str, int, bool], list[int]] = {}
+    for row in rows:
+        prompt, answer = pairs[row]
+        alike.setdefault((text_key(instructions(prompt.messages)), *statement_key(answer)), []).append(row)
+    return [(found, prose) for (_, _, prose), found in alike.items() if len(found) > 1]
 
 
 def _repeats(

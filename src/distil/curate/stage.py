@@ -125,7 +125,7 @@ def run(
             progress.advance(32, note="filtered")
             unfit = unfit_answers(table, chosen_filters, marks)
             chosen = choose_answers(table, passed, unfit, section, verdicts, judge)
-            rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts)
+            rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=section.semantic_duplicates)
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
             stage.usd = getattr(judge, "usd", 0.0)
