@@ -230,6 +230,16 @@ COST: dict[str, Any] = {
          "teacher_usd": 8.42, "total_usd": 14.26, "saving_usd": 13.82, "payback_days": 0.73, "payback": "under a day"},
     ],
     "break_even_coverage": 0.21, "warnings": [],
+    "shares": [
+        {"share": n / 10, "tried_first_usd": 5.84 + 28.08 * (1 - n / 10),
+         "routed_before_usd": 5.84 * (n > 0) + 28.08 * (1 - n / 10)} for n in range(11)
+    ],
+    "tornado_usd": 13.82,
+    "tornado": [
+        {"factor": "requests a month, half to double", "low_usd": 3.99, "high_usd": 33.48},
+        {"factor": "the teacher's price, -25% to +25%", "low_usd": 8.9, "high_usd": 18.73},
+        {"factor": "load of the machines, 30% to 90%", "low_usd": -3.1, "high_usd": 15.77},
+    ],
 }  # fmt: skip
 
 

@@ -10,10 +10,10 @@ import click
 from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
-    from distil.runs.schemas.cost import CostSummary, Option
+    from distil.runs.schemas.cost import CostSummary, Option, Swing
 
 
-BAR = 18  # characters: a cell that is never wrapped
+BAR = 14  # characters: a cell that is never wrapped
 
 
 @distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")
@@ -102,16 +102,39 @@ def _sentences(summary: CostSummary) -> Iterator[str]:
 def _show_shares(summary: CostSummary) -> None:
     most = max(max(s.tried_first_usd, s.routed_before_usd) for s in summary.shares)
     rows = [
-        (f"{s.share:.0%}", dollars(s.tried_first_usd), dollars(s.routed_before_usd), _bar(s.tried_first_usd, most))
+        (f"{s.share:.0%}", _bar(s.tried_first_usd, most), dollars(s.tried_first_usd), dollars(s.routed_before_usd))
         for s in summary.shares
     ]
-    columns = ("answered by the student", "tried first", "routed before", "")
-    table("A month, by the share that the student answers", columns, rows)
+    columns = ("student", "", "tried first", "routed before")
+    table("A month, by the share that the student answers", columns, rows, left=2)
 
 
 def _show_tornado(summary: CostSummary) -> None:
-    rows = [(each.factor, dollars(each.low_usd), dollars(each.high_usd)) for each in summary.tornado]
-    table("What it saves if an assumption is wrong", ("", "from", "to"), rows)
+    ends = [0.0, *(each.low_usd for each in summary.tornado), *(each.high_usd for each in summary.tornado)]
+    rows = [
+        (
+            swing.factor,
+            _range(swing, summary.tornado_usd, min(ends), max(ends)),
+            *map(dollars, (swing.low_usd, swing.high_usd)),
+        )
+        for swing in summary.tornado
+    ]
+    table("What it saves if an assumption is wrong", ("", "│ 0, ● now", "from", "to"), rows, left=2)
+
+
+def _range(swing: Swing, now: float | None, low: float, high: float) -> str:
+    """The saving between the ends of an assumption as a line of BAR characters from `low` to `high`."""
+
+    def place(value: float) -> int:
+        return round((BAR - 1) * (value - low) / (high - low)) if high > low else 0
+
+    drawn = [" "] * BAR
+    for position in range(place(swing.low_usd), place(swing.high_usd) + 1):
+        drawn[position] = "─"
+    drawn[place(0.0)] = "│"
+    if now is not None:
+        drawn[place(now)] = "●"
+    return "".join(drawn).rstrip()
 
 
 def _bar(value: float, most: float) -> str:

@@ -176,7 +176,7 @@ def tornado(plan: Plan, ways: Sequence[tuple[str, Host, Host]]) -> list[Swing]:
     ways: the place where the student runs, then (what changes, it at one end, it at the other end).
     """
     way, swings = ways[0][1], []
-    routing: Routing | None = None if plan.coverage == 1 else "tried first"
+    routing = _routing(plan)
     for factor, worse, better in _changes(plan):
         at = [each[0].saving(way, each[1], routing, each[2]) for each in (worse, better)]
         swings.append(Swing(factor=factor, low_usd=min(at), high_usd=max(at)))
@@ -185,6 +185,15 @@ def tornado(plan: Plan, ways: Sequence[tuple[str, Host, Host]]) -> list[Swing]:
         swings.append(Swing(factor=factor, low_usd=min(at), high_usd=max(at)))
     moved = [swing for swing in swings if swing.high_usd > swing.low_usd]
     return sorted(moved, key=lambda swing: swing.low_usd - swing.high_usd)
+
+
+def expected_saving(plan: Plan, way: Host) -> float:
+    """The saving from which the tornado starts: the student alone at a coverage of 1, else tried first."""
+    return plan.sums.saving(way, plan.coverage, _routing(plan), plan.means)
+
+
+def _routing(plan: Plan) -> Routing | None:
+    return None if plan.coverage == 1 else "tried first"
 
 
 _Case = tuple[Sums, float, Means]

@@ -15,7 +15,7 @@ from distil.cost.arithmetic import break_even_coverage, hosted_month, tokens_mon
 from distil.cost.config import CostConfig
 from distil.cost.facts import Facts, gather
 from distil.cost.latency import latencies
-from distil.cost.options import Means, Plan, Sums, break_even_queries, options, shares, tornado
+from distil.cost.options import Means, Plan, Sums, break_even_queries, expected_saving, options, shares, tornado
 from distil.cost.requests import dollars_of
 from distil.cost.sampling import draws_of_means, interval
 from distil.cost.student import Host, hosts_of, machines
@@ -159,6 +159,7 @@ def _outlook(facts: Facts, plan: Plan, way: Host) -> dict[str, object]:
         "break_even_queries": break_even_queries(plan, way, coverage),
         "shares": shares(plan, way),
         "tornado": tornado(plan, ways),
+        "tornado_usd": expected_saving(plan, way),
     }
 
 

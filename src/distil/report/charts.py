@@ -7,7 +7,7 @@ is escaped. The scatter of quality over money is in scatter.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -124,7 +124,24 @@ class Plot(NamedTuple):
     lines: list[Line]
 
 
-def plot(lines: Sequence[Line], *, percent: bool = False, log: bool = False, label: str = "") -> Plot | None:
+def plain(value: float) -> str:
+    """A number on an axis."""
+    return f"{value:,.4g}"
+
+
+def whole_percent(value: float) -> str:
+    """A share on an axis."""
+    return f"{value:.0%}"
+
+
+def plot(
+    lines: Sequence[Line],
+    *,
+    log: bool = False,
+    label: str = "",
+    show_x: Callable[[float], str] = plain,
+    show_y: Callable[[float], str] = plain,
+) -> Plot | None:
     """Curves in a frame of 100 x 100 units that stretches; None without a finite point. `log` = the upright axis."""
     usable = [
         line._replace(points=[p for p in line.points if all(map(math.isfinite, p)) and not (log and p[1] <= 0)])
@@ -147,11 +164,10 @@ def plot(lines: Sequence[Line], *, percent: bool = False, log: bool = False, lab
     svg = Markup(
         '<svg class="plot" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     )
-    show = (lambda v: f"{v:.0%}") if percent else (lambda v: f"{v:,.4g}")
     return Plot(
         svg.format(label, Markup("").join(shapes)),
-        [(across.place(x), show(x)) for x in ticks(across.low, across.high, 5)],
-        [(100 - up.place(y), show(y)) for y in y_marks],
+        [(across.place(x), show_x(x)) for x in ticks(across.low, across.high, 5)],
+        [(100 - up.place(y), show_y(y)) for y in y_marks],
         finite,
     )
 

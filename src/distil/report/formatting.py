@@ -74,6 +74,11 @@ def dollars(value: float | None) -> str:
     return NOTHING if value is None else progress.dollars(value).replace("-", MINUS)
 
 
+def axis_dollars(value: float) -> str:
+    """A round amount on an axis, as short as it can be: $0.5, $30, $1,500, $12k."""
+    return "$" + (f"{value:g}" if value < 10 else count(value).replace(".0", ""))
+
+
 def count(value: float | None) -> str:
     """1,234 below ten thousand, then 12.3k, 1.2M, 7.1B."""
     if value is None:

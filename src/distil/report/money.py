@@ -13,7 +13,7 @@ from markupsafe import Markup
 from distil.report import charts, formatting
 from distil.report.scatter import Dot, scatter
 from distil.runs.schemas.calibration import Calibration
-from distil.runs.schemas.cost import CostSummary, Option
+from distil.runs.schemas.cost import CostSummary, Option, Swing
 from distil.runs.schemas.summary import Summary
 
 WIDE, NARROW = 660, 350  # pixels
@@ -66,6 +66,46 @@ def bills(cost: CostSummary, headline: Summary | None) -> list[Bill]:
         picture = charts.bar([("student", option.student_usd or 0.0), ("teacher", option.teacher_usd or 0.0)], whole)
         rows.append(Bill(option, name, picture, option is allowed))
     return rows
+
+
+class Assumption(NamedTuple):
+    """What a month saves if one assumption is wrong."""
+
+    swing: Swing
+    picture: Markup
+
+
+def tornado(cost: CostSummary) -> list[Assumption]:
+    """Every assumption with its range, all on one scale that has zero on it."""
+    if cost.tornado_usd is None or not cost.tornado:
+        return []
+    every = [value for swing in cost.tornado for value in (swing.low_usd, swing.high_usd)]
+    low, high = min(0.0, *every), max(0.0, *every)
+    axis = charts.Axis(low - 0.03 * (high - low), high + 0.03 * (high - low))
+    found = []
+    for swing in cost.tornado:
+        kind = "win" if swing.low_usd > 0 else "lose" if swing.high_usd < 0 else "even"
+        row = charts.Lane(cost.tornado_usd, swing.low_usd, swing.high_usd, kind)
+        label = f"{swing.factor}: {formatting.dollars(swing.low_usd)} to {formatting.dollars(swing.high_usd)}"
+        found.append(Assumption(swing, charts.lane(row, axis, zone=None, lines=[(0.0, "teacher-line")], label=label)))
+    return found
+
+
+def by_share(cost: CostSummary) -> charts.Plot | None:
+    """The month over the share that the student answers, beside the teacher alone."""
+    if not cost.shares or cost.teacher_month_usd is None:
+        return None
+    month = cost.teacher_month_usd
+    return charts.plot(
+        [
+            charts.Line("tried first", "curve", [(each.share, each.tried_first_usd) for each in cost.shares]),
+            charts.Line("routed before", "guarantee", [(each.share, each.routed_before_usd) for each in cost.shares]),
+            charts.Line("teacher alone", "train", [(0.0, month), (1.0, month)]),
+        ],
+        label="Dollars a month over the share of requests that the student answers",
+        show_x=charts.whole_percent,
+        show_y=formatting.axis_dollars,
+    )
 
 
 def prices(cost: CostSummary | None, about: str | None, summaries: Mapping[str, Summary]) -> dict[str, float]:

@@ -116,6 +116,8 @@ def _money(facts: Facts) -> dict[str, object]:
         "cost_fits": fits,
         "scatter": scatter,
         "bills": money.bills(cost, headline) if cost and fits else [],
+        "tornado": money.tornado(cost) if cost and fits else [],
+        "by_share": money.by_share(cost) if cost and fits else None,
         "confidence": view.confidence_plot(headline),
     }
 

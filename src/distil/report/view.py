@@ -172,7 +172,12 @@ def confidence_plot(summary: Summary | None) -> charts.Plot | None:
     both = [(p.coverage, p.together) for p in points if p.together is not None]
     if both:
         lines.append(charts.Line("with the teacher for the others", "guarantee", both))
-    return charts.plot(lines, percent=True, label="Quality by the share that the student answers")
+    return charts.plot(
+        lines,
+        label="Quality by the share that the student answers",
+        show_x=charts.whole_percent,
+        show_y=charts.whole_percent,
+    )
 
 
 def splits_bar(facts: Facts) -> Markup | None:

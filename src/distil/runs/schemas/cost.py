@@ -152,6 +152,8 @@ class CostSummary(Record):
     """The bill over the share that the student answers."""
     tornado: list[Swing] = Field(default_factory=list)
     """The saving when assumptions change, the largest swing first."""
+    tornado_usd: float | None = None
+    """The saving that these start from; None where the teacher's or the student's price is unknown."""
     latency: list[Latency] = Field(default_factory=list)
     """Of teacher, student and both, where they were measured."""
     assumptions: dict[str, str] = Field(default_factory=dict)
