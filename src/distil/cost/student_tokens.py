@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.records import Answer, Call, Message, Prompt
+from distil.models.student_prompt import as_student_sees, baked_prompt
+from distil.records import Answer, Call, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
@@ -37,6 +38,7 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
     from tokenizers import Tokenizer
 
     encode = Tokenizer.from_file(str(tokenizer)).encode
+    baked = _baked(tokenizer.parent)
     billed = {call.id: call.usage for call in calls if call.usage.output_tokens > 0}
     answers = islice((a for a in read_records(project.answers, Answer) if a.call_id in billed and a.text), SAMPLE)
     chosen = {answer.prompt_id: answer for answer in answers}
@@ -47,7 +49,7 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
         visible = usage.output_tokens - usage.reasoning_tokens
         if usage.input_tokens <= 0 or visible <= 0:
             continue
-        ours[0] += sum(len(encode(text).ids) + PER_TURN for text in _texts(prompt.messages))
+        ours[0] += sum(len(encode(turn.text).ids) + PER_TURN for turn in as_student_sees(prompt.messages, baked))
         ours[1] += len(encode(answer.text, add_special_tokens=False).ids) + 1  # and the end
         theirs[0] += usage.input_tokens
         theirs[1] += visible
@@ -57,7 +59,8 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
         ours[0] / theirs[0],
         ours[1] / theirs[1],
         f"counted with its own tokenizer on {len(prompts):,} prompts: {ours[0] / theirs[0]:.2f} of the teacher's for a prompt, "
-        f"{ours[1] / theirs[1]:.2f} for an answer without reasoning",
+        f"{ours[1] / theirs[1]:.2f} for an answer without reasoning"
+        + (" (the instructions are baked in: student.prompt)" if baked is not None else ""),
     )
 
 
@@ -68,5 +71,7 @@ def _tokenizer_file(project: Project, student: str | None) -> Path | None:
     return path if path.exists() else None
 
 
-def _texts(messages: Sequence[Message]) -> list[str]:
-    return [message.text for message in messages]
+def _baked(folder: Path) -> str | None:
+    """The prompt that the student's chat template shows in place of the instructions."""
+    template = folder / "chat_template.jinja"
+    return baked_prompt(template.read_text(encoding="utf-8")) if template.exists() else None

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
+from distil.models.student_prompt import baked_prompt, without_block
 from distil.models.template import Turn, apply, has_thinking_on, marked_spans, prepared, special_texts
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class ChatTemplate:
         """Whether the model is asked to think first."""
         return has_thinking_on(self.text)
 
+    @property
+    def prompt(self) -> str | None:
+        """What is shown in place of the instructions; "" = nothing, None = the instructions themselves."""
+        return baked_prompt(self.text)
+
     @cached_property
     def tail(self) -> str:
         """What follows an answer's text at the end of a conversation."""
@@ -95,8 +101,9 @@ class ChatTemplate:
 
     @cached_property
     def takes_system(self) -> bool:
-        """Whether a system turn is shown."""
-        return PROBE_TEXT in self._try([{"role": "system", "content": PROBE_TEXT}, USER], asks=True)
+        """Whether a system turn is shown, where nothing replaces it."""
+        plain = ChatTemplate(without_block(self.text), self.special)
+        return PROBE_TEXT in plain._try([{"role": "system", "content": PROBE_TEXT}, USER], asks=True)
 
     @cached_property
     def takes_developer(self) -> bool:
@@ -173,9 +180,10 @@ def _common(one: str, other: str) -> str:
     return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def chat_template(tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
-    """The template that this tokenizer is used with; what was found of it is kept."""
-    return _kept(prepared(tokenizer), tuple(sorted(special_texts(tokenizer).items())))
+def chat_template(tokenizer: PreTrainedTokenizerBase, *, for_teacher: bool = False) -> ChatTemplate:
+    """The template that this tokenizer is used with; what was found of it is kept. for_teacher: with the whole prompt."""
+    text = prepared(tokenizer)
+    return _kept(without_block(text) if for_teacher else text, tuple(sorted(special_texts(tokenizer).items())))
 
 
 @lru_cache(maxsize=64)

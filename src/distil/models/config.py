@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from distil.runs.section import Section
 
@@ -26,9 +26,20 @@ class StudentConfig(Section):
     template_args: dict[str, JsonValue] = Field(default_factory=dict)
     """Fixed arguments of the template, the same in training, evaluation and serving (they are written into the saved template).
     enable_thinking is understood for every model that can think; it is false unless you set it."""
+    prompt: str = "same"
+    """What the student sees in place of the system and developer turns at the start: same (what the teacher saw), none, or a
+    short text. The student then learns what a long prompt says (prompt baking), and each of its requests is that much shorter.
+    It is written into the saved chat template: clients go on to send the long prompt."""
     lora_rank: int = Field(default=16, ge=1)
     """Rank of the LoRA matrices."""
     lora_alpha: int = Field(default=32, ge=1)
     """Numerator of the LoRA scale, alpha / rank."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout before the LoRA matrices during training."""
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise ValueError("expected `same`, `none`, or a short text; for no prompt at all write `none`")
+        return value

@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from distil.ids import content_id
+from distil.models.student_prompt import without_block
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,6 +31,13 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash of the chat template's text, the end token and the start token (templates insert both)."""
     return content_id("tpl", [tokenizer.chat_template, tokenizer.eos_token, tokenizer.bos_token])
+
+
+def teacher_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The same of the template with the whole prompt, which the teacher sees where `student.prompt` hides a part of it."""
+    template = tokenizer.chat_template
+    text = without_block(template) if isinstance(template, str) else template
+    return content_id("tpl", [text, tokenizer.eos_token, tokenizer.bos_token])
 
 
 def shared_prefix(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> int:

@@ -104,14 +104,21 @@ def render_rows(
     return rows
 
 
-def render_prompt(tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None) -> list[int]:
-    """Token ids of a conversation up to the start of the answer (with the generation prompt)."""
-    return _ids(tokenizer, prompt_text(tokenizer, messages, tools=tools))
+def render_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None, for_teacher: bool = False
+) -> list[int]:
+    """Token ids of a conversation up to the start of the answer (with the generation prompt).
+
+    for_teacher: with the instructions that `student.prompt` hides from the student.
+    """
+    return _ids(tokenizer, prompt_text(tokenizer, messages, tools=tools, for_teacher=for_teacher))
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None) -> str:
+def prompt_text(
+    tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None, for_teacher: bool = False
+) -> str:
     """The text that `render_prompt` turns into tokens. Raises UserError for what the template can't show."""
-    template = chat_template(tokenizer)
+    template = chat_template(tokenizer, for_teacher=for_teacher)
     turns, _ = as_turns(template, messages, tools)
     asked = template.ask(turns, tools)
     require_shown(template, asked, turns)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from distil.errors import UserError, did_you_mean
+from distil.models.student_prompt import block, setting, without_block
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,6 +54,8 @@ class TemplateSettings:
     """Fixed arguments of the template."""
     date: str | None = None
     """ISO date that stands for today; None = not pinned."""
+    prompt: str | None = None
+    """What replaces the instructions of each conversation: a text, or "" for nothing; None = whatever the template has now."""
     as_published: bool = False
     """Leave the template's own defaults (a thinking model thinks): for teachers."""
 
@@ -62,12 +65,13 @@ def student_template(student: StudentConfig, project: Project) -> TemplateSettin
     name = student.chat_template
     if name is not None and (project.root / name).is_file():
         name = str(project.root / name)
-    return TemplateSettings(name, dict(student.template_args), pinned_date(project.template_date))
+    date = pinned_date(project.template_date)
+    return TemplateSettings(name, dict(student.template_args), date, setting(student.prompt))
 
 
 def base_template(student: StudentConfig, project: Project) -> TemplateSettings:
-    """How the untuned base is asked: by the template that it was made with, thinking as the student."""
-    settings = student_template(student, project)
+    """How the untuned base is asked: by the template that it was made with and the whole prompt, thinking as the student."""
+    settings = replace(student_template(student, project), prompt=None)
     if settings.template is None:
         return settings
     return replace(settings, template=None, args={k: v for k, v in settings.args.items() if k == THINKING})
@@ -99,11 +103,38 @@ def prepare(tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings) -> N
     """
     text = template_text(settings.template) if settings.template is not None else raw_template(tokenizer)
     before, body = _split(text)
-    if before is not None and not settings.args:
-        tokenizer.chat_template = text
-        return
-    args = {**(before or {}), **settings.args}
-    tokenizer.chat_template = _baked(body, args, settings.date, settings.as_published, special_texts(tokenizer))
+    special = special_texts(tokenizer)
+    if before is None or settings.args:
+        args = {**(before or {}), **settings.args}
+        text = _baked(body, args, settings.date, settings.as_published, special)
+    tokenizer.chat_template = text if settings.prompt is None else _with_prompt(text, settings.prompt, special)
+
+
+def _with_prompt(text: str, prompt: str, special: Mapping[str, object]) -> str:
+    """A prepared template that shows `prompt` in place of the instructions. Raises UserError where it has no system turn."""
+    plain = without_block(text)
+    if not prompt:
+        return _in_front(plain, block(prompt, in_parts=False))
+    user: Turn = {"role": "user", "content": "Hello"}
+    for in_parts in (False, True):
+        found = _in_front(plain, block(prompt, in_parts=in_parts))
+        chat = [{**user, "content": [{"type": "text", "text": "Hello"}]}] if in_parts else [user]
+        try:
+            if prompt.strip() in apply(found, special, chat, None, generation_prompt=True):
+                return found
+        except UserError:
+            continue
+    raise UserError(
+        "student.prompt is a text, and the student's chat template has no place for a system turn. Set student.prompt: none, or "
+        f"student.chat_template to one that shows it (a .jinja file, or one of {', '.join(own_templates())})."
+    )
+
+
+def _in_front(text: str, lines: str) -> str:
+    """The lines between the arguments of a prepared template and its body."""
+    head = _HEADER.match(text)
+    start = head.end() if head else 0
+    return text[:start] + lines + text[start:]
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase) -> str:

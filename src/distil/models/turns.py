@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from distil.errors import UserError
 from distil.models.chat_template import CallShape, ChatTemplate
+from distil.models.student_prompt import turns_as_student_sees
 from distil.models.template import Turn
 from distil.progress import say
 from distil.records import Message
@@ -28,8 +29,8 @@ def as_turns(template: ChatTemplate, messages: Chat, tools: Sequence[Turn] | Non
     if tools and not template.shows_definitions:
         raise UserError(_no_tools("the definitions of its tools"))
     turns, weights = [], []
-    for number, message in enumerate(messages, start=1):
-        turn = message.to_wire() if isinstance(message, Message) else dict(message)
+    wire = [message.to_wire() if isinstance(message, Message) else dict(message) for message in messages]
+    for number, turn in enumerate(turns_as_student_sees(wire, template.prompt), start=1):
         weight = turn.pop("weight", None)
         weights.append(1 if weight is None else int(weight))
         turn["content"] = _text(turn.get("content"), number)

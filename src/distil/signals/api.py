@@ -20,6 +20,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import template_fingerprint, tokenizer_fingerprint
 from distil.models.load import load_tokenizer
+from distil.models.student_prompt import show_whole_prompt
 from distil.models.template import student_template
 from distil.models.token_bytes import bytes_of_ids, ids_of_bytes
 from distil.progress import track
@@ -89,8 +90,9 @@ def build_from_answers(
     if student is None:
         raise UserError("A cache from an API's log-probabilities needs the student's tokenizer. Set student.model.")
     tokenizer = load_tokenizer(student.model, student_template(student, project))
+    one_answer = show_whole_prompt(tokenizer)
     examples = curated(project, section.splits)
-    tokenized, too_long = tokenize(tokenizer, examples, section.max_length)
+    tokenized, too_long = tokenize(tokenizer, examples, section.max_length, one_answer=one_answer)
     spec = SignalSpec(
         kind="top_k",
         teacher=teacher,

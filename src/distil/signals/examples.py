@@ -62,15 +62,19 @@ def curated(project: Project, splits: Sequence[str]) -> list[Example]:
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example], limit: int | None
+    tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example], limit: int | None, *, one_answer: bool = False
 ) -> tuple[list[TokenizedExample], int]:
-    """(every example once, how many have more than `limit` tokens). Those are left out, never cut: a cut answer has no end."""
+    """(every example once, how many have more than `limit` tokens). Those are left out, never cut: a cut answer has no end.
+
+    one_answer: each answer of a conversation has a row of its own.
+    """
     tokenized: dict[str, TokenizedExample] = {}
     too_long = 0
     for example in track(list(examples), "rendering", unit="examples"):
         if example.id in tokenized:
             continue
-        for number, row in enumerate(reversed(render_rows(tokenizer, example.messages, tools=example.tools))):
+        rows = render_rows(tokenizer, example.messages, tools=example.tools, one_answer=one_answer)
+        for number, row in enumerate(reversed(rows)):
             if limit is not None and len(row.ids) > limit:
                 too_long += 1
                 continue

@@ -14,6 +14,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
 from distil.models.load import context_length, load, load_tokenizer, resolve
+from distil.models.student_prompt import show_whole_prompt
 from distil.models.template import TemplateSettings
 from distil.runs.signals.codec import Kind
 from distil.runs.signals.spec import SignalSpec
@@ -50,6 +51,8 @@ class SignalPlan:
         self.teacher = LocalTeacher(loaded.model)
         tokens_from = student.model if student else ref
         self.tokenizer = load_tokenizer(student.model, template) if student else loaded.tokenizer
+        self.one_answer = show_whole_prompt(self.tokenizer)
+        """Whether each answer has its own row: where the student's prompt is baked in, as in training."""
         _refuse_other_tokens(self.tokenizer, loaded.tokenizer, tokens_from, name)
         limits = [n for n in (section.max_length, context_length(self.teacher.model)) if n is not None]
         self.limit = min(limits) if limits else None

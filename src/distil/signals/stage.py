@@ -98,7 +98,9 @@ def build(
         ref = project.placed(teacher).removeprefix("local/")
         template = student_template(student, project) if student else None
         plan = SignalPlan(ref, teacher, section, student, template, temperature=temperature, seed=seed)
-        examples, too_long = tokenize(plan.tokenizer, curated(project, section.splits), plan.limit)
+        examples, too_long = tokenize(
+            plan.tokenizer, curated(project, section.splits), plan.limit, one_answer=plan.one_answer
+        )
         missing, reused = not_stored(project.signals, plan.spec, examples)
         if part:
             share = {example.example_id for example in examples[part[0] :: part[1]]}

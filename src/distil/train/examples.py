@@ -7,7 +7,7 @@ student to stop in the middle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from distil.errors import UserError
-from distil.models.render import render_rows, row_id, row_messages
+from distil.models.chat_template import chat_template
+from distil.models.render import render_prompt, render_rows, row_id, row_messages
 from distil.objectives.targets import IGNORED
 from distil.progress import track
 from distil.records import Example, Message
@@ -41,6 +42,19 @@ class Tokenized:
     """The conversation's tool definitions."""
     prompt: str = ""
     """The same for the answers to one prompt; empty = there is none."""
+    teacher_prompt: Sequence[int] | None = None
+    """Token ids of the teacher's longer prompt, where `student.prompt` hides its instructions; None = both see the same."""
+
+    @property
+    def for_teacher(self) -> Tokenized:
+        """The same learned tokens after the teacher's own prompt."""
+        if self.teacher_prompt is None:
+            return self
+        asked, answer = list(self.teacher_prompt), slice(self.prompt_length, None)
+        labels = [IGNORED] * len(asked) + self.labels[answer]
+        return replace(
+            self, input_ids=asked + self.input_ids[answer], labels=labels, prompt_length=len(asked), teacher_prompt=None
+        )
 
     @property
     def learned(self) -> int:
@@ -84,16 +98,20 @@ def tokenize(
     too_long: str = "error",
     label: str = "tokens",
     one_answer: bool = False,
+    with_teacher: bool = False,
 ) -> tuple[list[Tokenized], int]:
     """Renders examples. Returns their rows and the number of rows that were dropped for their length.
 
     An example has one row, under its own id; more where its template shows earlier answers differently later on, or with
-    `one_answer`: then each earlier answer has its own, under `row_id`.
+    `one_answer`: then each earlier answer has its own, under `row_id`. with_teacher: where the student's prompt is baked in, the
+    teacher's is rendered, too, and each answer has its own row.
 
     Raises UserError for an example whose answer can't be located, and one UserError with counts when examples are longer than
     `max_length` and `too_long` is "error".
     """
     examples = list(examples)
+    two_prompts = with_teacher and chat_template(tokenizer).prompt is not None
+    one_answer = one_answer or two_prompts
     tokenized, dropped_lengths = [], []
     for example in track(examples, f"Rendering {label}", unit="examples"):
         try:
@@ -108,7 +126,10 @@ def tokenize(
             messages = row_messages(example.messages, row)
             id_ = row_id(example.id, number)
             prompt = row_id(example.prompt_id, number)
-            tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools, prompt))
+            asked = None
+            if two_prompts:
+                asked = render_prompt(tokenizer, messages[:-1], tools=example.tools, for_teacher=True)
+            tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools, prompt, asked))
     if dropped_lengths and (too_long == "error" or not tokenized):
         remedy = " (dropping them leaves none)" if too_long == "drop" else ", or set train.too_long: drop"
         raise UserError(

@@ -74,7 +74,15 @@ class TrainJob:
         }
         examples = list(train)
         texts = [[e.id, [m.model_dump(mode="json") for m in e.messages], e.tools] for e in examples]
-        tokens = [[e.input_ids, e.labels, e.prompt_length] for e in examples]
+        tokens = [
+            [
+                e.input_ids,
+                e.labels,
+                e.prompt_length,
+                *([list(e.teacher_prompt)] if e.teacher_prompt is not None else []),
+            ]
+            for e in examples
+        ]
         teacher = self.teacher.model if self.teacher is not None and self.section.method != "sft" else None
         return {
             **named,

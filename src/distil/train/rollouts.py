@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
+from distil.models.chat_template import chat_template
 from distil.models.generate import generate
 from distil.models.load import Loaded
 from distil.models.render import render_prompt
@@ -89,7 +91,11 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
         ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
         if max_length is None or len(ids) < max_length:
             messages = tuple(prompt.messages)
-            examples.append(Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), messages, prompt.tools))
+            row = Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), messages, prompt.tools)
+            if chat_template(tokenizer).prompt is not None:
+                asked = render_prompt(tokenizer, messages, tools=prompt.tools, for_teacher=True)
+                row = replace(row, teacher_prompt=asked)
+            examples.append(row)
     return examples
 
 
@@ -100,7 +106,15 @@ def _rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tok
         before = [m.model_copy(update={"weight": 0}) if m.role == "assistant" else m for m in messages]
         messages = (*before, Message(role="assistant", content=decode(text)))
     labels = [IGNORED] * len(prompt) + text
-    return Tokenized(example.id, prompt + text, labels, len(prompt), messages, example.tools)
+    return Tokenized(
+        example.id,
+        prompt + text,
+        labels,
+        len(prompt),
+        messages,
+        example.tools,
+        teacher_prompt=example.teacher_prompt,
+    )
 
 
 def in_process(student: Loaded, batch_size: int = 64) -> Writer:

@@ -17,12 +17,14 @@ import torch
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from distil.errors import UserError
+from distil.models.chat_template import chat_template
 from distil.models.config import StudentConfig
 from distil.models.load import Loaded, context_length, load, pick_device, stop_ids
 from distil.models.lora import Lora
 from distil.models.proofs import join_ends
 from distil.models.render import special_ids
 from distil.models.sizing import default_micro_tokens
+from distil.models.student_prompt import require_common_instructions
 from distil.models.template import TemplateSettings, student_template
 from distil.models.unused import freeze_unused
 from distil.models.unwrap import causal_model, input_embedding
@@ -137,8 +139,18 @@ def _data(
 ) -> tuple[list[Tokenized], list[Tokenized], int]:
     """Training examples, validation examples, and how many training examples were dropped for their length."""
     one_answer = section.cross_tokenizer is not None  # the teacher's template may part the answers otherwise
-    render = partial(tokenize, student.tokenizer, max_length=limit, too_long=section.too_long, one_answer=one_answer)
-    train, dropped = render(load_examples(project.split("train"), section.target), label="training examples")
+    render = partial(
+        tokenize,
+        student.tokenizer,
+        max_length=limit,
+        too_long=section.too_long,
+        one_answer=one_answer,
+        with_teacher=section.method != "sft" and section.cross_tokenizer is None,
+    )
+    examples = load_examples(project.split("train"), section.target)
+    if chat_template(student.tokenizer).prompt is not None:
+        require_common_instructions(example.messages for example in examples)
+    train, dropped = render(examples, label="training examples")
     validation: list[Tokenized] = []
     path = project.split("validation")
     if section.validation_examples and path.exists() and path.stat().st_size:

@@ -113,14 +113,15 @@ class ServerSource:
                 f"A server gives probabilities at temperature 1, and train.temperature is {settings.temperature:g}. Set "
                 "train.temperature: 1.0, or train.signal: cached (which stores normalizers) or online."
             )
-        self._score(examples[0].input_ids)
+        self._score(examples[0].for_teacher.input_ids)
 
     def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """One request per example, many at once."""
+        seen = [example.for_teacher for example in batch.examples]
         with ThreadPoolExecutor(WORKERS) as pool:
-            scored = list(pool.map(self._score, [example.input_ids for example in batch.examples]))
+            scored = list(pool.map(self._score, [example.input_ids for example in seen]))
         rows: list[Row] = []
-        for example, positions in zip(batch.examples, scored, strict=True):
+        for example, positions in zip(seen, scored, strict=True):
             for position, label in enumerate(example.labels):
                 if position and label != IGNORED:
                     rows.append(positions[position] or {})

@@ -22,7 +22,7 @@ from distil.objectives.heads import OutputHead
 from distil.objectives.settings import LossSettings
 from distil.objectives.targets import DenseTargets, MixtureTargets, SampledTargets, Targets, TopKTargets
 from distil.runs.signals.store import SignalRows, SignalStore
-from distil.train.batches import MicroBatch
+from distil.train.batches import MicroBatch, pad
 from distil.train.examples import Tokenized
 from distil.train.packing import can_pack, use_packed
 
@@ -94,7 +94,7 @@ class OnlineSource:
 
     def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
         """The longest example must fit into every teacher's context."""
-        longest = max(len(example.input_ids) for example in examples)
+        longest = max(len(example.for_teacher.input_ids) for example in examples)
         for teacher in self.teachers:
             limit = context_length(teacher)
             if limit is not None and longest > limit:
@@ -113,7 +113,8 @@ class OnlineSource:
 
     @torch.no_grad()
     def _compute(self, batch: MicroBatch) -> list[Tensor]:
-        return [batch.counted_hidden(teacher) for teacher in self.teachers]
+        passes = _teacher_passes(batch)
+        return [torch.cat([part.counted_hidden(teacher) for part in passes]) for teacher in self.teachers]
 
     def cache_bytes(self, examples: Sequence[Tokenized]) -> int:
         """Memory for the hidden states of all learned positions."""
@@ -131,6 +132,21 @@ class OnlineSource:
             self._cache.update({example.id: row for example, row in zip(batch.examples, rows, strict=True)})
 
 
+def _teacher_passes(batch: MicroBatch) -> list[MicroBatch]:
+    """A micro-batch as the teacher sees it: itself, or padded rows with longer prompts, in passes of about as many tokens."""
+    if all(example.teacher_prompt is None for example in batch.examples):
+        return [batch]
+    passes: list[list[Tokenized]] = []
+    longest = 0
+    for side in (example.for_teacher for example in batch.examples):
+        longest = max(longest, len(side.input_ids))
+        if not passes or longest * (len(passes[-1]) + 1) > batch.input_ids.numel():
+            passes.append([])
+            longest = len(side.input_ids)
+        passes[-1].append(side)
+    return [pad(sides, 0).to(batch.input_ids.device) for sides in passes]  # 0: no row looks at padding
+
+
 class CachedSource:
     """What `distil signals` stored: no teacher in memory."""
 
@@ -143,7 +159,8 @@ class CachedSource:
     def check(self, examples: Sequence[Tokenized], settings: LossSettings) -> None:
         """The cache must serve this divergence and temperature, and hold exactly these token ids."""
         self.store.allow(divergence=settings.divergence, temperature=settings.temperature)
-        self.store.require((e.id, e.input_ids, [label != -100 for label in e.labels]) for e in examples)
+        seen = (example.for_teacher for example in examples)
+        self.store.require((e.id, e.input_ids, [label != -100 for label in e.labels]) for e in seen)
 
     def signal(self, batch: MicroBatch, epoch: int) -> Signal:
         """The rows of the batch's examples, one after another: the order of the counted rows."""
