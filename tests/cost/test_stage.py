@@ -11,11 +11,14 @@ from distil.calls.config import Price, TeacherConfig
 from distil.calls.ledger.store import Ledger, Recorded
 from distil.cost.config import CostConfig, StudentHost
 from distil.cost.stage import run
+from distil.cost.student_tokens import count_for
 from distil.errors import UserError
-from distil.records import Usage
+from distil.models.template import TemplateSettings, prepare
+from distil.records import Answer, Call, Message, Prompt, Sampling, Usage
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import write_json
+from distil.runs.jsonl import write_json, write_records
 from tests.report.sample import calibration
+from tests.tiny import tiny_tokenizer
 
 TEACHER = TeacherConfig(model="http://127.0.0.1:1/v1#teacher", price=Price(input=30.0, output=60.0))
 
@@ -91,3 +94,35 @@ def test_a_calibrated_coverage_is_used(tmp_path: Path) -> None:
     write_json(project.calibration("small"), calibration("small", coverage=0.9).model_dump(mode="json"))
     summary = run(project, CostConfig(student_host=StudentHost(input=1, output=1)), [TEACHER], name="small")
     assert (summary.options[2].coverage, summary.options[2].coverage_source) == (0.9, "calibrated")
+
+
+@pytest.mark.parametrize("prompt", [None, "", "Sort it."])
+def test_a_baked_prompt_makes_the_students_requests_shorter(prompt: str | None, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    tokenizer = tiny_tokenizer()
+    if prompt is not None:
+        prepare(tokenizer, TemplateSettings(prompt=prompt))
+    tokenizer.save_pretrained(project.model("small"))
+    rules = "You sort messages of customers. " * 40
+    messages = [Message(role="system", content=rules), Message(role="user", content="Where is my parcel?")]
+    asked = Prompt.make(messages)
+    write_records(project.prompts, [asked])
+    answer = Answer(
+        id="a",
+        prompt_id=asked.id,
+        teacher=TEACHER.model,
+        sampling=Sampling(),
+        text="parcel",
+        finish_reason="stop",
+        call_id="c",
+    )
+    write_records(project.answers, [answer])
+    usage, when = Usage(input_tokens=400, output_tokens=2), "2026-01-31T00:00:00Z"
+    call = Call(id="c", purpose="collect", model=TEACHER.model, usage=usage, usd=0.01, status="answered", created=when)
+    counted = count_for(project, "small", [call])
+    assert counted is not None
+    whole, short = (sum(len(tokenizer(text)["input_ids"]) for text in texts) for texts in ((rules,), (prompt or "",)))
+    question = len(tokenizer("Where is my parcel?")["input_ids"])
+    wanted = question + 4 + (whole + 4 if prompt is None else short + 4 if prompt else 0)
+    assert counted.inputs == pytest.approx(wanted / 400)
+    assert ("baked in: student.prompt" in counted.how) == (prompt is not None)

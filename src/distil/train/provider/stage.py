@@ -19,6 +19,7 @@ from distil.calls.fine_tuning.run import FineTuningRun, cancel
 from distil.calls.ledger.store import Ledger
 from distil.errors import Interrupted, UserError, WorkFailed
 from distil.models.config import StudentConfig
+from distil.models.student_prompt import setting
 from distil.progress import dollars, say
 from distil.records import FileStamp
 from distil.runs.artifacts import Project
@@ -78,6 +79,7 @@ def run(
     offer, path = find_offer(provider), project.provider_job(name)
     _require_free(project, name)
     _require_sft(section, offer)
+    _require_whole_prompt(student, offer)
     with stage_run(project, "train", section.model_dump(mode="json"), name) as stage:
         job = read_provider_job(path)
         if job is not None and not force:
@@ -139,6 +141,14 @@ def _require_free(project: Project, name: str) -> None:
             f"{name!r} is a student that is trained here ({project.relative(folder)}). Give the one at the provider another "
             "name: --as "
             f"{name}-2."
+        )
+
+
+def _require_whole_prompt(student: StudentConfig, offer: Offer) -> None:
+    if setting(student.prompt) is not None:
+        raise UserError(
+            f"student.prompt is written into the chat template of a student that is trained here, and {offer.title} keeps its "
+            "own. Set student.prompt: same (a provider's student sees what the teacher saw)."
         )
 
 
