@@ -60,9 +60,11 @@ def block(text: str, *, in_parts: bool) -> str:
     content: object = [{"type": "text", "text": text}] if in_parts else text
     first = json.dumps([{"role": "system", "content": content}] if text else [], ensure_ascii=False)
     roles = json.dumps(INSTRUCTIONS)
+    # llama.cpp puts a system turn whose text no template reads into the user turn: so the text that is hidden is read.
     rest = (
         "{% for turn in messages %}{% if not (baked.head and turn.role in " + roles + ") %}"
-        "{% set baked.head = false %}{% set baked.rest = baked.rest + [turn] %}{% endif %}{% endfor %}"
+        "{% set baked.head = false %}{% set baked.rest = baked.rest + [turn] %}"
+        '{% else %}{% set baked.hidden = turn.content ~ "" %}{% endif %}{% endfor %}'
     )
     head = "{# distil prompt " + json.dumps({"text": text}).replace("#", "\\u0023") + " #}"
     return (
