@@ -18,8 +18,10 @@ import yaml
 from benchmarks.real_lab import choice, llamacpp_server, prompt_ids
 from distil.config import load_config
 from distil.models.generate import generate
+from distil.models.gguf.write import write_gguf
 from distil.models.load import load, load_tokenizer
 from distil.models.render import render_prompt
+from distil.models.template import TemplateSettings
 from distil.pipeline import run_stage
 from distil.records import Message, Sampling
 from distil.runs.artifacts import Project
@@ -118,3 +120,15 @@ def test_llamacpp_makes_the_same_token_ids(lab_dir: Lab, tmp_path: Path) -> None
     gguf = next(lab_dir("smollm2/gguf").glob("*.gguf"))
     with llamacpp_server(folder.parents[1], gguf, tmp_path / "llamacpp.log", threads=1) as url:
         assert [prompt_ids(url, "llamacpp", "m", chat) for chat in CHATS] == ours
+
+
+@pytest.mark.parametrize("prompt", ["", 'Sort "it" #} now.'])
+def test_llamacpp_asks_with_a_baked_prompt(prompt: str, lab_dir: Lab, tmp_path: Path) -> None:
+    """It moves a system turn that a template does not read into the user turn, which would bring back what is hidden."""
+    folder, _ = lab_dir("smollm2/hf"), lab_dir("llamacpp/venv/bin/python")
+    student = load(str(folder), template=TemplateSettings(date="2026-01-31", prompt=prompt))
+    write_gguf(student, tmp_path / "baked.gguf", dtype="q8_0")
+    ours = [render_prompt(student.tokenizer, [Message.model_validate(turn) for turn in chat]) for chat in CHATS]
+    with llamacpp_server(folder.parents[1], tmp_path / "baked.gguf", tmp_path / "llamacpp.log", threads=1) as url:
+        assert [prompt_ids(url, "llamacpp", "m", chat) for chat in CHATS] == ours
+    assert ours[1] == render_prompt(student.tokenizer, [Message.model_validate(CHATS[1][1])])
