@@ -21,8 +21,6 @@ from distil.text import one_line
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from distil.models.template import Turn
-
 INSTRUCTIONS = ("system", "developer")
 """Roles of the turns at the start of a conversation that the student's prompt replaces."""
 MOST_INSTRUCTIONS = 3
@@ -56,7 +54,7 @@ def show_whole_prompt(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def block(text: str, *, in_parts: bool) -> str:
-    """The Jinja that replaces the instructions by a text, to stand in front of a template. in_parts: it wants lists of parts."""
+    """The Jinja that replaces the instructions by a text, to put before a template. in_parts: it wants lists of parts."""
     content: object = [{"type": "text", "text": text}] if in_parts else text
     first = json.dumps([{"role": "system", "content": content}] if text else [], ensure_ascii=False)
     roles = json.dumps(INSTRUCTIONS)
@@ -84,14 +82,6 @@ def as_student_sees(chat: Sequence[Message], text: str | None) -> list[Message]:
         return list(chat)
     rest = chat[count_instructions(turn.role for turn in chat) :]
     return [*([Message(role="system", content=text)] if text else []), *rest]
-
-
-def turns_as_student_sees(chat: Sequence[Turn], text: str | None) -> list[Turn]:
-    """The same for turns as a template takes them."""
-    if text is None:
-        return list(chat)
-    rest = chat[count_instructions(str(turn["role"]) for turn in chat) :]
-    return [*([{"role": "system", "content": text}] if text else []), *rest]
 
 
 def count_instructions(roles: Iterable[str]) -> int:

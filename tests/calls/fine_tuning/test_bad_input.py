@@ -53,7 +53,7 @@ def test_a_missing_key_names_its_variable(shop: Shop) -> None:
         shop.run(environ={"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"})
 
 
-def test_a_baked_prompt_is_refused_where_the_template_is_not_ours(together: Shop) -> None:
+def test_a_baked_prompt_is_refused_at_a_provider(together: Shop) -> None:
     student = StudentConfig(prompt="none")
     with together.server, pytest.raises(UserError, match=r"Together.* keeps its own\. Set student.prompt: same"):
         together.run(student=student)
