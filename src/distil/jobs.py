@@ -134,7 +134,8 @@ def doctor(project: Where, settings: Settings | None = None) -> list[Finding]:
     """What is wrong and what to change, from the files in the project."""
     from distil.doctor import checks
 
-    return checks.run(_open(project, settings)[0])
+    at, config = _open(project, settings)
+    return checks.run(at, config=config)
 
 
 def report(project: Where, settings: Settings | None = None) -> Path:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from distil.curate import contradictions
 from distil.curate.evidence.filters import FILTERS
+from distil.doctor import cures
+from distil.doctor.data import NO_TRAIN_SPLIT
 from distil.doctor.evidence import Evidence
-from distil.doctor.finding import Finding
+from distil.doctor.finding import Cure, Finding, cure
 from distil.final_answer import are_labels
 from distil.runs.schemas.evidence import Signal
 from distil.text import one_line
 
-NO_TRAIN_SPLIT = Finding(level="unknown", seen="There is no training split yet.", fix="distil curate")
+WRONG = 0.05
+"""Share of answers that contradict their references: test sets of the field have 3.4% wrong labels (Northcutt et al. 2021)."""
 SHARE = 0.01
 """Share of the training answers from which a fault is worth a warning."""
 LEAST_LABELS = 50
@@ -29,14 +32,13 @@ def against_references(evidence: Evidence) -> Finding:
         )
     wrong = [signal for signal in found if signal.value < 1]
     seen = f"{len(wrong):,} of {len(found):,} training answers with a reference contradict it{_example(wrong)}."
-    if len(wrong) <= SHARE * len(found):
+    if len(wrong) <= WRONG * len(found):
         return Finding(level="ok", seen=seen)
     return Finding(
         level="warn",
         seen=seen,
         why="The student learns these answers although your own data says that they are wrong.",
-        fix="distil curate --set 'curate.filters=[default, wrong_answer]'\n"
-        "(keeps them out of training; with several teachers, --set curate.choose=reference takes the one that is right)",
+        cure=_without(evidence, "wrong_answer"),
     )
 
 
@@ -49,12 +51,8 @@ def wrong_labels(evidence: Evidence) -> Finding:
     if not found:
         if len(train) < LEAST_LABELS or not are_labels([example.answer for example in train]):
             return Finding(level="ok", seen=f"The {len(train):,} training answers are not labels of a classification.")
-        return Finding(
-            level="unknown",
-            seen=f"The {len(train):,} labels have not been compared with those of similar prompts.",
-            fix="distil curate --set 'curate.filters=[default, wrong_label]'\n"
-            "(keeps labels out of training that none of the 10 most similar prompts has)",
-        )
+        seen = f"The {len(train):,} labels have not been compared with those of similar prompts."
+        return Finding(level="unknown", seen=seen, cure=_without(evidence, "wrong_label"))
     alone = [signal for signal in found if signal.value < FILTERS["wrong_label"].threshold]
     seen = f"{len(alone):,} of {len(found):,} training labels are not those of any similar prompt{_example(alone)}."
     if len(alone) <= SHARE * len(found):
@@ -63,7 +61,7 @@ def wrong_labels(evidence: Evidence) -> Finding:
         level="warn",
         seen=seen,
         why="On data with known errors most such labels are wrong, and a student learns wrong labels too.",
-        fix="distil curate --set 'curate.filters=[default, wrong_label]'\n(keeps them out of training), or look at them first",
+        cure=_without(evidence, "wrong_label"),
     )
 
 
@@ -82,9 +80,16 @@ def contradicting(evidence: Evidence) -> Finding:
         level="warn",
         seen=seen,
         why="A question with several answers is ambiguous, or its teacher is not sure: no student can learn it.",
-        fix="distil view dropped --where dropped=contradiction\n(then say in the prompt what decides, or set "
-        "curate.contradictions to first, drop or keep)",
+        cure=cure(
+            commands=["distil view dropped --where dropped=contradiction"],
+            advice="Say in the prompts what decides between the answers.",
+        ),
     )
+
+
+def _without(evidence: Evidence, name: str) -> Cure:
+    """A filter that keeps such answers out of training."""
+    return cure(commands=["distil curate"]) if evidence.config is None else cures.with_filter(evidence.config, name)
 
 
 def _signals(evidence: Evidence, name: str) -> list[Signal]:

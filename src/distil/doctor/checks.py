@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distil.doctor import answers, data, guards, project, quality, serving, training
+from distil.config import Config
+from distil.doctor import (
+    answers,
+    consistency,
+    data,
+    guards,
+    leaks,
+    model_files,
+    project,
+    quality,
+    rows,
+    sameness,
+    serving,
+    training,
+)
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import Machine
@@ -18,6 +32,7 @@ Check = Callable[[Evidence], Finding | list[Finding]]
 CHECKS: dict[str, Check] = {
     "the config": project.readable_config,
     "stale stages": project.stale_stages,
+    "another teacher": project.other_teacher,
     "too few examples": data.enough_examples,
     "small test set": data.enough_test_prompts,
     "failed calls": data.failed_calls,
@@ -29,17 +44,28 @@ CHECKS: dict[str, Check] = {
     "answers against their references": answers.against_references,
     "wrong labels": answers.wrong_labels,
     "one question, several answers": answers.contradicting,
+    "contradictions in the training data": rows.contradicting_rows,
+    "blank or broken answers": rows.blank_or_broken,
+    "one answer for all": rows.one_answer_for_all,
+    "answers in another language": rows.another_language,
+    "the teacher contradicts itself": consistency.teacher_contradicts_itself,
     "duplicate prompts": data.duplicates,
-    "leakage between the splits": data.leakage,
+    "leakage between the splits": leaks.leakage,
+    "a tokenizer of another language": model_files.unknown_script,
     "out of memory": training.out_of_memory,
     "unfinished trainings": training.unfinished,
-    "the loss": training.training_went_well,
+    "another template": model_files.another_template,
+    "the loss": training.the_loss,
+    "the learning rate": training.learning_rate,
+    "trained too short": training.long_enough,
     "overfitting": training.overfitting,
     "the teacher is no better": quality.teacher_is_better,
     "no better than before training": quality.better_than_base,
     "no better than plain fine-tuning": quality.no_better_than_baseline,
     "below the goal": quality.below_the_goal,
     "too generic": quality.too_generic,
+    "always the same answer": sameness.always_the_same,
+    "invented words": sameness.invented_words,
     "makes things up": guards.check(guards.MAKES_THINGS_UP),
     "says the opposite": guards.check(guards.SAYS_THE_OPPOSITE),
     "refuses": guards.check(guards.REFUSES),
@@ -56,12 +82,14 @@ CHECKS: dict[str, Check] = {
 ORDER = {"problem": 0, "warn": 1, "unknown": 2, "ok": 3}
 
 
-def run(project: Project, machine: Machine | None = None) -> list[Finding]:
-    """All findings, problems first, in the order of CHECKS within a level. `machine` None = this one.
+def run(project: Project, machine: Machine | None = None, config: Config | None = None) -> list[Finding]:
+    """All findings, problems first, in the order of CHECKS within a level.
+
+    machine: None = this one; config: None = distil.yaml as it is.
 
     Raises UserError for a file of the project that is there but can't be read.
     """
-    return examine(Evidence(project, machine))
+    return examine(Evidence(project, machine, config))
 
 
 def examine(evidence: Evidence) -> list[Finding]:

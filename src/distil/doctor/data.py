@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from distil.curate.evidence.filters import OPTIONAL
-from distil.curate.split.links import question_keys
+from distil.doctor import cures
 from distil.doctor.evidence import Evidence
-from distil.doctor.finding import Finding
+from distil.doctor.finding import Cure, Finding, cure, unknown
 from distil.endings import ending
-from distil.records import Example, Prompt
+from distil.progress import dollars
+from distil.records import Example
 from distil.refusals.score import find_refusal
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import CurateNotes, CurateSettings
@@ -23,9 +24,9 @@ NO_FILTER = frozenset(
     ("choose", "replacement", "duplicate", "near_duplicate", "leak", "contamination", "keep", "balance", "person")
 )
 """Reasons that say nothing against the answer: another one was chosen, or it is one too many, or a person said so."""
-NOT_CURATED = Finding(level="unknown", seen="Nothing has been curated yet.", fix="distil curate")
-NOT_COLLECTED = Finding(level="unknown", seen="No answers have been collected yet.", fix="distil collect")
-NO_TRAIN_SPLIT = Finding(level="unknown", seen="There is no training split yet.", fix="distil curate")
+NOT_CURATED = unknown("Nothing has been curated yet.", "distil curate")
+NOT_COLLECTED = unknown("No answers have been collected yet.", "distil collect")
+NO_TRAIN_SPLIT = unknown("There is no training split yet.", "distil curate")
 
 
 def enough_examples(evidence: Evidence) -> Finding:
@@ -40,7 +41,7 @@ def enough_examples(evidence: Evidence) -> Finding:
         level="problem" if count < MIN_EXAMPLES / 5 else "warn",
         seen=seen,
         why=f"Students keep improving well beyond {MIN_EXAMPLES:,} examples; with fewer they mostly learn the format.",
-        fix=f"distil prompts expand --count {max(100, MIN_EXAMPLES - count)}\ndistil collect\ndistil curate",
+        cure=cures.more_examples(evidence, max(100, MIN_EXAMPLES - count)),
     )
 
 
@@ -53,15 +54,15 @@ def enough_test_prompts(evidence: Evidence) -> Finding:
     if count >= MIN_TEST:
         return Finding(level="ok", seen=seen)
     half = f"; an accuracy of 90% has an interval of about ± {196 * (0.09 / count) ** 0.5:.0f} points" if count else ""
-    fix = f"distil curate --set curate.test={MIN_TEST}"
+    fixed = cure({"curate.test": MIN_TEST}, ["distil curate"])
     if CurateSettings.of(read_manifest(evidence.project, "curate")).test >= MIN_TEST:  # there are not that many prompts
-        fix = "set `split: test` on more prompts in their file, or write more prompts:\n"
-        fix += f"distil prompts expand --count {3 * max(MIN_TEST - count, 50)}\ndistil collect\ndistil curate"
+        fixed = cure(advice="Or mark more prompts of your file with `split: test`.")
+        fixed = cures.more_examples(evidence, 3 * max(MIN_TEST - count, 50)) + fixed
     return Finding(
         level="warn" if count >= 50 else "problem",
         seen=seen,
         why=f"With fewer than {MIN_TEST} prompts, the error bars are too wide for a decision{half}.",
-        fix=fix,
+        cure=fixed,
     )
 
 
@@ -79,9 +80,45 @@ def truncated_answers(evidence: Evidence) -> Finding:
         level="problem" if len(cut) > 0.1 * len(answers) else "warn",
         seen=seen,
         why="They are paid for and then dropped, which biases the training data toward short answers.",
-        fix=f"distil collect --set teachers.0.sampling.max_tokens={2 * limit}\n"
-        "(collects every answer again, because a different limit makes a different request)",
+        cure=_longer_limit(evidence, {answer.teacher for answer in cut}, 2 * limit),
     )
+
+
+def _longer_limit(evidence: Evidence, teachers: set[str], tokens: int) -> Cure:
+    """A higher max_tokens for those whose answers were cut; a file of answers has no limit."""
+    config = evidence.config
+    if config is None:
+        return cure()
+    named = [at for at, teacher in enumerate(config.teachers) if teacher.model in teachers] or [0]
+    asked = [at for at in named if cures.teacher_kind(config, at) != "recorded"]
+    if not asked:
+        return cure(
+            advice="The answers come from a file: write the whole answers into it, then collect and curate again."
+        )
+    spent = read_manifest(evidence.project, "collect")
+    cost = f", at about what they cost ({dollars(spent.usd)})" if spent is not None and spent.usd else ""
+    return cure(
+        {f"teachers.{at}.sampling.max_tokens": tokens for at in asked},
+        ["distil collect", "distil curate"],
+        f"Another limit is another request: all answers of that teacher are asked for again{cost}.",
+    )
+
+
+def near_duplicates_off(evidence: Evidence) -> Cure:
+    """The filter against near-duplicates, switched on where it is off or looser than usual; else curating again."""
+    now = evidence.config.curate.near_duplicates if evidence.config is not None else 0.85
+    usual = now is not None and now <= 0.85
+    return cure({} if usual else {"curate.near_duplicates": 0.85}, ["distil curate"])
+
+
+def _dropped(evidence: Evidence, name: str) -> Cure:
+    """A filter that is off is switched on; one that is on is made stricter, by a person."""
+    advice = f"Look at them first in work/curate/evidence.jsonl (suspicious: {name})."
+    config = evidence.config
+    now = config.curate.filters if config is not None else "default"
+    if config is None or now == "default" or name in now:
+        return cure(commands=["distil curate"], advice=f"{advice} Then set a threshold in curate.thresholds.{name}.")
+    return cures.default_filter(config, name) + cure(advice=advice)
 
 
 def thinking_in_answers(evidence: Evidence) -> Finding:
@@ -96,7 +133,10 @@ def thinking_in_answers(evidence: Evidence) -> Finding:
         level="problem",
         seen=seen,
         why="The student learns to write it too, and a program that expects JSON finds none.",
-        fix="distil collect --rebuild\n(reads the ledger again, at no cost, and parts thinking from answers); then distil curate",
+        cure=cure(
+            commands=["distil collect --rebuild", "distil curate"],
+            advice="This reads the ledger again, at no cost, and parts thinking from answers.",
+        ),
     )
 
 
@@ -115,35 +155,11 @@ def failed_calls(evidence: Evidence) -> Finding:
         level="problem" if share > 0.05 else "warn",
         seen=seen,
         why="Failures are rarely random. Often the long or unusual prompts fail, and the student never sees them.",
-        fix="distil collect\n(requests only the missing answers; the reasons are in work/collect/failures.jsonl)",
+        cure=cure(
+            commands=["distil collect --only failed"],
+            advice="Only what failed is asked for again; the reasons are in work/collect/failures.jsonl.",
+        ),
     )
-
-
-def leakage(evidence: Evidence) -> Finding:
-    """Test prompts that are also in train or validation, verbatim or nearly."""
-    test = evidence.split("test")
-    if not test:
-        return Finding(level="unknown", seen="There is no test split yet.", fix="distil curate")
-    learned = [*evidence.split("train"), *evidence.split("validation")]
-    keys = question_keys(
-        [Prompt.model_construct(id=e.prompt_id, messages=e.prompt_messages) for e in [*learned, *test]]
-    )
-    others = {keys[example.prompt_id] for example in learned}
-    groups = {example.group for example in learned if example.group}
-    same = sum(keys[example.prompt_id] in others for example in test)
-    shared = sum(example.group in groups for example in test if example.group)
-    nearest = CurateNotes.of(read_manifest(evidence.project, "curate")).max_similarity
-    seen = f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one."
-    if nearest is not None:
-        seen += f" The nearest pair of a training and a test prompt has a similarity of {nearest:.2f}."
-    if same or shared:
-        return Finding(
-            level="problem",
-            seen=seen,
-            why="The student has seen these answers, so the evaluation measures memory instead of skill.",
-            fix="distil curate\n(splits again without leakage; remove fixed `split` values from identical prompts)",
-        )
-    return Finding(level="ok", seen=seen)
 
 
 def duplicates(evidence: Evidence) -> Finding:
@@ -162,7 +178,7 @@ def duplicates(evidence: Evidence) -> Finding:
         level="warn",
         seen=seen,
         why="Repeated prompts cost money and training time, and make the student generic.",
-        fix="distil curate --set curate.near_duplicates=0.85",
+        cure=near_duplicates_off(evidence),
     )
 
 
@@ -179,7 +195,7 @@ def refusals(evidence: Evidence) -> Finding:
         level="warn",
         seen=seen,
         why="Students learn refusals quickly, and then refuse what the teacher would answer.",
-        fix="distil curate --set curate.filters=default\n(which include the filter `refusal`), or improve the system prompt",
+        cure=cures.default_filter(evidence.config, "refusal"),
     )
 
 
@@ -211,8 +227,7 @@ def suspicious(evidence: Evidence) -> Finding:
         level="warn",
         seen=f"{seen} For example: {example.examples[0].reason}.",
         why="The student learns what is in its training answers, one habit in twenty included.",
-        fix=f"look at them in work/curate/evidence.jsonl (suspicious: {example.name}), then drop them by a\n"
-        f"lower value in curate.thresholds, or with curate.filters=[default, {example.name}] where that filter is off",
+        cure=_dropped(evidence, example.name),
     )
 
 
@@ -235,5 +250,8 @@ def much_dropped(evidence: Evidence) -> Finding:
         level="warn",
         seen=seen,
         why="Dropped answers were paid for, and a filter that drops this many may be wrong for the task.",
-        fix="distil view dropped\n(look at them, then list the filters that you want in curate.filters)",
+        cure=cure(
+            commands=["distil view dropped"],
+            advice="Look at them; `curate.filters: [default, -NAME]` takes the filter NAME out.",
+        ),
     )

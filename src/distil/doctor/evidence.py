@@ -7,42 +7,46 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar, cast
+
+from pydantic import JsonValue, ValidationError
 
 from distil.config import Config, calibration_judge, load_config
+from distil.curate.evidence.corpus import Pair as Row
+from distil.doctor.course import Course, Curves, read_course
+from distil.doctor.rates import fitting_rate
 from distil.errors import UserError
 from distil.evaluate.compare import Pair, pair
-from distil.models.sizing import Machine, this_machine
-from distil.records import Answer, Example, Manifest, Prediction, Record, Verdict
+from distil.final_answer import form_of, shared_form
+from distil.models.config import StudentConfig
+from distil.models.sizing import Machine, model_shape, this_machine
+from distil.records import Answer, Example, Manifest, Prediction, Prompt, Record, Sampling, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_records
+from distil.runs.jsonl import read_examples, read_json, read_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.evidence import Evidence as Measured
 from distil.runs.schemas.failures import Failure
 from distil.runs.schemas.metrics import MetricsRow
-from distil.runs.schemas.notes import TrainSettings
+from distil.runs.schemas.notes import TrainNotes, TrainSettings
 from distil.runs.schemas.summary import Summary, read_summary
+from distil.runs.schemas.training_run import TrainingRun, read_training_run
 from distil.serve.config import ServeConfig
 from distil.serve.live.report import Serving, serving
 
 R = TypeVar("R", bound=Record)
-
-
-class Curves(NamedTuple):
-    """One training: (step, value) pairs."""
-
-    train: list[tuple[float, float]]
-    validation: list[tuple[float, float]]
-    epochs: list[tuple[float, float]]
-    """(step, epoch) of each validation."""
+TRACES = ("metrics.jsonl", "manifest.json", "run.json", "checkpoints", "trained.jsonl", "provider.json")
+"""Files of a training: a folder with none of them is not one."""
 
 
 class Evidence:
-    """A project as the doctor sees it. `machine` None = this one."""
+    """A project as the doctor sees it. machine: None = this one; config: None = distil.yaml as it is."""
 
-    def __init__(self, project: Project, machine: Machine | None = None) -> None:
+    def __init__(self, project: Project, machine: Machine | None = None, config: Config | None = None) -> None:
         self.project = project
         self._machine = machine
+        self._config = config
+        self._courses: dict[str, Course] = {}
+        self._pairs: dict[str, list[Row]] = {}
 
     @cached_property
     def machine(self) -> Machine:
@@ -53,7 +57,7 @@ class Evidence:
     def config(self) -> Config | None:
         """distil.yaml; None when it is missing or wrong."""
         try:
-            return load_config(self.project)
+            return self._config or load_config(self.project)
         except UserError:
             return None
 
@@ -80,6 +84,12 @@ class Evidence:
     def split(self, name: str) -> list[Example]:
         """train, validation or test; empty when curate has not run."""
         return self._splits[name]
+
+    def pairs(self, name: str) -> list[Row]:
+        """The rows of a split as prompts with their answers, as curate measures them."""
+        if name not in self._pairs:
+            self._pairs[name] = [_as_pair(example) for example in self.split(name)]
+        return self._pairs[name]
 
     @cached_property
     def _splits(self) -> dict[str, list[Example]]:
@@ -130,17 +140,90 @@ class Evidence:
             return None
 
     def curves(self, name: str) -> Curves | None:
-        """The losses of a training; None when nothing was logged."""
+        """The losses of a training; None when nothing was logged. A loss of null in the file is not a number."""
         if not self.project.metrics(name).exists():
             return None
         curves = Curves([], [], [])
         for row in read_records(self.project.metrics(name), MetricsRow):
-            if row.loss is not None:
-                curves.train.append((row.step, row.loss))
-            if row.eval_loss is not None:
-                curves.validation.append((row.step, row.eval_loss))
+            said = row.model_fields_set
+            if "loss" in said:
+                curves.train.append((row.step, _number(row.loss)))
+                for values, value in (
+                    (curves.rates, row.learning_rate),
+                    (curves.gradients, row.grad_norm),
+                    (curves.labels, row.label),
+                ):
+                    if value is not None:
+                        values[row.step] = value
+            if "eval_loss" in said:
+                curves.validation.append((row.step, _number(row.eval_loss)))
                 curves.epochs.append((row.step, row.epoch))
         return curves
+
+    def course(self, name: str) -> Course:
+        """What the curve of a training says."""
+        if name not in self._courses:
+            self._courses[name] = read_course(
+                self.curves(name), rate=self.rate(name), fits=self.fitting_rate(name), vocabulary=self._vocabulary(name)
+            )
+        return self._courses[name]
+
+    def run(self, name: str) -> TrainingRun | None:
+        """How the last run of a training began and ended."""
+        return read_training_run(self.project.training_run(name))
+
+    def trained_with(self, name: str) -> dict[str, JsonValue]:
+        """The train section that a student was trained with, as far as it was noted."""
+        manifest, run = self.trainings.get(name), self.run(name)
+        if manifest is not None:
+            return cast("dict[str, JsonValue]", manifest.config)
+        return run.train if run is not None else {}
+
+    def student_of(self, name: str) -> StudentConfig | None:
+        """The student section that a student was trained with; that of distil.yaml where it was not noted."""
+        manifest, run = self.trainings.get(name), self.run(name)
+        noted = TrainNotes.of(manifest).student if manifest is not None else run.student if run is not None else None
+        try:
+            return StudentConfig.model_validate(noted) if noted else self.config.student if self.config else None
+        except ValidationError:
+            return None
+
+    def epochs(self, name: str) -> float:
+        """Passes over the data that a student was trained for."""
+        default = self.config.train.epochs if self.config else 3.0
+        return float(str(self.trained_with(name).get("epochs") or default))
+
+    def rate(self, name: str) -> float | None:
+        """The peak learning rate that a student was trained with."""
+        noted = self.trained_with(name).get("learning_rate")
+        if isinstance(noted, (int, float)):
+            return float(noted)
+        curves = self.curves(name)
+        return max(curves.rates.values()) if curves is not None and curves.rates else None
+
+    def fitting_rate(self, name: str) -> float | None:
+        """The peak learning rate that fits the size of a student and what of it is trained; None where the size is unknown."""
+        student = self.student_of(name)
+        shape = model_shape(self.project.placed(student.model)) if student is not None else None
+        if student is None or shape is None or not shape.parameters:
+            return None
+        return fitting_rate(shape.parameters, lora=student.adapter == "lora")
+
+    def _vocabulary(self, name: str) -> int | None:
+        """Tokens that a trained student, or its base, tells apart."""
+        student = self.student_of(name)
+        folders = [self.project.model(name), *([Path(self.project.placed(student.model))] if student else [])]
+        for folder in folders:
+            if (folder / "config.json").exists():
+                said = read_json(folder / "config.json").get("vocab_size")
+                return said if isinstance(said, int) else None
+        return None
+
+    @cached_property
+    def has_results(self) -> bool:
+        """Whether most training answers come to a result (a label, a number, JSON), and are not open text."""
+        answers = [example.answer for example in self.split("train")[:1000]]
+        return bool(answers) and shared_form(form_of(text) for text in answers) != "text"
 
     @cached_property
     def serving(self) -> list[Serving]:
@@ -152,9 +235,40 @@ class Evidence:
 
     @cached_property
     def trained_folders(self) -> list[str]:
-        """Every folder of work/train, finished or not."""
+        """Every folder of work/train that a training has written to, finished or not."""
         folder = self.project.stage("train")
-        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+        paths = folder.iterdir() if folder.exists() else []
+        return sorted(
+            p.name for p in paths if not p.name.startswith(".") and any((p / file).exists() for file in TRACES)
+        )
+
+
+def _number(loss: float | None) -> float:
+    """JSON has no NaN: some write null."""
+    return float("nan") if loss is None else loss
+
+
+def _as_pair(example: Example) -> Row:
+    turn = example.messages[-1]
+    prompt = Prompt(
+        id=example.prompt_id,
+        messages=example.prompt_messages,
+        reference=example.reference,
+        group=example.group,
+        tools=example.tools,
+        response_format=example.response_format,
+    )
+    answer = Answer(
+        id=example.answer_id or example.id,
+        prompt_id=example.prompt_id,
+        teacher=example.teacher or "",
+        sampling=Sampling(),
+        text=example.answer,
+        tool_calls=turn.tool_calls,
+        finish_reason="stop",
+        call_id="",
+    )
+    return Row(prompt, answer)
 
 
 def _records(path: Path, record: type[R]) -> list[R]:

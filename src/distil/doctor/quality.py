@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from distil.doctor import cures
 from distil.doctor.evidence import Evidence
-from distil.doctor.finding import Finding
+from distil.doctor.finding import Cure, Finding, cure, ok, unknown
 from distil.doctor.guards import NOT_YET
 from distil.records import Prediction
 from distil.runs.schemas.summary import Summary
@@ -21,11 +22,14 @@ def too_generic(evidence: Evidence) -> list[Finding]:
     for student, summary in evidence.distilled.items():
         answers = evidence.predictions(student)
         if answers.get(student) and answers.get("teacher"):
-            findings.append(_generic(student, summary, answers[student], answers["teacher"]))
+            findings.append(_generic(evidence, summary, answers[student], answers["teacher"]))
     return findings or [NOT_YET]
 
 
-def _generic(student: str, summary: Summary, answers: Sequence[Prediction], teacher: Sequence[Prediction]) -> Finding:
+def _generic(
+    evidence: Evidence, summary: Summary, answers: Sequence[Prediction], teacher: Sequence[Prediction]
+) -> Finding:
+    student = summary.name
     texts, teacher_texts = [answer.text for answer in answers], [answer.text for answer in teacher]
     variety = distinct_pairs(texts) / max(1e-9, distinct_pairs(teacher_texts))
     top, teacher_top = most_common_share(texts), most_common_share(teacher_texts)
@@ -44,9 +48,18 @@ def _generic(student: str, summary: Summary, answers: Sequence[Prediction], teac
         level="warn",
         seen=seen,
         why="The student falls back on safe phrases. It needs more varied answers and more unusual prompts to learn from.",
-        fix="distil collect --set teachers.0.sampling.temperature=0.9 --set teachers.0.sampling.top_p=0.95\n"
-        "distil prompts expand --count 500\ndistil curate",
+        cure=_more_variety(evidence, student),
     )
+
+
+def _more_variety(evidence: Evidence, student: str) -> Cure:
+    """Warmer sampling where there is a teacher to ask, and more prompts."""
+    config = evidence.config
+    more = cures.more_examples(evidence, 500) + cures.train_again(evidence, student)
+    if config is None or not cures.can_answer_more(evidence) or config.teachers[0].sampling.temperature >= 0.9:
+        return more
+    advice = "Another temperature is another request: all answers are asked for again."
+    return cure({"teachers.0.sampling.temperature": 0.9}, [], advice) + more
 
 
 def distinct_pairs(texts: Sequence[str]) -> float:
@@ -66,12 +79,12 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
         return [NOT_YET]
     rivals = [rival for rival in evidence.baselines if rival in evidence.summaries]
     if not rivals:
-        fix = "distil train --as baseline --set train.target=reference\ndistil evaluate baseline"
+        commands = ["distil train --as baseline --set train.target=reference", "distil evaluate baseline"]
         has_references = any(example.reference for example in evidence.split("train"))
         seen = "No student was trained on the references alone" + (
             "." if has_references else ", and the prompts have no references to train on."
         )
-        return [Finding(level="unknown", seen=seen, fix=fix if has_references else "")]
+        return [unknown(seen, *(commands if has_references else []))]
     findings = []
     for student, summary in evidence.distilled.items():
         comparison = evidence.compared(student, rivals[-1])
@@ -82,18 +95,33 @@ def no_better_than_baseline(evidence: Evidence) -> list[Finding]:
             findings.append(Finding(level="ok", seen=comparison.sentence))
             continue
         worse = row.difference.high is not None and row.difference.high < 0
+        left = _left_to_gain(summary, evidence.summaries[rivals[-1]], rivals[-1])
+        if not worse and left is not None and left <= summary.goals.get("margin", 0.05):
+            findings.append(
+                ok(f"{comparison.sentence} {rivals[-1]} is {left:+.3f} from the teacher: little is left to gain.")
+            )
+            continue
         findings.append(
             Finding(
                 level="problem" if worse else "warn",
                 seen=comparison.sentence,
                 why="Distillation needs 5 to 10 times more examples than labeled data, a teacher that is clearly better at this "
                 "task, or several teachers.",
-                fix=f"distil prompts expand --count {5 * max(200, len(evidence.split('train')))}\ndistil collect\n"
-                "or a second entry under `teachers:` and --set curate.choose=agreement",
+                cure=cures.more_examples(evidence, 5 * max(200, len(evidence.split("train"))))
+                + cures.train_again(evidence, student),
             )
         )
     seen = "The students were evaluated on different prompts, so they can't be compared."
     return findings or [Finding(level="unknown", seen=seen)]
+
+
+def _left_to_gain(summary: Summary, rival: Summary, name: str) -> float | None:
+    """How much better than the rival the teacher is in the deciding metric; None where that is not measured."""
+    teacher = summary.models.get("teacher", {}).get(summary.primary) or summary.models.get("ceiling", {}).get(
+        summary.primary
+    )
+    theirs = rival.models.get(name, {}).get(summary.primary)
+    return None if teacher is None or theirs is None else teacher.mean - theirs.mean
 
 
 def better_than_base(evidence: Evidence) -> list[Finding]:
@@ -113,7 +141,7 @@ def better_than_base(evidence: Evidence) -> list[Finding]:
                 level="problem",
                 seen=seen,
                 why="Training made no improvement that the evaluation can measure.",
-                fix=f"distil selfcheck\ndistil train --as {student} --set train.epochs=6 --set train.learning_rate=1e-4",
+                cure=cure(commands=["distil selfcheck"]) + cures.learn_better(evidence, student),
             )
         )
     return findings or [NOT_YET]
@@ -133,7 +161,10 @@ def teacher_is_better(evidence: Evidence) -> Finding:
             level="problem",
             seen=seen,
             why="A student can't improve by learning from a teacher that is not better.",
-            fix="List stronger models under `teachers:` in distil.yaml, then run `distil collect` and `distil curate`.",
+            cure=cure(
+                commands=["distil collect", "distil curate"],
+                advice="First name a stronger model under `teachers:` in distil.yaml.",
+            ),
         )
     if not evidence.summaries:
         return NOT_YET
@@ -154,8 +185,6 @@ def below_the_goal(evidence: Evidence) -> list[Finding]:
         if as_good or similarity.mean >= min(goal, ceiling.mean if ceiling else goal):
             findings.append(Finding(level="ok", seen=seen))
             continue
-        why = "Try more training data or more epochs first."
-        more = max(500, len(evidence.split("train")))
-        fix = f"distil train --as {student} --set train.epochs=6\ndistil prompts expand --count {more}"
-        findings.append(Finding(level="problem", seen=seen, why=why, fix=fix))
+        why = "What its training shows comes first: the rate, or more or fewer epochs; else more training data."
+        findings.append(Finding(level="problem", seen=seen, why=why, cure=cures.learn_better(evidence, student)))
     return findings or [NOT_YET]

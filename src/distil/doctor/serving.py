@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from distil.doctor.evidence import Evidence
-from distil.doctor.finding import Finding
+from distil.doctor.finding import Finding, cure, unknown
 from distil.serve.live.report import Serving, coverage_gap, retrain
 
-ROUND = "distil collect --from-gateway\ndistil run\ndistil calibrate {name}"
+
+def _round(name: str) -> list[str]:
+    return ["distil collect --from-gateway", "distil run", shlex.join(["distil", "calibrate", name])]
 
 
 def _each(evidence: Evidence, check: Callable[[Serving], Finding]) -> list[Finding] | Finding:
     rows = evidence.serving
     if not rows:
-        return Finding(level="unknown", seen="No student has been calibrated yet.", fix="distil calibrate")
+        return unknown("No student has been calibrated yet.", "distil calibrate")
     return [check(row) for row in rows]
 
 
@@ -34,19 +37,17 @@ def _alarm(evidence: Evidence, row: Serving) -> Finding:
             f"promised; the alarm went off at {live.alarm_at}{' and shut the gate' if live.closed else ''}. "
             f"{retrain(evidence.project, row)}".strip(),
             why="The requests or the student are not what they were at the calibration.",
-            fix=ROUND.format(name=row.name),
+            cure=cure(commands=_round(row.name)),
         )
     if not live.audits:
-        return Finding(
-            level="unknown", seen=f"{row.name}: 0 answers were audited.", fix="distil serve --set serve.audit=0.02"
-        )
+        return unknown(f"{row.name}: 0 answers were audited.")
     seen = f"{row.name}{row.error().replace(', live error', ': live error', 1)}."
     if live.changed:
         return Finding(
             level="warn",
             seen=seen,
             why="The last audits are worse than promised; by chance that happens once in 5,000 audits.",
-            fix="distil status",
+            cure=cure(commands=["distil status"]),
         )
     return Finding(level="ok", seen=seen)
 
@@ -63,7 +64,7 @@ def _certificate(row: Serving) -> Finding:
             level="warn",
             seen=f"{row.name}: calibrated on {made.labels} labels; {row.why}.",
             why="A threshold holds for what it was found with.",
-            fix=f"distil calibrate {row.name}",
+            cure=cure(commands=[shlex.join(["distil", "calibrate", row.name])]),
         )
     if made.threshold is not None:
         return Finding(level="ok", seen=f"{row.name}: {row.calibrated()} ({made.labels} labels).")
@@ -73,7 +74,9 @@ def _certificate(row: Serving) -> Finding:
         why="The test prompts refute what the validation prompts had shown."
         if made.refuted
         else "The student saves nothing so.",
-        fix=f"distil calibrate {row.name} --set serve.risk={min(0.5, 2 * made.risk):g}",
+        cure=cure(
+            {"serve.risk": float(f"{min(0.5, 2 * made.risk):g}")}, [shlex.join(["distil", "calibrate", row.name])]
+        ),
     )
 
 
@@ -85,7 +88,7 @@ def traffic(evidence: Evidence) -> Finding | list[Finding]:
 def _traffic(evidence: Evidence, row: Serving) -> Finding:
     gateway = row.gateway
     if gateway is None:
-        return Finding(level="unknown", seen=f"{row.name}: no gateway has run yet.", fix=f"distil serve {row.name}")
+        return unknown(f"{row.name}: no gateway has run yet.", shlex.join(["distil", "serve", row.name]))
     told, gap = list(gateway.drift), coverage_gap(row)
     if gap is not None:
         told.append(
@@ -97,5 +100,5 @@ def _traffic(evidence: Evidence, row: Serving) -> Finding:
         level="warn",
         seen=f"{row.name}: {' '.join(dict.fromkeys(told))} {retrain(evidence.project, row)}".strip(),
         why="The promise holds for requests like the labels.",
-        fix=ROUND.format(name=row.name),
+        cure=cure(commands=_round(row.name)),
     )

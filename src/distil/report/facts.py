@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.doctor.evidence import Curves, Evidence
+from distil.doctor.course import Curves
+from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.records import Manifest, Verdict
 from distil.report.cases import Cases, read_cases, test_set_exists

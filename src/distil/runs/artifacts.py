@@ -33,6 +33,7 @@ from distil.runs.schemas.provider_job import ProviderJob
 from distil.runs.schemas.sides import Side
 from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.trained import Trained
+from distil.runs.schemas.training_run import TrainingRun
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
 """In the order in which they run."""
@@ -88,6 +89,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
     Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),
     Artifact("work/train/NAME/metrics.jsonl", MetricsRow, "train", "metrics"),
+    Artifact("work/train/NAME/run.json", TrainingRun, "train", "training_run"),
     Artifact("work/train/NAME/trained.jsonl", Trained, "train", "trained"),
     Artifact("work/train/NAME/checkpoints/", "checkpoints of transformers' Trainer", "train"),
     Artifact("work/train/NAME/model/", "Hugging Face folder", "train", "model"),
@@ -209,6 +211,10 @@ class Project:
     def metrics(self, name: str) -> Path:
         """The log of a training."""
         return self.stage("train", name) / "metrics.jsonl"
+
+    def training_run(self, name: str) -> Path:
+        """How the last run of a training began and ended."""
+        return self.stage("train", name) / "run.json"
 
     def trained(self, name: str) -> Path:
         """What a student learned from."""

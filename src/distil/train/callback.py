@@ -18,6 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from distil.progress import Bar
 from distil.train.checkpoints import mark_complete
+from distil.train.run_log import RunLog
 from distil.train.trainer import DistilTrainer
 
 DROPPED_KEYS = ("total_flos", "train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second")
@@ -36,9 +37,11 @@ class TrainingCallback(TrainerCallback):
         checkpoint_steps: int | None,
         patience: int | None,
         stop_file: Path | None = None,
+        log: RunLog | None = None,
     ) -> None:
-        """patience: epochs without a better validation loss; stop_file: its appearance requests to save and end."""
-        self.trainer, self.bar = trainer, bar
+        """patience: epochs without a better validation loss; stop_file: its appearance requests to save and end; log: run.json,
+        in the process that writes it."""
+        self.trainer, self.bar, self.log = trainer, bar, log
         self.metrics, self.best = folder / "metrics.jsonl", folder / "best"
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_minutes * 60, checkpoint_steps
         self.patience, self.stop_file = patience, stop_file
@@ -53,6 +56,7 @@ class TrainingCallback(TrainerCallback):
             self._cut_metrics_after(state.global_step)
         self.bar.total = state.max_steps
         self.bar.update(state.global_step)
+        self._beat(state, at_once=True)
 
     def on_step_begin(self, args: object, state: TrainerState, control: object, **kwargs: object) -> None:
         """Requests what this process wants; the step agrees on it with the others."""
@@ -70,6 +74,7 @@ class TrainingCallback(TrainerCallback):
         if agreed.stop or agreed.save or due:
             control.should_save = True
         self.bar.update(state.global_step)
+        self._beat(state)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Marks the checkpoint, which transformers has just written, as complete."""
@@ -102,6 +107,10 @@ class TrainingCallback(TrainerCallback):
             control.should_training_stop = True
 
     # ---- our own
+
+    def _beat(self, state: TrainerState, *, at_once: bool = False) -> None:
+        if self.log is not None:
+            self.log.beat(int(state.global_step), int(state.max_steps), at_once=at_once)
 
     def _cut_metrics_after(self, last_step: int) -> None:
         if self.metrics.exists():

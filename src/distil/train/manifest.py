@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NotRequired, TypedDict
 
 from distil.models.export import Figures
+from distil.models.saved_template import template_hash, tokenizer_hash
 from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records, write_records
@@ -90,11 +91,14 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
     stage.seeds["train"] = job.section.seed
     stage.notes.update(facts)
     student, teacher = job.student.model_dump(mode="json"), job.teacher.model if job.teacher is not None else None
+    saved = stage.project.model(job.name)
     notes = TrainNotes(
         student=student,
         teacher=teacher,
         partial=job.max_steps is not None,
         learning_rate=facts.get("learning_rate"),
+        template=template_hash(saved),
+        tokenizer=tokenizer_hash(saved),
         chose=_chose(stage, job),
     )
     stage.notes.update(notes.model_dump())

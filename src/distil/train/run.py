@@ -18,9 +18,10 @@ from distil.progress import bar, say
 from distil.train.callback import TrainingCallback
 from distil.train.checkpoints import checkpoint_to_resume, complete_checkpoints
 from distil.train.examples import marked_text
-from distil.train.job import TrainJob
+from distil.train.job import TrainJob, process_rank
 from distil.train.manifest import TrainFacts
 from distil.train.memory import explain_out_of_memory
+from distil.train.run_log import RunLog, run_log
 from distil.train.saving import save
 from distil.train.selfcheck import check_before_training
 from distil.train.setup import Prepared, prepare
@@ -33,6 +34,11 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
 
     Raises Interrupted, with a checkpoint, after Ctrl-C or after the step at which `stop_file` appears.
     """
+    with run_log(job.folder / "run.json", job, writes=process_rank() == 0) as log:
+        return _trained(job, stop_file, log)
+
+
+def _trained(job: TrainJob, stop_file: Path | None, log: RunLog | None) -> TrainFacts:
     started = time.perf_counter()
     quiet()
     named, job = job, job.placed()
@@ -51,7 +57,7 @@ def train_student(job: TrainJob, stop_file: Path | None = None) -> TrainFacts:
         say(f"Resuming {job.name} from {resume.name}.")
     if is_main:
         _write_first_examples(job.folder, ready)
-    training_seconds = _train(job, trainer, resume, stop_file)
+    training_seconds = _train(job, trainer, resume, stop_file, log)
     parity = save(job, trainer, ready.student, ready.train, ready.ends, is_main=is_main)
     facts: TrainFacts = {
         "steps": int(trainer.state.global_step),
@@ -81,7 +87,9 @@ def _with_rate(job: TrainJob, trainer: DistilTrainer) -> TrainJob:
     return replace(job, section=section)
 
 
-def _train(job: TrainJob, trainer: DistilTrainer, resume: Path | None, stop_file: Path | None) -> float:
+def _train(
+    job: TrainJob, trainer: DistilTrainer, resume: Path | None, stop_file: Path | None, log: RunLog | None
+) -> float:
     """The training loop; returns its seconds. Raises Interrupted."""
     section = job.section
     trainer.remove_callback(PrinterCallback)
@@ -94,6 +102,7 @@ def _train(job: TrainJob, trainer: DistilTrainer, resume: Path | None, stop_file
             checkpoint_steps=section.checkpoint_steps,
             patience=section.early_stopping,
             stop_file=stop_file,
+            log=log,
         )
         trainer.add_callback(callback)
         with callback.catching_interrupts(), explain_out_of_memory("the student was trained"):

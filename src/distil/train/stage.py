@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import cast
 
 from distil.calls.config import TeacherConfig
-from distil.errors import UserError
+from distil.errors import UserError, WorkFailed
 from distil.models.config import StudentConfig
 from distil.progress import say
 from distil.runs.artifacts import Project
 from distil.runs.manifest import read_manifest, stage_run
 from distil.runs.schemas.notes import TrainNotes
 from distil.runs.schemas.provider_job import read_provider_job
+from distil.runs.schemas.training_run import note_end
 from distil.train.checkpoints import put_aside
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
@@ -93,7 +94,11 @@ def run(
         if force and (aside := put_aside(job.folder)) is not None:
             say(f"The checkpoints of the unfinished training are now in {aside}.")
         if section.processes > 1:
-            facts = torchrun(job)
+            try:
+                facts = torchrun(job)
+            except WorkFailed as error:
+                note_end(project.training_run(name), str(error))
+                raise
         else:
             from distil.train.run import train_student  # loads transformers' Trainer, which takes seconds
 

@@ -53,6 +53,31 @@ def language(pairs: Sequence[Pair], corpus: Corpus) -> list[Found | None]:
     return found
 
 
+def other_languages(pairs: Sequence[Pair]) -> tuple[int, list[tuple[int, str]]]:
+    """(pairs of clear prose, those of them in another language or script than their prompt, with words about it).
+
+    Unlike the signals it does not ask what is usual in the data; a prompt that names the language, or brings text in it, is none.
+    """
+    compared, other = 0, []
+    usual = _usual_language(pairs)
+    for at, pair in enumerate(pairs):
+        asked, answered = language_of(pair.prompt.messages[-1].text) or usual, language_of(pair.answer.text)
+        same_letters = same_script(pair.prompt, pair.answer)
+        if same_letters is None and not (asked and answered):
+            continue
+        compared += 1
+        if asked and answered and asked != answered and not _is_named(pair, answered):
+            other.append((at, f"answered in {_name(answered)}, asked in {_name(asked)}"))
+        elif same_letters is False and not _TRANSLATES.search(_said(pair)):
+            letters = f"{script_of(pair.answer.text)} letters, asked in {script_of(pair.prompt.messages[-1].text)}"
+            other.append((at, f"answered in {letters}"))
+    return compared, other
+
+
+def _said(pair: Pair) -> str:
+    return "\n".join(message.text for message in pair.prompt.messages).lower()[:20_000]
+
+
 def _usual_language(pairs: Sequence[Pair]) -> str | None:
     """That of nearly all prompts, from a sample of them; None where there are several."""
     step = max(1, len(pairs) // SAMPLE)
@@ -63,7 +88,7 @@ def _usual_language(pairs: Sequence[Pair]) -> str | None:
 
 def _is_named(pair: Pair, code: str) -> bool:
     """Whether the prompt names the language, asks for a translation, or brings text in it."""
-    said = "\n".join(message.text for message in pair.prompt.messages).lower()[:20_000]
+    said = _said(pair)
     if any(name in said for name in NAMES.get(code, ())) or _TRANSLATES.search(said):
         return True
     return any(language_of(part) == code for part in re.split(r"\n+|(?<=[.!?:])\s+", said)[:40])

@@ -18,3 +18,9 @@ class MetricsRow(BaseModel):
     """Mean training loss since the last line; NaN when it broke."""
     eval_loss: float | None = None
     """Loss on the validation split."""
+    label: float | None = None
+    """Cross-entropy of the answer's tokens, which is the loss where no divergence is trained."""
+    learning_rate: float | None = None
+    """At that step."""
+    grad_norm: float | None = None
+    """Norm of the gradient before it was clipped."""

@@ -107,6 +107,10 @@ class TrainNotes(_Notes):
     """The teacher, as the config names it."""
     partial: bool = False
     """A trial run with --max-steps."""
+    template: str | None = None
+    """Hash of the chat template in model/; None in a manifest that does not say."""
+    tokenizer: str | None = None
+    """Hash of its tokenizer.json."""
     provider: str | None = None
     """Where it was tuned, when not here."""
     learning_rate: float | None = None

@@ -1,0 +1,89 @@
+"""Test prompts that training has seen: word for word, by their group, or up to small changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from distil.curate.similar import nearest, shingle_sets
+from distil.curate.split.links import question_keys
+from distil.doctor.evidence import Evidence
+from distil.doctor.finding import Finding, cure, ok, unknown
+from distil.records import Example, Prompt
+from distil.text import conversation_text, one_line
+
+NEAR = 0.85
+"""Jaccard similarity of character 5-grams from which two prompts are the same up to small changes (curate.near_duplicates)."""
+SHARE, LEAST = 0.01, 2
+"""Share and number of test prompts from which near ones are a problem: by chance a few are similar."""
+_NUMBER = re.compile(r"\d+")
+
+
+class Near(NamedTuple):
+    """A test prompt and the training prompt that it nearly is."""
+
+    test: Example
+    train: Example
+    similarity: float
+
+
+def leakage(evidence: Evidence) -> Finding:
+    """Test prompts that are also in train or validation, verbatim or nearly."""
+    test = evidence.split("test")
+    if not test:
+        return unknown("There is no test split yet.", "distil curate")
+    learned = [*evidence.split("train"), *evidence.split("validation")]
+    keys = question_keys(
+        [Prompt.model_construct(id=e.prompt_id, messages=e.prompt_messages) for e in [*learned, *test]]
+    )
+    others = {keys[example.prompt_id] for example in learned}
+    groups = {example.group for example in learned if example.group}
+    same = sum(keys[example.prompt_id] in others for example in test)
+    shared = sum(example.group in groups for example in test if example.group)
+    near, highest = near_prompts(test, evidence.split("train"))
+    seen = (
+        f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one, and {len(near)} "
+        f"are a training prompt up to small changes (the highest similarity is {highest:.2f})"
+    )
+    if near:
+        seen += f", such as {one_line(near[0].test.prompt_messages[-1].text, 60)!r}"
+    if not same and not shared and (len(near) < LEAST or len(near) <= SHARE * len(test)):
+        return ok(f"{seen}.")
+    return Finding(
+        level="problem",
+        seen=f"{seen}.",
+        why="The student has seen these answers, so the evaluation measures memory instead of skill.",
+        cure=cure(
+            {"curate.near_duplicates": NEAR} if _loose(evidence) else {},
+            ["distil curate"],
+            "This splits again without leakage; fixed `split` values of such prompts have to go.",
+        ),
+    )
+
+
+def _loose(evidence: Evidence) -> bool:
+    """Whether near-duplicates may be on both sides under the config."""
+    now = evidence.config.curate.near_duplicates if evidence.config is not None else NEAR
+    return now is None or now > NEAR
+
+
+def near_prompts(test: Sequence[Example], train: Sequence[Example]) -> tuple[list[Near], float]:
+    """Test prompts that a training prompt repeats up to small changes, and the highest similarity of any.
+
+    Prompts with different numbers in them are different questions (a template), and so are equal ones with other documents.
+    """
+    if not train:
+        return [], 0.0
+    sets = shingle_sets([conversation_text(example.prompt_messages) for example in [*train, *test]])
+    found = nearest(sets[len(train) :], sets[: len(train)], at_least=NEAR / 2)
+    near = []
+    for at, example in enumerate(test):
+        other = train[int(found.query[at])] if found.query[at] >= 0 else None
+        if other is not None and found.similarity[at] >= NEAR and _numbers(example) == _numbers(other):
+            near.append(Near(example, other, float(found.similarity[at])))
+    return near, float(found.similarity.max(initial=0.0))
+
+
+def _numbers(example: Example) -> list[str]:
+    return sorted(_NUMBER.findall(conversation_text(example.prompt_messages)))
