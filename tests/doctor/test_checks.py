@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from distil.doctor import checks, data, guards, quality, training
+from distil.doctor import checks, data, guards, leaks, quality, training
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
@@ -25,7 +25,7 @@ BIG = Machine(cores=16, ram=64 * GIB, gpu_name=None, gpus=0, gpu_memory=0)
 
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return make_project(tmp_path_factory.mktemp("doctor") / "p")
+    return make_project(tmp_path_factory.mktemp("doctor") / "p", train=300, students=("baseline", "sft"))
 
 
 def project_with(folder: Path, **changes: Any) -> Project:
@@ -131,8 +131,8 @@ def test_leakage_duplicates_and_refusals_are_counted(tmp_path: Path) -> None:
     write_records(project.split("train"), [*train, example(300, "q", "x", "train", "g")])
     write_records(project.split("test"), test)
     evidence = Evidence(project)
-    assert "1 of 3 test prompts are also in another split" in data.leakage(evidence).seen
-    assert data.leakage(evidence).level == "problem"
+    assert "1 of 3 test prompts are also in another split" in leaks.leakage(evidence).seen
+    assert leaks.leakage(evidence).level == "problem"
     assert "10 of 101" in data.duplicates(evidence).seen and data.duplicates(evidence).level == "warn"
     assert "5 of 101" in data.refusals(evidence).seen and data.refusals(evidence).level == "warn"
 
@@ -149,9 +149,9 @@ def test_one_question_about_other_documents_is_no_leak(tmp_path: Path) -> None:
 
     write_records(project.split("train"), [about(i, "train") for i in range(30)])
     write_records(project.split("test"), [about(i, "test") for i in range(30, 40)])
-    assert "0 of 10 test prompts" in data.leakage(Evidence(project)).seen
+    assert "0 of 10 test prompts" in leaks.leakage(Evidence(project)).seen
     write_records(project.split("test"), [about(i, "test") for i in range(25, 35)])
-    assert "5 of 10 test prompts" in data.leakage(Evidence(project)).seen
+    assert "5 of 10 test prompts" in leaks.leakage(Evidence(project)).seen
 
 
 def test_too_little_memory_names_the_setting_that_fits(healthy: Project, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_too_little_memory_names_the_setting_that_fits(healthy: Project, tmp_pat
     gpu = Machine(cores=8, ram=64 * GIB, gpu_name="A10", gpus=1, gpu_memory=24 * GIB)
     tight = training.out_of_memory(Evidence(project, gpu))
     assert tight.level == "problem"
-    assert "--set student.adapter=lora" in tight.fix and "GiB" in tight.seen
+    assert tight.cure.settings["student.adapter"] == "lora" and "GiB" in tight.seen
 
 
 def test_memory_is_estimated_for_folders_in_the_project(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_test_side_that_can_t_be_larger_needs_more_prompts(tmp_path: Path) -> 
     project = Project(tmp_path)
     write_records(project.split("train"), [example(0, "q", "a", "train")])
     write_records(project.split("test"), [example(n, f"t{n}", "a", "test") for n in range(1, 100)])
-    for asked, fix in ((100, "distil curate --set curate.test=200"), (200, "distil prompts expand --count 303\n")):
+    for asked, fix in ((100, "curate.test=200\ndistil curate"), (200, "distil prompts expand --count 303\n")):
         with stage_run(project, "curate", {"test": asked}):
             pass
         assert fix in data.enough_test_prompts(Evidence(project)).fix
@@ -209,7 +209,7 @@ def test_a_loss_that_breaks_or_does_not_fall_is_a_problem(
     project = Project(tmp_path)
     lines = [json.dumps({"step": 10 * i, "loss": loss}) for i, loss in enumerate(losses, start=1)]
     write_lines(project.stage("train", "sft") / "metrics.jsonl", lines)
-    (finding,) = training.training_went_well(Evidence(project))
+    (finding,) = training.the_loss(Evidence(project))
     assert finding.level == "problem" and words in finding.seen
     assert training.unfinished(Evidence(project)).fix == "distil train --as sft"
 
@@ -218,7 +218,7 @@ def test_a_trial_of_a_few_steps_is_not_judged(tmp_path: Path) -> None:
     project = Project(tmp_path)
     lines = [json.dumps({"step": i, "loss": 2.0}) for i in (1, 2, 3)]
     write_lines(project.stage("train", "trial") / "metrics.jsonl", lines)
-    (finding,) = training.training_went_well(Evidence(project))
+    (finding,) = training.the_loss(Evidence(project))
     assert finding.level == "unknown" and "3 steps are too few to judge" in finding.seen
 
 

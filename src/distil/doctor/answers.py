@@ -89,7 +89,7 @@ def contradicting(evidence: Evidence) -> Finding:
 
 def _without(evidence: Evidence, name: str) -> Cure:
     """A filter that keeps such answers out of training."""
-    return cure(commands=["distil curate"]) if evidence.config is None else cures.with_filter(evidence.config, name)
+    return cures.with_filter(evidence.config, name)
 
 
 def _signals(evidence: Evidence, name: str) -> list[Signal]:

@@ -135,9 +135,10 @@ def cleaner_answers(evidence: Evidence) -> Cure:
     return cure({"collect.samples": 3, **settings}, ["distil collect", "distil curate"], advice)
 
 
-def with_filter(config: Config, name: str) -> Cure:
+def with_filter(config: Config | None, name: str) -> Cure:
     """curate.filters with one more of them; only the command where it is on already."""
-    now: list[str] = [config.curate.filters] if isinstance(config.curate.filters, str) else list(config.curate.filters)
+    filters = "default" if config is None else config.curate.filters
+    now: list[str] = [filters] if isinstance(filters, str) else list(filters)
     if name in now:
         return cure(commands=["distil curate"])
     return cure({"curate.filters": [*(each for each in now if each != f"-{name}"), name]}, ["distil curate"])

@@ -88,7 +88,7 @@ def _longer_limit(evidence: Evidence, teachers: set[str], tokens: int) -> Cure:
     """A higher max_tokens for those whose answers were cut; a file of answers has no limit."""
     config = evidence.config
     if config is None:
-        return cure()
+        return cure({"teachers.0.sampling.max_tokens": tokens}, ["distil collect", "distil curate"])
     named = [at for at, teacher in enumerate(config.teachers) if teacher.model in teachers] or [0]
     asked = [at for at in named if cures.teacher_kind(config, at) != "recorded"]
     if not asked:

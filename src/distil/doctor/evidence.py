@@ -14,7 +14,6 @@ from pydantic import JsonValue, ValidationError
 from distil.config import Config, calibration_judge, load_config
 from distil.curate.evidence.corpus import Pair as Row
 from distil.doctor.course import Course, Curves, read_course
-from distil.doctor.rates import fitting_rate
 from distil.errors import UserError
 from distil.evaluate.compare import Pair, pair
 from distil.final_answer import form_of, shared_form
@@ -32,6 +31,7 @@ from distil.runs.schemas.summary import Summary, read_summary
 from distil.runs.schemas.training_run import TrainingRun, read_training_run
 from distil.serve.config import ServeConfig
 from distil.serve.live.report import Serving, serving
+from distil.train.rate import fitting_rate
 
 R = TypeVar("R", bound=Record)
 TRACES = ("metrics.jsonl", "manifest.json", "run.json", "checkpoints", "trained.jsonl", "provider.json")
@@ -195,7 +195,8 @@ class Evidence:
 
     def rate(self, name: str) -> float | None:
         """The peak learning rate that a student was trained with."""
-        noted = self.trained_with(name).get("learning_rate")
+        manifest = self.trainings.get(name)
+        noted = TrainNotes.of(manifest).learning_rate or self.trained_with(name).get("learning_rate")
         if isinstance(noted, (int, float)):
             return float(noted)
         curves = self.curves(name)
