@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from distil.bundled.paths import MODELS
+from distil.collect.stage import settings_of
+from distil.config import load_config
 from distil.config_file import edit_config
 from distil.models.saved_template import template_hash, tokenizer_hash
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json, write_lines
+from distil.runs.manifest import stamp
 from distil.runs.schemas.training_run import TrainingRun
 from tests.report.sample import make_project
 
@@ -33,10 +36,23 @@ def finished(folder: Path) -> Project:
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json", "chat_template.jinja"):
         if (MODELS / "student" / name).exists():
             (model / name).write_bytes((MODELS / "student" / name).read_bytes())
-    change_manifest(
-        project, notes={"template": template_hash(model), "tokenizer": tokenizer_hash(model)}, config={"epochs": 3.0}
-    )
+    change_manifest(project, notes={"template": template_hash(model), "tokenizer": tokenizer_hash(model)})
+    as_configured(project)
     return project
+
+
+def as_configured(project: Project) -> None:
+    """Manifests of stages that ran with distil.yaml as it is, on the files as they are."""
+    config = load_config(project)
+    for stage, name in (("prompts", None), ("collect", None), ("curate", None), ("train", "sft"), ("evaluate", "sft")):
+        path = project.stage(stage, name) / "manifest.json"
+        manifest = read_json(path)
+        section = getattr(config, stage).model_dump(mode="json")
+        manifest["config"] = settings_of(config.collect, config.teachers) if stage == "collect" else section
+        manifest["outputs"] = {key: stamp(project.root / key).model_dump() for key in manifest["outputs"]}
+        if stage == "train":
+            manifest["notes"] |= {"student": config.student.model_dump(mode="json")}
+        write_json(path, manifest)
 
 
 def curve(project: Project, losses: list[Any], *, rates: list[float] | None = None, **columns: list[Any]) -> None:

@@ -211,7 +211,8 @@ def test_a_loss_that_breaks_or_does_not_fall_is_a_problem(
     write_lines(project.stage("train", "sft") / "metrics.jsonl", lines)
     (finding,) = training.the_loss(Evidence(project))
     assert finding.level == "problem" and words in finding.seen
-    assert training.unfinished(Evidence(project)).fix == "distil train --as sft"
+    (ended,) = training.unfinished(Evidence(project))
+    assert ended.fix == "distil train --as sft"
 
 
 def test_a_trial_of_a_few_steps_is_not_judged(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def check_cure(cure: Cure, project: Project) -> None:
         assert not any("expand" in line for line in cure.commands)
 
 
-@pytest.mark.parametrize(("check", "plant"), [row[:2] for row in PLANTED], ids=[f"{n}: {r[0]}" for n, r in enumerate(PLANTED)])
+@pytest.mark.parametrize(
+    ("check", "plant"), [row[:2] for row in PLANTED], ids=[f"{n}: {r[0]}" for n, r in enumerate(PLANTED)]
+)
 def test_the_cure_of_a_planted_fault_fits(project: Project, check: str, plant: Plant) -> None:
     plant(project)
     check_cure(found(project, check).cure, project)
@@ -186,7 +188,11 @@ def test_long_texts_are_wrapped_and_commands_are_not(project: Project, monkeypat
 
     monkeypatch.setattr(doctor, "width", lambda: 60)
     monkeypatch.setattr(
-        checks, "run", lambda *_, **__: [Finding(level="warn", check="c", seen="word " * 40, cure=Cure(commands=["distil " + "x" * 90]))]
+        checks,
+        "run",
+        lambda *_, **__: [
+            Finding(level="warn", check="c", seen="word " * 40, cure=Cure(commands=["distil " + "x" * 90]))
+        ],
     )
     lines = CliRunner().invoke(command, ["--project", str(project.root)]).output.splitlines()
     assert max(len(line) for line in lines if "word" in line) <= 60

@@ -1,4 +1,4 @@
-"""The failures of the trial, each planted into a copy of a finished project: it is found, with its numbers and a cure that fits."""
+"""The failures of the trial, planted into copies of a finished project: each is found, with its numbers and a cure that fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_json, write_json, write_lines
 from tests.doctor.planted import answers, change_manifest, curve, field, finished, keep, label, rows, run, said
 
 CPU = Machine(cores=2, ram=24 * GIB, gpu_name=None, gpus=0, gpu_memory=0)
@@ -44,7 +43,9 @@ def found(project: Project, check: str) -> Finding:
 def test_the_finished_project_is_silent(base: Project) -> None:
     loud = [f for f in checks.run(base, CPU) if f.level in ("warn", "problem")]
     # it has fewer examples than a real one, and the statistics of 200 prompts leave guards open
-    assert {f.check for f in loud} <= {"too few examples", "stale stages", "makes things up", "suspicious answers"}, loud
+    assert {f.check for f in loud} <= {"too few examples", "stale stages", "makes things up", "suspicious answers"}, (
+        loud
+    )
 
 
 def spikes(project: Project) -> None:
@@ -111,21 +112,51 @@ def no_more_teacher(project: Project) -> None:
 Plant = Callable[[Project], None]
 PLANTED: list[tuple[str, Plant, str, str]] = [
     # check, fault, level, what the finding says
-    ("always the same answer", lambda p: said(p, "sft", field("intent", "delivery")), "problem", "intent is 'delivery' on 100"),
+    (
+        "always the same answer",
+        lambda p: said(p, "sft", field("intent", "delivery")),
+        "problem",
+        "intent is 'delivery' on 100",
+    ),
     (
         "invented words",
         lambda p: said(p, "sft", lambda n, text: text if n % 10 > 2 else field("product", "zorbulator")(n, text)),
         "problem",
         "zorbulator",
     ),
-    ("the teacher contradicts itself", lambda p: said(p, "ceiling", lambda n, text: text if n % 5 > 2 else field("intent", f"{label(n)}x")(n, text)), "problem", "come to something else"),
+    (
+        "the teacher contradicts itself",
+        lambda p: said(p, "ceiling", lambda n, text: text if n % 5 > 2 else field("intent", f"{label(n)}x")(n, text)),
+        "problem",
+        "come to something else",
+    ),
     ("leakage between the splits", duplicates_with_thanks, "problem", "67 are a training prompt up to small changes"),
     ("one answer for all", lambda p: answers(p, lambda n: JSON if n % 20 else None), "problem", "95."),
     ("contradictions in the training data", two_answers, "problem", "40 of 400 training rows"),
-    ("blank or broken answers", lambda p: answers(p, lambda n: None if n % 4 else ""), "problem", "100 of 400 training answers are blank"),
-    ("blank or broken answers", lambda p: answers(p, lambda n: None if n % 4 else '{"intent": "ref'), "problem", "100 are no JSON"),
-    ("refusals in the training data", lambda p: answers(p, lambda n: None if n % 10 else "Unfortunately, I'm not able to help with that."), "warn", "40 of 400"),
-    ("refusals in the training data", lambda p: answers(p, lambda n: None if n % 10 else "Es tut mir leid, aber dabei kann ich Ihnen nicht helfen."), "warn", "40 of 400"),
+    (
+        "blank or broken answers",
+        lambda p: answers(p, lambda n: None if n % 4 else ""),
+        "problem",
+        "100 of 400 training answers are blank",
+    ),
+    (
+        "blank or broken answers",
+        lambda p: answers(p, lambda n: None if n % 4 else '{"intent": "ref'),
+        "problem",
+        "100 are no JSON",
+    ),
+    (
+        "refusals in the training data",
+        lambda p: answers(p, lambda n: None if n % 10 else "Unfortunately, I'm not able to help with that."),
+        "warn",
+        "40 of 400",
+    ),
+    (
+        "refusals in the training data",
+        lambda p: answers(p, lambda n: None if n % 10 else "Es tut mir leid, aber dabei kann ich Ihnen nicht helfen."),
+        "warn",
+        "40 of 400",
+    ),
     ("answers in another language", half_english, "problem", "100 of 400"),
     ("a tokenizer of another language", chinese, "problem", "tokens of a letter"),
     ("the loss", spikes, "warn", "a gradient of norm 950 at step 210"),
@@ -133,24 +164,39 @@ PLANTED: list[tuple[str, Plant, str, str]] = [
     ("the loss", lambda p: curve(p, [*FALL[:20], None, *FALL[21:]]), "problem", "not finite at step 210"),
     ("the loss", lambda p: curve(p, [*FALL[:20], float("nan"), *FALL[21:]]), "problem", "not finite at step 210"),
     ("the loss", lambda p: curve(p, [5.0] * 40), "problem", "from 5.000 to 5.000"),
-    ("the learning rate", lambda p: curve(p, [23.0, 18.9, 12.0, *[4.7] * 37], rates=[0.3] * 40), "problem", "it reached 23.000"),
+    (
+        "the learning rate",
+        lambda p: curve(p, [23.0, 18.9, 12.0, *[4.7] * 37], rates=[0.3] * 40),
+        "problem",
+        "it reached 23.000",
+    ),
     ("the learning rate", too_slow, "problem", "its learning rate was 2e-05, and 0.0016 fits"),
     ("trained too short", lambda p: curve(p, [5.9 - 0.1 * step for step in range(40)]), "warn", "still fell"),
     ("unfinished trainings", killed, "problem", "was killed at step 40 of 600, probably by the kernel"),
-    ("unfinished trainings", lambda p: run(p, cause="memory", reason="Memory ran out while the student was trained."), "problem", "ran out of memory at step 40 of 600; it had held 20.0 of 24.0 GiB"),
-    ("unfinished trainings", lambda p: run(p, cause="loss", reason="The loss became nan at step 41."), "problem", "The loss became nan"),
+    (
+        "unfinished trainings",
+        lambda p: run(p, cause="memory", reason="Memory ran out while the student was trained."),
+        "problem",
+        "ran out of memory at step 40 of 600; it had held 20.0 of 24.0 GiB",
+    ),
+    (
+        "unfinished trainings",
+        lambda p: run(p, cause="loss", reason="The loss became nan at step 41."),
+        "problem",
+        "The loss became nan",
+    ),
     ("unfinished trainings", lambda p: run(p, outcome="interrupted"), "warn", "was interrupted at step 40"),
     ("another template", other_template, "problem", "the chat template in its folder is not what it was trained with"),
     ("another teacher", no_more_teacher, "warn", "0 of 712 answers are of the teachers"),
     ("stale stages", lambda p: keep(p, "curate.test=100"), "warn", "settings have changed: test"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
     ("check", "plant", "level", "words"), PLANTED, ids=[f"{n}: {row[0]}" for n, row in enumerate(PLANTED)]
 )
 def test_a_planted_fault_is_found(project: Project, check: str, plant: Plant, level: str, words: str) -> None:
-    assert found(project, check).level in ("ok", "unknown", "warn" if check == "stale stages" else "ok")
+    assert found(project, check).level in ("ok", "unknown")
     plant(project)
     finding = found(project, check)
     assert (finding.level, words in finding.seen) == (level, True), finding.seen

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 State = Literal[
@@ -16,7 +17,7 @@ State = Literal[
 ]
 FEWEST_STEPS = 20
 """A shorter training (a trial with --max-steps) says nothing about whether the student learns."""
-FEWEST_LINES = 8
+FEWEST_LINES = 10
 """Lines of metrics.jsonl from which the shape of a curve is read; with fewer only its ends are."""
 FALL = 0.02
 """Share of the first loss by which it must have fallen."""
@@ -41,7 +42,7 @@ near 0, of a straight line 1. At 0.4 an exponential curve has a tenth of its way
 FAR_RATE = 3.0
 """Times that a rate is below the fitting one, to be what a slow training is blamed on."""
 NOISE = 4.0
-"""Standard errors of a smoothed loss that a rise is at least."""
+"""Standard errors that a rise, or the fall at the end, is at least."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,15 @@ class Course(NamedTuple):
 
 
 def read_course(
-    curves: Curves | None, *, rate: float | None = None, fits: float | None = None, vocabulary: int | None = None
+    curves: Curves | None,
+    *,
+    rate: float | None = None,
+    fits: float | None = None,
+    vocabulary: int | None = None,
+    before: float | None = None,
 ) -> Course:
-    """rate: the peak that was trained with; fits: the one that fits the student; vocabulary: its tokens."""
+    """rate: the peak that was trained with; fits: the one that fits the student; vocabulary: its tokens; before: the loss before
+    the first step."""
     if curves is None or not curves.train:
         return Course("none", "")
     steps, losses = [step for step, _ in curves.train], [loss for _, loss in curves.train]
@@ -88,7 +95,8 @@ def read_course(
     if len(losses) >= FEWEST_LINES and (unsteady := _rise(curves.train) or _spikes(curves)):
         return Course(unsteady.state, f"{said}; {unsteady.seen}{_rates(rate, fits)}.")
     low, high = _far(rate, fits)
-    if len(losses) >= 3 and end >= (1 - FALL) * start:
+    fell = len(losses) >= FEWEST_LINES and math.log(max(losses[0], 1e-9) / max(end, 1e-9)) > NOISE * _noise(losses) > 0
+    if len(losses) >= 3 and not fell and end >= (1 - FALL) * max(start, before or start):
         return Course("too low" if low else "too high" if high else "flat", f"{said}{_rates(rate, fits)}.")
     if vocabulary and vocabulary > 1 and _told(curves)[-1] > LITTLE * math.log(vocabulary):
         guessing = f"{said}, where guessing among {vocabulary:,} tokens gives {math.log(vocabulary):.2f}"
@@ -134,7 +142,7 @@ def _blown_up(curves: Curves, losses: Sequence[float], vocabulary: int | None) -
         return f"it rose to {max(after):.3f}, above where it began"
     if vocabulary and vocabulary > 1:
         guessing = math.log(vocabulary)
-        worst = max(_told(curves))
+        worst = max(_smoothed(_told(curves), 3))  # a single line is a spike
         if worst > BLOWN_UP * guessing:
             return f"it reached {worst:.3f}, where guessing among {vocabulary:,} tokens gives {guessing:.2f}"
     return ""
@@ -145,25 +153,34 @@ class _Unsteady(NamedTuple):
     seen: str
 
 
+def _noise(losses: Sequence[float]) -> float:
+    """Relative standard deviation of a line's loss, from the differences of neighbors, so that a trend does not count."""
+    logs = [math.log(max(loss, 1e-9)) for loss in losses]
+    steps = [abs(b - a) for a, b in pairwise(logs)]
+    return 1.4826 * statistics.median(steps) / math.sqrt(2)
+
+
 def _rise(train: Sequence[tuple[float, float]]) -> _Unsteady | None:
-    """The loss went up again and stayed there, or came down later."""
+    """The loss went up again and stayed there, or came down later: by blocks of lines, and beyond their noise."""
     losses = [loss for _, loss in train]
     width = max(3, len(losses) // 10)
-    smooth = _smoothed(losses, width)
-    scatter = statistics.median(abs(a - b) for a, b in zip(losses, smooth, strict=True)) * 1.4826
-    lowest, best_at, found = math.inf, 0, None
-    for index, value in enumerate(smooth):
-        if value < lowest:
-            lowest, best_at = value, index
-        learned, rise = losses[0] - lowest, value - lowest
-        counts = rise >= RETURNED * learned and value >= RETURNED_TIMES * lowest
-        counts |= rise >= RETURNED_ALONE * learned
-        if learned > 0 and counts and rise > NOISE * scatter / math.sqrt(width) and (not found or rise > found[0]):
-            found = (rise, value, lowest, train[index][0], train[best_at][0])
+    starts = range(len(losses) % width, len(losses), width)
+    blocks = [_mean(losses[at : at + width]) for at in starts]
+    sure = NOISE * _noise(losses) * math.sqrt(2 / width)
+    lowest, best, found = 0, blocks[0], None
+    for index, value in enumerate(blocks):
+        if value < best:
+            lowest, best = index, value
+        learned, rise = losses[0] - best, value - best
+        if learned <= 0 or math.log(max(value, 1e-9) / max(best, 1e-9)) <= sure:
+            continue
+        counts = rise >= RETURNED * learned and value >= RETURNED_TIMES * best
+        if (counts or rise >= RETURNED_ALONE * learned) and (found is None or rise > found[0]):
+            found = (rise, value, best, starts[index] + width - 1, starts[lowest] + width - 1)
     if found is None:
         return None
-    _, value, before, step, best_step = found
-    end = _mean(losses[-max(1, len(losses) // 10) :])
+    _, value, before, at, best_at = found
+    step, best_step, end = train[at][0], train[best_at][0], blocks[-1]
     if end >= before + (value - before) / 2:
         return _Unsteady("returned", f"it was {before:.3f} at step {best_step:g} and is {end:.3f} at the end")
     return _Unsteady("unsteady", f"it rose from {before:.3f} to {value:.3f} at step {step:g}, and fell again later")
@@ -231,4 +248,7 @@ def _pace(curves: Curves) -> float | None:
     fallen, rest = smooth[0] - end, whole - walked[late]
     if fallen <= 0 or rest <= 0 or whole <= first:
         return None
+    ends = max(1, len(train) // 10)
+    if smooth[late] - end <= NOISE * _noise([loss for _, loss in train]) * smooth[late] * math.sqrt(1 / 3 + 1 / ends):
+        return 0.0  # it may have come to rest
     return ((smooth[late] - end) / rest) / (fallen / (whole - first))

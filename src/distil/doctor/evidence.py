@@ -164,7 +164,11 @@ class Evidence:
         """What the curve of a training says."""
         if name not in self._courses:
             self._courses[name] = read_course(
-                self.curves(name), rate=self.rate(name), fits=self.fitting_rate(name), vocabulary=self._vocabulary(name)
+                self.curves(name),
+                rate=self.rate(name),
+                fits=self.fitting_rate(name),
+                vocabulary=self._vocabulary(name),
+                before=TrainNotes.of(self.trainings.get(name)).first_loss,
             )
         return self._courses[name]
 

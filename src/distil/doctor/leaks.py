@@ -17,7 +17,10 @@ NEAR = 0.85
 """Jaccard similarity of character 5-grams from which two prompts are the same up to small changes (curate.near_duplicates)."""
 SHARE, LEAST = 0.01, 2
 """Share and number of test prompts from which near ones are a problem: by chance a few are similar."""
-_NUMBER = re.compile(r"\d+")
+MOST_OF, CONTAINED = 0.7, 0.08
+"""A prompt whose words are at least 70% of another one and in it in one piece is that prompt with something added. In short
+questions of people that happens by chance (4% of banking77, split at random), so it counts from 8% of the test prompts."""
+_NUMBER, _WORD = re.compile(r"\d+"), re.compile(r"\w+")
 
 
 class Near(NamedTuple):
@@ -42,13 +45,15 @@ def leakage(evidence: Evidence) -> Finding:
     same = sum(keys[example.prompt_id] in others for example in test)
     shared = sum(example.group in groups for example in test if example.group)
     near, highest = near_prompts(test, evidence.split("train"))
+    surely = sum(each.similarity >= NEAR for each in near)
+    repeated = (surely >= LEAST and surely > SHARE * len(test)) or len(near) > CONTAINED * len(test)
     seen = (
         f"{same} of {len(test):,} test prompts are also in another split, {shared} share a group with one, and {len(near)} "
         f"are a training prompt up to small changes (the highest similarity is {highest:.2f})"
     )
     if near:
         seen += f", such as {one_line(near[0].test.prompt_messages[-1].text, 60)!r}"
-    if not same and not shared and (len(near) < LEAST or len(near) <= SHARE * len(test)):
+    if not same and not shared and not repeated:
         return ok(f"{seen}.")
     return Finding(
         level="problem",
@@ -80,9 +85,22 @@ def near_prompts(test: Sequence[Example], train: Sequence[Example]) -> tuple[lis
     near = []
     for at, example in enumerate(test):
         other = train[int(found.query[at])] if found.query[at] >= 0 else None
-        if other is not None and found.similarity[at] >= NEAR and _numbers(example) == _numbers(other):
-            near.append(Near(example, other, float(found.similarity[at])))
+        similarity = float(found.similarity[at])
+        if other is None or _numbers(example) != _numbers(other):
+            continue
+        if similarity >= NEAR or _holds(example, other):
+            near.append(Near(example, other, similarity))
     return near, float(found.similarity.max(initial=0.0))
+
+
+def _holds(one: Example, other: Example) -> bool:
+    """Whether the words of one prompt are most of the other's, and in it in one piece."""
+    short, long = sorted((_plain(one), _plain(other)), key=len)
+    return bool(short.strip()) and len(short) >= MOST_OF * len(long) and short in long
+
+
+def _plain(example: Example) -> str:
+    return f" {' '.join(_WORD.findall(conversation_text(example.prompt_messages).lower()))} "
 
 
 def _numbers(example: Example) -> list[str]:

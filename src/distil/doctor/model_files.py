@@ -63,6 +63,8 @@ def another_template(evidence: Evidence) -> list[Finding]:
                     cure=cure({f"student.{key}": getattr(then, key) for key in named}, ["distil status"]),
                 )
             )
+    if not checked:
+        return found or [unknown("No student has noted the template that it was trained with.")]
     return found or [ok(f"{checked} students have the template and the tokenizer of their training.")]
 
 

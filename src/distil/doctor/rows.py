@@ -49,7 +49,8 @@ def blank_or_broken(evidence: Evidence) -> Finding:
         if answer.text.strip()
         and not answer.tool_calls
         and parse_answer(answer.text) is None
-        and corpus.json_share_at(prompt) >= EXPECTS_JSON
+        and corpus.json_share >= EXPECTS_JSON
+        and (answer.text.lstrip()[:1] in ("{", "[") or corpus.json_share_at(prompt) >= EXPECTS_JSON)
     ]
     seen = (
         f"{len(blank):,} of {len(train):,} training answers are blank, {len(broken):,} are no JSON where the others are"

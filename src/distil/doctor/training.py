@@ -113,12 +113,15 @@ def learning_rate(evidence: Evidence) -> list[Finding]:
 def _set_rate(evidence: Evidence) -> Finding:
     """The configured rate, before anything was trained with it."""
     config = evidence.config
-    rate = config.train.learning_rate if config is not None else None
-    name = default_name(config) if config is not None else ""
-    fits = evidence.fitting_rate(name) if config is not None else None
+    if config is None:
+        return unknown("distil.yaml can't be read, so its learning rate can't be judged.")
+    name, rate = default_name(config), config.train.learning_rate
+    fits = evidence.fitting_rate(name)
     if rate is None or fits is None:
-        return ok(
-            "The learning rate is left open, or the student's size is unknown: nothing was set that could be wrong."
+        return unknown(
+            f"The size of {config.student.model} is unknown, so no rate can be said to fit it."
+            if fits is None
+            else f"train.learning_rate is left open: {fits:.2g} fits {config.student.model}."
         )
     seen = f"train.learning_rate is {rate:.2g}, and {fits:.2g} fits a student of this size"
     if fits / FAR_RATE <= rate <= fits * FAR_RATE:

@@ -97,6 +97,7 @@ def note_outputs(stage: StageRun, job: TrainJob, facts: TrainFacts) -> None:
         teacher=teacher,
         partial=job.max_steps is not None,
         learning_rate=facts.get("learning_rate"),
+        checks=facts["checks"],
         template=template_hash(saved),
         tokenizer=tokenizer_hash(saved),
         chose=_chose(stage, job),

@@ -6,6 +6,7 @@ default that an older manifest without the key has.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -107,6 +108,8 @@ class TrainNotes(_Notes):
     """The teacher, as the config names it."""
     partial: bool = False
     """A trial run with --max-steps."""
+    checks: list[str] = []
+    """What the proofs before the first step measured."""
     template: str | None = None
     """Hash of the chat template in model/; None in a manifest that does not say."""
     tokenizer: str | None = None
@@ -117,6 +120,13 @@ class TrainNotes(_Notes):
     """The peak; None in a manifest of before it could be left open."""
     chose: list[str] | None = None
     """Ids of the validation prompts by which early stopping chose the checkpoint; None in a manifest that does not say."""
+
+    @property
+    def first_loss(self) -> float | None:
+        """The loss before the first step, per token, as the proofs measured it."""
+        said = next((line for line in self.checks if line.startswith("the first loss is a number: ")), "")
+        found = re.search(r": ([0-9.]+) per token", said)
+        return float(found[1]) if found else None
 
 
 class EvaluateNotes(_Notes):
