@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import click
@@ -22,21 +21,10 @@ from distil.doctor.finding import Cure, Finding
 from distil.models.sizing import GIB, Machine
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json
-from tests.doctor.planted import change_manifest, curve, finished, keep, run
+from tests.doctor.planted import change_manifest, curve, keep, run
 from tests.doctor.test_planted import CPU, PLANTED, Plant, found
 
 GPU = Machine(cores=8, ram=64 * GIB, gpu_name="A10", gpus=1, gpu_memory=24 * GIB)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return finished(tmp_path_factory.mktemp("cures") / "base")
-
-
-@pytest.fixture
-def project(base: Project, tmp_path: Path) -> Project:
-    shutil.copytree(base.root, tmp_path / "copy")
-    return Project(tmp_path / "copy")
 
 
 def check_command(line: str, project: Project) -> None:
@@ -75,20 +63,20 @@ def check_cure(cure: Cure, project: Project) -> None:
 @pytest.mark.parametrize(
     ("check", "plant"), [row[:2] for row in PLANTED], ids=[f"{n}: {r[0]}" for n, r in enumerate(PLANTED)]
 )
-def test_the_cure_of_a_planted_fault_fits(project: Project, check: str, plant: Plant) -> None:
-    plant(project)
-    check_cure(found(project, check).cure, project)
-    keep(project, "teachers.0.model=recorded/answers.jsonl")
-    check_cure(found(project, check).cure, project)
+def test_the_cure_of_a_planted_fault_fits(copy: Project, check: str, plant: Plant) -> None:
+    plant(copy)
+    check_cure(found(copy, check).cure, copy)
+    keep(copy, "teachers.0.model=recorded/answers.jsonl")
+    check_cure(found(copy, check).cure, copy)
 
 
-def test_every_cure_of_a_bad_student_fits(project: Project) -> None:
+def test_every_cure_of_a_bad_student_fits(copy: Project) -> None:
     """Each function that makes a cure, for sft and for distributions, with a teacher to ask and without."""
     for model in ("openai/gpt-4o-mini", "recorded/a.jsonl"):
         for method in ("sft", "logits"):
-            keep(project, f"teachers.0.model={model}", f"train.method={method}")
-            change_manifest(project, config={"method": method, "label_weight": 0.3, "temperature": 2.0})
-            evidence = Evidence(project, CPU)
+            keep(copy, f"teachers.0.model={model}", f"train.method={method}")
+            change_manifest(copy, config={"method": method, "label_weight": 0.3, "temperature": 2.0})
+            evidence = Evidence(copy, CPU)
             made = [
                 cures.more_examples(evidence, 300),
                 cures.another_rate(evidence, "sft", higher=True),
@@ -102,31 +90,31 @@ def test_every_cure_of_a_bad_student_fits(project: Project) -> None:
                 training.smaller_passes(evidence, "sft"),
             ]
             for cure in made:
-                check_cure(cure, project)
+                check_cure(cure, copy)
             weights = made[6].settings.keys() & {"train.label_weight", "train.distill_weight", "train.temperature"}
             assert bool(weights) == (method == "logits")
 
 
-def test_a_student_keeps_the_method_it_was_trained_with(project: Project) -> None:
-    change_manifest(project, config={"method": "logits", "target": "teacher"})
-    cure = cures.more_epochs(Evidence(project, CPU), "sft")
+def test_a_student_keeps_the_method_it_was_trained_with(copy: Project) -> None:
+    change_manifest(copy, config={"method": "logits", "target": "teacher"})
+    cure = cures.more_epochs(Evidence(copy, CPU), "sft")
     assert cure.settings == {"train.epochs": 6.0}
     assert cure.commands == ["distil train --as sft --set train.method=logits"]
 
 
-def test_epochs_are_relative_to_those_that_were_set(project: Project) -> None:
-    change_manifest(project, config={"epochs": 8.0})
-    assert cures.more_epochs(Evidence(project, CPU), "sft").settings == {"train.epochs": 16.0}
-    change_manifest(project, config={"epochs": 16.0})
-    more = cures.more_epochs(Evidence(project, CPU), "sft")
+def test_epochs_are_relative_to_those_that_were_set(copy: Project) -> None:
+    change_manifest(copy, config={"epochs": 8.0})
+    assert cures.more_epochs(Evidence(copy, CPU), "sft").settings == {"train.epochs": 16.0}
+    change_manifest(copy, config={"epochs": 16.0})
+    more = cures.more_epochs(Evidence(copy, CPU), "sft")
     assert not more.settings and any("expand" in line for line in more.commands)
 
 
-def test_rates_fit_the_size_and_the_adapter(project: Project) -> None:
-    change_manifest(project, config={"learning_rate": 2e-5})
-    full = cures.another_rate(Evidence(project, CPU), "sft", higher=True).settings["train.learning_rate"]
-    change_manifest(project, notes={"student": {"model": "bundled/student", "adapter": "lora"}})
-    lora = cures.another_rate(Evidence(project, CPU), "sft", higher=True).settings["train.learning_rate"]
+def test_rates_fit_the_size_and_the_adapter(copy: Project) -> None:
+    change_manifest(copy, config={"learning_rate": 2e-5})
+    full = cures.another_rate(Evidence(copy, CPU), "sft", higher=True).settings["train.learning_rate"]
+    change_manifest(copy, notes={"student": {"model": "bundled/student", "adapter": "lora"}})
+    lora = cures.another_rate(Evidence(copy, CPU), "sft", higher=True).settings["train.learning_rate"]
     assert 1e-3 <= full <= 2e-3 and 5 * full < lora <= 1e-2  # type: ignore[operator]
 
 
@@ -142,48 +130,48 @@ def test_no_quantization_is_advised_on_a_cpu(tmp_path: Path) -> None:
         check_cure(found.cure, project)
 
 
-def test_new_settings_start_an_unfinished_training_over(project: Project) -> None:
-    run(project, cause="loss", reason="The loss became nan at step 41.")
-    (project.stage("train", "sft") / "checkpoints" / "checkpoint-20").mkdir(parents=True)
-    found = training.unfinished(Evidence(project, CPU))
+def test_new_settings_start_an_unfinished_training_over(copy: Project) -> None:
+    run(copy, cause="loss", reason="The loss became nan at step 41.")
+    (copy.stage("train", "sft") / "checkpoints" / "checkpoint-20").mkdir(parents=True)
+    found = training.unfinished(Evidence(copy, CPU))
     assert isinstance(found, list) and found[0].cure.commands == ["distil train --as sft --force"]
 
 
-def test_apply_shows_old_and_new_and_writes(project: Project) -> None:
-    curve(project, [5.9 - 0.1 * step for step in range(40)])
+def test_apply_shows_old_and_new_and_writes(copy: Project) -> None:
+    curve(copy, [5.9 - 0.1 * step for step in range(40)])
     run_ = CliRunner().invoke
-    where = ["--project", str(project.root)]
+    where = ["--copy", str(copy.root)]
     shown = run_(command, where).output
     number = re.search(r"(\d+)\. trained too short", shown)
     assert number is not None and "distil config set train.epochs=6.0" in shown
     refused = run_(command, [*where, "--apply", number[1]])
-    assert refused.exit_code and load_config(project).train.epochs == 3
+    assert refused.exit_code and load_config(copy).train.epochs == 3
     done = run_(command, [*where, "--apply", number[1], "--yes"], catch_exceptions=False)
     assert "train.epochs: 3.0 -> 6.0" in done.output and "distil train --as sft" in done.output
-    assert load_config(project).train.epochs == 6
+    assert load_config(copy).train.epochs == 6
     missing = run_(command, [*where, "--apply", "99"])
     assert "There is no finding 99" in str(missing.exception)
 
 
-def test_strict_fails_on_a_problem_alone(project: Project) -> None:
-    where = ["--project", str(project.root), "--strict"]
-    loud = [f for f in checks.run(project, CPU) if f.level == "problem"]
+def test_strict_fails_on_a_problem_alone(copy: Project) -> None:
+    where = ["--copy", str(copy.root), "--strict"]
+    loud = [f for f in checks.run(copy, CPU) if f.level == "problem"]
     assert (CliRunner().invoke(command, where).exit_code != 0) == bool(loud)
-    curve(project, [5.0] * 40)
+    curve(copy, [5.0] * 40)
     failed = CliRunner().invoke(command, where)
     assert getattr(failed.exception, "exit_code", None) == 4 and "the loss" in str(failed.exception)
 
 
-def test_set_is_respected_and_a_bad_config_is_a_finding(project: Project) -> None:
-    where = ["--project", str(project.root), "--json"]
+def test_set_is_respected_and_a_bad_config_is_a_finding(copy: Project) -> None:
+    where = ["--copy", str(copy.root), "--json"]
     big = CliRunner().invoke(command, [*where, "--set", "student.model=Qwen/Qwen3-8B"]).stdout
     assert "Training Qwen/Qwen3-8B needs" in big
-    project.config.write_text("prompts: {path: x}\nteechers: []\n")
+    copy.config.write_text("prompts: {path: x}\nteechers: []\n")
     wrong = json.loads(CliRunner().invoke(command, where).stdout)
     assert wrong[0]["check"] == "the config" and wrong[0]["level"] == "problem" and "teechers" in wrong[0]["seen"]
 
 
-def test_long_texts_are_wrapped_and_commands_are_not(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_texts_are_wrapped_and_commands_are_not(copy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from distil.cli import doctor
 
     monkeypatch.setattr(doctor, "width", lambda: 60)
@@ -194,13 +182,13 @@ def test_long_texts_are_wrapped_and_commands_are_not(project: Project, monkeypat
             Finding(level="warn", check="c", seen="word " * 40, cure=Cure(commands=["distil " + "x" * 90]))
         ],
     )
-    lines = CliRunner().invoke(command, ["--project", str(project.root)]).output.splitlines()
+    lines = CliRunner().invoke(command, ["--copy", str(copy.root)]).output.splitlines()
     assert max(len(line) for line in lines if "word" in line) <= 60
     assert any(line.strip() == "distil " + "x" * 90 for line in lines)
 
 
-def test_a_notebook_s_folder_is_no_student(project: Project) -> None:
-    (project.stage("train") / ".ipynb_checkpoints").mkdir()
-    (project.stage("train") / "notes").mkdir()
-    write_json(project.stage("train") / ".ipynb_checkpoints" / "manifest.json", {})
-    assert Evidence(project, CPU).trained_folders == ["sft"]
+def test_a_notebook_s_folder_is_no_student(copy: Project) -> None:
+    (copy.stage("train") / ".ipynb_checkpoints").mkdir()
+    (copy.stage("train") / "notes").mkdir()
+    write_json(copy.stage("train") / ".ipynb_checkpoints" / "manifest.json", {})
+    assert Evidence(copy, CPU).trained_folders == ["sft"]

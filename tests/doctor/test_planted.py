@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -15,22 +13,11 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
 from distil.runs.artifacts import Project
-from tests.doctor.planted import answers, change_manifest, curve, field, finished, keep, label, rows, run, said
+from tests.doctor.planted import answers, change_manifest, curve, field, keep, label, rows, run, said
 
 CPU = Machine(cores=2, ram=24 * GIB, gpu_name=None, gpus=0, gpu_memory=0)
 FALL = [0.3 + 5 * 0.985**step for step in range(10, 401, 10)]
 JSON = '{"intent": "refund", "product": "phone"}'
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return finished(tmp_path_factory.mktemp("planted") / "base")
-
-
-@pytest.fixture
-def project(base: Project, tmp_path: Path) -> Project:
-    shutil.copytree(base.root, tmp_path / "copy")
-    return Project(tmp_path / "copy")
 
 
 def found(project: Project, check: str) -> Finding:
@@ -195,9 +182,9 @@ PLANTED: list[tuple[str, Plant, str, str]] = [
 @pytest.mark.parametrize(
     ("check", "plant", "level", "words"), PLANTED, ids=[f"{n}: {row[0]}" for n, row in enumerate(PLANTED)]
 )
-def test_a_planted_fault_is_found(project: Project, check: str, plant: Plant, level: str, words: str) -> None:
-    assert found(project, check).level in ("ok", "unknown")
-    plant(project)
-    finding = found(project, check)
+def test_a_planted_fault_is_found(copy: Project, check: str, plant: Plant, level: str, words: str) -> None:
+    assert found(copy, check).level in ("ok", "unknown")
+    plant(copy)
+    finding = found(copy, check)
     assert (finding.level, words in finding.seen) == (level, True), finding.seen
     assert finding.why and finding.fix
