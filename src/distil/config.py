@@ -195,19 +195,19 @@ def _valid_keys(path: Sequence[str]) -> list[str]:
         if part.isdigit():
             continue
         field = model.model_fields.get(part)
-        inner = _section_type(field.annotation) if field else None
+        inner = section_type(field.annotation) if field else None
         if inner is None:
             return []
         model = inner
     return list(model.model_fields)
 
 
-def _section_type(annotation: object) -> type[BaseModel] | None:
+def section_type(annotation: object) -> type[BaseModel] | None:
     """The model inside Model, Model | None or list[Model]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
         for argument in typing.get_args(annotation):
-            if (section := _section_type(argument)) is not None:
+            if (section := section_type(argument)) is not None:
                 return section
     return None

@@ -10,13 +10,14 @@ import json
 import re
 import sys
 import textwrap
+import typing
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import yaml
 from pydantic import BaseModel
 
-from distil.config import Config, Loader, override_config, parse_override, place, read_data
+from distil.config import Config, Loader, override_config, parse_override, place, read_data, section_type
 from distil.errors import UserError
 from distil.runs.section import Section
 from distil.text import UNSEEN
@@ -122,6 +123,21 @@ def _nested(keys: Sequence[str], value: object) -> object:
     for key in reversed(keys):
         value = {key: value}
     return value
+
+
+def known_settings() -> list[str]:
+    """Every key that distil.yaml may have, such as train.epochs and teachers.0.model."""
+    return sorted(_known(Config, ""))
+
+
+def _known(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        inner = section_type(field.annotation)
+        item = ".0" if typing.get_origin(field.annotation) is list else ""
+        if inner is None:
+            yield prefix + name
+        else:
+            yield from _known(inner, f"{prefix}{name}{item}.")
 
 
 def flat_settings(config: Config, *, changed: bool = False) -> dict[str, object]:

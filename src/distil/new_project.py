@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distil.bundled.triage import write_prompts
+from distil.calls.config import TeacherConfig
 from distil.calls.providers.catalog import key_variable, open_keyless, parse_model
 from distil.calls.providers.openai_names import refuses_sampling
 from distil.config import Config, override_config
@@ -104,8 +105,6 @@ def check_teacher(model: str, root: Path) -> None:
         local = Project(root).placed(ref.name)
         resolve(local)
     elif ref.local:
-        from distil.calls.config import TeacherConfig
-
         open_keyless(TeacherConfig(model=model), root)
 
 

@@ -146,14 +146,14 @@ TEMPLATES: dict[str, Template] = {
         ),
     ),
 }
-SPELLINGS = {"summarising": "summarizing", "summarization": "summarizing", "summary": "summarizing"}
+SPELLINGS = {"summarization": "summarizing", "summary": "summarizing", "summaries": "summarizing"}
 """Other words for a template."""
 
 
 def template_named(name: str) -> Template:
     """Raises UserError for a name that is no template's."""
     word = name.strip().lower()
-    word = SPELLINGS.get(word, word)
+    word = SPELLINGS.get(word, word.replace("aris", "ariz"))  # as it is spelled in Britain
     if word not in TEMPLATES:
         known = [*TEMPLATES, *SPELLINGS]
         raise UserError(f"There is no template {name!r}.{did_you_mean(word, known)} Templates: {', '.join(TEMPLATES)}.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, dollars, echo, show_rows, table
 from distil.errors import GateNotReached
 
@@ -17,7 +18,7 @@ BAR = 40
 
 
 @distil_command("distil calibrate logits --set serve.risk=0.05")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.students)
 def command(context: Context, name: str | None) -> None:
     """Find the confidence above which student NAME may answer by itself, with a guarantee (default: as in `distil status`).
 

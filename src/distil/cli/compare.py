@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, echo, table
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @distil_command("distil compare sft logits", several_projects=True)
-@click.argument("names", nargs=-1, required=True, metavar="A B [C ...]")
+@click.argument("names", nargs=-1, required=True, metavar="A B [C ...]", shell_complete=completion.students)
 def command(context: Context, names: tuple[str, ...]) -> None:
     """Compare evaluated students on the prompts that all answered: paired differences, corrected for their number.
 

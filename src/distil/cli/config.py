@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, echo, show_rows
+from distil.cli import completion
+from distil.cli.options import CommandGroup, Context, distil_command, echo, show_rows
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Show the settings, or write some into distil.yaml (show | set)."""
 
 
 @distil_command("distil config set cost.student_host.usd_per_hour=0.6 train.epochs=4")
-@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...", shell_complete=completion.settings)
 def set_(context: Context, settings: tuple[str, ...]) -> None:
     """Write settings into distil.yaml; its comments and all other lines stay. A bad key or value changes nothing."""
     from distil.config import load_config
@@ -35,7 +36,7 @@ def set_(context: Context, settings: tuple[str, ...]) -> None:
 
 
 @distil_command("distil config show train")
-@click.argument("key", required=False)
+@click.argument("key", required=False, shell_complete=completion.keys)
 @click.option("--changed", is_flag=True, help="Only what differs from the defaults.")
 def show(context: Context, key: str | None, changed: bool) -> None:
     """Show each setting with its value, also those that distil.yaml leaves at their defaults. KEY: a section or a key."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ BAR = 14  # characters: a cell that is never wrapped
 
 
 @distil_command("distil cost --set cost.queries_per_month=1000000 --set cost.student_host.usd_per_hour=0.6")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.students)
 @click.option("--what-if", is_flag=True, help="Also by share that the student answers, and with assumptions changed.")
 def command(context: Context, name: str | None, what_if: bool) -> None:
     """Show what you spent, what a month will cost, and when student NAME (default: as in `distil status`) pays back."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from distil.cli.options import Context, distil_command, echo, say
+from distil.cli.options import Context, as_typed, distil_command, echo, say
 from distil.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,6 +89,9 @@ def command(context: Context, folder: Path, prompts: int | None, port: int | Non
     def show_all() -> None:
         show(result, {student.name: student.what for student in STUDENTS})
         show_gateway(calibration, answered)
+        echo(f"Your own task: {as_typed()} init mytask")
+        if as_typed() != "distil":
+            say(f"(`source {Path(as_typed()).parent}/activate` makes it `distil` in this shell.)")
 
     context.emit({**result._asdict(), "calibration": calibration, "gateway": answered}, show_all)
     say(f"The demo took {(time.monotonic() - start) / 60:.1f} minutes.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, echo, say, table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ COLORS = {"SHIP": "green", "SHIP WITH FALLBACK": "yellow", "DO NOT SHIP": "red",
 
 
 @distil_command("distil evaluate --answers vicuna.jsonl --as vicuna --project mytask")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.students)
 @click.option(
     "--answers",
     multiple=True,

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, show_rows
 from distil.errors import UserError
 from distil.formats import FORMATS
 
 
 @distil_command("distil export logits --to safetensors --out my-model")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.students)
 @click.option(
     "--to",
     "kind",

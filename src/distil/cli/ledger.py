@@ -18,6 +18,7 @@ PURPOSES = ("collect", "expand", "curate", "judge", "evaluate", "serve", "train"
 
 
 @distil_command("distil ledger --purpose collect --last 20")
+@click.argument("words", nargs=-1, metavar="[show [CALL_ID] | export FILE | backup FILE | prune]")
 @click.option("--purpose", type=click.Choice(PURPOSES), help="Only calls with this purpose.")
 @click.option(
     "--last",
@@ -60,6 +61,7 @@ PURPOSES = ("collect", "expand", "curate", "judge", "evaluate", "serve", "train"
 )
 def command(
     context: Context,
+    words: tuple[str, ...],
     purpose: str | None,
     last: int,
     call_id: str | None,
@@ -76,9 +78,13 @@ def command(
         raise UserError(
             f"{context.project.root} has no ledger yet: no request has been sent. Start with `distil collect`."
         )
-    if before and not prune:
+    if before and not prune and "prune" not in words:
         raise UserError("--before goes with --prune: distil ledger --prune --before 2026-01-31")
+    said = _as_options(words)
+    call_id, prune = call_id or said.get("show"), prune or "prune" in said
     export, backup, reconcile = files["export"], files["backup"], files["reconcile"]
+    export = export or (Path(said["export"]) if "export" in said else None)
+    backup = backup or (Path(said["backup"]) if "backup" in said else None)
     if backup:
         return _back_up(context, backup)
     with Ledger(context.project.ledger) as ledger:
@@ -92,6 +98,22 @@ def command(
             _settle(context, ledger, reconcile)
         else:
             _show(context, ledger, purpose, last)
+
+
+def _as_options(words: tuple[str, ...]) -> dict[str, str]:
+    """`distil ledger export FILE` means `distil ledger --export FILE`; `show` alone is the list. Raises UserError."""
+    from distil.errors import UserError, did_you_mean
+
+    if not words or words == ("show",):
+        return {}
+    word, *rest = words
+    wants = {"show": 1, "export": 1, "backup": 1, "prune": 0}
+    if word not in wants:
+        raise UserError(f"There is no `distil ledger {word}`.{did_you_mean(word, wants)} Expected {', '.join(wants)}.")
+    if len(rest) != wants[word]:
+        form = {"show": " [CALL_ID]", "prune": ""}.get(word, " FILE")
+        raise UserError(f"Found `distil ledger {' '.join(words)}`, expected `distil ledger {word}{form}`.")
+    return {word: rest[0] if rest else ""}
 
 
 def _back_up(context: Context, target: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import click
 
+from distil.cli import completion
 from distil.progress import dollars
 from distil.text import UNSEEN, visible
 
@@ -25,7 +26,18 @@ if TYPE_CHECKING:
     from distil.runs.artifacts import Project
 
 
-__all__ = ["Context", "as_typed", "distil_command", "dollars", "echo", "jsonable", "say", "show_rows", "table"]
+__all__ = [
+    "CommandGroup",
+    "Context",
+    "as_typed",
+    "distil_command",
+    "dollars",
+    "echo",
+    "jsonable",
+    "say",
+    "show_rows",
+    "table",
+]
 PLAIN_WIDTH = 120  # columns, when stdout is not a terminal
 NO_WRAP = 18  # characters: a cell this short is never wrapped
 
@@ -97,11 +109,22 @@ _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout; progress goes to stderr."
 )
 _SET_HELP = "Override a config value, such as --set train.epochs=2."
-_SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP)
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP, shell_complete=completion.settings
+)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FOLDER_HELP = "Project folder (default: the current one)."
 _PROJECT = click.option("--project", type=_FOLDER, default=".", metavar="DIR", help=_FOLDER_HELP)
 _PROJECTS = click.option("--project", type=_FOLDER, multiple=True, metavar="DIR", help=f"{_FOLDER_HELP} Repeatable.")
+
+
+class CommandGroup(click.Group):
+    """A group whose help says of each command all of its first paragraph, however long that is."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, command.get_short_help_str(limit=1000)) for name, command in sorted(self.commands.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def distil_command(example: str, *, several_projects: bool = False) -> Callable[[Callable[..., None]], click.Command]:

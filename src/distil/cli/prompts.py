@@ -6,10 +6,10 @@ from typing import Literal
 
 import click
 
-from distil.cli.options import Context, distil_command, show_rows
+from distil.cli.options import CommandGroup, Context, distil_command, show_rows
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Load the prompts, see which kinds there are, or let the teacher write more like them."""
 

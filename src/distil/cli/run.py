@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, echo
 
 
 @distil_command("distil run --project mytask --as small --set train.epochs=2")
 @click.option(
-    "--as", "name", metavar="NAME", help="Name of the student (default: the last one trained by train.method)."
+    "--as",
+    "name",
+    metavar="NAME",
+    shell_complete=completion.students,
+    help="Name of the student (default: the last one trained by train.method).",
 )
 def command(context: Context, name: str | None) -> None:
     """Run every stage that is missing or stale, in order."""

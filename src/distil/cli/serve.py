@@ -6,6 +6,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, dollars, echo, say, show_rows, table
 
 NO_KEYS = "There are no keys: the gateway asks for none, and listens on this machine only. Make one: distil serve --new-key NAME"
@@ -24,7 +25,7 @@ class AboutKeys(TypedDict):
 
 
 @distil_command("distil serve logits --set serve.port=8000 --set serve.fallback=calibrated")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.students)
 @click.option(
     "--model",
     "ref",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from distil.cli.options import Context, distil_command, echo
+from distil.cli.options import CommandGroup, Context, distil_command, echo
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Cache the teacher's distributions, so that the teacher need not be in memory during training."""
 

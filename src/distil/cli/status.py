@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, dollars, echo, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ STYLES = {"done": "green", "stale": "yellow", "missing": "dim", "running": "gree
 
 
 @distil_command("distil status --project mytask")
-@click.option("--as", "name", metavar="NAME", help="Which student (default: the last one trained by train.method).")
+@click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    shell_complete=completion.students,
+    help="Which student (default: the last one trained by train.method).",
+)
 def command(context: Context, name: str | None) -> None:
     """Show what is done, what is stale, and what to type next."""
     from distil.calls.batch.job import BatchFolder

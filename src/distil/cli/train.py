@@ -7,12 +7,17 @@ import sys
 
 import click
 
+from distil.cli import completion
 from distil.cli.options import Context, distil_command, echo, say, show_rows
 
 
 @distil_command("distil train --as logits --set train.method=logits --set train.temperature=2.0")
 @click.option(
-    "--as", "name", metavar="NAME", help="Name of the student (default: the training method, or the provider)."
+    "--as",
+    "name",
+    metavar="NAME",
+    shell_complete=completion.students,
+    help="Name of the student (default: the training method, or the provider).",
 )
 @click.option(
     "--processes",

@@ -19,7 +19,7 @@ from distil.cost.options import Means, Plan, Sums, break_even_queries, expected_
 from distil.cost.requests import dollars_of
 from distil.cost.sampling import draws_of_means, interval
 from distil.cost.student import Host, hosts_of, machines
-from distil.progress import dollars
+from distil.progress import dollars, say
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json
 from distil.runs.manifest import stage_run
@@ -35,8 +35,12 @@ def run(
 ) -> CostSummary:
     """Prices the project. `name` = which student's speed and calibration (default: the last one trained).
 
-    Raises UserError when there is no teacher, no price, or neither calls nor token counts in the config.
+    Where nothing can be written, it only looks. Raises UserError when there is no teacher, no price, or neither calls nor token
+    counts in the config.
     """
+    if not project.writable():
+        say(f"{project.root} is read-only: this bill is shown and not kept.")
+        return _summarize(project, section, teachers, name or next(reversed(project.students()), None))
     with stage_run(project, "cost", section.model_dump(mode="json")) as stage:
         student = name or next(reversed(project.students()), None)
         for path in _evidence(project, student):

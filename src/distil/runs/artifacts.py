@@ -7,6 +7,7 @@ finds the packages that use each file in the code itself.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -326,6 +327,10 @@ class Project:
         """A local model that is named relative to the project, as a whole path; other names as they are."""
         folder = self.root / ref.removeprefix("local/")
         return str(folder.resolve()) if folder.is_dir() else ref
+
+    def writable(self) -> bool:
+        """Whether files can be made in it; False in a read-only folder or on a read-only disk."""
+        return os.access(self.root, os.W_OK)
 
     def relative(self, path: Path) -> str:
         """A path as the manifest names it: relative to the project where it lies inside, absolute otherwise."""

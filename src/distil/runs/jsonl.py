@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+import distil
 from distil.errors import UserError, WorkFailed
 from distil.records import SCHEMA_VERSION, Example
 from distil.runs.private import create_private
@@ -148,9 +149,21 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def refuse_newer(path: Path, value: object) -> None:
+    """Raises UserError for a document whose `schema_version` is of a later Distil."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}, and Distil {distil.__version__} reads up to {SCHEMA_VERSION}: a newer one "
+            "wrote it. Update Distil, and nothing has to be done again."
+        )
+
+
 def read_document(path: Path, record: type[R], *, command: str) -> R:
     """Reads a file that holds one record. Raises UserError that names file and field, and the command that writes it."""
+    value = read_json(path)
+    refuse_newer(path, value)
     try:
-        return record.model_validate(read_json(path))
+        return record.model_validate(value)
     except ValidationError as error:
         raise UserError(f"{path}: {describe(error)}. Run `{command}` again.") from None

@@ -21,7 +21,7 @@ from distil.errors import UserError
 from distil.ids import file_sha256, folder_sha256, now
 from distil.records import FileStamp, Manifest
 from distil.runs.artifacts import Project, stage_command
-from distil.runs.jsonl import describe, read_json, write_json
+from distil.runs.jsonl import describe, read_json, refuse_newer, write_json
 from distil.runs.known_hashes import KnownHashes
 
 State = Literal["missing", "stale", "done"]
@@ -130,9 +130,19 @@ def read_manifest(project: Project, stage: str, name: str | None = None) -> Mani
     path = project.stage(stage, name) / "manifest.json"
     if not path.exists():
         return None
+    value = read_json(path)
+    refuse_newer(path, value)
     try:
-        return Manifest.model_validate(read_json(path))
-    except ValidationError as error:  # the stage would read it again, so it has to go first
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        faults = error.errors()
+        if all(fault["type"] == "extra_forbidden" for fault in faults):
+            names = ", ".join(".".join(map(str, fault["loc"])) for fault in faults[:3])
+            raise UserError(
+                f"{path} has what this Distil ({distil.__version__}) does not know: {names}. Manifest of version "
+                f"{value.get('tool_version', '?')}: update Distil, or take the key out; nothing has to be done again."
+            ) from None
+        # the stage would read it again, so it has to go first
         raise UserError(f"{path}: {describe(error)}. Delete it and run `{stage_command(stage, name)}` again.") from None
 
 

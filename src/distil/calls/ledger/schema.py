@@ -5,7 +5,11 @@ To change the schema, append a script to MIGRATIONS; a file is brought up to dat
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from distil.calls.ledger.rows import STATEMENTS
@@ -113,6 +117,42 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         raise explain(error, path) from error
     except OSError as error:
         raise WorkFailed(f"Could not open the ledger {path}: {error.strerror}.") from error
+    return db
+
+
+def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """The same for a look, which also works where nothing can be written: a read-only folder or disk.
+
+    Raises UserError and WorkFailed as `connect` does.
+    """
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return connect(path, busy_timeout_s)
+    try:
+        db = _read_only(path, busy_timeout_s)
+        if db.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
+            old, db = db, sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            with contextlib.closing(old):
+                old.backup(db)
+        migrate(db, path)
+    except sqlite3.DatabaseError as error:
+        raise explain(error, path) from error
+    except OSError as error:
+        raise WorkFailed(f"Could not open the ledger {path}: {error.strerror}.") from error
+    return db
+
+
+def _read_only(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """In WAL mode SQLite wants to make files beside a ledger even to read it, unless it is told that nobody writes."""
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        return sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    with tempfile.TemporaryDirectory() as folder:  # what is in the log alone would be missing
+        for file in (path, log):
+            shutil.copyfile(file, Path(folder) / file.name)
+        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with contextlib.closing(sqlite3.connect(Path(folder) / path.name)) as copy:
+            copy.backup(db)
     return db
 
 

@@ -22,7 +22,7 @@ from distil.calls.ledger.invoice import Invoice
 from distil.calls.ledger.processes import OUTLIVES, begin_run, end_run
 from distil.calls.ledger.rescue import recover_rescued
 from distil.calls.ledger.rows import AnsweredRow, BodyRow, FailedRow, IntentRow, Row
-from distil.calls.ledger.schema import connect, explain
+from distil.calls.ledger.schema import connect, connect_to_read, explain
 from distil.calls.ledger.settle import Settled, forgive, reconcile
 from distil.calls.ledger.writer import Writer
 from distil.calls.request import JsonObject
@@ -355,7 +355,7 @@ class Ledger:
         if self._db is None:
             if not self.path.exists():
                 return None
-            self._db = connect(self.path, self._busy_timeout_s)
+            self._db = connect_to_read(self.path, self._busy_timeout_s)
         return self._db
 
     def _query(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
