@@ -96,13 +96,31 @@ def stage_run(
 ) -> Iterator[StageRun]:
     """Locks the stage's folder, yields a StageRun, and writes manifest.json last, only when the block did not raise.
 
-    `config` is the resolved section (`section.model_dump(mode="json")`). Raises UserError when another process runs the stage.
+    `config` is the resolved section (`section.model_dump(mode="json")`). A run that found all as it was, and wrote the same,
+    leaves the manifest as it is: looking again makes nothing stale. Raises UserError when another process runs the stage.
     """
     run = StageRun(project, stage, name, config)
     run.folder.mkdir(parents=True, exist_ok=True)
     with _lock(run.folder / ".lock", stage):
         yield run
-        write_json(run.folder / "manifest.json", run.manifest().model_dump(mode="json"))
+        path, manifest = run.folder / "manifest.json", run.manifest().model_dump(mode="json")
+        if not _says(path, manifest):
+            write_json(path, manifest)
+
+
+def _says(path: Path, manifest: Mapping[str, object]) -> bool:
+    """Whether the file holds this manifest, whenever that was."""
+    try:
+        return _lasting(read_json(path)) == _lasting(dict(manifest))
+    except UserError:  # none there, or a broken one
+        return False
+
+
+def _lasting(manifest: object) -> object:
+    """All but when it was."""
+    return (
+        {k: v for k, v in manifest.items() if k not in ("started", "finished")} if isinstance(manifest, dict) else None
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Nothing is trained here. Whatever can be wrong with models, vocabularies, caches
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ from distil.train.trainer import DistilTrainer, StepSettings
 
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
 """How much memory a teacher's hidden states may take."""
+FEW_STEPS = 60
+"""Optimizer steps; fewer are remarked."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def prepare(job: TrainJob) -> Prepared:
     rate = learning_rate(section, job.student, base_parameters(student))
     if section.learning_rate is None and process_rank() == 0:
         say(f"Learning rate {rate.value:g}: {rate.why}. To choose another: --set train.learning_rate=...")
+    if job.max_steps is None and process_rank() == 0 and (few := _too_few_steps(section, len(train))) is not None:
+        say(few)
     arguments = training_arguments(
         section, job.folder, student.device, job.max_steps, rate=rate.value, validates=bool(validation)
     )
@@ -105,6 +110,18 @@ def prepare(job: TrainJob) -> Prepared:
     trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
     cache_seconds = _cache_signal(job, source, trainer, [*train, *validation], student.device)
     return Prepared(student, trainer, train, dropped, cache_seconds, ends)
+
+
+def _too_few_steps(section: TrainConfig, examples: int) -> str | None:
+    """What to say where so few optimizer steps can't teach much; None where there are enough."""
+    steps = math.ceil(examples / section.batch_size) * section.epochs
+    if steps >= FEW_STEPS or section.batch_size == 1:
+        return None
+    smaller = max(1, min(section.batch_size // 2, int(examples * section.epochs // FEW_STEPS)))
+    return (
+        f"{examples:,} examples in batches of {section.batch_size} make {steps:.0f} optimizer steps in "
+        f"{section.epochs:g} epochs, which teach little. Collect more, or: --set train.batch_size={smaller} --set train.epochs={max(section.epochs, 5):g}"
+    )
 
 
 def teach_ends(student: Loaded, examples: Sequence[Tokenized]) -> list[int]:
