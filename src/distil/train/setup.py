@@ -119,8 +119,8 @@ def _too_few_steps(section: TrainConfig, examples: int) -> str | None:
         return None
     smaller = max(1, min(section.batch_size // 2, int(examples * section.epochs // FEW_STEPS)))
     return (
-        f"{examples:,} examples in batches of {section.batch_size} make {steps:.0f} optimizer steps in "
-        f"{section.epochs:g} epochs, which teach little. Collect more, or: --set train.batch_size={smaller} --set train.epochs={max(section.epochs, 5):g}"
+        f"{examples:,} examples in batches of {section.batch_size} make {steps:.0f} steps in {section.epochs:g} epochs, "
+        f"which teach little. Collect more, or: --set train.batch_size={smaller} --set train.epochs={max(section.epochs, 5):g}"
     )
 
 
