@@ -107,9 +107,17 @@ def train(
     return _call(lambda: pipeline.train_student(at, config, student, max_steps=max_steps, force=force))
 
 
-def evaluate(project: Where, settings: Settings | None = None, *, name: str | None = None) -> Summary:
-    """Compares a student with its teacher and its base on the held-out prompts: error bars and a verdict."""
+def evaluate(
+    project: Where, settings: Settings | None = None, *, name: str | None = None, answers: Path | str | None = None
+) -> Summary:
+    """Compares a student with its teacher and its base on the held-out prompts: error bars and a verdict.
+
+    answers: a file with a student's answers, or a model or server that gives them, instead of a student that was trained here;
+    `name` is what it is called (default: as the file).
+    """
     at, config = _open(project, settings)
+    if answers is not None:
+        return _evaluate_answers(at, config, str(answers), name)
     student = _trained(at, config, name)
     return cast("Summary", _call(lambda: pipeline.run_stage(at, config, "evaluate", student)))
 
@@ -168,6 +176,19 @@ def status(project: Where, settings: Settings | None = None, *, name: str | None
     """Every stage with its state, in order."""
     at, config = _open(project, settings)
     return pipeline.steps(at, config, name)
+
+
+def _evaluate_answers(project: Project, config: Config, answers: str, name: str | None) -> Summary:
+    from distil.evaluate import stage
+    from distil.evaluate.given import check_name, elsewhere
+
+    source = elsewhere(answers, project)
+    student = check_name(name) if name is not None else source.name
+    return _call(
+        lambda: stage.run(
+            project, config.evaluate, name=student, teachers=config.teachers, student=config.student, answers=source
+        )
+    )
 
 
 def _open(where: Where, settings: Settings | None) -> tuple[Project, Config]:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import distil
 from distil.cli.main import cli
 from distil.config import load_config
-from distil.evaluate.metrics import BUILT_IN
+from distil.evaluate.metrics.table import BUILT_IN
 from distil.new_project import new_project
 from distil.records import Answer
 from distil.runs.jsonl import read_records
