@@ -1,4 +1,4 @@
-"""Filters, metrics and judges of the user's own, from the command line and from Python, as docs/own_code.md writes them."""
+"""Filters, metrics and judges of the user's own, from the command line and from Python, with the code of docs/extending.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 import distil
@@ -21,10 +20,10 @@ from tests.conftest import ROOT
 from tests.pipeline.test_whole_loop import make_project
 from tests.wire.openai import OpenAIServer
 
-PAGE = (ROOT / "docs" / "own_code.md").read_text(encoding="utf-8")
-CODE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)[0]
-BLOCK: dict[str, dict[str, list[str]]] = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)[0])
-FILTERS, METRICS = BLOCK["curate"]["filters"], BLOCK["evaluate"]["metrics"]
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(def .*?)```", PAGE, flags=re.DOTALL)
+CODE = "\n".join([*BLOCKS, "def brevity(case):\n    return len(case.answer) <= 80\n"])
+FILTERS, METRICS = ["default", "mine.py:too_formal"], ["mine.py:brevity", "mine.py:verdict"]
 FAST: dict[str, object] = {"evaluate.ceiling": False, "evaluate.latency_prompts": 0, "evaluate.baseline": False}
 
 
@@ -34,7 +33,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (made.root / "mine.py").write_text(CODE, encoding="utf-8")
     rows = [json.loads(line) for line in (made.root / "answers.jsonl").read_text().splitlines()]
     for row in rows[:6]:
-        row["output"] = row["output"].replace("}", ', "to": "Your Majesty"}')
+        row["output"] = f"Dear customer, {row['output']}"
     (made.root / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     theirs = [{**row, "output": "wrong, all of it" if at % 2 else row["output"]} for at, row in enumerate(rows)]
     (made.root / "theirs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in theirs))
@@ -48,7 +47,7 @@ def run(project: Project, *words: str, **settings: object) -> Result:
 
 
 def dropped(project: Project) -> int:
-    return sum("speaks to a king" in str(row) for row in read_records(project.dropped, Verdict))
+    return sum("opens like a letter" in str(row) for row in read_records(project.dropped, Verdict))
 
 
 def test_a_filter_works_from_both_sides(project: Project) -> None:
@@ -62,7 +61,7 @@ def test_a_filter_works_from_both_sides(project: Project) -> None:
 
 def test_a_metric_and_a_judge_of_your_own_work_from_both_sides(project: Project) -> None:
     run(project, "curate", **{"curate.near_duplicates": None})
-    settings = {**FAST, "evaluate.metrics": METRICS[1:]}
+    settings = {**FAST, "evaluate.metrics": METRICS}
 
     async def cell() -> Any:
         return distil.evaluate(project, settings, answers=project.root / "theirs.jsonl", name="theirs")

@@ -1,4 +1,4 @@
-"""What the Tab key offers: students of the project, and the keys of distil.yaml. How to switch it on: docs/command_line.md."""
+"""What the Tab key offers: students of the project, and the keys of distil.yaml. How to switch it on: docs/install.md."""
 
 from __future__ import annotations
 
