@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 from distil.config import load_config
 from distil.runs.artifacts import Project
-from distil.text import visible
 
 PROGRAM = [sys.executable, "-m", "distil", "init", "task"]
 
@@ -60,8 +60,9 @@ def test_typos_are_asked_about_again(columns: int, tmp_path: Path) -> None:
     assert config.student.model == "bundled/student" and config.task == "task"
     assert "plan --project task" in shown
     asked = shown[: shown.index("Made ")]
-    lines = [line for line in asked.replace("\r", "\n").split("\n") if "Checking" not in line and ": " not in line]
-    assert max(len(visible(line)) for line in lines) <= columns
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", asked.replace("\r", "\n"))
+    lines = [line for line in plain.split("\n") if "Checking prompts" not in line]
+    assert max(map(len, lines)) <= columns
 
 
 def test_a_task_with_its_own_models_asks_one_question(tmp_path: Path) -> None:

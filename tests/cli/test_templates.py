@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import distil
+from distil.bundled.triage import prompt_rows
 from distil.cli.main import cli
 from distil.config import load_config
 from distil.evaluate.metrics.table import BUILT_IN
@@ -44,10 +45,12 @@ def test_a_template_plans_and_collects(name: str, tmp_path: Path) -> None:
 
 
 def test_triage_needs_nothing_from_outside(tmp_path: Path) -> None:
-    project = new_project(tmp_path / "t", template="triage")
+    rows = "".join(json.dumps(row) + "\n" for row in prompt_rows(train=6, test=0))
+    (tmp_path / "few.jsonl").write_text(rows)
+    project = new_project(tmp_path / "t", template="triage", prompts=tmp_path / "few.jsonl")
     planned = CliRunner().invoke(cli, ["plan", "--project", str(project.root)])
     assert planned.exit_code == 0, planned.output
-    assert distil.collect(project, limit=2).answers == 2
+    assert distil.collect(project, limit=1).answers == 1
 
 
 def test_a_teacher_that_thinks_has_room_for_it(tmp_path: Path) -> None:
