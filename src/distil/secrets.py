@@ -235,9 +235,8 @@ def find_secrets(text: str) -> list[Found]:
     """The secrets in a text in their order; none overlaps another. Placeholders are left out."""
     found: list[Found] = []
     lower = text.lower()
-    if not any(
-        len(word) >= 16 and not (word[1:-1].isalpha() and word[1:-1].islower()) for word in text.split()
-    ) and not any(hint in lower for hint in _SHORT_HINTS):
+    inner = [word[1:-1] for word in text.split() if len(word) >= 16]
+    if all(word.isalpha() and word.islower() for word in inner) and not any(hint in lower for hint in _SHORT_HINTS):
         return found  # nearly all texts
     for kind in _KINDS:
         haystack = lower if kind.lowered else text
