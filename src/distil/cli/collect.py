@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 @click.option(
     "--any-model", is_flag=True, help="With --from-log: also import replies of models other than the first teacher."
 )
+@click.option(
+    "--pilot",
+    type=click.IntRange(min=10),
+    metavar="N",
+    help="Ask only N prompts and say how good the teacher is: on the prompts' references, else on its own second answers.",
+)
 def command(
     context: Context,
     only: str | None,
@@ -42,7 +48,8 @@ def command(
     rebuild: bool,
     logs: tuple[Path, ...],
     from_gateway: bool,
-    any_model: bool,
+    pilot: int | None,
+    **options: bool,
 ) -> None:
     """Request the answers that the ledger does not have yet. Resumable; never pays twice for the same answer."""
     from distil.collect import stage
@@ -50,6 +57,9 @@ def command(
     from distil.errors import UserError
     from distil.pipeline import ensure
 
+    any_model = options["any_model"]
+    if pilot is not None and (only or limit or dry_run or rebuild or logs or from_gateway):
+        raise UserError("--pilot chooses its own prompts: leave out the other options.")
     if any_model and not logs:
         raise UserError("--any-model goes with --from-log: distil collect --from-log requests.jsonl --any-model")
     if rebuild and (only or limit or dry_run):
@@ -60,6 +70,9 @@ def command(
     if from_gateway:
         _take_from_gateway(context, config)
     ensure(context.project, config, "prompts", before="collect")
+    if pilot is not None:
+        _show_pilot(context, config, pilot)
+        return
     if logs:
         imported = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
         for line in imported.lines():
@@ -74,6 +87,18 @@ def command(
         rebuild=rebuild,
     )
     context.emit(result, lambda: show_rows("Forecast" if dry_run else "Collected", result.rows()))
+
+
+def _show_pilot(context: Context, config: Config, count: int) -> None:
+    from distil.pilot import run
+
+    found = run(context.project, config.collect, config.teachers, count)
+
+    def show() -> None:
+        for each in found:
+            show_rows("Pilot", each.rows())
+
+    context.emit(found, show)
 
 
 def _take_from_gateway(context: Context, config: Config) -> None:

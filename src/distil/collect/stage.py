@@ -30,12 +30,13 @@ def run(
     section: CollectConfig,
     teachers: Sequence[TeacherConfig],
     *,
-    only: Literal["failed"] | None = None,
+    only: Literal["failed"] | frozenset[str] | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     rebuild: bool = False,
 ) -> CollectResult:
-    """Asks for what the ledger does not hold. only: just the last failures; limit: just the first prompts.
+    """Asks for what the ledger does not hold. only: just the last failures, or answers by id, wherever they stand (`limit` then
+    says for how many prompts); limit: just the first prompts.
 
     dry_run: sends nothing and forecasts the cost; rebuild: makes answers.jsonl from the ledger, sends nothing. Raises UserError,
     BudgetReached (3), Interrupted (130) or WorkFailed; whatever was answered is in the ledger and in answers.jsonl.
@@ -45,7 +46,8 @@ def run(
         raise UserError(
             f"{project.prompts} does not exist. Load the prompts first: `distil prompts load`, or `distil run`."
         )
-    collection = CollectRun(project, section, teachers, _failed_ids(project) if only == "failed" else None, limit)
+    ids = _failed_ids(project) if only == "failed" else only
+    collection = CollectRun(project, section, teachers, ids, limit if ids is None or only == "failed" else None)
     for line in collection.terms:
         say(line)
     if dry_run:
