@@ -61,6 +61,7 @@ COMMANDS: dict[str, Entry] = {
     "export": Entry("distil.cli.export:command", "Export a student for other tools, or the data in their formats."),
     "ledger": Entry("distil.cli.ledger:command", "List every paid call; export them, or prune their bodies."),
     "batches": Entry("distil.cli.batches:command", "List the batches at the providers; cancel or forget one."),
+    "mcp": Entry("distil.cli.mcp:command", "Serve the project's tools to an agent, under a cap in dollars."),
     "selfcheck": Entry(
         "distil.cli.selfcheck:command", "Check in seconds that losses, gradients and masks are correct."
     ),
