@@ -53,10 +53,10 @@ def page() -> str:
     ]
     for name, field in Config.model_fields.items():
         model, path = _model(field.annotation), name
-        parts += [f"## {name} {{ #{name} }}", text(field.description or "")]
         if model is None:
-            parts += _lines(_key(name, field))
+            parts += [f"## {name}", *_lines(_key(name, field))]
             continue
+        parts += [f"## {name} {{ #{name} }}", text(field.description or "")]
         if typing.get_origin(field.annotation) is list:
             path = f"{name}.0"
             parts.append(f"A list; the keys of its second entry are `{name}.1.model` and so on.")

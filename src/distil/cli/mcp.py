@@ -29,7 +29,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     "--budget",
     type=click.FloatRange(min=0),
     metavar="USD",
-    help="Also collect, curate, train and evaluate, for at most so many dollars in all; without it the tools only read.",
+    help="Also collect, curate, train and evaluate, for at most so many dollars altogether; without it the tools only read.",
 )
 def command(context: Context, budget: float | None) -> None:
     """Serve the project's tools to an agent (Model Context Protocol, stdio); read-only without --budget."""
