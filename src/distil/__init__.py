@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         curate,
         doctor,
         evaluate,
+        forecast,
         init,
         plan,
         report,
@@ -45,6 +46,7 @@ __all__ = [
     "curate",
     "doctor",
     "evaluate",
+    "forecast",
     "init",
     "plan",
     "report",
@@ -53,7 +55,7 @@ __all__ = [
     "status",
     "train",
 ]
-PACKAGES = ("collect", "cost", "curate", "doctor", "evaluate", "plan", "report", "serve", "train")
+PACKAGES = ("collect", "cost", "curate", "doctor", "evaluate", "forecast", "plan", "report", "serve", "train")
 """Jobs that bear the name of a package or module."""
 
 __version__ = "0.1.0"

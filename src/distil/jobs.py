@@ -7,7 +7,7 @@ already; Ctrl-C there ends them as in a terminal, and the next call goes on. Err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distil.collect.result import CollectResult
     from distil.curate.stage import CurateResult
     from distil.doctor.finding import Finding
+    from distil.forecast.result import Replay
     from distil.pipeline import Step
     from distil.plan import Forecast
     from distil.runs.schemas.calibration import Calibration
@@ -65,6 +66,29 @@ def plan(project: Where, settings: Settings | None = None) -> Forecast:
     at, config = _open(project, settings)
     pipeline.ensure(at, config, "prompts", before="plan")
     return _call(lambda: make(at, config))
+
+
+def forecast(
+    logs: Path | str | Sequence[Path | str],
+    settings: Settings | None = None,
+    *,
+    rows: int = 3_000,
+    model: str = "",
+    prices: Mapping[str, Sequence[float]] | None = None,
+) -> Replay:
+    """Last month's requests, from logs: which of them a student could answer, and what that would save. Nothing is sent.
+
+    settings: of a distil.yaml, such as {"cost.student_host.input": 0.1}; rows: requests whose texts are looked at; model: of
+    requests that name none; prices: a model's name in the log -> $ per million input, output and (if it differs) cached tokens.
+    """
+    from distil.forecast.options import options_of
+    from distil.forecast.replay import forecast as replay
+
+    paths = [Path(logs)] if isinstance(logs, (str, Path)) else [Path(log) for log in logs]
+    own = [f"{name}={','.join(map(str, values))}" for name, values in (prices or {}).items()]
+    overrides = [f"{key}={scalar(value)}" for key, value in _flat(settings or {})]
+    options = options_of(None, overrides, own)._replace(rows=rows, model=model)
+    return _call(lambda: replay(paths, options))
 
 
 def collect(

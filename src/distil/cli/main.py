@@ -30,6 +30,9 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("distil.cli.init:command", "Make a project folder with a commented distil.yaml."),
     "config": Entry("distil.cli.config:command", "Show the settings, or write some into distil.yaml (show | set)."),
     "plan": Entry("distil.cli.plan:command", "Before you spend: API or logits? Data, dollars, hours, memory, payback."),
+    "forecast": Entry(
+        "distil.cli.forecast:command", "From a log of requests: what a student would take over, and what it would save."
+    ),
     "collect": Entry(
         "distil.cli.collect:command", "Collect the teacher's answers. Resumable; never pays twice for the same answer."
     ),

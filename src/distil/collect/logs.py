@@ -24,6 +24,10 @@ class Logged(NamedTuple):
     exchange: Exchange
     asked: Asked
     answer: Answered
+    fields: JsonObject
+    """The whole line, of a pair both halves: what tools write beside request and reply, such as the time."""
+    batch: bool = False
+    """It was asked through a batch API, at its price."""
 
     @property
     def where(self) -> str:
@@ -76,7 +80,8 @@ def _pair(request: JsonObject, reply: Row) -> Logged | Unusable:
         return Unusable(reply.where, f"the request failed ({code})")
     body = result.get("message") if result else response.get("body", response)
     asked = next((request[key] for key in ("body", "params", "request") if key in request), None)
-    return _logged(Row(reply.where, {"request": asked, "response": body}))
+    logged = _logged(Row(reply.where, {"request": asked, "response": body}))
+    return logged._replace(batch=True) if isinstance(logged, Logged) else logged
 
 
 def _logged(row: Row) -> Logged | Unusable:
@@ -93,4 +98,4 @@ def _logged(row: Row) -> Logged | Unusable:
         )
     if exchange.answer is None:
         return Unusable(row.where, exchange.problem or "the line has no reply")
-    return Logged(exchange, exchange.asked, exchange.answer)
+    return Logged(exchange, exchange.asked, exchange.answer, row.fields)
