@@ -13,6 +13,8 @@ ENOUGH = 300
 """Answers of a slice to begin with, where the log has fewer."""
 MOST, SOME = 0.5, 0.1
 """Shares of a slice's requests that make it distillable, and partly so."""
+LONG = 30
+"""Words of a long answer, at the median."""
 LIKELY = 0.4
 """Share of whole answers told from similar requests from which a student is worth a try."""
 
@@ -33,10 +35,11 @@ def judge(found: SliceMeasure, requests: int, target: float) -> Judged:
         return Judged("no", "a student that reads text can't see what is attached", False)
     if kind == "tool calls":
         return Judged("no", "its answers call tools: a wrong call acts, and the log does not show what it did", False)
-    if requests < LEAST_ROWS or found.best is None or found.words is None:
-        return Judged(
-            "cannot tell", f"{requests:,} requests in the sample are too few ({LEAST_ROWS} are needed)", False
-        )
+    if requests < LEAST_ROWS:
+        few = f"{requests:,} requests in the sample are too few ({LEAST_ROWS} are needed)"
+        return Judged("cannot tell", few, False)
+    if found.best is None:
+        return _open_texts(found, 0.0, 0.0)
     share, quality = float(found.best.share[0]), float(found.best.quality[0])
     if answers.distinct == 1:
         return Judged("yes", "every answer is the same: no model is needed", True)
@@ -76,24 +79,14 @@ def _what(found: SliceMeasure) -> str:
 def _open_texts(found: SliceMeasure, share: float, quality: float) -> Judged:
     kind, words = found.answers.kind, found.answers.words
     if share >= SOME:
-        return Judged(
-            "yes" if share >= MOST else "partly",
-            f"replies that repeat: {quality:.0%} are nearly those to the most similar request",
-            True,
-        )
-    length = (
-        f"long open answers ({kind}, {words:,.0f} words)"
-        if words > 30
-        else f"open answers ({kind}, {words:,.0f} words)"
+        why = f"replies that repeat: {quality:.0%} are told from similar requests, but for names and numbers in them"
+        return Judged("yes" if share >= MOST else "partly", why, True)
+    repeats = "none of them repeats" if quality < 0.005 else f"{quality:.0%} are a reply that repeats and are told"
+    why = (
+        f"{'long ' if words > LONG else ''}open answers ({kind}, {words:,.0f} words); {repeats}, and whether another text is as "
+        "good takes a judge: train on some, then distil evaluate"
     )
-    repeats = f"{quality:.0%} resemble the answer to the most similar request" if quality >= 0.005 else (
-        "none resembles the answer to the most similar request"
-    )  # fmt: skip
-    return Judged(
-        "cannot tell",
-        f"{length}; {repeats}, and whether another text is as good takes a judge: train on some, then distil evaluate",
-        False,
-    )
+    return Judged("cannot tell", why, False)
 
 
 def to_collect(found: SliceMeasure, judged: Judged, examples: int) -> int:
@@ -101,7 +94,7 @@ def to_collect(found: SliceMeasure, judged: Judged, examples: int) -> int:
     if judged.says not in ("yes", "partly", "likely"):
         return 0
     short = max(0, ENOUGH - examples)
-    if found.answers.kind in ("prose", "code") or not found.curve:
+    if not found.curve:
         return short
     times = 1
     for ahead in found.curve:
