@@ -14,6 +14,7 @@ from distil.calls.client import Client
 from distil.calls.ledger.store import Ledger
 from distil.calls.request import Request
 from distil.records import Message
+from distil.serve.apis.checked import Defaults
 from distil.serve.day_budget import DayBudget
 from distil.serve.fallback import Fallback
 from distil.serve.parse import parse_request
@@ -24,7 +25,7 @@ from tests.wire.openai import OpenAIServer
 
 def asked(text: str = "hello", **fields: Any) -> ChatRequest:
     raw = json.dumps(chat_body(text, **fields)).encode()
-    return parse_request(raw, served="student", temperature=0.0, max_tokens=20)
+    return parse_request(raw, defaults=Defaults("student", 0.0, 20))
 
 
 def answered(folder: Path, server: OpenAIServer, *requests: ChatRequest, **options: Any) -> list[str]:

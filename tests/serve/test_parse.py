@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distil.serve.apis.checked import Defaults
 from distil.serve.parse import parse_request
 from distil.serve.wire import BadRequest, ChatRequest
 from tests.serve.running import chat_body
 
 
 def parse(raw: bytes) -> ChatRequest:
-    return parse_request(raw, served="student", temperature=0.0, max_tokens=10)
+    return parse_request(raw, defaults=Defaults("student", 0.0, 10))
 
 
 DEEP: Any = []

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from distil.serve.apis.checked import Defaults
 from distil.serve.parse import parse_request
 from distil.serve.policy import Policy
 from distil.serve.wire import ChatRequest
@@ -14,7 +15,7 @@ from tests.serve.running import chat_body
 
 def request(**fields: object) -> ChatRequest:
     raw = json.dumps(chat_body(**fields)).encode()
-    return parse_request(raw, served="student", temperature=0.0, max_tokens=10)
+    return parse_request(raw, defaults=Defaults("student", 0.0, 10))
 
 
 IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from distil.records import Usage
+from distil.serve.apis.checked import Defaults
 from distil.serve.certificate.shape import shape_of
 from distil.serve.gateway import Gateway
 from distil.serve.parse import parse_request
@@ -31,7 +32,7 @@ def test_several_answers_have_seeds_of_their_own(tmp_path: Path) -> None:
 
 def test_several_answers_are_not_what_a_threshold_was_found_on(tmp_path: Path) -> None:
     one, two = chat_body("p=0.9 a", temperature=0), chat_body("p=0.9 a", temperature=0, n=2)
-    labeled = parse_request(json.dumps(one).encode(), served="student", temperature=0.0, max_tokens=500)
+    labeled = parse_request(json.dumps(one).encode(), defaults=Defaults("student", 0.0, 500))
     with StudentServer() as student, teacher_server() as teacher:
         gateway = gateway_of(tmp_path, student, teacher, fallback="threshold", threshold=0.5)
         shape = shape_of([labeled], [ChatReply("a b", "stop", Usage(output_tokens=2))])

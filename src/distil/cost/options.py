@@ -11,7 +11,7 @@ from distil.cost.arithmetic import Month, describe_payback, hosted_month, paybac
 from distil.cost.config import TeacherHost
 from distil.cost.sampling import interval
 from distil.cost.student import Host
-from distil.runs.schemas.cost import Option, Share, Swing
+from distil.runs.schemas.cost import Option, Share, Swing, alone
 
 Routing = Literal["tried first", "routed before"]
 SHARES = [step / 10 for step in range(11)]
@@ -102,7 +102,7 @@ def options(plan: Plan, ways: Sequence[Host]) -> list[Option]:
 
 def _option(plan: Plan, way: Host | None, coverage: float, source: str, routing: Routing | None) -> Option:
     sums, means = plan.sums, plan.means
-    name = f"{plan.label} alone" if routing is None else f"{plan.label} + teacher"
+    name = alone(plan.label) if routing is None else f"{plan.label} + teacher"
     refused = plan.not_allowed.get(routing is None, "")
     option = Option(
         name=name, coverage=coverage, coverage_source=source, student_usd=None,

@@ -18,7 +18,7 @@ from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project
 from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.calibration import Calibration
-from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.cost import CostSummary, read_cost
 from distil.runs.schemas.decision import DECISIONS
 from distil.runs.schemas.evidence import Reason
 from distil.runs.schemas.notes import CostNotes, CurateNotes
@@ -140,9 +140,7 @@ def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
 
 
 def _cost(project: Project, read: list[Path]) -> CostSummary | None:
-    if not project.cost.exists():
-        return None
-    return read_document(_note(project.cost, read), CostSummary, command="distil cost")
+    return read_cost(_note(project.cost, read)) if project.cost.exists() else None
 
 
 def _calibrations(project: Project, read: list[Path]) -> dict[str, Calibration]:

@@ -10,8 +10,19 @@ from distil.calls.client import Client
 PURPOSE = "serve"
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The time by which a day begins."""
     return datetime.now(UTC)
+
+
+def midnight_before(now: datetime) -> datetime:
+    """When its day began."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def until_tomorrow_s(now: datetime) -> int:
+    """Seconds until the next day begins, at least 1."""
+    return max(1, round((midnight_before(now) + timedelta(days=1) - now).total_seconds()))
 
 
 class DayBudget:
@@ -21,7 +32,7 @@ class DayBudget:
     """
 
     def __init__(
-        self, client: Client, total_usd: float | None, day_usd: float | None, clock: Callable[[], datetime] = _now
+        self, client: Client, total_usd: float | None, day_usd: float | None, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self._client, self._total_usd, self._day_usd, self._clock = client, total_usd, day_usd, clock
         self._midnight: datetime | None = None
@@ -33,7 +44,7 @@ class DayBudget:
         """Before each request: on a new day the cap moves up."""
         if self._day_usd is None:
             return
-        midnight = self._clock().replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = midnight_before(self._clock())
         if midnight == self._midnight:
             return
         if self._midnight is None:  # a start in the middle of a day: what was paid since midnight counts
@@ -49,6 +60,4 @@ class DayBudget:
     @property
     def seconds_left(self) -> int:
         """Until the next day begins."""
-        now = self._clock()
-        tomorrow = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return max(1, round((tomorrow - now).total_seconds()))
+        return until_tomorrow_s(self._clock())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distil.ids import content_id
 from distil.runs.schemas.gateway_state import LiveFigures
+from distil.serve.apis.checked import Defaults
 from distil.serve.capture import Capture
 from distil.serve.captured import captured_line
 from distil.serve.certificate.reasons import Reason
@@ -74,7 +75,7 @@ class Gateway:
         if teacher is None and policy.mode != "off":
             raise ValueError(f"policy {policy.mode} needs a teacher")
         self.name, self.student, self.policy, self.teacher, self.capture = name, student, policy, teacher, capture
-        self.temperature, self.max_tokens = temperature, max_tokens
+        self.defaults = Defaults(name, temperature, max_tokens)
         self._student_on_failure = student_on_failure
         self.metrics = Metrics(self._figures)
         self.watchers: list[Watcher] = [self.metrics.count]

@@ -17,12 +17,10 @@ from distil.serve.wire import BadRequest, Beyond, Caller, ChatRequest, JsonObjec
 _READ = frozenset(ChatBody.model_fields) - set(ONLY_THE_TEACHER)
 
 
-def parse_request(
-    raw: bytes, *, served: str, temperature: float, max_tokens: int, caller: Caller = Caller()
-) -> ChatRequest:
-    """Reads and checks a request to the model `served`. Raises BadRequest that names the parameter."""
+def parse_request(raw: bytes, *, defaults: Defaults, caller: Caller = Caller()) -> ChatRequest:
+    """Reads and checks a request. Raises BadRequest that names the parameter."""
     body = read_object(raw)
-    return chat_request(body, checked(body, ChatBody, served), Defaults(served, temperature, max_tokens), caller)
+    return chat_request(body, checked(body, ChatBody, defaults.served), defaults, caller)
 
 
 def chat_request(body: JsonObject, read: ChatBody, defaults: Defaults, caller: Caller) -> ChatRequest:

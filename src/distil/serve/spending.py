@@ -11,7 +11,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from distil.calls.config import TeacherConfig
@@ -22,6 +22,7 @@ from distil.progress import dollars, say
 from distil.runs.jsonl import read_records, record_line, write_records
 from distil.runs.private import create_private
 from distil.runs.schemas.key_spending import KeySpending
+from distil.serve.day_budget import until_tomorrow_s, utc_now
 from distil.serve.fallback import Fallback
 from distil.serve.keys import Keys
 from distil.serve.wire import ChatReply, ChatRequest, EngineFailed
@@ -36,11 +37,6 @@ class CapReached(EngineFailed):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message, status=429)
         self.code, self.retry_after_s = "insufficient_quota", retry_after_s
-
-
-def utc_now() -> datetime:
-    """The time by which a day begins."""
-    return datetime.now(UTC)
 
 
 class Spending:
@@ -65,7 +61,7 @@ class Spending:
         """Sets `most` dollars aside. Raises CapReached where they don't fit."""
         spent = self.today(name)
         if cap is not None and spent + self._held[name] + most > cap + 1e-12:
-            wait = 1 if self._held[name] > 0 and spent + most <= cap else self._until_tomorrow()
+            wait = 1 if self._held[name] > 0 and spent + most <= cap else until_tomorrow_s(self._clock())
             raise CapReached(
                 f"The teacher's answer may cost {dollars(most)}, and this key has spent {dollars(spent)} of its {dollars(cap)} "
                 "for today (UTC).",
@@ -104,11 +100,6 @@ class Spending:
 
     def _day(self) -> str:
         return self._clock().date().isoformat()
-
-    def _until_tomorrow(self) -> int:
-        now = self._clock()
-        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        return max(1, int((tomorrow - now).total_seconds()))
 
 
 class KeyedFallback(Fallback):

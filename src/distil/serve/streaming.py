@@ -5,13 +5,22 @@ The parts of an event that never change are written once: most of a stream's pro
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from distil.records import Usage
 from distil.serve.engines.piece import Piece
-from distil.serve.wire import ChatReply, ChatRequest, JsonObject, reply_head, sse, summed, usage_body
+from distil.serve.wire import (
+    ChatReply,
+    ChatRequest,
+    JsonObject,
+    compact_json,
+    reply_head,
+    sse,
+    summed,
+    usage_body,
+    wire_bytes,
+)
 
 DONE = b"data: [DONE]\n\n"
 WORDS = re.compile(r"(?:\S+\s*|\s+){1,8}")
@@ -27,7 +36,7 @@ class Events:
         """index: which of several answers, that share one `head`."""
         self._head = head or reply_head(request, fingerprint)
         self._include_usage, self._logprobs = request.include_usage, request.logprobs
-        opening = json.dumps(self._head, ensure_ascii=False, separators=(",", ":"))[:-1]
+        opening = compact_json(self._head)[:-1]
         self._opening = f'data: {opening},"choices":[{{"index":{index},"delta":'
         self._closing = "]" + (',"usage":null' if self._include_usage else "") + "}\n\n"
 
@@ -51,8 +60,8 @@ class Events:
 
     def _event(self, delta: JsonObject, finish: str | None, logprobs: list[JsonObject] | None) -> bytes:
         told = {"content": logprobs, "refusal": None} if logprobs else None
-        rest = f'{_json(delta)},"logprobs":{_json(told)},"finish_reason":{_json(finish)}}}'
-        return (self._opening + rest + self._closing).encode("utf-8", "replace")
+        rest = f'{compact_json(delta)},"logprobs":{compact_json(told)},"finish_reason":{compact_json(finish)}}}'
+        return wire_bytes(self._opening + rest + self._closing)
 
 
 async def live_events(request: ChatRequest, pieces: AsyncIterator[Piece], fingerprint: str) -> AsyncIterator[bytes]:
@@ -84,7 +93,3 @@ def finished_events(
             yield events.of(Piece(tool_calls=calls))
         yield events.of(Piece(finish_reason=reply.finish_reason, logprobs=reply.logprobs or []))
     yield several[0].last(usage_body(summed(reply.usage for reply in replies)))
-
-
-def _json(value: object) -> str:
-    return "null" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -10,7 +10,7 @@ from distil.calls.prices import price_of
 from distil.errors import UserError
 from distil.serve.config import ServeConfig
 from distil.serve.gateway import Gateway
-from distil.serve.page.board import About, Board, LiveError, Promise
+from distil.serve.page.board import About, Board, Promise
 from distil.serve.page.fallbacks import Fallbacks
 from distil.serve.request_log import RequestLog, form_of
 from distil.serve.served import Served
@@ -31,7 +31,7 @@ def watch(
         name=gateway.name,
         teacher=None if used is None else used.model,
         promise=lambda: promise_of(gateway, promise),
-        live=lambda: live_error(gateway),
+        live=lambda: None if gateway.live is None else gateway.live(),
         worth=None if used is None else worth_of(used),
     )
     fallbacks = Fallbacks(marks, None if used is None else used.model, None if used is None else used.sampling)
@@ -73,14 +73,6 @@ def promise_of(gateway: Gateway, promise: str) -> Promise:
         "`distil calibrate` finds one with a promise.",
     }
     return Promise("uncalibrated", words[policy.mode])
-
-
-def live_error(gateway: Gateway) -> LiveError | None:
-    """What the page says of the audits."""
-    figures = None if gateway.live is None else gateway.live()
-    if figures is None:
-        return None
-    return LiveError(**{name: getattr(figures, name) for name in LiveError.__dataclass_fields__})
 
 
 def worth_of(teacher: TeacherConfig) -> Callable[[Served], float] | None:

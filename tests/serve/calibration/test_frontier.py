@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from distil.cli.main import main
+from distil.records import Usage
 from distil.runs.jsonl import read_examples, write_json, write_records
 from distil.runs.manifest import stage_run
 from distil.serve.calibration import calibrate
+from distil.serve.calibration.acceptance import Given, Rule
+from distil.serve.calibration.decide import Student, Unlabeled, decide
 from distil.serve.calibration.frontier import Waiting, frontier
 from distil.serve.calibration.scored import Scored
+from distil.serve.config import ServeConfig
+from distil.serve.wire import ChatReply
 from tests.report.sample import COST
 from tests.serve.calibration.test_calibrate import example, project_with, section_for
 from tests.serve.running import StudentServer
@@ -33,6 +39,34 @@ def test_the_frontier_and_its_bill(tmp_path: Path) -> None:
     assert bare[0].quality == 1.0  # the teacher's answers are the measure
     assert [p.usd_per_month for p in priced.frontier] == pytest.approx([5.84 + (1 - p.share) * 28.08 for p in bare])
     assert priced.attempt == 1 and priced.frontier_prompts == 80
+
+
+def test_each_test_prompt_is_judged_once(tmp_path: Path) -> None:
+    """And only those that could be judged are counted, in the check and in the frontier."""
+    asked = list[int]()
+
+    def judge(given: Sequence[Given]) -> list[bool]:
+        asked.append(len(given))
+        return [False] * len(given)
+
+    def rows(first: int, count: int, side: str) -> Scored:
+        made = [example(first + n, (n + 1) / (count + 1), side, right=True) for n in range(count)]
+        replies = [ChatReply("yes", "stop", Usage(output_tokens=1)) for _ in made]
+        return Scored(made, replies, [(n + 1) / (count + 1) for n in range(count)])
+
+    labeled, held_out, apart = rows(0, 120, "validation"), rows(1_000, 40, "test"), rows(2_000, 7, "test")
+    section, student = ServeConfig(risk=0.1), Student("s", "m")
+    rule = Rule("judge", "prose", 1.0, judge=judge, judged="bad")
+    made, _ = decide(labeled, Unlabeled(held_out, apart), student, section, [], rule=rule, similarity=None)
+    assert made.threshold is not None and asked == [120, 40, 7]
+    references = [
+        e.model_copy(update={"reference": "yes" if n < 30 else None}) for n, e in enumerate(held_out.examples)
+    ]
+    labeled = labeled._replace(examples=[e.model_copy(update={"reference": "yes"}) for e in labeled.examples])
+    some, by_reference = held_out._replace(examples=references), Rule("reference", "label", 1.0)
+    made, _ = decide(labeled, Unlabeled(some, apart), student, section, [], rule=by_reference, similarity=None)
+    assert made.test is not None and made.test.prompts == made.frontier_prompts == 30
+    assert made.frontier and made.apart is None
 
 
 def test_seconds_of_the_frontier_add_up() -> None:

@@ -13,6 +13,7 @@ from distil.bundled.triage import SYSTEM, write_prompts
 from distil.records import Message, Sampling, Usage
 from distil.runs.jsonl import read_lines
 from distil.runs.schemas.shape import Shape
+from distil.serve.apis.checked import Defaults
 from distil.serve.certificate.reasons import Reason
 from distil.serve.certificate.shape import outside, shape_of
 from distil.serve.parse import parse_request
@@ -37,7 +38,7 @@ def asked(*turns: tuple[str, object], **fields: object) -> ChatRequest:
     """A request as it comes over HTTP."""
     messages = [{"role": role, "content": content} for role, content in turns]
     raw = json.dumps(chat_body(messages=messages, **fields)).encode()
-    return parse_request(raw, served="student", temperature=0.0, max_tokens=80)
+    return parse_request(raw, defaults=Defaults("student", 0.0, 80))
 
 
 def shape(*labels: ChatRequest) -> Shape:

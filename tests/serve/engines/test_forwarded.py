@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from distil.runs.artifacts import Project
+from distil.serve.apis.checked import Defaults
 from distil.serve.config import ServeConfig
 from distil.serve.engines.forwarded import forwarded
 from distil.serve.parse import parse_request
@@ -29,7 +30,7 @@ OWN = (
 
 def sent(**fields: object) -> dict[str, object]:
     raw = json.dumps(chat_body(**fields)).encode()
-    return forwarded(parse_request(raw, served="student", temperature=0.0, max_tokens=10), "theirs")
+    return forwarded(parse_request(raw, defaults=Defaults("student", 0.0, 10)), "theirs")
 
 
 def test_only_what_was_read_is_sent() -> None:

@@ -32,7 +32,7 @@ def refusal(path: str, raw: bytes) -> str | None:
     """Why the gateway refuses a body; None: it does not."""
     try:
         if path == "/v1/chat/completions":
-            parse_request(raw, served="student", temperature=0.0, max_tokens=100)
+            parse_request(raw, defaults=Defaults("student", 0.0, 100))
         elif path == "/v1/completions":
             parse_completion(raw, defaults=DEFAULTS, caller=Caller())
         else:

@@ -12,8 +12,9 @@ from distil.errors import UserError
 from distil.records import Message, Prompt, Sampling, Usage
 from distil.runs.artifacts import Project
 from distil.runs.marks import read_marks
+from distil.runs.schemas.gateway_state import LiveFigures
 from distil.serve.config import ServeConfig
-from distil.serve.page.board import REASONS, About, Board, LiveError, Promise
+from distil.serve.page.board import REASONS, About, Board, Promise
 from distil.serve.page.fallbacks import CUT, KEPT, WHOLE, Fallbacks
 from distil.serve.policy import Decision, Policy
 from distil.serve.served import Served
@@ -33,7 +34,7 @@ def served(text: str = "Where is it?", *, by: str = "teacher", reason: str = "un
     return Served(request, Decision("teacher" if by == "teacher" else "student", reason), 0.3, student, teacher, 0.25)
 
 
-def board_of(folder: Path, live: LiveError | None = None) -> Board:
+def board_of(folder: Path, live: LiveFigures | None = None) -> Board:
     about = About("s", TEACHER.model, lambda: Promise("certified", "words"), lambda: live, worth_of(TEACHER))
     fallbacks = Fallbacks(folder / "work/curate/marks.jsonl", TEACHER.model, TEACHER.sampling)
     return Board(about, fallbacks, clock=lambda: 6_000.0)
@@ -89,7 +90,11 @@ def test_what_is_not_kept_or_too_long_is_not_marked(tmp_path: Path) -> None:
 
 def test_an_audit_is_shown_as_soon_as_there_is_one(tmp_path: Path) -> None:
     assert board_of(tmp_path).state(0)["audit"] is None
-    audit = board_of(tmp_path, LiveError(40, 1, 0.025, 0.0, 0.12, 0.05, "holds")).state(0)["audit"]
+    figures = LiveFigures(
+        audits=40, bad=1, error=0.025, low=0.0, high=0.12, promised=0.05, state="holds", alarm_at=None, openings=0,
+        lost=0, usd=0.1,
+    )  # fmt: skip
+    audit = board_of(tmp_path, figures).state(0)["audit"]
     assert isinstance(audit, dict) and audit["error"] == 0.025 and audit["state"] == "holds"
 
 

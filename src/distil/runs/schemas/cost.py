@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from distil.records import Record
+from distil.runs.jsonl import read_document
 
 
 class Traffic(Record):
@@ -160,3 +163,13 @@ class CostSummary(Record):
     """What the figures rest on, in words."""
     warnings: list[str]
     """What is missing for a complete sum, and what to type."""
+
+
+def alone(student: str) -> str:
+    """The name of the option that has a student answer everything, wherever it runs."""
+    return f"{student} alone"
+
+
+def read_cost(path: Path) -> CostSummary | None:
+    """The bill of `distil cost`; None where it was not made. Raises UserError when it can't be read."""
+    return read_document(path, CostSummary, command="distil cost") if path.exists() else None

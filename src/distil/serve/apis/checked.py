@@ -71,12 +71,17 @@ def checked(body: JsonObject, shape: type[Shape], served: str) -> Shape:
     if not isinstance(model, str) or not model:
         raise BadRequest("You must provide a model parameter.", param="model")
     if model != served:
-        message = f"The model {model[:200]!r} does not exist here. Served: {served}."
-        raise BadRequest(message, param="model", code="model_not_found", status=404)
+        raise no_such_model(model, served)
     try:
         return shape.model_validate(body)
     except ValidationError as error:
         raise invalid(error, body) from None
+
+
+def no_such_model(asked: str, served: str) -> BadRequest:
+    """What a client hears that asks for another model than the one served."""
+    message = f"The model {asked[:200]!r} does not exist here. Served: {served}."
+    return BadRequest(message, param="model", code="model_not_found", status=404)
 
 
 def invalid(error: ValidationError, given: object, place: str = "") -> BadRequest:

@@ -10,7 +10,7 @@ from distil.endings import ending
 from distil.records import Usage
 from distil.serve.engines.piece import Piece, whole
 from distil.serve.streaming import WORDS
-from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, JsonObject
+from distil.serve.wire import ChatReply, ChatRequest, EngineFailed, JsonObject, compact_json, wire_bytes
 
 _STOPS = {"length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use", "content_filter": "refusal"}
 
@@ -83,8 +83,7 @@ async def live_message_events(request: ChatRequest, pieces: AsyncIterator[Piece]
 
 def event(kind: str, value: JsonObject) -> bytes:
     """One named server-sent event."""
-    data = json.dumps({"type": kind} | value, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {kind}\ndata: {data}\n\n".encode("utf-8", "replace")
+    return wire_bytes(f"event: {kind}\ndata: {compact_json({'type': kind} | value)}\n\n")
 
 
 def _text_delta(text: str) -> JsonObject:

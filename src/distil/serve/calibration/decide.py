@@ -12,7 +12,7 @@ from typing import NamedTuple
 from distil.errors import UserError
 from distil.ids import content_id, now
 from distil.runs.schemas.attempts import Attempt, number_of, share_of
-from distil.runs.schemas.calibration import Calibration, FrontierPoint, HeldOutCheck
+from distil.runs.schemas.calibration import Calibration, HeldOutCheck
 from distil.serve.calibration.acceptance import Rule, Similarity
 from distil.serve.calibration.frontier import Money, Waiting, frontier
 from distil.serve.calibration.guarantee import word_attempt, word_guarantee, word_refutation
@@ -38,6 +38,14 @@ class Student(NamedTuple):
     """Its and the teacher's seconds, where they are known."""
 
 
+class Judged(NamedTuple):
+    """Test prompts that can be judged."""
+
+    scored: Scored
+    bad: list[bool]
+    """Whether the student's answer to each is bad."""
+
+
 class Unlabeled(NamedTuple):
     """The test prompts."""
 
@@ -60,12 +68,13 @@ def decide(
     """The calibration, and the attempt that it is among those made before. Raises UserError."""
     held_out = tests.held_out
     labeled, bad = labeled.judged(rule, similarity)
+    tested = _judged(held_out, rule, similarity)
     if not labeled.examples:
         raise UserError("No validation prompt can be judged. Give the prompts a `reference`, or set serve.bad to auto.")
     evidence = _evidence(labeled, bad, held_out, student, section, rule)
     number = number_of(attempts, evidence)
     further = 1 + max([number, *(attempt.number for attempt in attempts)])
-    found = _test(labeled, bad, held_out, rule, section, (number, further), similarity)
+    found = _test(labeled, bad, held_out, rule, section, (number, further), tested)
     calibration = Calibration(
         student=student.name,
         model=student.identity,
@@ -90,9 +99,9 @@ def decide(
         coverage=found.outcome.served / found.labels if found.outcome.threshold is not None else 0.0,
         labels_missing=found.missing,
         test=found.test,
-        apart=_check(tests.apart, found.outcome.threshold, rule, section.risk, similarity),
-        frontier=_frontier(held_out, rule, student, similarity),
-        frontier_prompts=len(held_out.examples),
+        apart=_check(_judged(tests.apart, rule, similarity), found.outcome.threshold, rule, section.risk),
+        frontier=frontier(tested.scored, tested.bad, tested.scored.teacher_bad(rule), student.money, student.waiting),
+        frontier_prompts=len(tested.bad),
         refuted=found.refuted,
         promise=found.promise,
         shape=shape_of([as_request(e, section.default_max_tokens) for e in labeled.examples], labeled.answers),
@@ -134,9 +143,12 @@ def _test(
     rule: Rule,
     section: ServeConfig,
     numbers: tuple[int, int],
-    similarity: Similarity | None,
+    tested: Judged,
 ) -> _Found:
-    """Walks the thresholds, words the result, and holds it against the test prompts. numbers: of this attempt and the next."""
+    """Walks the thresholds, words the result, and holds it against the test prompts that can be judged, `tested`.
+
+    numbers: of this attempt and the next.
+    """
     risk, error = section.risk, 1 - section.confidence
     outcome, labels, start = walk_thresholds(
         labeled, bad, held_out.scores, risk=risk, delta=error * share_of(numbers[0])
@@ -151,7 +163,7 @@ def _test(
         bad_means=rule.sentence(),
         group_size=usual_group(labeled.groups),
     )
-    test = _check(held_out, outcome.threshold, rule, risk, similarity)
+    test = _check(tested, outcome.threshold, rule, risk)
     if test is None or test.p_value > error:
         return _Found(outcome, labels, promise, missing, test, refuted=False)
     promise = word_refutation(test, risk=risk, bad_means=rule.sentence())
@@ -186,12 +198,14 @@ def walk_thresholds(
     return outcome, len(scores), start
 
 
-def _check(
-    held_out: Scored, threshold: float | None, rule: Rule, risk: float, similarity: Similarity | None
-) -> HeldOutCheck | None:
-    if threshold is None or not held_out.examples:
+def _judged(prompts: Scored, rule: Rule, similarity: Similarity | None) -> Judged:
+    return Judged(*prompts.judged(rule, similarity)) if prompts.examples else Judged(prompts, [])
+
+
+def _check(tested: Judged, threshold: float | None, rule: Rule, risk: float) -> HeldOutCheck | None:
+    held_out, bad = tested
+    if threshold is None or not bad:
         return None
-    held_out, bad = held_out.judged(rule, similarity)
     rows = held_out.at_least(threshold)
     served = [bad[row] for row in rows]
     p_value = refuting_p_value(served, [held_out.groups[row] for row in rows], risk)
@@ -202,10 +216,3 @@ def _check(
         teacher_bad=sum(held_out.teacher_bad(rule)) if rule.by == "reference" else None,
         p_value=p_value,
     )
-
-
-def _frontier(held_out: Scored, rule: Rule, student: Student, similarity: Similarity | None) -> list[FrontierPoint]:
-    if not held_out.examples:
-        return []
-    held_out, bad = held_out.judged(rule, similarity)
-    return frontier(held_out, bad, held_out.teacher_bad(rule), student.money, student.waiting)

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document
 from distil.runs.schemas.calibration import FrontierPoint
-from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.cost import alone, read_cost
 from distil.runs.seconds import measured_seconds
 from distil.serve.calibration.learn_then_test import group_index
 from distil.serve.calibration.scored import Scored
@@ -86,10 +85,10 @@ def frontier(
 
 def read_money(project: Project, name: str) -> Money | None:
     """The bill of `distil cost`; None where it was not made, or a price is not known."""
-    if not project.cost.exists():
+    summary = read_cost(project.cost)
+    if summary is None:
         return None
-    summary = read_document(project.cost, CostSummary, command="distil cost")
-    month = next((option.student_usd for option in summary.options if option.name in (name, f"{name} alone")), None)
+    month = next((option.student_usd for option in summary.options if option.name == alone(name)), None)
     teacher = summary.teacher_month_usd
     return None if month is None or teacher is None else Money(teacher, month)
 

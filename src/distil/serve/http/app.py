@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
+from distil.serve.apis.checked import no_such_model
 from distil.serve.gateway import Gateway
 from distil.serve.http.chat import answer_chat
 from distil.serve.http.completions import answer_completions
@@ -69,8 +70,7 @@ def _models(gateway: Gateway) -> Called:
             return as_json({"object": "list", "data": [entry]})
         if asked == gateway.name:
             return as_json(entry)
-        message = f"The model {asked[:200]!r} does not exist here. Served: {gateway.name}."
-        raise BadRequest(message, param="model", code="model_not_found", status=404)
+        raise no_such_model(asked, gateway.name)
 
     return models
 

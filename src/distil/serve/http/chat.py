@@ -22,15 +22,9 @@ if TYPE_CHECKING:
 
 async def answer_chat(gateway: Gateway, request: Request) -> Response:
     """Raises BadRequest and ClientDisconnect."""
-    read = functools.partial(
-        parse_request,
-        served=gateway.name,
-        temperature=gateway.temperature,
-        max_tokens=gateway.max_tokens,
-        caller=request.scope["caller"],
-    )
+    read = functools.partial(parse_request, defaults=gateway.defaults, caller=request.scope["caller"])
     chat = await parsed(request, read)
-    return await unless_gone(request, _answer(gateway, request, chat))
+    return await unless_gone(gateway, request, _answer(gateway, request, chat))
 
 
 async def _answer(gateway: Gateway, request: Request, chat: ChatRequest) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from distil.serve.apis.checked import Defaults
 from distil.serve.apis.completions import completion_body, completion_events, live_completion_events, parse_completion
 from distil.serve.gateway import Gateway
 from distil.serve.http.endpoint import parsed, unless_gone
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 
 async def answer_completions(gateway: Gateway, request: Request) -> Response:
     """Raises BadRequest and ClientDisconnect."""
-    defaults = Defaults(gateway.name, gateway.temperature, gateway.max_tokens)
-    read = functools.partial(parse_completion, defaults=defaults, caller=request.scope["caller"])
+    read = functools.partial(parse_completion, defaults=gateway.defaults, caller=request.scope["caller"])
     chats = await parsed(request, read)
-    return await unless_gone(request, _answer(gateway, request, chats))
+    return await unless_gone(gateway, request, _answer(gateway, request, chats))
 
 
 async def _answer(gateway: Gateway, request: Request, chats: list[ChatRequest]) -> Response:

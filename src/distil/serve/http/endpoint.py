@@ -46,7 +46,6 @@ def endpoint(
             if request.method == "POST":
                 refuse_foreign(request.headers, gateway.host)
             key = None if open_to_all else gateway.keys.check(request.headers)
-            request.scope["asking"] = gateway.asking
             request.scope["caller"] = Caller(name, key, asked_deadline(request.headers, gateway.deadline_s))
             return await called(gateway, request)
         except ClientDisconnect:
@@ -113,7 +112,7 @@ async def body(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-async def unless_gone(request: Request, work: Coroutine[object, object, Response]) -> Response:
+async def unless_gone(gateway: Gateway, request: Request, work: Coroutine[object, object, Response]) -> Response:
     """The reply. When the client leaves, the work is cancelled, so that nobody pays for what nobody reads (ClientDisconnect).
 
     When the gateway closes before it is done: BadRequest (503).
@@ -122,8 +121,7 @@ async def unless_gone(request: Request, work: Coroutine[object, object, Response
 
     task = asyncio.create_task(work)
     gone = asyncio.create_task(_gone(request))
-    asking: set[asyncio.Task[Response]] = request.scope["asking"]
-    asking.add(task)
+    gateway.asking.add(task)
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -132,7 +130,7 @@ async def unless_gone(request: Request, work: Coroutine[object, object, Response
             raise ShuttingDown
         return task.result()
     finally:
-        asking.discard(task)
+        gateway.asking.discard(task)
         gone.cancel()
         task.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from distil.serve.apis.checked import Defaults
 from distil.serve.apis.messages import parse_messages
 from distil.serve.apis.messages_reply import live_message_events, message_body, message_events
 from distil.serve.engines.base import CountingEngine
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 async def answer_messages(gateway: Gateway, request: Request) -> Response:
     """Raises BadRequest and ClientDisconnect."""
     chat = await parsed(request, _reader(gateway, request))
-    return await unless_gone(request, _answer(gateway, request, chat))
+    return await unless_gone(gateway, request, _answer(gateway, request, chat))
 
 
 async def _answer(gateway: Gateway, request: Request, chat: ChatRequest) -> Response:
@@ -47,5 +46,5 @@ async def count_tokens(gateway: Gateway, request: Request) -> Response:
 
 
 def _reader(gateway: Gateway, request: Request, *, count_only: bool = False) -> functools.partial[ChatRequest]:
-    defaults = Defaults(gateway.name, gateway.temperature, gateway.max_tokens)
-    return functools.partial(parse_messages, defaults=defaults, caller=request.scope["caller"], count_only=count_only)
+    caller = request.scope["caller"]
+    return functools.partial(parse_messages, defaults=gateway.defaults, caller=caller, count_only=count_only)

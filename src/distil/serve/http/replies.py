@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from distil.serve.wire import BadRequest, JsonObject
+from distil.serve.wire import BadRequest, JsonObject, compact_json, wire_bytes
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,16 +22,11 @@ _ANTHROPIC_KINDS = {
 """https://docs.anthropic.com/en/api/errors, and the types of its SDK."""
 
 
-_text_of = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Made once: json.dumps would make an encoder for each reply."""
-
-
 def as_json(value: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON reply; half of a surrogate pair becomes a question mark."""
+    """A JSON reply."""
     from starlette.responses import Response
 
-    content = _text_of(value).encode("utf-8", "replace")
-    return Response(content, status_code=status, media_type="application/json", headers=headers)
+    return Response(wire_bytes(compact_json(value)), status_code=status, media_type="application/json", headers=headers)
 
 
 def as_stream(events: Iterable[bytes], *, headers: Mapping[str, str]) -> Response:

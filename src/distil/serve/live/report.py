@@ -13,7 +13,7 @@ from distil.runs.jsonl import read_document
 from distil.runs.known_hashes import KnownHashes
 from distil.runs.manifest import State
 from distil.runs.schemas.calibration import Calibration
-from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.cost import read_cost
 from distil.runs.schemas.gateway_state import GatewayState, read_gateway_state
 from distil.serve.certificate.depends import Subject, void
 from distil.serve.config import ServeConfig
@@ -132,10 +132,8 @@ def retrain(project: Project, row: Serving) -> str:
 
 
 def _payback(project: Project, row: Serving) -> str:
-    if not project.cost.exists():
-        return ""
-    cost = read_document(project.cost, CostSummary, command="distil cost")
-    if cost.teacher_month_usd is None:
+    cost = read_cost(project.cost)
+    if cost is None or cost.teacher_month_usd is None:
         return ""
     gap = coverage_gap(row)
     now = 0.0 if row.live is not None and row.live.closed else gap[0] if gap else row.calibration.coverage

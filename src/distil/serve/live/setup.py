@@ -11,9 +11,9 @@ from distil.errors import UserError
 from distil.progress import dollars, say
 from distil.records import Example, Prediction
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_document, read_examples, read_records
+from distil.runs.jsonl import read_examples, read_records
 from distil.runs.schemas.calibration import Calibration
-from distil.runs.schemas.cost import CostSummary
+from distil.runs.schemas.cost import read_cost
 from distil.serve.calibration.acceptance import Similarity
 from distil.serve.config import ServeConfig
 from distil.serve.engines.base import Engine
@@ -162,10 +162,8 @@ def _measure(project: Project, calibration: Calibration, similarity: Similarity 
 
 def _price(project: Project, calibration: Calibration, share: float) -> str:
     """What audits cost a month, where `distil cost` knows the traffic."""
-    if not project.cost.exists():
-        return ""
-    cost = read_document(project.cost, CostSummary, command="distil cost")
-    if cost.teacher_month_usd is None:
+    cost = read_cost(project.cost)
+    if cost is None or cost.teacher_month_usd is None:
         return ""
     month = share * calibration.coverage * cost.teacher_month_usd
     return f", which costs about {dollars(month)} a month at {cost.traffic.queries_per_month:,} requests"

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from distil.runs.schemas.gateway_state import LiveFigures
 from distil.serve.page.fallbacks import Fallbacks
 from distil.serve.served import Served
 
@@ -30,24 +31,6 @@ class Promise:
 
 
 @dataclass(frozen=True)
-class LiveError:
-    """What audits of the student's answers say about its error now."""
-
-    audits: int
-    """Answers of the student that were also given to the teacher."""
-    bad: int
-    error: float | None
-    """Estimated share of bad answers among those that the student gives; None without audits."""
-    low: float
-    high: float
-    """An interval around it, valid at all times."""
-    promised: float
-    """The largest share that was promised."""
-    state: str
-    """holds | changed (the last audits look worse) | alarm (more than promised) | closed (the teacher answers everything)."""
-
-
-@dataclass(frozen=True)
 class About:
     """What the board is told about its gateway."""
 
@@ -55,7 +38,7 @@ class About:
     teacher: str | None
     """The teacher's name; None = there is none."""
     promise: Callable[[], Promise]
-    live: Callable[[], LiveError | None]
+    live: Callable[[], LiveFigures | None]
     """None as long as nothing was audited, or where nothing is."""
     worth: Callable[[Served], float] | None
     """What the teacher would have charged for an answer of the student, in dollars; None where there is no teacher."""
@@ -107,7 +90,7 @@ class Board:
             "seconds": {by: _percentiles(found) for by, found in self._seconds.items()},
             "usd": {"spent": self.spent, "saved": None if self.about.worth is None else self.saved},
             "promise": {"state": promise.state, "words": promise.words},
-            "audit": None if live is None else vars(live),
+            "audit": None if live is None else live.model_dump(mode="json"),
             "fallbacks": self.fallbacks.since(after),
             "last": self.fallbacks.last,
             "marks": dict(self.fallbacks.marks()),
