@@ -275,6 +275,14 @@ def calls_key(calls: Calls) -> str:
     return "; ".join(sorted(f"{name} {_canonical(found)}" for name, found in map(read_call, calls)))
 
 
+def calls_of(text: str) -> list[dict[str, object]]:
+    """The tool calls that a text is, one or a list of them in OpenAI's shape; empty for any other text."""
+    value = parse_answer(text)
+    found = value if isinstance(value, list) else [value]
+    calls = [one for one in found if isinstance(one, dict) and ("name" in one or "function" in one)]
+    return calls if len(calls) == len(found) else []
+
+
 def read_call(call: Mapping[str, object]) -> tuple[str, Json]:
     """(tool, arguments) of a tool call in OpenAI's shape; arguments that are not a JSON object come as their text."""
     inner = call.get("function", call)

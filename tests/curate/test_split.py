@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -118,6 +119,24 @@ def test_no_order_of_similar_and_fixed_rows_matters(made: list[ROW]) -> None:
         shuffled = random.Random(seed).sample(rows, len(rows))
         sides.add(tuple(sorted(by_key(shuffled, split(shuffled)).items())))
     assert len(sides) == 1
+
+
+def test_no_order_of_rows_written_after_a_prompt_matters() -> None:
+    """Two rows that a teacher wrote, one of them trained on before, and a new prompt that is similar to both."""
+    texts = [distinct_text(1) + end for end in (" no", " ok", " so")] + [distinct_text(n) for n in range(2, 12)]
+    rows = [(row(f"p{n:02}", t, None, None), t) for n, t in enumerate(texts)]
+    for n in (0, 1):
+        rows[n] = (rows[n][0]._replace(train_only="written by a teacher"), rows[n][1])
+    for seed in range(4):
+        sides = set()
+        for order in itertools.permutations(rows[:3]):
+            made = [*order, *rows[3:]]
+            sets = [shingles(text) for _, text in made]
+            sizes, remembered = Sizes(6, 0.2, seed), {rows[0][0].key: "train"}
+            found = assign([item for item, _ in made], sets, near=NEAR, sizes=sizes, remembered=remembered)  # type: ignore[arg-type]
+            sides.add(tuple(sorted(by_key(made, found).items())))
+        assert len(sides) == 1
+        assert dict(sides.pop())["p02"] == "train"
 
 
 def independent(count: int, offset: int = 0) -> list[tuple[Item, str]]:

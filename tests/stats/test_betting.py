@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from distil.stats.betting import ExcessTest, LowTest, bets_above, bets_below, share_interval, tally
+from distil.stats.betting import ExcessTest, LowTest, bets_above, bets_below, share_interval
 
 RISK, DELTA = 0.05, 0.05
 
@@ -80,7 +81,7 @@ def test_the_interval_covers_at_all_times() -> None:
     """Looked at six times in 300 audits, in 40 runs: the share is left out in at most delta of the runs."""
     rng, missed = np.random.default_rng(4), 0
     for errors in rng.random((40, 300)) < 0.1:
-        looks = [share_interval(tally([(1.0, bool(bad)) for bad in errors[:n]]), 0.1) for n in range(50, 301, 50)]
+        looks = [share_interval(Counter((1.0, bool(bad)) for bad in errors[:n]), 0.1) for n in range(50, 301, 50)]
         missed += any(not low <= 0.1 <= high for low, high in looks)
     assert missed <= 40 * 0.1 + 2 * math.sqrt(40 * 0.1 * 0.9)
 

@@ -82,8 +82,8 @@ def command(context: Context, folder: Path, prompts: int | None, port: int | Non
     else:
         _prepare(project, prompts or PROMPTS, port or PORT)
     config = load_config(project, context.overrides)
-    _run_stages(project, config, context.overrides)
-    calibration, answered = _serve(project, config)
+    calibration = _run_stages(project, config, context.overrides)
+    answered = _serve(project, config, calibration)
     result = gather(project, [student.name for student in STUDENTS])
 
     def show_all() -> None:
@@ -215,8 +215,11 @@ def _steps(project: Project, config: Config, overrides: list[str]) -> list[Step]
     ]
 
 
-def _run_stages(project: Project, config: Config, overrides: list[str]) -> None:
-    """Every stage that is not done yet, with the teacher's server running; then the bill and the page, which cost nothing."""
+def _run_stages(project: Project, config: Config, overrides: list[str]) -> Calibration:
+    """Every stage that is not done yet, with the teacher's server running; then the bill and the page, which cost nothing.
+
+    Returns the calibration of the student that the page begins with.
+    """
     from distil.bundled.server import teacher_server
     from distil.cli.demo_gateway import calibrate_demo
     from distil.cli.demo_result import headline
@@ -231,27 +234,25 @@ def _run_stages(project: Project, config: Config, overrides: list[str]) -> None:
     echo(f"\n$ distil cost; distil calibrate {name}", bold=True, nl=False, err=True)
     echo(f"   where the student answers at most {config.serve.risk:.0%} badly", dim=True, err=True)
     run_stage(project, config, "cost", name)  # the frontier is priced by it, and the bill then knows the coverage
-    calibrate_demo(project, config, name)
+    calibration = calibrate_demo(project, config, name)
     echo("\n$ distil cost; distil report", bold=True, err=True)
     run_stage(project, config, "cost", name)
     run_stage(project, config, "report", None)
+    return calibration
 
 
-def _serve(project: Project, config: Config) -> tuple[Calibration, list[Answered]]:
+def _serve(project: Project, config: Config, calibration: Calibration) -> list[Answered]:
     """The gateway's answers to two messages, with the teacher's server running; no answers where nothing is certified."""
     from distil.bundled.server import teacher_server
-    from distil.cli.demo_gateway import ask_gateway, calibrate_demo, two_messages
-    from distil.cli.demo_result import headline
+    from distil.cli.demo_gateway import ask_gateway, two_messages
 
-    name = headline(project).name
-    calibration = calibrate_demo(project, config, name)
-    messages = two_messages(project, config, calibration)
+    name, messages = calibration.student, two_messages(project, config, calibration)
     if not messages:
-        return calibration, []
+        return []
     echo(f"\n$ distil serve {name}", bold=True, nl=False, err=True)
     echo("   a message that the student is sure of, and one that it is unsure of", dim=True, err=True)
     with teacher_server("bundled/teacher", port=_port(config)):
-        return calibration, ask_gateway(project, name, messages)
+        return ask_gateway(project, name, messages)
 
 
 def _run(project: Project, step: Step) -> None:

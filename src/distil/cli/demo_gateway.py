@@ -60,14 +60,16 @@ def two_messages(project: Project, config: Config, calibration: Calibration) -> 
     from distil.evaluate.slices import is_apart
     from distil.records import Prediction
     from distil.runs.jsonl import read_examples, read_records
-    from distil.serve.calibration.confidence import SCORES, features
+    from distil.serve.calibration.confidence import confidence
+    from distil.serve.calibration.scored import as_reply
 
     if calibration.threshold is None:
         return []
     sure: dict[str, float] = {}
     for prediction in read_records(project.calibration_predictions(calibration.student), Prediction):
-        if (found := features(prediction.token_logprobs, prediction.token_entropies)) is not None:
-            sure[prediction.prompt_id] = SCORES[calibration.score](found) or 0.0
+        found = confidence(as_reply(prediction), calibration.score, calibration.prefix_tokens)
+        if found is not None:
+            sure[prediction.prompt_id] = found
     tests = [
         example
         for example in read_examples(project.split("test"))

@@ -101,8 +101,8 @@ class _Copier:
             except UserError:
                 self.left_out["of a kind that the teacher does not support"] += 1
                 return
-            stored = self._view.ledger.find(identity.key, text=False)
-            if stored is not None and stored.call.status == "answered":
+            known, _ = self._view.state(identity.key)
+            if known is not None and known.status == "answered":
                 self.known += 1
                 left = [call for call in left if call != identity.key]
             elif left:

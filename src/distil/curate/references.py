@@ -13,7 +13,7 @@ from distil.curate.evidence.found import Found
 from distil.curate.votes import Task, describe_task, final_of, reference_kind
 from distil.embeddings.embedder import embedder
 from distil.final_answer import SHOWN, final_answer, is_label, label_in, same_final
-from distil.text import calls_key, normalize_answer, one_line, parse_answer, same_answer
+from distil.text import calls_key, calls_of, normalize_answer, one_line, same_answer
 
 EXACT_SHARE = 0.5
 """From this share of equal ones on, short answers of a task are compared exactly with short references."""
@@ -54,10 +54,8 @@ def _match(pair: Pair, task: Task, *, exact: bool) -> Found | None:
 
 def _calls_match(pair: Pair, shown: str) -> Found | None:
     """Tool calls against a reference that is one call or a list of calls in OpenAI's shape; None for any other reference."""
-    value = parse_answer(pair.prompt.reference or "")
-    calls = value if isinstance(value, list) else [value]
-    wanted = [call for call in calls if isinstance(call, dict) and ("name" in call or "function" in call)]
-    if not wanted or len(wanted) < len(calls):
+    wanted = calls_of(pair.prompt.reference or "")
+    if not wanted:
         return None
     same = calls_key(wanted) == calls_key(pair.answer.tool_calls or [])
     return Found(float(same), f"{'the same calls as' if same else 'other calls than'} the reference {shown}")

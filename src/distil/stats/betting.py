@@ -19,8 +19,7 @@ arXiv 2203.03532 (changes). The start again with a summable prior is a mixture o
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -149,8 +148,3 @@ def weighted_share(counts: Mapping[tuple[float, bool], int]) -> float:
     """The share of errors in the population that was sampled from; NaN without observations."""
     total = sum(weight * count for (weight, _), count in counts.items())
     return math.nan if not total else sum(w * n for (w, bad), n in counts.items() if bad) / total
-
-
-def tally(observations: Sequence[tuple[float, bool]]) -> Counter[tuple[float, bool]]:
-    """Counts of (weight, error), as `share_interval` takes them."""
-    return Counter((round(weight, 6), bad) for weight, bad in observations)

@@ -119,7 +119,7 @@ def _join_the_old(
     Where these have several sides, the least protected one: what then belongs to a more protected row, too, is dropped later.
     """
     written = [i for i, item in enumerate(items) if item.train_only is not None and splits[i] == "train"]
-    touched = {row for rows in edges.neighbors(written).values() for row in rows} if written else set()
+    touched = edges.touched_by(written, len(items)) if written else set()
     for component in components:
         sides = {splits[row] for row in component} - {None}
         if not sides and touched.intersection(component):

@@ -100,20 +100,18 @@ class Edges:
             joined.join(pair.first, pair.second)
         return joined.members(rows)
 
-    def neighbors(self, rows: Iterable[int]) -> dict[int, set[int]]:
-        """The rows that share an edge with each of the given ones."""
-        wanted = set(rows)
-        found: dict[int, set[int]] = {row: set() for row in wanted}
-        for bucket in self.buckets.values():
-            for row in wanted.intersection(bucket):
-                found[row].update(bucket)
+    def touched_by(self, rows: Iterable[int], count: int) -> set[int]:
+        """The rows among `count` that share a link with one of the given rows, or belong to the same similar texts.
+
+        As in `components` through other rows, too: which of the pairs there are depends on the order of the rows.
+        """
+        given = set(rows)
+        found = {row for bucket in self.buckets.values() if not given.isdisjoint(bucket) for row in bucket}
+        joined = Components(count)
         for pair in self.pairs:
-            for a, b in ((pair.first, pair.second), (pair.second, pair.first)):
-                if a in wanted:
-                    found[a].add(b)
-        for row, others in found.items():
-            others.discard(row)
-        return found
+            joined.join(pair.first, pair.second)
+        heaps = {joined.find(row) for row in given}
+        return found | {row for row in range(count) if joined.find(row) in heaps}
 
     def across(self, inside: Sequence[bool]) -> Iterator[tuple[int, int, str]]:
         """(row outside, row inside, how they belong together) for every edge between the given rows and the others."""

@@ -38,11 +38,6 @@ class Attempt(Record):
     created: str
     """ISO time, UTC."""
 
-    @property
-    def share(self) -> float:
-        """Of the error: see `share_of`."""
-        return share_of(self.number)
-
 
 def share_of(number: int) -> float:
     """Share of the error that attempt `number` may spend: 6 / (pi^2 k^2), which adds up to 1 over all k.

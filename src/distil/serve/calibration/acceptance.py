@@ -18,7 +18,7 @@ from distil.final_answer import are_labels, final_answer, form_of, same_final, s
 from distil.polarity import is_reversed
 from distil.records import Example
 from distil.refusals.score import find_refusal
-from distil.text import calls_key, conversation_text, normalize_answer, parse_answer, parse_object, same_answer
+from distil.text import calls_key, calls_of, conversation_text, normalize_answer, parse_object, same_answer
 from distil.thinking import visible
 
 Similarity = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -29,7 +29,6 @@ FIELDS_GOAL = 1.0
 PROSE_GOAL = 0.85
 ENOUGH_REFERENCES = 0.9
 """From this share of prompts with a reference on, `auto` compares with it; the prompts without one are then no labels."""
-WHAT = {"label": "label", "number": "number", "letter": "letter"}
 
 
 class Given(NamedTuple):
@@ -69,7 +68,7 @@ class Rule(NamedTuple):
             target = whose if self.by == "reference" else "the teacher's answer"
             return f"a similarity to {target} below {self.goal:g}, or other numbers or names, or the opposite"
         if self.kind != "fields":
-            return f"another {WHAT[self.kind]} than {whose}"
+            return f"another {self.kind} than {whose}"
         if self.goal >= 1:
             return f"any field other than {whose}"
         fields = "the reference's fields" if self.by == "reference" else "the teacher's fields"
@@ -167,7 +166,8 @@ def _is_bad(rule: Rule, one: Given, target: str) -> bool | Literal["open"]:
     if rule.by != "reference" and (one.calls or wanted):
         return calls_key(one.calls) != calls_key(wanted)
     if one.calls:  # the reference is a call or a list of them, or there should have been none
-        return not _same_calls(one.calls, target)
+        asked = calls_of(target)
+        return not asked or calls_key(asked) != calls_key(one.calls)
     if same_answer(text, target):
         return False
     if parse_object(target) is not None:
@@ -178,13 +178,6 @@ def _is_bad(rule: Rule, one: Given, target: str) -> bool | Literal["open"]:
         return True
     labels = rule.labels or {normalize_answer(target)}
     return not same_final(final_answer(text, None, rule.kind, labels), final_answer(target, None, rule.kind, labels))
-
-
-def _same_calls(calls: Sequence[dict[str, object]], reference: str) -> bool:
-    value = parse_answer(reference)
-    wanted = value if isinstance(value, list) else [value]
-    objects = [call for call in wanted if isinstance(call, dict) and ("name" in call or "function" in call)]
-    return bool(objects) and len(objects) == len(wanted) and calls_key(objects) == calls_key(calls)
 
 
 def _other_facts(answer: str, target: str, asked: str) -> bool:

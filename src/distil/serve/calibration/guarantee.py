@@ -38,12 +38,12 @@ def word_guarantee(
     risk: float,
     confidence: float,
     bad_means: str,
-    next_error: float | None = None,
+    next_error: float,
     group_size: float = 1.0,
 ) -> tuple[str, int | None]:
     """(the guarantee in words, the number of further labels that it needs). `start`: coverage of the strictest threshold.
 
-    next_error: what the next attempt may spend; None = all. group_size: prompts in a usual group, which count together.
+    next_error: what the next attempt may spend. group_size: prompts in a usual group, which count together.
     """
     if outcome.threshold is not None:
         share = outcome.served / labels
@@ -52,8 +52,7 @@ def word_guarantee(
             f"({bad_means}), for requests like the {labels} labeled ones; it answers about {share:.0%} of them. Holds for this "
             "model, template and temperature only."
         ), None
-    delta = 1 - confidence if next_error is None else next_error
-    needed = labels_needed(outcome.served, outcome.bad, risk=risk, delta=delta, group_size=group_size)
+    needed = labels_needed(outcome.served, outcome.bad, risk=risk, delta=next_error, group_size=group_size)
     failure = f"No threshold keeps bad answers ({bad_means}) at or below {risk:.0%} with {confidence:.0%} confidence"
     if needed is None:
         return (

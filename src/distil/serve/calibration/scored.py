@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.endings import ending
-from distil.records import Example, Sampling
+from distil.records import Example, Prediction, Sampling, Usage
 from distil.serve.calibration.acceptance import Given, Rule, Similarity, bad_answers
 from distil.serve.wire import ChatReply, ChatRequest
 
@@ -57,6 +57,18 @@ class Scored(NamedTuple):
     def groups(self) -> list[str | None]:
         """Group of each prompt."""
         return [example.group for example in self.examples]
+
+
+def as_reply(prediction: Prediction) -> ChatReply:
+    """A kept answer of the student as the reply that it was."""
+    return ChatReply(
+        prediction.text,
+        prediction.finish_reason,
+        Usage(output_tokens=prediction.output_tokens),
+        tool_calls=prediction.tool_calls,
+        token_logprobs=prediction.token_logprobs,
+        token_entropies=prediction.token_entropies,
+    )
 
 
 def as_request(example: Example, max_tokens: int) -> ChatRequest:

@@ -49,7 +49,7 @@ def canary_requests(labels: Sequence[ChatRequest]) -> list[ChatRequest]:
     """A dozen labeled prompts, always the same ones of a set, and the fixed ones."""
     chosen = sorted(labels, key=lambda r: content_id("canary", [m.to_wire() for m in r.messages]))[:LABELS]
     fixed = [ChatRequest("student", [Message(role="user", content=text)], Sampling()) for text in FIXED]
-    return [_asked(request.messages, request) for request in [*chosen, *fixed]]
+    return [_asked(request) for request in [*chosen, *fixed]]
 
 
 async def ask(engine: Engine, requests: Sequence[ChatRequest], *, at_once: int) -> list[Tokens | None]:
@@ -154,27 +154,13 @@ def read_canaries(project: Project, name: str) -> list[Canary]:
 
 async def ask_again(engine: Engine, canaries: Sequence[Canary], *, at_once: int = 4) -> list[Tokens | None]:
     """The same prompts once more."""
-    requests = [
-        _asked(
-            canary.messages,
-            ChatRequest(
-                "student",
-                canary.messages,
-                Sampling(),
-                tools=canary.tools,
-                tool_choice=canary.tool_choice,
-                response_format=canary.response_format,
-            ),
-        )
-        for canary in canaries
-    ]
-    return await ask(engine, requests, at_once=at_once)
+    return await ask(engine, [_asked(canary) for canary in canaries], at_once=at_once)
 
 
-def _asked(messages: list[Message], like: ChatRequest) -> ChatRequest:
+def _asked(like: ChatRequest | Canary) -> ChatRequest:
     return ChatRequest(
         "student",
-        messages,
+        like.messages,
         Sampling(temperature=0, max_tokens=ANSWER_TOKENS, top_logprobs=ALTERNATIVES),
         tools=like.tools,
         tool_choice=like.tool_choice,

@@ -41,3 +41,9 @@ class Reason(StrEnum):
     STUDENT_FULL = "student_full"
     STUDENT_REFUSED = "student_refused"
     STUDENT_FAILED = "student_failed"
+
+
+SURE = (Reason.CONFIDENT, Reason.ALARM)
+"""The confidence was enough; with ALARM the teacher answers all the same."""
+BY_CONFIDENCE = (*SURE, Reason.UNSURE)
+"""Reasons of requests that the threshold holds for, where the confidence alone decides."""

@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from distil.records import Message
-from distil.serve.certificate.reasons import Reason
+from distil.serve.certificate.reasons import BY_CONFIDENCE, SURE
 from distil.serve.served import Served
 from distil.stats.betting import BLOCK, LARGEST, remaining
 from distil.text import conversation_text
@@ -99,8 +99,8 @@ class Drift:
         messages = served.request.messages
         self.length.add(float(_length(messages)))
         self.unseen.add(self._unseen(messages))
-        if served.decision.reason in (Reason.CONFIDENT, Reason.UNSURE, Reason.ALARM):
-            self.answered.add(float(served.decision.reason != Reason.UNSURE))
+        if served.decision.reason in BY_CONFIDENCE:
+            self.answered.add(float(served.decision.reason in SURE))
 
     def words(self) -> list[str]:
         """What has changed, for a person."""

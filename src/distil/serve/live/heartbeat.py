@@ -12,7 +12,7 @@ from distil.progress import say
 from distil.runs.jsonl import write_json
 from distil.runs.processes import this_process
 from distil.runs.schemas.gateway_state import GatewayState, LiveFigures
-from distil.serve.certificate.reasons import Reason
+from distil.serve.certificate.reasons import BY_CONFIDENCE
 from distil.serve.gateway import Gateway
 from distil.serve.live.auditor import Auditor
 from distil.serve.live.drift import Drift
@@ -21,8 +21,6 @@ from distil.serve.metrics import total
 from distil.serve.served import Served
 
 EVERY_S = 10.0
-ELIGIBLE = (Reason.CONFIDENT, Reason.UNSURE, Reason.ALARM)
-"""Reasons that depend on the confidence alone."""
 
 
 class Heartbeat:
@@ -89,7 +87,7 @@ class Heartbeat:
             stopped=stopped,
             by_student=total(requests, answered_by="student"),
             by_teacher=total(requests, answered_by="teacher"),
-            eligible=sum(self._reasons[str(reason)] for reason in ELIGIBLE),
+            eligible=sum(self._reasons[str(reason)] for reason in BY_CONFIDENCE),
             errors=total(gateway.metrics.errors),
             reasons=dict(self._reasons),
             live=None if self._auditor is None else live_figures(self._auditor),

@@ -9,11 +9,12 @@ import numpy as np
 
 from distil.endings import ending
 from distil.errors import UserError
-from distil.records import Example, Message, Prediction, Usage
+from distil.records import Example, Message, Prediction
 from distil.runs.schemas.calibration import Calibration
-from distil.serve.calibration.acceptance import Bad, Given, Rule, Similarity, bad_answers, choose_rule
+from distil.serve.calibration.acceptance import Bad, Rule, Similarity, bad_answers, choose_rule
 from distil.serve.calibration.confidence import confidence
-from distil.serve.calibration.scored import Scored
+from distil.serve.calibration.learn_then_test import group_index
+from distil.serve.calibration.scored import Scored, as_reply
 from distil.serve.wire import ChatReply, ChatRequest
 from distil.stats.bounded import units_of, upper
 
@@ -77,19 +78,15 @@ def _agreement(
     """How often the answers that the student would have given differ from the teacher's: an upper bound at the confidence."""
     rule = choose_rule([example.model_copy(update={"reference": None}) for example in labeled])
     _require(rule, similarity)
-    replies = {one.prompt_id: _reply(one) for one in predictions}
+    replies = {one.prompt_id: as_reply(one) for one in predictions}
     rows = [(example, replies[example.prompt_id]) for example in labeled if example.prompt_id in replies]
     scores = [confidence(reply, calibration.score, calibration.prefix_tokens) or 0.0 for _, reply in rows]
     scored = Scored([example for example, _ in rows], [reply for _, reply in rows], scores)
-    sure = scored.at_least(calibration.threshold or 0.0)
-    given = Scored(*([column[row] for row in sure] for column in scored))  # type: ignore[arg-type]
-    kept, bad = given.judged(rule, similarity)
+    kept, bad = scored.only([score >= (calibration.threshold or 0.0) for score in scores]).judged(rule, similarity)
     if not bad:
         raise NoRule("None of the calibrated answers is there to compare with, so the served error is not watched.")
-    names = [group or example.prompt_id for group, example in zip(kept.groups, kept.examples, strict=True)]
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    values, index = np.array(bad, dtype=np.float64), np.array([numbers[name] for name in names])
-    units = units_of(values, np.ones_like(values), index)
+    values = np.array(bad, dtype=np.float64)
+    units = units_of(values, np.ones_like(values), group_index(kept.groups))
     risk = min(0.95, max(calibration.risk, upper(units, 1 - calibration.confidence, (1.0, 1.0), 1.0)))
     note = (
         f"The threshold was found with {INSTEAD[calibration.bad_by]}: audits watch whether the student still agrees with the "
@@ -103,17 +100,6 @@ def _require(rule: Rule, similarity: Similarity | None) -> None:
         raise NoRule("The answers are prose, and no similarity is at hand (pip install 'distil[evaluate]').")
 
 
-def _reply(one: Prediction) -> ChatReply:
-    return ChatReply(
-        one.text,
-        one.finish_reason,
-        Usage(output_tokens=one.output_tokens),
-        tool_calls=one.tool_calls,
-        token_logprobs=one.token_logprobs,
-        token_entropies=one.token_entropies,
-    )
-
-
 def labeler(rule: Rule, similarity: Similarity | None) -> Label:
     """The label of single answers. It may take as long as `similarity` does."""
 
@@ -124,7 +110,6 @@ def labeler(rule: Rule, similarity: Similarity | None) -> Label:
         example = Example(
             id="", prompt_id="", answer_id=None, messages=[*request.messages, target], split="test", tools=request.tools
         )
-        whole = ending(student.finish_reason) not in ("cut", "fault")
-        return bad_answers(rule, [Given(example, student.text, student.tool_calls or (), whole)], similarity)[0]
+        return bad_answers(rule, Scored([example], [student], [0.0]).given(), similarity)[0]
 
     return label

@@ -16,6 +16,7 @@ from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.cost import read_cost
 from distil.runs.schemas.gateway_state import GatewayState, read_gateway_state
 from distil.serve.certificate.depends import Subject, void
+from distil.serve.certificate.reasons import SURE
 from distil.serve.config import ServeConfig
 from distil.serve.live.replay import replay
 from distil.serve.live.state import LiveState
@@ -111,7 +112,7 @@ def coverage_gap(row: Serving) -> tuple[float, float] | None:
     gateway = row.gateway
     if gateway is None or gateway.eligible < ENOUGH or row.calibration.threshold is None:
         return None
-    sure = gateway.reasons.get("confident", 0) + gateway.reasons.get("alarm", 0)
+    sure = sum(gateway.reasons.get(reason, 0) for reason in SURE)
     share = sure / gateway.eligible
     return (share, row.calibration.coverage) if abs(share - row.calibration.coverage) >= FAR else None
 

@@ -69,7 +69,6 @@ class LiveState:
         """Evidence on the threshold in force starts from nothing."""
         self.excess = ExcessTest(self.terms.risk)
         self.counts: Counter[tuple[float, bool]] = Counter()
-        self.requests, self._inverse = 0, 0.0
         self.recent: deque[bool] = deque(maxlen=RECENT)
 
     def begin_with(self, risk: float) -> None:
@@ -90,8 +89,6 @@ class LiveState:
         weight = round(audit.weight, 6)
         self.excess.add(audit.bad, weight, unit_of(audit.share))
         self.counts[weight, audit.bad] += 1
-        self.requests += audit.requests
-        self._inverse += audit.bad / audit.probability
         self.recent.append(audit.bad)
         self._confidences.append(audit.confidence)
         if self.alarm or self.excess.evidence < 1 / self.terms.delta:
@@ -159,15 +156,6 @@ class LiveState:
         share = weighted_share(self.counts)
         return None if math.isnan(share) else share
 
-    @property
-    def horvitz_thompson(self) -> float | None:
-        """The unbiased estimate: sum of 1 / probability over the bad ones, over all answers that the student gave."""
-        return self._inverse / self.requests if self.requests else None
-
     def interval(self) -> tuple[float, float]:
         """Of the error, at confidence 1 - delta, valid at all times while the error does not change."""
         return share_interval(self.counts, self.terms.delta)
-
-    def compared(self) -> int:
-        """Answers compared since the gate was closed."""
-        return max((test.count for _, test in self._candidates), default=0)
