@@ -3,9 +3,9 @@
     python benchmarks/live.py [--runs 400] [--seed 0]
 
 Confidences above the threshold are uniform; errors fall with the confidence (a quarter of the mean at the top), as they do where
-a score tells something. The alarm is `distil.stats.betting.ExcessTest`, for all runs of a cell at once; tests/serve/live checks
-that this is the class's own arithmetic. Beside it a naive test: the exact binomial test of the audits so far, repeated after
-each audit at the same 5%. Groups: a request comes in a burst of equals that are all right or all wrong together.
+a score tells something. The alarm is `distil.stats.betting.ExcessTest`, with the bets of that module, for all runs of a cell at
+once. Beside it a naive test: the exact binomial test of the audits so far, repeated after each audit at the same 5%. Groups: a
+request comes in a burst of equals that are all right or all wrong together.
 """
 
 from __future__ import annotations

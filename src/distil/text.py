@@ -198,6 +198,21 @@ def parse_answer(text: str) -> dict[str, Json] | list[Json] | None:
     return parse_json(strip_fence(text))
 
 
+def json_answer(text: str, *, exact: bool = False) -> tuple[bool, Json]:
+    """(whether an answer is JSON, its value), bare values and null included.
+
+    exact: as a program reads the text; else one code fence around it is allowed, as for `parse_answer`.
+    """
+    bare = text if exact else strip_fence(text)
+    value = parse_json(bare)
+    if value is not None or bare.strip()[:1] in ("{", "["):
+        return value is not None, value
+    try:
+        return True, json.loads(bare, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return False, None
+
+
 def parse_object(text: str | None) -> dict[str, Json] | None:
     """The JSON object that an answer is (see `parse_answer`), or None."""
     value = parse_answer(text or "")

@@ -34,9 +34,12 @@ def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count:
     Memory is for a part of the corpus at a time.
     """
     found: list[list[Close]] = [[] for _ in queries]
+    tokens = np.unique(np.concatenate(queries)) if queries else np.zeros(0, dtype=np.uint64)
+    known = np.zeros(1 << 22, dtype=bool)  # by the leading bits, which is faster than a search and rules out most
+    known[tokens >> _TAIL] = True
     for start in range(0, len(corpus), _ROWS_AT_ONCE):
         part = corpus[start : start + _ROWS_AT_ONCE]
-        for best, (rows, similarity) in zip(found, _overlaps(part, queries), strict=True):
+        for best, (rows, similarity) in zip(found, _overlaps(part, queries, tokens, known), strict=True):
             least = best[-1].similarity if len(best) == count else 0.0
             better = np.flatnonzero(similarity > least)
             if not better.size:
@@ -48,10 +51,15 @@ def closest_rows(corpus: Sequence[Shingles], queries: Sequence[Shingles], count:
     return found
 
 
-def _overlaps(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
-    """For each query: the rows of the corpus that have something in common with it, ascending, and their similarity."""
+def _overlaps(
+    corpus: Sequence[Shingles], queries: Sequence[Shingles], tokens: Shingles, known: NDArray[np.bool_]
+) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
+    """For each query: the rows of the corpus that have something in common with it, ascending, and their similarity.
+
+    tokens: the shingles of all queries, sorted; known: their leading bits.
+    """
     sizes = np.array([item.size for item in corpus])
-    keys, rows = _index(corpus, sizes, queries)
+    keys, rows = _index(corpus, sizes, tokens, known)
     for query in queries:
         left, right = np.searchsorted(keys, query, "left"), np.searchsorted(keys, query, "right")
         hits = [rows[a:b] for a, b in zip(left.tolist(), right.tolist(), strict=True) if b > a]
@@ -61,13 +69,12 @@ def _overlaps(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> Iterat
         yield others, common / (sizes[others] + query.size - common)
 
 
-def _index(corpus: Sequence[Shingles], sizes: Rows, queries: Sequence[Shingles]) -> tuple[Shingles, NDArray[np.int32]]:
+def _index(
+    corpus: Sequence[Shingles], sizes: Rows, tokens: Shingles, known: NDArray[np.bool_]
+) -> tuple[Shingles, NDArray[np.int32]]:
     """The shingles of the corpus that are in a query, sorted, and the row of each: a small part of it."""
-    tokens = np.unique(np.concatenate(queries))
     if not tokens.size:
         return tokens, np.zeros(0, dtype=np.int32)
-    known = np.zeros(1 << 22, dtype=bool)  # by the leading bits, which is faster than a search and rules out most
-    known[tokens >> _TAIL] = True
     flat, owners = [], []
     for start in range(0, len(corpus), _ROWS_READ):
         read = np.concatenate(corpus[start : start + _ROWS_READ])
@@ -84,12 +91,10 @@ def _index(corpus: Sequence[Shingles], sizes: Rows, queries: Sequence[Shingles])
 
 
 def highest_similarity(corpus: Sequence[Shingles], queries: Sequence[Shingles]) -> float:
-    """The highest similarity of any text with any query.
+    """The highest similarity of any text with any query, where there are too many for `closest_rows` (similar.EXACT_CELLS).
 
-    With more than similar.EXACT_CELLS comparisons it is that of the pairs that MinHash-LSH finds; 0.3 stands for all below.
+    It is that of the pairs that MinHash-LSH finds; 0.3 stands for all below.
     """
-    if len(corpus) * len(queries) <= similar.EXACT_CELLS:
-        return highest_of(closest_rows(corpus, queries, 1))
     for floor in (0.85, 0.7, 0.5, 0.3):
         highest = float(similar.reach(corpus, queries, floor, best=True).similarity.max(initial=0.0))
         if highest >= floor:

@@ -74,7 +74,7 @@ class Rows:
         import torch
 
         device, longest = input_embedding(model).device, max(map(len, prompts))
-        self.model, self.how, self.count = model, how, len(prompts)
+        self.count = len(prompts)
         self.padded = any(len(prompt) < longest for prompt in prompts)
         missing = [longest - len(prompt) for prompt in prompts]
         tokens = [[pad] * n + list(prompt) for n, prompt in zip(missing, prompts, strict=True)]
@@ -107,7 +107,7 @@ class Rows:
             self.mask = torch.cat([self.mask, self.mask.new_ones(self.count, 1)], 1)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drops all other rows; only where `how.narrows`."""
+        """Drops all other rows; only where `Ways.narrows`."""
         import torch
 
         index = torch.tensor(list(rows), device=self.tokens.device)

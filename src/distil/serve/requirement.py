@@ -7,11 +7,11 @@ Stricter than what curate and evaluate forgive: the program reads the text as it
 
 from __future__ import annotations
 
-import json
 import re
 
 from distil.json_schema import Requirement, fault_of, requirement_of
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, JsonObject
+from distil.text import json_answer
 
 
 def meets_requirement(request: ChatRequest, reply: ChatReply) -> bool:
@@ -26,13 +26,11 @@ def meets_requirement(request: ChatRequest, reply: ChatReply) -> bool:
     try:
         if required.pattern is not None:
             return re.fullmatch(required.pattern, reply.text, re.DOTALL) is not None
-        value = json.loads(reply.text)
-        if required.schema is None:
-            return isinstance(value, dict)
     except re.error as error:
         raise BadRequest(f"The regular expression can't be read: {error}.", param="response_format") from None
-    except (ValueError, RecursionError):
-        return False
+    is_json, value = json_answer(reply.text, exact=True)
+    if not is_json or required.schema is None:
+        return isinstance(value, dict)
     try:
         return fault_of(required.schema, value) is None
     except ValueError as error:
@@ -63,10 +61,8 @@ def _fits(call: JsonObject, tool: JsonObject | None) -> bool:
     """Whether the arguments of a call follow the schema of its tool."""
     if tool is None:
         return False
-    try:
-        value = json.loads(call.get("arguments") or "{}")
-    except (ValueError, TypeError, RecursionError):
-        return False
+    arguments = call.get("arguments") or "{}"
+    value = json_answer(arguments, exact=True)[1] if isinstance(arguments, str) else None
     try:
         return isinstance(value, dict) and fault_of(tool.get("parameters") or {}, value) is None
     except ValueError as error:

@@ -6,7 +6,6 @@ nearly all answers are. What a prompt says in prose is not read, except for the 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
@@ -15,7 +14,7 @@ from distil.curate.evidence.found import Found
 from distil.errors import UserError
 from distil.json_schema import Requirement, fault_of, requirement_of
 from distil.records import Answer, Prompt
-from distil.text import Json, normalize_answer, one_line, parse_answer, parse_json, strip_fence
+from distil.text import json_answer, normalize_answer, one_line, parse_answer, parse_json, strip_fence
 
 JSON_MAJORITY = 0.8
 JSON_MIN_ANSWERS = 5
@@ -64,8 +63,8 @@ def json_schema(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
         )
     if required.schema is None:
         return None
-    value = _value(answer.text)
-    if value is None and not _is_scalar(answer.text, required):
+    is_json, value = json_answer(answer.text)
+    if not is_json or (value is None and not _is_scalar(answer.text, required)):
         return None  # not JSON at all: json_form says so
     try:
         fault = fault_of(required.schema, value)
@@ -108,22 +107,11 @@ def without_fence(pair: Pair) -> Pair:
     return pair._replace(answer=pair.answer.model_copy(update={"text": strip_fence(pair.answer.text).strip()}))
 
 
-def _value(text: str) -> Json:
-    """The JSON value that an answer is, bare strings and numbers included; None for anything else (and for null)."""
-    value: Json = parse_answer(text)
-    if value is None:
-        try:
-            value = json.loads(strip_fence(text))
-        except (ValueError, RecursionError):
-            return None
-    return None if isinstance(value, float) and value != value else value
-
-
 def _is_scalar(text: str, required: Requirement) -> bool:
     """Whether the schema is one of a bare value, such as {"enum": ["a", "b"]}, and the answer is JSON."""
     if required.schema is None or required.schema.get("type") in ("object", "array"):
         return False
-    return text.strip() == "null" or _value(text) is not None
+    return json_answer(text)[0]
 
 
 def _compiled(pattern: str, prompt: Prompt) -> re.Pattern[str]:

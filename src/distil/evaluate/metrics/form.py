@@ -12,7 +12,7 @@ from distil.final_answer import is_label
 from distil.json_schema import fault_of, requirement_of
 from distil.quantities import whole_quantity
 from distil.refusals.score import find_refusal
-from distil.text import parse_answer, parse_object
+from distil.text import json_answer, parse_answer, parse_object
 
 _LIST_LINE = re.compile(r"^[ \t]{0,12}(?:[-*+•]|\(?\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
 LIST_LINES = 3
@@ -44,7 +44,7 @@ def schema_invalid(cases: Sequence[Case]) -> Values:
 
 
 def _is_valid(schema: Mapping[str, object], answer: str, prompt_id: str) -> bool:
-    value = parse_answer(answer)
+    is_json, value = json_answer(answer)
     try:
         problem = fault_of(schema, value)
     except ValueError as error:
@@ -52,7 +52,7 @@ def _is_valid(schema: Mapping[str, object], answer: str, prompt_id: str) -> bool
             f"The response_format of prompt {prompt_id or '?'} is not a JSON schema: {error}. "
             "Correct it in the prompts, or leave schema_invalid out of evaluate.metrics."
         ) from None
-    return value is not None and problem is None
+    return is_json and problem is None
 
 
 def form_of(text: str) -> str:

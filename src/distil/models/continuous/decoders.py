@@ -185,13 +185,12 @@ class BatchDecoder:
         """A token of all rows that have not ended."""
         if self._rows is not None:
             logits = self._rows.logits()
-            live = [i for i, row in enumerate(self._alive) if row is not None]
-            yield Part([row for row in self._alive if row is not None], logits[live])
+            yield Part([row for row in self._alive if row is not None], logits[self._live()])
 
     def settle(self, part: Part, tokens: torch.Tensor, stay: Sequence[bool], spoiled: Sequence[int] = ()) -> None:
         """Rows that end leave the batch, or stay unread."""
         assert self._rows is not None
-        live = [i for i, row in enumerate(self._alive) if row is not None]
+        live = self._live()
         everything = tokens.new_full((len(self._alive),), self._pad)
         everything[live] = tokens
         ended = [row for row, stays in zip(live, stay, strict=True) if not stays]
@@ -209,3 +208,6 @@ class BatchDecoder:
     def clear(self) -> None:
         """Forgets the batch."""
         self._rows, self._alive = None, []
+
+    def _live(self) -> list[int]:
+        return [i for i, row in enumerate(self._alive) if row is not None]

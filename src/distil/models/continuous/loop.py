@@ -164,7 +164,7 @@ class StepLoop:
         self.steps += 1
         self.tokens += len(rows)
         stay = [self._stays(row, drawn, number) for number, row in enumerate(rows)]
-        self._decoder.settle(part, drawn.tokens, stay, [number for number in drawn.faults if number < len(rows)])
+        self._decoder.settle(part, drawn.tokens, stay, list(drawn.faults))
 
     def _stays(self, row: Row, drawn: Drawn, number: int) -> bool:
         """Gives a row its token; false when it has ended, which its caller is told."""

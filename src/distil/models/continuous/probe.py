@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from distil.models.continuous.decoders import BatchDecoder, Decoder, Part, SlotDecoder
+from distil.models.continuous.decoders import BatchDecoder, Decoder, SlotDecoder
 from distil.models.continuous.slots import slot_kinds
 from distil.models.rows import Ways, plain_logits, same_logits, tolerance, ways
 from distil.models.unwrap import causal_model, input_embedding
@@ -75,5 +75,5 @@ def _gives(model: PreTrainedModel, how: Ways) -> bool:
                 tokens.append(row.following[step])
                 steps[id(row)] = step + 1
                 stay.append(step + 1 < STEPS)
-            decoder.settle(Part(part.rows, part.logits, part.prefill), torch.tensor(tokens, device=device), stay)
+            decoder.settle(part, torch.tensor(tokens, device=device), stay)
     return all(step == STEPS for step in steps.values())

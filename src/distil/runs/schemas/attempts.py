@@ -43,7 +43,7 @@ def share_of(number: int) -> float:
     """Share of the error that attempt `number` may spend: 6 / (pi^2 k^2), which adds up to 1 over all k.
 
     61% for the first, 15% for the second, 0.6% for the tenth. More labels make up for it: in the simulation of
-    benchmarks/promise.py it certifies sooner than a test that may be looked at any time.
+    benchmarks/promise_attempts.py it certifies sooner than a test that may be looked at any time.
     """
     return 6.0 / (math.pi * number) ** 2
 
