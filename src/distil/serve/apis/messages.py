@@ -71,7 +71,7 @@ def _assistant(blocks: list[JsonObject], place: str) -> JsonObject:
         elif kind == "tool_use":
             if not isinstance(block.get("input"), dict):
                 raise BadRequest(f"{where}.input is not an object.", param=f"{where}.input")
-            called = {"name": _text(block, "name", where), "arguments": _json(block["input"])}
+            called = {"name": _text(block, "name", where), "arguments": json.dumps(block["input"], ensure_ascii=False)}
             call = {"id": _text(block, "id", where), "type": "function", "function": called}
             turn.setdefault("tool_calls", []).append(call)
         elif kind != "redacted_thinking":
@@ -86,8 +86,7 @@ def _asked(role: str, blocks: list[JsonObject], place: str) -> list[JsonObject]:
 
     def flush() -> None:
         if parts:
-            only_text = all(part["type"] == "text" for part in parts)
-            turns.append({"role": role, "content": _joined(parts) if only_text else list(parts)})
+            turns.append({"role": role, "content": _content(list(parts))})
             parts.clear()
 
     for at, block in enumerate(blocks):
@@ -107,8 +106,7 @@ def _tool_result(block: JsonObject, where: str) -> JsonObject:
         raise BadRequest(f"{where}.content is neither a text nor a list of blocks.", param=f"{where}.content")
     content: object = given or ""
     if isinstance(given, list):
-        parts = [_part(part, f"{where}.content.{at}") for at, part in enumerate(given)]
-        content = _joined(parts) if all(part["type"] == "text" for part in parts) else parts
+        content = _content([_part(part, f"{where}.content.{at}") for at, part in enumerate(given)])
     return {"role": "tool", "tool_call_id": _text(block, "tool_use_id", where), "content": content}
 
 
@@ -163,8 +161,9 @@ def _output(read: CountBody) -> JsonObject:
     return made
 
 
-def _joined(parts: list[JsonObject]) -> str:
-    return "".join(part["text"] for part in parts)
+def _content(parts: list[JsonObject]) -> object:
+    """Texts alone are one text."""
+    return "".join(part["text"] for part in parts) if all(part["type"] == "text" for part in parts) else parts
 
 
 def _text(block: JsonObject, name: str, where: str) -> str:
@@ -172,10 +171,6 @@ def _text(block: JsonObject, name: str, where: str) -> str:
     if not isinstance(value, str):
         raise BadRequest(f"{where}.{name} is not a text.", param=f"{where}.{name}")
     return value
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _no_block(kind: object, where: str) -> BadRequest:
