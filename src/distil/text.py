@@ -294,7 +294,9 @@ def calls_of(text: str) -> list[dict[str, object]]:
     """The tool calls that a text is, one or a list of them in OpenAI's shape; empty for any other text."""
     value = parse_answer(text)
     found = value if isinstance(value, list) else [value]
-    calls = [one for one in found if isinstance(one, dict) and ("name" in one or "function" in one)]
+    calls: list[dict[str, object]] = [
+        dict(one) for one in found if isinstance(one, dict) and ("name" in one or "function" in one)
+    ]
     return calls if len(calls) == len(found) else []
 
 

@@ -22,7 +22,7 @@ from distil.records import Answer, Example, Message, Prediction, Prompt, Samplin
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json, write_lines, write_records
 from distil.runs.manifest import stage_run
-from distil.runs.schemas.calibration import Calibration, HeldOutCheck
+from distil.runs.schemas.calibration import Calibration, FrontierPoint, HeldOutCheck
 from distil.runs.schemas.decision import Looks
 from distil.runs.schemas.summary import Size, Speed, Summary
 
@@ -257,5 +257,9 @@ def calibration(student: str, coverage: float = 0.7) -> Calibration:
         bad_by="fields", compared="fields", threshold=-0.2, labels=300, served=210, bad=3, p_value=0.01, coverage=coverage,
         attempt=1, spent=0.03, spending="First attempt.", labels_missing=None, refuted=False,
         test=HeldOutCheck(prompts=40, served=29, bad=1), created="2026-11-24T10:00:00+00:00",
-        promise="With 95% confidence, at most 5% are bad.",
+        promise="With 95% confidence, at most 5% are bad.", frontier_prompts=40, frontier=[
+            FrontierPoint(share=n / 10, threshold=1 - n / 12, bad=(n / 10) ** 3 / 5, low=(n / 10) ** 3 / 8,
+                          high=(n / 10) ** 3 / 5 + 0.08, quality=0.9, usd_per_month=None, p50_s=None, p95_s=None)
+            for n in range(1, 11)
+        ],
     )  # fmt: skip

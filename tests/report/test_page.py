@@ -102,8 +102,13 @@ def test_answers_are_shown_as_text_and_never_run(tmp_path: Path) -> None:
 def test_a_calibrated_fallback_shows_its_promise(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", train=40, test=40, students=("sft",))
     write_json(project.calibration("sft"), calibration("sft").model_dump(mode="json"))
-    _, _, text = read(page.build(project))
+    html, _, text = read(page.build(project))
     assert "With 95% confidence, at most 5% are bad." in text
+    assert "Bad answers of sft by the share of the requests that it answers itself" in html  # the curve's label
+    assert "estimated on 40 test prompts" in text and "allowed: 5%" in text
+    bare = calibration("sft").model_copy(update={"frontier": []})
+    write_json(project.calibration("sft"), bare.model_dump(mode="json"))
+    assert "estimated on" not in read(page.build(project))[2]
     assert "the student would answer 29 itself, and 1 of those answers are bad" in text
     assert "No fallback threshold" not in text
 

@@ -119,6 +119,7 @@ def _money(facts: Facts) -> dict[str, object]:
         "tornado": money.tornado(cost) if cost and fits else [],
         "by_share": money.by_share(cost) if cost and fits else None,
         "confidence": view.confidence_plot(headline),
+        "frontiers": {name: view.frontier_plot(one) for name, one in facts.calibrations.items()},
     }
 
 

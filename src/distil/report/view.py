@@ -9,6 +9,7 @@ from markupsafe import Markup
 from distil.report import charts, formatting, money
 from distil.report.cases import metric_label
 from distil.report.facts import Facts
+from distil.runs.schemas.calibration import Calibration
 from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.summary import Summary
 
@@ -175,6 +176,28 @@ def confidence_plot(summary: Summary | None) -> charts.Plot | None:
     return charts.plot(
         lines,
         label="Quality by the share that the student answers",
+        show_x=charts.whole_percent,
+        show_y=charts.whole_percent,
+    )
+
+
+def frontier_plot(calibration: Calibration) -> charts.Plot | None:
+    """Bad answers by the share that the student answers, as the test prompts estimate them; None with too few of them."""
+    points = calibration.frontier
+    if len(points) < 2:
+        return None
+    lines = [
+        charts.Line("bad among its answers", "curve", [(point.share, point.bad) for point in points]),
+        charts.Line("upper end of its 95% interval", "train", [(point.share, point.high) for point in points]),
+        charts.Line(
+            f"allowed: {calibration.risk:.0%}",
+            "guarantee",
+            [(point.share, calibration.risk) for point in (points[0], points[-1])],
+        ),
+    ]
+    return charts.plot(
+        lines,
+        label=f"Bad answers of {calibration.student} by the share of the requests that it answers itself",
         show_x=charts.whole_percent,
         show_y=charts.whole_percent,
     )
