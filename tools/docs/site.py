@@ -8,6 +8,7 @@ llms.txt, which lists them, for programs that read. Nothing is loaded from elsew
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ def assemble(to: Path) -> None:
         _write(to / "reference" / f"{name}.md", page)
     for path in sorted((ROOT / "examples").glob("*.py")):
         _write(to / "examples" / f"{path.stem}.md", _program(path))
+    for path in sorted((ROOT / "examples").glob("*.ipynb")):
+        _write(to / "examples" / f"{path.stem}.md", _notebook(json.loads(path.read_text(encoding="utf-8"))))
     for path in sorted(to.rglob("*.md")):
         here = path.relative_to(to).parent
         _write(path, _moved(path.read_text(encoding="utf-8"), "../" * len(here.parts), "../" * (len(here.parts) + 1)))
@@ -49,6 +52,16 @@ def _program(path: Path) -> str:
     return f"# {path.name}\n\n{text(said)}\n\n{block(source, 'python')}\n"
 
 
+def _notebook(data: dict[str, list[dict[str, object]]]) -> str:
+    """A page with the cells of a notebook."""
+    parts = []
+    for cell in data["cells"]:
+        source = cell["source"]
+        lines = "".join(source) if isinstance(source, list) else str(source)
+        parts.append(block(lines, "python") if cell["cell_type"] == "code" else lines)
+    return "\n\n".join(parts) + "\n"
+
+
 def _write(path: Path, page: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -59,7 +72,7 @@ def _moved(page: str, top: str, root: str) -> str:
 
     top: the way from it to the pages; root: to the repository.
     """
-    page = re.sub(rf"\]\({re.escape(root)}examples/(\w+)\.py\)", rf"]({top}examples/\1.md)", page)
+    page = re.sub(rf"\]\({re.escape(root)}examples/(\w+)\.(?:py|ipynb)\)", rf"]({top}examples/\1.md)", page)
     return re.sub(
         rf"\]\({re.escape(root)}(CHANGELOG|CONTRIBUTING)\.md\)", lambda found: f"]({top}{found[1].lower()}.md)", page
     )
@@ -97,7 +110,8 @@ def first_sentence(page: str) -> str:
         plain = " ".join(part.split())
         if plain and plain[0] not in "#|<!-:":
             plain = re.sub(r"\\(?=\W)", "", LINK.sub(r"\1", plain)).replace("**", "")
-            return re.split(r"(?<=\.)\s", plain)[0]
+            first, *rest = re.split(r"(?<=\.)\s", plain, maxsplit=2)
+            return first if len(first) > 20 or not rest else f"{first} {rest[0]}"
     return page.splitlines()[0].lstrip("# ") if page else ""
 
 
