@@ -3,8 +3,8 @@
     python benchmarks/forecast.py --data DATA [--demo FOLDER] [--only NAME ...]
 
 DATA has banking77, gsm8k and alpaca_eval; FOLDER is a finished `distil demo`, whose training answers are the log and whose
-evaluated student is the outcome. The other outcomes are those of docs/results.md and docs/results_real.md, which
-benchmarks/banking77.py and benchmarks/real.py measure. Nothing is trained here. Prints Markdown, with CPU seconds.
+evaluated student is the outcome. The other outcomes are those of docs/results*.md, which benchmarks/banking77.py,
+benchmarks/learning_rates.py and benchmarks/real.py measure. Nothing is trained here. Prints Markdown, with CPU seconds.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ def cases(data: Path, demo: Path | None) -> Iterable[Case]:
             "triage (demo)", turns, f"1.05M student: {share:.1%} of {count} whole answers as the teacher's", share
         )
     yield Case("banking77", banking(data), "1.05M student: 84.9% of 3,079 (results.md)", 0.849)
+    few = random.Random(0).sample(banking(data), 2_000)
+    yield Case("banking77, 2,000 of it", few, "1.05M student, 135 steps: 26.5% of 200 (results_decide.md)", 0.265)
     yield Case("8 intents of it", eight(data), "SmolLM2-135M: 79 of 80 (results_real.md)", 79 / 80)
     problems = jsonl(data / "gsm8k" / "test.jsonl")
     told = "students of 6B keep 38% to 69% of the teacher's quality (results_real.md)"

@@ -15,6 +15,8 @@ MOST, SOME = 0.5, 0.1
 """Shares of a slice's requests that make it distillable, and partly so."""
 LONG = 30
 """Words of a long answer, at the median."""
+PLENTY = 0.95
+"""Share of a slice's requests that are answered from which more answers can wait."""
 LIKELY = 0.4
 """Share of whole answers told from similar requests from which a student is worth a try."""
 
@@ -94,7 +96,7 @@ def to_collect(found: SliceMeasure, judged: Judged, examples: int) -> int:
     if judged.says not in ("yes", "partly", "likely"):
         return 0
     short = max(0, ENOUGH - examples)
-    if not found.curve:
+    if not found.curve or (found.best is not None and found.best.share[0] >= PLENTY):
         return short
     times = 1
     for ahead in found.curve:
