@@ -1,4 +1,4 @@
-"""Values that stand in the prompt: an order number, a date, a name in quotes. Found by their shape, without knowing the task.
+"""Values that are in the prompt: an order number, a date, a name in quotes. Found by their shape, without knowing the task.
 
 The shapes of copied values (76045 is 00000, AB-12 is AA-00) and the words that usually come before them are learned from the
 other requests; a prompt without such a place gets the value that is most common when nothing is copied.

@@ -32,7 +32,7 @@ CLUSTERS = 4
 MIXED_ROWS = 200
 """Requests without a template, of mixed kinds of answers, from which they are parted by meaning."""
 MOST = 12
-"""Slices in all; the cheapest of the others are one."""
+"""Slices at most; the smallest of the others are one."""
 _DIGITS = re.compile(r"\d+")
 _STOP = frozenset(
     re.findall(
@@ -174,7 +174,7 @@ def _clusters(vectors: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> lis
 
 
 def _typical(inside: Sequence[str], everywhere: Sequence[str]) -> list[str]:
-    """Three words that are more common here than in all."""
+    """Three words that are more common here than elsewhere."""
 
     def counts(texts: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
