@@ -239,7 +239,7 @@ def _assumptions(options: Options, traffic: Traffic, count: int, target: float) 
         "quality": f"answers as the teacher's, for {target:.0%} of what the student answers (serve.risk)",
         "the student": (
             f"is as good as a predictor that compares prompts by words {meaning}. The low end is by words alone, the high end "
-            "with four times the examples, by the learning curve. A very small student can be worse, a large one better"
+            "with four times the examples, by the learning curve. One that is not pretrained can be far worse, a large one better"
         ),
     }
 
