@@ -151,7 +151,7 @@ SPELLINGS = {"summarization": "summarizing", "summary": "summarizing", "summarie
 
 
 def template_named(name: str) -> Template:
-    """Raises UserError for a name that is no template's."""
+    """Raises UserError for an unknown name."""
     word = name.strip().lower()
     word = SPELLINGS.get(word, word.replace("aris", "ariz"))  # as it is spelled in Britain
     if word not in TEMPLATES:

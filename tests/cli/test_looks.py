@@ -106,7 +106,7 @@ def test_looking_again_leaves_the_manifest(collected: Project) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"schema_version": 99}, "schema version 99.*Update Distil"), ({"colour": 1}, "does not know: colour.*update Distil")],
+    [({"schema_version": 99}, "schema version 99.*Update Distil"), ({"shade": 1}, "does not know: shade.*update Distil")],
 )  # fmt: skip
 def test_a_manifest_of_a_later_version_is_not_to_be_deleted(
     change: dict[str, object], said: str, collected: Project

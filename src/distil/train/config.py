@@ -38,7 +38,7 @@ class TrainConfig(Section):
     """Passes over the training examples."""
     learning_rate: Annotated[float | None, BeforeValidator(_auto_is_null)] = Field(default=None, gt=0)
     """Peak learning rate; null or auto = fits the student's size: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M
-    parameters, and LoRA ten times that. `distil train` says which."""
+    parameters, and LoRA ten times that. `distil train` names the one that it takes."""
     temperature: float = Field(default=2.0, gt=0)
     """Softens teacher and student in the divergence, which is multiplied by T^2; not used by sft."""
     distill_weight: float = Field(default=0.7, ge=0)
