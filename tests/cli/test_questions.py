@@ -59,7 +59,7 @@ def test_typos_are_asked_about_again(columns: int, tmp_path: Path) -> None:
     assert config.prompts.path == "../questions.csv" and config.teachers[0].model == "openai/gpt-4.1"
     assert config.student.model == "bundled/student" and config.task == "task"
     assert "plan --project task" in shown
-    asked = shown[: shown.index("Made ")]
+    asked = shown[: shown.rindex("Student [")]
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", asked.replace("\r", "\n"))
     lines = [line for line in plain.split("\n") if "Checking prompts" not in line]
     assert max(map(len, lines)) <= columns
