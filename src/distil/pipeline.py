@@ -6,7 +6,7 @@ it (`collect` loads the prompts first).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.config import Config, calibration_judge
@@ -77,9 +77,7 @@ def _as_they_were(
     section = getattr(config, stage, None)
     if settings is None or manifest is None or not isinstance(section, Section):
         return settings
-    untouched = Section.model_dump(section, mode="json", exclude_defaults=True)
-    new = {key for key in settings if key not in manifest.config and key not in untouched}
-    kept = {key: value for key, value in settings.items() if key not in new}
+    kept = _known_then(section, settings, manifest.config)
     if stage == "train" and kept.get("learning_rate") is None and TrainNotes.of(manifest).learning_rate is None:
         then = manifest.config.get("learning_rate")
         kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
@@ -94,12 +92,19 @@ def _has_gateway_prompts(project: Project) -> bool:
     )
 
 
+def _known_then(section: Section, settings: Mapping[str, object], then: Mapping[str, object]) -> dict[str, object]:
+    """The settings without the keys that a section of `then` did not have, as long as they are at their defaults."""
+    touched = Section.model_dump(section, mode="json", exclude_defaults=True)
+    return {key: value for key, value in settings.items() if key in then or key in touched}
+
+
 def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:
     """A finished training is also stale when the student section changed or it was only a trial run."""
     notes = TrainNotes.of(read_manifest(project, "train", name))
     if notes.partial:
         return "stale", "it was a trial run with --max-steps"
-    if notes.student != config.student.model_dump(mode="json"):
+    student = config.student.model_dump(mode="json")
+    if notes.student is None or notes.student != _known_then(config.student, student, notes.student):
         return "stale", "the student section has changed"
     return "done", why
 

@@ -6,7 +6,7 @@ import pytest
 
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.notes import TrainNotes
-from distil.train import stage
+from distil.train import setup, stage
 from distil.train.config import TrainConfig
 from distil.train.rate import fitting_rate, learning_rate
 from tests.train.conftest import Bench
@@ -56,3 +56,11 @@ def test_a_rate_that_is_set_is_taken_as_it_is(bench: Bench, capsys: pytest.Captu
 
 def test_auto_and_null_mean_the_same() -> None:
     assert TrainConfig.model_validate({"learning_rate": "auto"}).learning_rate is None
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "epochs", "said"), [(40, 32, 3, "train.batch_size=3"), (900, 32, 3, None)]
+)
+def test_too_few_steps_are_remarked(examples: int, batch: int, epochs: float, said: str | None) -> None:
+    remark = setup._too_few_steps(TrainConfig(batch_size=batch, epochs=epochs), examples)
+    assert (remark is None) if said is None else (said in str(remark) and "6 steps in 3 epochs" in str(remark))

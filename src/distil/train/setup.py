@@ -117,10 +117,11 @@ def _too_few_steps(section: TrainConfig, examples: int) -> str | None:
     steps = math.ceil(examples / section.batch_size) * section.epochs
     if steps >= FEW_STEPS or section.batch_size == 1:
         return None
-    smaller = max(1, min(section.batch_size // 2, int(examples * section.epochs // FEW_STEPS)))
+    epochs = max(section.epochs, 5.0)
+    smaller = max(1, min(section.batch_size // 2, int(examples * epochs // FEW_STEPS)))
     return (
         f"{examples:,} examples in batches of {section.batch_size} make {steps:.0f} steps in {section.epochs:g} epochs, "
-        f"which teach little. Collect more, or: --set train.batch_size={smaller} --set train.epochs={max(section.epochs, 5):g}"
+        f"which may teach little. Collect more, or: --set train.batch_size={smaller} --set train.epochs={epochs:g}"
     )
 
 
