@@ -155,12 +155,15 @@ def test_a_training_of_the_old_default_rate_is_not_done_again(tmp_path: Path, do
         assert step_state(project, config, "train", "sft").state == state, (rate, noted)
 
 
-def test_a_new_key_of_the_student_at_its_default_voids_no_training(tmp_path: Path, done: tuple[Project, Config]) -> None:
+def test_a_new_key_at_its_default_voids_no_training(tmp_path: Path, done: tuple[Project, Config]) -> None:
     project = Project(Path(shutil.copytree(done[0].root, tmp_path / "copy")))
     path = project.stage("train", "sft") / "manifest.json"
     manifest = read_json(path)
     assert isinstance(manifest, dict)
-    del manifest["notes"]["student"]["template_args"], manifest["config"]["answers"]  # as a version without them wrote it
+    del (
+        manifest["notes"]["student"]["template_args"],
+        manifest["config"]["answers"],
+    )  # as a version without them wrote it
     path.write_text(json.dumps(manifest))
     assert step_state(project, load_config(project), "train", "sft").state == "done"
     for changed in ("student.template_args={enable_thinking: true}", "train.answers=one_per_epoch"):
