@@ -23,13 +23,20 @@ from distil.runs.schemas.training_run import TrainingRun
 from tests.report.sample import make_project
 
 Row = dict[str, Any]
+CONFIG = """task: support triage
+prompts:
+  path: prompts.jsonl
+teachers:
+  - model: openai/gpt-4o-mini
+student:
+  model: bundled/student
+"""
 
 
 def finished(folder: Path) -> Project:
     """400 training rows, 200 test prompts, one student with a healthy curve, evaluated and good."""
     project = make_project(folder, train=400, test=200, students=("sft",), right={"teacher": 0.97, "sft": 0.97})
-    text = edit_config(project.config.read_text(), ["student.model=bundled/student"], "x").after
-    project.config.write_text(text)
+    project.config.write_text(CONFIG)
     curve(project, [0.3 + 5 * 0.985**step for step in range(10, 401, 10)])
     model = project.model("sft")
     model.mkdir(parents=True)

@@ -140,7 +140,7 @@ def test_new_settings_start_an_unfinished_training_over(copy: Project) -> None:
 def test_apply_shows_old_and_new_and_writes(copy: Project) -> None:
     curve(copy, [5.9 - 0.1 * step for step in range(40)])
     run_ = CliRunner().invoke
-    where = ["--copy", str(copy.root)]
+    where = ["--project", str(copy.root)]
     shown = run_(command, where).output
     number = re.search(r"(\d+)\. trained too short", shown)
     assert number is not None and "distil config set train.epochs=6.0" in shown
@@ -154,7 +154,7 @@ def test_apply_shows_old_and_new_and_writes(copy: Project) -> None:
 
 
 def test_strict_fails_on_a_problem_alone(copy: Project) -> None:
-    where = ["--copy", str(copy.root), "--strict"]
+    where = ["--project", str(copy.root), "--strict"]
     loud = [f for f in checks.run(copy, CPU) if f.level == "problem"]
     assert (CliRunner().invoke(command, where).exit_code != 0) == bool(loud)
     curve(copy, [5.0] * 40)
@@ -163,7 +163,7 @@ def test_strict_fails_on_a_problem_alone(copy: Project) -> None:
 
 
 def test_set_is_respected_and_a_bad_config_is_a_finding(copy: Project) -> None:
-    where = ["--copy", str(copy.root), "--json"]
+    where = ["--project", str(copy.root), "--json"]
     big = CliRunner().invoke(command, [*where, "--set", "student.model=Qwen/Qwen3-8B"]).stdout
     assert "Training Qwen/Qwen3-8B needs" in big
     copy.config.write_text("prompts: {path: x}\nteechers: []\n")
@@ -182,7 +182,7 @@ def test_long_texts_are_wrapped_and_commands_are_not(copy: Project, monkeypatch:
             Finding(level="warn", check="c", seen="word " * 40, cure=Cure(commands=["distil " + "x" * 90]))
         ],
     )
-    lines = CliRunner().invoke(command, ["--copy", str(copy.root)]).output.splitlines()
+    lines = CliRunner().invoke(command, ["--project", str(copy.root)]).output.splitlines()
     assert max(len(line) for line in lines if "word" in line) <= 60
     assert any(line.strip() == "distil " + "x" * 90 for line in lines)
 

@@ -155,7 +155,7 @@ PLANTED: list[tuple[str, Plant, str, str]] = [
         "the learning rate",
         lambda p: curve(p, [23.0, 18.9, 12.0, *[4.7] * 37], rates=[0.3] * 40),
         "problem",
-        "it reached 23.000",
+        "it reached 2",
     ),
     ("the learning rate", too_slow, "problem", "its learning rate was 2e-05, and 0.0016 fits"),
     ("trained too short", lambda p: curve(p, [5.9 - 0.1 * step for step in range(40)]), "warn", "still fell"),

@@ -17,7 +17,7 @@ State = Literal[
 ]
 FEWEST_STEPS = 20
 """A shorter training (a trial with --max-steps) says nothing about whether the student learns."""
-FEWEST_LINES = 10
+FEWEST_LINES = 12
 """Lines of metrics.jsonl from which the shape of a curve is read; with fewer only its ends are."""
 FALL = 0.02
 """Share of the first loss by which it must have fallen."""
@@ -156,8 +156,9 @@ class _Unsteady(NamedTuple):
 def _noise(losses: Sequence[float]) -> float:
     """Relative standard deviation of a line's loss, from the differences of neighbors, so that a trend does not count."""
     logs = [math.log(max(loss, 1e-9)) for loss in losses]
-    steps = [abs(b - a) for a, b in pairwise(logs)]
-    return 1.4826 * statistics.median(steps) / math.sqrt(2)
+    steps = [b - a for a, b in pairwise(logs)]
+    usual = statistics.median(steps)
+    return 1.4826 * statistics.median(abs(step - usual) for step in steps) / math.sqrt(2)
 
 
 def _rise(train: Sequence[tuple[float, float]]) -> _Unsteady | None:
@@ -165,7 +166,7 @@ def _rise(train: Sequence[tuple[float, float]]) -> _Unsteady | None:
     losses = [loss for _, loss in train]
     width = max(3, len(losses) // 10)
     starts = range(len(losses) % width, len(losses), width)
-    blocks = [_mean(losses[at : at + width]) for at in starts]
+    blocks = [statistics.median(losses[at : at + width]) for at in starts]  # a single line is a spike
     sure = NOISE * _noise(losses) * math.sqrt(2 / width)
     lowest, best, found = 0, blocks[0], None
     for index, value in enumerate(blocks):
