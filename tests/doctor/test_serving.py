@@ -126,6 +126,17 @@ def test_a_stale_a_refuted_and_an_empty_calibration(project: Project) -> None:
     assert "stale" in shown(project)
 
 
+def test_a_calibration_of_an_older_model_is_stale(project: Project) -> None:
+    model = project.model("sft")
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"first")
+    calibrate(project)
+    assert findings(project)["certificate"][0] == "ok"
+    (model / "model.safetensors").write_bytes(b"trained again")
+    level, seen = findings(project)["certificate"]
+    assert level == "warn" and "has changed since it was calibrated (weights)" in seen
+
+
 def test_other_traffic_than_calibrated(project: Project) -> None:
     calibrate(project)
     reasons = {"confident": 80, "unsure": 320}

@@ -16,6 +16,7 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Cure, cure
 from distil.fit import Need, what_fits
 from distil.pipeline import default_name
+from distil.runs.schemas.provider_job import read_provider_job
 
 TeacherKind = Literal["recorded", "local", "server", "api"]
 MOST_EPOCHS = 20.0
@@ -54,6 +55,11 @@ def more_examples(evidence: Evidence, count: int) -> Cure:
 def train_again(evidence: Evidence, student: str, settings: dict[str, JsonValue] | None = None) -> Cure:
     """Settings of the train or student section, and the command that trains this student with them."""
     changed = settings or {}
+    if student in evidence.summaries and student not in evidence.trained_folders:
+        return cure(changed, [], f"{student} was not trained here: train it anew where it was.")
+    tuned = read_provider_job(evidence.project.provider_job(student))
+    if tuned is not None:  # it has settings of its own there
+        return cure(commands=[shlex.join(["distil", "train", "--provider", tuned.provider, "--as", student, "--force"])])
     words = ["distil", "train", "--as", student]
     if evidence.config is not None:
         now = evidence.config.train.model_dump(mode="json")
