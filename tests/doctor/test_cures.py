@@ -137,6 +137,13 @@ def test_new_settings_start_an_unfinished_training_over(copy: Project) -> None:
     assert isinstance(found, list) and found[0].cure.commands == ["distil train --as sft --force"]
 
 
+def test_a_training_is_resumed_with_its_own_settings(copy: Project) -> None:
+    run(copy, outcome="interrupted", train={"method": "logits", "epochs": 8.0, "learning_rate": None})
+    found = training.unfinished(Evidence(copy, CPU))
+    assert isinstance(found, list)
+    assert found[0].cure.commands == ["distil train --as sft --set train.method=logits --set train.epochs=8.0"]
+
+
 def test_apply_shows_old_and_new_and_writes(copy: Project) -> None:
     curve(copy, [5.9 - 0.1 * step for step in range(40)])
     run_ = CliRunner().invoke

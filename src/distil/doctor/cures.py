@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from distil.config import Config, parse_override
+from distil.config_file import scalar
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Cure, cure
 from distil.fit import Need, what_fits
@@ -59,15 +60,17 @@ def train_again(evidence: Evidence, student: str, settings: dict[str, JsonValue]
         return cure(changed, [], f"{student} was not trained here: train it anew where it was.")
     tuned = read_provider_job(evidence.project.provider_job(student))
     if tuned is not None:  # it has settings of its own there
-        return cure(commands=[shlex.join(["distil", "train", "--provider", tuned.provider, "--as", student, "--force"])])
+        return cure(
+            commands=[shlex.join(["distil", "train", "--provider", tuned.provider, "--as", student, "--force"])]
+        )
     words = ["distil", "train", "--as", student]
-    if evidence.config is not None:
-        now = evidence.config.train.model_dump(mode="json")
-        for key in CARRIED:
-            then = evidence.trained_with(student).get(key)
-            if then is not None and then != now[key] and f"train.{key}" not in changed:
-                words += ["--set", f"train.{key}={then}"]
     unfinished = student in evidence.trained_folders and student not in evidence.trainings
+    if evidence.config is not None:
+        now, then = evidence.config.train.model_dump(mode="json"), evidence.trained_with(student)
+        resumed = unfinished and not changed  # with any other setting its checkpoints would be refused
+        for key in then if resumed else CARRIED:
+            if key in now and then.get(key) not in (None, now[key]) and f"train.{key}" not in changed:
+                words += ["--set", f"train.{key}={scalar(then[key])}"]
     if changed and unfinished and any(evidence.project.stage("train", student).glob("checkpoints/checkpoint-*")):
         words.append("--force")  # its checkpoints are of the old settings
     return cure(changed, [shlex.join(words)])
