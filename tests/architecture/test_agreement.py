@@ -12,7 +12,7 @@ from distil.curate.evidence.corpus import Corpus
 from distil.curate.select import Pair
 from distil.curate.stage import run as curate
 from distil.curate.votes import count_votes, describe_task
-from distil.doctor import data
+from distil.doctor import data, leaks
 from distil.doctor.evidence import Evidence
 from distil.evaluate.metrics import Case, fields, form, match
 from distil.records import Example, Message, Prompt
@@ -151,6 +151,6 @@ def test_the_same_prompt(one: list[Message], other: list[Message], same: bool, t
     assert result.dropped == ({"leak": 1} if same else {}) and result.test == 1
 
     write_records(project.split("train"), [Example.of(free, answer(free, "yes"), "train")])
-    assert data.leakage(Evidence(project)).seen.startswith(f"{int(same)} of 1 ")
+    assert leaks.leakage(Evidence(project)).seen.startswith(f"{int(same)} of 1 ")
     write_records(project.answers, [answer(held_out, "yes")])
     assert len(unanswered(project, tiny_tokenizer(), None)) == 1 - same

@@ -175,13 +175,13 @@ def healthy_curve(rng: random.Random, lines: int, noise: float) -> Curves:
 
 @pytest.mark.parametrize("lines", [12, 15, 30, 100])
 def test_healthy_curves_are_fine_beyond_their_noise(lines: int) -> None:
-    """Of 60 curves with up to 10% of noise in a line at most one is taken for a bad one."""
+    """Of 60 curves with up to 10% of noise in a line at most two are taken for bad ones."""
     bad = 0
     for seed in range(60):
         rng = random.Random(seed)
         curves = healthy_curve(rng, lines, noise=rng.choice([0.01, 0.05, 0.1]))
         bad += read_course(curves, rate=1e-4, fits=7e-5, vocabulary=150_000).state != "fine"
-    assert bad <= 1
+    assert bad <= 2
 
 
 def test_slow_curves_are_found_at_any_length() -> None:

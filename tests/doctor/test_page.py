@@ -45,7 +45,7 @@ NUMBERS: dict[str, list[str]] = {
         f"{course.LITTLE} times",
         f"{course.RETURNED:.0%}",
         f"{course.RETURNED_TIMES} times",
-        f"{course.RETURNED_ALONE:.0%}",
+        f"{course.RETURNED_ALONE:.0%} if it is {course.RETURNED_LEAST} times",
         f"{course.NOISE:.0f} standard errors",
         f"{course.SPIKE:.0f} times",
         f"{course.SPIKE_PART:.0%} of what was learned",

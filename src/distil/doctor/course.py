@@ -28,8 +28,8 @@ BLOWN_UP = 1.5
 ABOVE_START = 1.3
 RETURNED, RETURNED_TIMES = 0.05, 1.5
 """A rise counts from 5% of all that was learned, if the loss is then at least 1.5 times its lowest; ..."""
-RETURNED_ALONE = 0.25
-"""... and from 25% in any case."""
+RETURNED_ALONE, RETURNED_LEAST = 0.25, 1.2
+"""... and from 25% if it is at least 1.2 times: a pretrained student that fits from the start has little to learn."""
 SPIKE = 2.0
 """Times its neighbors' median that a line's loss is at a spike, and at least six times the curve's usual scatter."""
 SPIKE_PART = 0.02
@@ -176,7 +176,8 @@ def _rise(train: Sequence[tuple[float, float]]) -> _Unsteady | None:
         if learned <= 0 or math.log(max(value, 1e-9) / max(best, 1e-9)) <= sure:
             continue
         counts = rise >= RETURNED * learned and value >= RETURNED_TIMES * best
-        if (counts or rise >= RETURNED_ALONE * learned) and (found is None or rise > found[0]):
+        counts |= rise >= RETURNED_ALONE * learned and value >= RETURNED_LEAST * best
+        if counts and (found is None or rise > found[0]):
             found = (rise, value, best, starts[index] + width - 1, starts[lowest] + width - 1)
     if found is None:
         return None
