@@ -1,35 +1,48 @@
-"""Does the configured training fit into a machine's memory, and which settings would make it fit? For plan and doctor.
+"""Does the configured training fit into a machine's memory, which settings would make it fit, and the largest batch that does.
 
-Returns numbers and settings; the wording is theirs. An estimate from sizes alone: nothing is loaded.
+For plan and doctor. Returns numbers and settings; the wording is theirs. The formula is in distil/train/peak.py; here the config
+and the project's texts become its terms. Nothing is loaded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from distil.config import Config
-from distil.models.sizing import Machine, Memory, Shape, default_micro_tokens, model_shape, training_memory
+from distil.models.shape import Shape, model_shape
+from distil.models.sizing import Machine, Memory, default_micro_tokens
+from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records
+from distil.train.peak import Setup, Texts, smaller, training_memory
 
 USABLE_MEMORY = 0.9
 """Share of a machine's memory that a training may use."""
 SMALL_MICRO_BATCH = 1024
 """Tokens of a forward pass in the settings that save memory."""
+SAMPLED_TEXTS = 500
+BYTES_PER_TOKEN = 4.0
+"""Of English text with current tokenizers, where the student's is not at hand."""
 
 
 class Need(NamedTuple):
-    """What a training needs and what the machine can give. Bytes."""
+    """What a training needs and what the machine can give. Bytes, of one process."""
 
     shape: Shape
     """The student's."""
     teacher: Shape | None
-    """The teacher's, when it is in memory too."""
+    """The first teacher's, when it is in memory too."""
     memory: Memory
     usable: float
     half: bool
     """Half precision: on a GPU."""
     cacheable: bool
     """Whether `train.signal: cached` can take the teacher out of memory."""
+    setup: Setup
+    gpus: int
+    """Cards of the machine."""
 
     @property
     def fits(self) -> bool:
@@ -42,7 +55,7 @@ class Fit(NamedTuple):
     settings: tuple[str, ...]
     """For --set, such as student.adapter=lora."""
     bytes: int
-    """What it then needs."""
+    """What one process then needs."""
 
     @property
     def options(self) -> str:
@@ -51,47 +64,129 @@ class Fit(NamedTuple):
 
 
 def training_need(project: Project, config: Config, machine: Machine) -> Need | None:
-    """What the configured training needs; None when the student's size is unknown."""
+    """What the configured training needs; None when the size of the student, or of a teacher beside it, is unknown."""
     shape = model_shape(project.placed(config.student.model))
-    if shape is None:
+    teachers = teacher_shapes(project, config)
+    if shape is None or None in teachers:
         return None
-    train = config.train
-    online = train.method != "sft" and train.signal == "online"
-    teacher = model_shape(project.placed((train.teachers or config.teachers)[0].model)) if online else None
-    half = machine.gpu_name is not None
-    memory = training_memory(
-        shape,
-        micro_tokens=train.micro_batch_tokens or default_micro_tokens(gpu=half),
-        adapter=config.student.adapter == "lora",
-        four_bit=config.student.quantization == "4bit",
-        half=half,
+    train, student = config.train, config.student
+    gpu = machine.gpu_name is not None
+    setup = Setup(
+        student=shape,
+        gpu=gpu,
+        micro_tokens=train.micro_batch_tokens or default_micro_tokens(gpu=gpu),
+        batch_size=train.batch_size,
+        texts=texts_of(project, config),
+        rank=student.lora_rank if student.adapter == "lora" else None,
+        four_bit=student.quantization == "4bit",
         checkpointing=train.gradient_checkpointing,
-        teacher=teacher,
+        packing=train.packing,
+        processes=train.processes,
+        fsdp=train.fsdp and train.processes > 1,
+        teachers=tuple(found for found in teachers if found is not None),
+        on_policy=train.method == "on_policy",
     )
-    return Need(shape, teacher, memory, machine.memory * USABLE_MEMORY, half, train.method == "logits")
+    memory = training_memory(setup)
+    first = next(iter(setup.teachers), None)
+    usable = usable_memory(machine, train.processes)
+    return Need(shape, first, memory, usable, gpu, train.method == "logits", setup, machine.gpus)
+
+
+def usable_memory(machine: Machine, processes: int) -> float:
+    """Bytes for one process: a GPU each, or a share of the RAM."""
+    return machine.memory * USABLE_MEMORY / (1 if machine.gpu_name else processes)
+
+
+def teacher_shapes(project: Project, config: Config) -> list[Shape | None]:
+    """Of the teachers in the memory of the training: none for sft and for cached or served distributions."""
+    train = config.train
+    if train.method == "sft" or train.signal != "online":
+        return []
+    names = [share.model for share in train.teachers] or [config.teachers[0].model]
+    return [model_shape(project.placed(name)) for name in names]
+
+
+def texts_of(project: Project, config: Config) -> Texts:
+    """Lengths of the training texts: of the curated examples, else of the prompts and an answer of half the maximum length."""
+    answers = config.teachers[0].sampling.max_tokens / 2
+    lengths: list[tuple[float, float]] = []  # (tokens of the prompt, of the answer)
+    per_token = _bytes_per_token(project, config)
+    if project.split("train").exists():
+        for example in islice(read_examples(project.split("train")), SAMPLED_TEXTS):
+            size = _bytes(example.messages) / per_token
+            answer = _bytes([m for m in example.messages if m.role == "assistant"]) / per_token
+            lengths.append((size - answer, answer))
+    elif project.prompts.exists():
+        for prompt in islice(read_records(project.prompts, Prompt), SAMPLED_TEXTS):
+            lengths.append((_bytes(prompt.messages) / per_token, answers))
+    if not lengths:
+        return Texts()
+    totals = [before + after for before, after in lengths]
+    count = len(totals) if len(totals) < SAMPLED_TEXTS else None
+    learned = sum(after for _, after in lengths) / max(1.0, sum(totals))
+    return Texts(sum(totals) / len(totals), int(max(totals)) + 1, learned, count)
+
+
+def _bytes(messages: Sequence[Message]) -> float:
+    """With four tokens for the template of each message."""
+    return sum(len(message.text.encode()) + 4 * BYTES_PER_TOKEN for message in messages)
+
+
+def _bytes_per_token(project: Project, config: Config) -> float:
+    """Of the project's texts with the student's own tokenizer, where its file is here."""
+    from pathlib import Path
+
+    file = Path(project.placed(config.student.model)) / "tokenizer.json"
+    source = project.split("train")
+    if not file.is_file() or not source.exists():
+        return BYTES_PER_TOKEN
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file))
+    texts = [m.text for example in islice(read_examples(source), 50) for m in example.messages]
+    tokens = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False))
+    return sum(len(text.encode()) for text in texts) / max(1, tokens)
 
 
 def what_fits(need: Need) -> Fit | None:
-    """The first of the article's fixes for out-of-memory that fits: checkpointing, cached signals, LoRA, QLoRA. None = none."""
-    saving = ("train.gradient_checkpointing=true", f"train.micro_batch_tokens={SMALL_MICRO_BATCH}")
-    attempts: list[tuple[tuple[str, ...], Shape | None]] = [((), need.teacher)]
-    cached: tuple[str, ...] = ()
-    teacher = need.teacher
-    if need.teacher is not None and need.cacheable:
-        cached, teacher = ("train.signal=cached",), None
-        attempts.append((cached, teacher))
-    lora = ("student.adapter=lora", *cached)
-    attempts += [(lora, teacher), (("student.quantization=4bit", *lora), teacher)]
-    for settings, in_memory in attempts:
-        total = training_memory(
-            need.shape,
-            micro_tokens=SMALL_MICRO_BATCH,
-            adapter="student.adapter=lora" in settings,
-            four_bit="student.quantization=4bit" in settings,
-            half=need.half,
-            checkpointing=True,
-            teacher=in_memory,
-        ).total
+    """The first of the article's fixes for out-of-memory that fits. None = none does.
+
+    Smaller passes and checkpointing; cached signals; the weights split over all GPUs; LoRA; 4 bits (on a GPU).
+    """
+    for settings, setup in _attempts(need):
+        total = training_memory(setup).total
         if total <= need.usable:
-            return Fit((*settings, *saving), total)
+            return Fit(settings, total)
+    return None
+
+
+def _attempts(need: Need) -> Iterator[tuple[tuple[str, ...], Setup]]:
+    base = need.setup
+    tokens = min(SMALL_MICRO_BATCH, base.micro_tokens)
+    saving = ("train.gradient_checkpointing=true", f"train.micro_batch_tokens={tokens}")
+    changed = smaller(base, micro_tokens=tokens, checkpointing=True)
+    cached = need.cacheable and bool(base.teachers)
+    without = smaller(changed, teachers=())
+    signal = ("train.signal=cached",) if cached else ()
+    if base.rank is None:  # with LoRA the kept inputs of its layers cost most, so that smaller passes come first, too
+        yield (f"train.micro_batch_tokens={tokens}",), smaller(base, micro_tokens=tokens)
+    yield saving, changed
+    if cached:
+        yield (*signal, *saving), without
+    best = without if cached else changed
+    if need.half and need.gpus > 1 and base.processes == 1 and base.rank is None:
+        split = ("train.fsdp=true", f"train.processes={need.gpus}")
+        yield (*split, *signal, *saving), smaller(best, processes=need.gpus, fsdp=True)
+    lora = smaller(best, rank=base.rank or 16)
+    yield ("student.adapter=lora", *signal, *saving), lora
+    if need.half:
+        yield ("student.quantization=4bit", "student.adapter=lora", *signal, *saving), smaller(lora, four_bit=True)
+
+
+def largest_batch(setup: Setup, usable: float) -> int | None:
+    """Tokens of the largest forward pass that fits, up to 65,536 (a power of two times 1,024, from 256); None = none does."""
+    for tokens in (65_536, 32_768, 16_384, 8_192, 4_096, 2_048, 1_024, 512, 256):
+        full = smaller(setup, micro_tokens=tokens, batch_size=10**6)
+        if training_memory(full).total <= usable:
+            return tokens
     return None

@@ -1,81 +1,84 @@
-"""Sizes from names and files, and bytes that agree with the sums everybody does by hand."""
+"""Machines by name, and hours that follow from the data sheets."""
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
 import pytest
 
-from distil.models.sizing import (
-    GIB,
-    LOGIT_BYTES_ACCELERATOR,
-    LOGIT_BYTES_CPU,
-    Machine,
-    Shape,
-    model_shape,
-    this_machine,
-    training_memory,
-    training_seconds,
-)
-from distil.objectives import chunks
+from distil.errors import UserError
+from distil.models.sizing import GIB, Machine, known_gpu, named_machine, this_machine, training_seconds
+
+CPU = Machine(2, 24 * GIB, None, 0, 0)
+H100 = Machine(16, 128 * GIB, "NVIDIA H100 80GB HBM3", 1, 80 * GIB)
 
 
 @pytest.mark.parametrize(
-    ("ref", "parameters"),
+    ("name", "teraflops"),
     [
-        ("Qwen/Qwen3-0.6B", 0.6e9),
-        ("meta-llama/Llama-3-8B-Instruct", 8e9),
-        ("meta-llama/Llama-3.1-70B", 70e9),
-        ("x/smollm-135M", 135e6),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA A100-PCIE-40GB", 312),
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA H200", 989),
+        ("NVIDIA B200", 2250),
+        ("NVIDIA L4", 121),
+        ("NVIDIA L40S", 362),
+        ("NVIDIA A10G", 70),
+        ("NVIDIA GeForce RTX 4090", 165),
+        ("NVIDIA GeForce RTX 5090", 209),
+        ("NVIDIA RTX A6000", 155),
+        ("Tesla T4", 8.1),
+        ("4090", 165),
     ],
 )
-def test_a_hub_id_says_its_size(ref: str, parameters: float) -> None:
-    shape = model_shape(ref)
-    assert shape is not None and shape.parameters == pytest.approx(parameters)
+def test_a_card_is_known_by_the_name_of_nvidia_smi(name: str, teraflops: float) -> None:
+    card = known_gpu(name)
+    assert card is not None and card.flops == teraflops * 1e12
 
 
-def test_an_api_model_has_no_size() -> None:
-    assert model_shape("openai/gpt-5-mini") is None
+@pytest.mark.parametrize(
+    "name", ["NVIDIA GeForce RTX 4090 Laptop GPU", "AMD Instinct MI300X", "NVIDIA GB300", "Quadro K620"]
+)
+def test_an_unknown_card_has_no_speed(name: str) -> None:
+    machine = Machine(8, 64 * GIB, name, 1, 16 * GIB)
+    assert machine.flops is None and training_seconds(10**9, 10**6, machine) is None
 
 
-def test_a_folder_is_counted_from_its_safetensors_header(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 2}))
-    header = json.dumps({"__metadata__": {}, "a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
-    assert model_shape(str(tmp_path)) == Shape(15, 8, 2, "config.json")
-
-
-def test_8b_takes_16_bytes_a_parameter_and_qlora_fits_24_gib() -> None:
-    shape = model_shape("Llama-3-8B")
-    assert shape is not None
-    full = training_memory(shape, micro_tokens=2048)
-    assert full.weights + full.optimizer == pytest.approx(16 * 8e9, rel=0.01)
-    qlora = training_memory(shape, micro_tokens=2048, adapter=True, four_bit=True, checkpointing=True)
-    assert qlora.total < 24 * GIB < full.total
-
-
-def test_counted_logits_match_the_chunks_of_the_fused_loss() -> None:
-    assert (LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU) == (chunks.ACCELERATOR_BYTES, chunks.CHUNK_BYTES)
-
-
-def test_checkpointing_keeps_less_and_a_teacher_adds_its_weights() -> None:
-    shape = Shape(10**9, 2048, 16, "test")
-    plain = training_memory(shape, micro_tokens=8192)
-    assert training_memory(shape, micro_tokens=8192, checkpointing=True).activations < plain.activations / 4
-    with_teacher = training_memory(shape, micro_tokens=8192, teacher=Shape(7 * 10**9, 4096, 32, "test"))
-    assert with_teacher.total - plain.total == 14 * 10**9
+def test_a_machine_can_be_named() -> None:
+    assert named_machine("8xH100") == Machine(0, 0, "H100", 8, 80 * GIB)
+    assert named_machine("RTX 4090").gpu_memory == 24 * GIB
+    assert named_machine("4xMI300X:192") == Machine(0, 0, "MI300X", 4, 192 * GIB)
+    assert str(named_machine("8xH100")) == "8 x H100 (80 GiB each)"
+    for wrong in ("8xH1000", "0xH100", "", "MI300X:lots"):
+        with pytest.raises(UserError, match="8xH100"):
+            named_machine(wrong)
 
 
 def test_time_grows_with_tokens_and_a_gpu_is_faster() -> None:
-    shape = Shape(10**9, 2048, 16, "test")
-    cpu, gpu = Machine(2, 24 * GIB, None, 0, 0), Machine(16, 128 * GIB, "NVIDIA H100 80GB HBM3", 1, 80 * GIB)
-    assert training_seconds(shape, 2_000, cpu) == pytest.approx(2 * training_seconds(shape, 1_000, cpu))
-    assert training_seconds(shape, 1_000, gpu) < training_seconds(shape, 1_000, cpu) / 1000
-    assert gpu.memory == 80 * GIB and cpu.memory == 24 * GIB
+    seconds = training_seconds(10**9, 2_000, CPU)
+    assert seconds == pytest.approx(100)  # 6 x 1e9 x 2,000 at 120 GFLOP/s
+    faster = training_seconds(10**9, 2_000, H100)
+    assert faster is not None and faster < 100 / 1000
+    eight = training_seconds(10**9, 2_000, H100._replace(gpus=8), processes=8)
+    assert eight == pytest.approx(faster / 8)
+    assert training_seconds(10**9, 2_000, H100._replace(gpus=8)) == pytest.approx(faster)  # seven are idle
+    assert H100.memory == 80 * GIB and CPU.memory == 24 * GIB
 
 
 def test_this_machine_has_memory_and_cores() -> None:
     machine = this_machine()
     assert machine.cores >= 1 and machine.ram > GIB
+
+
+def test_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "NVIDIA H100 80GB HBM3, 81559\\n" * 8
+    script = tmp_path / "nvidia-smi"
+    script.write_text(f"#!/bin/sh\nprintf '{rows}'\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    machine = this_machine()
+    assert machine.gpus == 8 and machine.gpu_memory == 81559 << 20 and machine.flops == pytest.approx(0.35 * 989e12)
+    script.write_text("#!/bin/sh\necho 'NVIDIA GB10, [N/A]'\n")  # memory shared with the processor
+    shared = this_machine()
+    assert shared.gpus == 1 and shared.gpu_memory == shared.ram

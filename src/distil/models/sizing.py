@@ -1,34 +1,49 @@
-"""Will it fit, and how long will it take? Sizes of models and bytes of training, from config files and names alone.
+"""Machines and how fast they train; the bytes of a training that hold for every model. Without torch.
 
-Arithmetic without torch, before anything is loaded. Estimates: within about 20% for full training in our experience.
+The size of a model is in shape.py, what a pass keeps in distil.train.footprint, and all together in distil.fit.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
 import shutil
-import struct
 import subprocess
-from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel
+from distil.errors import UserError, did_you_mean
 
 GIB = 1 << 30
 CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
 GPU_UTILISATION = 0.35  # of the peak below, typical for fine-tuning small models
-GPU_PEAK_FLOPS = {  # dense bf16 from the vendors' data sheets
-    "H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
-    "A10": 125e12, "4090": 165e12, "3090": 71e12, "T4": 65e12,
-}  # fmt: skip
-UNKNOWN_GPU_FLOPS = 70e12
-# What the fused loss holds of the logits at most: the budgets of objectives/chunks.py, on an accelerator and on a CPU.
-LOGIT_BYTES_ACCELERATOR, LOGIT_BYTES_CPU = 2 << 30, 448 << 20
 CPU_MICRO_TOKENS = 2048  # activations of small students stay in the caches; measured 6% less CPU time than 4,096
 GPU_MICRO_TOKENS = 16384
+
+
+class Gpu(NamedTuple):
+    """A card that is known by name."""
+
+    gib: int
+    """Memory."""
+    flops: float
+    """Dense peak in bfloat16 with float32 sums, from the vendor's data sheet; float32 where the card has no bfloat16."""
+    usd_per_hour: float | None = None
+    """List price of one card on demand; None = not in the list."""
+
+
+PRICES_FROM = "docs.runpod.io/serverless/pricing (flex workers by the second, read 2026-11-29)"
+"""Where usd_per_hour comes from."""
+GPUS = {
+    "B200": Gpu(180, 2250e12, 8.64), "H200": Gpu(141, 989e12, 5.58), "GH200": Gpu(96, 989e12),
+    "H100": Gpu(80, 989e12, 4.18), "H100 PCIe": Gpu(80, 756e12, 4.18), "H100 NVL": Gpu(94, 835e12),
+    "H20": Gpu(96, 148e12), "A100": Gpu(80, 312e12, 2.74), "A100 40GB": Gpu(40, 312e12), "A800": Gpu(80, 312e12),
+    "L40S": Gpu(48, 362e12, 1.91), "L40": Gpu(48, 181e12, 1.91), "L4": Gpu(24, 121e12, 0.68),
+    "A10": Gpu(24, 125e12), "A10G": Gpu(24, 70e12), "A40": Gpu(48, 150e12, 1.22), "A30": Gpu(24, 165e12),
+    "RTX 5090": Gpu(32, 209e12), "RTX 4090": Gpu(24, 165e12, 1.12), "RTX 3090": Gpu(24, 71e12, 0.68),
+    "RTX 4080": Gpu(16, 97e12), "RTX 4070": Gpu(12, 58e12), "RTX 3060": Gpu(12, 25e12),
+    "RTX A6000": Gpu(48, 155e12, 1.22), "RTX 6000 Ada": Gpu(48, 182e12, 1.91),
+    "V100": Gpu(16, 15.7e12), "T4": Gpu(16, 8.1e12),
+}  # fmt: skip
 
 
 def default_micro_tokens(*, gpu: bool) -> int:
@@ -36,152 +51,126 @@ def default_micro_tokens(*, gpu: bool) -> int:
     return GPU_MICRO_TOKENS if gpu else CPU_MICRO_TOKENS
 
 
-class Shape(NamedTuple):
-    """The size of a model."""
-
-    parameters: int
-    hidden: int
-    layers: int
-    source: str
-    """config.json | the name | assumed."""
-
-
 class Memory(NamedTuple):
-    """Bytes that a training needs."""
+    """Bytes that a training needs in one process, at its peak."""
 
     weights: int
     optimizer: int
-    """Gradients and Adam's two moments (and the float32 copy of half-precision weights)."""
+    """Gradients and Adam's two moments."""
     activations: int
+    """What the backward pass needs of the forward pass, with 16-bit copies of the weights on a GPU."""
     teacher: int
-    """The teacher's weights, when it is in memory too."""
+    """The teacher's weights and forward pass, when it is in memory too."""
     logits: int
-    """What the fused loss holds at most; less where the vocabulary is small."""
+    """What the fused loss holds: a chunk of logits and the gradient of the output layer."""
+    process: int = 0
+    """Python, torch and what the allocator holds back."""
+    saving: int = 0
+    """All of it at the end, when the student is saved and compared: above the rest for LoRA with short passes."""
 
     @property
     def total(self) -> int:
-        return sum(self)
+        return max(sum(self[:6]), self.saving)
 
 
 class Machine(NamedTuple):
-    """What this machine has."""
+    """What a machine has."""
 
     cores: int
     ram: int
+    """Bytes; 0 = not known (a machine that is only named)."""
     gpu_name: str | None
     gpus: int
     gpu_memory: int
     """Of one GPU, in bytes; 0 without."""
 
     @property
-    def flops(self) -> float:
-        """Training operations per second to expect."""
+    def card(self) -> Gpu | None:
+        """What is known of its GPU; None = nothing, or no GPU."""
+        return known_gpu(self.gpu_name) if self.gpu_name else None
+
+    @property
+    def flops(self) -> float | None:
+        """Training operations per second of one process to expect; None for a card that is not known."""
         if not self.gpu_name:
             return self.cores * CPU_FLOPS_PER_CORE
-        peak = next((f for key, f in GPU_PEAK_FLOPS.items() if key in self.gpu_name), UNKNOWN_GPU_FLOPS)
-        return peak * GPU_UTILISATION * self.gpus
+        return self.card.flops * GPU_UTILISATION if self.card else None
 
     @property
     def memory(self) -> int:
         """Bytes that one training process can use."""
         return self.gpu_memory or self.ram
 
+    def __str__(self) -> str:
+        """8 x NVIDIA H100 80GB HBM3 (80 GiB each) | 2 CPU cores, 24 GiB"""
+        if not self.gpu_name:
+            return f"{self.cores} CPU core{'s' if self.cores > 1 else ''}, {self.ram / GIB:.0f} GiB"
+        each = " each" if self.gpus > 1 else ""
+        return f"{self.gpus} x {self.gpu_name} ({self.gpu_memory / GIB:.0f} GiB{each})"
+
+
+def known_gpu(name: str) -> Gpu | None:
+    """The card of nvidia-smi's name or a short one; None where none of the names fits. Laptop cards are others."""
+    words = re.findall(r"[a-z0-9]+", name.lower().replace("40gb", "40gb "))
+    if "laptop" in words or "max" in words:
+        return None
+    fitting = [key for key in GPUS if all(part in words for part in re.findall(r"[a-z0-9]+", key.lower()))]
+    bare = [key for key in GPUS if key.startswith("RTX ") and key.removeprefix("RTX ").lower() in words]
+    best = max([*fitting, *bare], key=len, default=None)
+    return GPUS[best] if best else None
+
+
+def named_machine(text: str) -> Machine:
+    """`8xH100`, `RTX 4090`, or any card with its memory in GiB: `4xMI300X:192`. Raises UserError for others."""
+    match = re.fullmatch(
+        r"\s*(?:(\d+)\s*x\s*)?([^:]+?)\s*(?::\s*(\d+(?:\.\d+)?)\s*(?:GiB|GB|G)?)?\s*", text, re.IGNORECASE
+    )
+    card = known_gpu(match[2]) if match else None
+    if match is None or (card is None and match[3] is None) or (match[1] is not None and int(match[1]) == 0):
+        raise UserError(
+            f"The machine {text!r} is not known.{did_you_mean(match[2] if match else text, GPUS)} Expected a number of cards and "
+            "a name, such as 8xH100 or 'RTX 4090', or a name with the memory of one card in GiB, such as 4xMI300X:192."
+        )
+    gib = float(match[3]) if match[3] else float(card.gib if card else 0)
+    return Machine(0, 0, match[2].strip(), int(match[1] or 1), int(gib * GIB))
+
 
 def this_machine() -> Machine:
-    """Cores, memory and NVIDIA GPUs (asked through nvidia-smi where it is installed)."""
-    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Cores, memory (of the container, where one limits it) and NVIDIA GPUs, asked through nvidia-smi where it is installed."""
+    ram = _ram()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     if shutil.which(query[0]):
         done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
         rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
         if done.returncode == 0 and rows:
-            return Machine(cores, ram, rows[0][0].strip(), len(rows), min(int(r[1]) for r in rows) << 20)
+            # a chip that shares the processor's memory says [N/A]
+            memory = min(int(row[1]) << 20 if row[1].strip().isdigit() else ram for row in rows)
+            return Machine(cores, ram, rows[0][0].strip(), len(rows), memory)
     return Machine(cores, ram, None, 0, 0)
 
 
-def model_shape(ref: str) -> Shape | None:
-    """Size of `bundled/...`, a folder with config.json, or a hub id that says it (Qwen3-0.6B, Llama-3-8B). None = unknown."""
-    folder = _folder(ref)
-    if (folder / "config.json").exists():
-        config = _ModelConfig.model_validate_json((folder / "config.json").read_bytes())
-        stored = sum(_stored_parameters(file) for file in folder.glob("*.safetensors"))
-        parameters = stored or _parameters(config)
-        return Shape(parameters, config.hidden_size or 0, config.num_hidden_layers or 0, "config.json")
-    match = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bBmM])(?![a-zA-Z])", ref.replace("-", " ").replace("_", " "))
-    if not match:
-        return None
-    parameters = int(float(match[1]) * (1e9 if match[2] in "bB" else 1e6))
-    layers = max(4, round(8 * (parameters / 1e8) ** 0.35))
-    return Shape(parameters, round((parameters / (12 * layers)) ** 0.5), layers, "the name")
+def _ram() -> int:
+    """Bytes of memory, or a container's limit."""
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if os.path.exists(file):
+            with open(file, encoding="ascii") as stream:
+                limit = stream.read().strip()
+            return min(ram, int(limit)) if limit.isdigit() else ram
+    return ram
 
 
-def _folder(ref: str) -> Path:
-    if ref.startswith("bundled/"):
-        return Path(__file__).parents[1] / "bundled" / "models" / ref.removeprefix("bundled/")
-    return Path(ref.removeprefix("local/"))
+def training_seconds(
+    parameters: int, tokens: int, machine: Machine, *, processes: int = 1, teacher: int = 0, operations: int = 6
+) -> float | None:
+    """`operations` a parameter and trained token (6: Kaplan et al. 2020; 2 more where the forward pass is done again, 2 less for
+    an adapter), and 2 a token for a teacher's forward. Parameters: those that are active in a token. None = the speed of this GPU
+    is not known.
 
-
-def _stored_parameters(file: Path) -> int:
-    """Parameters in a safetensors file, from its header alone."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header: dict[str, dict[str, list[int]]] = json.loads(stream.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-
-
-class _ModelConfig(BaseModel):
-    """The sizes in a model's config.json."""
-
-    hidden_size: int | None = None
-    num_hidden_layers: int | None = None
-    num_attention_heads: int | None = None
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    intermediate_size: int | None = None
-    vocab_size: int | None = None
-    tie_word_embeddings: bool | None = None
-
-
-def _parameters(config: _ModelConfig) -> int:
-    """Parameters of a Llama- or Qwen-shaped transformer from its config: attention, gated MLP, embeddings."""
-    hidden, heads = config.hidden_size or 0, config.num_attention_heads or 1
-    key_value = (config.num_key_value_heads or heads) * (config.head_dim or hidden // heads)
-    block = 2 * hidden * hidden + 2 * hidden * key_value + 3 * hidden * (config.intermediate_size or 4 * hidden)
-    embeddings = (config.vocab_size or 0) * hidden * (1 if config.tie_word_embeddings else 2)
-    return (config.num_hidden_layers or 0) * block + embeddings
-
-
-def training_memory(
-    shape: Shape,
-    *,
-    micro_tokens: int,
-    adapter: bool = False,
-    four_bit: bool = False,
-    half: bool = True,
-    checkpointing: bool = False,
-    teacher: Shape | None = None,
-) -> Memory:
-    """Bytes to train `shape` on micro-batches of `micro_tokens` tokens.
-
-    Weights, gradients and Adam: 16 bytes a parameter (Rajbhandari et al. 2020, ZeRO); LoRA trains about 1% of the parameters.
-    Activations: 34 x hidden bytes a token and layer in half precision, attention kept out of memory (Korthikanti et al. 2022);
-    with checkpointing only the layer inputs and one layer.
+    Processes on a CPU share its cores.
     """
-    size = 2 if half else 4
-    per_token_layer = 34 * shape.hidden * (size // 2)
-    layers = 1 if checkpointing else shape.layers
-    kept_inputs = shape.layers * shape.hidden * size if checkpointing else 0
-    activations = micro_tokens * (per_token_layer * layers + kept_inputs)
-    weights = int(shape.parameters * (0.6 if four_bit else size))
-    trained = 0.01 if adapter else 1.0
-    optimizer = int(shape.parameters * trained * (16 if adapter else 16 - size))
-    teacher_weights = int(teacher.parameters * size) if teacher else 0
-    logits = LOGIT_BYTES_ACCELERATOR if half else LOGIT_BYTES_CPU
-    return Memory(weights, optimizer, activations, teacher_weights, logits)
-
-
-def training_seconds(shape: Shape, tokens: int, machine: Machine, *, teacher: Shape | None = None) -> float:
-    """6 operations a parameter and trained token (Kaplan et al. 2020), and 2 a token for a teacher's forward."""
-    operations = 6 * shape.parameters * tokens + (2 * teacher.parameters * tokens if teacher else 0)
-    return operations / machine.flops
+    if machine.flops is None:
+        return None
+    total = (operations * parameters + 2 * teacher) * tokens
+    return total / (machine.flops * (min(processes, machine.gpus) if machine.gpu_name else 1))

@@ -9,16 +9,23 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from distil.errors import WorkFailed
 from distil.models.export import Figures, merge_adapter, save_plain
-from distil.models.load import Loaded
+from distil.models.load import Loaded, pick_dtype
 from distil.models.proofs import fits_in_memory, unlike_saved, write_ends
+from distil.models.shape import model_shape
 from distil.models.unwrap import causal_model
+from distil.progress import say
 from distil.train.checkpoints import mark_complete
 from distil.train.examples import Tokenized
 from distil.train.job import TrainJob
 from distil.train.objective import remove_objective
 from distil.train.trainer import DistilTrainer
+
+MERGING = 2.5
+"""Bytes free, in copies of the base: two, and what a comparison needs."""
 
 ADAPTER_README = """---
 base_model: {base}
@@ -72,7 +79,8 @@ def save(
         facts = {"base": job.student.model, "name": job.name, "examples": len(train), "folder": adapter}
         (adapter / "README.md").write_text(ADAPTER_README.format(**facts), encoding="utf-8")
         prompts = [e.input_ids[: e.prompt_length] for e in train[:8]]
-        parity = merge_adapter(job.student.model, adapter, model, prompts=prompts, dtype=job.student.dtype)
+        where, dtype = _room_for_merging(job, student)
+        parity = merge_adapter(job.student.model, adapter, model, prompts=prompts, dtype=dtype, device=where)
         write_ends(model, ends)
     else:
         save_plain(weights, model, tokenizer)
@@ -82,6 +90,23 @@ def save(
     for path in (last, best, job.folder / "checkpoints"):
         shutil.rmtree(path, ignore_errors=True)
     return parity
+
+
+def _room_for_merging(job: TrainJob, student: Loaded) -> tuple[str | None, str]:
+    """(device, dtype) for two more copies of the base: in RAM where the GPU of the training has no room, as with 4 bits."""
+    dtype = job.student.dtype
+    shape = model_shape(job.student.model)
+    if student.device.type != "cuda" or shape is None:
+        return None, dtype
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(student.device)
+    whole = pick_dtype(dtype, student.device)
+    if free > MERGING * whole.itemsize * shape.parameters:
+        return None, dtype
+    say(
+        "The GPU has no room for two more copies of the student: the adapter is merged and compared in RAM, which takes longer."
+    )
+    return "cpu", str(whole).removeprefix("torch.")
 
 
 def _require_equal(trainer: DistilTrainer, student: Loaded, saved: Path) -> None:

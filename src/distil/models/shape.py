@@ -1,0 +1,185 @@
+"""How large is a model? Counted exactly from its config on torch's meta device, or guessed from its name, and said so.
+
+The config comes from the folder or from the hub's cache on this machine; nothing is downloaded and no weight is read. A folder
+with plain safetensors files is counted from their headers, without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.bundled.paths import MODELS
+
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+CHOSEN_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk")
+GUESSED_VOCABULARY = 128_000
+HEAD_SIZE = 128  # of the attention heads of a guessed model
+
+
+class Shape(NamedTuple):
+    """The size of a model."""
+
+    parameters: int
+    hidden: int
+    layers: int
+    source: str
+    """config.json | the name."""
+    vocabulary: int = 0
+    embedding: int = 0
+    """Parameters of the embedding and, where it is not tied to it, the output layer."""
+    active: int = 0
+    """Parameters that take part in one token: fewer than all in a mixture of experts."""
+    config: str = ""
+    """Its config as JSON, from which its memory is traced."""
+
+    @property
+    def guessed(self) -> bool:
+        """Whether only its name says its size."""
+        return self.source == "the name"
+
+
+def model_shape(ref: str) -> Shape | None:
+    """Size of `bundled/...`, a folder, or a hub id in the cache; else what its name says (Qwen3-0.6B). None = unknown."""
+    folder = _folder(ref)
+    file = folder / "config.json" if folder.is_dir() else _in_cache(ref.removeprefix("local/"))
+    if folder.is_dir() and file is not None and not file.exists() and (folder / "adapter_config.json").exists():
+        return model_shape(str(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]))
+    if file is not None and file.exists():
+        found = _from_config(file.read_text(encoding="utf-8"), _stored_parameters(file.parent))
+        if found is not None:
+            return found
+    return _from_name(ref)
+
+
+def _folder(ref: str) -> Path:
+    if ref.startswith("bundled/"):
+        return MODELS / ref.removeprefix("bundled/")
+    return Path(ref.removeprefix("local/")).expanduser()
+
+
+def _in_cache(ref: str) -> Path | None:
+    """config.json of a hub id, if an earlier run has brought it here."""
+    if ref.count("/") != 1 or ref.startswith((".", "/", "~")):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(ref, "config.json")
+    except ValueError:  # not a hub id
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=64)
+def _from_config(text: str, stored: int) -> Shape | None:
+    """None where the config says no size and transformers does not know its family."""
+    data: dict[str, object] = json.loads(text)
+    within = data.get("text_config")
+    inner = {**data, **within} if isinstance(within, dict) else data
+    parameters = stored if stored and "quantization_config" not in data else counted(text)
+    hidden, layers = _whole(inner, "hidden_size", "n_embd", "d_model"), _whole(inner, "num_hidden_layers", "n_layer")
+    if not parameters or not hidden or not layers:
+        return None
+    vocabulary = _whole(inner, "vocab_size")
+    tied = inner.get("tie_word_embeddings", data.get("tie_word_embeddings", _tied_by_default(text)))
+    embedding = vocabulary * hidden * (1 if tied else 2)
+    active = _active(inner, parameters, hidden, layers)
+    return Shape(parameters, hidden, layers, "config.json", vocabulary, embedding, active, text)
+
+
+def counted(text: str) -> int:
+    """Parameters of the model that transformers makes of a config, tied ones once; 0 where it makes none."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = config_of(text)
+    if config is None:
+        return 0
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except Exception:  # what a family's own code raises on a config that is not of its kind
+        return 0
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def config_of(text: str) -> object | None:
+    """transformers' config of a config.json; None for a family that it does not know."""
+    from transformers import AutoConfig
+
+    data = json.loads(text)
+    data.pop("quantization_config", None)
+    try:
+        return AutoConfig.for_model(**data) if "model_type" in data else None
+    except Exception:  # not a family, or a check of its own that the config does not pass
+        return None
+
+
+@lru_cache(maxsize=64)
+def _tied_by_default(text: str) -> bool:
+    return bool(getattr(config_of(text), "tie_word_embeddings", False))
+
+
+def _whole(data: dict[str, object], *names: str) -> int:
+    return next((value for name in names if isinstance(value := data.get(name), int)), 0)
+
+
+def _active(data: dict[str, object], parameters: int, hidden: int, layers: int) -> int:
+    """Without the experts that a token does not choose: each has a gated feed-forward of three matrices."""
+    experts, chosen = _whole(data, *EXPERTS), _whole(data, *CHOSEN_EXPERTS)
+    if not experts or not chosen or chosen >= experts:
+        return parameters
+    inner = _whole(data, "moe_intermediate_size", "intermediate_size")
+    dense = _whole(data, "first_k_dense_replace")
+    return max(parameters - (layers - dense) * (experts - chosen) * 3 * hidden * inner, parameters // experts)
+
+
+def _stored_parameters(folder: Path) -> int:
+    """Parameters in the safetensors files of a folder, from their headers alone."""
+    return sum(_in_header(file) for file in folder.glob("*.safetensors") if file.name != "adapter_model.safetensors")
+
+
+def _in_header(file: Path) -> int:
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, dict[str, list[int]]] = json.loads(stream.read(length))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _from_name(ref: str) -> Shape | None:
+    """A Llama of the size that the name says (for 30B-A3B: 30B, of which 3B are active); a guess."""
+    words = ref.replace("-", " ").replace("_", " ")
+    match = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bBmM])(?![a-zA-Z])", words)
+    if not match:
+        return None
+    parameters = _number(match)
+    active = re.search(r"(?<!\w)A(\d+(?:\.\d+)?)([bB])(?![a-zA-Z])", words)
+    compute = _number(active) if active else parameters
+    layers = max(4, round(8 * (compute / 1e8) ** 0.35))
+    hidden = max(HEAD_SIZE, round((compute / (12.5 * layers)) ** 0.5 / HEAD_SIZE) * HEAD_SIZE)
+    vocabulary = GUESSED_VOCABULARY if parameters > 5e8 else 50_000
+    tied = parameters < 4e9
+    config = {
+        "model_type": "llama",
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "intermediate_size": 7 * hidden // 2,
+        "num_attention_heads": hidden // HEAD_SIZE,
+        "num_key_value_heads": max(1, hidden // HEAD_SIZE // 4)
+        if (hidden // HEAD_SIZE) % 4 == 0
+        else hidden // HEAD_SIZE,
+        "vocab_size": vocabulary,
+        "tie_word_embeddings": tied,
+    }
+    embedding = min(vocabulary * hidden * (1 if tied else 2), parameters // 2)
+    return Shape(parameters, hidden, layers, "the name", vocabulary, embedding, compute, json.dumps(config))
+
+
+def _number(match: re.Match[str]) -> int:
+    return int(float(match[1]) * (1e9 if match[2] in "bB" else 1e6))

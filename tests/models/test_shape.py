@@ -1,0 +1,98 @@
+"""Sizes of models: exact from a config, labelled where they are guessed, and never 0."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from distil.models.shape import model_shape
+
+QWEN3_MOE = {
+    "model_type": "qwen3_moe", "hidden_size": 2048, "num_hidden_layers": 48, "intermediate_size": 6144,
+    "moe_intermediate_size": 768, "num_experts": 128, "num_experts_per_tok": 8, "num_attention_heads": 32,
+    "num_key_value_heads": 4, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": False,
+}  # fmt: skip
+QWEN3 = {
+    "model_type": "qwen3", "hidden_size": 1024, "num_hidden_layers": 28, "intermediate_size": 3072, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True,
+}  # fmt: skip
+GEMMA3 = {
+    "model_type": "gemma3",
+    "text_config": {
+        "model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+        "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "sliding_window": 1024,
+    },
+    "vision_config": {
+        "model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
+        "num_attention_heads": 16, "image_size": 896, "patch_size": 14,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters", "active"),
+    [(QWEN3_MOE, 30.53e9, 3.35e9), (QWEN3, 0.596e9, 0.596e9), (GEMMA3, 4.30e9, 4.30e9)],
+    ids=["Qwen3-30B-A3B", "Qwen3-0.6B", "gemma-3-4b"],
+)
+def test_published_sizes_are_counted(
+    tmp_path: Path, config: dict[str, object], parameters: float, active: float
+) -> None:
+    """The sizes on the models' cards: experts, head_dim and text_config count."""
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shape = model_shape(str(tmp_path))
+    assert shape is not None and not shape.guessed
+    assert shape.parameters == pytest.approx(parameters, rel=0.005)
+    assert shape.active == pytest.approx(active, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("ref", "parameters"),
+    [
+        ("Qwen/Qwen3-0.6B", 0.6e9),
+        ("meta-llama/Llama-3-8B-Instruct", 8e9),
+        ("local/meta-llama/Llama-3.1-70B", 70e9),
+        ("x/smollm-135M", 135e6),
+        ("Qwen/Qwen3-30B-A3B", 30e9),
+    ],
+)
+def test_a_name_that_says_a_size_is_a_guess(ref: str, parameters: float) -> None:
+    shape = model_shape(ref)
+    assert shape is not None and shape.guessed and shape.parameters == pytest.approx(parameters)
+    assert shape.active == (3e9 if "A3B" in ref else parameters)
+
+
+@pytest.mark.parametrize("ref", ["openai/gpt-5-mini", "someone/mystery", "local/nothing"])
+def test_no_size_is_none_and_not_zero(ref: str) -> None:
+    assert model_shape(ref) is None
+
+
+def test_a_folder_is_counted_from_its_safetensors_header(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 2}))
+    header = json.dumps({"__metadata__": {}, "a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
+    shape = model_shape(str(tmp_path))
+    assert shape is not None and shape[:4] == (15, 8, 2, "config.json")
+
+
+def test_a_config_of_no_known_family_falls_back_to_the_name(tmp_path: Path) -> None:
+    folder = tmp_path / "mine-3B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "unheard_of", "hidden_size": 8}))
+    shape = model_shape(str(folder))
+    assert shape is not None and shape.guessed and shape.parameters == 3e9
+
+
+def test_a_config_in_the_hubs_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    snapshot = tmp_path / "models--Qwen--Qwen3-0.6B" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps(QWEN3))
+    (tmp_path / "models--Qwen--Qwen3-0.6B" / "refs").mkdir()
+    (tmp_path / "models--Qwen--Qwen3-0.6B" / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    shape = model_shape("Qwen/Qwen3-0.6B")
+    assert shape is not None and not shape.guessed and shape.parameters == pytest.approx(0.596e9, rel=0.005)
