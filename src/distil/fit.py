@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from distil.config import Config
@@ -134,8 +135,6 @@ def _bytes(messages: Sequence[Message]) -> float:
 
 def _bytes_per_token(project: Project, config: Config) -> float:
     """Of the project's texts with the student's own tokenizer, where its file is here."""
-    from pathlib import Path
-
     file = Path(project.placed(config.student.model)) / "tokenizer.json"
     source = project.split("train")
     if not file.is_file() or not source.exists():

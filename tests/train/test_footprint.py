@@ -11,8 +11,10 @@ from distil.models.shape import config_of
 from distil.models.unwrap import causal_model
 from distil.train.batches import pack
 from distil.train.examples import Tokenized
-from distil.train.footprint import footprint, kept_by, plain_footprint, traced_footprint
+from distil.train.footprint import plain_footprint
 from distil.train.packing import use_packed
+from distil.train.peak import footprint
+from distil.train.traced import kept_by, traced_footprint
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 3, "intermediate_size": 896, "num_attention_heads": 8,

@@ -1,34 +1,15 @@
-"""What one forward pass of a training keeps in memory, counted on a model without weights: torch's fake tensors.
+"""What one forward pass of a training keeps in memory, by a formula for the families of Llama's shape. No torch.
 
-The pass is the trainer's own (packed rows, LoRA on the same layers, autocast), so whatever a family does (experts, norms, sliding
-windows, eager attention) is in the count. Nothing is allocated and nothing computed: about a second for any size. Deep models are
-counted on a few of their layers. Families of Llama's shape have a formula, without torch; a test compares it with the count.
+All other families are counted on a pass of their own (traced.py). A test compares both.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from distil.models.shape import config_of
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
-
-    from distil.train.batches import MicroBatch
-
-COUNTED_LAYERS = 12
-"""A multiple of the periods in which families repeat their kinds of layers (2, 3, 4, 6)."""
-DOCUMENTS = 2
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")
-"""Families whose layers are counted by `plain_footprint`."""
-WORST_BYTES = 34
-"""Bytes a token, layer and hidden unit in 16 bits where a pass can't be traced (Korthikanti et al. 2022)."""
+"""Families whose layers `plain_footprint` knows, with packed rows."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +32,19 @@ class Footprint:
     """false: from a rule of thumb, because this family can't be traced."""
 
 
-@lru_cache(maxsize=128)
-def footprint(config: str, *, tokens: int, rank: int | None, half: bool, packing: bool, parameters: int) -> Footprint:
-    """Of the model in `config` (JSON) on texts of `tokens` tokens. rank: of its LoRA adapter; None = full training.
+def plain_footprint(data: Mapping[str, object], *, rank: int | None, half: bool, parameters: int) -> Footprint:
+    """For a config of one of PLAIN. rank: of its LoRA adapter; None = full training, of `parameters`.
 
     half: products in bfloat16, as on a GPU; LoRA's frozen weights are then kept in it, too.
-    """
-    data = json.loads(config)
-    if packing and data.get("model_type") in PLAIN:
-        return plain_footprint(data, rank=rank, half=half, parameters=parameters)
-    return traced_footprint(config, tokens=tokens, rank=rank, half=half, packing=packing, parameters=parameters)
-
-
-def plain_footprint(data: dict[str, Any], *, rank: int | None, half: bool, parameters: int) -> Footprint:
-    """The same by a formula, without torch, for the families of Llama's shape with packed rows; a test compares both.
 
     What one layer keeps: its two norms' inputs (and what they scale, where the scale is trained), each projection's input (with
     autocast a 16-bit copy for each), query, key and value of every head, attention's result, four tensors of the feed-forward.
     """
-    hidden, layers, inner = (int(data[key]) for key in ("hidden_size", "num_hidden_layers", "intermediate_size"))
-    heads = int(data["num_attention_heads"])
-    queries = heads * int(data.get("head_dim") or hidden // heads)
-    keys = queries // heads * int(data.get("num_key_value_heads") or heads)
+    hidden, layers, inner, heads = (
+        whole(data, key) for key in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads")
+    )
+    queries = heads * (whole(data, "head_dim") or hidden // heads)
+    keys = queries // heads * (whole(data, "num_key_value_heads") or heads)
     full, size = rank is None, 2 if half else 4
     norms = 4 * hidden * (4 if full else 2)
     inputs = (2 if not half else 5) * hidden * size + queries * size
@@ -92,155 +64,7 @@ def plain_footprint(data: dict[str, Any], *, rank: int | None, half: bool, param
     )
 
 
-def traced_footprint(
-    config: str, *, tokens: int, rank: int | None, half: bool, packing: bool, parameters: int
-) -> Footprint:
-    """The same for any family: a pass of its first layers with fake tensors."""
-    layers = int(_text(json.loads(config)).get("num_hidden_layers") or 1)
-    counted = min(layers, COUNTED_LAYERS)
-    try:
-        found = _trace(_shortened(config, counted), tokens, rank, half, packing)
-    except Exception:  # fake tensors refuse what depends on values, in many ways; then a rule of thumb
-        return _rule_of_thumb(config, layers, rank, half, parameters)
-    more, whole = layers / counted, found.layer * counted
-    return Footprint(
-        kept=found.kept + whole * (more - 1),
-        layer=found.layer,
-        inputs=found.inputs * more,
-        widest=found.widest,
-        casts=int(found.casts * more),
-        trained=int(found.trained * more) if rank is not None else parameters,
-    )
-
-
-def _text(data: dict[str, Any]) -> dict[str, Any]:
-    inner = data.get("text_config")
-    return inner if isinstance(inner, dict) else data
-
-
-def _shortened(config: str, layers: int) -> str:
-    """The same model with its first layers only."""
-    data = json.loads(config)
-    inner = _text(data)
-    for key, value in list(inner.items()):
-        if isinstance(value, list) and len(value) == inner.get("num_hidden_layers"):
-            inner[key] = value[:layers]
-    inner["num_hidden_layers"] = layers
-    return json.dumps(data)
-
-
-def _rule_of_thumb(config: str, layers: int, rank: int | None, half: bool, parameters: int) -> Footprint:
-    data = _text(json.loads(config))
-    hidden = int(data.get("hidden_size") or 1024)
-    layer = WORST_BYTES * hidden * (1 if half else 2)
-    inputs = hidden * 4.0 * layers
-    trained = parameters if rank is None else parameters // 100
-    casts = 2 * parameters if half and rank is None else 0
-    return Footprint(layer * layers, layer, inputs, 4.0 * 4 * hidden, casts, trained, traced=False)
-
-
-def _trace(config: str, tokens: int, rank: int | None, half: bool, packing: bool) -> Footprint:
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-    from transformers import AutoModelForCausalLM
-    from transformers.initialization import no_init_weights
-
-    from distil.train.batches import pack, pad
-    from distil.train.examples import Tokenized
-    from distil.train.packing import can_pack, use_packed
-
-    odd = tokens | 1  # a weight rarely has twice an odd number of rows: copies of weights are known by their shape
-    examples = [Tokenized(str(number), [1] * odd, [1] * odd, 1) for number in range(DOCUMENTS)]
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        with no_init_weights():
-            model = AutoModelForCausalLM.from_config(config_of(config), dtype=torch.float32)
-        model.tie_weights()
-        packed = packing and can_pack(model)
-        if packed:
-            use_packed(model)
-        with unset_fake_temporarily():
-            batch = pack(examples) if packed else pad(examples, 0)
-        model.train()
-        found = kept_by(model, batch, half=half)
-        if rank is None:
-            return found
-        # PEFT can't wrap fake tensors; an adapter keeps no more than full training does, and up to a fifth less
-        head = model.get_output_embeddings()
-        linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-        return replace(found, casts=0, trained=sum(rank * (m.in_features + m.out_features) for m in linear))
-
-
-def kept_by(model: torch.nn.Module, batch: MicroBatch, *, half: bool) -> Footprint:
-    """Runs a pass of the decoder and counts what autograd keeps; model: real or of fake tensors, with or without an adapter."""
-    import torch
-
-    from distil.models.unwrap import causal_model, decoder
-
-    inner = causal_model(model)
-    with (
-        torch.autocast("cpu", torch.bfloat16, enabled=half),
-        _saved(model) as saved,
-        _of_a_layer(inner, saved) as layer,
-    ):
-        decoder(inner)(**batch.inputs())
-    count, bytes_of = batch.input_ids.numel(), list(saved.values())
-    kept = [size for size, rows in bytes_of if rows is not None]
-    return Footprint(
-        kept=sum(kept) / count,
-        layer=max(layer.values(), default=sum(kept)) / count,
-        inputs=inner.config.get_text_config().hidden_size * 4.0 * max(len(layer), 1),
-        widest=max(kept, default=0) / count,
-        casts=sum(size for size, rows in bytes_of if rows is None),
-        trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
-    )
-
-
-@contextmanager
-def _saved(model: torch.nn.Module) -> Iterator[dict[int, tuple[int, int | None]]]:
-    """Storage -> (bytes, 0), or (bytes, None) for a copy of a weight; of all that autograd keeps inside."""
-    import torch
-
-    weights = [*model.parameters(), *model.buffers()]
-    own = {weight.untyped_storage()._cdata for weight in weights}
-    shapes = {tuple(sorted(weight.shape)) for weight in weights if weight.dim() > 1}
-    found: dict[int, tuple[int, int | None]] = {}
-    alive: list[torch.Tensor] = []  # a freed storage's number would be used again
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            copy = tensor.dtype != torch.float32 and tuple(sorted(tensor.shape)) in shapes
-            found[storage._cdata] = (int(storage.nbytes()), None if copy else 0)
-            alive.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        yield found
-
-
-@contextmanager
-def _of_a_layer(model: PreTrainedModel, saved: dict[int, tuple[int, int | None]]) -> Iterator[dict[int, int]]:
-    """Layer -> bytes that its forward keeps. Layers are the modules of the longest list in the decoder."""
-    import torch
-
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    layers = max(lists, key=lambda found: sum(p.numel() for p in found.parameters()), default=None)
-    result: dict[int, int] = {}
-
-    def total() -> int:
-        return sum(size for size, rows in saved.values() if rows is not None)
-
-    def before(number: int) -> Any:
-        return lambda module, inputs: result.__setitem__(number, -total())
-
-    def after(number: int) -> Any:
-        return lambda module, inputs, output: result.__setitem__(number, result[number] + total())
-
-    handles = []
-    for number, module in enumerate(layers or []):
-        handles += [module.register_forward_pre_hook(before(number)), module.register_forward_hook(after(number))]
-    try:
-        yield result
-    finally:
-        for handle in handles:
-            handle.remove()
+def whole(data: Mapping[str, object], name: str) -> int:
+    """A whole number of a config; 0 where it has none."""
+    value = data.get(name)
+    return value if isinstance(value, int) else 0

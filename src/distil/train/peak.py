@@ -8,12 +8,14 @@ measured trainings.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from distil.models.shape import Shape
 from distil.models.sizing import GIB, Memory
-from distil.train.footprint import Footprint, footprint
+from distil.train.footprint import PLAIN, Footprint, plain_footprint
 
 PROCESS_CPU, PROCESS_GPU = int(0.6 * GIB), int(1.0 * GIB)
 """Python with torch and transformers in RAM; on a GPU the CUDA context and the libraries' workspaces."""
@@ -90,6 +92,17 @@ class Setup:
         number = max(1, math.ceil(step / per_pass - 1e-6))
         largest = min(step, per_pass)
         return max(largest, min(self.texts.longest, step)), step - (number - 1) * per_pass, number
+
+
+@lru_cache(maxsize=128)
+def footprint(config: str, *, tokens: int, rank: int | None, half: bool, packing: bool, parameters: int) -> Footprint:
+    """By the formula where the family and packed rows allow it, else counted (which loads torch)."""
+    data: dict[str, object] = json.loads(config)
+    if packing and data.get("model_type") in PLAIN:
+        return plain_footprint(data, rank=rank, half=half, parameters=parameters)
+    from distil.train.traced import traced_footprint  # loads torch and transformers
+
+    return traced_footprint(config, tokens=tokens, rank=rank, half=half, packing=packing, parameters=parameters)
 
 
 def weight_bytes(shape: Shape, *, gpu: bool, trained: bool, four_bit: bool = False) -> int:
