@@ -112,7 +112,7 @@ def test_settings_change_the_estimate() -> None:
     assert total(smaller(plain, micro_tokens=2048)) < total(plain)
     split = smaller(plain, processes=8, fsdp=True)
     replicated = smaller(plain, processes=8)
-    assert total(split) < total(plain) / 2 < total(replicated)
+    assert total(split) < total(plain) < total(replicated)
     assert training_memory(split).optimizer == training_memory(plain).optimizer // 8
     teacher = model_shape("Llama-3-70B")
     assert teacher is not None

@@ -69,9 +69,9 @@ def test_70b_to_8b_on_eight_h100(tmp_path: Path) -> None:
     forecast = make(project_with(tmp_path, 2000), open_pair("local/meta-llama/Llama-3-70B"), EIGHT)
     assert forecast.method == "logits"
     found = settings_of(forecast)
-    assert {"train.signal=server", "train.method=logits", "train.fsdp=true", "train.processes=6"} <= set(found)
-    text = " ".join(forecast.reasons)
-    assert "vllm serve meta-llama/Llama-3-70B --tensor-parallel-size 2" in text and "other 6" in text
+    assert {"train.signal=server", "train.method=logits", "train.fsdp=true", "train.processes=4"} <= set(found)
+    text = " ".join([*forecast.reasons, *forecast.advice])
+    assert "vllm serve meta-llama/Llama-3-70B --tensor-parallel-size 4" in text and "other 4" in text
     assert not any("GiB and this machine has" in reason for reason in forecast.reasons)
 
 
@@ -116,7 +116,8 @@ def test_the_price_is_shown_at_every_tier(tmp_path: Path) -> None:
     for forecast in forecasts:  # the same whichever is configured
         prices = {tier.tier: tier for tier in forecast.tiers}
         assert set(prices) == {"live", "flex", "batch"}
-        assert prices["live"].usd == pytest.approx(standard) and prices["flex"].usd == pytest.approx(standard / 2)
+        assert prices["live"].usd == pytest.approx(standard, rel=0.01)
+        assert prices["flex"].usd == pytest.approx(standard / 2, rel=0.01)
         assert prices["live"].low_usd is None and prices["live"].high_usd > prices["live"].usd
 
 
@@ -246,7 +247,7 @@ def test_every_change_parses_and_changes_what_it_names(
     for setting in settings_of(forecast):
         key, _, value = setting.partition("=")
         assert at(changed, key) != at(config(**sections), key), setting
-        assert str(at(changed, key)).lower() == value or float(str(at(changed, key))) == float(value)
+        assert str(at(changed, key)).lower() == value.lower() or float(str(at(changed, key))) == float(value)
     again = make(project, changed, machine)
     assert [c for c in again.changes if "train" in c.settings[0] or "student" in c.settings[0]] == []
 

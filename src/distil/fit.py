@@ -24,6 +24,8 @@ USABLE_MEMORY = 0.9
 SMALL_MICRO_BATCH = 1024
 """Tokens of a forward pass in the settings that save memory."""
 SAMPLED_TEXTS = 500
+MOST_ANSWER = 1000
+"""Tokens of max_tokens beyond which it is room for thinking, not for an answer."""
 BYTES_PER_TOKEN = 4.0
 """Of English text with current tokenizers, where the student's is not at hand."""
 
@@ -108,8 +110,8 @@ def teacher_shapes(project: Project, config: Config) -> list[Shape | None]:
 
 
 def texts_of(project: Project, config: Config) -> Texts:
-    """Lengths of the training texts: of the curated examples, else of the prompts and an answer of half the maximum length."""
-    answers = config.teachers[0].sampling.max_tokens / 2
+    """Lengths of the training texts: of the curated examples, else of the prompts and an answer of half the maximum length (at most 500 tokens)."""
+    answers = min(config.teachers[0].sampling.max_tokens, MOST_ANSWER) / 2
     lengths: list[tuple[float, float]] = []  # (tokens of the prompt, of the answer)
     per_token = _bytes_per_token(project, config)
     if project.split("train").exists():

@@ -167,7 +167,8 @@ def show_providers(forecast: Forecast) -> None:
 
 def paragraph(mark: str, text: str, *, fg: str | None = None, dim: bool = False) -> None:
     """A line of any length, wrapped at words; a command inside may break only there."""
-    for number, line in enumerate(textwrap.wrap(text, max(20, width() - len(mark)), break_on_hyphens=False)):
+    lines = textwrap.wrap(text, max(20, width() - len(mark)), break_on_hyphens=False, break_long_words=False)
+    for number, line in enumerate(lines):
         echo((mark if number == 0 else " " * len(mark)) + line, fg=fg, dim=dim)
 
 

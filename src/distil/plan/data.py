@@ -39,7 +39,7 @@ def how_many(project: Project, config: Config, prompts: Sequence[Prompt]) -> tup
         said.append(f"your learning curve: {curve.verdict}")
     else:
         said.append("once answers are there, `distil curate --learning-curve` measures whether more would help")
-    usable = len(prompts) - config.curate.test - config.curate.validation
+    usable = int((len(prompts) - config.curate.test) * (1 - config.curate.validation))
     return (
         target,
         f"aim at {max(target, MIN_EXAMPLES):,} for training, and you have {max(0, usable):,}: {'; '.join(said)}",

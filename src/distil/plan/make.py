@@ -24,6 +24,7 @@ from distil.progress import dollars
 from distil.records import Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
+from distil.train.peak import smaller, training_memory
 
 REASONING_TOKENS = 2_000
 """max_tokens below which a reasoning model may think and never answer (its thinking counts)."""
@@ -46,7 +47,7 @@ def make(project: Project, config: Config, machine: Machine | None = None, other
     need = training_need(project, _as_planned(config, method.name, changes), machine)
     hours = _hours(need, config, tokens, machine)
     if need is not None:
-        advice += _memory_advice(need, machine, split_for_server(config, method, machine), changes)
+        advice += _memory_advice(need, split_for_server(config, method, machine), changes)
     advice += _hours_advice(hours, machine)
     changes += _reasoning(config)
     target, examples = how_many(project, config, prompts)
@@ -131,20 +132,29 @@ def _hours(need: Need | None, config: Config, tokens: int, machine: Machine) -> 
     return None if seconds is None else seconds / 3600
 
 
-def _memory_advice(need: Need, machine: Machine, free_gpus: int, changes: list[Change]) -> list[str]:
+def _memory_advice(need: Need, free_gpus: int, changes: list[Change]) -> list[str]:
     """What does not fit, with the first settings that do; those join `changes`. Idle GPUs, too."""
     if need.fits:
-        idle = machine.gpus > 1 and need.setup.processes == 1
-        if idle:
-            why = f"Training uses 1 of {machine.gpus} GPUs: one process on each is about {free_gpus} times as fast"
-            changes.append(Change((f"train.processes={free_gpus}",), why))
+        changes += _idle_gpus(need, free_gpus)
         return []
     why = f"Training needs about {need.memory.total / GIB:,.1f} GiB a process, and {need.usable / GIB:,.1f} GiB are usable"
     fit = what_fits(need._replace(gpus=free_gpus))
     if fit is None:
-        last = "Even QLoRA does not fit" if machine.gpu_name else "Even LoRA with small passes does not fit"
+        last = "Even QLoRA does not fit" if need.half else "Even LoRA with small passes does not fit"
         return [f"{why}. {last}: choose a smaller student or a larger GPU."]
     changes.append(Change(fit.settings, f"{why}. It needs about {fit.bytes / GIB:,.1f} GiB with"))
+    return []
+
+
+def _idle_gpus(need: Need, free_gpus: int) -> list[Change]:
+    """One process on each GPU, where every one of them fits: with copies of the weights (DDP), else with a part of them."""
+    if need.gpus < 2 or free_gpus < 2 or need.setup.processes > 1:
+        return []
+    why = f"Training uses 1 of {need.gpus} GPUs: one process on each of {free_gpus} is about {free_gpus} times as fast"
+    for fsdp in (False, True):
+        if training_memory(smaller(need.setup, processes=free_gpus, fsdp=fsdp)).total <= need.usable:
+            settings = (f"train.processes={free_gpus}", *(("train.fsdp=true",) if fsdp else ()))
+            return [Change(settings, why)]
     return []
 
 

@@ -87,13 +87,16 @@ def _open(project: Project, config: Config, teacher: Shape, machine: Machine) ->
     need = training_need(project, online, machine)
     if need is not None and need.fits:
         reasons.append("it fits beside the student: match its full distribution, not only its answers")
-        return Method("logits", reasons, [Change(logits, reasons[-1])] if logits else [])
+        return Method("logits", reasons, [Change(logits, "Match the distribution")] if logits else [])
     one_card = size <= machine.memory * USABLE_MEMORY
     if one_card and config.train.method != "on_policy":
         reasons.append(
             "it fits here alone, not beside the student in training: `distil signals build` runs it once ahead of the training"
         )
-        return Method("logits", reasons, [Change((*logits, "train.signal=cached"), reasons[-1])])
+        change = Change(
+            (*logits, "train.signal=cached"), "Match the distribution, with `distil signals build` before the training"
+        )
+        return Method("logits", reasons, [change])
     cards = room_for_teacher(size, machine) if machine.gpu_name else None
     if cards is not None:
         return _on_own_gpus(config, reasons, cards, machine, name)
@@ -110,15 +113,17 @@ def _on_own_gpus(config: Config, reasons: list[str], cards: int, machine: Machin
     path = name.removeprefix("local/")
     left = machine.gpus - cards
     served = f"vllm serve {path} --tensor-parallel-size {cards} --max-logprobs {config.train.server_top_k}"
-    where = f"the student on the other {left}" if left else "and train the student elsewhere"
+    where = f"the student on the other {left}" if left else "the student elsewhere"
     reasons.append(
-        f"it is too large for one GPU ({machine.memory / GIB:.0f} GiB) and fits on {cards} of {machine.gpus}: serve it there "
-        f"(`{served}`), {where}"
+        f"it is too large for one GPU ({machine.memory / GIB:.0f} GiB) and fits on {cards} of {machine.gpus}: served there, "
+        f"{where}"
     )
     settings: tuple[str, ...] = ("train.signal=server", f"train.server=http://127.0.0.1:8000/v1#{path}")
     if config.train.method == "sft":
         settings = ("train.method=logits", *settings)
-    return Method("logits", reasons, [Change(settings, reasons[-1])])
+    return Method(
+        "logits", reasons, [Change(settings, f"Serve the teacher (`{served}`) and train on its distributions")]
+    )
 
 
 def _with(config: Config, **train: object) -> Config:
