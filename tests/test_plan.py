@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from distil.cli.main import main
+from distil.cli.main import cli
 from distil.cli.plan import gib
 from distil.config import Config, load_config, override_config, parse_config, read_data
 from distil.errors import UserError
@@ -263,16 +263,16 @@ def test_apply_shows_asks_and_writes(tmp_path: Path) -> None:
     (tmp_path / "distil.yaml").write_text(text)
     (tmp_path / "q.jsonl").write_text('{"prompt": "hello"}\n')
     arguments = ["plan", "--project", str(tmp_path), "--apply", "--machine", "H100"]
-    refused = CliRunner().invoke(main, arguments, input="n\n")
+    refused = CliRunner().invoke(cli, arguments, input="n\n")
     assert refused.exit_code == 0 and "+" in refused.output and "max_tokens" in refused.output
     assert (tmp_path / "distil.yaml").read_text() == text
-    written = CliRunner().invoke(main, [*arguments, "--yes"])
+    written = CliRunner().invoke(cli, [*arguments, "--yes"])
     assert written.exit_code == 0, written.output
     assert (
         "# mine" in (tmp_path / "distil.yaml").read_text() and "# questions" in (tmp_path / "distil.yaml").read_text()
     )
     assert load_config(Project(tmp_path)).teachers[0].sampling.max_tokens == 4000
-    again = CliRunner().invoke(main, arguments)
+    again = CliRunner().invoke(cli, arguments)
     assert "needs no change" in again.output
     assert read_data(text, "x")["teachers"]
 

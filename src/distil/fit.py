@@ -110,7 +110,7 @@ def teacher_shapes(project: Project, config: Config) -> list[Shape | None]:
 
 
 def texts_of(project: Project, config: Config) -> Texts:
-    """Lengths of the training texts: of the curated examples, else of the prompts and an answer of half the maximum length (at most 500 tokens)."""
+    """Lengths of the training texts: of the curated examples, else of the prompts and an answer of half its maximum length."""
     answers = min(config.teachers[0].sampling.max_tokens, MOST_ANSWER) / 2
     lengths: list[tuple[float, float]] = []  # (tokens of the prompt, of the answer)
     per_token = _bytes_per_token(project, config)

@@ -18,7 +18,8 @@ from distil.errors import UserError
 from distil.evaluate.compare import Pair, pair
 from distil.final_answer import form_of, shared_form
 from distil.models.config import StudentConfig
-from distil.models.sizing import Machine, model_shape, this_machine
+from distil.models.shape import model_shape
+from distil.models.sizing import Machine, this_machine
 from distil.records import Answer, Example, Manifest, Prediction, Prompt, Record, Sampling, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, read_records
