@@ -54,12 +54,13 @@ def test_the_formula_is_what_an_adapter_keeps(half: bool) -> None:
     assert formula.kept == pytest.approx(counted.kept, rel=0.1)
 
 
-def test_other_families_are_counted_on_their_own_pass() -> None:
+def test_other_families_are_counted_on_their_own_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distil.train.traced.COUNTED_LAYERS", 3)
     plain = footprint(json.dumps(LLAMA), tokens=64, rank=None, half=False, packing=True, parameters=10**6)
     padded = footprint(json.dumps(LLAMA), tokens=64, rank=None, half=False, packing=False, parameters=10**6)
     assert padded.traced and padded.kept != plain.kept
-    deep = {**LLAMA, "model_type": "gemma3_text", "num_hidden_layers": 24}
-    shallow = {**deep, "num_hidden_layers": 12}
+    deep = {**LLAMA, "model_type": "gemma3_text", "num_hidden_layers": 6}
+    shallow = {**deep, "num_hidden_layers": 3}
     counts = [
         footprint(json.dumps(config), tokens=64, rank=None, half=False, packing=True, parameters=10**6)
         for config in (deep, shallow)
