@@ -15,7 +15,7 @@ from distil.runs.artifacts import Project
 from distil.runs.cache import Cache
 
 LARGE = 1 << 20
-"""Bytes below which reading a file is no slower than looking it up."""
+"""Bytes below which reading a file is as fast as looking it up."""
 SETTLED_S = 2.0
 """A file that was changed since may be changed again within one tick of the clock of its disk."""
 
