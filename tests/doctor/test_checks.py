@@ -174,8 +174,8 @@ def test_memory_is_estimated_for_folders_in_the_project(tmp_path: Path) -> None:
     project.config.write_text(text, encoding="utf-8")
     for name, hidden in (("large", 512), ("small", 64)):
         (tmp_path / name).mkdir()
-        sizes = {"hidden_size": hidden, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 100}
-        write_json(tmp_path / name / "config.json", sizes)
+        sizes = {"model_type": "llama", "hidden_size": hidden, "num_hidden_layers": 2, "num_attention_heads": 2}
+        write_json(tmp_path / name / "config.json", sizes | {"intermediate_size": 128, "vocab_size": 100})
     found = training.out_of_memory(Evidence(project, BIG._replace(ram=GIB // 64)))
     assert found.level == "problem" and "teacher" in found.seen
 
