@@ -18,6 +18,7 @@ from distil.train.sharding import shards_weights
 from distil.train.weights import FILE
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench
+from tests.train.families import save_family
 from tests.train.test_stage import lines, quick, weights
 
 STOPPING = """
@@ -37,9 +38,11 @@ sys.exit(worker.main(sys.argv[1:]))
 def test_a_sharded_training_is_that_of_one_process(
     adapter: str | None, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All weights of a Gemma 3 with its image tower, which text never reaches; and an adapter on a plain model."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write_tiny_splits(bench.project, train=11)  # the last step has 3 examples for 2 processes
-    student = StudentConfig(model=bench.student.model, adapter=adapter, lora_rank=4)
+    base = bench.student.model if adapter else str(save_family("gemma3", tmp_path / "gemma3"))
+    student = StudentConfig(model=base, adapter=adapter, lora_rank=4)
     section = quick(method="logits", epochs=2, micro_batch_tokens=100, batch_size=4, gradient_checkpointing=True)
     stage.run(bench.project, section, student, name="one", teacher=bench.teacher)
     two = section.model_copy(update={"processes": 2, "fsdp": True})

@@ -65,8 +65,12 @@ def test_logits_bring_the_student_nearer_to_its_teacher(bench: Bench) -> None:
     assert held_out[-1] < held_out[0]
 
 
-def test_a_student_that_is_its_own_teacher_has_nothing_to_learn(bench: Bench) -> None:
-    section = quick(method="logits", distill_weight=1.0, label_weight=0.0, epochs=1, weight_decay=0.0)
+@pytest.mark.parametrize("memory", [None, {"cpu": "1KB"}])
+def test_a_student_that_is_its_own_teacher_has_nothing_to_learn(bench: Bench, memory: dict[str, str] | None) -> None:
+    """Also where the teacher's layers lie on the disk."""
+    section = quick(
+        method="logits", distill_weight=1.0, label_weight=0.0, epochs=1, weight_decay=0.0, teacher_memory=memory
+    )
     shares = [TeacherShare(model=bench.student.model)]
     stage.run(bench.project, section.model_copy(update={"teachers": shares}), bench.student, name="self")
     first = next(line for line in lines(bench, "self") if "loss" in line)

@@ -14,6 +14,7 @@ from distil.errors import UserError, did_you_mean
 from distil.models import hub
 from distil.models.families import require_causal
 from distil.models.lora import Lora, fresh_adapter
+from distil.models.spread import Spread, remove_with, spread_options
 from distil.models.template import TemplateSettings, prepare
 from distil.runs.jsonl import read_json
 
@@ -117,12 +118,13 @@ def load(
     quantization: str | None = None,
     attention: str | None = None,
     template: TemplateSettings | None = None,
+    spread: Spread | None = None,
 ) -> Loaded:
     """Loads a causal language model for inference (eval mode) or as the start of a training.
 
     `adapter`: None, a folder with a trained adapter, or "lora" / a `Lora` for a fresh one to train. `attention` names the
-    attention implementation (default: transformers' choice); `template` prepares the chat template. Raises UserError when the
-    model can't be found or its settings don't fit this machine.
+    attention implementation (default: transformers' choice); `template` prepares the chat template; `spread` places a model that
+    is only read over several devices. Raises UserError when the model can't be found or its settings don't fit this machine.
     """
     import torch
 
@@ -131,7 +133,7 @@ def load(
     source = resolve(ref)
     if (Path(source) / "adapter_config.json").is_file() and not (Path(source) / "config.json").is_file():
         name = str(read_json(Path(source) / "adapter_config.json")["base_model_name_or_path"])
-        base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention)
+        base = load(name, dtype=dtype, device=device, quantization=quantization, attention=attention, spread=spread)
         if (Path(source) / "generation_config.json").is_file():  # the ends that the adapter was taught
             from transformers import GenerationConfig
 
@@ -140,7 +142,8 @@ def load(
     quiet()
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    require_causal(_from_pretrained(AutoConfig, source, ref), ref)
+    config = _from_pretrained(AutoConfig, source, ref)
+    require_causal(config, ref)
     options: dict[str, Any] = {"dtype": pick_dtype(dtype, where)}
     if attention:
         options["attn_implementation"] = attention
@@ -154,11 +157,15 @@ def load(
             bnb_4bit_compute_dtype=torch.bfloat16,
         )
         options["device_map"] = {"": where}
+    elif spread is not None:
+        options |= spread_options(config, spread, where, options["dtype"])
     tokenizer = load_tokenizer(ref, template)
     model, info = _from_pretrained(AutoModelForCausalLM, source, ref, output_loading_info=True, **options)
     _require_whole(ref, sorted(info["missing_keys"]))
     _drop_sampling(model)
-    if quantization is None:
+    if spread is not None:
+        remove_with(model, options)
+    elif quantization is None:
         model.to(where)
     if adapter is not None:
         model = _add_adapter(model, adapter)

@@ -7,12 +7,14 @@ carry an adapter that learns nothing, or that counts in one mode and not in anot
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distil.errors import UserError
+from distil.models.unused import place
 from distil.models.unwrap import input_embedding
 
 if TYPE_CHECKING:
@@ -45,7 +47,9 @@ def fresh_adapter(model: PreTrainedModel, lora: Lora) -> Any:
     try:
         with warnings.catch_warnings():
             # PEFT sets fan_in_fan_out for GPT-2's layers by itself, and its ranks for fused experts match nothing here.
-            warnings.filterwarnings("ignore", message=r"fan_in_fan_out|The following (rank|alpha)_pattern keys")
+            warnings.filterwarnings(
+                "ignore", message=r"fan_in_fan_out|The following (rank|alpha)_pattern keys|target_parameters="
+            )
             return get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UserError(
@@ -67,7 +71,7 @@ def target_modules(model: PreTrainedModel) -> str | list[str]:
             f"{type(model).__name__} has no linear layer that a LoRA adapter could change. Train the whole model: set "
             "student.adapter to null."
         )
-    if len(able) == len(linear):
+    if len(able) == len(linear) and not any(_multiplies_otherwise(module) for module in model.modules()):
         return "all-linear"
     suffixes = {_short(name) for name in able}
     others = {_short(name) for name, _ in model.named_modules() if name not in able}
@@ -85,7 +89,19 @@ def _linear_layers(model: PreTrainedModel) -> list[str]:
     from transformers.pytorch_utils import Conv1D
 
     head = model.get_output_embeddings()
-    return [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head]
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head and not _multiplies_otherwise(module)
+    ]
+
+
+def _multiplies_otherwise(module: torch.nn.Module) -> bool:
+    """A model's own kind of linear layer, to which an adapter can't be added (DeepSeek-V4 multiplies groups of its inputs)."""
+    import torch
+
+    own = type(module).__module__.startswith("transformers.models.") and isinstance(module, torch.nn.Linear)
+    return own and type(module).forward is not torch.nn.Linear.forward
 
 
 def _adaptable(model: PreTrainedModel, linear: list[str]) -> set[str]:
@@ -93,15 +109,19 @@ def _adaptable(model: PreTrainedModel, linear: list[str]) -> set[str]:
     modules = dict(model.named_modules())
     with _calls(model) as called:
         _run(model)
-    kinds = {type(modules[name]) for name in called}
+    places = {place(name) for name in called}
+    weights = Counter(id(modules[name].weight) for name in linear)
 
     def able(name: str) -> bool:
         parent, _, short = name.rpartition(".")
         # GPU kernels of Mamba read its weight, so that the adapter would count in generation and not in training; PEFT warns.
         if short == "out_proj" and hasattr(modules[parent], "A_log") and hasattr(modules[parent], "D"):
             return False
-        # An expert that no token chose is not called, but others of its kind are; a tower without input has no such sibling.
-        return name in called or (parent not in called and type(modules[parent]) in kinds)
+        if weights[id(modules[name].weight)] > 1:  # Zamba's blocks share weights: two adapters can't be merged into one
+            return False
+        # An expert that no token chose is not called, but others at its place are; a tower without input, or the attention to
+        # an encoder that is not there, has no such sibling.
+        return name in called or (parent not in called and place(parent) in places)
 
     return {name for name in linear if able(name)}
 

@@ -32,16 +32,16 @@ def freeze_unused(model: PreTrainedModel) -> list[str]:
     embedding = input_embedding(model)
     ids = torch.arange(PROBED_TOKENS, device=embedding.device)[None] % embedding.shape[0]
     model(input_ids=ids).logits.float().logsumexp(-1).sum().backward()
-    used = {_place(name) for name, weight in model.named_parameters() if weight.grad is not None}
+    used = {place(name) for name, weight in model.named_parameters() if weight.grad is not None}
     frozen = []
     for name, weight in model.named_parameters():
-        if weight.requires_grad and _place(name) not in used:
+        if weight.requires_grad and place(name) not in used:
             weight.requires_grad_(False)
             frozen.append(name)
     model.zero_grad(set_to_none=True)
     return frozen
 
 
-def _place(name: str) -> str:
+def place(name: str) -> str:
     """A parameter's name without the numbers of its layer and expert."""
     return re.sub(r"\.\d+(?=\.)", ".#", name)

@@ -51,6 +51,8 @@ class SignalsConfig(Section):
     """Longer examples (in tokens) are skipped, as in training; null = the teacher's context."""
     batch_tokens: int = Field(default=8192, ge=1)
     """Tokens per forward pass of the teacher, including padding."""
+    teacher_memory: Literal["auto"] | dict[str, str] | None = None
+    """For a teacher larger than one device: as in train.teacher_memory; null = all on one device."""
     processes: int = Field(default=1, ge=1)
     """Parallel processes on this machine, each with its own teacher (and its own GPU, if there are several)."""
     shard_mb: int = Field(default=256, ge=1, le=3800)

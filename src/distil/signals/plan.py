@@ -14,6 +14,7 @@ from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
 from distil.models.load import context_length, load, load_tokenizer, resolve
+from distil.models.spread import spread_of
 from distil.models.student_prompt import show_whole_prompt
 from distil.models.template import TemplateSettings
 from distil.runs.signals.codec import Kind
@@ -47,7 +48,7 @@ class SignalPlan:
 
         Raises UserError where student and teacher don't match.
         """
-        loaded = load(ref)
+        loaded = load(ref, spread=spread_of(section.teacher_memory))
         self.teacher = LocalTeacher(loaded.model)
         tokens_from = student.model if student else ref
         self.tokenizer = load_tokenizer(student.model, template) if student else loaded.tokenizer

@@ -149,6 +149,8 @@ def _write(
 ) -> None:
     shard_bytes = section.shard_mb * 2**20
     batch_tokens, count = section.batch_tokens, min(section.processes, len(examples))
+    if section.teacher_memory is not None:
+        count = 1  # one teacher takes all devices
     if count > 1:
         sizes = {"batch_tokens": batch_tokens, "shard_bytes": shard_bytes}
         write_in_processes(folder, ref, examples, plan.spec, count=count, **sizes)

@@ -63,6 +63,9 @@ class TrainConfig(Section):
     """For a teacher with a different tokenizer. bytes compares the next byte of the text and whole spans; spans compares ids
     that both spell the same; uld compares sorted probabilities (use a small distill_weight, such as 0.1: in our measurements
     0.7 was harmful)."""
+    teacher_memory: Literal["auto"] | dict[str, str] | None = None
+    """signal: online, for a teacher larger than one device. auto spreads its layers over all GPUs, then the machine's memory,
+    then the disk; {"0": 20GiB, cpu: 60GiB} says how much of each it may take; null = all on the student's device."""
     packing: bool = True
     """Pack several examples into one row without padding (each attends only to itself); false: padded batches of similar
     length."""

@@ -22,7 +22,7 @@ LAUNCHED = "DISTIL_LAUNCHED"
 them to save and end."""
 SAME_RESULT = {
     "log_steps", "checkpoint_minutes", "checkpoint_steps", "report_to", "micro_batch_tokens", "gradient_checkpointing",
-    "packing", "processes", "fsdp",
+    "packing", "processes", "fsdp", "teacher_memory",
 }  # fmt: skip
 """Settings of the train section that change how a step is computed or reported, not what is learned: they may change when a
 training is resumed, as after running out of memory. (validation_examples too, where nothing depends on the validation.)"""

@@ -10,6 +10,7 @@ from distil.calls.config import TeacherConfig
 from distil.errors import UserError
 from distil.models.fingerprint import shared_prefix, teacher_fingerprint, tokenizer_fingerprint
 from distil.models.load import Loaded, load, load_tokenizer
+from distil.models.spread import spread_of
 from distil.runs.artifacts import Project
 from distil.runs.signals.store import SignalStore
 from distil.train.config import TeacherShare, TrainConfig
@@ -34,7 +35,7 @@ def signal_source(
     shares = _local_teachers(section, teacher)
     if not all(same_tokenizer(student.tokenizer, load_tokenizer(share.model)) for share in shares):
         return _cross_tokenizer(section, shares, student)
-    models = [load(share.model, dtype="auto", device=str(student.device)).model for share in shares]
+    models = [_load(share.model, section, student).model for share in shares]
     return OnlineSource(models, [share.weight for share in shares], packing=packing)
 
 
@@ -67,8 +68,18 @@ def _cross_tokenizer(section: TrainConfig, shares: Sequence[TeacherShare], stude
         raise UserError(
             "A mixture of teachers needs one tokenizer for all of them. With train.cross_tokenizer, name a single teacher."
         )
-    teacher = load(shares[0].model, dtype="auto", device=str(student.device))
+    teacher = _load(shares[0].model, section, student)
     return CrossTokenizerSource(teacher, student, section.cross_tokenizer)
+
+
+def _load(ref: str, section: TrainConfig, student: Loaded) -> Loaded:
+    """A teacher beside the student, or spread over several devices. Raises UserError where processes would share them."""
+    if section.teacher_memory is not None and section.processes > 1:
+        raise UserError(
+            f"train.teacher_memory spreads one teacher over all devices, and train.processes is {section.processes}: each would "
+            "do so. Set train.processes to 1, or serve the teacher (train.signal: server), or cache it (distil signals build)."
+        )
+    return load(ref, dtype="auto", device=str(student.device), spread=spread_of(section.teacher_memory))
 
 
 def _local_teachers(section: TrainConfig, teacher: TeacherConfig | None) -> list[TeacherShare]:

@@ -113,8 +113,8 @@ class OnlineSource:
 
     @torch.no_grad()
     def _compute(self, batch: MicroBatch) -> list[Tensor]:
-        passes = _teacher_passes(batch)
-        return [torch.cat([part.counted_hidden(teacher) for part in passes]) for teacher in self.teachers]
+        passes, here = _teacher_passes(batch), batch.labels.device  # a spread teacher's last layer may lie elsewhere
+        return [torch.cat([part.counted_hidden(model) for part in passes]).to(here) for model in self.teachers]
 
     def cache_bytes(self, examples: Sequence[Tokenized]) -> int:
         """Memory for the hidden states of all learned positions."""
