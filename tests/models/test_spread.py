@@ -18,7 +18,7 @@ from tests.tiny import save_tiny, tiny_tokenizer
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text", "qwen3_moe", "gpt2"])
 def test_a_model_on_the_disk_gives_the_same_logits(family: str, tmp_path: Path) -> None:
-    """Its layers lie on the disk, and the ends, which the losses read, in memory."""
+    """Its layers are on the disk, and the ends, which the losses read, in memory."""
     tiny_family(family).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     whole = load(str(tmp_path), device="cpu").model

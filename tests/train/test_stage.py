@@ -67,7 +67,7 @@ def test_logits_bring_the_student_nearer_to_its_teacher(bench: Bench) -> None:
 
 @pytest.mark.parametrize("memory", [None, {"cpu": "1KB"}])
 def test_a_student_that_is_its_own_teacher_has_nothing_to_learn(bench: Bench, memory: dict[str, str] | None) -> None:
-    """Also where the teacher's layers lie on the disk."""
+    """Also where the teacher's layers are on the disk."""
     section = quick(
         method="logits", distill_weight=1.0, label_weight=0.0, epochs=1, weight_decay=0.0, teacher_memory=memory
     )

@@ -126,8 +126,6 @@ def load(
     attention implementation (default: transformers' choice); `template` prepares the chat template; `spread` places a model that
     is only read over several devices. Raises UserError when the model can't be found or its settings don't fit this machine.
     """
-    import torch
-
     where = pick_device(device)
     _check_quantization(quantization, adapter, where)
     source = resolve(ref)
@@ -148,15 +146,7 @@ def load(
     if attention:
         options["attn_implementation"] = attention
     if quantization == "4bit":
-        from transformers import BitsAndBytesConfig
-
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-        options["device_map"] = {"": where}
+        options |= {"quantization_config": _four_bits(), "device_map": {"": where}}
     elif spread is not None:
         options |= spread_options(config, spread, where, options["dtype"])
     tokenizer = load_tokenizer(ref, template)
@@ -170,6 +160,19 @@ def load(
     if adapter is not None:
         model = _add_adapter(model, adapter)
     return Loaded(model.eval(), tokenizer, ref, where)
+
+
+def _four_bits() -> object:
+    """QLoRA's NF4 with double quantization (Dettmers et al. 2023), computed in bfloat16."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def _drop_sampling(model: PreTrainedModel) -> None:

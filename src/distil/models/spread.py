@@ -27,7 +27,7 @@ class Spread:
     """How much of each device a spread model may take."""
 
     memory: Mapping[str, str] | None = None
-    """Device ("0" for the first GPU, "cpu") -> size ("20GiB"); None = what is free. What fits nowhere lies on the disk."""
+    """Device ("0" for the first GPU, "cpu") -> size ("20GiB"); None = what is free. What fits nowhere goes to the disk."""
 
 
 def spread_options(config: Any, spread: Spread, main: torch.device, dtype: torch.dtype) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def spread_options(config: Any, spread: Spread, main: torch.device, dtype: torch
 
 
 def remove_with(model: PreTrainedModel, options: Mapping[str, Any]) -> None:
-    """Deletes the folder of what lies on the disk together with the model."""
+    """Deletes the folder of what is on the disk together with the model."""
     folder = options.get("offload_folder")
     if folder is not None:
         weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
