@@ -18,9 +18,10 @@ from distil.bundled.triage import SYSTEM, write_prompts
 from distil.config import Config, load_config, parse_config
 from distil.config_file import write_config
 from distil.evaluate.stats import mean_interval
-from distil.pipeline import run_stage, step_state
+from distil.pipeline import run_stage
 from distil.runs.artifacts import Project
 from distil.runs.schemas.summary import Summary, read_summary
+from distil.stage_states import step_state
 
 METHODS = {"baseline": ["train.target=reference"], "sft": [], "logits": ["train.method=logits"]}
 

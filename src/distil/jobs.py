@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
-from distil import loops, pipeline
+from distil import loops, pipeline, stage_states
 from distil.config import Config, parse_config, place, read_data
 from distil.config_file import scalar
 from distil.errors import UserError, did_you_mean
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from distil.curate.stage import CurateResult
     from distil.doctor.finding import Finding
     from distil.forecast.result import Replay
-    from distil.pipeline import Step
     from distil.plan import Forecast
     from distil.runs.schemas.calibration import Calibration
     from distil.runs.schemas.cost import CostSummary
     from distil.runs.schemas.summary import Summary
     from distil.serve.stage import ServeResult
+    from distil.stage_states import Step
     from distil.train.stage import TrainResult
 
 Where = Project | Path | str
@@ -127,7 +127,7 @@ def train(
 ) -> TrainResult:
     """Trains a student (default name: the training method); a finished one that is up to date is only reported."""
     at, config = _open(project, settings)
-    student = name or pipeline.default_name(config)
+    student = name or stage_states.default_name(config)
     return _call(lambda: pipeline.train_student(at, config, student, max_steps=max_steps, force=force))
 
 
@@ -199,7 +199,7 @@ def run(project: Where, settings: Settings | None = None, *, name: str | None = 
 def status(project: Where, settings: Settings | None = None, *, name: str | None = None) -> list[Step]:
     """Every stage with its state, in order."""
     at, config = _open(project, settings)
-    return pipeline.steps(at, config, name)
+    return stage_states.steps(at, config, name)
 
 
 def _evaluate_answers(project: Project, config: Config, answers: str, name: str | None) -> Summary:
@@ -243,8 +243,8 @@ def _trained(project: Project, config: Config, name: str | None) -> str:
     """The student that is meant. Raises UserError when it was not trained."""
     trained = project.students()
     if name is None and trained:
-        return pipeline.chosen_student(project, config, trained)
-    student = name or pipeline.default_name(config)
+        return stage_states.chosen_student(project, config, trained)
+    student = name or stage_states.default_name(config)
     if student in trained:
         return student
     hint = did_you_mean(student, trained) or (f" Trained: {', '.join(trained)}." if trained else "")

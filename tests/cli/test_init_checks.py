@@ -14,9 +14,10 @@ from distil.config import load_config
 from distil.config_file import flat_settings
 from distil.errors import UserError
 from distil.new_project import new_project, remarks
-from distil.pipeline import ensure, step_state
+from distil.pipeline import ensure
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json
+from distil.stage_states import step_state
 
 
 @pytest.fixture(autouse=True)

@@ -86,5 +86,5 @@ def test_the_thresholds_of_the_page_are_those_of_the_code(check: str) -> None:
     assert missing == []
 
 
-def test_the_shortest_trainings_on_the_page_are_those_of_the_code() -> None:
+def test_the_shortest_trainings_are_those_of_the_code() -> None:
     assert f"Below {course.FEWEST_STEPS} steps" in PAGE and f"below {course.FEWEST_LINES} lines" in PAGE

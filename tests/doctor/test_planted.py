@@ -130,7 +130,7 @@ PLANTED: list[tuple[str, Plant, str, str]] = [
         "blank or broken answers",
         lambda p: answers(p, lambda n: None if n % 4 else '{"intent": "ref'),
         "problem",
-        "100 are no JSON",
+        "100 are not JSON",
     ),
     (
         "refusals in the training data",

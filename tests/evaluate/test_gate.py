@@ -14,12 +14,12 @@ from distil.config import load_config
 from distil.errors import GateNotReached, UserError
 from distil.evaluate import looks
 from distil.evaluate.gate import parse_gate, passes
-from distil.pipeline import step_state
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.schemas.decision import DECISIONS
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.summary import read_summary
+from distil.stage_states import step_state
 from tests.tiny import write_tiny_splits
 
 CONFIG = """

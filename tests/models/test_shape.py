@@ -1,4 +1,4 @@
-"""Sizes of models: exact from a config, labelled where they are guessed, and never 0."""
+"""Sizes of models: exact from a config, labeled where they are guessed, and never 0."""
 
 from __future__ import annotations
 

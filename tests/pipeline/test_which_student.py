@@ -15,10 +15,10 @@ from distil.cli.options import Context
 from distil.cli.students import pick_evaluable, pick_student
 from distil.config import load_config
 from distil.errors import UserError
-from distil.pipeline import current_student, steps
 from distil.records import Manifest
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json
+from distil.stage_states import current_student, steps
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from distil.cli.main import cli
 from distil.cli.train import command
 from distil.config import Config, load_config
 from distil.errors import UserError
-from distil.pipeline import ensure, run_missing, run_stage, step_state, steps
+from distil.pipeline import ensure, run_missing, run_stage
 from distil.records import Manifest
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json
 from distil.runs.manifest import read_manifest
+from distil.stage_states import step_state, steps
 from tests.tiny import save_tiny
 
 

@@ -13,7 +13,6 @@ from distil.cli.collect import command
 from distil.collect.gateway import take_answers
 from distil.config import load_config
 from distil.errors import UserError
-from distil.pipeline import step_state
 from distil.prompts.config import PromptsConfig
 from distil.prompts.gateway import take_captured
 from distil.prompts.stage import run as load_prompts
@@ -21,6 +20,7 @@ from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 from distil.runs.schemas.gateway_prompts import read_gateway_prompts
+from distil.stage_states import step_state
 from tests.serve.running import StudentServer, chat_body, teacher_of
 from tests.serve.test_gateway import exchange, gateway_of, teacher_server
 from tests.wire.openai import OpenAIServer

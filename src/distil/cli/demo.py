@@ -223,7 +223,8 @@ def _run_stages(project: Project, config: Config, overrides: list[str]) -> Calib
     from distil.bundled.server import teacher_server
     from distil.cli.demo_gateway import calibrate_demo
     from distil.cli.demo_result import headline
-    from distil.pipeline import run_stage, step_state
+    from distil.pipeline import run_stage
+    from distil.stage_states import step_state
 
     steps = _steps(project, config, overrides)
     states = [step_state(project, step.config, step.stage, step.student).state for step in steps]
@@ -256,7 +257,8 @@ def _serve(project: Project, config: Config, calibration: Calibration) -> list[A
 
 
 def _run(project: Project, step: Step) -> None:
-    from distil.pipeline import run_stage, step_state
+    from distil.pipeline import run_stage
+    from distil.stage_states import step_state
 
     state = step_state(project, step.config, step.stage, step.student)
     if state.state == "done":

@@ -114,7 +114,7 @@ def _student(
 ) -> tuple[str, str, Scores]:
     """Trains and evaluates the student of a part, unless that is done. Returns the metric, which way is better, its values."""
     from distil.evaluate import stage as evaluate
-    from distil.pipeline import step_state
+    from distil.stage_states import step_state
     from distil.train import stage as train
 
     part = Project(project.learning_curve / name)

@@ -18,7 +18,8 @@ from distil.cli.options import Context, distil_command, echo
 )
 def command(context: Context, name: str | None) -> None:
     """Run every stage that is missing or stale, in order."""
-    from distil.pipeline import Step, run_missing
+    from distil.pipeline import run_missing
+    from distil.stage_states import Step
 
     def announce(step: Step) -> None:
         echo(f"\n$ {step.command}", bold=True, nl=False, err=True)

@@ -33,9 +33,9 @@ def command(context: Context, name: str | None) -> None:
     """Show what is done, what is stale, and what to type next."""
     from distil.calls.batch.job import BatchFolder
     from distil.config import calibration_judge
-    from distil.pipeline import steps
     from distil.runs.manifest import read_manifest
     from distil.serve.live.report import retrain, serving
+    from distil.stage_states import steps
 
     config = context.config()
     rows = steps(context.project, config, name)

@@ -37,7 +37,7 @@ def _pick(context: Context, name: str | None, students: list[str], what: str, ha
     if name is None and len(students) == 1:
         return students[0]  # whatever the config says, and where there is none
     if name is None:
-        from distil.pipeline import chosen_student
+        from distil.stage_states import chosen_student
 
         return chosen_student(context.project, context.config(), students)
     if name not in students:

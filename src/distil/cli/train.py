@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
     from distil.errors import UserError
-    from distil.pipeline import default_name, train_student
+    from distil.pipeline import train_student
+    from distil.stage_states import default_name
 
     if provider is not None:
         _at_provider(context, name, provider, processes, max_steps, force, **there)

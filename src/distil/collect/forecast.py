@@ -27,7 +27,7 @@ class CollectForecast(Record):
 
     teacher: str
     """Its name in the config."""
-    tier: str
+    tier: Tier
     """standard | flex | batch."""
     wanted: int
     """Answers, with those that are there already."""

@@ -59,7 +59,7 @@ CHECKS: dict[str, Check] = {
     "the learning rate": training.learning_rate,
     "trained too short": training.long_enough,
     "overfitting": training.overfitting,
-    "the teacher is no better": quality.teacher_is_better,
+    "the teacher is not better": quality.teacher_is_better,
     "no better than before training": quality.better_than_base,
     "no better than plain fine-tuning": quality.no_better_than_baseline,
     "below the goal": quality.below_the_goal,

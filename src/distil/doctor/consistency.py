@@ -43,7 +43,7 @@ def teacher_contradicts_itself(evidence: Evidence) -> Finding:
 
 def _compared(twice: Sequence[tuple[Pair, Pair]]) -> tuple[int, int, str]:
     """(prompts compared, those with different results, an example). Of JSON objects the label that differs most often counts:
-    five fields that differ on one prompt in twenty each are no teacher that can't decide."""
+    five fields that differ on one prompt in twenty each are not a teacher that can't decide."""
     objects = [(parse_object(one.answer.text), parse_object(other.answer.text)) for one, other in twice]
     whole = [(leaves(one), leaves(other)) for one, other in objects if one is not None and other is not None]
     if 2 * len(whole) >= len(twice):
@@ -105,7 +105,7 @@ def _steadier(evidence: Evidence) -> Cure:
         return cure()
     if not cures.can_answer_more(evidence):
         return cures.cleaner_answers(evidence) + cure(
-            advice="Say in the prompts what decides, and record the answers anew."
+            advice="Say in the prompts what decides, and record the answers again."
         )
     advice = "Say in the prompt or in prompts.system what decides between the answers, with examples of the hard cases."
     if config.teachers[0].sampling.temperature > 0:

@@ -16,8 +16,8 @@ from distil.config_file import scalar
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Cure, cure
 from distil.fit import Need, what_fits
-from distil.pipeline import default_name
 from distil.runs.schemas.provider_job import read_provider_job
+from distil.stage_states import default_name
 
 TeacherKind = Literal["recorded", "local", "server", "api"]
 MOST_EPOCHS = 20.0
@@ -57,7 +57,7 @@ def train_again(evidence: Evidence, student: str, settings: dict[str, JsonValue]
     """Settings of the train or student section, and the command that trains this student with them."""
     changed = settings or {}
     if student in evidence.summaries and student not in evidence.trained_folders:
-        return cure(changed, [], f"{student} was not trained here: train it anew where it was.")
+        return cure(changed, [], f"{student} was not trained here: train it again where it was.")
     tuned = read_provider_job(evidence.project.provider_job(student))
     if tuned is not None:  # it has settings of its own there
         return cure(

@@ -11,8 +11,8 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.models.config import StudentConfig
 from distil.models.saved_template import template_hash, tokenizer_hash
-from distil.pipeline import current_student
 from distil.runs.schemas.notes import TrainNotes
+from distil.stage_states import current_student
 
 TOKENS_PER_BYTE, FAR_TOO_MANY = 0.4, 0.6
 """Tokens for a byte of letters (UTF-8). Tokenizers that know a language take 0.15 to 0.3 in any script, and one that knows only

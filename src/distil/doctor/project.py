@@ -10,10 +10,10 @@ from distil.doctor import cures
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.errors import UserError
-from distil.pipeline import current_student, step_state
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, stage_command
 from distil.runs.manifest import stage_state
 from distil.runs.schemas.summary import Summary
+from distil.stage_states import current_student, step_state
 
 
 def stale_stages(evidence: Evidence) -> Finding:

@@ -36,7 +36,7 @@ LEAST_OTHERS = 50
 
 
 def blank_or_broken(evidence: Evidence) -> Finding:
-    """Answers without a text, and text that is no JSON where the answers to such prompts are."""
+    """Answers without a text, and text that is not JSON where the answers to such prompts are."""
     train = evidence.split("train")
     if not train:
         return NO_TRAIN_SPLIT
@@ -52,9 +52,7 @@ def blank_or_broken(evidence: Evidence) -> Finding:
         and corpus.json_share >= EXPECTS_JSON
         and (answer.text.lstrip()[:1] in ("{", "[") or corpus.json_share_at(prompt) >= EXPECTS_JSON)
     ]
-    seen = (
-        f"{len(blank):,} of {len(train):,} training answers are blank, {len(broken):,} are no JSON where the others are"
-    )
+    seen = f"{len(blank):,} of {len(train):,} training answers are blank, {len(broken):,} are not JSON where the others are"
     if broken:
         seen += f" (such as {one_line(pairs[broken[0]].answer.text, 80)})"
     count = len(blank) + len(broken)
@@ -69,7 +67,7 @@ def blank_or_broken(evidence: Evidence) -> Finding:
 
 
 def one_answer_for_all(evidence: Evidence) -> Finding:
-    """One answer that nearly all training rows have. Rare labels are no fault if there are enough, and as many in test."""
+    """One answer that nearly all training rows have. Rare labels are not a fault if there are enough, and as many in test."""
     train, test = evidence.split("train"), evidence.split("test")
     if len(train) < LEAST_OTHERS:
         return NO_TRAIN_SPLIT if not train else ok(f"{len(train):,} training rows are too few to say.")
@@ -86,7 +84,7 @@ def one_answer_for_all(evidence: Evidence) -> Finding:
         why = "Training shows another task than the test: the student learns to say one thing."
         return Finding(level="problem", seen=f"{seen}.", why=why, cure=_collect_again(evidence))
     if not labels and in_test != 1:
-        why = "They are no labels of a classification: the student learns to say one thing whatever it is asked."
+        why = "They are not labels of a classification: the student learns to say one thing whatever it is asked."
         return Finding(level="problem", seen=f"{seen}.", why=why, cure=_collect_again(evidence))
     if others >= LEAST_OTHERS:
         return ok(f"{seen}; {others:,} rows have others, enough to learn them.")

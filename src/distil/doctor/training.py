@@ -8,8 +8,8 @@ from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Cure, Finding, cure, ok, unknown
 from distil.fit import training_need
 from distil.models.sizing import GIB, Memory
-from distil.pipeline import default_name
 from distil.runs.schemas.training_run import TrainingRun, oom_kills
+from distil.stage_states import default_name
 
 FAR_RATE = 10.0
 """Times that the configured rate is above or below the fitting one."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distil.curate.shingles import shingle_rows
+from distil.embeddings.embedder import embedder
 from distil.forecast.traffic import Request, cut
 from distil.text import normalize, spoken_turns
 
@@ -66,8 +67,6 @@ def kernels(requests: Sequence[Request]) -> Kernels:
 
 def prepare(requests: Sequence[Request]) -> None:
     """Embeds what will be needed, with a progress bar of its own."""
-    from distil.embeddings.embedder import embedder
-
     texts = [asked_text(r, MEANING_CHARACTERS) for r in requests if not r.attached and not r.calls]
     if texts:
         embedder().prepare(texts)
@@ -75,8 +74,6 @@ def prepare(requests: Sequence[Request]) -> None:
 
 def meaning_vectors(requests: Sequence[Request]) -> Matrix:
     """(n, 384) unit vectors of MiniLM."""
-    from distil.embeddings.embedder import embedder
-
     return embedder().vectors([asked_text(request, MEANING_CHARACTERS) for request in requests])
 
 

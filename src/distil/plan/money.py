@@ -72,7 +72,7 @@ def collecting(project: Project, config: Config, prompts: list[Prompt]) -> Colle
 
 def _tiers(config: Config, found: list[CollectForecast], spent: float) -> list[TierPrice]:
     """The same questions at the other tiers' prices, where every teacher has one."""
-    result = []
+    result: list[TierPrice] = []
     for tier in TIERS:
         usd, margin, most, measured = spent, 0.0, spent, True
         for teacher, part in zip(config.teachers, found, strict=True):

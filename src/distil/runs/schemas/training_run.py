@@ -39,7 +39,7 @@ class TrainingRun(Record):
     outcome: Outcome
     """running also stays where the process was killed: see `alive`."""
     cause: Cause | None = None
-    """Of a failure: memory ran out, the loss is no number, the input is wrong, or something else."""
+    """Of a failure: memory ran out, the loss is not a number, the input is wrong, or something else."""
     reason: str = ""
     """The message of the failure."""
     memory: int = 0
