@@ -55,12 +55,12 @@ class Answers(NamedTuple):
     """Of an answer, at the median."""
 
 
-def look(requests: Sequence[Request]) -> Answers:
-    """What the answers of these requests, at least one, have in common."""
+def look(requests: Sequence[Request], groups: Sequence[int] | None = None) -> Answers:
+    """What the answers of these requests, at least one, have in common. groups: which of them belong together; None = none do."""
     keys = [request.key for request in requests]
     counts = Counter(keys)
     words = sorted(len(request.answer.split()) for request in requests)[len(requests) // 2]
-    unseen = unseen_share(keys)
+    unseen = unseen_share(keys, groups)
 
     def made(kind: Kind, targets: list[Target] | None = None) -> Answers:
         return Answers(kind, targets or [], len(counts), unseen, max(counts.values()) / len(keys), words)
@@ -71,13 +71,13 @@ def look(requests: Sequence[Request]) -> Answers:
         return made("tool calls")
     objects = [parse_answer(request.answer) for request in requests]
     if _share(isinstance(value, dict) for value in objects) >= MOSTLY:
-        return made("JSON", fields_of([value if isinstance(value, dict) else {} for value in objects]))
+        return made("JSON", fields_of([value if isinstance(value, dict) else {} for value in objects], groups))
     if words <= SHORT_WORDS:
         closed = unseen <= UNSEEN
         texts = [request.answer.strip() for request in requests]
         return made("labels" if closed else "short texts", [Target("", keys if closed else texts, closed)])
     replies = _replies([request.answer for request in requests])
-    repeating = [Target("", replies, True)] if unseen_share(replies) <= MOSTLY else []
+    repeating = [Target("", replies, True)] if unseen_share(replies, groups) <= MOSTLY else []
     code = _share(bool(_CODE.search(request.answer)) for request in requests) >= 0.5
     return made("code" if code else "prose", repeating)
 
@@ -96,23 +96,27 @@ def _share(signs: Iterable[bool]) -> float:
     return sum(values) / len(values)
 
 
-def unseen_share(values: Sequence[str]) -> float:
-    """The share of new values that are not among these: those that occur once (Good 1953)."""
-    return sum(count == 1 for count in Counter(values).values()) / len(values)
+def unseen_share(values: Sequence[str], groups: Sequence[int] | None = None) -> float:
+    """The share of new values that are not among these: those that occur once (Good 1953).
+
+    In a group of requests that belong together a value counts once: an order number that near-copies repeat is still a new one.
+    """
+    counted = set(zip(values, range(len(values)) if groups is None else groups, strict=True))
+    return sum(count == 1 for count in Counter(value for value, _ in counted).values()) / len(counted)
 
 
-def fields_of(objects: Sequence[Mapping[str, Json]]) -> list[Target]:
-    """The fields of a form, nested ones by their path. A list is one value."""
+def fields_of(objects: Sequence[Mapping[str, Json]], groups: Sequence[int] | None = None) -> list[Target]:
+    """The fields of a form, nested ones by their path. A list is one value. groups: as in `look`."""
     rows = [dict(_leaves(value)) for value in objects]
     names = Counter(name for row in rows for name in row)
     usual = sorted(name for name, count in names.items() if count >= USUAL * len(rows))
     targets = []
     for name in usual:
         values = [row.get(name, ABSENT) for row in rows]
-        targets.append(Target(name, values, unseen_share(values) <= UNSEEN))
+        targets.append(Target(name, values, unseen_share(values, groups) <= UNSEEN))
     rest = [json.dumps({k: v for k, v in row.items() if k not in usual}, sort_keys=True) for row in rows]
     if any(row != "{}" for row in rest):
-        targets.append(Target("other fields", rest, unseen_share(rest) <= UNSEEN))
+        targets.append(Target("other fields", rest, unseen_share(rest, groups) <= UNSEEN))
     return targets
 
 

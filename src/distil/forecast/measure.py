@@ -16,7 +16,7 @@ from distil.curate.split.templates import split_templates
 from distil.forecast.agreement import Agreement, agreement
 from distil.forecast.answers import Answers, look
 from distil.forecast.features import WORD_CHARACTERS, Kernels, Matrix, asked_text, kernels
-from distil.forecast.proxy import Predicted, cross_validated, folds_of
+from distil.forecast.proxy import Predicted, Rows, cross_validated, folds_of
 from distil.forecast.quality import Draws, Measured, draw, learning_curve, weights_of
 from distil.forecast.traffic import Request
 from distil.records import Prompt
@@ -60,13 +60,16 @@ def measure(requests: Sequence[Request], target: float, advance: Callable[[], No
     chosen = list(requests[:MOST_ROWS])  # they are in random order already
     if len(chosen) < LEAST_ROWS or not answers.targets:
         return SliceMeasure(answers, agreed, repeated, None, None, None, {}, [])
-    if len(chosen) < len(requests):
-        answers = look(chosen)
     components = components_of(chosen)
+    group = np.zeros(len(chosen), dtype=np.intp)
+    for number, rows in enumerate(components):
+        group[list(rows)] = number
+    answers = look(chosen, group.tolist())
     advance()
     alike = kernels(chosen)
     advance()
-    return _predict(chosen, answers, alike, components, target, advance)._replace(agreement=agreed, repeated=repeated)
+    found = _predict(chosen, answers, alike, components, group, target, advance)
+    return found._replace(agreement=agreed, repeated=repeated)
 
 
 def components_of(requests: Sequence[Request]) -> list[list[int]]:
@@ -87,12 +90,12 @@ def _predict(
     answers: Answers,
     alike: Kernels,
     components: Sequence[Sequence[int]],
+    group: Rows,
     target: float,
     advance: Callable[[], None],
 ) -> SliceMeasure:
-    folds, group = folds_of(components, len(requests)), np.zeros(len(requests), dtype=np.intp)
-    for number, rows in enumerate(components):
-        group[list(rows)] = number
+    """group: (n,) the component of each request."""
+    folds = folds_of(components, len(requests))
     weights = weights_of(group, seed=0)
     usd = np.array([request.usd or 0.0 for request in requests])
     texts = [f"{request.told}\n{request.asked}" for request in requests]
