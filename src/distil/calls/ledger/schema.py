@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from distil.calls.ledger.rows import STATEMENTS
@@ -95,12 +96,23 @@ MIGRATIONS: tuple[str, ...] = (BASE, REPLY_IDENTITY, MONEY)
 """Script i brings a file from version i to version i + 1 (PRAGMA user_version)."""
 
 
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever opening a ledger raises, in words."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise explain(error, path) from error
+    except OSError as error:
+        raise WorkFailed(f"Could not open the ledger {path}: {error.strerror}.") from error
+
+
 def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Opens the file in WAL mode and brings its schema up to date.
 
     Raises UserError when it is not a ledger or was written by a newer Distil, WorkFailed when it is locked or the disk is full.
     """
-    try:
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         create_private(path)  # SQLite gives -wal and -shm the same mode
         for name in (f"{path.name}-wal", f"{path.name}-shm"):
@@ -113,10 +125,6 @@ def connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
         # FULL: a commit is on the disk, not only in the system's cache, before anything is counted or sent.
         db.execute("PRAGMA synchronous = FULL")
         migrate(db, path)
-    except sqlite3.DatabaseError as error:
-        raise explain(error, path) from error
-    except OSError as error:
-        raise WorkFailed(f"Could not open the ledger {path}: {error.strerror}.") from error
     return db
 
 
@@ -127,17 +135,13 @@ def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return connect(path, busy_timeout_s)
-    try:
+    with _explained(path):
         db = _read_only(path, busy_timeout_s)
         if db.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
             old, db = db, sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             with contextlib.closing(old):
                 old.backup(db)
         migrate(db, path)
-    except sqlite3.DatabaseError as error:
-        raise explain(error, path) from error
-    except OSError as error:
-        raise WorkFailed(f"Could not open the ledger {path}: {error.strerror}.") from error
     return db
 
 
