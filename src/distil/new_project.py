@@ -16,6 +16,7 @@ from distil.calls.providers.openai_names import refuses_sampling
 from distil.config import Config, override_config
 from distil.config_file import write_config, write_short_config
 from distil.errors import UserError, did_you_mean
+from distil.models.hub import cached
 from distil.models.load import resolve
 from distil.prompts.stage import Checked, check
 from distil.runs.artifacts import Project
@@ -133,20 +134,13 @@ def remarks(project: Project, config: Config, environ: Mapping[str, str] = os.en
         if variable is not None and not environ.get(variable) and not parse_model(teacher.model).local:
             said.append(f"{teacher.model} needs a key before `distil collect`: export {variable}=...")
     model = config.student.model
-    if not Path(resolve(project.placed(model))).is_dir() and not _fetched(model):
+    if not Path(resolve(project.placed(model))).is_dir() and cached(model, "config.json") is None:
         close = "" if model in USUAL_STUDENTS else did_you_mean(model, USUAL_STUDENTS)
         said.append(
             f"The student {model} is not on this machine. The hub is asked for it when it is first needed, and only then is its "
             f"name checked.{close}"
         )
     return said
-
-
-def _fetched(model: str) -> bool:
-    """Whether the hub's cache has it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
 
 
 def _from(project: Project, path: Path) -> str:

@@ -102,11 +102,15 @@ def run(project: Project, section: CollectConfig, teachers: Sequence[TeacherConf
     wanted = frozenset(question.answer_id for question in questions)
     if not wanted <= {answer.id for answer in _answers(project)}:
         stage.run(project, section, teachers, only=wanted, limit=count)
-    given: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
-    for answer in _answers(project):
-        if answer.id in wanted:
-            given[answer.teacher][answer.prompt_id].append(answer)
-    return [_measured(teacher, measured_on, prompts, given[teacher.model]) for teacher in teachers]
+    kept = {answer.id: answer for answer in _answers(project) if answer.id in wanted}
+    found = []
+    for teacher in teachers:  # one model may be asked in two ways
+        given: dict[str, list[Answer]] = defaultdict(list)
+        for question in questions:
+            if question.teacher is teacher and question.answer_id in kept:
+                given[question.prompt.id].append(kept[question.answer_id])
+        found.append(_measured(teacher, measured_on, prompts, given))
+    return found
 
 
 def _chosen(prompts: Iterable[Prompt], count: int) -> list[Prompt]:
@@ -141,7 +145,7 @@ def _measured(
         for prompt, (first, second, *_) in twice:
             finals = final_of(prompt, first, task), final_of(prompt, second, task)
             same = same_answer(first.text, second.text, first.tool_calls, second.tool_calls) or same_final(*finals)
-            verdicts.append(same if same or task.kind(prompt.id) != "text" else None)
+            verdicts.append(None if task.kind(prompt.id) == "text" else same)
         expected = [answers[1].text for _, answers in twice]
     return _pilot(teacher.model, measured_on, len(prompts), pairs, verdicts, expected)
 

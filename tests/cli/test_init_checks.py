@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from distil.cli.init import command
 from distil.config import load_config
 from distil.config_file import flat_settings
 from distil.errors import UserError
+from distil.models.hub import cached
 from distil.new_project import new_project, remarks
 from distil.pipeline import ensure
 from distil.runs.artifacts import Project
@@ -130,3 +132,13 @@ def test_a_new_key_at_its_default_makes_nothing_stale(here: Path) -> None:
     assert step_state(project, config, "prompts").state == "done"
     changed = load_config(project, ["prompts.attachments=keep"])
     assert step_state(project, changed, "prompts").why == "settings have changed: attachments"
+
+
+@pytest.mark.parametrize("name", ["a--b", "Qwen/Qwen3-0.6B."])
+def test_a_name_that_the_hub_can_not_have_ends_well(name: str) -> None:
+    assert cached(name, "config.json") is None
+
+
+def test_a_bare_install_has_no_cache_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert cached("Qwen/Qwen3-0.6B", "config.json") is None

@@ -120,3 +120,22 @@ def test_without_prompts_it_says_what_to_type(project: Project, teacher: Make) -
     project.prompts.unlink()
     with pytest.raises(UserError, match="distil prompts load"):
         pilot.run(project, CollectConfig(), [teacher()], 20)
+
+
+def test_one_repeated_open_answer_proves_nothing(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    said = itertools.count()
+    server.answer = lambda body: (
+        "It takes about two days in the city, and more where the road is long."
+        if number(body) == 0
+        else f"It takes about two days, and more where the road is long ({next(said)} told me so)."
+    )
+    (found,) = pilot.run(project, CollectConfig(), [teacher()], 12)
+    assert found.share is None
+
+
+def test_one_model_asked_in_two_ways_is_two_teachers(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    labelled(project, 20)
+    server.answer = lambda body: "refund" if body.get("temperature") == 0.5 else LABELS[number(body) % 2]
+    ways = [teacher(sampling={"temperature": t, "max_tokens": 50}) for t in (0.5, 1.0)]
+    poor, good = pilot.run(project, CollectConfig(), ways, 20)
+    assert good.share == 1 and poor.share == 0.5

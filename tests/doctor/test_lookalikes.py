@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
-import socket
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +15,7 @@ from distil.doctor.evidence import Evidence
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json, write_lines
 from distil.runs.manifest import stage_run
+from distil.runs.processes import this_process
 from tests.doctor.planted import answers, change_manifest, curve, keep, rows, run, said
 from tests.doctor.test_planted import CPU, FALL, Plant, found
 
@@ -144,7 +143,7 @@ LOOKALIKES: list[tuple[str, Plant]] = [
     ("not measured", similarity_that_does_not_decide),
     ("another teacher", log_of_a_dated_model),
     ("unfinished trainings", tuned_elsewhere),
-    ("unfinished trainings", lambda p: run(p, outcome="running", pid=os.getpid(), host=socket.gethostname())),
+    ("unfinished trainings", lambda p: run(p, outcome="running", **this_process()._asdict())),
     ("the loss", lambda p: curve(p, FALL[:12])),
     ("trained too short", lambda p: curve(p, [*FALL[:2], 0.4])),
     ("overfitting", lambda p: change_manifest(p, config={"early_stopping": 1})),

@@ -10,6 +10,7 @@ import pytest
 
 from distil.runs.processes import this_process
 from distil.runs.schemas.gateway_state import GatewayState
+from distil.runs.schemas.training_run import TrainingRun
 
 ENDED = subprocess.Popen([sys.executable, "-c", ""])
 ENDED.wait()
@@ -45,3 +46,14 @@ def test_another_process_with_its_number_is_not(changes: dict[str, object]) -> N
     """In a container the gateway is process 1, and so is the one after it."""
     assert not this_process()._replace(**changes).alive  # type: ignore[arg-type]
     assert not state(**changes).running
+
+
+def test_a_killed_training_whose_number_is_another_process() -> None:
+    here = this_process()
+    run = TrainingRun(
+        **here._asdict(), started="", updated="", step=1, steps=2, outcome="running", train={}, student={}
+    )
+    assert run.alive and not run.killed
+    later = run.model_copy(update={"born": "1"})
+    assert later.killed and not later.alive
+    assert run.model_copy(update={"host": "elsewhere", "born": "1"}).alive  # as it said

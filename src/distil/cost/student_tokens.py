@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from distil.models.saved_template import saved_template
 from distil.models.student_prompt import as_student_sees, baked_prompt
 from distil.records import Answer, Call, Prompt
 from distil.runs.artifacts import Project
@@ -38,7 +39,7 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
     from tokenizers import Tokenizer
 
     encode = Tokenizer.from_file(str(tokenizer)).encode
-    baked = _baked(tokenizer.parent)
+    baked = baked_prompt(saved_template(tokenizer.parent) or "")
     billed = {call.id: call.usage for call in calls if call.usage.output_tokens > 0}
     answers = islice((a for a in read_records(project.answers, Answer) if a.call_id in billed and a.text), SAMPLE)
     chosen = {answer.prompt_id: answer for answer in answers}
@@ -69,9 +70,3 @@ def _tokenizer_file(project: Project, student: str | None) -> Path | None:
         return None
     path = project.model(student) / "tokenizer.json"
     return path if path.exists() else None
-
-
-def _baked(folder: Path) -> str | None:
-    """The prompt that the student's chat template shows in place of the instructions."""
-    template = folder / "chat_template.jinja"
-    return baked_prompt(template.read_text(encoding="utf-8")) if template.exists() else None

@@ -10,6 +10,7 @@ from distil.doctor import cures
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.models.config import StudentConfig
+from distil.models.hub import cached
 from distil.models.saved_template import template_hash, tokenizer_hash
 from distil.runs.schemas.notes import TrainNotes
 from distil.stage_states import current_student
@@ -122,11 +123,4 @@ def _tokenizer(evidence: Evidence) -> Path | None:
             return folder / "tokenizer.json"
     if not ref or ref.startswith(("/", ".", "bundled/")):
         return None
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(ref, "tokenizer.json")
-    except HFValidationError:
-        return None
-    return Path(found) if isinstance(found, str) else None
+    return cached(ref, "tokenizer.json")

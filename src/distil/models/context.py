@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distil.errors import UserError
+from distil.models.hub import cached
 from distil.models.load import load_tokenizer, resolve
 from distil.models.render import render_rows
 from distil.models.template import TemplateSettings, Turn
@@ -52,13 +53,7 @@ def _config_file(ref: str) -> Path | None:
         return None
     if folder.is_dir():
         return folder / "config.json" if (folder / "config.json").is_file() else None
-    try:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(ref, "config.json")
-    except (ImportError, ValueError):  # without the training extra; not a hub id
-        return None
-    return Path(found) if isinstance(found, str) else None
+    return cached(ref, "config.json")
 
 
 class TokenLimit:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import time
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 ADDRESS_S = 3.0
@@ -21,6 +22,17 @@ def endpoint() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
+
+
+def cached(ref: str, file: str) -> Path | None:
+    """A file of a hub id that an earlier run has brought here; None where there is none, or `ref` is not a hub id."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(ref, file)
+    except (ImportError, ValueError):  # without the training extra; not a hub id
+        return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def reachable(url: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distil.bundled.paths import MODELS
+from distil.models.hub import cached
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 CHOSEN_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk")
@@ -67,13 +68,7 @@ def _in_cache(ref: str) -> Path | None:
     """config.json of a hub id, if an earlier run has brought it here."""
     if ref.count("/") != 1 or ref.startswith((".", "/", "~")):
         return None
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        found = try_to_load_from_cache(ref, "config.json")
-    except ValueError:  # not a hub id
-        return None
-    return Path(found) if isinstance(found, str) else None
+    return cached(ref, "config.json")
 
 
 @lru_cache(maxsize=64)

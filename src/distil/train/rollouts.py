@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -82,6 +81,7 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
     groups = {e.group for e in held_out if e.group is not None}
     texts = {prompt_key(e.prompt_messages) for e in held_out}
     examples = []
+    two_prompts = chat_template(tokenizer).prompt is not None
     for prompt in read_records(project.prompts, Prompt):
         for_training = (
             prompt.split in (None, "train") and prompt.group not in groups and prompt_key(prompt.messages) not in texts
@@ -91,11 +91,9 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
         ids = render_prompt(tokenizer, prompt.messages, tools=prompt.tools)
         if max_length is None or len(ids) < max_length:
             messages = tuple(prompt.messages)
-            row = Tokenized(prompt.id, ids, [IGNORED] * len(ids), len(ids), messages, prompt.tools)
-            if chat_template(tokenizer).prompt is not None:
-                asked = render_prompt(tokenizer, messages, tools=prompt.tools, for_teacher=True)
-                row = replace(row, teacher_prompt=asked)
-            examples.append(row)
+            asked = render_prompt(tokenizer, messages, tools=prompt.tools, for_teacher=True) if two_prompts else None
+            labels = [IGNORED] * len(ids)
+            examples.append(Tokenized(prompt.id, ids, labels, len(ids), messages, prompt.tools, teacher_prompt=asked))
     return examples
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from distil.errors import Interrupted, UserError
 from distil.ids import now
 from distil.models.sizing import this_machine
 from distil.runs.jsonl import write_json
+from distil.runs.processes import this_process
 from distil.runs.schemas.training_run import Cause, Outcome, TrainingRun, oom_kills
 from distil.train.job import TrainJob
 from distil.train.memory import ran_out_of_memory
@@ -32,8 +31,7 @@ class RunLog:
         machine, started = this_machine(), now("seconds")
         self._path, self._beaten = path, time.monotonic()
         self.run = TrainingRun(
-            host=socket.gethostname(),
-            pid=os.getpid(),
+            **this_process()._asdict(),
             started=started,
             updated=started,
             step=0,

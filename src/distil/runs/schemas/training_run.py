@@ -6,7 +6,6 @@ training: that is in its manifest, and the losses are in metrics.jsonl.
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from pydantic import JsonValue
 from distil.errors import UserError
 from distil.records import Record
 from distil.runs.jsonl import read_document, write_json
+from distil.runs.processes import Process
 
 Outcome = Literal["running", "finished", "interrupted", "failed"]
 Cause = Literal["memory", "loss", "input", "other"]
@@ -28,6 +28,8 @@ class TrainingRun(Record):
     """Name of the machine."""
     pid: int
     """Of the process that trains (the first of several)."""
+    born: str = ""
+    """When that process started, as the system reports it: its number may be given to another one."""
     started: str
     """ISO time, UTC."""
     updated: str
@@ -58,13 +60,7 @@ class TrainingRun(Record):
         """Whether it runs, as far as this machine can tell; on another machine: whether it said so."""
         if self.outcome != "running" or self.host != socket.gethostname():
             return self.outcome == "running"
-        try:
-            os.kill(self.pid, 0)
-        except PermissionError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return True
+        return Process(self.pid, self.host, self.born).alive
 
     @property
     def killed(self) -> bool:
