@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,101 @@ def test_no_size_is_none_and_not_zero(ref: str) -> None:
     assert model_shape(ref) is None
 
 
-def test_a_folder_is_counted_from_its_safetensors_header(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 2}))
-    header = json.dumps({"__metadata__": {}, "a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}}).encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
-    shape = model_shape(str(tmp_path))
+def weights(file: Path, rows: int) -> None:
+    """A safetensors file of rows * 5 parameters."""
+    size = rows * 20
+    tensor = {"dtype": "F32", "shape": [rows, 5], "data_offsets": [0, size]}
+    header = json.dumps({"__metadata__": {}, file.stem: tensor}).encode()
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A folder whose config says no family, so that only its files say how many parameters there are."""
+    folder = tmp_path / "mine-3B"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 2}))
+    return folder
+
+
+def parameters_of(folder: Path) -> int:
+    """3e9 is the guess from the name of `plain`."""
+    shape = model_shape(str(folder))
+    assert shape is not None and shape.guessed == (shape.parameters == 3e9)
+    return shape.parameters
+
+
+def test_a_folder_is_counted_from_its_safetensors_header(plain: Path) -> None:
+    weights(plain / "model.safetensors", 3)
+    shape = model_shape(str(plain))
     assert shape is not None and shape[:4] == (15, 8, 2, "config.json")
+
+
+def test_weights_that_are_there_twice_count_once(plain: Path) -> None:
+    """Mistral's repositories have them in one file, too."""
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for name in names:
+        weights(plain / name, 3)
+    weights(plain / "consolidated.safetensors", 6)
+    index = {"weight_map": {"a": names[0], "b": names[1], "c": names[1]}}
+    (plain / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert parameters_of(plain) == 30
+    (plain / "model.safetensors.index.json").unlink()
+    weights(plain / "model.safetensors", 6)
+    assert parameters_of(plain) == 30
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_an_interrupted_download_is_not_the_whole_model(plain: Path, index: bool) -> None:
+    names = [f"model-0000{number}-of-00004.safetensors" for number in range(1, 5)]
+    weights(plain / names[0], 3)
+    if index:
+        (plain / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict(enumerate(names))}))
+    assert parameters_of(plain) == 3e9
+    (plain / "config.json").write_text(json.dumps(QWEN3))
+    assert parameters_of(plain) == pytest.approx(0.596e9, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", b"abc", struct.pack("<Q", 3) + b"[1]"],
+    ids=["a pointer of git-lfs", "too short", "no header"],
+)
+def test_a_file_without_a_header_counts_nothing(plain: Path, content: bytes) -> None:
+    (plain / "model.safetensors").write_bytes(content)
+    assert parameters_of(plain) == 3e9
+
+
+@pytest.mark.parametrize("text", ['{"hidden_size": 8', "[1]", "\ufffd"])
+@pytest.mark.parametrize("name", ["config.json", "adapter_config.json", "model.safetensors.index.json"])
+def test_a_broken_file_leaves_the_guess(plain: Path, name: str, text: str) -> None:
+    if name == "adapter_config.json":
+        (plain / "config.json").unlink()
+    (plain / name).write_bytes(text.encode("utf-16"))
+    assert parameters_of(plain) == 3e9
+    (plain / name).write_text(text)
+    assert parameters_of(plain) == 3e9
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers"])
+def test_without_the_training_extra_the_name_counts(plain: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    config = QWEN3 | {"hidden_size": 8, "num_attention_heads": 2}  # of no other test: sizes are kept in memory
+    (plain / "config.json").write_text(json.dumps(config))
+    assert parameters_of(plain) == 3e9
+    weights(plain / "model.safetensors", 3)
+    assert parameters_of(plain) == 15
+
+
+def test_a_config_that_says_tied_needs_no_transformers(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(text: str) -> bool:
+        raise AssertionError(text)
+
+    monkeypatch.setattr("distil.models.shape._tied_by_default", refuse)
+    weights(plain / "model.safetensors", 3)
+    (plain / "config.json").write_text(json.dumps(QWEN3 | {"hidden_size": 16}))
+    shape = model_shape(str(plain))
+    assert shape is not None and shape.embedding == QWEN3["vocab_size"] * 16  # type: ignore[operator]
 
 
 def test_a_config_of_no_known_family_falls_back_to_the_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -73,3 +74,10 @@ def test_a_family_that_cant_be_counted_has_a_rule_of_thumb() -> None:
     odd = json.dumps({**LLAMA, "model_type": "unheard_of"})
     found = footprint(odd, tokens=64, rank=None, half=True, packing=True, parameters=10**6)
     assert not found.traced and found.kept == 34 * 256 * 3
+
+
+def test_without_torch_there_is_the_rule_of_thumb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distil.train.traced", None)
+    inner = json.dumps({"model_type": "gemma3", "text_config": {**LLAMA, "model_type": "gemma3_text"}})
+    found = footprint(inner, tokens=32, rank=None, half=True, packing=True, parameters=10**6)
+    assert not found.traced and found.kept == 34 * 256 * 3 and found.trained == 10**6

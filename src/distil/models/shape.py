@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import struct
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,8 @@ from distil.models.hub import cached
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 CHOSEN_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk")
+LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header, by the format's own limit."""
 GUESSED_VOCABULARY = 128_000
 HEAD_SIZE = 128  # of the attention heads of a guessed model
 
@@ -47,18 +48,22 @@ class Shape(NamedTuple):
 
 def model_shape(ref: str) -> Shape | None:
     """Size of `bundled/...`, a folder, or a hub id in the cache; else what its name says (Qwen3-0.6B). None = unknown."""
-    folder = _folder(ref)
+    folder = model_folder(ref)
     file = folder / "config.json" if folder.is_dir() else _in_cache(ref.removeprefix("local/"))
     if folder.is_dir() and file is not None and not file.exists() and (folder / "adapter_config.json").exists():
-        return model_shape(str(json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]))
+        base = _object((folder / "adapter_config.json").read_text(encoding="utf-8", errors="replace"))
+        name = base.get("base_model_name_or_path")
+        return model_shape(name) if isinstance(name, str) and name != ref else _from_name(ref)
     if file is not None and file.exists():
-        found = _from_config(file.read_text(encoding="utf-8"), _stored_parameters(file.parent))
+        text = file.read_text(encoding="utf-8", errors="replace")
+        found = _from_config(text, _stored_parameters(file.parent))
         if found is not None:
             return found
     return _from_name(ref)
 
 
-def _folder(ref: str) -> Path:
+def model_folder(ref: str) -> Path:
+    """Where a local model lies, if it lies on this machine: `bundled/...`, `local/...`, or a folder, such as one under ~."""
     if ref.startswith("bundled/"):
         return MODELS / ref.removeprefix("bundled/")
     return Path(ref.removeprefix("local/")).expanduser()
@@ -73,8 +78,8 @@ def _in_cache(ref: str) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _from_config(text: str, stored: int) -> Shape | None:
-    """None where the config says no size and transformers does not know its family."""
-    data: dict[str, object] = json.loads(text)
+    """None where the config can't be read, or says no size and transformers does not know its family."""
+    data = _object(text)
     within = data.get("text_config")
     inner = {**data, **within} if isinstance(within, dict) else data
     parameters = stored if stored and "quantization_config" not in data else counted(text)
@@ -82,21 +87,30 @@ def _from_config(text: str, stored: int) -> Shape | None:
     if not parameters or not hidden or not layers:
         return None
     vocabulary = _whole(inner, "vocab_size")
-    tied = inner.get("tie_word_embeddings", data.get("tie_word_embeddings", _tied_by_default(text)))
+    tied = inner["tie_word_embeddings"] if "tie_word_embeddings" in inner else _tied_by_default(text)
     embedding = vocabulary * hidden * (1 if tied else 2)
     active = _active(inner, parameters, hidden, layers)
     return Shape(parameters, hidden, layers, "config.json", vocabulary, embedding, active, text)
 
 
-def counted(text: str) -> int:
-    """Parameters of the model that transformers makes of a config, tied ones once; 0 where it makes none."""
-    import torch
-    from transformers import AutoModelForCausalLM
+def _object(text: str) -> dict[str, object]:
+    """What a JSON file holds; nothing where it is broken or holds something else."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
+
+def counted(text: str) -> int:
+    """Parameters of the model that transformers makes of a config, tied ones once; 0 where it makes none, or is not installed."""
     config = config_of(text)
     if config is None:
         return 0
     try:
+        import torch
+        from transformers import AutoModelForCausalLM
+
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
     except Exception:  # what a family's own code raises on a config that is not of its kind
@@ -105,13 +119,14 @@ def counted(text: str) -> int:
 
 
 def config_of(text: str) -> object | None:
-    """transformers' config of a config.json; None for a family that it does not know."""
-    from transformers import AutoConfig
-
-    data = json.loads(text)
+    """transformers' config of a config.json; None for a family that it does not know, and where it is not installed."""
+    data = _object(text)
     data.pop("quantization_config", None)
+    family = data.pop("model_type", None)
     try:
-        return AutoConfig.for_model(**data) if "model_type" in data else None
+        from transformers import AutoConfig
+
+        return AutoConfig.for_model(family, **data) if isinstance(family, str) else None
     except Exception:  # not a family, or a check of its own that the config does not pass
         return None
 
@@ -136,13 +151,34 @@ def _active(data: dict[str, object], parameters: int, hidden: int, layers: int) 
 
 
 def _stored_parameters(folder: Path) -> int:
-    """Parameters in the safetensors files of a folder, from their headers alone."""
-    return sum(_in_header(file) for file in folder.glob("*.safetensors") if file.name != "adapter_model.safetensors")
+    """Parameters in the safetensors files of a folder, from their headers alone; 0 where a file is missing or is not one."""
+    try:
+        return sum(_in_header(file) for file in _weight_files(folder))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # not there; not a header
+        return 0
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Those that make up the model: a folder may have its weights a second time (Mistral's consolidated.safetensors)."""
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if index.exists():
+        return [
+            folder / name for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        ]
+    if whole.exists():
+        return [whole]
+    found = [file for file in folder.glob("*.safetensors") if file.name != "adapter_model.safetensors"]
+    parts = [int(match[1]) for file in found if (match := re.search(r"-of-(\d+)$", file.stem))]
+    return found if not parts or len(parts) == max(parts) else []
 
 
 def _in_header(file: Path) -> int:
+    """Raises ValueError for another file, such as the pointer that git leaves without git-lfs."""
     with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
+        first, size = stream.read(8), file.stat().st_size
+        length = int.from_bytes(first, "little")
+        if len(first) < 8 or length > min(size - 8, LONGEST_HEADER):
+            raise ValueError(f"{file}: not a safetensors file")
         header: dict[str, dict[str, list[int]]] = json.loads(stream.read(length))
     return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")
 """Families whose layers `plain_footprint` knows, with packed rows."""
 
+WORST_BYTES = 34
+"""Bytes a token, layer and hidden unit in 16 bits where a pass can't be traced (Korthikanti et al. 2022)."""
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -29,7 +32,7 @@ class Footprint:
     trained: int
     """Parameters that are trained."""
     traced: bool = True
-    """false: from a rule of thumb, because this family can't be traced."""
+    """false: from a rule of thumb, because this family can't be traced, or torch is not installed."""
 
 
 def plain_footprint(data: Mapping[str, object], *, rank: int | None, half: bool, parameters: int) -> Footprint:
@@ -68,3 +71,20 @@ def whole(data: Mapping[str, object], name: str) -> int:
     """A whole number of a config; 0 where it has none."""
     value = data.get(name)
     return value if isinstance(value, int) else 0
+
+
+def text_part(data: dict[str, object]) -> dict[str, object]:
+    """Of a config that holds other parts, too, such as for images."""
+    inner = data.get("text_config")
+    return inner if isinstance(inner, dict) else data
+
+
+def rule_of_thumb(data: dict[str, object], *, rank: int | None, half: bool, parameters: int) -> Footprint:
+    """For a config of any family, where no pass can be traced; the other arguments are those of `plain_footprint`."""
+    text = text_part(data)
+    layers, hidden = max(1, whole(text, "num_hidden_layers")), whole(text, "hidden_size") or 1024
+    layer = WORST_BYTES * hidden * (1 if half else 2)
+    inputs = hidden * 4.0 * layers
+    trained = parameters if rank is None else parameters // 100
+    casts = 2 * parameters if half and rank is None else 0
+    return Footprint(layer * layers, layer, inputs, 4.0 * 4 * hidden, casts, trained, traced=False)

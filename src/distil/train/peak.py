@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from distil.models.shape import Shape
 from distil.models.sizing import GIB, Memory
-from distil.train.footprint import PLAIN, Footprint, plain_footprint
+from distil.train.footprint import PLAIN, Footprint, plain_footprint, rule_of_thumb
 
 PROCESS_CPU, PROCESS_GPU = int(0.6 * GIB), int(1.0 * GIB)
 """Python with torch and transformers in RAM; on a GPU the CUDA context and the libraries' workspaces."""
@@ -96,12 +96,14 @@ class Setup:
 
 @lru_cache(maxsize=128)
 def footprint(config: str, *, tokens: int, rank: int | None, half: bool, packing: bool, parameters: int) -> Footprint:
-    """By the formula where the family and packed rows allow it, else counted (which loads torch)."""
+    """By the formula where the family and packed rows allow it, else counted (which loads torch), else by a rule of thumb."""
     data: dict[str, object] = json.loads(config)
     if packing and data.get("model_type") in PLAIN:
         return plain_footprint(data, rank=rank, half=half, parameters=parameters)
-    from distil.train.traced import traced_footprint  # loads torch and transformers
-
+    try:
+        from distil.train.traced import traced_footprint  # loads torch and transformers
+    except ImportError:  # without the training extra
+        return rule_of_thumb(data, rank=rank, half=half, parameters=parameters)
     return traced_footprint(config, tokens=tokens, rank=rank, half=half, packing=packing, parameters=parameters)
 
 

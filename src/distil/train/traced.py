@@ -21,26 +21,24 @@ from distil.models.shape import config_of
 from distil.models.unwrap import causal_model, decoder
 from distil.train.batches import MicroBatch, pack, pad
 from distil.train.examples import Tokenized
-from distil.train.footprint import Footprint, whole
+from distil.train.footprint import Footprint, rule_of_thumb, text_part, whole
 from distil.train.packing import can_pack, use_packed
 
 COUNTED_LAYERS = 12
 """A multiple of the periods in which families repeat their kinds of layers (2, 3, 4, 6)."""
 DOCUMENTS = 2
-WORST_BYTES = 34
-"""Bytes a token, layer and hidden unit in 16 bits where a pass can't be traced (Korthikanti et al. 2022)."""
 
 
 def traced_footprint(
     config: str, *, tokens: int, rank: int | None, half: bool, packing: bool, parameters: int
 ) -> Footprint:
     """Of the model in `config` (JSON) on texts of `tokens` tokens; the other arguments are those of `plain_footprint`."""
-    layers = max(1, whole(_text(json.loads(config)), "num_hidden_layers"))
+    layers = max(1, whole(text_part(json.loads(config)), "num_hidden_layers"))
     counted = min(layers, COUNTED_LAYERS)
     try:
         found = _trace(_shortened(config, counted), tokens, rank, half, packing)
     except Exception:  # fake tensors refuse what depends on values, in many ways; then a rule of thumb
-        return _rule_of_thumb(config, layers, rank, half, parameters)
+        return rule_of_thumb(json.loads(config), rank=rank, half=half, parameters=parameters)
     more, in_layers = layers / counted, found.layer * counted
     return Footprint(
         kept=found.kept + in_layers * (more - 1),
@@ -52,30 +50,15 @@ def traced_footprint(
     )
 
 
-def _text(data: dict[str, object]) -> dict[str, object]:
-    inner = data.get("text_config")
-    return inner if isinstance(inner, dict) else data
-
-
 def _shortened(config: str, layers: int) -> str:
     """The same model with its first layers only."""
     data = json.loads(config)
-    inner = _text(data)
+    inner = text_part(data)
     for key, value in list(inner.items()):
         if isinstance(value, list) and len(value) == inner.get("num_hidden_layers"):
             inner[key] = value[:layers]
     inner["num_hidden_layers"] = layers
     return json.dumps(data)
-
-
-def _rule_of_thumb(config: str, layers: int, rank: int | None, half: bool, parameters: int) -> Footprint:
-    data = _text(json.loads(config))
-    hidden = whole(data, "hidden_size") or 1024
-    layer = WORST_BYTES * hidden * (1 if half else 2)
-    inputs = hidden * 4.0 * layers
-    trained = parameters if rank is None else parameters // 100
-    casts = 2 * parameters if half and rank is None else 0
-    return Footprint(layer * layers, layer, inputs, 4.0 * 4 * hidden, casts, trained, traced=False)
 
 
 def _trace(config: str, tokens: int, rank: int | None, half: bool, packing: bool) -> Footprint:
