@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from distil.calls.config import Price, TeacherConfig
 from distil.cost.config import CostConfig
 from distil.errors import UserError
 from distil.forecast.options import options_of
@@ -57,6 +58,23 @@ def test_an_unknown_price_is_asked_for_and_never_0(tmp_path: Path) -> None:
     assert any("--price house-model=INPUT,OUTPUT" in warning for warning in found.warnings)
     given = replay(tmp_path, lines, DEFAULTS._replace(prices=dict([read_price("house-model=2,10")])))
     assert given.models[0].usd == pytest.approx((1_000 * 2 + 100 * 10) / 1e6)
+
+
+def test_a_price_that_some_replies_tell_is_not_all(tmp_path: Path) -> None:
+    told = {**usage(1_000, 100), "cost": 0.25}
+    lines = [line(f"a{i}", "refund", model="house-model", usage=told if i % 2 else usage(1_000, 100)) for i in range(4)]
+    found = replay(tmp_path, lines)
+    assert found.models[0].usd is None and found.money.teacher_usd is None
+    assert any("(2 requests)" in warning and "--price house-model" in warning for warning in found.warnings)
+    whole = replay(tmp_path, [line(f"a{i}", "refund", model="house-model", usage=told) for i in range(4)])
+    assert whole.models[0].usd == pytest.approx(1.0) and not any("is unknown (" in said for said in whole.warnings)
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "http://127.0.0.1:8000/v1#house", "recorded/answers.jsonl"])
+def test_a_teachers_price_is_not_that_of_nameless_lines(tmp_path: Path, model: str) -> None:
+    teacher = TeacherConfig(model=model, price=Price(input=1, output=1))
+    found = replay(tmp_path, [line("a", "refund", model="", usage=usage())], DEFAULTS._replace(teachers=[teacher]))
+    assert found.models[0].usd is None and any("the model of lines that name none" in said for said in found.warnings)
 
 
 def test_a_log_without_a_model_asks_for_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from distil.cost.config import CostConfig, StudentHost
+from distil.forecast import measure
 from distil.forecast.replay import Options, forecast
 from distil.forecast.result import Replay, SliceForecast
 from tests.forecast.logs import line, triage, usage, write
@@ -107,6 +108,27 @@ def test_canned_replies_are_seen(tmp_path: Path) -> None:
         lines.append(line(f"{topic} case{i} for {name}", replies[topic].format(name), told=None, usage=usage()))
     one = replay(tmp_path, lines).slices[0]
     assert one.answers == "prose" and one.distillable == "yes" and "repeat" in one.why
+
+
+def test_replies_that_only_near_copies_repeat_promise_nothing(tmp_path: Path) -> None:
+    """One long question, asked a second time with a word changed, has the same long reply: nothing is left to predict."""
+    lines = []
+    for first in prose(40):
+        again = json.loads(json.dumps(first))
+        again["request"]["messages"][0]["content"] += " so"
+        lines += [first, again]
+    one = replay(tmp_path, lines).slices[0]
+    assert one.answers == "prose" and one.distillable == "cannot tell"
+    assert one.quality is None and one.answered is None
+
+
+def test_a_large_kind_is_measured_on_all_of_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers at random in the second half of the log, told by a word in the first."""
+    monkeypatch.setattr(measure, "MOST_ROWS", 200)
+    draw = random.Random(0)
+    later = [line(f"case{i} {draw.random()}", draw.choice(["refund", "delivery"]), usage=usage()) for i in range(200)]
+    one = replay(tmp_path, [*triage(200), *later]).slices[0]
+    assert one.quality is not None and 0.5 < one.quality.value < 0.9
 
 
 def test_images_and_tool_calls_stay_with_the_teacher(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -57,14 +58,17 @@ def measure(requests: Sequence[Request], target: float, advance: Callable[[], No
     questions = Counter(request.question for request in requests)
     agreed = agreement([r.question for r in requests], [r.key for r in requests])
     repeated = 1 - len(questions) / len(requests)
-    chosen = list(requests[:MOST_ROWS])  # they are in random order already
+    chosen = list(requests) if len(requests) <= MOST_ROWS else random.Random(0).sample(requests, MOST_ROWS)
+    unmeasured = SliceMeasure(answers, agreed, repeated, None, None, None, {}, [])
     if len(chosen) < LEAST_ROWS or not answers.targets:
-        return SliceMeasure(answers, agreed, repeated, None, None, None, {}, [])
+        return unmeasured
     components = components_of(chosen)
     group = np.zeros(len(chosen), dtype=np.intp)
     for number, rows in enumerate(components):
         group[list(rows)] = number
     answers = look(chosen, group.tolist())
+    if not answers.targets:  # with near-copies counted once, nothing repeats
+        return unmeasured._replace(answers=answers)
     advance()
     alike = kernels(chosen)
     advance()

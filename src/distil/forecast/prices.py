@@ -47,7 +47,8 @@ class PriceList:
         for teacher in teachers:
             if teacher.price is not None:
                 for name in (teacher.model, teacher.model.partition("/")[2], teacher.model.partition("#")[2]):
-                    self._own.setdefault(name, teacher.price)
+                    if name:  # requests that name no model are nobody's
+                        self._own.setdefault(name, teacher.price)
         self._teachers = [teacher.model for teacher in teachers]
         self._day = day
         self._found: dict[tuple[str, Wire | None, Tier], Priced] = {}

@@ -142,7 +142,7 @@ def _taken(one: _Done) -> TakenOver:
 
 
 def _model(name: str, totals: ModelTotals) -> ModelBill:
-    known, off = bool(totals.priced_as), ESTIMATED * totals.estimated_usd
+    known, off = not totals.unpriced, ESTIMATED * totals.estimated_usd
     return ModelBill(
         model=name,
         requests=totals.requests,
@@ -202,11 +202,11 @@ def _quality(found: SliceMeasure, best: Draws, words: Draws, ahead: Draws) -> Be
 def _warnings(traffic: Traffic, options: Options) -> list[str]:
     said = []
     for name, totals in traffic.models.items():
-        if not totals.priced_as:
+        if totals.unpriced:
             model = name or "the model of lines that name none"
             give = f"--price {shlex.quote(name)}=INPUT,OUTPUT" if name else "--model openai/gpt-5-mini, say"
             said.append(
-                f"What {model} costs is unknown ({totals.requests:,} requests), so no month is named. Add {give}."
+                f"What {model} costs is unknown ({totals.unpriced:,} requests), so no month is named. Add {give}."
             )
     estimated = sum(totals.estimated for totals in traffic.models.values())
     if estimated:

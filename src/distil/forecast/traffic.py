@@ -66,11 +66,13 @@ class ModelTotals:
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    unpriced: int = 0
+    """Requests whose price is unknown."""
     usd: float = 0.0
     estimated_usd: float = 0.0
     """The part of the dollars that rests on estimated tokens."""
     priced_as: str = ""
-    """Where its price is listed; empty: unknown."""
+    """Where its price is listed; empty: in no list."""
     source: str = ""
     """Whose price it is."""
 
@@ -165,6 +167,7 @@ def _bill(traffic: Traffic, line: Logged, prices: PriceList, default: str) -> tu
     totals.output_tokens += usage.output_tokens
     totals.cached_tokens += usage.cached_tokens
     totals.estimated += not known
+    totals.unpriced += usd is None
     if usd is not None:
         totals.usd += usd
         totals.estimated_usd += 0.0 if known or parsed.told is not None else usd
