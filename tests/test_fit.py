@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from distil.bundled.paths import MODELS
 from distil.config import Config, parse_config
-from distil.fit import largest_batch, training_need, what_fits
+from distil.fit import largest_batch, texts_of, training_need, what_fits
 from distil.models.shape import Shape, model_shape
 from distil.models.sizing import GIB, Machine, default_micro_tokens
 from distil.objectives import chunks
+from distil.records import Example, Message
 from distil.runs.artifacts import Project
+from distil.runs.jsonl import write_records
 from distil.train import peak
 from distil.train.config import TrainConfig
 from distil.train.peak import Setup, Texts, smaller, training_memory, weight_bytes
@@ -165,6 +168,18 @@ def with_settings(model: str, settings: tuple[str, ...]) -> dict[str, object]:
         section, name = key.split(".")
         sections[section][name] = int(value) if value.isdigit() else True if value == "true" else value
     return {"prompts": {"path": "p"}, "teachers": [{"model": f"local/{model}"}], **sections}
+
+
+def test_lengths_are_counted_with_the_students_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever its folder is named: bundled, or from the home folder."""
+    project = Project(tmp_path)
+    messages = [Message(role="user", content="wherever " * 40), Message(role="assistant", content="nowhere")]
+    example = Example(id="a", prompt_id="a", answer_id=None, messages=messages, split="train")
+    write_records(project.split("train"), [example])
+    guessed = texts_of(project, config("x/small-1B"))
+    monkeypatch.setenv("HOME", str(MODELS))
+    found = [texts_of(project, config(model)) for model in (str(MODELS / "student"), "bundled/student", "~/student")]
+    assert found[0] == found[1] == found[2] != guessed
 
 
 def test_4_bits_are_never_advised_on_a_cpu(tmp_path: Path) -> None:

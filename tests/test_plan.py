@@ -15,7 +15,9 @@ from distil.errors import UserError
 from distil.models.sizing import GIB, Machine, named_machine
 from distil.plan import Forecast, choose_method, make
 from distil.plan.data import labels_of
+from distil.plan.forecast import Change
 from distil.plan.make import thinks
+from distil.plan.method import Method, split_for_server
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
@@ -275,6 +277,34 @@ def test_apply_shows_asks_and_writes(tmp_path: Path) -> None:
     again = CliRunner().invoke(cli, arguments)
     assert "needs no change" in again.output
     assert read_data(text, "x")["teachers"]
+
+
+def test_apply_refuses_a_setting_of_one_command(tmp_path: Path) -> None:
+    text = "prompts:\n  path: q.jsonl\nteachers:\n  - model: openai/gpt-5-mini\n"
+    (tmp_path / "distil.yaml").write_text(text)
+    (tmp_path / "q.jsonl").write_text('{"prompt": "hello"}\n')
+    arguments = ["plan", "--project", str(tmp_path), "--apply", "--yes", "--set", "student.model=my models/x-70B"]
+    refused = CliRunner().invoke(cli, arguments)
+    assert isinstance(refused.exception, UserError)
+    assert "distil config set 'student.model=my models/x-70B'" in str(refused.exception)
+    assert (tmp_path / "distil.yaml").read_text() == text
+
+
+def test_a_teacher_in_the_project_leaves_gpus(tmp_path: Path) -> None:
+    """Its folder is found from anywhere; only the header says its size."""
+    folder = tmp_path / "models" / "large"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"hidden_size": 8192, "num_hidden_layers": 80}))
+    header = json.dumps({"a": {"dtype": "BF16", "shape": [70_000, 1_000_000], "data_offsets": [0, 0]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    served = Method("logits", [], [Change(("train.signal=server",), "")])
+    assert split_for_server(Project(tmp_path), open_pair("local/models/large"), served, EIGHT) == 4
+
+
+def test_tokenizers_of_bundled_models_are_compared(tmp_path: Path) -> None:
+    pair = config(teachers=[{"model": "bundled/teacher"}], student={"model": "bundled/student"})
+    reasons = choose_method(Project(tmp_path), pair, 2000, LAPTOP).reasons
+    assert any("tokenizer" in reason for reason in reasons) and not any("is not known" in reason for reason in reasons)
 
 
 def test_a_machine_that_is_not_known_is_refused() -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from distil.config import Config
-from distil.models.shape import Shape, model_shape
+from distil.models.shape import Shape, model_folder, model_shape
 from distil.models.sizing import Machine, Memory, default_micro_tokens
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
@@ -137,7 +136,7 @@ def _bytes(messages: Sequence[Message]) -> float:
 
 def _bytes_per_token(project: Project, config: Config) -> float:
     """Of the project's texts with the student's own tokenizer, where its file is here."""
-    file = Path(project.placed(config.student.model)) / "tokenizer.json"
+    file = model_folder(project.placed(config.student.model)) / "tokenizer.json"
     source = project.split("train")
     if not file.is_file() or not source.exists():
         return BYTES_PER_TOKEN

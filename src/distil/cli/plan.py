@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
 from distil.cli.options import Context, distil_command, dollars, echo, table, width
+from distil.errors import UserError
 
 if TYPE_CHECKING:
     from distil.plan import Cell, Forecast
@@ -24,6 +26,11 @@ def command(context: Context, machine: str | None, write: bool, yes: bool) -> No
     from distil.plan import make
 
     config = context.config()
+    if write and context.overrides:
+        raise UserError(
+            "`distil plan --apply` writes what is advised for distil.yaml, and --set holds for one command only: the advice "
+            f"would be for a config that is not in the file. Keep it first: distil config set {shlex.join(context.overrides)}"
+        )
     named = named_machine(machine) if machine is not None else None
     ensure(context.project, config, "prompts", before="plan")
     forecast = make(context.project, config, named)
@@ -37,12 +44,11 @@ def command(context: Context, machine: str | None, write: bool, yes: bool) -> No
 def apply(context: Context, forecast: Forecast, *, yes: bool) -> list[str]:
     """Shows the difference, asks, and writes it. Returns the lines that changed: none where nothing was advised or wanted."""
     from distil.config_file import edit_config
-    from distil.errors import UserError
     from distil.runs.jsonl import write_lines
 
     path = context.project.config
     settings = [setting for change in forecast.changes for setting in change.settings]
-    edit = edit_config(path.read_text(encoding="utf-8"), [*context.overrides, *settings], str(path))
+    edit = edit_config(path.read_text(encoding="utf-8"), settings, str(path))
     if not context.as_json:
         for change in forecast.changes:
             paragraph("- ", f"{change.why}: {', '.join(change.settings)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from distil.fit import USABLE_MEMORY, Need, largest_batch, usable_memory
-from distil.models.sizing import GIB, GPUS, Machine, named_machine, training_seconds
+from distil.models.sizing import GIB, Machine, named_machine, training_seconds
 from distil.plan.forecast import Cell, Place
 from distil.train.peak import Setup, smaller, training_memory
 
@@ -53,18 +53,23 @@ def _cell(setup: Setup, tokens: int, machine: Machine) -> Cell:
             plain, batch = saving, larger
     checkpointing = plain is saving
     used = smaller(saving if batch is None else plain, micro_tokens=batch or 256)
+    hours = None if batch is None else hours_of(used, tokens, machine)
+    price = machine.card.usd_per_hour if machine.card is not None else None
+    usd = None if hours is None or price is None else hours * price * machine.gpus
+    return Cell(batch is not None, training_memory(used).total / GIB, batch, checkpointing, hours, usd)
+
+
+def hours_of(setup: Setup, tokens: int, machine: Machine) -> float | None:
+    """Of a training on `tokens` tokens; None: the machine's speed is not known."""
     seconds = training_seconds(
         setup.student.active or setup.student.parameters,
         tokens,
         machine,
         processes=setup.processes,
         teacher=sum(teacher.active or teacher.parameters for teacher in setup.teachers),
-        operations=(FULL if setup.rank is None else ADAPTER) + 2 * checkpointing,
+        operations=(FULL if setup.rank is None else ADAPTER) + 2 * setup.checkpointing,
     )
-    hours = None if seconds is None or batch is None else seconds / 3600
-    price = machine.card.usd_per_hour if machine.card is not None else None
-    usd = None if hours is None or price is None else hours * price * machine.gpus
-    return Cell(batch is not None, training_memory(used).total / GIB, batch, checkpointing, hours, usd)
+    return None if seconds is None else seconds / 3600
 
 
 def room_for_teacher(size: int, machine: Machine) -> int | None:
@@ -78,8 +83,3 @@ def room_for_teacher(size: int, machine: Machine) -> int | None:
 def unknown_cards(machines: Iterable[Machine]) -> list[str]:
     """Names of cards whose speed is not known."""
     return [str(machine.gpu_name) for machine in machines if machine.gpu_name and machine.card is None]
-
-
-def known_names() -> str:
-    """For a message."""
-    return ", ".join(GPUS)

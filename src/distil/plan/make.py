@@ -14,10 +14,10 @@ from distil.collect.notices import terms_of_all
 from distil.config import Config
 from distil.fit import Need, training_need, what_fits
 from distil.models.shape import Shape, model_shape
-from distil.models.sizing import GIB, Machine, this_machine, training_seconds
+from distil.models.sizing import GIB, Machine, this_machine
 from distil.plan.data import data_advice, how_many
 from distil.plan.forecast import Change, Forecast, Place
-from distil.plan.hardware import places, unknown_cards
+from distil.plan.hardware import hours_of, places, unknown_cards
 from distil.plan.method import choose_method, split_for_server
 from distil.plan.money import Collecting, collecting, months
 from distil.progress import dollars
@@ -45,9 +45,9 @@ def make(project: Project, config: Config, machine: Machine | None = None, other
     shape = model_shape(project.placed(config.student.model))
     advice += _student_advice(config, shape)
     need = training_need(project, _as_planned(config, method.name, changes), machine)
-    hours = _hours(need, config, tokens, machine)
+    hours = None if need is None else hours_of(need.setup, tokens, machine)
     if need is not None:
-        advice += _memory_advice(need, split_for_server(config, method, machine), changes)
+        advice += _memory_advice(need, split_for_server(project, config, method, machine), changes)
     advice += _hours_advice(hours, machine)
     changes += _reasoning(config)
     target, examples = how_many(project, config, prompts)
@@ -115,21 +115,6 @@ def _student_advice(config: Config, shape: Shape | None) -> list[str]:
             f"The size of {model} is guessed from its name, and memory with it; `hf download {model} config.json` makes it exact."
         ]
     return []
-
-
-def _hours(need: Need | None, config: Config, tokens: int, machine: Machine) -> float | None:
-    if need is None:
-        return None
-    setup = need.setup
-    seconds = training_seconds(
-        need.shape.active or need.shape.parameters,
-        tokens,
-        machine,
-        processes=setup.processes,
-        teacher=sum(teacher.active or teacher.parameters for teacher in setup.teachers),
-        operations=(6 if setup.rank is None else 4) + 2 * setup.checkpointing,
-    )
-    return None if seconds is None else seconds / 3600
 
 
 def _memory_advice(need: Need, free_gpus: int, changes: list[Change]) -> list[str]:

@@ -6,14 +6,13 @@ API-based where a vendor gives text only. Logit-based where the teacher is open:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from distil.calls.config import TeacherConfig
 from distil.calls.providers.catalog import ModelRef, parse_model
 from distil.config import Config
 from distil.fit import USABLE_MEMORY, training_need
-from distil.models.shape import Shape, model_shape
+from distil.models.shape import Shape, model_folder, model_shape
 from distil.models.sizing import GIB, Machine
 from distil.models.vocabulary import same_vocabulary
 from distil.plan.forecast import Change
@@ -144,7 +143,7 @@ def in_words(parameters: int) -> str:
 def _tokenizers(project: Project, config: Config) -> list[str]:
     """What the tokenizers' files say; nothing where one is not on this machine."""
     student, teacher = config.student.model, config.teachers[0].model
-    same = same_vocabulary(Path(project.placed(student)), Path(project.placed(teacher).removeprefix("local/")))
+    same = same_vocabulary(model_folder(project.placed(student)), model_folder(project.placed(teacher)))
     if same is None:
         return [
             "whether the tokenizers are equal is not known (one is not on this machine); `distil train` proves it first"
@@ -158,12 +157,12 @@ def _tokenizers(project: Project, config: Config) -> list[str]:
     ]
 
 
-def split_for_server(config: Config, method: Method, machine: Machine) -> int:
+def split_for_server(project: Project, config: Config, method: Method, machine: Machine) -> int:
     """GPUs that are left for the student: all, but for those of a teacher that is to be served here."""
     served = any("train.signal=server" in change.settings for change in method.changes)
-    shape = model_shape(config.teachers[0].model) if served else None
+    shape = model_shape(project.placed(config.teachers[0].model)) if served else None
     cards = room_for_teacher(shape.parameters * 2, machine) if shape is not None else None
     return max(1, machine.gpus - cards) if cards is not None else machine.gpus
 
 
-__all__ = ["ADVISED_EXAMPLES", "Method", "choose_method", "in_words", "split_for_server"]
+__all__ = ["ADVISED_EXAMPLES", "Method", "choose_method", "split_for_server"]
