@@ -34,8 +34,6 @@ class Need(NamedTuple):
 
     shape: Shape
     """The student's."""
-    teacher: Shape | None
-    """The first teacher's, when it is in memory too."""
     memory: Memory
     usable: float
     half: bool
@@ -86,12 +84,10 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
         processes=train.processes,
         fsdp=train.fsdp and train.processes > 1,
         teachers=tuple(found for found in teachers if found is not None),
-        on_policy=train.method == "on_policy",
     )
     memory = training_memory(setup)
-    first = next(iter(setup.teachers), None)
     usable = usable_memory(machine, train.processes)
-    return Need(shape, first, memory, usable, gpu, train.method == "logits", setup, machine.gpus)
+    return Need(shape, memory, usable, gpu, train.method == "logits", setup, machine.gpus)
 
 
 def usable_memory(machine: Machine, processes: int) -> float:
@@ -115,12 +111,12 @@ def texts_of(project: Project, config: Config) -> Texts:
     per_token = _bytes_per_token(project, config)
     if project.split("train").exists():
         for example in islice(read_examples(project.split("train")), SAMPLED_TEXTS):
-            size = _bytes(example.messages) / per_token
-            answer = _bytes([m for m in example.messages if m.role == "assistant"]) / per_token
+            size = text_bytes(example.messages) / per_token
+            answer = text_bytes([m for m in example.messages if m.role == "assistant"]) / per_token
             lengths.append((size - answer, answer))
     elif project.prompts.exists():
         for prompt in islice(read_records(project.prompts, Prompt), SAMPLED_TEXTS):
-            lengths.append((_bytes(prompt.messages) / per_token, answers))
+            lengths.append((text_bytes(prompt.messages) / per_token, answers))
     if not lengths:
         return Texts()
     totals = [before + after for before, after in lengths]
@@ -129,8 +125,8 @@ def texts_of(project: Project, config: Config) -> Texts:
     return Texts(sum(totals) / len(totals), int(max(totals)) + 1, learned, count)
 
 
-def _bytes(messages: Sequence[Message]) -> float:
-    """With four tokens for the template of each message."""
+def text_bytes(messages: Sequence[Message]) -> float:
+    """Bytes, with four tokens for the template of each message."""
     return sum(len(message.text.encode()) + 4 * BYTES_PER_TOKEN for message in messages)
 
 

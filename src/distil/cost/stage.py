@@ -38,11 +38,11 @@ def run(
     Where nothing can be written, it only looks. Raises UserError when there is no teacher, no price, or neither calls nor token
     counts in the config.
     """
+    student = name or next(reversed(project.students()), None)
     if not project.writable():
         say(f"{project.root} is read-only: this bill is shown and not kept.")
-        return _summarize(project, section, teachers, name or next(reversed(project.students()), None))
+        return _summarize(project, section, teachers, student)
     with stage_run(project, "cost", section.model_dump(mode="json")) as stage:
-        student = name or next(reversed(project.students()), None)
         for path in _evidence(project, student):
             stage.reads(path)
         summary = _summarize(project, section, teachers, student)

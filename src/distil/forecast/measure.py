@@ -16,6 +16,7 @@ from distil.curate.split.links import Row, make_items
 from distil.curate.split.templates import split_templates
 from distil.forecast.agreement import Agreement, agreement
 from distil.forecast.answers import Answers, look
+from distil.forecast.copying import pieces_of
 from distil.forecast.features import WORD_CHARACTERS, Kernels, Matrix, asked_text, kernels
 from distil.forecast.proxy import Predicted, Rows, cross_validated, folds_of
 from distil.forecast.quality import Draws, Measured, draw, learning_curve, weights_of
@@ -102,10 +103,11 @@ def _predict(
     folds = folds_of(components, len(requests))
     weights = weights_of(group, seed=0)
     usd = np.array([request.usd or 0.0 for request in requests])
-    texts = [f"{request.told}\n{request.asked}" for request in requests]
+    copied = any(not target.closed for target in answers.targets)
+    pieces = [pieces_of(f"{request.told}\n{request.asked}") for request in requests] if copied else []
 
     def seen_by(kernel: Matrix) -> Predicted:
-        found = cross_validated(kernel, texts, answers.targets, folds)
+        found = cross_validated(kernel, pieces, answers.targets, folds)
         advance()
         return found
 
@@ -116,7 +118,7 @@ def _predict(
     predicted = seen_by(alike.best)
     best = drawn(predicted)
     words = best if alike.meaning is None else drawn(seen_by(alike.words))
-    curve = learning_curve(alike.best, texts, answers.targets, components)
+    curve = learning_curve(alike.best, pieces, answers.targets, components)
     advance()
     wrong = 1 - float(best.quality[0])
     left = max(0.0, wrong - max(0.0, curve[AHEAD].high)) / wrong if curve and wrong else 1.0

@@ -6,14 +6,14 @@ an answer in one solve. Values that are copied from the prompt are found by thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from distil.forecast.answers import Target
-from distil.forecast.copying import Copier
+from distil.forecast.copying import Copier, Pieces
 from distil.forecast.features import Matrix
 
 FOLDS = 5
@@ -44,30 +44,23 @@ def folds_of(components: Sequence[Sequence[int]], count: int) -> Rows:
     return fold
 
 
-def cross_validated(
-    kernel: Matrix,
-    texts: Sequence[str],
-    targets: Sequence[Target],
-    folds: Rows,
-    advance: Callable[[], None] = lambda: None,
-) -> Predicted:
-    """Every request predicted from the folds that it is not in."""
-    count = len(texts)
+def cross_validated(kernel: Matrix, pieces: Sequence[Pieces], targets: Sequence[Target], folds: Rows) -> Predicted:
+    """Every request predicted from the folds that it is not in. pieces: of each request, where a target is open."""
+    count = len(kernel)
     right = np.zeros(count, dtype=bool)
     confidence = np.zeros(count)
     by_field = {target.name: 0.0 for target in targets}
     for fold in range(FOLDS):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if test.size and train.size:
-            found = predict(kernel, texts, targets, train, test)
+            found = predict(kernel, pieces, targets, train, test)
             right[test], confidence[test] = found.right, found.confidence
             for name, share in found.fields.items():
                 by_field[name] += share * test.size / count
-        advance()
     return Predicted(right, confidence, by_field)
 
 
-def predict(kernel: Matrix, texts: Sequence[str], targets: Sequence[Target], train: Rows, test: Rows) -> Predicted:
+def predict(kernel: Matrix, pieces: Sequence[Pieces], targets: Sequence[Target], train: Rows, test: Rows) -> Predicted:
     """The test rows' answers, from the training rows."""
     closed = [target for target in targets if target.closed]
     scores = _scores(kernel, closed, train, test)
@@ -79,8 +72,8 @@ def predict(kernel: Matrix, texts: Sequence[str], targets: Sequence[Target], tra
             chosen, lead = _best(columns)
             guesses = [names[index] for index in chosen]
         else:
-            copier = Copier([texts[i] for i in train], [target.values[i] for i in train])
-            found = [copier.guess(texts[i]) for i in test]
+            copier = Copier([pieces[i] for i in train], [target.values[i] for i in train])
+            found = [copier.guess(pieces[i]) for i in test]
             guesses, lead = [guess for guess, _ in found], np.array([sure for _, sure in found])
         hit = np.array([guess == target.values[i] for guess, i in zip(guesses, test, strict=True)])
         fields[target.name] = float(hit.mean())

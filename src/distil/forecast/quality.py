@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from distil.curate.learning_curve import forecast, gains
 from distil.forecast.answers import Target
+from distil.forecast.copying import Pieces
 from distil.forecast.features import Matrix
 from distil.forecast.proxy import Rows, predict
 from distil.runs.schemas.learning_curve import Forecast
@@ -46,8 +47,6 @@ class Draws(NamedTuple):
     """Of all requests, those that are answered at the quality that is asked for."""
     usd: Floats
     """Dollars of these requests, per request of the slice."""
-    kept: Floats
-    """Of the answered ones, those that are right."""
 
 
 def weights_of(group: Rows, seed: int) -> Floats:
@@ -79,7 +78,6 @@ def draw(measured: Measured, usd: Floats, target: float, weights: Floats) -> Dra
         quality,
         covered / np.maximum(total[:, 0], 1e-9),
         np.where(any_allowed, spent[at, cut], 0.0) / np.maximum(total[:, 0], 1e-9),
-        np.where(any_allowed, share_right[at, cut], 0.0),
     )
 
 
@@ -98,13 +96,13 @@ def within(values: Floats) -> tuple[float, float]:
 
 
 def learning_curve(
-    kernel: Matrix, texts: Sequence[str], targets: Sequence[Target], components: Sequence[Sequence[int]]
+    kernel: Matrix, pieces: Sequence[Pieces], targets: Sequence[Target], components: Sequence[Sequence[int]]
 ) -> list[Forecast]:
     """The gain of two, four and eight times the examples, by predictors of a quarter, half and all of the sample.
 
     Empty where there are too few groups for a curve.
     """
-    count = len(texts)
+    count = len(kernel)
     order = np.random.default_rng(1).permutation(len(components))
     test: list[int] = []
     rest: list[list[int]] = [[] for _ in range(PARTS)]
@@ -120,7 +118,7 @@ def learning_curve(
 
     def student(parts: Sequence[int]) -> dict[str, float]:
         train = np.array(sorted(row for part in parts for row in rest[part]))
-        found = predict(kernel, texts, targets, train, held)
+        found = predict(kernel, pieces, targets, train, held)
         return {str(row): float(value) for row, value in zip(held, found.right, strict=True)}
 
     quarters = [student([part]) for part in range(PARTS)]

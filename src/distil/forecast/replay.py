@@ -15,8 +15,9 @@ import numpy as np
 
 from distil.calls.config import Price, TeacherConfig
 from distil.cost.config import CostConfig
+from distil.curate.split.meaning import installed as can_embed
 from distil.forecast.advice import Judged, between, judge, to_collect
-from distil.forecast.features import can_embed, prepare
+from distil.forecast.features import prepare
 from distil.forecast.measure import LEAST_ROWS, SliceMeasure, measure
 from distil.forecast.money import ESTIMATED, TakenOver, save, spread, told, total
 from distil.forecast.prices import PriceList

@@ -46,7 +46,8 @@ class SliceForecast(Record):
 
     name: str
     how: str
-    """What its requests share: system prompt | beginning of the question | meaning | no template | attachments."""
+    """What its requests share: system prompt | beginning of the question (either: `, with tools`) | meaning | no template |
+    attachments | the rest."""
     requests: int
     """In the sample."""
     share: float

@@ -8,14 +8,15 @@ the same (a customer's name in the first line) are joined again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from distil.curate.shingles import Shingles, jaccard, shingles
+from distil.curate.split.meaning import installed as can_embed
 from distil.forecast.answers import MOSTLY
-from distil.forecast.features import can_embed, meaning_vectors, word_vectors
+from distil.forecast.features import meaning_vectors, word_vectors
 from distil.forecast.traffic import Request
 from distil.text import one_line, parse_answer
 
@@ -54,7 +55,6 @@ class Slice(NamedTuple):
 def find_slices(requests: Sequence[Request]) -> list[Slice]:
     """Every request is in one slice; those with most requests first."""
     found: list[Slice] = []
-    plain: list[int] = []
     attached = [i for i, request in enumerate(requests) if request.attached]
     tools = [i for i, request in enumerate(requests) if request.tools and not request.attached]
     plain = [i for i, request in enumerate(requests) if not request.tools and not request.attached]
@@ -142,12 +142,12 @@ def _by_meaning(requests: Sequence[Request], pool: list[int], suffix: str) -> li
         return [Slice(f"requests without a template{suffix}", "no template", sorted(pool))]
     chosen = [requests[i] for i in pool]
     vectors = meaning_vectors(chosen) if can_embed() else word_vectors([request.asked for request in chosen])
-    nearest = _clusters(vectors)
+    nearest, whole = _clusters(vectors), _counts(request.asked for request in chosen)
     found = []
     for cluster in range(CLUSTERS):
         rows = [row for row, at in zip(pool, nearest, strict=True) if at == cluster]
         if rows:
-            name = ", ".join(_typical([requests[i].asked for i in rows], [requests[i].asked for i in pool]))
+            name = ", ".join(_typical(_counts(requests[i].asked for i in rows), whole))
             found.append(Slice(f"about: {name}{suffix}", "meaning", sorted(rows)))
     return found
 
@@ -173,16 +173,16 @@ def _clusters(vectors: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> lis
     return [int(at) for at in nearest]
 
 
-def _typical(inside: Sequence[str], everywhere: Sequence[str]) -> list[str]:
-    """Three words that are more common here than elsewhere."""
+def _counts(texts: Iterable[str]) -> dict[str, int]:
+    """Word -> the texts that it is in."""
+    found: dict[str, int] = {}
+    for text in texts:
+        for word in set(re.findall(r"[^\W\d_]{3,}", text.lower())) - _STOP:
+            found[word] = found.get(word, 0) + 1
+    return found
 
-    def counts(texts: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for text in texts:
-            for word in set(re.findall(r"[^\W\d_]{3,}", text.lower())) - _STOP:
-                found[word] = found.get(word, 0) + 1
-        return found
 
-    here, whole = counts(inside), counts(everywhere)
+def _typical(here: Mapping[str, int], whole: Mapping[str, int]) -> list[str]:
+    """Three words that are more common here than in the whole."""
     score = {word: count * count / whole[word] for word, count in here.items()}
     return sorted(score, key=lambda word: (-score[word], word))[:3] or ["other"]

@@ -17,11 +17,11 @@ from distil.cost.options import Means, Sums
 from distil.cost.sampling import draws_of_means, interval
 from distil.cost.student import hosts_of
 from distil.errors import DistilError
+from distil.fit import BYTES_PER_TOKEN, text_bytes
 from distil.plan.forecast import TierPrice
 from distil.records import Prompt, Usage
 from distil.runs.artifacts import Project
 
-BYTES_PER_TOKEN = 4.0  # of English text with current tokenizers; measured in the ledger after the first replies
 ANSWER_SHARE = 0.5  # of max_tokens that an answer takes on average, before anything is known
 TIERS: tuple[Tier, ...] = ("standard", "flex", "batch")
 
@@ -54,7 +54,7 @@ class Months(NamedTuple):
 def collecting(project: Project, config: Config, prompts: list[Prompt]) -> Collecting:
     """Estimates; measured where the ledger has answers."""
     teachers, section = config.teachers, config.collect
-    guess_in = sum(_tokens(p) for p in prompts) / max(1, len(prompts))
+    guess_in = sum(text_bytes(p.messages) for p in prompts) / BYTES_PER_TOKEN / max(1, len(prompts))
     guess_out = teachers[0].sampling.max_tokens * ANSWER_SHARE
     tiers = [tier_of(teacher, section.service) for teacher in teachers]
     with Ledger(project.ledger) as ledger:
@@ -132,7 +132,3 @@ def _payback(once: float, before: float, low: float | None, high: float | None, 
         return middle
     ends = [describe_payback(payback_days(once, month - after)) for month in (high, low)]
     return middle if ends[0] == ends[1] else f"{middle} ({ends[0]} to {ends[1]})"
-
-
-def _tokens(prompt: Prompt) -> float:
-    return sum(len(m.text.encode()) for m in prompt.messages) / BYTES_PER_TOKEN + 4 * len(prompt.messages)

@@ -27,8 +27,6 @@ FOUR_BIT = 0.516
 """Bytes a parameter in nf4 with double quantization: half a byte and the scales (Dettmers et al. 2023). Embeddings stay whole."""
 CHUNK_ROWS, CHUNK_BYTES, ACCELERATOR_BYTES, ACCELERATOR_BUFFERS = 1024, 448 << 20, 2 << 30, 5
 """Of the fused loss: distil/objectives/chunks.py, which needs torch."""
-ROLLOUTS = 16
-"""Texts that on_policy writes at once."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,6 @@ class Setup:
     fsdp: bool = False
     teachers: tuple[Shape, ...] = ()
     """In memory."""
-    on_policy: bool = False
 
     @property
     def footprint(self) -> Footprint:
