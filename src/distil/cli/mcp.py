@@ -34,22 +34,29 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def command(context: Context, budget: float | None) -> None:
     """Serve the project's tools to an agent (Model Context Protocol, stdio); read-only without --budget."""
     from distil.cli.mcp_jobs import Session
-    from distil.errors import UserError
 
     context.config()
-    try:
-        from mcp.server.mcpserver import MCPServer
-    except ImportError:
-        raise UserError("`distil mcp` needs the package mcp. Run: pip install 'distil[mcp]'") from None
     session = Session(context.project, context.overrides, budget)
-    server = MCPServer("distil", instructions=INSTRUCTIONS, log_level="ERROR")
-    _reading(server, session)
-    if budget is not None:
-        _changing(server, session, context)
+    server = server_of(context, session)
     try:
         server.run("stdio")
     finally:
         session.end()
+
+
+def server_of(context: Context, session: Session) -> MCPServer:
+    """The server with the tools that the session may use. Raises UserError where the package mcp is missing."""
+    from distil.errors import UserError
+
+    try:
+        from mcp.server.mcpserver import MCPServer
+    except ImportError:
+        raise UserError("`distil mcp` needs the package mcp. Run: pip install 'distil[mcp]'") from None
+    server = MCPServer("distil", instructions=INSTRUCTIONS, log_level="ERROR")
+    _reading(server, session)
+    if session.budget_usd is not None:
+        _changing(server, session, context)
+    return server
 
 
 def _tool(server: MCPServer, tool: Callable[..., str], *, changes: bool = False) -> None:
@@ -101,24 +108,29 @@ def _changing(server: MCPServer, session: Session, context: Context) -> None:
 
     def collect(budget_usd: float, limit: int | None = None) -> str:
         """Asks the teacher for missing answers, for at most budget_usd now. limit: only the first so many prompts."""
-        cap = session.collect_cap(_dollars(budget_usd), context.config().collect.budget_usd)
+        asked, configured = _dollars(budget_usd), context.config().collect.budget_usd
         some = ["--limit", str(limit)] if limit is not None else []
-        capped = ["--set", f"collect.budget_usd={cap:.9f}"]
         # a batch is paid for after the command has ended, when another call may have spent what it will cost
-        return session.start("collect", *some, *_settings(["collect.tier=standard", "collect.batch=false"]), *capped)
+        now = _settings(["collect.tier=standard", "collect.batch=false"])
+        return session.start(
+            lambda: ["collect", *some, *now, *_capped("collect", session.cap("collect", asked, configured))]
+        )
 
-    def curate() -> str:
-        """Filters the answers, removes duplicates, splits without leakage. Costs nothing."""
-        return session.start("curate")
+    def curate(budget_usd: float = 0.0) -> str:
+        """Filters the answers, removes duplicates, splits without leakage. budget_usd: for the judge of curate.choose."""
+        asked, configured = _dollars(budget_usd), context.config().curate.budget_usd
+        return session.start(lambda: ["curate", *_capped("curate", session.cap("curate", asked, configured))])
 
     def train(student: str) -> str:
         """Trains a student on this machine: minutes to days. Costs no dollars; `plan` says how long."""
-        return session.start("train", "--as", *_student(student))
+        words = ["train", "--as", *_student(student)]
+        return session.start(lambda: words)
 
     def evaluate(student: str | None = None, budget_usd: float = 0.0) -> str:
         """Compares a student with its teacher: a verdict with intervals. budget_usd: for second answers and a judge."""
-        cap = session.evaluate_cap(_dollars(budget_usd), context.config().evaluate.budget_usd)
-        return session.start("evaluate", *_student(student), "--set", f"evaluate.budget_usd={cap:.9f}")
+        asked, configured = _dollars(budget_usd), context.config().evaluate.budget_usd
+        words = ["evaluate", *_student(student)]
+        return session.start(lambda: [*words, *_capped("evaluate", session.evaluate_cap(asked, configured))])
 
     def job(number: int) -> str:
         """The result of a started command, or its progress while it runs; waits up to 20 seconds."""
@@ -139,6 +151,10 @@ def _student(name: str | None) -> list[str]:
 
 def _settings(settings: list[str] | None) -> list[str]:
     return [word for setting in settings or () for word in ("--set", setting)]
+
+
+def _capped(section: str, usd: float) -> list[str]:
+    return _settings([f"{section}.budget_usd={usd:.9f}"])
 
 
 def _dollars(usd: float) -> float:

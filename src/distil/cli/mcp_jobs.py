@@ -6,12 +6,14 @@ Not the protocol: that is mcp.py. A command runs with --json, reads nothing, and
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
 from distil.calls.ledger.store import Ledger
@@ -20,7 +22,7 @@ from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.text import visible
 
-PAYING = ("collect", "evaluate", "judge")
+PAYING = ("collect", "curate", "evaluate", "judge")
 """Purposes that a session's cap counts."""
 WAIT_S = 20.0
 """A job that takes longer is answered with its number, to be asked about again."""
@@ -42,6 +44,8 @@ class Session:
         self._project = project
         self._shared = ["--project", str(project.root), *(word for o in overrides for word in ("--set", o))]
         self._jobs: list[Job] = []
+        self._starting = threading.Lock()
+        """Tools run in threads: one at a time looks what runs, what is left, and starts."""
         self.budget_usd = budget_usd
         self._before = sum(self._paid(purpose) for purpose in PAYING)
 
@@ -66,9 +70,9 @@ class Session:
             )
         return min(asked_usd, left)
 
-    def collect_cap(self, asked_usd: float, configured: float | None) -> float:
-        """collect.budget_usd, which counts everything ever paid for collecting, for a call that may spend `asked_usd`."""
-        cap = self._paid("collect") + self.granted(asked_usd)
+    def cap(self, purpose: str, asked_usd: float, configured: float | None) -> float:
+        """A budget_usd that counts everything ever paid for its purpose, for a call that may spend `asked_usd`."""
+        cap = self._paid(purpose) + self.granted(asked_usd)
         return cap if configured is None else min(cap, configured)
 
     def evaluate_cap(self, asked_usd: float, configured: float | None) -> float:
@@ -85,14 +89,19 @@ class Session:
             job.process.wait()
             return self._finished(job)
 
-    def start(self, *words: str) -> str:
-        """Starts a command; its document, or where to ask for it. Raises UserError: another one is running, or it failed."""
+    def start(self, words: Callable[[], Sequence[str]]) -> str:
+        """Starts a command; its document, or where to ask for it. Raises UserError: another one is running, or it failed.
+
+        words: asked for when nothing else runs, so that a cap among them counts all that was paid.
+        """
         self.left_usd()
-        for number, job in enumerate(self._jobs):
-            if job.process.poll() is None:
-                raise UserError(f"`distil {job.command}` is running: ask job({number}) until it is done.")
-        self._jobs.append(self._start(words))
-        return self.job(len(self._jobs) - 1)
+        with self._starting:
+            for number, job in enumerate(self._jobs):
+                if job.process.poll() is None:
+                    raise UserError(f"`distil {job.command}` is running: ask job({number}) until it is done.")
+            number = len(self._jobs)
+            self._jobs.append(self._start(words()))
+        return self.job(number)
 
     def job(self, number: int) -> str:
         """The document of a started command once it is done; until then its last line of progress."""
@@ -116,6 +125,9 @@ class Session:
                 job.process.wait(30)
             except subprocess.TimeoutExpired:
                 job.process.kill()
+                job.process.wait()
+            job.out.close()
+            job.err.close()
 
     def _paid(self, purpose: str) -> float:
         if not self._project.ledger.exists():
@@ -125,7 +137,8 @@ class Session:
 
     def _start(self, words: Sequence[str]) -> Job:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the job
-        command = [sys.executable, "-m", "distil", *words, *self._shared, "--json"]
+        # of two settings of one key the last one counts: the call's own, such as its cap
+        command = [sys.executable, "-m", "distil", words[0], *self._shared, *words[1:], "--json"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         return Job(words[0], process, out, err)
 
@@ -141,5 +154,6 @@ class Session:
 
 
 def _read(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
+    """What is in the file, without moving the place where the process writes: both share it."""
+    number = file.fileno()
+    return os.pread(number, os.fstat(number).st_size, 0).decode(errors="replace")
