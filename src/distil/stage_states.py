@@ -11,7 +11,7 @@ from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
-from distil.runs.schemas.notes import CollectSettings, TrainNotes, TrainSettings
+from distil.runs.schemas.notes import CollectSettings, EvaluateNotes, TrainNotes, TrainSettings
 from distil.runs.section import Section
 
 OLD_LEARNING_RATE = 2.0e-5
@@ -56,6 +56,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         state, why = _training_state(project, config, name, why)
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
         state, why = "stale", reason
+    if stage == "evaluate" and state == "done" and _may_ask_more(config, read_manifest(project, "evaluate", name)):
+        state, why = "stale", "it could not ask for all, and evaluate.budget_usd is higher now"
     return Step(stage, name, state, why)
 
 
@@ -97,6 +99,14 @@ def _training_state(project: Project, config: Config, name: str | None, why: str
     if notes.student is None or notes.student != _known_then(config.student, student, notes.student):
         return "stale", "the student section has changed"
     return "done", why
+
+
+def _may_ask_more(config: Config, manifest: Manifest | None) -> bool:
+    """Whether an evaluation that could not ask for all had a lower cap than the config's."""
+    if manifest is None or EvaluateNotes.of(manifest).complete:
+        return False
+    then, now = manifest.config.get("budget_usd"), config.evaluate.budget_usd
+    return isinstance(then, (int, float)) and (now is None or now > then)
 
 
 def default_name(config: Config) -> str:
