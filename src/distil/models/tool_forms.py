@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from distil.models.chat_template import PROBE_ID
 from distil.models.template import Turn
-from distil.models.tool_objects import object_at, value_at
+from distil.models.tool_objects import value_at
 
 _DECODER = json.JSONDecoder()
 _NAME = r"([A-Za-z_][\w.\-]*)"
@@ -108,12 +108,12 @@ class BareKeyCalls(NamedTuple):
     def calls(self, text: str, tools: Sequence[Turn]) -> list[Call]:
         """Every name after the mark that such an object follows."""
         found: list[Call] = []
+        end = 0
         for match in re.finditer(re.escape(self.mark) + r"\s*" + _NAME + r"\s*(?=\{)", text):
-            if found and match.start() < found[-1].start:
-                continue
-            value = object_at(text, match.end(), self.quote)
-            if value is not None:
-                found.append(Call(match.group(1), value, match.start()))
+            value = value_at(text, match.end(), self.quote) if match.start() >= end else None
+            if value is not None and isinstance(value[0], dict):
+                found.append(Call(match.group(1), value[0], match.start()))
+                end = value[1]
         return found
 
 

@@ -14,17 +14,14 @@ DEEPEST = 50
 
 
 def value_at(text: str, start: int, quote: str = '"') -> tuple[object, int] | None:
-    """Any value that begins at `start`, and where it ends; None where none can be read."""
+    """Any value that begins at `start`, and where it ends; None where none can be read.
+
+    quote: the mark around a text, beside JSON's own.
+    """
     try:
         return _value(text, start, quote, DEEPEST)
     except (ValueError, IndexError):
         return None
-
-
-def object_at(text: str, start: int, quote: str) -> dict[str, object] | None:
-    """The object that begins at `start`; None where none can be read. quote: the mark around a text, beside JSON's own."""
-    value = (value_at(text, start, quote) or (None,))[0]
-    return value if isinstance(value, dict) else None
 
 
 def _value(text: str, at: int, quote: str, depth: int) -> tuple[object, int]:
