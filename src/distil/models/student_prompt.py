@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from distil.errors import UserError
 from distil.records import Message
@@ -20,6 +20,8 @@ from distil.text import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 INSTRUCTIONS = ("system", "developer")
 """Roles of the turns at the start of a conversation that the student's prompt replaces."""
@@ -78,10 +80,15 @@ def block(text: str, *, in_parts: bool) -> str:
 
 def as_student_sees(chat: Sequence[Message], text: str | None) -> list[Message]:
     """A conversation with the instructions at its start replaced; text: as `setting` returns it. Twice is the same as once."""
+    return replaced(chat, text, lambda turn: turn.role, lambda shown: Message(role="system", content=shown))
+
+
+def replaced(chat: Sequence[T], text: str | None, role: Callable[[T], str], system: Callable[[str], T]) -> list[T]:
+    """`as_student_sees` for turns of any type; system: makes one of the text."""
     if text is None:
         return list(chat)
-    rest = chat[count_instructions(turn.role for turn in chat) :]
-    return [*([Message(role="system", content=text)] if text else []), *rest]
+    rest = chat[count_instructions(map(role, chat)) :]
+    return [*([system(text)] if text else []), *rest]
 
 
 def count_instructions(roles: Iterable[str]) -> int:

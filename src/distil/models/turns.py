@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from distil.errors import UserError
 from distil.models.chat_template import CallShape, ChatTemplate
-from distil.models.student_prompt import count_instructions
+from distil.models.student_prompt import replaced
 from distil.models.template import Turn
 from distil.progress import say
 from distil.records import Message
@@ -30,7 +30,11 @@ def as_turns(template: ChatTemplate, messages: Chat, tools: Sequence[Turn] | Non
         raise UserError(_no_tools("the definitions of its tools"))
     turns, weights = [], []
     wire = [message.to_wire() if isinstance(message, Message) else dict(message) for message in messages]
-    for number, turn in enumerate(_as_student_sees(wire, template.prompt), start=1):
+    # the template replaces a baked prompt itself: twice is the same as once
+    seen = replaced(
+        wire, template.prompt, lambda turn: str(turn["role"]), lambda text: {"role": "system", "content": text}
+    )
+    for number, turn in enumerate(seen, start=1):
         weight = turn.pop("weight", None)
         weights.append(1 if weight is None else int(weight))
         turn["content"] = _text(turn.get("content"), number)
@@ -43,14 +47,6 @@ def as_turns(template: ChatTemplate, messages: Chat, tools: Sequence[Turn] | Non
             turn["tool_call_id"] = _short_id(str(turn["tool_call_id"]))
         turns.append(turn)
     return _with_roles(template, turns, weights)
-
-
-def _as_student_sees(turns: list[Turn], prompt: str | None) -> list[Turn]:
-    """The instructions at the start replaced by a baked prompt, as the template itself does it: twice is the same as once."""
-    if prompt is None:
-        return turns
-    rest = turns[count_instructions(str(turn["role"]) for turn in turns) :]
-    return [*([{"role": "system", "content": prompt}] if prompt else []), *rest]
 
 
 def require_shown(template: ChatTemplate, asked: str, turns: Sequence[Turn]) -> None:
