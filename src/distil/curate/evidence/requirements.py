@@ -64,7 +64,7 @@ def json_schema(prompt: Prompt, answer: Answer, corpus: Corpus) -> Found | None:
     if required.schema is None:
         return None
     is_json, value = json_answer(answer.text)
-    if not is_json or (value is None and not _is_scalar(answer.text, required)):
+    if not is_json or (value is None and required.schema.get("type") in ("object", "array")):
         return None  # not JSON at all: json_form says so
     try:
         fault = fault_of(required.schema, value)
