@@ -32,12 +32,16 @@ def test_a_model_on_the_disk_gives_the_same_logits(family: str, tmp_path: Path) 
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_fits_is_not_spread_and_the_disk_is_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_is_not_spread_and_the_disk_is_cleaned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = save_tiny(tmp_path / "model")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     whole = load(str(folder), device="cpu", spread=spread_of("auto")).model
     assert describe(whole) == "all on one device" and not any(weight.is_meta for weight in whole.parameters())
+    assert f"{folder}: all on one device." in capsys.readouterr().err
     model = load(str(folder), device="cpu", spread=spread_of({"cpu": "1KB"})).model
+    assert f"{folder}: {describe(model)}." in capsys.readouterr().err and "on disk" in describe(model)
     assert list(tmp_path.glob("distil-offload-*"))
     del model
     gc.collect()

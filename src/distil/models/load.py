@@ -14,8 +14,9 @@ from distil.errors import UserError, did_you_mean
 from distil.models import hub
 from distil.models.families import require_causal
 from distil.models.lora import Lora, fresh_adapter
-from distil.models.spread import Spread, remove_with, spread_options
+from distil.models.spread import Spread, describe, remove_with, spread_options
 from distil.models.template import TemplateSettings, prepare
+from distil.progress import say
 from distil.runs.jsonl import read_json
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def load(
     _drop_sampling(model)
     if spread is not None:
         remove_with(model, options)
+        say(f"{ref}: {describe(model)}.")
     elif quantization is None:
         model.to(where)
     if adapter is not None:
