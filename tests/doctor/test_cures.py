@@ -137,6 +137,20 @@ def test_new_settings_start_an_unfinished_training_over(copy: Project) -> None:
     assert isinstance(found, list) and found[0].cure.commands == ["distil train --as sft --force"]
 
 
+def test_smaller_passes_resume_a_training(copy: Project) -> None:
+    """They change nothing that is learned, so its checkpoints stay, and it keeps every setting that decides what is learned."""
+    noted = {"method": "sft", "epochs": 8.0, "learning_rate": None, "log_steps": 3}
+    run(copy, cause="memory", reason="CUDA out of memory", train=noted)
+    (copy.stage("train", "sft") / "checkpoints" / "checkpoint-20").mkdir(parents=True)
+    keep(copy, "train.learning_rate=1e-4")
+    found = training.unfinished(Evidence(copy, CPU))
+    assert isinstance(found, list)
+    assert found[0].cure.settings == {"train.gradient_checkpointing": True, "train.micro_batch_tokens": 1024}
+    kept = "--set train.epochs=8.0 --set train.learning_rate=null"
+    assert found[0].cure.commands == [f"distil train --as sft {kept}"]
+    check_cure(found[0].cure, copy)
+
+
 def test_a_training_is_resumed_with_its_own_settings(copy: Project) -> None:
     run(copy, outcome="interrupted", train={"method": "logits", "epochs": 8.0, "learning_rate": None})
     found = training.unfinished(Evidence(copy, CPU))

@@ -18,6 +18,7 @@ from distil.doctor.finding import Cure, cure
 from distil.fit import Need, what_fits
 from distil.runs.schemas.provider_job import read_provider_job
 from distil.stage_states import default_name
+from distil.train.job import SAME_RESULT
 
 TeacherKind = Literal["recorded", "local", "server", "api"]
 MOST_EPOCHS = 20.0
@@ -65,13 +66,15 @@ def train_again(evidence: Evidence, student: str, settings: dict[str, JsonValue]
         )
     words = ["distil", "train", "--as", student]
     unfinished = student in evidence.trained_folders and student not in evidence.trainings
+    same = {key.removeprefix("train.") for key in changed} <= SAME_RESULT  # with any other its checkpoints would be refused
     if evidence.config is not None:
         now, then = evidence.config.train.model_dump(mode="json"), evidence.trained_with(student)
-        resumed = unfinished and not changed  # with any other setting its checkpoints would be refused
-        for key in then if resumed else CARRIED:
-            if key in now and then.get(key) not in (None, now[key]) and f"train.{key}" not in changed:
+        # a resumed training has to learn what it began to: null is a setting too
+        kept = [key for key in then if key not in SAME_RESULT] if unfinished and same else CARRIED
+        for key in kept:
+            if key in now and then.get(key, now[key]) != now[key] and f"train.{key}" not in changed:
                 words += ["--set", f"train.{key}={scalar(then[key])}"]
-    if changed and unfinished and any(evidence.project.stage("train", student).glob("checkpoints/checkpoint-*")):
+    if unfinished and not same and any(evidence.project.stage("train", student).glob("checkpoints/checkpoint-*")):
         words.append("--force")  # its checkpoints are of the old settings
     return cure(changed, [shlex.join(words)])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from distil.doctor import cures
 from distil.doctor.course import Course
 from distil.doctor.evidence import Evidence
@@ -237,8 +239,8 @@ def smaller_passes(evidence: Evidence, student: str) -> Cure:
     passes = trained.get("micro_batch_tokens")
     if not trained.get("gradient_checkpointing"):
         tokens = 1024 if passes is None else max(256, int(str(passes)) // 2)
-        changed = {"train.gradient_checkpointing": True, "train.micro_batch_tokens": tokens}
-        return cures.train_again(evidence, student, dict(changed))
+        less: dict[str, JsonValue] = {"train.gradient_checkpointing": True, "train.micro_batch_tokens": tokens}
+        return cures.train_again(evidence, student, less)
     section = evidence.student_of(student)
     if section is not None and section.adapter is None:
         return cures.train_again(evidence, student, {"student.adapter": "lora"})
