@@ -246,7 +246,7 @@ def test_invented_numbers_are_those_of_the_verdict(tmp_path: Path) -> None:
     (finding,) = guards.check(guards.MAKES_THINGS_UP)(Evidence(project))
     assert finding.level == "problem"
     assert "numbers of its own 40.0% (teacher's second answers 2.0%)" in finding.seen
-    assert "train.temperature=1.5" in finding.fix
+    assert "wrong_answer" in finding.fix  # the prompts have references, and sft has no temperature
     rewrite_guard(project, "number_mismatch", student=0.03, other=0.02, outcome="open")
     assert guards.check(guards.MAKES_THINGS_UP)(Evidence(project))[0].level == "warn"
     rewrite_guard(project, "number_mismatch", student=0.02, other=0.02, outcome="held")

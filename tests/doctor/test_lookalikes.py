@@ -18,6 +18,7 @@ from distil.runs.manifest import stage_run
 from distil.runs.processes import this_process
 from tests.doctor.planted import answers, change_manifest, curve, keep, rows, run, said
 from tests.doctor.test_planted import CPU, FALL, Plant, found
+from tests.report.sample import write_training
 
 
 def labels(project: Project, text: Callable[[int], str], *, student: Callable[[int], str] | None = None) -> None:
@@ -116,6 +117,12 @@ def log_of_a_dated_model(project: Project) -> None:
     write_lines(project.answers, [json.dumps(line | {"teacher": "gpt-4o-mini-2024-07-18"}) for line in lines])
 
 
+def stale_signals_that_nothing_reads(project: Project) -> None:
+    with stage_run(project, "signals", {"kind": "sampled"}) as stage:
+        stage.wrote(project.prompts)
+    keep(project, "signals.kind=hidden")
+
+
 def tuned_elsewhere(project: Project) -> None:
     other = project.stage("train", "tuned")
     other.mkdir()
@@ -142,6 +149,9 @@ LOOKALIKES: list[tuple[str, Plant]] = [
     ("not measured", recorded_without_a_ceiling),
     ("not measured", similarity_that_does_not_decide),
     ("another teacher", log_of_a_dated_model),
+    ("stale stages", stale_signals_that_nothing_reads),
+    ("stale stages", lambda p: write_training(p, "baseline", target="reference")),
+    ("stale stages", stale_signals_that_nothing_reads),
     ("unfinished trainings", tuned_elsewhere),
     ("unfinished trainings", lambda p: run(p, outcome="running", **this_process()._asdict())),
     ("the loss", lambda p: curve(p, FALL[:12])),

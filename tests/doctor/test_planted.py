@@ -175,6 +175,18 @@ PLANTED: list[tuple[str, Plant, str, str]] = [
     ("unfinished trainings", lambda p: run(p, outcome="interrupted"), "warn", "was interrupted at step 40"),
     ("another template", other_template, "problem", "the chat template in its folder is not what it was trained with"),
     ("another teacher", no_more_teacher, "warn", "0 of 712 answers are of the teachers"),
+    (
+        "another teacher",
+        lambda p: keep(p, "teachers.0.model=openai/gpt-4"),
+        "warn",
+        "0 of 712 answers are of the teachers",
+    ),
+    (
+        "another teacher",
+        lambda p: keep(p, "teachers.0.model=local/models/"),
+        "warn",
+        "0 of 712 answers are of the teachers",
+    ),
     ("stale stages", lambda p: keep(p, "curate.test=100"), "warn", "settings have changed: test"),
 ]
 

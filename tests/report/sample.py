@@ -147,6 +147,7 @@ def write_training(project: Project, name: str, target: str = "teacher", losses:
     with stage_run(project, "train", {"target": target, "method": "sft"}, name) as stage:
         stage.reads(project.split("train"))
         stage.seeds["train"] = 0
+        stage.notes["student"] = _config().student.model_dump(mode="json")
         path = stage.folder / "metrics.jsonl"
         stage.wrote(path, write_lines(path, map(json.dumps, lines)))
 

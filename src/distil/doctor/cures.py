@@ -66,7 +66,9 @@ def train_again(evidence: Evidence, student: str, settings: dict[str, JsonValue]
         )
     words = ["distil", "train", "--as", student]
     unfinished = student in evidence.trained_folders and student not in evidence.trainings
-    same = {key.removeprefix("train.") for key in changed} <= SAME_RESULT  # with any other its checkpoints would be refused
+    same = {
+        key.removeprefix("train.") for key in changed
+    } <= SAME_RESULT  # with any other its checkpoints would be refused
     if evidence.config is not None:
         now, then = evidence.config.train.model_dump(mode="json"), evidence.trained_with(student)
         # a resumed training has to learn what it began to: null is a setting too

@@ -2,50 +2,87 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from distil.config import load_config
+from distil.config import Config, load_config
 from distil.doctor import cures
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.errors import UserError
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, stage_command
-from distil.runs.manifest import stage_state
+from distil.runs.manifest import State, stage_state
+from distil.runs.schemas.notes import TrainSettings
 from distil.runs.schemas.summary import Summary
-from distil.stage_states import current_student, step_state
+from distil.stage_states import current_student, default_name, steps
+
+_DATE = r"(-\d{4}-?\d\d-?\d\d)?"
+"""What the day of a model's making adds to its name: gpt-4o-mini-2024-07-18, claude-sonnet-4-20250514."""
+
+
+class _Stage(NamedTuple):
+    """A stage that ran or may run, with what runs it."""
+
+    stage: str
+    state: State
+    why: str
+    commands: Sequence[str]
 
 
 def stale_stages(evidence: Evidence) -> Finding:
     """Stages whose inputs, outputs or settings have changed since they ran: what `distil status` calls stale."""
-    stages: list[tuple[str, str | None]] = [
-        (stage, None) for stage in STAGES if stage not in (*STUDENT_STAGES, "report")
-    ]
-    for stage in STUDENT_STAGES:
-        manifests = evidence.project.stage(stage).glob("*/manifest.json")
-        stages += [(stage, path.parent.name) for path in sorted(manifests) if not path.parent.name.startswith(".")]
-    config = evidence.config
-    current = current_student(evidence.project, config) if config is not None else None
-    done, stale = 0, []
-    for stage, student in stages:
-        if config is not None and student in (None, current):
-            step = step_state(evidence.project, config, stage, student)
-            state, why = step.state, step.why
-        else:  # a student beside the current one was trained with settings of its own
-            state, why = stage_state(evidence.project, stage, student)
-        done += state == "done"
-        if state == "stale":
-            stale.append((stage_command(stage, student), why))
+    found = sorted([*_stages_in_use(evidence), *_other_students(evidence)], key=lambda each: STAGES.index(each.stage))
+    done = sum(each.state == "done" for each in found)
+    stale = [each for each in found if each.state == "stale"]
     if not stale and not done:
         return unknown("No stage has run yet.", "distil run")
     if not stale:
         return ok(f"{done} stages have run, and neither their files nor their settings have changed since.")
     return Finding(
         level="warn",
-        seen="; ".join(f"{command}: {why}" for command, why in stale) + ".",
+        seen="; ".join(f"{' '.join(each.commands)}: {each.why}" for each in stale) + ".",
         why="Their results were made from files or settings that have changed since.",
-        cure=cure(commands=[command for command, _ in stale]),
+        cure=cure(commands=[command for each in stale for command in each.commands]),
     )
+
+
+def _stages_in_use(evidence: Evidence) -> list[_Stage]:
+    """The stages that distil.yaml has in use, for the student that it means; without it those of no student."""
+    project, config = evidence.project, evidence.config
+    if config is None:
+        plain = [stage for stage in STAGES if stage not in (*STUDENT_STAGES, "report")]
+        return [_Stage(stage, *stage_state(project, stage), [stage_command(stage)]) for stage in plain]
+    found = steps(project, config, _meant(evidence, config))
+    return [_Stage(each.stage, each.state, each.why, [each.command]) for each in found if each.stage != "report"]
+
+
+def _meant(evidence: Evidence, config: Config) -> str:
+    """The current student; not one that learned from the references where distil.yaml has the teacher as its target."""
+    current = current_student(evidence.project, config)
+    if current not in evidence.baselines or config.train.target == "reference":
+        return current
+    trained = [
+        name
+        for name, manifest in evidence.trainings.items()
+        if name not in evidence.baselines and TrainSettings.of(manifest).method == config.train.method
+    ]
+    return trained[-1] if trained else default_name(config)
+
+
+def _other_students(evidence: Evidence) -> list[_Stage]:
+    """What was trained and evaluated beside the student of distil.yaml, with settings of its own: its files alone count."""
+    project, found = evidence.project, []
+    meant = _meant(evidence, evidence.config) if evidence.config is not None else None
+    for stage in STUDENT_STAGES:
+        for path in sorted(project.stage(stage).glob("*/manifest.json")):
+            name = path.parent.name
+            if name != meant and not name.startswith("."):
+                again = cures.train_again(evidence, name).commands if stage == "train" else [stage_command(stage, name)]
+                found.append(_Stage(stage, *stage_state(project, stage, name), again))
+    return found
 
 
 def readable_config(evidence: Evidence) -> Finding:
@@ -86,8 +123,8 @@ def other_teacher(evidence: Evidence) -> Finding:
 
 def _same(given: str, named: str) -> bool:
     """A log names a model without its provider, and with a date."""
-    plain = named.rpartition("#")[2].rpartition("/")[2].lower()
-    return given == named or given.rpartition("#")[2].rpartition("/")[2].lower().startswith(plain)
+    short, plain = (name.rpartition("#")[2].rstrip("/").rpartition("/")[2].lower() for name in (given, named))
+    return given == named or (bool(plain) and re.fullmatch(re.escape(plain) + _DATE, short) is not None)
 
 
 def missing_evidence(evidence: Evidence) -> list[Finding]:
