@@ -33,6 +33,12 @@ GEMMA3 = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["[]", '{"hidden_size"'], ids=["a list", "half written"])
+def test_a_config_that_is_not_one_says_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    assert model_shape(str(tmp_path)) is None
+
+
 @pytest.mark.parametrize(
     ("config", "parameters", "active"),
     [(QWEN3_MOE, 30.53e9, 3.35e9), (QWEN3, 0.596e9, 0.596e9), (GEMMA3, 4.30e9, 4.30e9)],

@@ -22,7 +22,7 @@ from distil.models.shape import model_shape
 from distil.models.sizing import Machine, this_machine
 from distil.records import Answer, Example, Manifest, Prediction, Prompt, Record, Sampling, Verdict
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_json, read_records
+from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.evidence import Evidence as Measured
 from distil.runs.schemas.failures import Failure
@@ -47,6 +47,8 @@ class Evidence:
         self._machine = machine
         self._config = config
         self._courses: dict[str, Course] = {}
+        self._curves: dict[str, Curves | None] = {}
+        self._predictions: dict[str, dict[str, list[Prediction]]] = {}
         self._pairs: dict[str, list[Row]] = {}
 
     @cached_property
@@ -128,10 +130,12 @@ class Evidence:
 
     def predictions(self, name: str) -> dict[str, list[Prediction]]:
         """Model -> its answers in the evaluation of one student."""
-        by_model: dict[str, list[Prediction]] = {}
-        for prediction in _records(self.project.predictions(name), Prediction):
-            by_model.setdefault(prediction.model, []).append(prediction)
-        return by_model
+        if name not in self._predictions:
+            by_model: dict[str, list[Prediction]] = {}
+            for prediction in _records(self.project.predictions(name), Prediction):
+                by_model.setdefault(prediction.model, []).append(prediction)
+            self._predictions[name] = by_model
+        return self._predictions[name]
 
     def compared(self, a: str, b: str) -> Pair | None:
         """Two students paired; None when they were evaluated on different prompts."""
@@ -142,6 +146,11 @@ class Evidence:
 
     def curves(self, name: str) -> Curves | None:
         """The losses of a training; None when nothing was logged. A loss of null in the file is not a number."""
+        if name not in self._curves:
+            self._curves[name] = self._read_curves(name)
+        return self._curves[name]
+
+    def _read_curves(self, name: str) -> Curves | None:
         if not self.project.metrics(name).exists():
             return None
         curves = Curves([], [], [])
@@ -218,11 +227,10 @@ class Evidence:
     def _vocabulary(self, name: str) -> int | None:
         """Tokens that a trained student, or its base, tells apart."""
         student = self.student_of(name)
-        folders = [self.project.model(name), *([Path(self.project.placed(student.model))] if student else [])]
-        for folder in folders:
-            if (folder / "config.json").exists():
-                said = read_json(folder / "config.json").get("vocab_size")
-                return said if isinstance(said, int) else None
+        for ref in (str(self.project.model(name)), *([self.project.placed(student.model)] if student else [])):
+            shape = model_shape(ref)
+            if shape is not None and not shape.guessed:
+                return shape.vocabulary or None
         return None
 
     @cached_property

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from distil.curate.similar import nearest, shingle_sets
 from distil.curate.split.links import question_keys
+from distil.doctor.data import near_duplicates_off
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
-from distil.records import Example, Prompt
+from distil.records import Example
 from distil.text import conversation_text, one_line
 
 NEAR = 0.85
@@ -37,9 +38,7 @@ def leakage(evidence: Evidence) -> Finding:
     if not test:
         return unknown("There is no test split yet.", "distil curate")
     learned = [*evidence.split("train"), *evidence.split("validation")]
-    keys = question_keys(
-        [Prompt.model_construct(id=e.prompt_id, messages=e.prompt_messages) for e in [*learned, *test]]
-    )
+    keys = question_keys([pair.prompt for name in ("train", "validation", "test") for pair in evidence.pairs(name)])
     others = {keys[example.prompt_id] for example in learned}
     groups = {example.group for example in learned if example.group}
     same = sum(keys[example.prompt_id] in others for example in test)
@@ -59,18 +58,9 @@ def leakage(evidence: Evidence) -> Finding:
         level="problem",
         seen=f"{seen}.",
         why="The student has seen these answers, so the evaluation measures memory instead of skill.",
-        cure=cure(
-            {"curate.near_duplicates": NEAR} if _loose(evidence) else {},
-            ["distil curate"],
-            "This splits again without leakage; fixed `split` values of such prompts have to go.",
-        ),
+        cure=near_duplicates_off(evidence)
+        + cure(advice="This splits again without leakage; fixed `split` values of such prompts have to go."),
     )
-
-
-def _loose(evidence: Evidence) -> bool:
-    """Whether near-duplicates may be on both sides under the config."""
-    now = evidence.config.curate.near_duplicates if evidence.config is not None else NEAR
-    return now is None or now > NEAR
 
 
 def near_prompts(test: Sequence[Example], train: Sequence[Example]) -> tuple[list[Near], float]:
