@@ -265,8 +265,8 @@ def test_apply_shows_asks_and_writes(tmp_path: Path) -> None:
     (tmp_path / "distil.yaml").write_text(text)
     (tmp_path / "q.jsonl").write_text('{"prompt": "hello"}\n')
     arguments = ["plan", "--project", str(tmp_path), "--apply", "--machine", "H100"]
-    refused = CliRunner().invoke(cli, arguments, input="n\n")
-    assert refused.exit_code == 0 and "+" in refused.output and "max_tokens" in refused.output
+    refused = CliRunner().invoke(cli, arguments, input="y\n")
+    assert "+" in refused.output and "max_tokens" in refused.output and "Add --yes" in str(refused.exception)
     assert (tmp_path / "distil.yaml").read_text() == text
     written = CliRunner().invoke(cli, [*arguments, "--yes"])
     assert written.exit_code == 0, written.output

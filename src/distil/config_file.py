@@ -12,6 +12,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import yaml
@@ -19,6 +20,7 @@ from pydantic import BaseModel
 
 from distil.config import Config, Loader, override_config, parse_override, place, read_data, section_type
 from distil.errors import UserError
+from distil.runs.jsonl import write_lines
 from distil.runs.section import Section
 from distil.text import UNSEEN
 
@@ -64,6 +66,11 @@ def edit_config(text: str, overrides: Sequence[str], source: str) -> Edit:
         said = ", ".join(overrides)
         raise UserError(f"{source}: {said} can't be written into the file as it is laid out. Write it there by hand.")
     return Edit(text, changed)
+
+
+def write_edit(path: Path, edit: Edit) -> None:
+    """Writes the changed file."""
+    write_lines(path, edit.after.rstrip("\n").split("\n"))
 
 
 def _with_value(text: str, keys: Sequence[str], value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -23,6 +24,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json
 from tests.doctor.planted import change_manifest, curve, keep, run
 from tests.doctor.test_planted import CPU, PLANTED, Plant, found
+from tests.report.sample import write_training
 
 GPU = Machine(cores=8, ram=64 * GIB, gpu_name="A10", gpus=1, gpu_memory=24 * GIB)
 
@@ -158,17 +160,28 @@ def test_a_training_is_resumed_with_its_own_settings(copy: Project) -> None:
     assert found[0].cure.commands == ["distil train --as sft --set train.method=logits --set train.epochs=8.0"]
 
 
+def test_a_stale_baseline_learns_from_the_references_again(copy: Project) -> None:
+    write_training(copy, "baseline", target="reference")
+    with copy.split("train").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    stale = found(copy, "stale stages")
+    assert "distil train --as sft" in stale.cure.commands
+    assert "distil train --as baseline --set train.target=reference" in stale.cure.commands
+
+
 def test_apply_shows_old_and_new_and_writes(copy: Project) -> None:
     curve(copy, [5.9 - 0.1 * step for step in range(40)])
     run_ = CliRunner().invoke
     where = ["--project", str(copy.root)]
     shown = run_(command, where).output
     number = re.search(r"(\d+)\. trained too short", shown)
-    assert number is not None and "distil config set train.epochs=6.0" in shown
+    there = f"--project {os.path.relpath(copy.root)}"  # as they are typed where the user stands
+    assert number is not None and f"distil config set train.epochs=6.0 {there}\n" in shown
+    assert re.search(rf"distil doctor --apply \d+ {re.escape(there)}\n", shown)
     refused = run_(command, [*where, "--apply", number[1]])
     assert refused.exit_code and load_config(copy).train.epochs == 3
     done = run_(command, [*where, "--apply", number[1], "--yes"], catch_exceptions=False)
-    assert "train.epochs: 3.0 -> 6.0" in done.output and "distil train --as sft" in done.output
+    assert "train.epochs: 3.0 -> 6.0" in done.output and f"distil train --as sft {there}\n" in done.output
     assert load_config(copy).train.epochs == 6
     missing = run_(command, [*where, "--apply", "99"])
     assert "There is no finding 99" in str(missing.exception)
@@ -203,7 +216,8 @@ def test_long_texts_are_wrapped_and_commands_are_not(copy: Project, monkeypatch:
             Finding(level="warn", check="c", seen="word " * 40, cure=Cure(commands=["distil " + "x" * 90]))
         ],
     )
-    lines = CliRunner().invoke(command, ["--project", str(copy.root)]).output.splitlines()
+    monkeypatch.chdir(copy.root)
+    lines = CliRunner().invoke(command, []).output.splitlines()
     assert max(len(line) for line in lines if "word" in line) <= 60
     assert any(line.strip() == "distil " + "x" * 90 for line in lines)
 

@@ -18,14 +18,13 @@ def command() -> None:
 def set_(context: Context, settings: tuple[str, ...]) -> None:
     """Write settings into distil.yaml; its comments and all other lines stay. A bad key or value changes nothing."""
     from distil.config import load_config
-    from distil.config_file import edit_config
-    from distil.runs.jsonl import write_lines
+    from distil.config_file import edit_config, write_edit
 
     path = context.project.config
     load_config(context.project)
     edit = edit_config(path.read_text(encoding="utf-8"), [*context.overrides, *settings], str(path))
     if edit.lines:
-        write_lines(path, edit.after.rstrip("\n").split("\n"))
+        write_edit(path, edit)
 
     def show() -> None:
         for line in edit.lines:

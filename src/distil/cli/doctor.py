@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, echo, say, width
+from distil.cli.options import Context, agreed, distil_command, echo, here, width
 from distil.errors import GateNotReached, UserError
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from distil.config import Config
     from distil.doctor.finding import Finding
+    from distil.runs.artifacts import Project
 
 MARKS = {
     "ok": ("ok", "green"),
@@ -45,7 +45,7 @@ def command(context: Context, show_all: bool, number: int | None, yes: bool, str
     if number is not None:
         _apply(context, findings, number, yes=yes)
         return
-    context.emit(findings, lambda: _show(findings, show_all=show_all))
+    context.emit(findings, lambda: _show(context.project, findings, show_all=show_all))
     problems = [finding for finding in findings if finding.level == "problem"]
     if strict and problems:
         names = ", ".join(dict.fromkeys(finding.check for finding in problems))
@@ -70,26 +70,27 @@ def _numbered(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.level in ("warn", "problem")]
 
 
-def _show(findings: Sequence[Finding], *, show_all: bool) -> None:
+def _show(project: Project, findings: Sequence[Finding], *, show_all: bool) -> None:
     numbered = _numbered(findings)
     for number, finding in enumerate(numbered, start=1):
         _heading(finding, f"{number}. {finding.check}")
         for text in (finding.seen, finding.why, finding.cure.advice):
             _paragraph(text)
         for line in finding.cure.lines():
-            echo(" " * INDENT + line, fg="cyan")
+            echo(" " * INDENT + here(line, project), fg="cyan")
     for finding in findings if show_all else ():
         if finding not in numbered:
             _heading(finding, finding.check)
             _paragraph(finding.seen)
             for line in finding.cure.lines():
-                echo(" " * INDENT + line, fg="cyan")
+                echo(" " * INDENT + here(line, project), fg="cyan")
     passed = sum(f.level == "ok" for f in findings)
     unknown = sum(f.level == "unknown" for f in findings)
     echo(f"{passed} checks passed, {len(numbered)} need attention, {unknown} have no data yet.")
     with_settings = [number for number, finding in enumerate(numbered, start=1) if finding.cure.settings]
     if with_settings:
-        echo(f"Settings can be written into distil.yaml: distil doctor --apply {with_settings[0]}")
+        apply = here(f"distil doctor --apply {with_settings[0]}", project)
+        echo(f"Settings can be written into distil.yaml: {apply}")
 
 
 def _heading(finding: Finding, name: str) -> None:
@@ -112,8 +113,7 @@ def _paragraph(text: str) -> None:
 def _apply(context: Context, findings: Sequence[Finding], number: int, *, yes: bool) -> None:
     """Shows how the settings of a finding change distil.yaml, asks, and writes them."""
     from distil.config import load_config
-    from distil.config_file import edit_config, flat_settings, scalar
-    from distil.runs.jsonl import write_lines
+    from distil.config_file import edit_config, flat_settings, scalar, write_edit
 
     numbered = _numbered(findings)
     if number > len(numbered):
@@ -121,7 +121,8 @@ def _apply(context: Context, findings: Sequence[Finding], number: int, *, yes: b
     finding = numbered[number - 1]
     cure, path = finding.cure, context.project.config
     if not cure.settings:
-        todo = " ".join([*([cure.advice] if cure.advice else []), *(f"`{line}`" for line in cure.commands)])
+        typed = [f"`{here(line, context.project)}`" for line in cure.commands]
+        todo = " ".join([*([cure.advice] if cure.advice else []), *typed])
         raise UserError(f"Finding {number} ({finding.check}) has no settings to write. {todo}")
     before = flat_settings(load_config(context.project))
     pairs = [f"{key}={scalar(value)}" for key, value in cure.settings.items()]
@@ -131,9 +132,9 @@ def _apply(context: Context, findings: Sequence[Finding], number: int, *, yes: b
         _heading(finding, f"{number}. {finding.check}")
         for change in changes:
             echo(f"{' ' * INDENT}{change['key']}: {scalar(change['old'])} -> {scalar(change['new'])}")
-    written = bool(edit.lines) and _agreed(str(path), yes=yes)
+    written = bool(edit.lines) and agreed(path, yes=yes)
     if written:
-        write_lines(path, edit.after.rstrip("\n").split("\n"))
+        write_edit(path, edit)
     result = {"finding": finding, "changes": changes, "written": written, "commands": cure.commands}
 
     def show() -> None:
@@ -141,17 +142,6 @@ def _apply(context: Context, findings: Sequence[Finding], number: int, *, yes: b
         if written and cure.commands:
             echo("Then run:")
             for line in cure.commands:
-                echo(f"  {line}", fg="cyan")
+                echo(f"  {here(line, context.project)}", fg="cyan")
 
     context.emit(result, show)
-
-
-def _agreed(path: str, *, yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        say("")
-        raise UserError(
-            "Nobody can be asked, because this is not a terminal. Nothing was written. Add --yes to write it."
-        )
-    return click.confirm(f"Write this into {path}?", err=True)

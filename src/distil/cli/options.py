@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CommandGroup",
     "Context",
+    "agreed",
     "as_typed",
     "distil_command",
     "dollars",
     "echo",
+    "here",
     "jsonable",
     "say",
     "show_rows",
@@ -214,6 +216,26 @@ def as_typed() -> str:
         return "distil"
     path = os.path.relpath(program.absolute())
     return shlex.quote(path if not path.startswith("..") else str(program.absolute()))
+
+
+def here(command: str, project: Project) -> str:
+    """A command of this program as it is typed where the user stands: with --project where that is elsewhere."""
+    elsewhere = "" if project.root == Path.cwd() else f" --project {shlex.quote(os.path.relpath(project.root))}"
+    return f"{as_typed()}{command.removeprefix('distil')}{elsewhere}"
+
+
+def agreed(path: Path, *, yes: bool) -> bool:
+    """Asks whether to write what was shown into a file, unless --yes has answered. Raises UserError where nobody can answer."""
+    from distil.errors import UserError
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        say("")
+        raise UserError(
+            "Nobody can be asked, because this is not a terminal. Nothing was written. Add --yes to write it."
+        )
+    return click.confirm(f"Write this into {path}?", err=True)
 
 
 def width() -> int:

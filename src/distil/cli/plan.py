@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, dollars, echo, table, width
+from distil.cli.options import Context, agreed, distil_command, dollars, echo, table, width
 from distil.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def command(context: Context, machine: str | None, write: bool, yes: bool) -> No
 
 def apply(context: Context, forecast: Forecast, *, yes: bool) -> list[str]:
     """Shows the difference, asks, and writes it. Returns the lines that changed: none where nothing was advised or wanted."""
-    from distil.config_file import edit_config
-    from distil.runs.jsonl import write_lines
+    from distil.config_file import edit_config, write_edit
 
     path = context.project.config
     settings = [setting for change in forecast.changes for setting in change.settings]
@@ -56,13 +55,9 @@ def apply(context: Context, forecast: Forecast, *, yes: bool) -> list[str]:
             echo(line, fg="red" if line.startswith("-") else "green")
         if not edit.lines:
             echo(f"{path} needs no change.")
-    if not edit.lines:
+    if not edit.lines or not agreed(path, yes=yes):
         return []
-    if not yes and context.as_json:
-        raise UserError("`distil plan --apply --json` can't ask. Add --yes, or leave --json out.")
-    if not yes and not click.confirm(f"Write this into {path}?", default=False, err=True):
-        return []
-    write_lines(path, edit.after.rstrip("\n").split("\n"))
+    write_edit(path, edit)
     if not context.as_json:
         echo(f"Written to {path}.")
     return edit.lines

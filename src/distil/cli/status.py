@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from distil.cli import completion
-from distil.cli.options import Context, as_typed, distil_command, dollars, echo, table
+from distil.cli.options import Context, distil_command, dollars, echo, here, table
 
 if TYPE_CHECKING:
     from distil.calls.batch.job import BatchJob
@@ -83,15 +80,9 @@ def command(context: Context, name: str | None) -> None:
         if batches:
             echo(describe_open_batches(batches))
         done = f"Everything is up to date. Report: {context.project.report}"
-        echo(f"Next: {_here(next_step.command, context.project)}" if next_step else done)
+        echo(f"Next: {here(next_step.command, context.project)}" if next_step else done)
 
     context.emit(value, show)
-
-
-def _here(command: str, project: Project) -> str:
-    """The command as it is typed where the user stands."""
-    elsewhere = "" if project.root == Path.cwd() else f" --project {shlex.quote(os.path.relpath(project.root))}"
-    return f"{as_typed()}{command.removeprefix('distil')}{elsewhere}"
 
 
 def describe_open_jobs(project: Project) -> list[str]:
