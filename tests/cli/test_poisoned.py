@@ -64,10 +64,11 @@ RUNS: dict[str, list[list[str]]] = {
     "serve": [["nobody"]],
     "train": [["--as", f"x{HOSTILE}"]],
     "batches": [[]],
+    "forecast": [["ROOT/prompts.jsonl"], ["ROOT/log.jsonl"]],
     "init": [["OUT/new", "--teacher", f"openai/{HOSTILE}"]],
 }
-LEFT_OUT = {"run", "demo", "selfcheck"}
-"""run is the stages above; the other two read no project."""
+LEFT_OUT = {"run", "demo", "selfcheck", "mcp"}
+"""run is the stages above; demo and selfcheck read no project; mcp speaks JSON, see test_mcp.py."""
 
 
 def spoiled(value: object, everything: bool, field: str = "") -> object:
@@ -88,6 +89,12 @@ def poison(root: Path, everything: bool) -> None:
         )
         made = [json.dumps(spoiled(json.loads(line), everything), ensure_ascii=False) for line in lines]
         path.write_text("\n".join(made) + "\n", encoding="utf-8")
+    turns, said = [{"role": "user", "content": HOSTILE}], {"role": "assistant", "content": HOSTILE}
+    logged = {
+        "request": {"model": HOSTILE, "messages": turns},
+        "response": {"model": HOSTILE, "choices": [{"message": said}]},
+    }
+    (root / "log.jsonl").write_text((json.dumps(logged, ensure_ascii=False) + "\n") * 3, encoding="utf-8")
     config = (root / "distil.yaml").read_text(encoding="utf-8")
     quoted = json.dumps(f"openai/gpt-4o-mini{HOSTILE}")
     config = config.replace("openai/gpt-4o-mini", quoted).replace("support triage", json.dumps(f"triage{HOSTILE}"))
@@ -155,7 +162,9 @@ def test_nothing_hostile_reaches_the_terminal(
     shutil.copytree(project, root)
     seen = ""
     for number, arguments in enumerate(RUNS[command]):
-        typed = [argument.replace("OUT", str(tmp_path / f"out{number}")) for argument in arguments]
+        typed = [
+            argument.replace("OUT", str(tmp_path / f"out{number}")).replace("ROOT", str(root)) for argument in arguments
+        ]
         where = [] if command == "init" else ["--project", str(root)]
         for form in ([], ["--json"]):
             monkeypatch.setattr(sys, "argv", ["distil", command, *typed, *where, *form])

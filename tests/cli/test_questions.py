@@ -63,7 +63,7 @@ def test_typos_are_asked_about_again(columns: int, tmp_path: Path) -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", asked.replace("\r", "\n"))
     # the lines with an answer are redrawn by readline, the others by the progress bar
     lines = [line for line in plain.split("\n") if not any(mark in line for mark in ("]:", "rows", "Checking"))]
-    wide = [line for line in lines if len(line) > columns]
+    wide = [line for line in lines if len(line) > columns and len(line.split()) > 1]  # a path is not cut
     assert not wide and "3. Which student" in plain
 
 

@@ -252,7 +252,7 @@ def test_attachments_are_refused_by_name(row: dict[str, Any], what: str, tmp_pat
 
 def test_checking_reads_all_rows_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(PLAIN)
-    assert check(tmp_path / "p.jsonl") == 2 and [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+    assert check(tmp_path / "p.jsonl").prompts == 2 and [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
     (tmp_path / "p.jsonl").write_text(PLAIN + "{}\n")
     with pytest.raises(UserError, match="line 3: found no prompt"):
         check(tmp_path / "p.jsonl")

@@ -47,7 +47,7 @@ def test_sft_lowers_the_loss_and_writes_a_plain_model_folder(bench: Bench) -> No
     assert sum("eval_loss" in line for line in found) == 2
     folder = bench.project.stage("train", "sft")
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
-        "first_batch.txt", "manifest.json", "metrics.jsonl", "model", "trained.jsonl",
+        "first_batch.txt", "manifest.json", "metrics.jsonl", "model", "run.json", "trained.jsonl",
     ]  # fmt: skip
     learned = [row.prompt_id for row in read_records(bench.project.trained("sft"), Trained)]
     assert learned == [example.prompt_id for example in read_examples(bench.project.split("train"))]

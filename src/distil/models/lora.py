@@ -100,8 +100,17 @@ def _multiplies_otherwise(module: torch.nn.Module) -> bool:
     """A model's own kind of linear layer, to which an adapter can't be added (DeepSeek-V4 multiplies groups of its inputs)."""
     import torch
 
-    own = type(module).__module__.startswith("transformers.models.") and isinstance(module, torch.nn.Linear)
-    return own and type(module).forward is not torch.nn.Linear.forward
+    if not isinstance(module, torch.nn.Linear) or not type(module).__module__.startswith("transformers.models."):
+        return False
+    if type(module).forward is torch.nn.Linear.forward:
+        return False
+    weight = module.weight
+    try:  # Falcon's own layer is a plain one, written differently
+        with torch.no_grad():
+            given = module(torch.zeros(1, module.in_features, dtype=weight.dtype, device=weight.device))
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return True
+    return not isinstance(given, torch.Tensor) or given.shape != (1, module.out_features)
 
 
 def _adaptable(model: PreTrainedModel, linear: list[str]) -> set[str]:
