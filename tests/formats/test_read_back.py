@@ -71,3 +71,16 @@ def test_a_row_of_one_word_is_no_exception() -> None:
         line = convert(find_format(name), row)
         assert not isinstance(line, LeftOut)
         same_exchange(Source("here", dict(line)), row, weights=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("told", ["0\r", "  Be kind.\n"])
+def test_blanks_around_instructions_are_read_back(told: str) -> None:
+    row = Row(
+        [
+            Message(role="system", content=told),
+            Message(role="user", content="0"),
+            Message(role="assistant", content="0"),
+        ]
+    )
+    for name in ("openai", "sharegpt", "alpaca"):
+        same_exchange(Source("here", dict(convert(find_format(name), row))), row, weights=False)  # type: ignore[arg-type]

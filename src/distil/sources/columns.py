@@ -91,7 +91,7 @@ def _joined(name: str, question: str, fields: Mapping[str, object], names: Mappi
         value = fields.get(names.get(key, ""))
         if isinstance(value, str):
             used.append(key)
-            system = system or value.strip()
+            system = system or (value if value.strip() else "")
     history = _history(fields.get(names.get("history", "")))
     if "history" in names:
         used.append("history")
