@@ -13,6 +13,7 @@ import csv
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from distil.config import Config, parse_config
@@ -31,6 +32,17 @@ def read(path: Path) -> dict[str, str]:
         return {row["text"].strip(): row["category"].replace("_", " ").lower() for row in csv.DictReader(file)}
 
 
+def write_questions(project: Project, rows: Iterable[tuple[str, str, str]]) -> None:
+    """prompts.jsonl and labels.jsonl (the recorded teacher) of (question, label, split)."""
+    prompts, labels = [], []
+    for text, label, split in rows:
+        prompts.append(json.dumps({"prompt": text, "reference": label, "split": split}))
+        labels.append(json.dumps({"prompt": text, "output": label}))
+    project.root.mkdir(parents=True, exist_ok=True)
+    (project.root / "prompts.jsonl").write_text("\n".join(prompts) + "\n", encoding="utf-8")
+    (project.root / "labels.jsonl").write_text("\n".join(labels) + "\n", encoding="utf-8")
+
+
 def write_project(project: Project, data: Path, epochs: float, learning_rate: float, seed: int) -> Config:
     """prompts.jsonl, labels.jsonl (the recorded teacher) and distil.yaml."""
     rows = {split: read(data / f"banking_{split}.csv") for split in ("train", "test")}
@@ -38,15 +50,15 @@ def write_project(project: Project, data: Path, epochs: float, learning_rate: fl
     print(
         f"{len(rows['test']):,} test questions; {len(leaked)} training questions are also test questions and are left out"
     )
-    prompts, labels = [], []
-    for split in ("train", "test"):
-        for text, label in rows[split].items():
-            if split == "test" or text not in rows["test"]:
-                prompts.append(json.dumps({"prompt": text, "reference": label, "split": split}))
-                labels.append(json.dumps({"prompt": text, "output": label}))
-    project.root.mkdir(parents=True, exist_ok=True)
-    (project.root / "prompts.jsonl").write_text("\n".join(prompts) + "\n", encoding="utf-8")
-    (project.root / "labels.jsonl").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    write_questions(
+        project,
+        [
+            (text, label, split)
+            for split in ("train", "test")
+            for text, label in rows[split].items()
+            if split == "test" or text not in rows["test"]
+        ],
+    )
     config = parse_config(
         {
             "task": "banking77",

@@ -9,13 +9,12 @@ One student sees that prompt, one a short text, one nothing (`student.prompt`). 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from banking77 import DEFAULT_DATA, read
+from banking77 import DEFAULT_DATA, read, write_questions
 
 from distil.config import Config, parse_config
 from distil.config_file import write_config
@@ -50,15 +49,15 @@ def write_project(project: Project, data: Path, arm: str, seed: int) -> Config:
                 by_intent[split, intent].append(text)
     intents = sorted({intent for _, intent in by_intent})[:INTENTS]
     examples = {intent: by_intent["train", intent][TRAIN_EACH:] for intent in intents}
-    prompts, labels = [], []
-    for split, count in (("train", TRAIN_EACH), ("test", TEST_EACH)):
-        for intent in intents:
-            for text in by_intent[split, intent][:count]:
-                prompts.append(json.dumps({"prompt": text, "reference": intent, "split": split}))
-                labels.append(json.dumps({"prompt": text, "output": intent}))
-    project.root.mkdir(parents=True, exist_ok=True)
-    (project.root / "prompts.jsonl").write_text("\n".join(prompts) + "\n", encoding="utf-8")
-    (project.root / "labels.jsonl").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    write_questions(
+        project,
+        [
+            (text, intent, split)
+            for split, count in (("train", TRAIN_EACH), ("test", TEST_EACH))
+            for intent in intents
+            for text in by_intent[split, intent][:count]
+        ],
+    )
     config = parse_config(
         {
             "prompts": {"path": "prompts.jsonl", "system": rules(examples)},

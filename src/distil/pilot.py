@@ -7,6 +7,7 @@ that contradicts itself teaches noise. The answers are kept, so they cost nothin
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -100,9 +101,10 @@ def run(project: Project, section: CollectConfig, teachers: Sequence[TeacherConf
         if question.prompt.id in ids and question.sample < samples
     ]
     wanted = frozenset(question.answer_id for question in questions)
-    if not wanted <= {answer.id for answer in _answers(project)}:
+    kept = _answers(project, wanted)
+    if len(kept) < len(wanted):
         stage.run(project, section, teachers, only=wanted, limit=count)
-    kept = {answer.id: answer for answer in _answers(project) if answer.id in wanted}
+        kept = _answers(project, wanted)
     found = []
     for teacher in teachers:  # one model may be asked in two ways
         given: dict[str, list[Answer]] = defaultdict(list)
@@ -119,11 +121,13 @@ def _chosen(prompts: Iterable[Prompt], count: int) -> list[Prompt]:
     def order(prompt: Prompt) -> tuple[bool, bytes]:
         return prompt.split == "test", hashlib.blake2b(prompt.id.encode(), digest_size=8).digest()
 
-    return sorted(prompts, key=order)[:count]
+    return heapq.nsmallest(count, prompts, key=order)
 
 
-def _answers(project: Project) -> Iterable[Answer]:
-    return read_records(project.answers, Answer) if project.answers.exists() else []
+def _answers(project: Project, wanted: frozenset[str]) -> dict[str, Answer]:
+    """Those of the collected answers, by id."""
+    every = read_records(project.answers, Answer) if project.answers.exists() else ()
+    return {answer.id: answer for answer in every if answer.id in wanted}
 
 
 def _measured(

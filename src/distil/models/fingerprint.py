@@ -28,16 +28,15 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     return content_id("tok", rules)
 
 
-def template_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hash of the chat template's text, the end token and the start token (templates insert both)."""
-    return content_id("tpl", [tokenizer.chat_template, tokenizer.eos_token, tokenizer.bos_token])
+def template_fingerprint(tokenizer: PreTrainedTokenizerBase, *, for_teacher: bool = False) -> str:
+    """Hash of the chat template's text, the end token and the start token (templates insert both).
 
-
-def teacher_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The same of the template with the whole prompt, which the teacher sees where `student.prompt` hides a part of it."""
+    for_teacher: of the template with the whole prompt, which the teacher sees where `student.prompt` hides a part of it.
+    """
     template = tokenizer.chat_template
-    text = without_block(template) if isinstance(template, str) else template
-    return content_id("tpl", [text, tokenizer.eos_token, tokenizer.bos_token])
+    if for_teacher and isinstance(template, str):
+        template = without_block(template)
+    return content_id("tpl", [template, tokenizer.eos_token, tokenizer.bos_token])
 
 
 def shared_prefix(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> int:

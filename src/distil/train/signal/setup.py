@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distil.calls.config import TeacherConfig
 from distil.errors import UserError
-from distil.models.fingerprint import shared_prefix, teacher_fingerprint, tokenizer_fingerprint
+from distil.models.fingerprint import shared_prefix, template_fingerprint, tokenizer_fingerprint
 from distil.models.load import Loaded, load, load_tokenizer
 from distil.models.spread import spread_of
 from distil.runs.artifacts import Project
@@ -52,7 +52,8 @@ def _cached(section: TrainConfig, project: Project, student: Loaded) -> CachedSo
         raise UserError(
             "train.signal: cached holds the fixed answers only, and on_policy needs others. Set train.signal: online or server."
         )
-    tokenizer, template = tokenizer_fingerprint(student.tokenizer), teacher_fingerprint(student.tokenizer)
+    tokenizer = tokenizer_fingerprint(student.tokenizer)
+    template = template_fingerprint(student.tokenizer, for_teacher=True)
     store = SignalStore.open(project.signals, tokenizer=tokenizer, template=template)
     return CachedSource(store, section.temperature, student.device)
 
