@@ -43,20 +43,21 @@ def steps(project: Project, config: Config, name: str | None = None) -> list[Ste
 
 def step_state(project: Project, config: Config, stage: str, name: str | None = None) -> Step:
     """The state of one stage under the current config."""
-    settings = _as_they_were(config, stage, _settings(config, stage), read_manifest(project, stage, name))
+    manifest = read_manifest(project, stage, name)
+    settings = _as_they_were(config, stage, _settings(config, stage), manifest)
     # what was read of the user's file is kept: a file that was moved stops nothing
     state, why = stage_state(project, stage, name, settings, without_inputs=stage == "prompts")
     if stage == "collect" and state == "stale":
-        limit = CollectSettings.of(read_manifest(project, stage)).limit
+        limit = CollectSettings.of(manifest).limit
         if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
     if stage == "prompts" and state == "done" and not _has_gateway_prompts(project):
         state, why = "stale", "requests that the gateway captured are not among them yet"
     if stage == "train" and state == "done":
-        state, why = _training_state(project, config, name, why)
+        state, why = _training_state(config, manifest, why)
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
         state, why = "stale", reason
-    if stage == "evaluate" and state == "done" and _may_ask_more(config, read_manifest(project, "evaluate", name)):
+    if stage == "evaluate" and state == "done" and _may_ask_more(config, manifest):
         state, why = "stale", "it could not ask for all, and evaluate.budget_usd is higher now"
     return Step(stage, name, state, why)
 
@@ -90,9 +91,9 @@ def _known_then(section: Section, settings: Mapping[str, object], then: Mapping[
     return {key: value for key, value in settings.items() if key in then or key in touched}
 
 
-def _training_state(project: Project, config: Config, name: str | None, why: str) -> tuple[State, str]:
+def _training_state(config: Config, manifest: Manifest | None, why: str) -> tuple[State, str]:
     """A finished training is also stale when the student section changed or it was only a trial run."""
-    notes = TrainNotes.of(read_manifest(project, "train", name))
+    notes = TrainNotes.of(manifest)
     if notes.partial:
         return "stale", "it was a trial run with --max-steps"
     student = config.student.model_dump(mode="json")
@@ -115,12 +116,16 @@ def default_name(config: Config) -> str:
 
 
 def current_student(project: Project, config: Config) -> str:
-    """The student that is meant where none is named: the last one trained by `train.method`, else the next one."""
-    trained = [
-        name
-        for name in project.students()
-        if TrainSettings.of(read_manifest(project, "train", name)).method == config.train.method
-    ]
+    """The student that is meant where none is named: the last one trained by `train.method`, else the next one.
+
+    A baseline, which learned from the references, is meant only where `train.target` says so.
+    """
+
+    def meant(name: str) -> bool:
+        then = TrainSettings.of(read_manifest(project, "train", name))
+        return then.method == config.train.method and (then.target != "reference" or config.train.target == "reference")
+
+    trained = [name for name in project.students() if meant(name)]
     return trained[-1] if trained else default_name(config)
 
 

@@ -33,11 +33,12 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def train(project: Project, name: str, minute: int, method: str = "sft") -> None:
+def train(project: Project, name: str, minute: int, method: str = "sft", target: str = "teacher") -> None:
     at = f"2026-11-29T10:{minute:02}:00+00:00"
+    settings = {"method": method, "target": target}
     manifest = Manifest(
-        tool_version="0", stage="train", name=name, config={"method": method}, inputs={}, outputs={}, started=at, finished=at
-    )  # fmt: skip
+        tool_version="0", stage="train", name=name, config=settings, inputs={}, outputs={}, started=at, finished=at
+    )
     write_json(project.stage("train", name) / "manifest.json", manifest.model_dump(mode="json"))
 
 
@@ -71,3 +72,17 @@ def test_the_bill_of_an_unknown_student_is_refused(project: Project) -> None:
     result = CliRunner().invoke(cli, ["cost", "smal", "--project", str(project.root)])
     assert isinstance(result.exception, UserError) and "'smal'" in str(result.exception)
     assert "small" in str(result.exception) and not project.cost.exists()
+
+
+def test_a_baseline_is_meant_only_where_its_target_is(project: Project) -> None:
+    """`distil train --as baseline --set train.target=reference`: no later command may train it on the teacher's answers."""
+    config = load_config(project)
+    train(project, "baseline", 1, target="reference")
+    assert current_student(project, config) == "sft"
+    assert {step.name for step in steps(project, config)} == {None, "sft"}
+    train(project, "small", 2)
+    train(project, "baseline", 3, target="reference")
+    assert current_student(project, config) == "small"
+    assert pick_student(Context([project.root], [], False), None) == "small"
+    same = config.model_copy(update={"train": config.train.model_copy(update={"target": "reference"})})
+    assert current_student(project, same) == "baseline"

@@ -8,16 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from distil.config import Config, load_config
+from distil.config import load_config
 from distil.doctor import cures
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.errors import UserError
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, stage_command
 from distil.runs.manifest import State, stage_state
-from distil.runs.schemas.notes import TrainSettings
 from distil.runs.schemas.summary import Summary
-from distil.stage_states import current_student, default_name, steps
+from distil.stage_states import current_student, steps
 
 _DATE = r"(-\d{4}-?\d\d-?\d\d)?"
 """What the day of a model's making adds to its name: gpt-4o-mini-2024-07-18, claude-sonnet-4-20250514."""
@@ -55,27 +54,14 @@ def _stages_in_use(evidence: Evidence) -> list[_Stage]:
     if config is None:
         plain = [stage for stage in STAGES if stage not in (*STUDENT_STAGES, "report")]
         return [_Stage(stage, *stage_state(project, stage), [stage_command(stage)]) for stage in plain]
-    found = steps(project, config, _meant(evidence, config))
+    found = steps(project, config)
     return [_Stage(each.stage, each.state, each.why, [each.command]) for each in found if each.stage != "report"]
-
-
-def _meant(evidence: Evidence, config: Config) -> str:
-    """The current student; not one that learned from the references where distil.yaml has the teacher as its target."""
-    current = current_student(evidence.project, config)
-    if current not in evidence.baselines or config.train.target == "reference":
-        return current
-    trained = [
-        name
-        for name, manifest in evidence.trainings.items()
-        if name not in evidence.baselines and TrainSettings.of(manifest).method == config.train.method
-    ]
-    return trained[-1] if trained else default_name(config)
 
 
 def _other_students(evidence: Evidence) -> list[_Stage]:
     """What was trained and evaluated beside the student of distil.yaml, with settings of its own: its files alone count."""
     project, found = evidence.project, []
-    meant = _meant(evidence, evidence.config) if evidence.config is not None else None
+    meant = current_student(project, evidence.config) if evidence.config is not None else None
     for stage in STUDENT_STAGES:
         for path in sorted(project.stage(stage).glob("*/manifest.json")):
             name = path.parent.name
