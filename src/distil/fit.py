@@ -32,12 +32,8 @@ BYTES_PER_TOKEN = 4.0
 class Need(NamedTuple):
     """What a training needs and what the machine can give. Bytes, of one process."""
 
-    shape: Shape
-    """The student's."""
     memory: Memory
     usable: float
-    half: bool
-    """Half precision: on a GPU."""
     cacheable: bool
     """Whether `train.signal: cached` can take the teacher out of memory."""
     setup: Setup
@@ -87,7 +83,7 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
     )
     memory = training_memory(setup)
     usable = usable_memory(machine, train.processes)
-    return Need(shape, memory, usable, gpu, train.method == "logits", setup, machine.gpus)
+    return Need(memory, usable, train.method == "logits", setup, machine.gpus)
 
 
 def usable_memory(machine: Machine, processes: int) -> float:
@@ -170,12 +166,12 @@ def _attempts(need: Need) -> Iterator[tuple[tuple[str, ...], Setup]]:
     if cached:
         yield (*signal, *saving), without
     best = without if cached else changed
-    if need.half and need.gpus > 1 and base.processes == 1 and base.rank is None:
+    if base.gpu and need.gpus > 1 and base.processes == 1 and base.rank is None:
         split = ("train.fsdp=true", f"train.processes={need.gpus}")
         yield (*split, *signal, *saving), smaller(best, processes=need.gpus, fsdp=True)
     lora = smaller(best, rank=base.rank or 16)
     yield ("student.adapter=lora", *signal, *saving), lora
-    if need.half:
+    if base.gpu:
         yield ("student.quantization=4bit", "student.adapter=lora", *signal, *saving), smaller(lora, four_bit=True)
 
 

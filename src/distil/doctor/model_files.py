@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from distil.bundled.paths import MODELS
 from distil.doctor import cures
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding, cure, ok, unknown
 from distil.models.config import StudentConfig
 from distil.models.hub import cached
 from distil.models.saved_template import template_hash, tokenizer_hash
+from distil.models.shape import model_folder
 from distil.runs.schemas.notes import TrainNotes
 from distil.stage_states import current_student
 
@@ -114,10 +114,8 @@ def _tokenizer(evidence: Evidence) -> Path | None:
     folders = [evidence.project.model(name) for name in reversed(list(evidence.trainings))]
     config = evidence.config
     ref = config.student.model if config is not None else ""
-    if ref.startswith("bundled/"):
-        folders.append(MODELS / ref.removeprefix("bundled/"))
-    elif ref:
-        folders.append(Path(evidence.project.placed(ref)))
+    if ref:
+        folders.append(model_folder(evidence.project.placed(ref)))
     for folder in folders:
         if (folder / "tokenizer.json").is_file():
             return folder / "tokenizer.json"

@@ -74,7 +74,7 @@ def spread(best: Floats, words: Floats, ahead: Floats, scale: float = 1.0) -> Be
     return Between(value=value * scale, low=min(low, value) * scale, high=max(high, value) * scale)
 
 
-def month_of(traffic: Traffic, section: CostConfig, queries: int | None) -> tuple[float, str]:
+def month_of(traffic: Traffic, queries: int | None) -> tuple[float, str]:
     """(requests a month, where that comes from)."""
     if queries is not None:
         return float(queries), "cost.queries_per_month"
@@ -104,7 +104,7 @@ def save(
     warnings: list[str],
 ) -> Money:
     """The month with the student. warnings: what is missing is added to them."""
-    a_month, source = month_of(traffic, section, queries)
+    a_month, source = month_of(traffic, queries)
     teacher = teacher_month(traffic, a_month)
     own = 1 - section.audit_share
     avoided = None if teacher is None else spread(taken.usd, taken.words_usd, taken.ahead_usd, a_month * own)

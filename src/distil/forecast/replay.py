@@ -91,7 +91,7 @@ def _replay(paths: Sequence[Path], options: Options, traffic: Traffic, done: Seq
         number * float(np.mean([request.usd or 0.0 for request in one.requests]))
         for one, number in zip(done, collect, strict=True)
     )
-    warnings = _warnings(traffic, options)
+    warnings = _warnings(traffic)
     money = save(traffic, options.section, options.queries, taken, collect_usd, warnings)
     slices = [
         _slice(one, traffic, count, money.requests_a_month, number) for one, number in zip(done, collect, strict=True)
@@ -200,7 +200,7 @@ def _quality(found: SliceMeasure, best: Draws, words: Draws, ahead: Draws) -> Be
     return Between(value=min(value.value, most), low=min(value.low, most), high=min(value.high, most))
 
 
-def _warnings(traffic: Traffic, options: Options) -> list[str]:
+def _warnings(traffic: Traffic) -> list[str]:
     said = []
     for name, totals in traffic.models.items():
         if totals.unpriced:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -83,10 +84,10 @@ def _from_config(text: str, stored: int) -> Shape | None:
     within = data.get("text_config")
     inner = {**data, **within} if isinstance(within, dict) else data
     parameters = stored if stored and "quantization_config" not in data else counted(text)
-    hidden, layers = _whole(inner, "hidden_size", "n_embd", "d_model"), _whole(inner, "num_hidden_layers", "n_layer")
+    hidden, layers = whole(inner, "hidden_size", "n_embd", "d_model"), whole(inner, "num_hidden_layers", "n_layer")
     if not parameters or not hidden or not layers:
         return None
-    vocabulary = _whole(inner, "vocab_size")
+    vocabulary = whole(inner, "vocab_size")
     tied = inner["tie_word_embeddings"] if "tie_word_embeddings" in inner else _tied_by_default(text)
     embedding = vocabulary * hidden * (1 if tied else 2)
     active = _active(inner, parameters, hidden, layers)
@@ -136,17 +137,18 @@ def _tied_by_default(text: str) -> bool:
     return bool(getattr(config_of(text), "tie_word_embeddings", False))
 
 
-def _whole(data: dict[str, object], *names: str) -> int:
+def whole(data: Mapping[str, object], *names: str) -> int:
+    """The first whole number of these names in a config; 0 where it has none."""
     return next((value for name in names if isinstance(value := data.get(name), int)), 0)
 
 
 def _active(data: dict[str, object], parameters: int, hidden: int, layers: int) -> int:
     """Without the experts that a token does not choose: each has a gated feed-forward of three matrices."""
-    experts, chosen = _whole(data, *EXPERTS), _whole(data, *CHOSEN_EXPERTS)
+    experts, chosen = whole(data, *EXPERTS), whole(data, *CHOSEN_EXPERTS)
     if not experts or not chosen or chosen >= experts:
         return parameters
-    inner = _whole(data, "moe_intermediate_size", "intermediate_size")
-    dense = _whole(data, "first_k_dense_replace")
+    inner = whole(data, "moe_intermediate_size", "intermediate_size")
+    dense = whole(data, "first_k_dense_replace")
     return max(parameters - (layers - dense) * (experts - chosen) * 3 * hidden * inner, parameters // experts)
 
 

@@ -44,7 +44,7 @@ def make(project: Project, config: Config, machine: Machine | None = None, other
     tokens = int(len(prompts) * (costs.input_tokens + costs.output_tokens) * config.train.epochs)
     shape = model_shape(project.placed(config.student.model))
     advice += _student_advice(config, shape)
-    need = training_need(project, _as_planned(config, method.name, changes), machine)
+    need = training_need(project, _as_planned(config, changes), machine)
     hours = None if need is None else hours_of(need.setup, tokens, machine)
     if need is not None:
         advice += _memory_advice(need, split_for_server(project, config, method, machine), changes)
@@ -87,7 +87,7 @@ def _options(change: Change) -> str:
     return " ".join(f"--set {setting}" for setting in change.settings)
 
 
-def _as_planned(config: Config, method: str, changes: Sequence[Change]) -> Config:
+def _as_planned(config: Config, changes: Sequence[Change]) -> Config:
     """As it would train with the method's settings: a teacher that is cached or served is not in memory."""
     settings = {setting for change in changes for setting in change.settings}
     signal = next((s.partition("=")[2] for s in settings if s.startswith("train.signal=")), config.train.signal)
@@ -125,7 +125,7 @@ def _memory_advice(need: Need, free_gpus: int, changes: list[Change]) -> list[st
     why = f"Training needs about {need.memory.total / GIB:,.1f} GiB a process, and {need.usable / GIB:,.1f} GiB are usable"
     fit = what_fits(need._replace(gpus=free_gpus))
     if fit is None:
-        last = "Even QLoRA does not fit" if need.half else "Even LoRA with small passes does not fit"
+        last = "Even QLoRA does not fit" if need.setup.gpu else "Even LoRA with small passes does not fit"
         return [f"{why}. {last}: choose a smaller student or a larger GPU."]
     changes.append(Change(fit.settings, f"{why}. It needs about {fit.bytes / GIB:,.1f} GiB with"))
     return []

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from distil.models.shape import whole
+
 PLAIN = ("llama", "mistral", "qwen2", "qwen3")
 """Families whose layers `plain_footprint` knows, with packed rows."""
 
@@ -65,12 +67,6 @@ def plain_footprint(data: Mapping[str, object], *, rank: int | None, half: bool,
         casts=2 * projections * layers if half and full else 0,
         trained=parameters if full else int(rank or 0) * widths * layers,
     )
-
-
-def whole(data: Mapping[str, object], name: str) -> int:
-    """A whole number of a config; 0 where it has none."""
-    value = data.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def text_part(data: dict[str, object]) -> dict[str, object]:

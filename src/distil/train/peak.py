@@ -118,7 +118,7 @@ def training_memory(setup: Setup) -> Memory:
     adapter = 0 if full else traced.trained * 4
     weights = weight_bytes(shape, gpu=setup.gpu, trained=full, four_bit=setup.four_bit)
     gradients, moments = 4 * traced.trained, 8 * traced.trained
-    gathered = _gathered(setup, traced)
+    gathered = _gathered(setup)
     largest, last, number = setup.passes
     casts = traced.casts if setup.gpu else 0
     share = HELD_BACK_GPU if setup.gpu else HELD_BACK
@@ -158,7 +158,7 @@ def _loss(setup: Setup, tokens: float) -> int:
     return int(rows * vocabulary * 4 * (buffers + more) + 4 * tokens * setup.texts.learned * shape.hidden * 4 + head)
 
 
-def _gathered(setup: Setup, traced: Footprint) -> int:
+def _gathered(setup: Setup) -> int:
     """FSDP: two layers and the outermost part (embedding, output layer) are whole during a pass."""
     if setup.shards == 1:
         return 0

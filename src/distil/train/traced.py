@@ -17,11 +17,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from distil.models.shape import config_of
+from distil.models.shape import config_of, whole
 from distil.models.unwrap import causal_model, decoder
 from distil.train.batches import MicroBatch, pack, pad
 from distil.train.examples import Tokenized
-from distil.train.footprint import Footprint, rule_of_thumb, text_part, whole
+from distil.train.footprint import Footprint, rule_of_thumb, text_part
 from distil.train.packing import can_pack, use_packed
 
 COUNTED_LAYERS = 12
