@@ -11,7 +11,7 @@ from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
-from distil.runs.schemas.notes import CollectSettings, EvaluateNotes, TrainNotes, TrainSettings
+from distil.runs.schemas.notes import CollectSettings, CurateNotes, EvaluateNotes, TrainNotes, TrainSettings
 from distil.runs.section import Section
 
 OLD_LEARNING_RATE = 2.0e-5
@@ -57,8 +57,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         state, why = _training_state(config, manifest, why)
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
         state, why = "stale", reason
-    if stage == "evaluate" and state == "done" and _may_ask_more(config, manifest):
-        state, why = "stale", "it could not ask for all, and evaluate.budget_usd is higher now"
+    if state == "done" and _may_ask_more(config, stage, manifest):
+        state, why = "stale", f"it could not ask for all, and {stage}.budget_usd is higher now"
     return Step(stage, name, state, why)
 
 
@@ -102,12 +102,18 @@ def _training_state(config: Config, manifest: Manifest | None, why: str) -> tupl
     return "done", why
 
 
-def _may_ask_more(config: Config, manifest: Manifest | None) -> bool:
-    """Whether an evaluation that could not ask for all had a lower cap than the config's."""
-    if manifest is None or EvaluateNotes.of(manifest).complete:
+def _may_ask_more(config: Config, stage: str, manifest: Manifest | None) -> bool:
+    """Whether a stage that could not ask for all had a lower cap than the config's."""
+    if manifest is None:
         return False
-    then, now = manifest.config.get("budget_usd"), config.evaluate.budget_usd
-    return isinstance(then, (int, float)) and (now is None or now > then)
+    if stage == "evaluate":
+        complete, now = EvaluateNotes.of(manifest).complete, config.evaluate.budget_usd
+    elif stage == "curate":
+        complete, now = CurateNotes.of(manifest).complete, config.curate.budget_usd
+    else:
+        return False
+    then = manifest.config.get("budget_usd")
+    return not complete and isinstance(then, (int, float)) and (now is None or now > then)
 
 
 def default_name(config: Config) -> str:

@@ -17,10 +17,12 @@ from distil.curate.judge import Judge
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.pipeline import curation_judge
+from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_records
+from distil.runs.jsonl import read_examples, read_records, write_records
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.evidence import Evidence
+from distil.runs.schemas.notes import CurateNotes
 from tests.curate.material import answer, distinct_text, project_with, prompt
 from tests.wire.openai import OpenAIServer
 
@@ -78,6 +80,22 @@ def test_the_cap_is_its_own_and_names_its_setting(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"curate\.budget_usd"):
             run(project, CHOICE, judge=judge_of(project, server, budget_usd=0.0))
         assert not server.answered
+
+
+def test_what_a_cap_left_unscored_is_noted(tmp_path: Path) -> None:
+    """Eight of nine answers have a score from before, which is enough to choose by; a higher cap may ask for the ninth."""
+    project = project_of(tmp_path)
+    with OpenAIServer(key=None, answer=scores) as server:
+        run(project, CHOICE, judge=judge_of(project, server))
+        before = read_manifest(project, "curate")
+        prompts = list(read_records(project.prompts, Prompt))
+        more = answer(prompts[-1], f"{GOOD} and more", teacher="t2")
+        write_records(project.answers, [*read_records(project.answers, Answer), more])
+        run(project, CHOICE, judge=judge_of(project, server, budget_usd=0.0))
+        assert len(server.answered) == 8
+    after = read_manifest(project, "curate")
+    assert before is not None and CurateNotes.of(before).complete
+    assert after is not None and not CurateNotes.of(after).complete
 
 
 def test_which_judge_is_asked(tmp_path: Path) -> None:

@@ -28,12 +28,13 @@ def test_another_cap_makes_nothing_stale(tmp_path: Path, stage: str) -> None:
         assert step_state(project, config, stage, "s" if stage == "evaluate" else None).state == state
 
 
-def test_a_higher_cap_continues_what_the_lower_one_stopped(tmp_path: Path) -> None:
-    project, config = Project(tmp_path), config_of(evaluate={"budget_usd": 2})
-    with stage_run(project, "evaluate", config.evaluate.model_dump(mode="json"), "s") as run:
+@pytest.mark.parametrize(("stage", "name"), [("curate", None), ("evaluate", "s")])
+def test_a_higher_cap_continues_what_the_lower_one_stopped(tmp_path: Path, stage: str, name: str | None) -> None:
+    project, config = Project(tmp_path), config_of(**{stage: {"budget_usd": 2}})
+    with stage_run(project, stage, getattr(config, stage).model_dump(mode="json"), name) as run:
         run.notes["complete"] = False
-    assert step_state(project, config, "evaluate", "s").state == "done"
-    assert step_state(project, config_of(evaluate={"budget_usd": 1}), "evaluate", "s").state == "done"
+    assert step_state(project, config, stage, name).state == "done"
+    assert step_state(project, config_of(**{stage: {"budget_usd": 1}}), stage, name).state == "done"
     for more in (3, None):
-        step = step_state(project, config_of(evaluate={"budget_usd": more}), "evaluate", "s")
-        assert step.state == "stale" and "budget_usd is higher now" in step.why
+        step = step_state(project, config_of(**{stage: {"budget_usd": more}}), stage, name)
+        assert step.state == "stale" and f"{stage}.budget_usd is higher now" in step.why

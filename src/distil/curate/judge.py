@@ -44,6 +44,8 @@ class Judge:
         self.rubric = tuple(texts)
         self.usd = 0.0
         """Paid by this run."""
+        self.complete = True
+        """False when it could not be asked for all."""
 
     def __call__(self, pairs: Sequence[Pair]) -> list[Found | None]:
         """A score for each answer, None where the reply had none.
@@ -62,6 +64,7 @@ class Judge:
             Cap(self.budget_usd, CAP_OPTION),
         )
         self.usd += asked.usd
+        self.complete = self.complete and asked.why_incomplete is None
         found = []
         for each, reply in zip(shown, asked.replies, strict=True):
             read = judgment(reply, len(self.rubric), wording.mark_of(each))

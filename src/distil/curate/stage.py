@@ -129,6 +129,7 @@ def run(
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
             stage.usd = getattr(judge, "usd", 0.0)
+            stage.notes["complete"] = getattr(judge, "complete", True)
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")

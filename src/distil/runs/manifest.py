@@ -199,7 +199,10 @@ def stage_state(
 
 
 def _changed(now: Mapping[str, object], then: Mapping[str, object]) -> list[str]:
-    """Keys with another value than then; one that either does not have is null. A cap shapes no result, so it is none of them."""
+    """Keys with another value than then; one that either does not have is null.
+
+    A cap is none of them: it shapes a result only where it stopped the asking, which a stage notes (stage_states.py).
+    """
     return sorted(key for key in {*now, *then} - {"budget_usd"} if now.get(key) != then.get(key))
 
 

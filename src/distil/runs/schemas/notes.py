@@ -88,6 +88,8 @@ class CurateNotes(_Notes):
     """What was dropped, corrected or suspicious, with examples."""
     max_similarity: float | None = None
     """Of the nearest pair of a training and a test prompt."""
+    complete: bool = True
+    """False when the judge could not be asked for all answers: the next run may get more."""
 
 
 class CurateCounts(_Notes):
