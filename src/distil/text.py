@@ -319,9 +319,13 @@ def same_answer(answer: str, target: str, calls: Calls | None = None, target_cal
     return answer_key(answer, calls) == answer_key(target, target_calls)
 
 
+INSTRUCTIONS = ("system", "developer")
+"""Roles of the operator's turns."""
+
+
 def is_instruction(turn: Turn) -> bool:
     """Whether a turn is the operator's: a system or developer message."""
-    return turn.role in ("system", "developer")
+    return turn.role in INSTRUCTIONS
 
 
 def spoken_turns(messages: Iterable[T]) -> list[T]:

@@ -47,7 +47,7 @@ class Session:
         self._starting = threading.Lock()
         """Tools run in threads: one at a time looks what runs, what is left, and starts."""
         self.budget_usd = budget_usd
-        self._before = sum(self._paid(purpose) for purpose in PAYING)
+        self._before = self._paid(*PAYING)
 
     def left_usd(self) -> float:
         """Dollars of the session's cap that are not spent; what may have been paid without an answer counts as spent.
@@ -58,7 +58,7 @@ class Session:
             raise UserError(
                 "This server only reads: it was started without --budget USD. Ask the person who started it."
             )
-        return max(self.budget_usd - (sum(self._paid(purpose) for purpose in PAYING) - self._before), 0.0)
+        return max(self.budget_usd - (self._paid(*PAYING) - self._before), 0.0)
 
     def granted(self, asked_usd: float) -> float:
         """The dollars that a call may spend of those that it asks for. Raises UserError: none are left."""
@@ -129,11 +129,11 @@ class Session:
             job.out.close()
             job.err.close()
 
-    def _paid(self, purpose: str) -> float:
+    def _paid(self, *purposes: str) -> float:
         if not self._project.ledger.exists():
             return 0.0
         with Ledger(self._project.ledger) as ledger:
-            return ledger.spent(purpose) + ledger.uncertain(purpose).usd
+            return sum(ledger.spent(purpose) + ledger.uncertain(purpose).usd for purpose in purposes)
 
     def _start(self, words: Sequence[str]) -> Job:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the job

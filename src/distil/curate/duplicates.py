@@ -90,8 +90,11 @@ def _near_in_meaning(pairs: Sequence[Pair], names: Sequence[int], cosine: float)
     for rows, prose in groups:
         vectors = embedder().vectors([texts[row] for row in rows])  # (rows, 384)
         kept: list[int] = []  # places in rows
+        compared = np.empty(
+            (min(len(rows), MOST_KEPT), vectors.shape[1]), dtype=vectors.dtype
+        )  # vectors of the first kept
         for place, row in enumerate(rows):
-            closeness = vectors[kept[:MOST_KEPT]] @ vectors[place]
+            closeness = compared[: len(kept)] @ vectors[place]
             likely = np.flatnonzero(closeness >= cosine)
             for position in likely[np.argsort(-closeness[likely], kind="stable")][:MOST_READ].tolist():
                 other = pairs[rows[kept[position]]]
@@ -100,6 +103,8 @@ def _near_in_meaning(pairs: Sequence[Pair], names: Sequence[int], cosine: float)
                     dropped[names[row]] = ("near_duplicate", reason)
                     break
             else:
+                if len(kept) < len(compared):
+                    compared[len(kept)] = vectors[place]
                 kept.append(place)
     return dropped
 

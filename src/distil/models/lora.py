@@ -63,7 +63,8 @@ def target_modules(model: PreTrainedModel) -> str | list[str]:
 
     Runs the model once on a few tokens. Raises UserError where no layer is left.
     """
-    linear = _linear_layers(model)
+    otherwise = {id(module) for module in model.modules() if _multiplies_otherwise(module)}
+    linear = _linear_layers(model, otherwise)
     adaptable = _adaptable(model, linear)
     able = [name for name in linear if name in adaptable]
     if not able:
@@ -71,7 +72,7 @@ def target_modules(model: PreTrainedModel) -> str | list[str]:
             f"{type(model).__name__} has no linear layer that a LoRA adapter could change. Train the whole model: set "
             "student.adapter to null."
         )
-    if len(able) == len(linear) and not any(_multiplies_otherwise(module) for module in model.modules()):
+    if len(able) == len(linear) and not otherwise:
         return "all-linear"
     suffixes = {_short(name) for name in able}
     others = {_short(name) for name, _ in model.named_modules() if name not in able}
@@ -83,8 +84,11 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def _linear_layers(model: PreTrainedModel) -> list[str]:
-    """Names of the linear layers without the head, as PEFT's `all-linear` finds them (quantized ones are subclasses)."""
+def _linear_layers(model: PreTrainedModel, otherwise: set[int]) -> list[str]:
+    """Names of the linear layers without the head, as PEFT's `all-linear` finds them (quantized ones are subclasses).
+
+    otherwise: ids of layers that multiply in their own way, which are left out.
+    """
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -92,7 +96,7 @@ def _linear_layers(model: PreTrainedModel) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head and not _multiplies_otherwise(module)
+        if isinstance(module, torch.nn.Linear | Conv1D) and module is not head and id(module) not in otherwise
     ]
 
 

@@ -50,7 +50,7 @@ class Shape(NamedTuple):
 def model_shape(ref: str) -> Shape | None:
     """Size of `bundled/...`, a folder, or a hub id in the cache; else what its name says (Qwen3-0.6B). None = unknown."""
     folder = model_folder(ref)
-    file = folder / "config.json" if folder.is_dir() else _in_cache(ref.removeprefix("local/"))
+    file = folder / "config.json" if folder.is_dir() else cached(ref.removeprefix("local/"), "config.json")
     if folder.is_dir() and file is not None and not file.exists() and (folder / "adapter_config.json").exists():
         base = _object((folder / "adapter_config.json").read_text(encoding="utf-8", errors="replace"))
         name = base.get("base_model_name_or_path")
@@ -68,13 +68,6 @@ def model_folder(ref: str) -> Path:
     if ref.startswith("bundled/"):
         return MODELS / ref.removeprefix("bundled/")
     return Path(ref.removeprefix("local/")).expanduser()
-
-
-def _in_cache(ref: str) -> Path | None:
-    """config.json of a hub id, if an earlier run has brought it here."""
-    if ref.count("/") != 1 or ref.startswith((".", "/", "~")):
-        return None
-    return cached(ref, "config.json")
 
 
 @lru_cache(maxsize=64)

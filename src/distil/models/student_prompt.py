@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from distil.errors import UserError
 from distil.records import Message
-from distil.text import one_line
+from distil.text import INSTRUCTIONS, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 T = TypeVar("T")
 
-INSTRUCTIONS = ("system", "developer")
-"""Roles of the turns at the start of a conversation that the student's prompt replaces."""
 MOST_INSTRUCTIONS = 3
 """Different instructions in the data: with more, they hold what the answers are about, such as documents."""
 _BLOCK = re.compile(r"\{# distil prompt (\{.*?\}) #\}.*?\{# distil: end of the prompt #\}\n?", re.DOTALL)
