@@ -66,6 +66,8 @@ class CurateResult(Record):
     """Highest remaining Jaccard similarity between a training and a test prompt; None = one of the two is empty."""
     meaning: Meaning | None = None
     """What is left between train and test by meaning; None = nothing can be embedded here, or one of the two is empty."""
+    complete: bool = True
+    """False when the judge could not be asked for all answers: the next run may get more."""
     warnings: list[str]
     """For a person."""
 
@@ -129,7 +131,6 @@ def run(
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
             stage.usd = getattr(judge, "usd", 0.0)
-            stage.notes["complete"] = getattr(judge, "complete", True)
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
@@ -148,6 +149,7 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
+            complete=getattr(judge, "complete", True),
             warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
         )
         stage.notes.update(result.model_dump())
