@@ -1,6 +1,6 @@
-"""Several ways to make a student ("arms"), each with several seeds, on the same test questions: which is better, and by how much?
+"""Several ways to make a student ("arms"), each with several seeds, on the same test questions: which is better, by how much?
 
-A benchmark says how a student is made (`measure`); here are the loop, the interval and the table. Both the seeds and the questions
+A benchmark says how a student is made (`measure`); here are the loop, the interval and the table. Both seeds and questions
 are samples: other seeds and other questions would give other figures, and the interval has room for both.
 """
 
@@ -93,7 +93,7 @@ def compare(
 ) -> dict[str, Table]:
     """Measures each arm with each seed, prints each result as it comes and the table at the end.
 
-    measure: (arm, seed) -> score of each test question, always in the same order; base: the arm that the others are compared with;
+    measure: (arm, seed) -> score of each test question, in the same order; base: what the other arms are compared with;
     figures: heading of a further column -> its text for an arm, such as tokens of a request.
     """
     found: dict[str, list[list[float]]] = {arm: [] for arm in arms}
