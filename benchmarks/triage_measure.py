@@ -6,6 +6,7 @@ Used by onpolicy.py and, for a student that reads with another tokenizer, by cro
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -103,7 +104,7 @@ class Judge:
         return Across(*self._answers(said), *self._on_teachers_texts(student))
 
     def _answers(self, said: list[str]) -> tuple[float, float, float]:
-        like_teacher = [_share(text, answer) for text, answer in zip(said, self.answers, strict=True)]
+        like_teacher = field_shares(said, self.answers)
         like_reference = [_share(text, answer_text(e.reference)) for text, e in zip(said, self.examples, strict=True)]
         return fmean(like_teacher), fmean(like_reference), fmean(share == 1.0 for share in like_teacher)
 
@@ -170,6 +171,11 @@ def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
     _, labels = batch.counted
     found = output_head(side.model).logits(batch.counted_hidden(side.model)).float().log_softmax(-1)
     return found, found.gather(1, labels[:, None])
+
+
+def field_shares(said: Sequence[str], answers: Sequence[str]) -> list[float]:
+    """For each message the share of the answer's fields that were said."""
+    return [_share(text, answer) for text, answer in zip(said, answers, strict=True)]
 
 
 def _share(text: str, target: str) -> float:

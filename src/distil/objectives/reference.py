@@ -112,8 +112,8 @@ def _sparse_rows(targets: SparseTargets, tempered: Tensor, divergence: str, beta
         outside = torch.ones_like(student[row], dtype=torch.bool).index_fill(0, ids, False)
         q = torch.cat([student[row][ids], torch.logsumexp(student[row][outside], 0)[None]])
         p = torch.cat([targets.log_probs[row][present[row]], targets.log_tail[row][None]]).to(q.dtype).clamp(min=-30.0)
-        if not outside.any():
-            q, p = q[:-1], p[:-1]
+        if targets.within or not outside.any():
+            q, p = torch.log_softmax(q[:-1], -1), p[:-1]
         rows.append(divergence_rows(divergence, torch.log_softmax(p, -1)[None], q[None], beta=beta, alpha=alpha))
     return torch.cat(rows)
 

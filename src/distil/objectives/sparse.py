@@ -29,7 +29,7 @@ class TopKObjective:
         self.targets = targets
         self.divergence = divergence
         self.vocabulary = student_vocabulary
-        self._ids = self._log_p = self._absent = torch.empty(0)
+        self._ids = self._log_p = self._absent = self._no_tail = torch.empty(0)
 
     def load(self, rows: Rows, start: int, stop: int, buffers: Buffers) -> None:
         ids = rows.take(self.targets.ids, start, stop)
@@ -38,8 +38,10 @@ class TopKObjective:
         tail = rows.take(self.targets.log_tail, start, stop).to(buffers.dtype).clamp(min=LOWEST_LOG_MASS)
         # Padding repeats the first id: taking it out twice is harmless.
         self._ids = torch.where(absent, ids[:, :1], ids)
-        no_tail = (ids >= 0).sum(-1, keepdim=True) == self.vocabulary
-        self._absent = torch.cat([absent, no_tail], -1)
+        self._no_tail = (ids >= 0).sum(-1, keepdim=True) == self.vocabulary
+        # Within the k the divergence leaves the tail out; the cross-entropy counts it as ever.
+        uncompared = torch.ones_like(self._no_tail) if self.targets.within else self._no_tail
+        self._absent = torch.cat([absent, uncompared], -1)
         log_p = torch.cat([kept, tail[:, None]], -1).masked_fill_(self._absent, -torch.inf)  # (C, K + 1)
         self._log_p = torch.log_softmax(log_p, -1)
 
@@ -54,7 +56,7 @@ class TopKObjective:
         tail, plain_tail = kernel.student(logits.scatter_(1, ids, -torch.inf), None)
         outcomes = torch.cat([kept, tail], -1).masked_fill_(absent, -torch.inf)  # (R, K + 1)
         coarse = torch.log_softmax(outcomes, -1)
-        plain_tail = plain_tail.masked_fill(absent[:, -1:], -torch.inf)
+        plain_tail = plain_tail.masked_fill(self._no_tail[block], -torch.inf)
         plain = torch.cat([outcomes[:, :-1] * temperature, plain_tail], -1).logsumexp(-1, keepdim=True)
         outcome_p, outcome_q = log_p.exp(), coarse.exp()
         difference = (log_p - coarse).masked_fill_(absent, 0.0)

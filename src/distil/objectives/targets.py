@@ -15,7 +15,7 @@ the same position as row i of the student's hidden states (`shift.py` does that)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -139,7 +139,8 @@ class TopKTargets(SparseTargets):
 
     Any divergence between the two distributions over these k + 1 outcomes is a lower bound of the full one (data processing),
     is never negative, and is 0 where the student agrees on the k and on their sum. Nothing is renormalized over the kept
-    ids: that teaches the student to be over-confident. The stored numbers are rounded, so the k + 1 are scaled to sum to 1.
+    ids (unless `within`): that teaches the student to be over-confident. The stored numbers are rounded, so the k + 1 are
+    scaled to sum to 1.
     """
 
     log_probs: Tensor
@@ -148,6 +149,9 @@ class TopKTargets(SparseTargets):
     """(N,) log of the mass outside the k, at `temperature`; -inf is taken as the floor e^-30."""
     temperature: float = 1.0
     """The temperature of these probabilities. They cannot be re-tempered without the normalizer: see `retempered_top_k`."""
+    within: bool = False
+    """Compare within the k ids only, both sides scaled to sum to 1 over them (Fu et al. 2026, 2603.25562): what the student
+    gives to other ids costs nothing."""
 
     def __post_init__(self) -> None:
         if self.log_probs.shape != self.ids.shape or self.log_tail.shape != self.ids.shape[:1]:
@@ -178,6 +182,31 @@ class SampledTargets(SparseTargets):
 
 
 Targets = DenseTargets | LogitTargets | MixtureTargets | SparseTargets
+
+
+def rows_of(targets: Targets, index: Tensor | slice) -> Targets:
+    """The targets of some rows: index is a slice, a mask (N,) or positions."""
+    if isinstance(targets, MixtureTargets):
+        return MixtureTargets(tuple(_dense_rows(teacher, index) for teacher in targets.teachers), targets.weights)
+    if isinstance(targets, DenseTargets | LogitTargets):
+        return _dense_rows(targets, index)
+    if isinstance(targets, TopKTargets):
+        return replace(
+            targets,
+            ids=targets.ids[index],
+            log_probs=targets.log_probs[index],
+            log_tail=targets.log_tail[index],
+        )
+    if isinstance(targets, SampledTargets):
+        entropy = None if targets.entropy is None else targets.entropy[index]
+        return replace(targets, ids=targets.ids[index], weights=targets.weights[index], entropy=entropy)
+    raise TypeError(f"targets of type {type(targets).__name__} are not known")
+
+
+def _dense_rows(targets: DenseTargets | LogitTargets, index: Tensor | slice) -> DenseTargets | LogitTargets:
+    if isinstance(targets, DenseTargets):
+        return replace(targets, hidden=targets.hidden[index])
+    return LogitTargets(targets.logits[index])
 
 
 def retempered_top_k(ids: Tensor, logits: Tensor, log_normalizer: Tensor, temperature: float) -> TopKTargets:

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field
 
 from distil.runs.section import Section
 
+Divergence = Literal["forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd"]
+
 
 def _auto_is_null(value: object) -> object:
     return None if value == "auto" else value
@@ -45,12 +47,24 @@ class TrainConfig(Section):
     """Weight of the divergence from the teacher."""
     label_weight: float = Field(default=0.3, ge=0)
     """Weight of the cross-entropy on the answer's tokens (sft: always 1)."""
-    divergence: Literal["forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd"] = "forward_kl"
+    divergence: Divergence = "forward_kl"
     """Distance between student and teacher. forward_kl is the article's; jsd or reverse_kl suit on_policy."""
     beta: float = Field(default=0.5, gt=0, lt=1)
     """jsd: the teacher's share of the mixture (GKD's beta)."""
     alpha: float = Field(default=0.1, ge=0, lt=1)
     """skew_kl, skew_reverse_kl: weight of the other model in the mixture (DistiLLM: 0.1)."""
+    divergence_on_policy: Divergence | None = None
+    """on_policy: another divergence on the text that the student wrote; null = the same. DistiLLM-2 has skew_kl on the teacher's
+    text and skew_reverse_kl on the student's."""
+    forward_kl_above: float | None = Field(default=None, ge=0)
+    """Add the forward KL where the teacher is unsure: where its entropy is above this many nats (0.8 in the paper, with
+    divergence: reverse_kl); null = nowhere."""
+    teacher_top_k: int | None = Field(default=None, ge=2)
+    """Compare student and teacher within the teacher's k most probable tokens only, both scaled to sum to 1 over them (32 in
+    the paper, with divergence: reverse_kl); null = all tokens."""
+    mask_special_tokens: bool = False
+    """No divergence where the next token is a special one, such as the end of the answer. In the fixed answers its label still
+    counts; in the student's own texts nothing teaches it then, so keep on_policy_share below 1."""
     signal: Literal["online", "cached", "server"] = "online"
     """Source of the distributions: the teacher in this process, the cache of `distil signals`, or a vLLM or SGLang server."""
     teachers: list[TeacherShare] = Field(default_factory=list)
@@ -107,6 +121,8 @@ class TrainConfig(Section):
     only at answered prompts: give such prompts a group, or `split: test`."""
     rollout_temperature: float = Field(default=1.0, ge=0, le=2)
     """on_policy: sampling temperature of the student."""
+    rollout_top_p: float = Field(default=1.0, gt=0, le=1)
+    """on_policy: the student draws from its most probable tokens that together have this share of the probability."""
     rollout_tokens: int | None = Field(default=None, ge=1)
     """on_policy: maximum tokens of a rollout; null = the longest training answer."""
     rollout_server: str | None = None

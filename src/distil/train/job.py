@@ -27,6 +27,11 @@ SAME_RESULT = {
 """Settings of the train section that change how a step is computed or reported, not what is learned: they may change when a
 training is resumed, as after running out of memory. (validation_examples too, where nothing depends on the validation.)"""
 
+LATER = {
+    "divergence_on_policy", "forward_kl_above", "teacher_top_k", "mask_special_tokens", "rollout_top_p",
+}  # fmt: skip
+"""Settings that came later. At their defaults they are left out, so that a training which was interrupted before goes on."""
+
 
 def process_rank() -> int:
     """This process's number among those that torchrun started, 0 where it did not: the first one says and writes things."""
@@ -65,7 +70,9 @@ class TrainJob:
         `self` is the job as the config names it (not `placed`), so that a project may be moved. frozen: a hash of the student's
         weights that are not trained. What changes only the course of a step (SAME_RESULT) is left out.
         """
-        excluded = SAME_RESULT if self.section.early_stopping is not None else {*SAME_RESULT, "validation_examples"}
+        excluded = {*SAME_RESULT, *(LATER - self.section.model_dump(exclude_defaults=True).keys())}
+        if self.section.early_stopping is None:
+            excluded.add("validation_examples")
         settings = {"train": self.section, "student": self.student}
         named = {
             f"{name}.{key}": value

@@ -8,7 +8,7 @@ generation works between steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,9 +17,9 @@ from transformers import PreTrainedModel
 
 from distil.models.head import output_head
 from distil.models.unwrap import causal_model
-from distil.objectives.fused import fused_linear_distillation
 from distil.objectives.heads import OutputHead
 from distil.objectives.reference import teacher_log_probs
+from distil.objectives.rowwise import RowRules, distillation_by_rows
 from distil.objectives.settings import LossSettings
 from distil.objectives.targets import DenseTargets, LogitTargets, MixtureTargets, SampledTargets, Targets, TopKTargets
 from distil.train.batches import MicroBatch
@@ -38,6 +38,8 @@ class Task:
     settings: LossSettings
     loss: Callable[[Tensor, OutputHead, Tensor], Sums] | None = None
     """Replaces the fused loss: a function of (counted hidden rows, head, labels), for a teacher with another tokenizer."""
+    rules: RowRules = field(default_factory=RowRules)
+    """What single rows get otherwise."""
     diagnose: bool = False
     """Also measure agreement of top tokens, entropy and KL on a sample of rows."""
 
@@ -72,9 +74,7 @@ def objective(model: PreTrainedModel, task: Task, batch: MicroBatch) -> Sums:
     if task.loss is not None:
         sums = task.loss(rows, head, labels)
     else:
-        options = asdict(task.settings)
-        options |= {"student_bias": head.bias, "logit_scale": head.scale, "logit_softcap": head.softcap}
-        losses = fused_linear_distillation(rows, head.weight, task.targets, labels, **options)
+        losses = distillation_by_rows(rows, head, task.targets, labels, task.settings, task.rules)
         sums = {"loss": losses.total, "distill": losses.distill, "label": losses.label}
     if task.diagnose:
         sums |= diagnose(rows.detach(), head, labels, task.targets)

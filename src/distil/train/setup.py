@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,13 +29,13 @@ from distil.models.student_prompt import require_common_instructions
 from distil.models.template import TemplateSettings, student_template
 from distil.models.unused import freeze_unused
 from distil.models.unwrap import causal_model, input_embedding
-from distil.objectives.settings import LABELS_ONLY, LossSettings
 from distil.progress import say, track
 from distil.records import Sampling
 from distil.runs.artifacts import Project
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
 from distil.train.job import TrainJob, process_rank
+from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
 from distil.train.rate import learning_rate
@@ -84,10 +84,15 @@ def prepare(job: TrainJob) -> Prepared:
         packing = all(_proven(teacher, train, pad_id, "teacher") for teacher in source.teachers)
     if isinstance(source, CachedSource):  # the cache may hold the training split only: then there is no validation
         validation = [example for example in validation if example.id in source.store]
-    loss = loss_settings(section)
-    source.check([*train, *validation], loss)
+    loss, on_policy = loss_settings(section), loss_on_policy(section)
+    rules = row_rules(section, special_ids(student.tokenizer))
+    for wanted in (loss, *([on_policy] if on_policy is not None else [])):
+        rules.refuse_mismatch(wanted.divergence)
+        source.check([*train, *validation], wanted)
     settings = StepSettings(
         loss=loss,
+        loss_on_policy=on_policy,
+        rules=rules,
         source=source,
         packing=packing and source.packs,
         batch_size=section.batch_size,
@@ -202,17 +207,6 @@ def _cache_signal(
     return time.perf_counter() - started
 
 
-def loss_settings(section: TrainConfig) -> LossSettings:
-    """What is minimized. sft uses the labels alone, at weight 1."""
-    if section.method == "sft":
-        return LABELS_ONLY
-    if section.distill_weight == 0 and section.label_weight == 0:
-        raise UserError(
-            "train.distill_weight and train.label_weight are both 0, so nothing would be learned. Use 0.7 and 0.3."
-        )
-    return LossSettings(**{setting.name: getattr(section, setting.name) for setting in fields(LossSettings)})
-
-
 def load_student(student: StudentConfig, section: TrainConfig, template: TemplateSettings | None = None) -> Loaded:
     """The student ready to train: float32 master weights for a full training, a fresh adapter for LoRA; its template prepared."""
     lora = Lora(student.lora_rank, student.lora_alpha, student.lora_dropout) if student.adapter == "lora" else None
@@ -271,6 +265,7 @@ def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokeniz
         share=section.on_policy_share,
         sampling=Sampling(
             temperature=section.rollout_temperature,
+            top_p=section.rollout_top_p,
             max_tokens=max_tokens if context is None else min(max_tokens, context),
         ),
         context=context,

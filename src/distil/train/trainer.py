@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from distil.errors import UserError, WorkFailed
+from distil.objectives.rowwise import RowRules
 from distil.objectives.settings import LABELS_ONLY, LossSettings
 from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeholder, units_of
 from distil.train.examples import Tokenized
@@ -42,6 +43,9 @@ class StepSettings:
     """How a step is computed, apart from model and data."""
 
     loss: LossSettings = LABELS_ONLY
+    loss_on_policy: LossSettings | None = None
+    """On the texts that the student wrote: the same, but for the divergence; None = all of `loss`."""
+    rules: RowRules = field(default_factory=RowRules)
     source: SignalSource = field(default_factory=NoSource)
     packing: bool = True
     batch_size: int = 32
@@ -198,8 +202,9 @@ class DistilTrainer(ShardingTrainer):
             signal = self.settings.source.signal(batch, int(self.state.epoch or 0))
         loss = self.settings.loss
         if batch.rollout:  # the student's own text is not a label: all weight goes to the divergence
+            loss = self.settings.loss_on_policy or loss
             loss = replace(loss, distill_weight=loss.distill_weight + loss.label_weight, label_weight=0.0)
-        sums: Sums = model(task=Task(signal.targets, loss, signal.loss, diagnose), batch=batch)
+        sums: Sums = model(task=Task(signal.targets, loss, signal.loss, self.settings.rules, diagnose), batch=batch)
         return sums
 
     def _agree(self, count: int, passes: int) -> tuple[int, int]:

@@ -164,6 +164,8 @@ def served_writer(address: Address) -> Writer:
 
     def complete(prompt: list[int], sampling: Sampling, seed: int) -> list[int]:
         options = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "seed": seed % (1 << 31)}
+        if sampling.top_p < 1:
+            options["top_p"] = sampling.top_p
         body = {"model": address.name, "prompt": prompt, **options, "return_token_ids": True}
         choice = (post(f"{address.base}/completions", body).get("choices") or [{}])[0]
         ids = choice.get("token_ids")
