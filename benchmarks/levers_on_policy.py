@@ -3,7 +3,7 @@
     python benchmarks/levers_on_policy.py --dir FOLDER [--seeds 3] [--arms plain jsd ...]
 
 The bundled models. Of 1,000 prompts the teacher answers 300. Per seed one student learns those by SFT; each arm continues from it
-for one epoch over all 1,000 at one learning rate, where the student writes all texts without an answer and half of the others.
+for 40 steps of 16 prompts at one learning rate, where the student writes all texts without an answer and half of the others.
 Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out wording. Resumes.
 """
 
@@ -24,8 +24,8 @@ from distil.models.load import load
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_json, write_json
 
-ANSWERED, PROMPTS, MESSAGES, BATCH = 300, 1000, 400, 16
-ON_POLICY = ["train.method=on_policy", "train.temperature=1.0", "train.rollout_unanswered=true", "train.epochs=1"]
+ANSWERED, PROMPTS, MESSAGES, BATCH, STEPS = 300, 1000, 400, 16, 40
+ON_POLICY = ["train.method=on_policy", "train.temperature=1.0", "train.rollout_unanswered=true"]
 REVERSE = [*ON_POLICY, "train.divergence=reverse_kl"]
 ARMS: dict[str, list[str]] = {
     "SFT, as many steps": [],
@@ -86,11 +86,11 @@ def trained(project: Project, arm: str, seed: int) -> str:
     if arm == "start":
         return start
     rows = sum(1 for _ in project.split("train").open(encoding="utf-8"))
-    epochs = (PROMPTS - ANSWERED + rows) / rows
+    rows += PROMPTS - ANSWERED if ARMS[arm] else 0
     name = f"{arm.replace(' ', '-').replace(',', '').replace(chr(39), '')}-{seed}"
     settings = [
         f"student.model={project.model(start).resolve()}", f"train.seed={100 + seed}", "train.learning_rate=1e-3",
-        *(ARMS[arm] or [f"train.epochs={epochs:.4f}"]),
+        f"train.epochs={STEPS * BATCH / rows:.4f}", *ARMS[arm],
     ]  # fmt: skip
     ensure(project, load_config(project, settings), "train", name)
     return name

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from distil.config import load_config
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
@@ -200,3 +201,11 @@ def test_a_planted_fault_is_found(copy: Project, check: str, plant: Plant, level
     finding = found(copy, check)
     assert (finding.level, words in finding.seen) == (level, True), finding.seen
     assert finding.why and finding.fix
+
+
+def test_on_policy_from_an_untuned_model_is_found(base: Project) -> None:
+    config = load_config(base, ["train.method=on_policy"])
+    [finding] = [f for f in checks.run(base, CPU, config) if f.check == "an untuned start"]
+    assert finding.level == "warn" and finding.cure.settings.keys() <= {"student.model", "train.sft_epochs"}
+    named = load_config(base, ["train.method=on_policy", "train.sft_epochs=1"])
+    assert [f.level for f in checks.run(base, CPU, named) if f.check == "an untuned start"] == ["ok"]

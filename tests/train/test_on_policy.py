@@ -12,11 +12,14 @@ from distil.models.load import load_tokenizer
 from distil.models.render import special_ids
 from distil.objectives.rowwise import RowRules
 from distil.objectives.settings import LABELS_ONLY
+from distil.records import Message, Prompt
+from distil.runs.jsonl import write_records
 from distil.train import stage
 from distil.train.examples import Tokenized
 from distil.train.job import LATER, TrainJob
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.setup import load_student, make_rollouts
+from distil.train.start import sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick
@@ -55,6 +58,44 @@ def test_the_student_draws_from_its_nucleus(bench: Bench) -> None:
     examples = [Tokenized("a", [1, 2, 3], [-100, 2, 3], 1)]
     rollouts = make_rollouts(quick(**ON_POLICY, rollout_top_p=0.9), student, examples)
     assert rollouts is not None and rollouts.sampling.top_p == 0.9
+
+
+def test_answers_first_is_sft_and_then_the_method(bench: Bench) -> None:
+    """The first steps are those of sft at the same rate; a resumed training stands where it stood."""
+    common = {"epochs": 2, "validation_examples": 0, "schedule": "constant"}
+    stage.run(bench.project, quick(**common), bench.student, name="sft")
+    both = quick(**{**ON_POLICY, **common}, sft_epochs=1.0)
+    stage.run(bench.project, both, bench.student, name="both", teacher=bench.teacher)
+    first, then = losses(bench, "both")[:3], losses(bench, "both")[3:]
+    assert first == losses(bench, "sft")[:3] and then != losses(bench, "sft")[3:]
+    found = [line for line in lines(bench, "both") if "loss" in line]
+    assert all(line["distill"] == 0 for line in found[:3]) and all(line["distill"] > 0 for line in found[3:])
+
+
+def test_a_step_without_an_answer_teaches_nothing_at_first(bench: Bench) -> None:
+    prompts = [Prompt.make([Message(role="user", content=f"My order {number} is late")]) for number in range(24)]
+    write_records(bench.project.prompts, prompts)
+    section = quick(**ON_POLICY, sft_epochs=1.0, batch_size=1, rollout_unanswered=True)
+    stage.run(bench.project, section, bench.student, name="few", teacher=bench.teacher, max_steps=6)
+    assert 0.0 in losses(bench, "few") and any(losses(bench, "few"))
+
+
+def test_sft_epochs_must_leave_some() -> None:
+    assert sft_epochs(quick(sft_epochs=9.0)) == 0.0
+    with pytest.raises(UserError, match="would not begin"):
+        sft_epochs(quick(method="logits", sft_epochs=2.0))
+
+
+def test_an_untuned_start_is_said(bench: Bench) -> None:
+    on_policy = quick(**ON_POLICY)
+    assert "sft_epochs=1" in str(untuned_start(on_policy, bench.student.model))
+    assert untuned_start(quick(**ON_POLICY, sft_epochs=1.0), bench.student.model) is None
+    assert untuned_start(quick(), bench.student.model) is None
+    trained = bench.project.model("sft")
+    trained.mkdir(parents=True)
+    assert untuned_start(on_policy, str(trained)) is not None
+    (trained.parent / "run.json").touch()
+    assert untuned_start(on_policy, str(trained)) is None
 
 
 def test_sft_has_no_rules() -> None:

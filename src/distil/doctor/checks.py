@@ -55,6 +55,7 @@ CHECKS: dict[str, Check] = {
     "out of memory": training.out_of_memory,
     "unfinished trainings": training.unfinished,
     "another template": model_files.another_template,
+    "an untuned start": training.untuned,
     "the loss": training.the_loss,
     "the learning rate": training.learning_rate,
     "trained too short": training.long_enough,

@@ -12,6 +12,7 @@ from distil.fit import training_need
 from distil.models.sizing import GIB, Memory
 from distil.runs.schemas.training_run import TrainingRun, oom_kills
 from distil.stage_states import default_name
+from distil.train.start import untuned_start
 
 FAR_RATE = 10.0
 """Times that the configured rate is above or below the fitting one."""
@@ -135,6 +136,28 @@ def _set_rate(evidence: Evidence) -> Finding:
         seen=f"{seen}: it is {factor:.0f} times {word} that.",
         why="Far above it training diverges; far below it the student hardly learns.",
         cure=cures.train_again(evidence, name, {"train.learning_rate": fits}),
+    )
+
+
+def untuned(evidence: Evidence) -> Finding:
+    """on_policy from a model that knows nothing of the task: its own texts are not worth correcting."""
+    config = evidence.config
+    if config is None:
+        return unknown("distil.yaml can't be read, so where a training starts can't be judged.")
+    if config.train.method != "on_policy":
+        return ok("No training on the student's own texts is asked for.")
+    if untuned_start(config.train, evidence.project.placed(config.student.model)) is None:
+        return ok("The student knows its task before it learns from its own texts.")
+    trained = [name for name in evidence.trainings if name in evidence.trained_folders]
+    first = next((name for name in reversed(trained) if evidence.trained_with(name).get("method") == "sft"), None)
+    settings: dict[str, JsonValue] = {"train.sft_epochs": 1}
+    if first is not None:
+        settings = {"student.model": evidence.project.relative(evidence.project.model(first))}
+    return Finding(
+        level="warn",
+        seen=f"train.method is on_policy, and {config.student.model} is not a student that was trained here.",
+        why="A model that does not know the task writes texts that teach it little: it learns faster from the answers first.",
+        cure=cures.train_again(evidence, default_name(config), settings),
     )
 
 

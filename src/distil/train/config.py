@@ -38,6 +38,9 @@ class TrainConfig(Section):
     per epoch, in turn. Validation and test have one answer per prompt."""
     epochs: float = Field(default=3.0, gt=0)
     """Passes over the training examples."""
+    sft_epochs: float = Field(default=0.0, ge=0)
+    """logits and on_policy: in so many of the epochs, at the start, the answers alone are learned, as in sft, under one schedule
+    with the others."""
     learning_rate: Annotated[float | None, BeforeValidator(_auto_is_null)] = Field(default=None, gt=0)
     """Peak learning rate; null or auto = fits the student's size: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M
     parameters, and LoRA ten times that. `distil train` names the one that it takes."""

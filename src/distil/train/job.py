@@ -28,7 +28,7 @@ SAME_RESULT = {
 training is resumed, as after running out of memory. (validation_examples too, where nothing depends on the validation.)"""
 
 LATER = {
-    "divergence_on_policy", "forward_kl_above", "teacher_top_k", "mask_special_tokens", "rollout_top_p",
+    "divergence_on_policy", "forward_kl_above", "teacher_top_k", "mask_special_tokens", "rollout_top_p", "sft_epochs",
 }  # fmt: skip
 """Settings that came later. At their defaults they are left out, so that a training which was interrupted before goes on."""
 

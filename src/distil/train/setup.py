@@ -45,6 +45,7 @@ from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.server import Address, served_writer
 from distil.train.signal.setup import signal_source
 from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
+from distil.train.start import sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer, StepSettings
 
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
@@ -99,19 +100,22 @@ def prepare(job: TrainJob) -> Prepared:
         micro_tokens=micro_tokens(section, student.device),
         seed=section.seed,
         one_answer=section.answers == "one_per_epoch",
+        sft_epochs=sft_epochs(section),
         fsdp=fsdp,
         rollouts=make_rollouts(section, student, train),
     )
     rate = learning_rate(section, job.student, base_parameters(student))
     if section.learning_rate is None and process_rank() == 0:
         say(f"Learning rate {rate.value:g}: {rate.why}. To choose another: --set train.learning_rate=...")
-    if job.max_steps is None and process_rank() == 0 and (few := _too_few_steps(section, len(train))) is not None:
-        say(few)
+    with_unanswered = section.method == "on_policy" and section.rollout_unanswered
+    prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
+    if process_rank() == 0:
+        few = _too_few_steps(section, len(train) + len(prompts)) if job.max_steps is None else None
+        for remark in filter(None, (few, untuned_start(section, job.student.model))):
+            say(remark)
     arguments = training_arguments(
         section, job.folder, student.device, job.max_steps, rate=rate.value, validates=bool(validation)
     )
-    with_unanswered = section.method == "on_policy" and section.rollout_unanswered
-    prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
     trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
     cache_seconds = _cache_signal(job, source, trainer, [*train, *validation], student.device)
     return Prepared(student, trainer, train, dropped, cache_seconds, ends)

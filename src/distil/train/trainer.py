@@ -53,6 +53,8 @@ class StepSettings:
     seed: int = 0
     one_answer: bool = False
     """An epoch has one answer per prompt, another one in the next epoch."""
+    sft_epochs: float = 0.0
+    """At the start, the labels alone are learned for so long."""
     fsdp: bool = False
     """Split the weights over the processes (sharding.py)."""
     rollouts: Callable[[Sequence[Tokenized], int], tuple[list[Tokenized], list[Tokenized]]] | None = None
@@ -90,6 +92,7 @@ class DistilTrainer(ShardingTrainer):
         self.settings, self.sharded = settings, settings.fsdp
         self.pad_id = int(tokenizer.pad_token_id)
         self.request, self.agreed = StepRequest(), StepRequest()
+        self.sft_steps, self.labels_alone = 0, False
         self.micro_tokens = settings.micro_tokens
         self.sums: dict[str, Tensor | float] = {}
         self.seen_tokens = self.steps_since_shrink = 0
@@ -103,6 +106,7 @@ class DistilTrainer(ShardingTrainer):
         rank, world = self.args.process_index, self.args.world_size
         units = units_of(self.examples) if settings.one_answer else None
         sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world, units)
+        self.sft_steps = round(settings.sft_epochs * len(sampler))
         return DataLoader(cast("Any", self.examples), batch_sampler=sampler, collate_fn=list)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
@@ -135,7 +139,10 @@ class DistilTrainer(ShardingTrainer):
         """Forward and backward of a whole optimizer step. Returns its mean loss (times this process's share of the tokens)."""
         fixed: list[Tokenized] = list(inputs)
         rollouts: list[Tokenized] = []
-        if self.settings.rollouts is not None:
+        self.labels_alone = self.state.global_step < self.sft_steps
+        if self.labels_alone:
+            fixed = [example for example in fixed if example.learned]
+        elif self.settings.rollouts is not None:
             fixed, rollouts = self.settings.rollouts(inputs, self.state.global_step)
         while True:
             try:
@@ -153,7 +160,7 @@ class DistilTrainer(ShardingTrainer):
         sharded = self.sharded or self.is_deepspeed_enabled
         replicated = self.args.world_size > 1 and not sharded
         cautious = replicated and self.steps_since_shrink < CAUTIOUS_STEPS
-        self._fill_up(passes, max_passes + cautious, self.examples[0])
+        self._fill_up(passes, max(max_passes + cautious, 1), self.examples[0])
         scale = self.args.world_size / max(count, 1)  # wrappers average gradients over processes; this makes it a sum
         diagnose = (self.state.global_step + 1) % max(int(self.args.logging_steps), 1) == 0
         total = torch.zeros((), device=self.args.device)
@@ -198,6 +205,9 @@ class DistilTrainer(ShardingTrainer):
     def forward(self, model: torch.nn.Module, batch: MicroBatch, *, diagnose: bool = False) -> Sums:
         """The teacher's signal and the student's losses of one pass: sums over its learned tokens."""
         batch = batch.to(self.args.device)
+        if self.labels_alone:
+            alone: Sums = model(task=Task(None, LABELS_ONLY, diagnose=diagnose), batch=batch)
+            return alone
         with self.accelerator.autocast():
             signal = self.settings.source.signal(batch, int(self.state.epoch or 0))
         loss = self.settings.loss
@@ -302,6 +312,7 @@ class DistilTrainer(ShardingTrainer):
         started = time.perf_counter()
         examples: list[Tokenized] = list(self.held_out if eval_dataset is None else eval_dataset)
         share = examples[self.args.process_index :: self.args.world_size] or examples[:1]
+        self.labels_alone = False  # validation has the training's whole objective in every epoch
         model = self.model_wrapped
         was_training = model.training
         model.eval()

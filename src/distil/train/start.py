@@ -1,0 +1,33 @@
+"""From which student a training starts: on its own texts a student learns only once it can write some that are worth correcting.
+
+(Zuo et al. 2026, 2604.13016: on-policy distillation that failed was recovered by an off-policy start.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distil.errors import UserError
+from distil.train.config import TrainConfig
+
+
+def sft_epochs(section: TrainConfig) -> float:
+    """How long the labels alone are learned; 0 for sft. UserError where nothing else would be left."""
+    if section.method == "sft":
+        return 0.0
+    if section.sft_epochs >= section.epochs:
+        raise UserError(
+            f"train.sft_epochs is {section.sft_epochs:g} and train.epochs {section.epochs:g}, so {section.method} would not "
+            "begin. Raise train.epochs above it, or set train.method: sft."
+        )
+    return section.sft_epochs
+
+
+def untuned_start(section: TrainConfig, student: str) -> str | None:
+    """What to say where on_policy starts from a model that no training of Distil has made; student: a placed folder or an id."""
+    if section.method != "on_policy" or section.sft_epochs or (Path(student).parent / "run.json").is_file():
+        return None
+    return (
+        f"{student} is not a student that Distil has trained. If it doesn't know the task yet, its own texts teach it little: "
+        "train it by sft first (--set student.model=work/train/sft/model), or: --set train.sft_epochs=1"
+    )
