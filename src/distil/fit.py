@@ -7,6 +7,7 @@ and the project's texts become its terms. Nothing is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from distil.models.sizing import Machine, Memory, default_micro_tokens
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
+from distil.train.config import BY_TEXT
 from distil.train.peak import Setup, Texts, smaller, training_memory
 
 USABLE_MEMORY = 0.9
@@ -66,13 +68,13 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
     if shape is None or None in teachers:
         return None
     train, student = config.train, config.student
-    gpu = machine.gpu_name is not None
+    gpu, texts = machine.gpu_name is not None, texts_of(project, config)
     setup = Setup(
         student=shape,
         gpu=gpu,
         micro_tokens=train.micro_batch_tokens or default_micro_tokens(gpu=gpu),
         batch_size=train.batch_size,
-        texts=texts_of(project, config),
+        texts=in_pairs(texts) if train.method == "dpo" else texts,
         rank=student.lora_rank if student.adapter == "lora" else None,
         four_bit=student.quantization == "4bit",
         checkpointing=train.gradient_checkpointing,
@@ -92,9 +94,9 @@ def usable_memory(machine: Machine, processes: int) -> float:
 
 
 def teacher_shapes(project: Project, config: Config) -> list[Shape | None]:
-    """Of the teachers in the memory of the training: none for sft and for cached or served distributions."""
+    """Of the teachers in the memory of the training: none for sft, dpo and for cached or served distributions."""
     train = config.train
-    if train.method == "sft" or train.signal != "online":
+    if train.method in BY_TEXT or train.signal != "online":
         return []
     names = [share.model for share in train.teachers] or [config.teachers[0].model]
     return [model_shape(project.placed(name)) for name in names]
@@ -119,6 +121,11 @@ def texts_of(project: Project, config: Config) -> Texts:
     count = len(totals) if len(totals) < SAMPLED_TEXTS else None
     learned = sum(after for _, after in lengths) / max(1.0, sum(totals))
     return Texts(sum(totals) / len(totals), int(max(totals)) + 1, learned, count)
+
+
+def in_pairs(texts: Texts) -> Texts:
+    """dpo: both answers to a prompt share a pass, and each brings the prompt."""
+    return replace(texts, tokens=2 * texts.tokens, longest=2 * texts.longest)
 
 
 def text_bytes(messages: Sequence[Message]) -> float:

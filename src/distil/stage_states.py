@@ -117,7 +117,7 @@ def _may_ask_more(config: Config, stage: str, manifest: Manifest | None) -> bool
 
 
 def default_name(config: Config) -> str:
-    """A new student without a name is named after its method: sft, logits or on_policy."""
+    """A new student without a name is named after its method: sft, logits, on_policy or dpo."""
     return config.train.method
 
 

@@ -47,7 +47,7 @@ def command(
     provider: str | None,
     **there: str | bool | None,
 ) -> None:
-    """Train a student on the curated answers: sft, logits or on_policy. An interrupted training resumes."""
+    """Train a student on the curated answers: sft, logits, on_policy or dpo. An interrupted training resumes."""
     from distil.errors import UserError
     from distil.pipeline import train_student
     from distil.stage_states import default_name

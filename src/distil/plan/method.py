@@ -18,6 +18,7 @@ from distil.models.vocabulary import same_vocabulary
 from distil.plan.forecast import Change
 from distil.plan.hardware import room_for_teacher
 from distil.runs.artifacts import Project
+from distil.train.config import BY_TEXT
 
 ADVISED_EXAMPLES = 10_000
 """Up to so many answers are worth paying for, says the article."""
@@ -39,7 +40,7 @@ def choose_method(project: Project, config: Config, prompts: int, machine: Machi
     """With the evidence: where the teacher is, its size, the tokenizers, the number of examples."""
     teacher = config.teachers[0]
     ref = parse_model(teacher.model)
-    if config.train.signal == "server" and config.train.method != "sft":
+    if config.train.signal == "server" and config.train.method not in BY_TEXT:
         return _served(config, teacher.model)
     if ref.prefix not in ("local", "bundled"):
         return _behind_api(teacher, ref, prompts)
@@ -81,7 +82,7 @@ def _open(project: Project, config: Config, teacher: Shape, machine: Machine) ->
     """An open teacher, from the least work to the most: in memory, cached, served; else its answers alone."""
     name, size = config.teachers[0].model, teacher.parameters * 2
     reasons = [f"{name} is open ({_size(teacher)}, {size / GIB:,.1f} GiB in 16 bits)", *_tokenizers(project, config)]
-    logits = ("train.method=logits",) if config.train.method == "sft" else ()
+    logits = ("train.method=logits",) if config.train.method in BY_TEXT else ()
     online = _with(config, method=config.train.method if not logits else "logits", signal="online")
     need = training_need(project, online, machine)
     if need is not None and need.fits:
@@ -118,7 +119,7 @@ def _on_own_gpus(config: Config, reasons: list[str], cards: int, machine: Machin
         f"{where}"
     )
     settings: tuple[str, ...] = ("train.signal=server", f"train.server=http://127.0.0.1:8000/v1#{path}")
-    if config.train.method == "sft":
+    if config.train.method in BY_TEXT:
         settings = ("train.method=logits", *settings)
     return Method(
         "logits", reasons, [Change(settings, f"Serve the teacher (`{served}`) and train on its distributions")]

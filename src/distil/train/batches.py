@@ -98,6 +98,8 @@ class MicroBatch:
     layout: PackedLayout | None
     rollout: bool = False
     """Texts that the student wrote itself: they get no cross-entropy."""
+    pairs: bool = False
+    """Pairs of a better and a worse answer, one after the other."""
 
     @property
     def tokens(self) -> int:
@@ -108,6 +110,11 @@ class MicroBatch:
     def learned(self) -> int:
         """Tokens that are learned."""
         return sum(example.learned for example in self.examples)
+
+    @property
+    def units(self) -> int:
+        """What the mean of a step is over: learned tokens, or pairs."""
+        return len(self.examples) // 2 if self.pairs else self.learned
 
     @cached_property
     def counted(self) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,10 @@ def _auto_is_null(value: object) -> object:
     return None if value == "auto" else value
 
 
+BY_TEXT = ("sft", "dpo")
+"""Methods for which the teacher's answers are enough."""
+
+
 class TeacherShare(Section):
     """One teacher of a mixture."""
 
@@ -28,9 +32,10 @@ class TeacherShare(Section):
 class TrainConfig(Section):
     """How the student is trained."""
 
-    method: Literal["sft", "logits", "on_policy"] = "sft"
+    method: Literal["sft", "logits", "on_policy", "dpo"] = "sft"
     """sft: the teacher's answers as labels. logits: also the teacher's distribution at every token (needs an open teacher).
-    on_policy: the teacher corrects text that the student generates (GKD)."""
+    on_policy: the teacher corrects text that the student generates (GKD). dpo: the teacher's answers are preferred to the
+    student's own (needs no open teacher)."""
     target: Literal["teacher", "reference"] = "teacher"
     """Train on the teacher's answers, or on the references in your prompts (the baseline without a teacher)."""
     answers: Literal["all", "one_per_epoch"] = "all"
@@ -68,6 +73,8 @@ class TrainConfig(Section):
     mask_special_tokens: bool = False
     """No divergence where the next token is a special one, such as the end of the answer. In the fixed answers its label still
     counts; in the student's own texts nothing teaches it then, so keep on_policy_share below 1."""
+    dpo_beta: float = Field(default=0.1, gt=0)
+    """dpo: how close the student stays to the one that it starts from; more is closer."""
     signal: Literal["online", "cached", "server"] = "online"
     """Source of the distributions: the teacher in this process, the cache of `distil signals`, or a vLLM or SGLang server."""
     teachers: list[TeacherShare] = Field(default_factory=list)

@@ -45,6 +45,16 @@ class Tokenized:
     teacher_prompt: Sequence[int] | None = None
     """Token ids of the teacher's longer prompt, where `student.prompt` hides its instructions; None = both see the same."""
 
+    rejected: Tokenized | None = None
+    """dpo: the same prompt with a worse answer."""
+    before: float = 0.0
+    """dpo: log-probability of the answer under the student that the training starts from."""
+
+    @property
+    def size(self) -> int:
+        """Tokens that share a forward pass: with those of the worse answer."""
+        return len(self.input_ids) + (len(self.rejected.input_ids) if self.rejected is not None else 0)
+
     @property
     def for_teacher(self) -> Tokenized:
         """The same learned tokens after the teacher's own prompt."""

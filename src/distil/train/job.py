@@ -12,7 +12,7 @@ from distil.calls.config import TeacherConfig
 from distil.ids import content_id
 from distil.models.config import StudentConfig
 from distil.runs.artifacts import Project
-from distil.train.config import TrainConfig
+from distil.train.config import BY_TEXT, TrainConfig
 
 if TYPE_CHECKING:
     from distil.train.examples import Tokenized
@@ -29,6 +29,7 @@ training is resumed, as after running out of memory. (validation_examples too, w
 
 LATER = {
     "divergence_on_policy", "forward_kl_above", "teacher_top_k", "mask_special_tokens", "rollout_top_p", "sft_epochs",
+    "dpo_beta",
 }  # fmt: skip
 """Settings that came later. At their defaults they are left out, so that a training which was interrupted before goes on."""
 
@@ -90,7 +91,7 @@ class TrainJob:
             ]
             for e in examples
         ]
-        teacher = self.teacher.model if self.teacher is not None and self.section.method != "sft" else None
+        teacher = self.teacher.model if self.teacher is not None and self.section.method not in BY_TEXT else None
         return {
             **named,
             "the teacher": teacher,

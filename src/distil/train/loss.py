@@ -11,12 +11,12 @@ from dataclasses import fields, replace
 from distil.errors import UserError
 from distil.objectives.rowwise import RowRules
 from distil.objectives.settings import LABELS_ONLY, LossSettings
-from distil.train.config import TrainConfig
+from distil.train.config import BY_TEXT, TrainConfig
 
 
 def loss_settings(section: TrainConfig) -> LossSettings:
-    """What is minimized. sft uses the labels alone, at weight 1."""
-    if section.method == "sft":
+    """What is minimized. sft uses the labels alone, at weight 1; dpo has a loss of its own (pairs.py)."""
+    if section.method in BY_TEXT:
         return LABELS_ONLY
     if section.distill_weight == 0 and section.label_weight == 0:
         raise UserError(
@@ -35,7 +35,7 @@ def loss_on_policy(section: TrainConfig) -> LossSettings | None:
 def row_rules(section: TrainConfig, special: Iterable[int]) -> RowRules:
     """The rules for single rows; special: ids of the student's special tokens. UserError where another tokenizer's teacher, whose
     loss is not over ids, can't follow them."""
-    if section.method == "sft":
+    if section.method in BY_TEXT:
         return RowRules()
     masked = tuple(sorted(special)) if section.mask_special_tokens else ()
     rules = RowRules(section.forward_kl_above, section.teacher_top_k, masked)

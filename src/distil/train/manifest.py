@@ -13,6 +13,7 @@ from distil.runs.jsonl import read_examples, read_records, write_records
 from distil.runs.manifest import StageRun, stage_run
 from distil.runs.schemas.notes import TrainNotes
 from distil.runs.schemas.trained import Trained, choosing
+from distil.train.config import BY_TEXT
 from distil.train.job import TrainJob
 
 
@@ -61,7 +62,7 @@ def note_inputs(stage: StageRun, job: TrainJob) -> None:
         stage.reads(project.split("validation"))
     if job.section.method == "on_policy" and job.section.rollout_unanswered:
         stage.reads(project.prompts)
-    cached = job.section.method != "sft" and job.section.signal == "cached"
+    cached = job.section.method not in BY_TEXT and job.section.signal == "cached"
     if cached and (project.signals / "manifest.json").exists():
         stage.reads(project.signals / "manifest.json")
     if project.split("train").exists():

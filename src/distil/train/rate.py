@@ -16,6 +16,8 @@ from distil.train.config import TrainConfig
 
 RATE_AT_7B, PARAMETERS_AT_7B = 2e-5, 7e9
 LORA_FACTOR = 10.0
+DPO_FACTOR = 0.1
+"""The usual rates for DPO are far below those of fine-tuning: 1e-6 (Rafailov et al. 2023), 5e-7 for 7B (Zephyr, 2310.16944)."""
 HIGHEST_FULL, HIGHEST_LORA = 2e-3, 1e-2
 """Above these the smallest students did not get better (docs/results_decide.md)."""
 
@@ -40,4 +42,7 @@ def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int)
         return Rate(section.learning_rate, "set in distil.yaml")
     lora = student.adapter == "lora"
     trained = "LoRA" if lora else "all weights trained"
-    return Rate(fitting_rate(parameters, lora=lora), f"fits {parameters / 1e6:,.3g}M parameters, {trained}")
+    rate, why = fitting_rate(parameters, lora=lora), f"fits {parameters / 1e6:,.3g}M parameters, {trained}"
+    if section.method == "dpo":
+        return Rate(float(f"{rate * DPO_FACTOR:.1e}"), f"a tenth of what {why}")
+    return Rate(rate, why)

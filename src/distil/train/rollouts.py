@@ -53,7 +53,7 @@ class Rollouts:
             return [e for e in examples if e.learned], []
         prompts = [e.input_ids[: e.prompt_length] for e in chosen]
         texts = self.write(prompts, self.sampling, self._seed(step, chosen[0].id))
-        written = [_rollout(e, text, self.decode) for e, text in zip(chosen, texts, strict=True) if text]
+        written = [rollout(e, text, self.decode) for e, text in zip(chosen, texts, strict=True) if text]
         replaced = {example.id for example in written}
         return [e for e in examples if e.learned and e.id not in replaced], written
 
@@ -97,7 +97,8 @@ def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length:
     return examples
 
 
-def _rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tokenized:
+def rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Tokenized:
+    """The example with this text as its answer; decode: also in its conversation."""
     prompt = example.input_ids[: example.prompt_length]
     messages = example.messages[:-1] if example.learned else example.messages
     if decode is not None:  # earlier answers are context: a rollout does not learn them

@@ -183,7 +183,7 @@ def check_training(trainer: DistilTrainer, student: Loaded, train: list[Tokenize
 
 @torch.no_grad()
 def _loss(trainer: DistilTrainer, batches: list[MicroBatch]) -> tuple[float, int]:
-    """(sum of losses, learned tokens) of some passes."""
+    """(sum of losses, learned tokens or pairs) of some passes."""
     model = trainer.model
     was_training = model.training
     model.eval()
@@ -191,7 +191,7 @@ def _loss(trainer: DistilTrainer, batches: list[MicroBatch]) -> tuple[float, int
         total = sum((float(trainer.forward(model, batch)["loss"]) for batch in batches), 0.0)
     finally:
         model.train(was_training)
-    return total, sum(batch.learned for batch in batches)
+    return total, sum(batch.units for batch in batches)
 
 
 def _first_loss(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
@@ -201,7 +201,8 @@ def _first_loss(trainer: DistilTrainer, examples: list[Tokenized]) -> Check:
             f"The loss is {total} before the first step, so the student or the teacher has weights that are NaN or overflow in "
             "this dtype. Set student.dtype: float32 and train.bf16: false, and check that both models answer."
         )
-    return Check("the first loss is a number", True, f"{total / max(count, 1):.4f} per token over {count} tokens")
+    unit = "pair" if examples[0].rejected is not None else "token"
+    return Check("the first loss is a number", True, f"{total / max(count, 1):.4f} per {unit} over {count} {unit}s")
 
 
 def _learned_tokens(tokenizer: PreTrainedTokenizerBase, example: Tokenized) -> Check:

@@ -32,14 +32,15 @@ from distil.models.unwrap import causal_model, input_embedding
 from distil.progress import say, track
 from distil.records import Sampling
 from distil.runs.artifacts import Project
-from distil.train.config import TrainConfig
+from distil.train.config import BY_TEXT, TrainConfig
 from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
 from distil.train.job import TrainJob, process_rank
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
+from distil.train.pairs import log_probs_before, make_pairs, require_one_process, with_log_probs
 from distil.train.rate import learning_rate
-from distil.train.rollouts import Rollouts, in_process, unanswered
+from distil.train.rollouts import Rollouts, Writer, in_process, unanswered
 from distil.train.sharding import shards_weights
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.server import Address, served_writer
@@ -85,6 +86,8 @@ def prepare(job: TrainJob) -> Prepared:
         packing = all(_proven(teacher, train, pad_id, "teacher") for teacher in source.teachers)
     if isinstance(source, CachedSource):  # the cache may hold the training split only: then there is no validation
         validation = [example for example in validation if example.id in source.store]
+    if section.method == "dpo":
+        train, validation = _pairs(section, student, train, validation)
     loss, on_policy = loss_settings(section), loss_on_policy(section)
     rules = row_rules(section, special_ids(student.tokenizer))
     for wanted in (loss, *([on_policy] if on_policy is not None else [])):
@@ -117,6 +120,9 @@ def prepare(job: TrainJob) -> Prepared:
         section, job.folder, student.device, job.max_steps, rate=rate.value, validates=bool(validation)
     )
     trainer = DistilTrainer(student.model, arguments, settings, [*train, *prompts], validation, student.tokenizer)
+    if section.method == "dpo":
+        trainer.examples, trainer.held_out = (_with_reference(trainer, side) for side in (train, validation))
+        train = trainer.examples
     cache_seconds = _cache_signal(job, source, trainer, [*train, *validation], student.device)
     return Prepared(student, trainer, train, dropped, cache_seconds, ends)
 
@@ -172,7 +178,7 @@ def _data(
         max_length=limit,
         too_long=section.too_long,
         one_answer=one_answer,
-        with_teacher=section.method != "sft" and section.cross_tokenizer is None,
+        with_teacher=section.method not in BY_TEXT and section.cross_tokenizer is None,
     )
     examples = load_examples(project.split("train"), section.target)
     if chat_template(student.tokenizer).prompt is not None:
@@ -190,6 +196,28 @@ def _data(
             "train.early_stopping needs validation examples, and there are none. Set curate.validation above 0."
         )
     return train, validation, dropped
+
+
+def _pairs(
+    section: TrainConfig, student: Loaded, train: list[Tokenized], validation: list[Tokenized]
+) -> tuple[list[Tokenized], list[Tokenized]]:
+    """The examples as pairs with the student's own answers. UserError where it gives the teacher's everywhere."""
+    require_one_process(section)
+    write, sampling = _writer(section, student), _sampling(section, student, train)
+    pairs = make_pairs(student, train, write, sampling, section.seed, "training examples")
+    if not pairs:
+        raise UserError(
+            f"To all {len(train):,} training prompts {student.ref} gives the teacher's answers already, so nothing is left to "
+            "prefer. Use it as it is, or raise train.rollout_temperature to look for mistakes that it makes more rarely."
+        )
+    return pairs, make_pairs(student, validation, write, sampling, section.seed, "validation examples")
+
+
+def _with_reference(trainer: DistilTrainer, pairs: list[Tokenized]) -> list[Tokenized]:
+    """The pairs with their log-probabilities under the student as it is before the first step."""
+    with trainer.accelerator.autocast():
+        before = log_probs_before(trainer.model, trainer.cut(pairs), trainer.args.device)
+    return with_log_probs(pairs, before)
 
 
 def _cache_signal(
@@ -260,21 +288,29 @@ def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokeniz
             "on_policy with train.fsdp: true can't generate in this process, where the weights are sharded. Set "
             "train.rollout_server, or train.fsdp: false."
         )
-    context = context_length(causal_model(student.model))
-    longest_answer = max(len(e.input_ids) - e.prompt_length for e in train)
-    max_tokens = section.rollout_tokens if section.rollout_tokens is not None else longest_answer
-    server = section.rollout_server
     return Rollouts(
-        served_writer(Address.parse(server)) if server else in_process(student),
+        _writer(section, student),
         share=section.on_policy_share,
-        sampling=Sampling(
-            temperature=section.rollout_temperature,
-            top_p=section.rollout_top_p,
-            max_tokens=max_tokens if context is None else min(max_tokens, context),
-        ),
-        context=context,
+        sampling=_sampling(section, student, train),
+        context=context_length(causal_model(student.model)),
         seed=section.seed,
         decode=partial(student.decode, skip_special_tokens=True) if section.cross_tokenizer else None,
+    )
+
+
+def _writer(section: TrainConfig, student: Loaded) -> Writer:
+    return served_writer(Address.parse(section.rollout_server)) if section.rollout_server else in_process(student)
+
+
+def _sampling(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Sampling:
+    """How the student writes its own texts: as long as the longest training answer, where nothing else is said."""
+    context = context_length(causal_model(student.model))
+    longest = max(len(e.input_ids) - e.prompt_length for e in train)
+    tokens = section.rollout_tokens if section.rollout_tokens is not None else longest
+    return Sampling(
+        temperature=section.rollout_temperature,
+        top_p=section.rollout_top_p,
+        max_tokens=tokens if context is None else min(tokens, context),
     )
 
 

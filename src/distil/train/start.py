@@ -13,6 +13,11 @@ from distil.train.config import TrainConfig
 
 def sft_epochs(section: TrainConfig) -> float:
     """How long the labels alone are learned; 0 for sft. UserError where nothing else would be left."""
+    if section.method == "dpo" and section.sft_epochs:
+        raise UserError(
+            "train.method: dpo prefers the teacher's answers to those of the student it starts from, so that one has to be there "
+            "first. Leave train.sft_epochs out, and name a trained student: --set student.model=work/train/sft/model."
+        )
     if section.method == "sft":
         return 0.0
     if section.sft_epochs >= section.epochs:
@@ -24,10 +29,15 @@ def sft_epochs(section: TrainConfig) -> float:
 
 
 def untuned_start(section: TrainConfig, student: str) -> str | None:
-    """What to say where on_policy starts from a model that no training of Distil has made; student: a placed folder or an id."""
-    if section.method != "on_policy" or section.sft_epochs or (Path(student).parent / "run.json").is_file():
+    """What to say where on_policy or dpo starts from a model that Distil has not trained; student: placed folder, or id."""
+    if (
+        section.method not in ("on_policy", "dpo")
+        or section.sft_epochs
+        or (Path(student).parent / "run.json").is_file()
+    ):
         return None
+    first = "" if section.method == "dpo" else ", or: --set train.sft_epochs=1"
     return (
         f"{student} is not a student that Distil has trained. If it doesn't know the task yet, its own texts teach it little: "
-        "train it by sft first (--set student.model=work/train/sft/model), or: --set train.sft_epochs=1"
+        f"train it by sft first (--set student.model=work/train/sft/model){first}"
     )

@@ -28,6 +28,7 @@ from distil.train.batches import MicroBatch, StepSampler, micro_batches, placeho
 from distil.train.examples import Tokenized
 from distil.train.memory import ADVICE, PassTooLarge, ran_out_of_memory
 from distil.train.objective import Sums, Task, install_objective
+from distil.train.pairs import pair_batches
 from distil.train.sharding import ShardingTrainer
 from distil.train.signal.sources import NoSource, SignalSource
 from distil.train.weights import read_weights, write_weights
@@ -35,7 +36,20 @@ from distil.train.weights import read_weights, write_weights
 CAUTIOUS_STEPS = 3
 """DDP: steps after a start or a smaller micro-batch in which gradients are synchronized by a pass that needs next to no memory.
 After them the optimizer's moments and the longest passes have been in memory."""
-SUMS = ("loss", "distill", "label", "count", "tokens", "agreement", "entropy", "sampled", "kl", "compared")
+SUMS = (
+    "loss",
+    "distill",
+    "label",
+    "count",
+    "tokens",
+    "agreement",
+    "entropy",
+    "sampled",
+    "kl",
+    "compared",
+    "preferred",
+    "pairs",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,7 @@ class DistilTrainer(ShardingTrainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """One element = this process's examples of one optimizer step. Already sharded: accelerate must not shard it again."""
-        lengths, settings = [len(e.input_ids) for e in self.examples], self.settings
+        lengths, settings = [e.size for e in self.examples], self.settings
         rank, world = self.args.process_index, self.args.world_size
         units = units_of(self.examples) if settings.one_answer else None
         sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world, units)
@@ -121,6 +135,8 @@ class DistilTrainer(ShardingTrainer):
     ) -> list[MicroBatch]:
         """Examples as forward passes of at most `max_tokens` tokens (default: the current micro-batch)."""
         limit, packing = max_tokens or self.micro_tokens, self.settings.packing
+        if any(example.rejected is not None for example in fixed):
+            return pair_batches(fixed, limit, packing=packing, pad_id=self.pad_id)
         return [
             *micro_batches(fixed, limit, packing=packing, pad_id=self.pad_id),
             *micro_batches(rollouts, limit, packing=packing, pad_id=self.pad_id, rollout=True),
@@ -149,12 +165,12 @@ class DistilTrainer(ShardingTrainer):
                 return self._whole_step(model, self.cut(fixed, rollouts))
             except PassTooLarge:
                 model.zero_grad(set_to_none=True)
-            self._shrink_passes(max(len(e.input_ids) for e in [*fixed, *rollouts]))
+            self._shrink_passes(max(e.size for e in [*fixed, *rollouts]))
 
     def _whole_step(self, model: torch.nn.Module, passes: list[MicroBatch]) -> Tensor:
         """All passes of a step. Raises PassTooLarge in every process if memory ran out in one and the step can be repeated."""
         model.train()
-        count, max_passes = self._agree(sum(p.learned for p in passes), len(passes))
+        count, max_passes = self._agree(sum(p.units for p in passes), len(passes))
         # With sharded weights every pass is collective. With DDP only the last one is: it averages the gradients. As long as
         # memory may still run out, DDP's last pass is a placeholder, so that a process fails before it, never inside it.
         sharded = self.sharded or self.is_deepspeed_enabled
@@ -180,7 +196,7 @@ class DistilTrainer(ShardingTrainer):
                 continue
             total += out["loss"].detach() * scale
             _add(sums, {name: value.detach() for name, value in out.items()})
-            _add(sums, {"count": batch.learned, "tokens": batch.tokens if batch.learned else 0})
+            _add(sums, {"count": batch.units, "tokens": batch.tokens if batch.learned else 0})
         self._finish(total, sums)
         return total
 
@@ -214,6 +230,7 @@ class DistilTrainer(ShardingTrainer):
         if batch.rollout:  # the student's own text is not a label: all weight goes to the divergence
             loss = self.settings.loss_on_policy or loss
             loss = replace(loss, distill_weight=loss.distill_weight + loss.label_weight, label_weight=0.0)
+        diagnose = diagnose and not batch.pairs
         sums: Sums = model(task=Task(signal.targets, loss, signal.loss, self.settings.rules, diagnose), batch=batch)
         return sums
 
@@ -322,7 +339,7 @@ class DistilTrainer(ShardingTrainer):
         self._fill_up(passes, max_passes, examples[0])
         for batch in passes:
             _add(sums, {name: float(value) for name, value in self.forward(model, batch, diagnose=True).items()})
-            _add(sums, {"count": batch.learned})
+            _add(sums, {"count": batch.units})
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means(self._over_processes(sums)).items()}
         self._measured_at += time.perf_counter() - started  # the speed is that of training alone
@@ -346,11 +363,14 @@ def require_whole_head(state: AcceleratorState) -> None:
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """loss, distill (with T^2) and label per learned token; agreement, entropy and kl (at T = 1) per sampled token."""
+    """loss, distill (with T^2) and label per learned token, or per pair; agreement, entropy and kl (at T = 1) per sampled token;
+    preferred: share of pairs whose better answer has gained on the worse one."""
     count, sampled = max(sums["count"], 1.0), sums["sampled"]
     values = {name: sums[name] / count for name in ("loss", "distill", "label")}
     if sampled:
         values |= {"agreement": sums["agreement"] / sampled, "entropy": sums["entropy"] / sampled}
+    if sums["pairs"]:
+        values["preferred"] = sums["preferred"] / sums["pairs"]
     if sums["compared"]:
         values["kl"] = sums["kl"] / sums["compared"]
     return values

@@ -62,7 +62,7 @@ class TrainSettings(_Settings):
     target: str = "teacher"
     """teacher | reference: which answers were learned."""
     method: str | None = None
-    """sft | logits | on_policy."""
+    """sft | logits | on_policy | dpo."""
     early_stopping: int | None = None
     """Not None: validation prompts chose the checkpoint."""
 

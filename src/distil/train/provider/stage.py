@@ -155,9 +155,8 @@ def _require_whole_prompt(student: StudentConfig, offer: Offer) -> None:
 def _require_sft(section: TrainConfig, offer: Offer) -> None:
     if section.method != "sft":
         raise UserError(
-            f"train.method is {section.method}, which needs the teacher's distributions at every step. {offer.title} trains "
-            "on answers: "
-            "--set train.method=sft."
+            f"train.method is {section.method}, which needs the teacher's distributions or the student's own texts. "
+            f"{offer.title} trains on answers: --set train.method=sft."
         )
     if section.target != "teacher":
         raise UserError("train.target is reference, which only `distil train` here can do. Set train.target: teacher.")

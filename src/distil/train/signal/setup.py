@@ -14,6 +14,7 @@ from distil.models.spread import spread_of
 from distil.runs.artifacts import Project
 from distil.runs.signals.store import SignalStore
 from distil.train.config import TeacherShare, TrainConfig
+from distil.train.pairs import PairSource
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.server import Address, ServerSource
 from distil.train.signal.sources import CachedSource, NoSource, OnlineSource, SignalSource
@@ -27,6 +28,8 @@ def signal_source(
     """The teacher's side of the loss."""
     if section.method == "sft":
         return NoSource()
+    if section.method == "dpo":
+        return PairSource(section.dpo_beta)
     if section.signal == "cached":
         return _cached(section, project, student)
     if section.signal == "server":
