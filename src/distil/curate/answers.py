@@ -12,6 +12,7 @@ from typing import NamedTuple
 from distil.curate import contradictions
 from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, choose
 from distil.curate.closeness import Closeness
+from distil.curate.committee import CommitteeReport, call_committee, report_committee
 from distil.curate.config import CurateConfig, Method
 from distil.curate.evidence.apply import Measured
 from distil.curate.evidence.corpus import Pair
@@ -36,6 +37,8 @@ class Chosen(NamedTuple):
     """What must not be trained on."""
     notes: list[str]
     """For a person: how it was chosen where that is not what the name of the method says."""
+    committee: CommitteeReport | None = None
+    """How far the teachers agree with each other and with the log; only for `committee`."""
 
 
 def choose_answers(
@@ -62,7 +65,8 @@ def choose_answers(
     closeness = _closeness(section.choose, usable, task)
     unfit = dict(unfit) | (_wrong(usable, signals) if section.choose in ("reference", "best") else {})
     reasons = {answer: reason for answer, (_, reason) in unfit.items()}
-    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness)
+    quorum = call_committee(pairs, section.agree) if section.choose == "committee" else None
+    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum)
     choices = {
         id_: choose(section.choose, group[0].prompt, [pair.answer for pair in group], grounds)
         for id_, group in groups(usable).items()
@@ -70,7 +74,8 @@ def choose_answers(
     rows = [choice.pair for choice in choices.values()]
     if section.choose not in ("all", "votes"):
         rows = contradictions.settle(rows, task, section.contradictions, verdicts)
-    return Chosen(rows, choices, unfit, _notes(section.choose, choices, closeness))
+    report = report_committee(pairs, choices, grounds) if quorum is not None else None
+    return Chosen(rows, choices, unfit, _notes(section.choose, choices, closeness), report)
 
 
 def _wrong(pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> dict[str, tuple[str, str]]:
@@ -106,12 +111,13 @@ def _judge(pairs: Sequence[Pair], signals: Mapping[str, Signals], judge: Judge, 
 
 
 def _closeness(method: Method, pairs: Sequence[Pair], task: Task) -> Closeness | None:
-    if method != "agreement":
+    if method not in ("agreement", "committee"):
         return None
+    fewest = 3 if method == "agreement" else 2
     texts = [
         pair.answer.text
         for group in groups(pairs).values()
-        if len(group) > 2 and task.kind(group[0].prompt.id) == "text"
+        if len(group) >= fewest and task.kind(group[0].prompt.id) == "text"
         for pair in group
     ]
     return Closeness.prepared(texts) if texts else None
@@ -178,6 +184,6 @@ def _lost(choice: Choice, answer_id: str, unfit: Unfit, *, held_out: bool) -> tu
     if answer_id in unfit:
         return unfit[answer_id]
     if not choice.training:
-        return "choose", choice.reason
+        return choice.dropped_as, choice.reason
     ids = ", ".join(answer.id for answer in choice.training[:3])
     return "choose", f"{ids} {'was' if len(choice.training) == 1 else 'were'} chosen: {choice.reason}"

@@ -15,7 +15,7 @@ from distil.curate.config import Method
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Found, Signals
 from distil.curate.votes import Task, count_votes
-from distil.final_answer import same_final
+from distil.final_answer import Final, same_final
 from distil.records import Answer, Prompt
 from distil.text import answer_key
 
@@ -23,6 +23,15 @@ Judge = Callable[[Sequence[Pair]], Sequence[Found | None]]
 """Scores answers from 0 to 1; None where it gave no score."""
 NO_VOTE = "open text, so there is nothing to vote on: first teacher, first sample"
 FIRST = "first teacher, first sample"
+
+
+class Quorum(NamedTuple):
+    """What a committee needs to agree."""
+
+    least: int
+    """Answers that must come to the same."""
+    seats: int
+    """Answers that each prompt should have: teachers x samples. One that was dropped or is missing agrees with none."""
 
 
 class Choice(NamedTuple):
@@ -39,6 +48,8 @@ class Choice(NamedTuple):
     """Why those are trained on, or why none is."""
     held_out_reason: str
     """Why that one stands for it."""
+    dropped_as: str = "choose"
+    """The name in dropped.jsonl of answers to a prompt on none of which is trained."""
 
     @property
     def pair(self) -> Pair:
@@ -57,7 +68,9 @@ class Grounds(NamedTuple):
     unfit: Mapping[str, str] = {}
     """Answer id -> why it must not be trained on, although it may stand for a held-out prompt."""
     closeness: Closeness | None = None
-    """How near open texts are to each other; only for `agreement`."""
+    """How near open texts are to each other; only for `agreement` and `committee`."""
+    quorum: Quorum | None = None
+    """How many must agree; only for `committee`."""
 
 
 class Picked(NamedTuple):
@@ -65,17 +78,22 @@ class Picked(NamedTuple):
 
     answers: tuple[Answer, ...]
     reason: str
+    dropped_as: str = "choose"
+    """The name in dropped.jsonl of the other answers, where none is picked."""
 
 
 def choose(method: Method, prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Choice:
     """Chooses for one prompt. `answers` come in order of preference, which decides ties."""
-    held_out = (METHODS[method] if method in BLIND else by_majority)(prompt, answers, grounds)
+    held_out = BLIND.get(method, by_majority)(prompt, answers, grounds)
     fit = [answer for answer in answers if answer.id not in grounds.unfit]
     if fit:
         picked = METHODS[method](prompt, fit, grounds)
     else:
         picked = Picked((), grounds.unfit[answers[0].id])
-    return Choice(prompt, tuple(answers), picked.answers, held_out.answers[0], picked.reason, held_out.reason)
+    stands = held_out.answers[0]
+    return Choice(
+        prompt, tuple(answers), picked.answers, stands, picked.reason, held_out.reason, dropped_as=picked.dropped_as
+    )
 
 
 def by_order(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
@@ -154,6 +172,34 @@ def by_votes(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Pic
     return Picked(tuple(answers), f"all {len(answers)} answers vote")
 
 
+def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
+    """The majority's where enough answers agree (grounds.quorum), else none.
+
+    Open texts agree where they are close to each other; of those with the most that agree with them, the one closest to all.
+    """
+    assert grounds.quorum is not None
+    least, seats = grounds.quorum
+    vote = count_votes(prompt, answers, grounds.task)
+    if vote.decides:
+        agreed = max(votes for votes, final in zip(vote.votes, vote.finals, strict=True) if final.kind != "text")
+        picked = by_majority(prompt, answers, grounds)
+        said = f"{agreed} of {seats} come to {_result_of(picked.answers[0], answers, vote.finals)}"
+    else:
+        texts = [answer.text for answer in answers]
+        close = grounds.closeness.agreeing(texts) if grounds.closeness is not None and len(texts) > 1 else [1]
+        agreed = max(close)
+        most = [answer for answer, count in zip(answers, close, strict=True) if count == agreed]
+        picked = by_agreement(prompt, most, grounds)
+        said = f"{agreed} of {seats} say about the same"
+    if agreed < least:
+        return Picked((), f"at most {said}; curate.agree asks for {least}", dropped_as="committee")
+    return picked._replace(reason=said)
+
+
+def _result_of(answer: Answer, answers: Sequence[Answer], finals: Sequence[Final]) -> str:
+    return next(final.shown for other, final in zip(answers, finals, strict=True) if other.id == answer.id)
+
+
 def _measured(signal: str, answers: Sequence[Answer], grounds: Grounds) -> bool:
     return any(signal in grounds.signals.get(answer.id, {}) for answer in answers)
 
@@ -167,7 +213,12 @@ METHODS: Mapping[Method, Callable[[Prompt, Sequence[Answer], Grounds], Picked]] 
     "best": by_best,
     "all": by_all,
     "votes": by_votes,
+    "committee": by_committee,
 }
 """Value of curate.choose -> function."""
-BLIND = ("first", "majority", "agreement")
-"""Methods that look at nothing but the answers, and so may choose for held-out prompts too."""
+BLIND: Mapping[Method, Callable[[Prompt, Sequence[Answer], Grounds], Picked]] = {
+    "first": by_order,
+    "agreement": by_agreement,
+    "committee": by_agreement,
+}
+"""Value of curate.choose -> who chooses for held-out prompts, looking at nothing but the answers; for all others the majority."""

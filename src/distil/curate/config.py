@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
 
-Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all", "votes"]
+Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all", "votes", "committee"]
 
 
 class CurateConfig(Section):
@@ -20,9 +20,9 @@ class CurateConfig(Section):
 
     default = truncated, empty, refusal, boilerplate, vendor_identity, repetition, wrong_script, wrong_language, invalid_json,
     schema, context (longer than the student reads), unfence, tool_calls, secrets. Optional: too_short and too_long (for their
-    task), echo (of the prompt), personal_data. Two correct instead: boilerplate takes openings like `As an AI language model,
-    ...` off, unfence the code fence around JSON. A minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt
-    and an answer.
+    task), echo (of the prompt), personal_data, irrelevant (prompts that are not the task; needs distil[evaluate]). Two
+    correct instead: boilerplate takes openings like `As an AI language model, ...` off, unfence the code fence around JSON. A
+    minus takes one out; FILE.py:FUNCTION is a function of your own, of a prompt and an answer.
     """
     thresholds: dict[str, float] = Field(default_factory=dict)
     """From which value of its signal a filter drops an answer, such as {refusal: 0.8}.
@@ -57,7 +57,15 @@ class CurateConfig(Section):
     most answers share. agreement: of open texts the one closest in meaning to the others. reference: one that is the prompt's
     reference, else none. judge: the one that `judge` scores highest. best: by reference, else judge, else majority, else first.
     all: every different one (train.answers). votes: every one, equal ones too, so that a label weighs as much as teachers give
-    it. Validation and test have one answer, chosen without reference or judge."""
+    it. committee: one on which at least `agree` answers agree, else none. Validation and test have one answer, chosen without
+    reference or judge."""
+    agree: int | None = Field(default=None, ge=2)
+    """With choose: committee, how many of a prompt's answers must come to the same for it to be trained on; null = more than half
+    of the committee (teachers x collect.samples)."""
+    references: Literal["right", "unchecked"] | None = None
+    """What the prompts' references are. right: correct answers, to compare with. unchecked: labels of a log that nobody checked;
+    they are in no row, and a committee's report says how often it contradicts them. null = unchecked with choose: committee, else
+    right."""
     judge: TeacherConfig | None = None
     """The model that scores answers for `choose: judge` and `best`, such as {model: anthropic/claude-sonnet-4-5}; null = for
     `judge` evaluate.judge, for `best` none. Better not the one that evaluates: the student learns what it likes."""
@@ -85,6 +93,20 @@ class CurateConfig(Section):
     """What makes rows similar for keep: their characters, or embeddings, which are better but need distil[evaluate] and time."""
     seed: int = 0
     """Another seed draws another split. With the same one a prompt keeps its side, whatever is added to the data or removed."""
+
+    @property
+    def references_unchecked(self) -> bool:
+        """Whether references are only what a log said."""
+        return (self.references or ("unchecked" if self.choose == "committee" else "right")) == "unchecked"
+
+    @model_validator(mode="after")
+    def _something_to_choose_by(self) -> Self:
+        if self.choose == "reference" and self.references == "unchecked":
+            raise ValueError(
+                "curate.choose is reference, which keeps the answers that are the reference, and curate.references says that "
+                "nobody checked those. Set curate.references: right, or curate.choose: committee"
+            )
+        return self
 
     @field_validator("choose", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from distil.curate.answers import apply_sides, choose_answers, contradict_references
 from distil.curate.choose import Judge
+from distil.curate.committee import CommitteeReport, held_out_without_agreement, without_references
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, unfit_answers
@@ -66,6 +67,8 @@ class CurateResult(Record):
     """Highest remaining Jaccard similarity between a training and a test prompt; None = one of the two is empty."""
     meaning: Meaning | None = None
     """What is left between train and test by meaning; None = nothing can be embedded here, or one of the two is empty."""
+    committee: CommitteeReport | None = None
+    """How far the teachers agree with each other and with the log; None = choose is not committee."""
     complete: bool = True
     """False when the judge could not be asked for all answers: the next run may get more."""
     warnings: list[str]
@@ -86,6 +89,7 @@ class CurateResult(Record):
             ("independent groups of prompts", f"{self.components:,} (largest {self.largest_component:,})"),
             ("highest similarity, train to test", similarity),
             *([("by meaning", self.meaning.sentence())] if self.meaning else []),
+            *(self.committee.rows() if self.committee else []),
             *(("warning", warning) for warning in self.warnings),
         ]
 
@@ -133,11 +137,15 @@ def run(
             stage.usd = getattr(judge, "usd", 0.0)
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
+            if section.references_unchecked:
+                placed = without_references(placed)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
             counts = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
             progress.advance(12, note="written")
-        notes = [*parts.notes, *chosen.notes, *contradict_references(table, placed, parts.sides)]
+        notes = [*parts.notes, *chosen.notes, *held_out_without_agreement(chosen.choices, parts.sides)]
+        if not section.references_unchecked:
+            notes += contradict_references(table, placed, parts.sides)
         result = CurateResult(
             **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
@@ -149,6 +157,7 @@ def run(
             largest_component=parts.largest,
             max_similarity=parts.max_similarity,
             meaning=parts.meaning,
+            committee=chosen.committee,
             complete=getattr(judge, "complete", True),
             warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
         )

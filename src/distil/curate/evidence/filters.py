@@ -77,12 +77,22 @@ FILTERS: dict[str, Filter] = {
     "tool_calls": Filter("tool_calls", suspect=0.5),
     "secrets": Filter("secrets"),
     "personal_data": Filter("personal_data"),
+    "irrelevant": Filter("relevance", 0.5, suspect=0.5, below=True),
     "wrong_answer": Filter("reference", below=True, training_only=True),
     "unlike_reference": Filter("reference_similarity", 0.3, below=True, training_only=True),
     "wrong_label": Filter("label_agreement", 0.05, suspect=0.05, below=True, training_only=True),
 }
 OPTIONAL = frozenset(
-    {"too_short", "too_long", "echo", "personal_data", "wrong_answer", "unlike_reference", "wrong_label"}
+    {
+        "too_short",
+        "too_long",
+        "echo",
+        "personal_data",
+        "irrelevant",
+        "wrong_answer",
+        "unlike_reference",
+        "wrong_label",
+    }
 )
 """What is normal in many tasks (an address, a long answer, words of the question), or right where a reference is not."""
 DEFAULT = tuple(name for name in FILTERS if name not in OPTIONAL)

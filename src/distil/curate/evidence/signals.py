@@ -39,9 +39,10 @@ WHOLE: dict[str, str] = {
     "reference_similarity": "distil.curate.references:reference_similarity",
     "agreement": "distil.curate.votes:agreement",
     "label_agreement": "distil.curate.label_errors:label_agreement",
+    "relevance": "distil.curate.relevance:relevance",
 }
 """Signals that need all answers at once."""
-ON_REQUEST = frozenset({"tool_calls", "json_schema", "reference_similarity", "label_agreement"})
+ON_REQUEST = frozenset({"tool_calls", "json_schema", "reference_similarity", "label_agreement", "relevance"})
 """Signals that cost time, a package or money, or stop at bad input: measured only for a filter or a choice that uses them."""
 
 

