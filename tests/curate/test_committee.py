@@ -107,6 +107,28 @@ def test_open_texts_agree_where_they_are_close(tmp_path: Path) -> None:
     assert reasons[apart.id] == "at most 1 of 3 say about the same; curate.agree asks for 2"
 
 
+def test_long_names_of_classes_agree_only_where_they_are_equal(tmp_path: Path) -> None:
+    """They are close in meaning, but another class; and they count as contradictions of the log, too."""
+    cheque = "balance not updated after cheque or cash deposit"
+    transfer = "balance not updated after a bank transfer"
+    split, same = logged(100, cheque), logged(101, cheque, log=transfer)
+    rows = [*agreed_rows(20), (split, [cheque, transfer, "refund"]), (same, [cheque, cheque, transfer])]
+    result, _, train = relabeled(tmp_path, rows)
+    kept = {row.prompt_id: row.answer for row in train}
+    assert split.id not in kept and kept[same.id] == cheque
+    assert result.committee is not None
+    assert (result.committee.compared, result.committee.contradicted) == (21, 1)
+
+
+def test_open_texts_of_a_log_are_not_compared(tmp_path: Path) -> None:
+    """That the committee uses the log's very words once is no reason to count the other prompts as unlike or like it."""
+    text = "We open at nine on weekdays and at ten on Saturdays, as the sign at our door says."
+    rows = [(prompt(distinct_text(i), reference=text if i else f"{text} Really."), [text] * 3) for i in range(4)]
+    result, _, train = relabeled(tmp_path, rows)
+    assert len(train) == 4 and result.committee is not None
+    assert (result.committee.compared, result.committee.low) == (0, None)
+
+
 def test_the_logs_label_is_reported_and_in_no_row(tmp_path: Path) -> None:
     rows = agreed_rows(20)
     wrong = [(logged(100 + i, "refund", log="top up"), ["refund"] * 3) for i in range(5)]

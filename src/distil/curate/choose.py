@@ -15,7 +15,7 @@ from distil.curate.config import Method
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Found, Signals
 from distil.curate.votes import Task, count_votes
-from distil.final_answer import Final, same_final
+from distil.final_answer import same_final
 from distil.records import Answer, Prompt
 from distil.text import answer_key
 
@@ -175,29 +175,32 @@ def by_votes(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Pic
 def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Picked:
     """The majority's where enough answers agree (grounds.quorum), else none.
 
-    Open texts agree where they are close to each other; of those with the most that agree with them, the one closest to all.
+    Open texts agree where they are close to each other; of those with the most that agree with them, the one closest to all. In a
+    classification close is not enough: what is too long for a label there still is one name of a class.
     """
     assert grounds.quorum is not None
     least, seats = grounds.quorum
     vote = count_votes(prompt, answers, grounds.task)
-    if vote.decides:
-        agreed = max(votes for votes, final in zip(vote.votes, vote.finals, strict=True) if final.kind != "text")
-        picked = by_majority(prompt, answers, grounds)
-        said = f"{agreed} of {seats} come to {_result_of(picked.answers[0], answers, vote.finals)}"
+    if vote.decides or grounds.task.labels:
+        real = [final.kind != "text" or not vote.decides for final in vote.finals]
+        best = max(range(len(answers)), key=lambda i: (real[i], vote.votes[i], -i))
+        agreed = vote.votes[best]
+        if vote.decides:  # a tie is decided by trust
+            best = answers.index(by_majority(prompt, answers, grounds).answers[0])
+        said = f"{agreed} of {seats} come to {vote.finals[best].shown}"
+        picked = answers[best]
     else:
         texts = [answer.text for answer in answers]
-        close = grounds.closeness.agreeing(texts) if grounds.closeness is not None and len(texts) > 1 else [1]
+        close = (
+            grounds.closeness.agreeing(texts) if grounds.closeness is not None and len(texts) > 1 else [1] * len(texts)
+        )
         agreed = max(close)
         most = [answer for answer, count in zip(answers, close, strict=True) if count == agreed]
-        picked = by_agreement(prompt, most, grounds)
+        picked = by_agreement(prompt, most, grounds).answers[0]
         said = f"{agreed} of {seats} say about the same"
     if agreed < least:
         return Picked((), f"at most {said}; curate.agree asks for {least}", dropped_as="committee")
-    return picked._replace(reason=said)
-
-
-def _result_of(answer: Answer, answers: Sequence[Answer], finals: Sequence[Final]) -> str:
-    return next(final.shown for other, final in zip(answers, finals, strict=True) if other.id == answer.id)
+    return Picked((picked,), said)
 
 
 def _measured(signal: str, answers: Sequence[Answer], grounds: Grounds) -> bool:

@@ -14,12 +14,12 @@ from pydantic import Field
 
 from distil.curate.choose import Choice, Grounds, Quorum
 from distil.curate.evidence.corpus import Pair
-from distil.curate.votes import final_of
+from distil.curate.votes import final_of, reference_kind
 from distil.errors import UserError
 from distil.final_answer import SHOWN
-from distil.records import Record, Split
+from distil.records import Answer, Prompt, Record, Split
 from distil.stats.shares import wilson_bounds
-from distil.text import conversation_text, one_line
+from distil.text import conversation_text, one_line, same_answer
 
 EXAMPLES = 3
 """Contradictions that are shown."""
@@ -128,11 +128,9 @@ def report_committee(pairs: Sequence[Pair], choices: Mapping[str, Choice], groun
     compared = 0
     for choice in agreed:
         answer = choice.training[0]
-        match = grounds.signals.get(answer.id, {}).get("reference")
-        if match is None:
-            continue
-        compared += 1
-        if match.value >= 1:
+        contradicts = _contradicts(choice.prompt, answer, grounds)
+        compared += contradicts is not None
+        if not contradicts:
             continue
         log = one_line(choice.prompt.reference or "", SHOWN)
         frequent[log, final_of(choice.prompt, answer, grounds.task).shown] += 1
@@ -157,6 +155,18 @@ def report_committee(pairs: Sequence[Pair], choices: Mapping[str, Choice], groun
         ],
         examples=examples,
     )
+
+
+def _contradicts(prompt: Prompt, answer: Answer, grounds: Grounds) -> bool | None:
+    """Whether an answer is another result than the log's; None where the log has none that could be compared.
+
+    In a classification names of classes that are too long for a label are compared as texts. Open texts are not: that two of them
+    are equal says something, but that they are not says nothing.
+    """
+    if reference_kind(prompt.reference, grounds.task.labels) == "text":
+        return not same_answer(answer.text, prompt.reference) if prompt.reference and grounds.task.labels else None
+    match = grounds.signals.get(answer.id, {}).get("reference")
+    return match.value < 1 if match is not None else None
 
 
 def held_out_without_agreement(choices: Mapping[str, Choice], sides: Mapping[str, Split]) -> list[str]:
