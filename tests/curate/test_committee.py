@@ -70,7 +70,7 @@ def test_agree_asks_for_more_than_the_majority(tmp_path: Path) -> None:
 
 
 def test_a_dropped_answer_agrees_with_nobody(tmp_path: Path) -> None:
-    """Two of the four are refusals: the two that are left are no majority of four, although they are all that is left."""
+    """Two of the four are refusals: the two that are left are not a majority of four, although all of them agree."""
     refusal = "I'm sorry, but I can't help with that request."
     question = logged(100, "refund")
     rows = [(logged(i, LABELS[i % 4]), [LABELS[i % 4]] * 4) for i in range(12)]
@@ -121,7 +121,7 @@ def test_long_names_of_classes_agree_only_where_they_are_equal(tmp_path: Path) -
 
 
 def test_open_texts_of_a_log_are_not_compared(tmp_path: Path) -> None:
-    """That the committee uses the log's very words once is no reason to count the other prompts as unlike or like it."""
+    """That the committee uses the log's very words once does not mean to count the other prompts as unlike or like it."""
     text = "We open at nine on weekdays and at ten on Saturdays, as the sign at our door says."
     rows = [(prompt(distinct_text(i), reference=text if i else f"{text} Really."), [text] * 3) for i in range(4)]
     result, _, train = relabeled(tmp_path, rows)

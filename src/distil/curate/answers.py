@@ -12,7 +12,12 @@ from typing import NamedTuple
 from distil.curate import contradictions
 from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, choose
 from distil.curate.closeness import Closeness
-from distil.curate.committee import CommitteeReport, call_committee, report_committee
+from distil.curate.committee import (
+    CommitteeReport,
+    call_committee,
+    held_out_without_agreement,
+    report_committee,
+)
 from distil.curate.config import CurateConfig, Method
 from distil.curate.evidence.apply import Measured
 from distil.curate.evidence.corpus import Pair
@@ -39,6 +44,8 @@ class Chosen(NamedTuple):
     """For a person: how it was chosen where that is not what the name of the method says."""
     committee: CommitteeReport | None = None
     """How far the teachers agree with each other and with the log; only for `committee`."""
+    unchecked: bool = False
+    """References are only what a log said."""
 
 
 def choose_answers(
@@ -75,7 +82,8 @@ def choose_answers(
     if section.choose not in ("all", "votes"):
         rows = contradictions.settle(rows, task, section.contradictions, verdicts)
     report = report_committee(pairs, choices, grounds) if quorum is not None else None
-    return Chosen(rows, choices, unfit, _notes(section.choose, choices, closeness), report)
+    notes = _notes(section.choose, choices, closeness)
+    return Chosen(rows, choices, unfit, notes, report, unchecked=section.references_unchecked)
 
 
 def _wrong(pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> dict[str, tuple[str, str]]:
@@ -158,6 +166,14 @@ def apply_sides(
                 name, reason = _lost(choice, answer.id, chosen.unfit, held_out=sides.get(id_) in ("validation", "test"))
                 verdicts.append(Verdict(answer_id=answer.id, prompt_id=id_, filter=name, keep=False, reason=reason))
     return placed
+
+
+def side_notes(
+    chosen: Chosen, table: Sequence[Measured], placed: Sequence[Pair], sides: Mapping[str, Split]
+) -> list[str]:
+    """What a person must know about the answers on both sides, once they have one."""
+    right = [] if chosen.unchecked else contradict_references(table, placed, sides)
+    return [*held_out_without_agreement(chosen.choices, sides), *right]
 
 
 def contradict_references(table: Sequence[Measured], placed: Sequence[Pair], sides: Mapping[str, Split]) -> list[str]:

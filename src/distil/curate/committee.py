@@ -1,7 +1,7 @@
 """A log relabeled by a committee of teachers: how many must agree, and what that says about the log's own labels.
 
 The log's answers are the prompts' references, as `distil prompts` loads them, and have no vote: whoever wants them to have one
-names the log as a teacher (recorded/log.jsonl). A contradiction is no proof that the log is wrong: the teachers may share an
+names the log as a teacher (recorded/log.jsonl). A contradiction does not prove that the log is wrong: the teachers may share an
 error, which is why examples are shown.
 """
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from distil.curate.answers import apply_sides, choose_answers, contradict_references
+from distil.curate.answers import apply_sides, choose_answers, side_notes
 from distil.curate.choose import Judge
-from distil.curate.committee import CommitteeReport, held_out_without_agreement, without_references
+from distil.curate.committee import CommitteeReport, without_references
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, unfit_answers
@@ -121,8 +121,7 @@ def run(
         stage.seeds["split"] = section.seed
         prompts, answers = read_collected(project)
         pairs, marks = join(prompts, answers, teachers), _marks(project, stage)
-        verdicts: list[Verdict] = []
-        edits: Edits = {}
+        verdicts, edits = list[Verdict](), Edits()
         with bar("curate", total=100, unit="%") as progress:  # shares of the time, measured on 20,000 rows
             fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
@@ -137,15 +136,11 @@ def run(
             stage.usd = getattr(judge, "usd", 0.0)
             parts = partition(stage, rows, section, verdicts)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
-            if section.references_unchecked:
-                placed = without_references(placed)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
-            counts = _write(project, stage, placed, parts.sides, verdicts, reasoning=section.reasoning)
+            counts = _write(project, stage, placed, parts.sides, verdicts, section)
             progress.advance(12, note="written")
-        notes = [*parts.notes, *chosen.notes, *held_out_without_agreement(chosen.choices, parts.sides)]
-        if not section.references_unchecked:
-            notes += contradict_references(table, placed, parts.sides)
+        notes = [*parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides)]
         result = CurateResult(
             **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
@@ -198,15 +193,15 @@ def _write(
     rows: Sequence[Pair],
     sides: Mapping[str, Split],
     verdicts: Sequence[Verdict],
-    *,
-    reasoning: bool,
+    section: CurateConfig,
 ) -> dict[Split, int]:
     """Writes the splits, one after the other, and returns how many examples are in each."""
     counts: dict[Split, int] = {}
+    rows = without_references(rows) if section.references_unchecked else rows
     for split in SPLITS:
         path = project.split(split)
         of_split = (
-            Example.of(row.prompt, row.answer, split, reasoning=reasoning)
+            Example.of(row.prompt, row.answer, split, reasoning=section.reasoning)
             for row in rows
             if sides.get(row.prompt.id) == split
         )
