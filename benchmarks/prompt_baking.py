@@ -22,7 +22,7 @@ from distil.models.render import render_prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 
-INTENTS, TRAIN_EACH, TEST_EACH = 12, 40, 20
+INTENTS, TRAIN_EACH, TEST_EACH = 12, 24, 20
 ARMS = {"same": "same", "short": "Name the intent.", "none": "none"}
 
 
@@ -59,7 +59,7 @@ def write_project(project: Project, data: Path, arm: str, seed: int) -> Config:
             "teachers": [{"model": "recorded/labels.jsonl", "sampling": {"max_tokens": 24}}],
             "curate": {"near_duplicates": None, "validation": 0.05, "test": INTENTS * TEST_EACH},
             "student": {"model": "bundled/student", "prompt": ARMS[arm]},
-            "train": {"epochs": 6, "learning_rate": 2e-3, "seed": seed, "batch_size": 16},
+            "train": {"epochs": 5, "learning_rate": 2e-3, "seed": seed, "batch_size": 16},
             "evaluate": {"metrics": ["exact_match"], "ceiling": False, "baseline": False, "latency_prompts": 4},
         },
         "prompt_baking",

@@ -54,10 +54,6 @@ def test_a_rate_that_is_set_is_taken_as_it_is(bench: Bench, capsys: pytest.Captu
     assert done.facts["learning_rate"] == 3e-4 and "Learning rate" not in capsys.readouterr().err
 
 
-def test_auto_and_null_mean_the_same() -> None:
-    assert TrainConfig.model_validate({"learning_rate": "auto"}).learning_rate is None
-
-
 @pytest.mark.parametrize(
     ("examples", "batch", "epochs", "said"), [(40, 32, 3, "train.batch_size=3"), (900, 32, 3, None)]
 )

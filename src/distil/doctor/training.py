@@ -118,13 +118,13 @@ def _set_rate(evidence: Evidence) -> Finding:
     config = evidence.config
     if config is None:
         return unknown("distil.yaml can't be read, so its learning rate can't be judged.")
-    name, rate = default_name(config), config.train.learning_rate
+    name, rate = default_name(config), config.train.set_rate
     fits = evidence.fitting_rate(name)
     if rate is None or fits is None:
         return unknown(
             f"The size of {config.student.model} is unknown, so no rate can be said to fit it."
             if fits is None
-            else f"train.learning_rate is left open: {fits:.2g} fits {config.student.model}."
+            else f"train.learning_rate is {config.train.learning_rate or 'left open'}: {fits:.2g} fits {config.student.model}."
         )
     seen = f"train.learning_rate is {rate:.2g}, and {fits:.2g} fits a student of this size"
     if fits / FAR_RATE <= rate <= fits * FAR_RATE:

@@ -58,6 +58,15 @@ def checkpoint_to_resume(
     return complete[-1] if complete else None
 
 
+def checkpointed_rate(folder: Path) -> float | None:
+    """The peak learning rate that the complete checkpoints in a student's folder were trained with; None where there are none."""
+    stamp = folder / "checkpoints" / STAMP
+    if not stamp.exists() or not complete_checkpoints(folder / "checkpoints"):
+        return None
+    found = read_json(stamp).get("identity", {}).get("train.learning_rate")
+    return float(found) if isinstance(found, (int, float)) else None
+
+
 def put_aside(folder: Path) -> Path | None:
     """Moves complete checkpoints, with the metrics and best weights that belong to them, to aside-N. None if there are none."""
     if not complete_checkpoints(folder / "checkpoints"):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, PositiveFloat
 
 from distil.runs.section import Section
 
 Divergence = Literal["forward_kl", "reverse_kl", "jsd", "skew_kl", "skew_reverse_kl", "tvd"]
-
-
-def _auto_is_null(value: object) -> object:
-    return None if value == "auto" else value
-
 
 BY_TEXT = ("sft", "dpo")
 """Methods for which the teacher's answers are enough."""
@@ -46,9 +41,10 @@ class TrainConfig(Section):
     sft_epochs: float = Field(default=0.0, ge=0)
     """logits and on_policy: in so many of the epochs, at the start, the answers alone are learned, as in sft, under one schedule
     with the others."""
-    learning_rate: Annotated[float | None, BeforeValidator(_auto_is_null)] = Field(default=None, gt=0)
-    """Peak learning rate; null or auto = fits the student's size: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M
-    parameters, and LoRA ten times that. `distil train` names the one that it takes."""
+    learning_rate: PositiveFloat | Literal["auto"] | None = None
+    """Peak learning rate; null = fits the student's size: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M parameters, and
+    LoRA ten times that. auto = tries rates around that one in a few steps first, for at most 5% of the training's examples.
+    `distil train` names the one that it takes."""
     temperature: float = Field(default=2.0, gt=0)
     """Softens teacher and student in the divergence, which is multiplied by T^2; not used by sft."""
     distill_weight: float = Field(default=0.7, ge=0)
@@ -149,3 +145,8 @@ class TrainConfig(Section):
     """--provider: dollar cap for fine-tuning at providers, all jobs of this project together; null = no cap."""
     usd_per_million_tokens: float | None = Field(default=None, ge=0, exclude=True)
     """--provider: price of a million tokens of training; null = from Distil's table, or the provider's own estimate."""
+
+    @property
+    def set_rate(self) -> float | None:
+        """The peak learning rate, where distil.yaml names one."""
+        return self.learning_rate if isinstance(self.learning_rate, float) else None

@@ -38,8 +38,8 @@ def fitting_rate(parameters: int, *, lora: bool) -> float:
 
 def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int) -> Rate:
     """The peak learning rate of a training: the one that is set, else the one that fits. parameters: of the base model."""
-    if section.learning_rate is not None:
-        return Rate(section.learning_rate, "set in distil.yaml")
+    if section.set_rate is not None:
+        return Rate(section.set_rate, "set in distil.yaml")
     lora = student.adapter == "lora"
     trained = "LoRA" if lora else "all weights trained"
     rate, why = fitting_rate(parameters, lora=lora), f"fits {parameters / 1e6:,.3g}M parameters, {trained}"

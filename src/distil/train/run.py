@@ -16,11 +16,12 @@ from distil.models.load import quiet
 from distil.objectives.chunks import release_buffers
 from distil.progress import bar, say
 from distil.train.callback import TrainingCallback
-from distil.train.checkpoints import checkpoint_to_resume, complete_checkpoints
+from distil.train.checkpoints import checkpoint_to_resume, checkpointed_rate, complete_checkpoints
 from distil.train.examples import marked_text
 from distil.train.job import TrainJob, process_rank
 from distil.train.manifest import TrainFacts
 from distil.train.memory import explain_out_of_memory
+from distil.train.range_test import find_rate
 from distil.train.run_log import RunLog, run_log
 from distil.train.saving import save
 from distil.train.selfcheck import check_before_training
@@ -47,6 +48,10 @@ def _trained(job: TrainJob, stop_file: Path | None, log: RunLog | None) -> Train
         checks = check_before_training(ready.trainer, ready.student, ready.train, job.folder)
     trainer = ready.trainer
     is_main = trainer.is_world_process_zero()
+    if job.section.learning_rate == "auto":
+        found = find_rate(trainer, job.section, job.max_steps, checkpointed_rate(job.folder))
+        if is_main:
+            say(found)
     resume = checkpoint_to_resume(
         job.folder,
         _with_rate(named, trainer).identity(trainer.examples, frozen_weights(trainer.model)),

@@ -53,7 +53,7 @@ def provider_settings(
         )
     written = section.model_fields_set
     for key in KEYS:
-        if key not in written or getattr(section, key) is None:
+        if key not in written or getattr(section, key) in (None, "auto"):
             continue
         if key in TAKES[offer.name]:
             settings[key] = getattr(section, key)
@@ -70,8 +70,8 @@ def provider_settings(
             "out for "
             f"{offer.title}'s default)"
         )
-    if "learning_rate" not in settings and section.learning_rate is None:
-        remarks.append(f"the learning rate is {offer.title}'s default (train.learning_rate is not set)")
+    if "learning_rate" not in settings and section.set_rate is None:
+        remarks.append(f"the learning rate is {offer.title}'s default (train.learning_rate names none)")
     if settings.get("schedule") == "constant":
         del settings["schedule"]
         remarks.append(f"train.schedule is left to {offer.title}: it has linear and cosine")

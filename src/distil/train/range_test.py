@@ -1,0 +1,165 @@
+"""A learning rate found by trying: a few small steps with a rising rate, after which the weights are as before.
+
+The loss falls as the rate rises, until the rate is too high for the steps to stay together (Smith 2017, "Cyclical Learning Rates
+for Training Neural Networks", section 3.3). What is taken is a fixed part of the rate at which the loss was lowest; see CAUTION.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from distil.progress import track
+from distil.train.config import TrainConfig
+from distil.train.examples import Tokenized
+from distil.train.memory import ran_out_of_memory
+from distil.train.trainer import DistilTrainer
+
+SHARE = 0.05
+"""Of the training's examples, at most so many are read by the test."""
+STEPS, FEWEST_EXAMPLES = 30, 60
+"""Steps of a test, and the examples without which none is made: two for each step."""
+REACH = 16.0
+"""The rate rises from the fitting one divided by this to the fitting one times this."""
+CAUTION = 4.0
+"""The rate of the lowest loss, divided by this, is taken: with the full schedule a rate must hold for the whole training."""
+SMOOTHING = 0.7
+"""Weight of the past in the mean of the losses."""
+DIVERGED = 1.5
+"""The test ends when the loss is so many times the lowest."""
+
+
+class Tried(NamedTuple):
+    """What a range test found."""
+
+    rate: float
+    """The peak learning rate to take, two digits."""
+    lowest_at: float
+    """The rate at which the smoothed loss was lowest."""
+    losses: list[tuple[float, float]]
+    """(rate, loss per learned token before the step with that rate), in order."""
+    examples: int
+    """Read, each once."""
+
+
+def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | None, started_with: float | None) -> str:
+    """Sets the trainer's peak learning rate by a range test where one can be made, and returns what to say about it.
+
+    started_with: the rate of a training that goes on here; it is taken without a test.
+    """
+    fits = float(trainer.args.learning_rate)
+    if started_with is not None:
+        trainer.args.learning_rate = started_with
+        return f"Learning rate {started_with:g}, as this training was started with."
+    if section.method == "dpo":
+        return f"Learning rate {fits:g}, which fits the size: what dpo prefers after a few steps says nothing about a rate."
+    if trainer.args.world_size > 1:
+        return f"Learning rate {fits:g}, which fits the size: rates are only tried in one process, not in {trainer.args.world_size}."
+    budget = affordable(len(trainer.examples), section, max_steps)
+    if not budget:
+        return (
+            f"Learning rate {fits:g}, which fits the size: {SHARE:.0%} of so short a training are fewer than the "
+            f"{FEWEST_EXAMPLES} examples that trying rates takes."
+        )
+    try:
+        tried = range_test(trainer, fits, budget, section.seed)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        return f"Learning rate {fits:g}, which fits the size: memory ran out while others were tried."  # steps may be smaller
+    trainer.args.learning_rate = tried.rate
+    return (
+        f"Learning rate {tried.rate:g}: in {len(tried.losses)} steps with rates from {tried.losses[0][0]:.1e} to "
+        f"{tried.losses[-1][0]:.1e} the loss was lowest at {tried.lowest_at:.1e}, and a quarter of that is taken "
+        f"({fits:g} fits the size)."
+    )
+
+
+def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:
+    """Examples that a test of a training may read; 0 = the training is too short for one."""
+    total = examples * section.epochs if max_steps is None else max_steps * section.batch_size
+    found = min(int(SHARE * total), examples)
+    return found if found >= FEWEST_EXAMPLES else 0
+
+
+def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) -> Tried:
+    """Tries rates around the fitting one on a random part of the training examples, in one process.
+
+    fits: the rate of the rule; examples: how many may be read. Weights, optimizer and random numbers are afterwards as before.
+    """
+    order = np.random.default_rng([seed, 1]).permutation(len(trainer.examples))[:examples]
+    size = min(max(1, examples // STEPS), trainer.settings.batch_size)
+    batches = [[trainer.examples[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
+    rates = np.geomspace(fits / REACH, fits * REACH, STEPS).tolist()
+    with _unchanged(trainer.model):
+        losses = list(_losses(trainer, list(zip(rates, batches, strict=True))))
+    lowest = _lowest(losses)
+    rate = min(max(lowest / CAUTION, fits / REACH), fits * REACH)
+    return Tried(float(f"{rate:.1e}"), lowest, losses, size * len(losses))
+
+
+def _losses(trainer: DistilTrainer, plan: list[tuple[float, list[Tokenized]]]) -> Iterator[tuple[float, float]]:
+    """(rate, loss) of each step, until the loss has left what it had reached."""
+    model = trainer.model.train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=trainer.args.weight_decay)
+    smooth, best, weight = 0.0, math.inf, 0.0
+    for rate, examples in track(plan, "Trying learning rates", unit="steps"):
+        loss = _backward(trainer, model, examples)
+        smooth, weight = SMOOTHING * smooth + (1 - SMOOTHING) * loss, SMOOTHING * weight + (1 - SMOOTHING)
+        if not math.isfinite(loss) or smooth / weight > DIVERGED * best:
+            break
+        best = min(best, smooth / weight)
+        yield rate, loss
+        if trainer.args.max_grad_norm > 0:
+            torch.nn.utils.clip_grad_norm_(parameters, trainer.args.max_grad_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+
+def _backward(trainer: DistilTrainer, model: torch.nn.Module, examples: Sequence[Tokenized]) -> float:
+    """Gradients of the mean loss of a step; returns that loss."""
+    passes = trainer.cut(examples)
+    count = max(sum(batch.learned for batch in passes), 1)
+    total = 0.0
+    for batch in passes:
+        with trainer.accelerator.autocast():
+            out = trainer.forward(model, batch)
+        (out["loss"] / count).backward()
+        total += float(out["loss"].detach()) / count
+    return total
+
+
+def _lowest(losses: Sequence[tuple[float, float]]) -> float:
+    """The rate at which the smoothed loss is lowest. A loss is measured before the step with its rate, so it tells of the rate
+    before; smoothing delays it by about SMOOTHING / (1 - SMOOTHING) steps more."""
+    smooth, weight, means = 0.0, 0.0, []
+    for _, loss in losses:
+        smooth, weight = SMOOTHING * smooth + (1 - SMOOTHING) * loss, SMOOTHING * weight + (1 - SMOOTHING)
+        means.append(smooth / weight)
+    late = 1 + round(SMOOTHING / (1 - SMOOTHING))
+    return losses[max(int(np.argmin(means)) - late, 0)][0]
+
+
+@contextmanager
+def _unchanged(model: torch.nn.Module) -> Iterator[None]:
+    """Puts the trainable weights, the mode and the random numbers back at the end."""
+    kept = {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
+    training = model.training
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if name in kept:
+                    p.copy_(kept[name])
+        model.zero_grad(set_to_none=True)
+        model.train(training)
