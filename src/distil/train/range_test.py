@@ -59,7 +59,9 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
     if section.method == "dpo":
         return f"Learning rate {fits:g}, which fits the size: what dpo prefers after a few steps says nothing about a rate."
     if trainer.args.world_size > 1:
-        return f"Learning rate {fits:g}, which fits the size: rates are only tried in one process, not in {trainer.args.world_size}."
+        return (
+            f"Learning rate {fits:g}, which fits the size: rates are tried in one process alone, and this has several."
+        )
     budget = affordable(len(trainer.examples), section, max_steps)
     if not budget:
         return (
