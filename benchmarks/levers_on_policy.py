@@ -3,8 +3,9 @@
     python benchmarks/levers_on_policy.py --dir FOLDER [--seeds 3] [--arms plain jsd ...]
 
 The bundled models. Of 1,000 prompts the teacher answers 300. Per seed one student learns those by SFT; each arm continues from it
-for 40 steps of 16 prompts at one learning rate, where the student writes all texts without an answer and half of the others.
-Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out wording. Resumes.
+for 40 steps of 16 prompts at one learning rate (dpo: a fifth). On-policy, the student writes all texts without an answer and
+half of the others. Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out
+wording. Resumes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ ARMS: dict[str, list[str]] = {
     "forward KL where unsure": [*REVERSE, "train.forward_kl_above=0.8"],
     "teacher's top 32": [*REVERSE, "train.teacher_top_k=32", "train.rollout_top_p=0.9"],
     "special tokens masked": [*REVERSE, "train.mask_special_tokens=true"],
+    "written together": [*REVERSE, "train.rollout_teacher_top_k=25"],
+    "dpo": ["train.method=dpo", "train.learning_rate=2e-4"],
     "by source": [*ON_POLICY, "train.divergence=skew_kl", "train.divergence_on_policy=skew_reverse_kl"],
 }
 """name -> settings of the train section."""
@@ -86,7 +89,7 @@ def trained(project: Project, arm: str, seed: int) -> str:
     if arm == "start":
         return start
     rows = sum(1 for _ in project.split("train").open(encoding="utf-8"))
-    rows += PROMPTS - ANSWERED if ARMS[arm] else 0
+    rows += PROMPTS - ANSWERED if ON_POLICY[0] in ARMS[arm] else 0
     name = f"{arm.replace(' ', '-').replace(',', '').replace(chr(39), '')}-{seed}"
     settings = [
         f"student.model={project.model(start).resolve()}", f"train.seed={100 + seed}", "train.learning_rate=1e-3",

@@ -18,9 +18,11 @@ from distil.train import stage
 from distil.train.examples import Tokenized
 from distil.train.job import LATER, TrainJob
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
-from distil.train.setup import load_student, make_rollouts
+from distil.train.setup import load_student
+from distil.train.signal.sources import NoSource
 from distil.train.start import sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer
+from distil.train.writers import make_rollouts
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick
 
@@ -56,7 +58,7 @@ def test_what_texts_and_rows_get_reaches_the_loss(bench: Bench, monkeypatch: pyt
 def test_the_student_draws_from_its_nucleus(bench: Bench) -> None:
     student = load_student(bench.student, quick())
     examples = [Tokenized("a", [1, 2, 3], [-100, 2, 3], 1)]
-    rollouts = make_rollouts(quick(**ON_POLICY, rollout_top_p=0.9), student, examples)
+    rollouts = make_rollouts(quick(**ON_POLICY, rollout_top_p=0.9), student, examples, NoSource())
     assert rollouts is not None and rollouts.sampling.top_p == 0.9
 
 

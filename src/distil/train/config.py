@@ -129,6 +129,9 @@ class TrainConfig(Section):
     """on_policy: sampling temperature of the student."""
     rollout_top_p: float = Field(default=1.0, gt=0, le=1)
     """on_policy: the student draws from its most probable tokens that together have this share of the probability."""
+    rollout_teacher_top_k: int | None = Field(default=None, ge=1)
+    """on_policy: the teacher replaces each token of the student's text that is not among its own k most probable ones (25 in the
+    paper); null = the student writes alone."""
     rollout_tokens: int | None = Field(default=None, ge=1)
     """on_policy: maximum tokens of a rollout; null = the longest training answer."""
     rollout_server: str | None = None

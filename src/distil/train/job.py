@@ -29,7 +29,7 @@ training is resumed, as after running out of memory. (validation_examples too, w
 
 LATER = {
     "divergence_on_policy", "forward_kl_above", "teacher_top_k", "mask_special_tokens", "rollout_top_p", "sft_epochs",
-    "dpo_beta",
+    "dpo_beta", "rollout_teacher_top_k",
 }  # fmt: skip
 """Settings that came later. At their defaults they are left out, so that a training which was interrupted before goes on."""
 

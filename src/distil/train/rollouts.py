@@ -25,6 +25,8 @@ from distil.train.examples import Tokenized
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
 """(prompts, sampling, seed) -> token ids that continue each prompt."""
+Together = Callable[[list[list[int]], list[list[int]], Sampling, int], list[list[int]]]
+"""(the student's prompts, the teacher's, sampling, seed) -> token ids that both have written."""
 Decoder = Callable[[list[int]], str]
 """Token ids of an answer -> its text without control tokens."""
 
@@ -41,8 +43,11 @@ class Rollouts:
         context: int | None,
         seed: int,
         decode: Decoder | None = None,
+        together: Together | None = None,
     ) -> None:
-        """decode: adds the written text to the conversation, for a teacher with another tokenizer."""
+        """decode: adds the written text to the conversation, for a teacher with another tokenizer; together: writes instead of
+        `write`, with the teacher's help."""
+        self.together = together
         self.write, self.share, self.sampling = write, share, sampling
         self.context, self.seed, self.decode = context, seed, decode
 
@@ -52,7 +57,12 @@ class Rollouts:
         if not chosen:
             return [e for e in examples if e.learned], []
         prompts = [e.input_ids[: e.prompt_length] for e in chosen]
-        texts = self.write(prompts, self.sampling, self._seed(step, chosen[0].id))
+        seed = self._seed(step, chosen[0].id)
+        if self.together is None:
+            texts = self.write(prompts, self.sampling, seed)
+        else:
+            asked = [list(e.teacher_prompt or e.input_ids[: e.prompt_length]) for e in chosen]
+            texts = self.together(prompts, asked, self.sampling, seed)
         written = [rollout(e, text, self.decode) for e, text in zip(chosen, texts, strict=True) if text]
         replaced = {example.id for example in written}
         return [e for e in examples if e.learned and e.id not in replaced], written

@@ -30,7 +30,6 @@ from distil.models.template import TemplateSettings, student_template
 from distil.models.unused import freeze_unused
 from distil.models.unwrap import causal_model, input_embedding
 from distil.progress import say, track
-from distil.records import Sampling
 from distil.runs.artifacts import Project
 from distil.train.config import BY_TEXT, TrainConfig
 from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
@@ -40,14 +39,14 @@ from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
 from distil.train.pairs import log_probs_before, make_pairs, require_one_process, with_log_probs
 from distil.train.rate import learning_rate
-from distil.train.rollouts import Rollouts, Writer, in_process, unanswered
+from distil.train.rollouts import unanswered
 from distil.train.sharding import shards_weights
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
-from distil.train.signal.server import Address, served_writer
 from distil.train.signal.setup import signal_source
 from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
 from distil.train.start import sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer, StepSettings
+from distil.train.writers import make_rollouts, sampling_of, writer
 
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
 """How much memory a teacher's hidden states may take."""
@@ -105,7 +104,7 @@ def prepare(job: TrainJob) -> Prepared:
         one_answer=section.answers == "one_per_epoch",
         sft_epochs=sft_epochs(section),
         fsdp=fsdp,
-        rollouts=make_rollouts(section, student, train),
+        rollouts=make_rollouts(section, student, train, source),
     )
     rate = learning_rate(section, job.student, base_parameters(student))
     if section.learning_rate is None and process_rank() == 0:
@@ -203,7 +202,7 @@ def _pairs(
 ) -> tuple[list[Tokenized], list[Tokenized]]:
     """The examples as pairs with the student's own answers. UserError where it gives the teacher's everywhere."""
     require_one_process(section)
-    write, sampling = _writer(section, student), _sampling(section, student, train)
+    write, sampling = writer(section, student), sampling_of(section, student, train)
     pairs = make_pairs(student, train, write, sampling, section.seed, "training examples")
     if not pairs:
         raise UserError(
@@ -277,41 +276,6 @@ def max_length(section: TrainConfig, student: Loaded) -> int | None:
 def micro_tokens(section: TrainConfig, device: torch.device) -> int:
     """Maximum tokens of one forward pass."""
     return section.micro_batch_tokens or default_micro_tokens(gpu=device.type != "cpu")
-
-
-def make_rollouts(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Rollouts | None:
-    """The writer of the student's own texts, for on_policy."""
-    if section.method != "on_policy" or section.on_policy_share == 0:
-        return None
-    if section.rollout_server is None and section.fsdp:
-        raise UserError(
-            "on_policy with train.fsdp: true can't generate in this process, where the weights are sharded. Set "
-            "train.rollout_server, or train.fsdp: false."
-        )
-    return Rollouts(
-        _writer(section, student),
-        share=section.on_policy_share,
-        sampling=_sampling(section, student, train),
-        context=context_length(causal_model(student.model)),
-        seed=section.seed,
-        decode=partial(student.decode, skip_special_tokens=True) if section.cross_tokenizer else None,
-    )
-
-
-def _writer(section: TrainConfig, student: Loaded) -> Writer:
-    return served_writer(Address.parse(section.rollout_server)) if section.rollout_server else in_process(student)
-
-
-def _sampling(section: TrainConfig, student: Loaded, train: Sequence[Tokenized]) -> Sampling:
-    """How the student writes its own texts: as long as the longest training answer, where nothing else is said."""
-    context = context_length(causal_model(student.model))
-    longest = max(len(e.input_ids) - e.prompt_length for e in train)
-    tokens = section.rollout_tokens if section.rollout_tokens is not None else longest
-    return Sampling(
-        temperature=section.rollout_temperature,
-        top_p=section.rollout_top_p,
-        max_tokens=tokens if context is None else min(tokens, context),
-    )
 
 
 def training_arguments(
