@@ -62,7 +62,7 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
         return (
             f"Learning rate {fits:g}, which fits the size: rates are tried in one process alone, and this has several."
         )
-    budget = affordable(len(trainer.examples), section, max_steps)
+    budget = affordable(sum(example.learned > 0 for example in trainer.examples), section, max_steps)
     if not budget:
         return (
             f"Learning rate {fits:g}, which fits the size: {SHARE:.0%} of so short a training are fewer than the "
@@ -94,9 +94,12 @@ def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) ->
 
     fits: the rate of the rule; examples: how many may be read. Weights, optimizer and random numbers are afterwards as before.
     """
-    order = np.random.default_rng([seed, 1]).permutation(len(trainer.examples))[:examples]
-    size = min(max(1, examples // STEPS), trainer.settings.batch_size)
-    batches = [[trainer.examples[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
+    learned = [
+        example for example in trainer.examples if example.learned
+    ]  # on_policy may have prompts without an answer
+    order = np.random.default_rng([seed, 1]).permutation(len(learned))[:examples]
+    size = min(max(1, len(order) // STEPS), trainer.settings.batch_size)
+    batches = [[learned[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
     rates = np.geomspace(fits / REACH, fits * REACH, STEPS).tolist()
     with _unchanged(trainer.model):
         losses = list(_losses(trainer, list(zip(rates, batches, strict=True))))
