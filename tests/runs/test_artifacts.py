@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,15 @@ from distil.runs.artifacts import ARTIFACTS, STAGES, Artifact, Project, stage_co
 from tests.architecture.source import PACKAGE, ROOT, parse
 
 
-def users(attribute: str) -> set[str]:
-    """The packages (or modules of the top layers) whose code names `project.ATTRIBUTE` or `Project(...).ATTRIBUTE`."""
-    result = set()
+@cache
+def users() -> Mapping[str, set[str]]:
+    """Attribute -> the packages (or modules of the top layers) whose code names `project.ATTRIBUTE` or `Project(...).ATTRIBUTE`."""
+    result: dict[str, set[str]] = defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
         package = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(parse(path)):
-            if isinstance(node, ast.Attribute) and node.attr == attribute and _is_project(node.value):
-                result.add(package)
+            if isinstance(node, ast.Attribute) and _is_project(node.value):
+                result[node.attr].add(package)
     return result
 
 
@@ -33,7 +37,7 @@ def _is_project(node: ast.expr) -> bool:
 
 def row(artifact: Artifact) -> str:
     """Its line in the table of docs/architecture.md."""
-    readers = users(artifact.attribute) - {artifact.writer} if artifact.attribute else set()
+    readers = users().get(artifact.attribute or "", set()) - {artifact.writer}
     return f"| `{artifact.path}` | {artifact.content} | {artifact.writer} | {', '.join(sorted(readers)) or '-'} |"
 
 
@@ -51,7 +55,7 @@ def test_the_map_names_the_path_and_the_writer(artifact: Artifact) -> None:
     path = value(placeholder) if inspect.ismethod(value) else value
     assert path == project.root / artifact.path
     if artifact.writer != "calls":  # the client is given the ledger's path
-        assert artifact.writer in users(artifact.attribute or "")
+        assert artifact.writer in users()[artifact.attribute or ""]
 
 
 def test_every_path_of_a_project_is_in_the_map() -> None:
