@@ -8,8 +8,9 @@ BIN    := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/distil demo
 
+# What is compiled once is kept for the thousands of imports to come, whatever the environment says.
 test: $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --durations=15
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal --durations=15
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks examples tools

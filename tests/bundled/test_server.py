@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -14,11 +13,12 @@ import pytest
 
 from distil.bundled.server import teacher_server
 from distil.errors import WorkFailed
+from tests import warm
 from tests.tiny import save_tiny
 
 
 def test_a_server_answers_and_stops_after_the_block(tmp_path: Path) -> None:
-    with teacher_server(str(save_tiny(tmp_path / "tiny")), name="small") as url:
+    with warm.started(), teacher_server(str(save_tiny(tmp_path / "tiny")), name="small") as url:
         base, _, name = url.partition("#")
         assert name == "small"
         body = {"model": name, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
@@ -32,7 +32,7 @@ def test_a_server_answers_and_stops_after_the_block(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_reports_why(tmp_path: Path) -> None:
-    with pytest.raises(WorkFailed, match="nowhere"), teacher_server(str(tmp_path / "nowhere")):
+    with warm.started(), pytest.raises(WorkFailed, match="nowhere"), teacher_server(str(tmp_path / "nowhere")):
         pytest.fail("it started")
 
 
@@ -43,7 +43,7 @@ def test_a_server_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
         f"with teacher_server({str(model)!r}) as url: print(url, flush=True); time.sleep(600)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    parent = subprocess.Popen([warm.executable(), "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
     base = parent.stdout.readline().partition("#")[0]
     assert base.startswith("http")

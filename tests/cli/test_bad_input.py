@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import warm
 from tests.tiny import save_tiny
 
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -24,7 +25,7 @@ def distil(
 ) -> subprocess.CompletedProcess[str]:
     """Runs one command in a subprocess."""
     return subprocess.run(
-        [*wrapper, sys.executable, "-m", "distil", *arguments, "--project", str(project)],
+        [*wrapper, warm.executable(), "-m", "distil", *arguments, "--project", str(project)],
         env={k: v for k, v in (ENVIRONMENT | environment).items() if v}, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
 
@@ -147,7 +148,7 @@ def test_budget_reached_exits_3_and_a_higher_budget_resumes(tmp_path: Path) -> N
 def interrupted(project: Path, stage: str, command: list[str]) -> None:
     """Ctrl-C once the stage holds its lock: 130 (or 0 if it finished first), one line, no traceback."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "distil", *command, "--project", str(project)],
+        [warm.executable(), "-m", "distil", *command, "--project", str(project)],
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,

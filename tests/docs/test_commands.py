@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from distil.records import Split
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.runs.manifest import stage_run
+from tests import warm
 from tests.calls.fine_tuning.shop import examples
 from tests.tiny import save_tiny
 from tests.wire.fine_tuning_together import TogetherTuning
@@ -92,7 +92,7 @@ def run(arguments: list[str], folder: Path, environ: dict[str, str]) -> subproce
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environ
     options = [] if arguments[0] in ("init", "demo") else OPTIONS
     return subprocess.run(
-        [sys.executable, "-m", "distil", *arguments, *options],
+        [warm.executable(), "-m", "distil", *arguments, *options],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import warm
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "distill_in_one_file.py"
 
@@ -14,7 +15,7 @@ def test_the_one_file_example_runs_and_stays_short() -> None:
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 200
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLE), "--small"],
+        [warm.executable(), str(EXAMPLE), "--small"],
         capture_output=True,
         text=True,
         check=False,

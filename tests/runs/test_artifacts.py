@@ -17,7 +17,7 @@ from tests.architecture.source import PACKAGE, ROOT, parse
 
 @cache
 def users() -> Mapping[str, set[str]]:
-    """Attribute -> the packages (or modules of the top layers) whose code names `project.ATTRIBUTE` or `Project(...).ATTRIBUTE`."""
+    """Attribute -> the packages (or top modules) whose code names `project.ATTRIBUTE` or `Project(...).ATTRIBUTE`."""
     result: dict[str, set[str]] = defaultdict(set)
     for path in PACKAGE.rglob("*.py"):
         package = path.relative_to(PACKAGE).parts[0].removesuffix(".py")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from distil.train import launch, stage
 from distil.train.job import TrainJob
 from distil.train.launch import known_error
 from distil.train.worker import main
+from tests import warm
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench
 from tests.train.test_stage import lines, quick, weights
@@ -35,7 +37,8 @@ def test_two_processes_learn_what_one_learns(bench: Bench, changes: dict[str, An
     section = quick(method="logits", epochs=1, micro_batch_tokens=100)
     stage.run(bench.project, section, bench.student, name="one", teacher=bench.teacher)
     two = section.model_copy(update={"processes": 2, **changes})
-    result = stage.run(bench.project, two, bench.student, name="two", teacher=bench.teacher)
+    with warm.started() if changes else nullcontext():  # once as it really starts
+        result = stage.run(bench.project, two, bench.student, name="two", teacher=bench.teacher)
     assert result.facts["processes"] == 2 and result.facts["sharded"] == bool(changes)
     found = [[(line["step"], line["loss"]) for line in lines(bench, name) if "loss" in line] for name in ("one", "two")]
     for (step, one), (same_step, other) in zip(*found, strict=True):
@@ -78,7 +81,8 @@ def test_out_of_memory_in_one_process_shrinks_all_passes(bench: Bench, tight: Ca
     stage.run(bench.project, section, bench.student, name="roomy")
     tight(200)
     two = section.model_copy(update={"processes": 2})
-    result = stage.run(bench.project, two, bench.student, name="tight")
+    with warm.started():
+        result = stage.run(bench.project, two, bench.student, name="tight")
     assert result.facts["micro_batch_tokens"] == 250
     roomy, tighter = (weights(bench.project.model(name)) for name in ("roomy", "tight"))
     for key, value in roomy.items():
@@ -87,7 +91,7 @@ def test_out_of_memory_in_one_process_shrinks_all_passes(bench: Bench, tight: Ca
 
 def test_too_little_memory_in_one_process_ends_all_with_advice(bench: Bench, tight: Callable[[int], None]) -> None:
     tight(8)
-    with pytest.raises(WorkFailed, match=r"Memory ran out .*train\.micro_batch_tokens"):
+    with warm.started(), pytest.raises(WorkFailed, match=r"Memory ran out .*train\.micro_batch_tokens"):
         stage.run(bench.project, quick(epochs=1, processes=2, validation_examples=0), bench.student, name="never")
 
 
@@ -109,7 +113,7 @@ def test_the_first_interrupt_asks_two_processes_to_save_and_end(bench: Bench, mo
             return super().wait(timeout)
 
     monkeypatch.setattr(launch.subprocess, "Popen", Pressed)
-    with pytest.raises(Interrupted, match=r"1 checkpoint kept"):
+    with warm.started(), pytest.raises(Interrupted, match=r"1 checkpoint kept"):
         stage.run(bench.project, section, bench.student, name="long")
     left = {path.name for path in bench.project.stage("train", "long").iterdir()}
     assert not {name for name in left if name.startswith("job")}

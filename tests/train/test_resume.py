@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from distil.train.checkpoints import MARK, complete_checkpoints
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
 from distil.train.weights import FILE, read_weights, write_weights
+from tests import warm
 from tests.tiny import tiny_model, write_tiny_splits
 from tests.train.conftest import Bench
 from tests.train.families import RENAMED, save_family
@@ -68,7 +68,9 @@ def test_a_killed_training_resumes_bit_for_bit(bench: Bench, tmp_path: Path) -> 
     path = tmp_path / "job.json"
     path.write_text(json.dumps(job.to_json()))
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    child = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, capture_output=True, check=False)
+    child = subprocess.run(
+        [warm.executable(), "-c", KILLED, str(path)], env=environment, capture_output=True, check=False
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
     assert complete_checkpoints(job.folder / "checkpoints")[-1].name == "checkpoint-4"
     assert [line["step"] for line in lines(bench, "killed") if "loss" in line] == [1, 2, 3, 4, 5]

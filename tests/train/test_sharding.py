@@ -16,6 +16,7 @@ from distil.train.config import TrainConfig
 from distil.train.exporting import run as export_student
 from distil.train.sharding import shards_weights
 from distil.train.weights import FILE
+from tests import warm
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench
 from tests.train.families import save_family
@@ -52,11 +53,12 @@ def test_a_sharded_training_is_that_of_one_process(
     monkeypatch.setenv("STOP_AFTER", "4")
     with monkeypatch.context() as patched:
         patched.setattr(launch, "WORKER", "stopping_worker")
-        with pytest.raises(Interrupted):
+        with warm.started(), pytest.raises(Interrupted):
             stage.run(bench.project, two, student, name="two", teacher=bench.teacher)
     kept = torch.load(bench.project.stage("train", "two") / "checkpoints" / "checkpoint-4" / FILE)
     assert all(type(tensor) is torch.Tensor for tensor in kept.values())
-    result = stage.run(bench.project, two, student, name="two", teacher=bench.teacher)
+    with warm.started():
+        result = stage.run(bench.project, two, student, name="two", teacher=bench.teacher)
     assert result.facts["sharded"] and result.facts["resumed_from"] == "checkpoint-4"
 
     losses = [{line["step"]: line["loss"] for line in lines(bench, name) if "loss" in line} for name in ("one", "two")]
