@@ -66,7 +66,7 @@ if words[:1] == ["-u"]:  # these programs write so little that it makes no diffe
     words = words[1:]
 if not words or words[0].startswith("-") and words[0] not in ("-m", "-c") or "--multiprocessing-fork" in words:
     cold()
-read = {{k: v for k, v in os.environ.items() if k.startswith({prefixes!r}) and not k.startswith({same!r})}}
+read = {{k: v for k, v in os.environ.items() if v and k.startswith({prefixes!r}) and not k.startswith({same!r})}}
 if read != {read!r}:
     cold()
 line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -105,7 +105,7 @@ def executable() -> str:
     """The program; the process that it forks from starts with the first call and ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="warm"))
     address = str(folder / "socket")
-    read = {k: v for k, v in START.items() if k.startswith(READ_AT_IMPORT) and not k.startswith(SAME_ANYWAY)}
+    read = {k: v for k, v in START.items() if v and k.startswith(READ_AT_IMPORT) and not k.startswith(SAME_ANYWAY)}
     client = folder / "python"
     client.write_text(
         CLIENT.format(python=sys.executable, prefixes=READ_AT_IMPORT, same=SAME_ANYWAY, read=read, address=address)

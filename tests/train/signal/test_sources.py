@@ -118,10 +118,8 @@ def scores(model: Any, ids: list[int], k: int) -> list[Any]:
         logprobs = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     rows: list[Any] = [None]
     for row, actual in zip(logprobs[:-1], ids[1:], strict=True):
-        best = row.topk(k).indices.tolist()
-        rows.append(
-            {token: float(row[token]) for token in dict.fromkeys([*best, actual])}
-        )  # the actual token comes on top
+        best, found = row.topk(k).indices.tolist(), row.tolist()
+        rows.append({token: found[token] for token in dict.fromkeys([*best, actual])})  # the actual token comes on top
     return rows
 
 
