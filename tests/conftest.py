@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -26,6 +27,12 @@ def _loopback_only(self: socket.socket, address: tuple[object, ...]) -> None:
         if not (host.startswith("127.") or host in ("localhost", "::1")):
             raise AssertionError(f"a test tried to reach {host}; tests use loopback servers only")
     _connect(self, address)
+
+
+def pytest_collection_finish() -> None:
+    """Each training collects garbage; with the modules and tests of the whole suite that would take a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ def users() -> Mapping[str, set[str]]:
         for node in ast.walk(parse(path)):
             if isinstance(node, ast.Attribute) and _is_project(node.value):
                 result[node.attr].add(package)
+    parse.cache_clear()
     return result
 
 

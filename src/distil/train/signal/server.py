@@ -152,8 +152,8 @@ def top_k_of_rows(rows: Sequence[Row], top_k: int, device: torch.device) -> TopK
     tails = []
     for number, row in enumerate(rows):
         best = sorted(row.items(), key=lambda item: -item[1])[:width]
-        for rank, (token, log_prob) in enumerate(best):
-            ids[number, rank], log_probs[number, rank] = token, log_prob
+        ids[number, : len(best)] = torch.tensor([token for token, _ in best], dtype=torch.int64)
+        log_probs[number, : len(best)] = torch.tensor([log_prob for _, log_prob in best])
         tails.append(math.log(max(1.0 - sum(math.exp(value) for _, value in best), FLOOR)))
     return TopKTargets(ids.to(device), log_probs.to(device), torch.tensor(tails, device=device))
 
