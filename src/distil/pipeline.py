@@ -16,6 +16,7 @@ from distil.stage_states import Step, default_name, line, step_state
 
 if TYPE_CHECKING:
     from distil.curate.judge import Judge
+    from distil.curate.stage import CurateResult
     from distil.runs.schemas.calibration import Calibration
     from distil.serve.stage import ServeResult
     from distil.train.stage import TrainResult
@@ -84,6 +85,11 @@ def curation_judge(project: Project, config: Config) -> Judge | None:
 
 
 def _curate(project: Project, config: Config, name: str | None) -> object:
+    return curate(project, config)
+
+
+def curate(project: Project, config: Config, *, closed: bool = False) -> CurateResult:
+    """Curates the answers. closed: no prompt becomes a test prompt that was none before."""
     from distil.curate import stage
 
     return stage.run(
@@ -93,6 +99,7 @@ def _curate(project: Project, config: Config, name: str | None) -> object:
         teachers=[teacher.model for teacher in config.teachers],
         student=config.student,
         max_length=config.train.max_length,
+        closed=closed,
     )
 
 

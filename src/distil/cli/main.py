@@ -52,6 +52,9 @@ COMMANDS: dict[str, Entry] = {
         "distil.cli.serve:command", "Serve an OpenAI-compatible gateway: student first, teacher when unsure."
     ),
     "run": Entry("distil.cli.run:command", "Run every stage that is missing or stale, in order."),
+    "until": Entry(
+        "distil.cli.until:command", "Collect and train in rounds until SHIP is proven, or out of reach for the money."
+    ),
     "status": Entry("distil.cli.status:command", "Show what is done, what is stale, and what comes next."),
     "demo": Entry("distil.cli.demo:command", "Run the whole loop on the bundled teacher and student; no key, no GPU."),
     "signals": Entry(

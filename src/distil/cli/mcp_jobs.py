@@ -16,14 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
-from distil.calls.ledger.store import Ledger
+from distil.calls.allowance import Allowance
 from distil.cli.options import json_text
 from distil.errors import UserError
 from distil.runs.artifacts import Project
 from distil.text import visible
 
-PAYING = ("collect", "curate", "evaluate", "judge")
-"""Purposes that a session's cap counts."""
 WAIT_S = 20.0
 """A job that takes longer is answered with its number, to be asked about again."""
 
@@ -47,7 +45,7 @@ class Session:
         self._starting = threading.Lock()
         """Tools run in threads: one at a time looks what runs, what is left, and starts."""
         self.budget_usd = budget_usd
-        self._before = self._paid(*PAYING)
+        self._allowance = Allowance(project.ledger, budget_usd or 0.0)
 
     def left_usd(self) -> float:
         """Dollars of the session's cap that are not spent; what may have been paid without an answer counts as spent.
@@ -58,7 +56,7 @@ class Session:
             raise UserError(
                 "This server only reads: it was started without --budget USD. Ask the person who started it."
             )
-        return max(self.budget_usd - (self._paid(*PAYING) - self._before), 0.0)
+        return self._allowance.left()
 
     def granted(self, asked_usd: float) -> float:
         """The dollars that a call may spend of those that it asks for. Raises UserError: none are left."""
@@ -72,15 +70,11 @@ class Session:
 
     def cap(self, purpose: str, asked_usd: float, configured: float | None) -> float:
         """A budget_usd that counts everything ever paid for its purpose, for a call that may spend `asked_usd`."""
-        cap = self._paid(purpose) + self.granted(asked_usd)
-        return cap if configured is None else min(cap, configured)
+        return self._allowance.cap(purpose, self.granted(asked_usd), configured)
 
     def evaluate_cap(self, asked_usd: float, configured: float | None) -> float:
         """evaluate.budget_usd: one figure that caps second answers and the judge, each for itself."""
-        granted, paid = self.granted(asked_usd), sorted((self._paid("evaluate"), self._paid("judge")))
-        both = (sum(paid) + granted) / 2
-        cap = both if both >= paid[1] else paid[0] + granted
-        return cap if configured is None else min(cap, configured)
+        return self._allowance.evaluate_cap(self.granted(asked_usd), configured)
 
     def read(self, *words: str) -> str:
         """The document of a command that changes nothing. Raises UserError with what it said instead."""
@@ -128,12 +122,6 @@ class Session:
                 job.process.wait()
             job.out.close()
             job.err.close()
-
-    def _paid(self, *purposes: str) -> float:
-        if not self._project.ledger.exists():
-            return 0.0
-        with Ledger(self._project.ledger) as ledger:
-            return sum(ledger.spent(purpose) + ledger.uncertain(purpose).usd for purpose in purposes)
 
     def _start(self, words: Sequence[str]) -> Job:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - they live as long as the job

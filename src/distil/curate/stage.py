@@ -106,12 +106,14 @@ def run(
     teachers: Sequence[str] | None = None,
     student: StudentConfig | None = None,
     max_length: int | None = None,
+    closed: bool = False,
 ) -> CurateResult:
     """Curates the collected answers.
 
     judge: scores answers for `choose: judge` and `best`; teachers: models in the config's order, which decides whose answer is
     `first` (None = order in answers.jsonl); student, max_length: what is trained, and train.max_length, to leave out what is too
-    long for it (None = nothing is). Raises UserError on missing inputs, unknown filters, or when nothing is left.
+    long for it (None = nothing is); closed: no prompt becomes a test prompt that was none before. Raises UserError on missing
+    inputs, unknown filters, or when nothing is left.
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     _require_inputs(project)
@@ -134,7 +136,7 @@ def run(
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
             stage.usd = getattr(judge, "usd", 0.0)
-            parts = partition(stage, rows, section, verdicts)
+            parts = partition(stage, rows, section, verdicts, closed=closed)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))

@@ -33,8 +33,10 @@ class Goals(NamedTuple):
     """Share of the teacher's quality that is worth a fallback."""
     confidence: float = 0.95
     """Two-sided; 0.95 leaves 2.5% for a false SHIP."""
-    comparisons: int = 1
-    """Students measured on these prompts: the error is divided by this."""
+    comparisons: float = 1
+    """The error is divided by this: students measured on these prompts, or what a plan of looks says."""
+    planned: bool = False
+    """It is one of the looks of a plan (`distil until`)."""
 
 
 class Texts(NamedTuple):

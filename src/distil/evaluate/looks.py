@@ -13,22 +13,37 @@ from distil.runs.schemas.looks import Look
 from distil.runs.schemas.notes import EvaluateNotes
 
 
-def looks(project: Project, test_set: str, *, now: str | None = None, coming: Sequence[str] = ()) -> Looks:
+def looks(
+    project: Project, test_set: str, *, now: str | None = None, coming: Sequence[str] = (), share: float | None = None
+) -> Looks:
     """The looks at one test set so far.
 
     now: a student that is about to be looked at, counted as if it had been; coming: names of those that the same command
-    evaluates after it, counted unless they have been looked at.
+    evaluates after it, counted unless they have been looked at; share: of the error, what a plan gives to `now`. The students of
+    a plan count as one, which their shares divide; shares that add up to more than 1 are scaled down to it.
     """
     found = [look for look in _read(project) if look.test_set == test_set and look.candidate]
+    planned = {look.student: look.share for look in found if look.share is not None}
+    if now and share is not None:
+        planned[now] = share
     students = {look.student for look in found} | ({now} if now else set())
     further = set(coming) - {look.name for look in found}
-    count = len(students) + len(further)
-    return Looks(students=count, runs=len(found) + (now is not None) + len(further), corrected_for=max(1, count))
+    mine = planned.get(now or "")
+    return Looks(
+        students=len(students) + len(further),
+        runs=len(found) + (now is not None) + len(further),
+        corrected_for=max(1, len(students - planned.keys()) + len(further) + bool(planned)),
+        share=None if mine is None else mine / max(1.0, sum(planned.values())),
+    )
 
 
-def note(project: Project, *, name: str, test_set: str, student: str, candidate: bool) -> None:
-    """Adds a look at the end of the file."""
-    look = Look(time=ids.now("seconds"), name=name, test_set=test_set, student=student, candidate=candidate)
+def note(
+    project: Project, *, name: str, test_set: str, student: str, candidate: bool, share: float | None = None
+) -> None:
+    """Adds a look at the end of the file. share: see `looks`."""
+    look = Look(
+        time=ids.now("seconds"), name=name, test_set=test_set, student=student, candidate=candidate, share=share
+    )
     append_record(project.looks, look)
 
 
@@ -37,7 +52,7 @@ def outdated(project: Project, name: str, coming: Sequence[str] = ()) -> str | N
     notes = EvaluateNotes.of(read_manifest(project, "evaluate", name))
     if notes.test_set is None:
         return None
-    students = looks(project, notes.test_set, coming=coming).students
+    students = looks(project, notes.test_set, coming=coming).corrected_for
     if students <= max(notes.students_looked_at, 1):
         return None
     return (

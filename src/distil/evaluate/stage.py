@@ -8,6 +8,7 @@ changed) are reused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import distil
 from distil.calls.config import TeacherConfig
@@ -38,6 +39,15 @@ from distil.runs.schemas.notes import EvaluateNotes, TrainSettings
 from distil.runs.schemas.summary import Summary, read_summary
 
 
+class Planned(NamedTuple):
+    """What a plan of looks says of one of them."""
+
+    share: float
+    """Of the error of the test set."""
+    judge_usd: float | None
+    """The cap for the judge, in place of evaluate.budget_usd."""
+
+
 def run(
     project: Project,
     section: EvaluateConfig,
@@ -47,12 +57,14 @@ def run(
     student: StudentConfig,
     answers: Elsewhere | None = None,
     coming: Sequence[str] = (),
+    planned: Planned | None = None,
 ) -> Summary:
     """Evaluates one student and returns what summary.json holds.
 
     answers: where its answers come from when it was not trained here; None = what an earlier evaluation of this name used, else
-    the trained model. coming: names of the students that the same command evaluates after it: the verdict counts them. Raises
-    UserError when the student or the test prompts are not there, or a model can't be loaded or asked.
+    the trained model. coming: names of the students that the same command evaluates after it: the verdict counts them. planned:
+    it is one of the looks of a plan. Raises UserError when the student or the test prompts are not there, or a model can't be
+    loaded or asked.
     """
     answers = source_of(project, name, answers)
     if section.judge is not None:
@@ -76,8 +88,10 @@ def run(
         scored = score_all(
             examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)
         )
-        judged, judge_scores = _judge(project, section, examples, name, predictions)
-        seen = looks.looks(project, tests.identity, now=identity, coming=coming)
+        judge_usd = planned.judge_usd if planned is not None else section.budget_usd
+        judged, judge_scores = _judge(project, section, examples, name, predictions, judge_usd)
+        share = planned.share if planned is not None else None
+        seen = looks.looks(project, tests.identity, now=identity, coming=coming, share=share)
         measured = Measured(
             name=name,
             base_model=student.model,
@@ -92,7 +106,7 @@ def run(
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         _note(stage, summary, predictions, tests, _conditions(teachers, student, answers), answers)
         candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
-        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate)
+        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=share)
     return summary
 
 
@@ -248,7 +262,12 @@ def _price_teacher(project: Project, examples: list[Example], predictions: Predi
 
 
 def _judge(
-    project: Project, section: EvaluateConfig, examples: list[Example], name: str, predictions: Predictions
+    project: Project,
+    section: EvaluateConfig,
+    examples: list[Example],
+    name: str,
+    predictions: Predictions,
+    budget_usd: float | None,
 ) -> tuple[JudgeSummary | None, list[Score]]:
     """The judgment, if a judge is configured, and its scores; its cost and gaps go into `predictions`."""
     if section.judge is None:
@@ -266,7 +285,7 @@ def _judge(
         ),
         pairs,
         student=name,
-        budget_usd=section.budget_usd,
+        budget_usd=budget_usd,
         preferences=judge.preferences(project),
     )
     predictions.notes.extend(judged.notes)

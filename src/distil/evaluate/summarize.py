@@ -52,7 +52,8 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     models = aggregate.intervals(table, groups, confidence)
     differences = aggregate.differences(table, name, others, groups, confidence)
     retention = aggregate.retentions(table, name, groups, confidence)
-    goals = _goals(section, measured.looks.students)
+    seen = _corrected(section, measured.looks)
+    goals = _goals(section, seen)
     case = build_case(measured, counted, table, groups, goals)
     case = case._replace(
         retention=retention.get(case.metric or ""),
@@ -84,7 +85,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         verdict=verdict.decide(case, goals),
         deciding=case.deciding,
         guards=list(case.guards),
-        looks=measured.looks.model_copy(update={"corrected_for": goals.comparisons}),
+        looks=seen,
         goals={
             "goal_similarity": section.goal_similarity,
             "margin": goals.margin,
@@ -102,13 +103,19 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     )
 
 
-def _goals(section: EvaluateConfig, students: int) -> evidence.Goals:
+def _corrected(section: EvaluateConfig, seen: Looks) -> Looks:
+    """The looks, with those that were announced."""
+    return seen.model_copy(update={"corrected_for": max(section.students, seen.corrected_for)})
+
+
+def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:
     return evidence.Goals(
         section.margin,
         section.guard_margin,
         section.least_retention,
         section.confidence,
-        max(section.students, students),
+        seen.comparisons,
+        planned=seen.share is not None,
     )
 
 

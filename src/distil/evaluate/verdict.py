@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.evaluate.evidence import MIN_COVERAGE, Goals
-from distil.runs.schemas.decision import Deciding, Decision, Guard, ShipDecision
+from distil.runs.schemas.decision import Deciding, Decision, Guard, ShipDecision, correction
 from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.judge import JudgeSummary
 
@@ -161,7 +161,8 @@ def _deciding(case: Case, goals: Goals) -> list[Finding]:
     if test.metric == "judge":
         means = f"{test.label} in {test.student.mean:.1%} of the pairs, where 50% is equal"
     low, high = test.shortfall.low, test.shortfall.high
-    corrected = f" (corrected for {goals.comparisons} students)" if goals.comparisons > 1 else ""
+    words = correction(goals.comparisons, planned=goals.planned)
+    corrected = f" ({words})" if words else ""
     if low is None or high is None or math.isnan(high):
         text = f"{means}; too few independent groups for an interval"
         return [_needs_prompts(case, "missing", text, case.needed)]

@@ -171,8 +171,8 @@ def _caption(headline: Summary, test: Deciding) -> str:
     looks = headline.looks
     whom = "teacher" if test.versus == "teacher" else "teacher's second answers"
     words = [f"Bars: {100 * headline.confidence:g}% intervals, paired with the {whom} on the same prompts"]
-    if looks.corrected_for > 1:
-        words[0] += f" and corrected for {looks.corrected_for} students"
+    if looks.correction:
+        words[0] += f" and {looks.correction}"
     words[0] += ". SHIP needs the whole bar in the green."
     if looks.runs > 1:
         students = f"{looks.students} students" if looks.students > 1 else "one student"

@@ -35,6 +35,7 @@ from distil.runs.schemas.sides import Side
 from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.trained import Trained
 from distil.runs.schemas.training_run import TrainingRun
+from distil.runs.schemas.until import UntilPlan, UntilRound, UntilSummary
 
 STAGES = ("prompts", "collect", "curate", "signals", "train", "evaluate", "cost", "report")
 """In the order in which they run."""
@@ -104,6 +105,9 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
     Artifact("work/evaluate/looks.jsonl", Look, "evaluate", "looks"),
     Artifact("work/evaluate/people.jsonl", Preference, "cli", "people"),
+    Artifact("work/until/plan.json", UntilPlan, "until", "until_plan"),
+    Artifact("work/until/rounds.jsonl", UntilRound, "until", "until_rounds"),
+    Artifact("work/until/summary.json", UntilSummary, "until", "until"),
     Artifact("work/cost/summary.json", CostSummary, "cost", "cost"),
     Artifact("work/serve/NAME/calibration.json", Calibration, "serve", "calibration"),
     Artifact("work/serve/NAME/canaries.jsonl", Canary, "serve", "canaries"),
@@ -252,6 +256,20 @@ class Project:
     def looks(self) -> Path:
         """Who was evaluated on which test set, and when."""
         return self.stage("evaluate") / "looks.jsonl"
+
+    @property
+    def until_plan(self) -> Path:
+        """What `distil until` planned before its first look."""
+        return self.stage("until") / "plan.json"
+
+    @property
+    def until_rounds(self) -> Path:
+        return self.stage("until") / "rounds.jsonl"
+
+    @property
+    def until(self) -> Path:
+        """How `distil until` ended."""
+        return self.stage("until") / "summary.json"
 
     @property
     def cost(self) -> Path:

@@ -24,6 +24,8 @@ class Sizes(NamedTuple):
     """Share of the others that becomes validation."""
     seed: int
     """Of the hashes."""
+    closed: bool = False
+    """The test side takes no new rows."""
 
 
 def stable_hash(seed: int, purpose: str, key: str) -> float:
@@ -44,7 +46,7 @@ def fill(
         side is not None and item.fixed not in ("test", "validation") and item.train_only is None
         for side, item in zip(splits, items, strict=True)
     )
-    open_test = sizes.test if "test" not in fixed else 0
+    open_test = sizes.test if "test" not in fixed and not sizes.closed else 0
     open_test = min(open_test, int(total * LARGEST_TEST_SHARE))
     open_validation = sizes.validation if "validation" not in fixed else 0.0
     capacity, remaining = max(0, open_test - (old["test"] if "test" not in fixed else 0)), []
@@ -55,7 +57,7 @@ def fill(
         else:
             remaining.append(component)
     taken = sum(split == "test" for split in splits) if "test" not in fixed else 0
-    notes = _test_notes(sizes.test, open_test, taken, total, kept=old["test"])
+    notes = [] if sizes.closed else _test_notes(sizes.test, open_test, taken, total, kept=old["test"])
     # one huge component must not take all training data with it
     budget = open_validation * (sum(map(len, remaining)) + old["train"] + old["validation"]) * 2
     fitting = [c for c in remaining if len(c) <= budget]

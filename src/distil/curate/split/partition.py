@@ -5,14 +5,14 @@ Called by curate's stage. Several answers to one prompt are one prompt here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.curate.closest import closest_rows, highest_of, highest_similarity
 from distil.curate.config import CurateConfig
 from distil.curate.shingles import Shingles
 from distil.curate.similar import EXACT_CELLS, shingle_sets
-from distil.curate.split.assign import Assignment, assign
+from distil.curate.split.assign import Assignment, Leak, assign
 from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.fill import Sizes
 from distil.curate.split.links import Row, compared_text, document_keys, make_items
@@ -48,13 +48,19 @@ class Partition(NamedTuple):
 
 
 def partition(
-    stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig, verdicts: list[Verdict]
+    stage: StageRun,
+    pairs: Sequence[tuple[Prompt, Answer]],
+    section: CurateConfig,
+    verdicts: list[Verdict],
+    *,
+    closed: bool = False,
 ) -> Partition:
     """Gives each prompt its side, and writes sides.jsonl; the answers of those that have none get a verdict.
 
+    closed: no prompt joins those that were test prompts before; one that would, is dropped.
     Raises UserError when `curate.semantic` can't be computed here, or a file of `curate.contamination` can't be read.
     """
-    parts = _partition(stage, pairs, section)
+    parts = _partition(stage, pairs, section, closed=closed)
     for prompt, answer in pairs:
         if (reason := parts.leaks.get(prompt.id)) is not None:
             dropped = Verdict(answer_id=answer.id, prompt_id=prompt.id, filter="leak", keep=False, reason=reason)
@@ -63,7 +69,9 @@ def partition(
     return parts._replace(sides=sides, notes=[*parts.notes, *notes])
 
 
-def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig) -> Partition:
+def _partition(
+    stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section: CurateConfig, *, closed: bool
+) -> Partition:
     project = stage.project
     use_cache(project.cache)
     rows = _rows(pairs)
@@ -79,10 +87,12 @@ def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section:
         make_items(rows, ancestors(parents)),
         sets,
         near=section.near_duplicates,
-        sizes=Sizes(section.test, section.validation, section.seed),
+        sizes=Sizes(section.test, section.validation, section.seed, closed),
         remembered=before.sides,
         more=similar_pairs(texts, section.semantic) if section.semantic is not None else (),
     )
+    if closed:
+        assignment = _closed(assignment, prompts, before.sides)
     sides = {p.id: side for p, side in zip(prompts, assignment.splits, strict=True) if side is not None}
     stage.wrote(project.sides, remember(project, section, before.sides, sides))
     notes = [*([before.note] if before.note else []), *assignment.notes, *_template(assignment, texts)]
@@ -107,6 +117,16 @@ def _partition(stage: StageRun, pairs: Sequence[tuple[Prompt, Answer]], section:
         meaning,
         notes,
     )
+
+
+def _closed(assignment: Assignment, prompts: Sequence[Prompt], before: Mapping[str, Split]) -> Assignment:
+    """Without the rows that joined the test prompts: they belong to one, so that nobody may train on them either."""
+    joined = {
+        row for row, split in enumerate(assignment.splits) if split == "test" and before.get(prompts[row].id) != "test"
+    }
+    splits = [None if row in joined else split for row, split in enumerate(assignment.splits)]
+    leaks = [Leak(row, "belongs to a test prompt, and these are kept as they are") for row in sorted(joined)]
+    return assignment._replace(splits=splits, leaks=[*assignment.leaks, *leaks])
 
 
 def _rows(pairs: Sequence[tuple[Prompt, Answer]]) -> list[Row]:

@@ -34,7 +34,7 @@ def _counts(summary: Summary) -> str:
     apart = f", {summary.set_apart:,} more are shown only as a slice" if summary.set_apart else ""
     teachers = ", ".join(summary.teachers) or "the teacher"
     looks = summary.looks
-    corrected = f", corrected for {looks.corrected_for} students" if looks.corrected_for > 1 else ""
+    corrected = f", {looks.correction}" if looks.correction else ""
     return _cell(
         f"{summary.test_prompts:,} test prompts{independent}{apart}. Teacher: {teachers}. Intervals: {summary.confidence:.0%}. "
         f"Used so far for {_count(looks.students, 'student')} in {_count(looks.runs, 'evaluation')}{corrected}."

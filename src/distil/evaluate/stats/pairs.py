@@ -16,7 +16,7 @@ from distil.evaluate.stats.means import Index, bounded_interval, described, mean
 from distil.stats.bounded import Array, chance_above, units_of, upper
 
 
-def corrected(confidence: float, comparisons: int) -> float:
+def corrected(confidence: float, comparisons: float) -> float:
     """Bonferroni: the confidence of each of `comparisons` intervals so that all of them hold with `confidence`."""
     if comparisons < 1:
         raise ValueError(f"{comparisons} comparisons: at least 1 is needed")
@@ -29,7 +29,7 @@ def paired_difference(
     groups: Sequence[object] | None = None,
     *,
     confidence: float = 0.95,
-    comparisons: int = 1,
+    comparisons: float = 1,
     bounds: Bounds | None = None,
 ) -> Paired:
     """Mean of candidate - reference over the same prompts, its interval and the p value of "no difference".
@@ -81,7 +81,7 @@ def non_inferiority(
     groups: Sequence[object] | None = None,
     *,
     confidence: float = 0.95,
-    comparisons: int = 1,
+    comparisons: float = 1,
     bounds: Bounds | None = None,
 ) -> NonInferiority:
     """Passes when the upper end of mean(reference - candidate) is below `margin`, which is chosen before looking.
@@ -96,7 +96,7 @@ def non_inferiority(
     return NonInferiority(shortfall, margin, bool(shortfall.high < margin))
 
 
-def least_groups(margin: float, *, confidence: float = 0.95, comparisons: int = 1) -> int:
+def least_groups(margin: float, *, confidence: float = 0.95, comparisons: float = 1) -> int:
     """Independent prompts (or groups) below which even a faultless candidate proves nothing: log(tail) / log(1 - margin).
 
     72 for 5 points at 0.95: with fewer, one that fails 5% of the time is faultless with a chance above 2.5%.

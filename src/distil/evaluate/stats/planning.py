@@ -28,7 +28,7 @@ def needed_prompts(
     *,
     confidence: float = 0.95,
     power: float = 0.8,
-    comparisons: int = 1,
+    comparisons: float = 1,
     bounds: Bounds | None = None,
 ) -> int | None:
     """Prompts IN TOTAL with which non_inferiority() passes with the chance `power`, if the rest is like the observed ones.

@@ -68,7 +68,26 @@ class Looks(Record):
     runs: int
     """Evaluations so far."""
     corrected_for: int
-    """The number of students that this verdict's error rate is divided by."""
+    """The number of students that this verdict's error rate is divided by; those of a plan of looks count as one."""
+    share: float | None = None
+    """Of that part of the error, what a plan of looks gave to this student (`distil until`); None = all of it."""
+
+    @property
+    def comparisons(self) -> float:
+        """What the error rate is divided by in all."""
+        return self.corrected_for / (self.share or 1.0)
+
+    @property
+    def correction(self) -> str:
+        """What the intervals are corrected for, in words; empty where for nothing."""
+        return correction(self.comparisons, planned=self.share is not None)
+
+
+def correction(comparisons: float, *, planned: bool) -> str:
+    """What intervals are corrected for, in words; empty where for nothing. planned: as one of the looks of a plan."""
+    if planned:
+        return f"at {1 / comparisons:.1%} of the error, its share as one of several planned looks"
+    return f"corrected for {comparisons:g} students" if comparisons > 1 else ""
 
 
 class ShipDecision(Record):

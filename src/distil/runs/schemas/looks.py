@@ -21,3 +21,5 @@ class Look(Record):
     """Hash of its weights or answers: another training under the same name is another student."""
     candidate: bool = True
     """False for a baseline that learned the references: nobody chooses it for its score."""
+    share: float | None = None
+    """Of the error of the test set, that a plan of looks gave to this one (`distil until`); None = looks share it equally."""

@@ -1,0 +1,9 @@
+"""`distil until SHIP`: answers are bought in rounds until a student is proven, or proof is out of reach for the money.
+
+Files, in reading order:
+    run.py       start here: the rounds, each step of which resumes
+    rounds.py    which prompts a round asks, how many rounds the budget buys, and their shares of the error
+    money.py     what answers and evaluations cost, measured where the ledger has some
+    outlook.py   what the rounds so far say about those to come
+    shown.py     the result as tables and sentences
+"""

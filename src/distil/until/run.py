@@ -1,0 +1,375 @@
+"""The rounds of `distil until`: collect, curate, train, evaluate, decide, until the verdict is proven or cannot be for the money.
+
+Every step is a stage that resumes, and what is decided before a look is in work/until/ before it: a run that is killed anywhere
+goes on from there. All money goes through caps that the ledger holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from distil import pipeline
+from distil.calls.allowance import PAYING, Allowance, paid
+from distil.collect import stage as collect
+from distil.config import Config
+from distil.errors import BudgetReached, DistilError, Interrupted, UserError
+from distil.evaluate import stage as evaluate
+from distil.evaluate.examples import read_test_set
+from distil.evaluate.stats import least_groups
+from distil.evaluate.verdict import MIN_PROMPTS
+from distil.ids import content_id
+from distil.progress import clock, dollars, say
+from distil.records import Answer, Prompt
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import append_record, read_examples, read_records, write_json
+from distil.runs.manifest import read_manifest
+from distil.runs.schemas.notes import EvaluateNotes
+from distil.runs.schemas.summary import Summary
+from distil.runs.schemas.until import Target, UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
+from distil.stage_states import line, step_state
+from distil.until import money, outlook, rounds
+from distil.until.ending import ended, over
+from distil.until.money import Costs
+
+
+class Wish(NamedTuple):
+    """What the user asked for."""
+
+    target: Target
+    budget_usd: float
+    student: str
+    again: str
+    """The command that goes on after an interruption."""
+
+
+class Forecast(NamedTuple):
+    """What the rounds would be, before anything is paid."""
+
+    sizes: list[int]
+    """Prompts asked by the end of each."""
+    usd: list[float]
+    """Dollars spent by the end of each."""
+    shares: list[float]
+    """Of the error."""
+    measured: bool
+    """Prices are measured on answers of this project; else a guess."""
+    spent: float
+    """Dollars of the budget that are spent."""
+
+
+class Until:
+    """One call of `distil until`."""
+
+    def __init__(self, project: Project, config: Config, wish: Wish) -> None:
+        self.project, self.config, self.wish = project, config, wish
+        self.prompts = list(read_records(project.prompts, Prompt))
+        self.plan, self.done = self._opened()
+        self.allowance = Allowance(project.ledger, wish.budget_usd, self.plan.before_usd)
+
+    def forecast(self) -> Forecast:
+        """The rounds as far as they can be known now. Sends nothing. Raises UserError: a price is unknown."""
+        ordered, answered = self._ordered()
+        costs = money.costs(self.project, self.config, ordered, answered)
+        test = self._test_size()
+        sizes, used = list(self.plan.sizes), self.allowance.spent()
+        if not sizes:
+            first = rounds.first_size(self.prompts, answered, 0 if self._closed() else self.config.curate.test)
+            sizes = self._sizes(costs, first, test, answered)
+        shares = list(self.plan.shares) or rounds.shares_of(sizes, test, self.plan.number)
+        spent, at = [], used
+        for number, size in enumerate(sizes, start=1):
+            if number > len(self.done):
+                before = max(answered, sizes[number - 2] if number > 1 else 0)
+                at += max(0, size - before) * costs.per_prompt
+                at += costs.evaluation(self.config, test, first=number == 1)
+            spent.append(at if number > len(self.done) else self.done[number - 1].usd)
+        return Forecast(sizes, spent, shares, costs.measured, used)
+
+    def run(self, on_round: Callable[[UntilRound], None] | None = None) -> UntilSummary:
+        """All rounds that are left; `on_round` is called after each. Raises what the stages raise; the same command goes on."""
+        known = self._ended()
+        if known is not None:
+            return known
+        number = len(self.done) + 1
+        try:
+            while not self._over():
+                number = len(self.done) + 1
+                found = self._round(number)
+                append_record(self.project.until_rounds, found)
+                self.done.append(found)
+                if on_round is not None:
+                    on_round(found)
+        except (Interrupted, KeyboardInterrupt):
+            of = f" of {len(self.plan.sizes)}" if self.plan.sizes else ""
+            raise Interrupted(
+                f"Stopped in round {number}{of}, with {dollars(self.allowance.spent())} of {dollars(self.wish.budget_usd)} "
+                f"spent. Nothing is lost; to go on from here: {self.wish.again}"
+            ) from None
+        return self._finish()
+
+    # the plan
+
+    def _opened(self) -> tuple[UntilPlan, list[UntilRound]]:
+        """The plan that goes on, or a new one."""
+        before, settings = read_plan(self.project.until_plan), self._settings()
+        wish = {"target": self.wish.target, "budget_usd": self.wish.budget_usd}
+        if before is None:
+            spent = paid(self.project.ledger, *PAYING)
+            return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
+        done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
+        more = self.wish.budget_usd > before.budget_usd and bool(done) and done[-1].last
+        same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
+        if same and not more:
+            return before.model_copy(update=wish), done
+        number = before.number + bool(done)
+        return before.model_copy(
+            update={
+                **wish,
+                "id": before.id + 1,
+                "student": self.wish.student,
+                "settings": settings,
+                "number": number,
+                "sizes": (),
+                "shares": (),
+            }
+        ), []
+
+    def _settings(self) -> str:
+        """Hash of what another plan would be another experiment for."""
+        sections = self.config.model_dump(
+            mode="json", include={"prompts", "teachers", "collect", "curate", "student", "train", "evaluate"}
+        )
+        for section in ("collect", "curate", "evaluate"):
+            sections[section].pop("budget_usd")
+        return content_id("until", [sections, sorted(prompt.id for prompt in self.prompts)])
+
+    def _save(self) -> None:
+        write_json(self.project.until_plan, self.plan.model_dump(mode="json"))
+
+    def _ordered(self) -> tuple[list[Prompt], int]:
+        """Prompts in the order in which they are asked, and how many are answered."""
+        path = self.project.answers
+        ids = frozenset(answer.prompt_id for answer in read_records(path, Answer)) if path.exists() else frozenset()
+        return rounds.in_order(self.prompts, ids), sum(prompt.id in ids for prompt in self.prompts)
+
+    def _closed(self) -> bool:
+        """Whether the test prompts are drawn: they stay as they are in all rounds, and plans, with these settings."""
+        manifest = read_manifest(self.project, "curate")
+        if manifest is None or self.plan.test_set is None or self.plan.test_set != self._test_set():
+            return False
+        now = self.config.curate.model_dump(mode="json")
+        return all(manifest.config.get(key) == value for key, value in now.items() if key != "budget_usd")
+
+    def _test_set(self) -> str | None:
+        path = self.project.split("test")
+        return read_test_set(self.project, trained=True).identity if path.exists() and path.stat().st_size else None
+
+    def _test_size(self) -> int:
+        """Test prompts; before they are drawn, as many as there will be."""
+        if self._closed():
+            return sum(1 for _ in read_examples(self.project.split("test")))
+        fixed = sum(prompt.split == "test" for prompt in self.prompts)
+        return fixed or min(self.config.curate.test, len(self.prompts) // 3)
+
+    def _sizes(self, costs: Costs, first: int, test: int, asked: int) -> list[int]:
+        """Sizes of the rounds that the money buys."""
+        planned: list[int] = [first]
+        for count in range(rounds.MOST_ROUNDS, 0, -1):
+            most = money.affordable(
+                self.allowance.left(), costs, self.config, test=test, asked=asked, rounds=count, most=len(self.prompts)
+            )
+            planned = rounds.sizes(first, most, test) if most > first else [max(most, 1)]
+            if len(planned) <= count:
+                break
+        return planned
+
+    # a round
+
+    def _round(self, number: int) -> UntilRound:
+        start = time.monotonic()
+        stopped = False
+        if not self.plan.sizes:
+            stopped = self._first_answers()
+        size = self.plan.sizes[number - 1]
+        say(self._headline(number, size))
+        stopped = self._collect(size, number) or stopped
+        self._curate(number)
+        last = stopped or number == len(self.plan.sizes)
+        share = sum(self.plan.shares[number - 1 :]) if last else self.plan.shares[number - 1]
+        self._train()
+        summary = self._evaluate(share)
+        ordered, answered = self._ordered()
+        costs = money.costs(self.project, self.config, ordered, answered)
+        test = summary.deciding
+        return UntilRound(
+            plan=self.plan.id,
+            number=number,
+            asked=min(size, answered) if stopped else size,
+            rows=sum(1 for _ in read_examples(self.project.split("train"))),
+            independent=summary.clusters,
+            usd=self.allowance.spent(),
+            usd_per_prompt=costs.per_prompt,
+            seconds=time.monotonic() - start,
+            share=share,
+            name=test.label if test else None,
+            student=test.student if test else None,
+            other=test.other if test else None,
+            shortfall=test.shortfall if test else None,
+            margin=test.margin if test else self.config.evaluate.margin,
+            improved=_improved(summary),
+            decision=summary.verdict.decision,
+            sentence=summary.verdict.sentence,
+            last=last,
+            next_steps=tuple(summary.verdict.next_steps),
+        )
+
+    def _headline(self, number: int, size: int) -> str:
+        before = self.done[-1] if self.done else None
+        left = ""
+        if before is not None:
+            per_prompt = before.seconds / before.asked
+            wait = per_prompt * sum(self.plan.sizes[number - 1 :])
+            left = f", about {clock(wait)} left if it takes all rounds"
+        return (
+            f"Round {number} of {len(self.plan.sizes)}: {size:,} answers; {dollars(self.allowance.spent())} of "
+            f"{dollars(self.wish.budget_usd)} spent{left}"
+        )
+
+    def _first_answers(self) -> bool:
+        """Asks as much as any plan does, then plans by what it cost. Returns whether the money is spent."""
+        self._save()
+        _, answered = self._ordered()
+        first = rounds.first_size(self.prompts, answered, 0 if self._closed() else self.config.curate.test)
+        say(f"First answers: {first:,} prompts, to know what one costs")
+        stopped = self._collect(first, 1)
+        ordered, answered = self._ordered()
+        costs = money.costs(self.project, self.config, ordered, answered)
+        test = self._test_size()
+        sizes = self._sizes(costs, first, test, max(answered, first if not stopped else 0))
+        self.plan = self.plan.model_copy(
+            update={"sizes": tuple(sizes), "shares": tuple(rounds.shares_of(sizes, test, self.plan.number))}
+        )
+        self._save()
+        return stopped
+
+    def _collect(self, size: int, number: int) -> bool:
+        """Asks the first `size` prompts. Returns whether the money stopped it; what was answered is used."""
+        ordered, answered = self._ordered()
+        wanted = self._wanted(ordered[:size])
+        have = self._answer_ids()
+        if wanted <= have and step_state(self.project, self.config, "collect").state == "done":
+            return False
+        test = self._test_size()
+        judge = self.config.evaluate.judge is not None
+        costs = money.costs(self.project, self.config, ordered, answered)
+        reserve = costs.evaluation(self.config, test, first=number == 1) if judge or number == 1 else 0.0
+        may = max(0.0, self.allowance.left() - reserve)
+        section = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
+        try:
+            collect.run(self.project, section, self.config.teachers, only=wanted)
+        except BudgetReached:
+            have = self._answer_ids() & self._wanted(ordered)
+            if not have:
+                raise
+            say("The money for answers is spent: this is the last round.")
+            collect.run(self.project, section, self.config.teachers, only=have)  # so that the stage is done
+            return True
+        return False
+
+    def _wanted(self, prompts: list[Prompt]) -> frozenset[str]:
+        ids = {prompt.id for prompt in prompts}
+        return frozenset(q.answer_id for q in money.questions(self.project, self.config) if q.prompt.id in ids)
+
+    def _answer_ids(self) -> frozenset[str]:
+        path = self.project.answers
+        return frozenset(answer.id for answer in read_records(path, Answer)) if path.exists() else frozenset()
+
+    def _curate(self, number: int) -> None:
+        """Curates what is new; the first round draws the test prompts, and they stay. Raises UserError: too few of them."""
+        if step_state(self.project, self.config, "curate").state != "done":
+            cap = self.allowance.cap("curate", self.allowance.left())
+            section = self.config.curate.model_copy(update={"budget_usd": cap})
+            config = self.config.model_copy(update={"curate": section})
+            pipeline.curate(self.project, config, closed=number > 1 or self._closed())
+        test_set = self._test_set()
+        if number == 1 and test_set != self.plan.test_set:
+            number_before = 0 if self.plan.test_set is not None else self.plan.number
+            shares = tuple(rounds.shares_of(self.plan.sizes, self._test_size(), number_before))
+            self.plan = self.plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
+            self._save()
+        self._require_provable()
+
+    def _require_provable(self) -> None:
+        """Raises UserError where even a faultless student would prove nothing on these test prompts."""
+        path = self.project.split("test")
+        tests = list(read_examples(path))
+        groups = {example.group or example.prompt_id for example in tests}
+        section = self.config.evaluate
+        share = max(self.plan.shares)
+        if len(groups) >= MIN_PROMPTS and (
+            self.wish.target != "SHIP"
+            or outlook.bar(len(groups), section.margin, 1 / share, section.confidence) is not None
+        ):
+            return
+        need = least_groups(section.margin, confidence=section.confidence, comparisons=1 / share)
+        raise UserError(
+            f"{len(groups):,} independent test prompts can't prove that a student is at most {100 * section.margin:g} points "
+            f"worse, however good it is: {max(need, MIN_PROMPTS):,} are the least. Nothing was trained. Raise curate.test (or "
+            "mark more prompts `split: test`), or allow a larger evaluate.margin."
+        )
+
+    def _train(self) -> None:
+        name = self.wish.student
+        for stage, _ in line(self.project, self.config, name):
+            if stage in ("signals", "train"):
+                student = name if stage == "train" else None
+                if step_state(self.project, self.config, stage, student).state != "done":
+                    pipeline.run_stage(self.project, self.config, stage, student)
+
+    def _evaluate(self, share: float) -> Summary:
+        """The look, at its share of the error; one that was taken is not taken again."""
+        project, name = self.project, self.wish.student
+        teachers, student = self.config.teachers, self.config.student
+        known = evaluate.unchanged(project, self.config.evaluate, name=name, teachers=teachers, student=student)
+        if known is not None and known.looks.share is not None:
+            return known
+        left = self.allowance.left()
+        second = left if self.config.evaluate.judge is None else left / 2 if not self.done else left / 10
+        section = self.config.evaluate.model_copy(update={"budget_usd": self.allowance.cap("evaluate", second)})
+        judge_usd = self.allowance.cap("judge", left - second)
+        planned = evaluate.Planned(share, judge_usd)
+        return evaluate.run(project, section, name=name, teachers=teachers, student=student, planned=planned)
+
+    # the end
+
+    def _over(self) -> bool:
+        return bool(self.done) and over(self.plan, self.done, self.config.evaluate.confidence)
+
+    def _ended(self) -> UntilSummary | None:
+        """The result of before, when nothing has changed since: it is shown again."""
+        if not self._over():
+            return None
+        notes = EvaluateNotes.of(read_manifest(self.project, "evaluate", self.wish.student))
+        if (
+            notes.test_set is None
+            or step_state(self.project, self.config, "evaluate", self.wish.student).state != "done"
+        ):
+            return None
+        return ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
+
+    def _finish(self) -> UntilSummary:
+        summary = ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
+        write_json(self.project.until, summary.model_dump(mode="json"))
+        try:
+            pipeline.run_missing(self.project, self.config, name=self.wish.student)  # the bill and the report
+        except DistilError as error:
+            say(f"The report is not made: {error}")
+        return summary
+
+
+def _improved(summary: Summary) -> bool:
+    """Better than the base before distillation, where that was measured."""
+    rows = [d for d in summary.differences if d.versus == "base" and d.metric == summary.primary]
+    return not rows or (rows[0].difference.low is not None and rows[0].difference.low > 0)
