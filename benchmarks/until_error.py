@@ -1,6 +1,6 @@
 """How often `distil until` is wrong: a false SHIP over several looks, and a claim "out of reach" that was not true.
 
-    python benchmarks/until_error.py [--replications 2000] [--only false|power|reach]
+    python benchmarks/until_error.py [--replications 2000] [--only false|power|reach] [--prompts 100 200 500]
 
 Students of simulated projects: every one exactly at the margin (false SHIP), or on a learning curve (power, reach). A look is
 evaluate's own test, one p value, which every rule reads; outcomes on a test question are correlated between the looks.
@@ -28,7 +28,13 @@ KINDS = ("losses only", "gains too", "half points", "groups of 4")
 
 
 def p_value(loss: Array, index: NDArray[np.int64], known: dict[bytes, float]) -> float:
-    """One-sided p of "at least the margin worse", as evaluate's interval has it; loss (n,): teacher minus student."""
+    """One-sided p of "at least the margin worse", as evaluate's interval has it; loss (n,): teacher minus student.
+
+    1 where the mean is less than a standard error below the margin: far from any rule's share of 2.5%.
+    """
+    sums = np.bincount(index, weights=loss - loss.mean())
+    if MARGIN - loss.mean() < np.sqrt(np.sum(sums**2)) / len(loss):
+        return 1.0
     units = units_of(loss, np.ones(len(loss)), index)
     key = np.concatenate([units.top, units.counts]).tobytes()
     if key not in known:
@@ -72,11 +78,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         print(f"| {' | '.join(row)} |")
 
 
-def false_ship(replications: int) -> None:
+def false_ship(replications: int, prompts: Sequence[int]) -> None:
     """Every student at the margin: how often is one of them declared SHIP?"""
     worst: dict[tuple[str, int, int], float] = {}
     rng = np.random.default_rng(14)
-    for n, kind, shared in itertools.product((100, 200, 500), KINDS, (0.0, 0.5, 0.9)):
+    for n, kind, shared in itertools.product(prompts, KINDS, (0.0, 0.5, 0.9)):
         index = np.arange(n) // 4 if kind == "groups of 4" else np.arange(n)
         known: dict[bytes, float] = {}
         p = np.array([
@@ -87,10 +93,9 @@ def false_ship(replications: int) -> None:
             for name, each in rules(looks).items():
                 wrong = float((p[:, :looks] < TAIL * np.array(each)).any(axis=1).mean())
                 worst[name, n, looks] = max(worst.get((name, n, looks), 0.0), wrong)
-    columns = ["rule", *(f"n = {n}, {k} looks" for n in (100, 200, 500) for k in (3, 5, MOST_LOOKS))]
+    columns = ["rule", *(f"n = {n}, {k} looks" for n in prompts for k in (3, 5, MOST_LOOKS))]
     rows = [
-        [name, *(f"{100 * worst[name, n, k]:.1f}" for n in (100, 200, 500) for k in (3, 5, MOST_LOOKS))]
-        for name in rules(3)
+        [name, *(f"{100 * worst[name, n, k]:.1f}" for n in prompts for k in (3, 5, MOST_LOOKS))] for name in rules(3)
     ]
     table(f"False SHIP in % (allowed: {100 * TAIL:.1f}), the worst of {len(KINDS)} kinds of outcomes and 3 correlations; "
           f"{replications:,} projects each", columns, rows)  # fmt: skip
@@ -104,11 +109,11 @@ CURVES: dict[str, Callable[[float], float]] = {
 """Shortfall with the share t of the planned answers."""
 
 
-def power(replications: int) -> None:
+def power(replications: int, prompts: Sequence[int]) -> None:
     """Students that get better: how often is one proven, and with which share of the answers of the plan?"""
     rng, looks, rows = np.random.default_rng(15), 4, []
     answers = np.array([2.0 ** (k - looks + 1) for k in range(looks)])
-    for (label, curve), n in itertools.product(CURVES.items(), (200, 500)):
+    for (label, curve), n in itertools.product(CURVES.items(), prompts):
         known: dict[bytes, float] = {}
         p = np.array([
             [p_value(x, np.arange(n), known) for x in losses(rng, n, [curve(t) for t in answers], "losses only", 0.5)]
@@ -137,10 +142,10 @@ def learning_curve(rng: np.random.Generator, kind: str) -> Callable[[float], flo
     return lambda t: end - 0.02 + (FLOOR - end + 0.02) / (1 + np.exp((np.log2(t) - middle) / width))
 
 
-def reach(replications: int) -> None:
+def reach(replications: int, prompts: Sequence[int]) -> None:
     """The claim "out of reach": how often is it made, and how often would one of the looks to come have been SHIP?"""
     rng, rows = np.random.default_rng(16), []
-    for kind, n, looks in itertools.product(("power law", "late start"), (100, 200, 500), (4, 6)):
+    for kind, n, looks in itertools.product(("power law", "late start"), prompts, (4, 6)):
         each = np.array(shares([2.0**k for k in range(looks)], PLANNED))
         bars = [outlook.bar(n, MARGIN, 1 / share, CONFIDENCE) for share in each]
         answers = [200 * 2.0**k for k in range(looks)]
@@ -193,11 +198,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=2000)
     parser.add_argument("--only", choices=["false", "power", "reach"])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[100, 200, 500], help="Test prompts.")
     options = parser.parse_args()
     parts = {"false": false_ship, "power": power, "reach": reach}
     for name, part in parts.items():
         if options.only in (None, name):
-            part(options.replications)
+            part(options.replications, options.prompts)
 
 
 if __name__ == "__main__":

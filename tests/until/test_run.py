@@ -25,7 +25,7 @@ from distil.until.run import Until
 from tests.pipeline.test_whole_loop import make_project
 
 # a student that gets better with its training rows: half right with 40 of them, all right from 80 on
-LEARNS = '''
+LEARNS = """
 from pathlib import Path
 
 def right(case):
@@ -35,7 +35,7 @@ def right(case):
     return int(case.prompt_id[-6:-2], 16) % 80 < rows
 
 right.deciding = True
-'''
+"""
 
 
 def learning_project(folder: Path, monkeypatch: pytest.MonkeyPatch, **evaluate: object) -> Project:
