@@ -11,7 +11,14 @@ from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
-from distil.runs.schemas.notes import CollectSettings, CurateNotes, EvaluateNotes, TrainNotes, TrainSettings
+from distil.runs.schemas.notes import (
+    CollectNotes,
+    CollectSettings,
+    CurateNotes,
+    EvaluateNotes,
+    TrainNotes,
+    TrainSettings,
+)
 from distil.runs.section import Section
 
 OLD_LEARNING_RATE = 2.0e-5
@@ -51,6 +58,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         limit = CollectSettings.of(manifest).limit
         if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
+    if stage == "collect" and state == "done":
+        why += _unasked(manifest)
     if stage == "prompts" and state == "done" and not _has_gateway_prompts(project):
         state, why = "stale", "requests that the gateway captured are not among them yet"
     if stage == "train" and state == "done":
@@ -75,6 +84,13 @@ def _as_they_were(
         then = manifest.config.get("learning_rate")
         kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
     return kept
+
+
+def _unasked(manifest: Manifest | None) -> str:
+    """What `distil until` did not need to ask, in words; empty where all was asked."""
+    notes = CollectNotes.of(manifest)
+    asked = notes.answers + notes.failed
+    return f"; {asked:,} of {notes.wanted:,} were needed" if asked < notes.wanted else ""
 
 
 def _has_gateway_prompts(project: Project) -> bool:

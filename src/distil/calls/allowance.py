@@ -1,7 +1,7 @@
 """One sum of dollars for several stages: how much of it is left, and the caps that make each stage keep to it.
 
 The ledger holds the caps; a stage's `budget_usd` counts everything ever paid for its purpose, so a cap is what was paid plus what
-may be. Used by `distil mcp` for a session and by `distil until` for its rounds.
+may be. A session of `distil mcp` is such a sum, and so are the rounds of `distil until`.
 """
 
 from __future__ import annotations

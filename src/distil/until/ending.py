@@ -31,8 +31,13 @@ def goals_of(plan: UntilPlan, done: Sequence[UntilRound], confidence: float) -> 
     for number in range(len(done), len(plan.sizes)):
         limit = outlook.bar(now.independent, now.margin, 1 / plan.shares[number], confidence)
         if limit is not None:
-            goals.append(outlook.Goal(now.rows * plan.sizes[number] / now.asked, limit))
+            goals.append(outlook.Goal(now.rows * _learned(now, plan.sizes[number]), limit))
     return goals
+
+
+def _learned(now: UntilRound, asked: int) -> float:
+    """Times as many prompts to learn from as in a round, when so many are asked altogether."""
+    return max(asked - now.independent, 1) / max(now.asked - now.independent, 1)
 
 
 def hopeless(plan: UntilPlan, done: Sequence[UntilRound], confidence: float) -> bool:
@@ -51,7 +56,7 @@ def over(plan: UntilPlan, done: Sequence[UntilRound], confidence: float) -> bool
 
 
 def ended(plan: UntilPlan, done: Sequence[UntilRound], config: Config, spent: float, prompts: int) -> UntilSummary:
-    """The summary of a plan whose last round is done. prompts: that there are in all."""
+    """The summary of a plan whose last round is done. prompts: that there are altogether."""
     last = done[-1]
     outcome: Outcome
     if rank(last.decision) >= rank(plan.target):
@@ -100,7 +105,7 @@ def _enough(plan: UntilPlan, done: Sequence[UntilRound], config: Config, prompts
         )
     if rows <= last.rows:
         return "The student may be good enough already: more test prompts would show it.", None
-    asked = round(last.asked * rows / last.rows)
+    asked = last.independent + round((last.asked - last.independent) * rows / last.rows)
     usd = last.usd + (asked - last.asked) * last.usd_per_prompt
     more = f" There are {prompts:,} prompts: `distil prompts expand` writes more." if asked > prompts else ""
-    return f"About {asked:,} answers, {dollars(usd)} in all, are expected to be enough.{more}", usd
+    return f"About {asked:,} answers, {dollars(usd)} altogether, are expected to be enough.{more}", usd

@@ -56,7 +56,7 @@ def costs(project: Project, config: Config, ordered: Sequence[Prompt], answered:
 
 
 def affordable(left: float, costs: Costs, config: Config, *, test: int, asked: int, rounds: int, most: int) -> int:
-    """Prompts that can be asked in all when so many rounds are evaluated; at least those that are, at most all."""
+    """Prompts that can be asked altogether when so many rounds are evaluated; at least those that are, at most all."""
     evaluations = sum(costs.evaluation(config, test, first=k == 0) for k in range(rounds))
     rest = SPARE * left - evaluations
     if costs.per_prompt <= 0:

@@ -1,6 +1,6 @@
 """Rows in, a side for each prompt out: the whole split, with the file that it remembers by and what it says of itself.
 
-Called by curate's stage. Several answers to one prompt are one prompt here.
+Several answers to one prompt are one prompt here.
 """
 
 from __future__ import annotations

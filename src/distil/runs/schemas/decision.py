@@ -74,7 +74,7 @@ class Looks(Record):
 
     @property
     def comparisons(self) -> float:
-        """What the error rate is divided by in all."""
+        """What the error rate is divided by, both together."""
         return self.corrected_for / (self.share or 1.0)
 
     @property

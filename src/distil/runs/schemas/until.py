@@ -53,7 +53,7 @@ class UntilRound(Record):
     independent: int
     """Independent test prompts."""
     usd: float
-    """Dollars spent by its end, in all rounds."""
+    """Dollars spent by its end, of all rounds."""
     usd_per_prompt: float
     """What a further prompt costs, as known at its end."""
     seconds: float
@@ -94,9 +94,9 @@ class UntilSummary(Record):
     sentence: str
     """With the numbers."""
     usd: float
-    """Dollars spent in all."""
+    """Dollars spent altogether."""
     enough_usd: float | None
-    """Dollars in all with which it would be expected; None = not known, or no amount of answers would do."""
+    """Dollars altogether with which it would be expected; None = not known, or no amount of answers would do."""
     next_steps: list[str]
     """What to type."""
 
