@@ -110,10 +110,8 @@ def run(
 ) -> CurateResult:
     """Curates the collected answers.
 
-    judge: scores answers for `choose: judge` and `best`; teachers: models in the config's order, which decides whose answer is
-    `first` (None = order in answers.jsonl); student, max_length: what is trained, and train.max_length, to leave out what is too
-    long for it (None = nothing is); closed: no prompt becomes a test prompt that was none before. Raises UserError on missing
-    inputs, unknown filters, or when nothing is left.
+    judge: scores answers for `choose: judge` and `best`; teachers: the order of `first`; student, max_length: longer rows are
+    left out; closed: no further prompt becomes a test prompt. Raises UserError: missing inputs, unknown filters, nothing is left.
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     _require_inputs(project)
