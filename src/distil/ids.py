@@ -33,6 +33,12 @@ def content_id(prefix: str, value: object) -> str:
     return f"{prefix}_{digest.hexdigest()}"
 
 
+def stable_hash(seed: int, purpose: str, key: str) -> float:
+    """A number in [0, 1) that depends only on the arguments: a draw that is the same in every run."""
+    digest = hashlib.blake2b(f"{seed}:{purpose}:{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 def answer_id(prompt_id: str, model: str, sampling: Mapping[str, object], sample: int) -> str:
     """The id of an answer before there is one. sampling: the teacher's own settings as JSON, without those that are not set."""
     identity = {"prompt": prompt_id, "teacher": model, "sampling": sampling, "sample": sample}

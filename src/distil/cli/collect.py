@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command, say, show_rows
+from distil.cli.options import Context, distil_command, echo, say, show_rows, table
 
 if TYPE_CHECKING:
     from distil.config import Config
 
+ROUNDS = 4
+"""Of --active."""
+
 
 @distil_command("distil collect --set collect.budget_usd=20 --limit 100")
 @click.option("--only", type=click.Choice(["failed"]), help="Retry only the prompts that failed last time.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N prompts.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Use only the first N prompts; with --active: ask N in all its rounds (default: half of the open ones).",
+)
 @click.option("--dry-run", is_flag=True, help="Send nothing; show what it would cost.")
 @click.option("--rebuild", is_flag=True, help="Rebuild answers.jsonl from the ledger; send nothing.")
 @click.option(
@@ -40,6 +48,14 @@ if TYPE_CHECKING:
     metavar="N",
     help="Ask only N prompts and say how good the teacher is: on the prompts' references, else on its own second answers.",
 )
+@click.option(
+    "--active",
+    is_flag=True,
+    help="Ask in rounds, each where a student of the answers so far is unsure; the first round is random.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=2, max=50), metavar="N", help="With --active: rounds in all (default: 4)."
+)
 def command(
     context: Context,
     only: str | None,
@@ -49,7 +65,7 @@ def command(
     logs: tuple[Path, ...],
     from_gateway: bool,
     pilot: int | None,
-    **options: bool,
+    **options: int | bool | None,
 ) -> None:
     """Request the answers that the ledger does not have yet. Resumable; never pays twice for the same answer."""
     from distil.collect import stage
@@ -57,7 +73,7 @@ def command(
     from distil.errors import UserError
     from distil.pipeline import ensure
 
-    any_model = options["any_model"]
+    any_model = bool(options["any_model"])
     if pilot is not None and (only or limit or dry_run or rebuild or logs or from_gateway):
         raise UserError("--pilot chooses its own prompts: leave out the other options.")
     if any_model and not logs:
@@ -66,12 +82,20 @@ def command(
         raise UserError(
             "--rebuild only rewrites answers.jsonl from the ledger: leave out --only, --limit and --dry-run."
         )
+    active, rounds = bool(options["active"]), options["rounds"]
+    if active and (only or rebuild or logs or from_gateway or pilot is not None):
+        raise UserError("--active chooses its own prompts: only --rounds, --limit and --dry-run go with it.")
+    if rounds is not None and not active:
+        raise UserError("--rounds goes with --active: distil collect --active --rounds 4")
     config = context.config()
     if from_gateway:
         _take_from_gateway(context, config)
     ensure(context.project, config, "prompts", before="collect")
     if pilot is not None:
         _show_pilot(context, config, pilot)
+        return
+    if active:
+        _collect_actively(context, config, rounds=rounds or ROUNDS, limit=limit, dry_run=dry_run)
         return
     if logs:
         imported = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
@@ -87,6 +111,24 @@ def command(
         rebuild=rebuild,
     )
     context.emit(result, lambda: show_rows("Forecast" if dry_run else "Collected", result.rows()))
+
+
+def _collect_actively(context: Context, config: Config, *, rounds: int, limit: int | None, dry_run: bool) -> None:
+    from distil.active.result import COLUMNS
+    from distil.active.run import plan, run
+
+    if dry_run:
+        ahead = plan(context.project, config, rounds=rounds, limit=limit)
+        context.emit(ahead, lambda: show_rows("Forecast", ahead.rows()))
+        return
+    result = run(context.project, config, rounds=rounds, limit=limit)
+
+    def show() -> None:
+        table("Rounds", COLUMNS, result.table(), left=1)
+        for line in result.lines():
+            echo(line)
+
+    context.emit(result, show)
 
 
 def _show_pilot(context: Context, config: Config, count: int) -> None:

@@ -17,7 +17,7 @@ from distil.errors import Interrupted, UserError
 from distil.progress import clock
 from distil.records import Example, Score
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_records, write_json, write_records
+from distil.runs.jsonl import read_examples, read_records, write_json
 from distil.runs.schemas.learning_curve import CurvePoint, LearningCurve
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ def show_curve(context: Context) -> None:
 
 def measure(project: Project, config: Config) -> LearningCurve:
     """The curve; several minutes with a small student, three trainings' time with any."""
+    from distil.parts import config_of_parts
+
     train, prompts = _data(project)
     parts = parts_of(train, config.curate.seed)
     _require(parts, prompts)
-    config = _for_parts(project, config)
+    config = config_of_parts(project, config)
     total, done, start = sum(map(len, parts.values())), 0, time.monotonic()
     scores: dict[str, Scores] = {}
     metric, better = "", "higher"
@@ -67,11 +69,12 @@ def measure(project: Project, config: Config) -> LearningCurve:
 
 def _data(project: Project) -> tuple[list[Example], list[Example]]:
     """Training rows, and the validation rows as test rows, at most MOST_PROMPTS in an order of their own."""
+    from distil.parts import as_tests
+
     for name in ("train", "validation"):
         if not project.split(name).exists():
             raise UserError(f"{project.relative(project.split(name))} is not there. Run `distil curate` first.")
-    validation = sorted(read_examples(project.split("validation")), key=lambda example: example.prompt_id)
-    prompts = [example.model_copy(update={"split": "test"}) for example in validation[:MOST_PROMPTS]]
+    prompts = as_tests(list(read_examples(project.split("validation"))), MOST_PROMPTS)
     return list(read_examples(project.split("train"))), prompts
 
 
@@ -89,44 +92,15 @@ def _require(parts: Mapping[str, Sequence[Example]], prompts: Sequence[Example])
         )
 
 
-def _for_parts(project: Project, config: Config) -> Config:
-    """The config for the students of parts: as for the real one, but without what costs money or needs other files."""
-    student = config.student.model_copy(update={"model": project.placed(config.student.model)})
-    train = config.train.model_copy(update={"early_stopping": None})
-    if train.method == "logits" and train.signal == "cached":
-        say("The cached signal belongs to the whole training set: the curve is measured with train.method: sft.")
-        train = train.model_copy(update={"method": "sft"})
-    evaluate = config.evaluate.model_copy(
-        update={
-            "baseline": False,
-            "ceiling": False,
-            "judge": None,
-            "set_apart": {},
-            "latency_prompts": 0,
-            "limit": None,
-        }
-    )
-    return config.model_copy(update={"student": student, "train": train, "evaluate": evaluate})
-
-
 def _student(
     project: Project, config: Config, name: str, rows: Sequence[Example], prompts: Sequence[Example]
 ) -> tuple[str, str, Scores]:
     """Trains and evaluates the student of a part, unless that is done. Returns the metric, which way is better, its values."""
-    from distil.evaluate import stage as evaluate
-    from distil.stage_states import step_state
-    from distil.train import stage as train
+    from distil.parts import measured_by, student_of_part
 
     part = Project(project.learning_curve / name)
-    write_records(part.split("train"), rows)
-    write_records(part.split("test"), prompts)
-    if step_state(part, config, "train", STUDENT).state != "done":
-        train.run(part, config.train, config.student, name=STUDENT, teacher=config.teachers[0])
-    teachers, student = config.teachers, config.student
-    summary = evaluate.unchanged(
-        part, config.evaluate, name=STUDENT, teachers=teachers, student=student
-    ) or evaluate.run(part, config.evaluate, name=STUDENT, teachers=teachers, student=student)
-    metric = summary.primary
+    summary = student_of_part(part, config, STUDENT, rows, prompts)
+    metric = measured_by(summary)
     scores = read_records(part.scores(STUDENT), Score)
     values = {s.prompt_id: s.value for s in scores if s.metric == metric and s.model == STUDENT}
     return metric, summary.metrics[metric].better, values

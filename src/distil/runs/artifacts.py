@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
+from distil.runs.schemas.active import ActiveRound, Chosen
 from distil.runs.schemas.attempts import Attempt
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
@@ -88,6 +89,9 @@ ARTIFACTS: tuple[Artifact, ...] = (
         "work/curate/learning_curve/", "students of parts of the training rows; curve.json", "cli", "learning_curve"
     ),
     Artifact("work/curate/export/FORMAT/", "train and validation for other trainers", "curate"),
+    Artifact("work/active/rounds.jsonl", ActiveRound, "active", "active_rounds"),
+    Artifact("work/active/chosen.jsonl", Chosen, "active", "active_chosen"),
+    Artifact("work/active/student/", "the student of the round that is being chosen", "active", "active_student"),
     Artifact("work/signals/", "shards of the teacher's distributions", "signals", "signals"),
     Artifact("work/date.txt", "the date that chat templates show", "models", "template_date"),
     Artifact("work/train/NAME/metrics.jsonl", MetricsRow, "train", "metrics"),
@@ -212,6 +216,21 @@ class Project:
     def learning_curve(self) -> Path:
         """A project folder for each part of the training rows."""
         return self.stage("curate") / "learning_curve"
+
+    @property
+    def active_rounds(self) -> Path:
+        """The rounds of `distil collect --active`."""
+        return self.root / "work" / "active" / "rounds.jsonl"
+
+    @property
+    def active_chosen(self) -> Path:
+        """The prompts that each of them chose."""
+        return self.root / "work" / "active" / "chosen.jsonl"
+
+    @property
+    def active_student(self) -> Path:
+        """A project folder for the student of a round; deleted when the round is chosen."""
+        return self.root / "work" / "active" / "student"
 
     def metrics(self, name: str) -> Path:
         """The log of a training."""

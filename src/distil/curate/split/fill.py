@@ -5,11 +5,11 @@ A component's hash is that of its smallest key. A new component moves no other o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.curate.split.components import Item
+from distil.ids import stable_hash
 from distil.records import Split
 
 LARGEST_TEST_SHARE = 1 / 3  # of the rows, so that a small project has something left to train on
@@ -26,12 +26,8 @@ class Sizes(NamedTuple):
     """Of the hashes."""
     closed: bool = False
     """The test side takes no new rows."""
-
-
-def stable_hash(seed: int, purpose: str, key: str) -> float:
-    """A number in [0, 1) that depends only on the arguments."""
-    digest = hashlib.blake2b(f"{seed}:{purpose}:{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    coming: int = 0
+    """Rows beside these that are only trained on, there or still to come (`distil collect --active`): there is room for tests."""
 
 
 def fill(
@@ -42,9 +38,13 @@ def fill(
     fixed: the held-out sides whose rows the user names in the prompts file; nothing is drawn for them.
     """
     old = {side: sum(split == side for split in splits) for side in ("train", "validation", "test")}
-    total = sum(map(len, members)) + sum(
-        side is not None and item.fixed not in ("test", "validation") and item.train_only is None
-        for side, item in zip(splits, items, strict=True)
+    total = (
+        sizes.coming
+        + sum(map(len, members))
+        + sum(
+            side is not None and item.fixed not in ("test", "validation") and item.train_only is None
+            for side, item in zip(splits, items, strict=True)
+        )
     )
     open_test = sizes.test if "test" not in fixed and not sizes.closed else 0
     open_test = min(open_test, int(total * LARGEST_TEST_SHARE))

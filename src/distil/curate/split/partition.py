@@ -13,6 +13,7 @@ from distil.curate.config import CurateConfig
 from distil.curate.shingles import Shingles
 from distil.curate.similar import EXACT_CELLS, shingle_sets
 from distil.curate.split.assign import Assignment, Leak, assign
+from distil.curate.split.components import Item
 from distil.curate.split.contamination import drop_contaminated
 from distil.curate.split.fill import Sizes
 from distil.curate.split.links import Row, compared_text, document_keys, make_items
@@ -21,9 +22,11 @@ from distil.curate.split.sides import remember, remembered
 from distil.embeddings.embedder import use_cache
 from distil.records import Answer, Prompt, Split, Verdict
 from distil.runs.manifest import StageRun
+from distil.runs.schemas.active import MayHoldOut, may_hold_out
 from distil.runs.schemas.expanded import ancestors, read_expanded
 from distil.text import one_line
 
+CHOSEN = "`distil collect --active` chose it, or left it, by what a student knew, and it was held out before"
 TWINS_SHARE = 0.01
 """Of the test prompts: with more twins in train, `curate.semantic` is advised."""
 
@@ -79,15 +82,16 @@ def _partition(
         stage.reads(project.expanded)
     parents = {one.prompt.id: one.parent_id for one in read_expanded(project.expanded)}
     before = remembered(project, section)
+    active = _active(stage)
     prompts = [row.prompt for row in rows]
     documents = document_keys(prompts)
     texts = [compared_text(prompt, documents) for prompt in prompts]
     sets = shingle_sets(texts)
     assignment = assign(
-        make_items(rows, ancestors(parents)),
+        only_trained_on(make_items(rows, ancestors(parents)), active),
         sets,
         near=section.near_duplicates,
-        sizes=Sizes(section.test, section.validation, section.seed, closed),
+        sizes=Sizes(section.test, section.validation, section.seed, closed, active.only_trained_on() if active else 0),
         remembered=before.sides,
         more=similar_pairs(texts, section.semantic) if section.semantic is not None else (),
     )
@@ -127,6 +131,25 @@ def _closed(assignment: Assignment, prompts: Sequence[Prompt], before: Mapping[s
     splits = [None if row in joined else split for row, split in enumerate(assignment.splits)]
     leaks = [Leak(row, "belongs to a test prompt, and these are kept as they are") for row in sorted(joined)]
     return assignment._replace(splits=splits, leaks=[*assignment.leaks, *leaks])
+
+
+def _active(stage: StageRun) -> MayHoldOut | None:
+    project = stage.project
+    if project.active_rounds.exists():
+        stage.reads(project.active_rounds)
+    return may_hold_out(project.active_rounds, project.active_chosen)
+
+
+def only_trained_on(items: Sequence[Item], active: MayHoldOut | None) -> list[Item]:
+    """The items, where those that were not drawn at random are never held out, unless the user says so."""
+    if active is None:
+        return list(items)
+    return [
+        item
+        if item.train_only is not None or item.fixed in ("test", "validation") or active.allows(item.key)
+        else item._replace(train_only=CHOSEN)
+        for item in items
+    ]
 
 
 def _rows(pairs: Sequence[tuple[Prompt, Answer]]) -> list[Row]:
