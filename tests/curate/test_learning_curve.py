@@ -165,7 +165,7 @@ def test_a_finished_student_of_a_part_is_not_trained_again(tmp_path: Path, monke
     summary = SimpleNamespace(primary="accuracy", metrics={"accuracy": SimpleNamespace(better="higher")})
     monkeypatch.setattr("distil.train.stage.run", train)
     monkeypatch.setattr("distil.evaluate.stage.unchanged", lambda *_, **__: summary)
-    monkeypatch.setattr("distil.stage_states.step_state", lambda *_: SimpleNamespace(state=states["train"]))
+    monkeypatch.setattr("distil.parts.step_state", lambda *_: SimpleNamespace(state=states["train"]))
     monkeypatch.setattr(learning_curve, "read_records", lambda *_: [])
     for _ in range(2):
         found = learning_curve._student(project, cast("Config", config()), "all", examples(5), examples(3, "test"))
