@@ -65,7 +65,6 @@ def test_every_path_of_a_project_is_in_the_map() -> None:
     assert {artifact.path.split("/")[1] for artifact in ARTIFACTS if artifact.path.startswith("work/")} == {
         *STAGES,
         "active",
-        "until",
         "serve",
         "until",
         "cache.sqlite",
