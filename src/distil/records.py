@@ -263,13 +263,13 @@ class Example(Record):
     """Further columns of the prompt's row."""
 
     @classmethod
-    def of(cls, prompt: Prompt, answer: Answer, split: Split, *, reasoning: bool = False) -> Self:
-        """The prompt's conversation with the answer as its last turn. reasoning: that turn carries the teacher's thinking too."""
+    def of(cls, prompt: Prompt, answer: Answer, split: Split, *, reasoning: str | None = None) -> Self:
+        """The prompt's conversation with the answer as its last turn. reasoning: thinking that this turn carries."""
         turn = Message(
             role="assistant",
             content=answer.text or (None if answer.tool_calls else ""),
             tool_calls=answer.tool_calls,
-            reasoning_content=answer.reasoning or None if reasoning else None,
+            reasoning_content=reasoning or None,
         )
         messages = [*prompt.messages, turn]
         return cls(

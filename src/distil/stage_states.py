@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from distil.collect.stage import settings_of
 from distil.config import Config
+from distil.curate.config import reasoning_word
 from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
@@ -83,6 +84,8 @@ def _as_they_were(
     if stage == "train" and kept.get("learning_rate") is None and TrainNotes.of(manifest).learning_rate is None:
         then = manifest.config.get("learning_rate")
         kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
+    if stage == "curate" and kept.get("reasoning") == reasoning_word(manifest.config.get("reasoning")):
+        kept["reasoning"] = manifest.config["reasoning"]  # true and false, as it was written then
     return kept
 
 

@@ -52,8 +52,13 @@ class Parted(NamedTuple):
     """The thinking without its marks; None where there is none."""
 
 
-def part(text: str) -> Parted:
-    """The answer and its thinking. A text without thinking comes back as it is, blanks included."""
+def part(text: str, *, opened: bool = False) -> Parted:
+    """The answer and its thinking. A text without thinking comes back as it is, blanks included.
+
+    opened: the prompt ends inside of thinking, so that everything before a closing mark is thinking, and all of it without one.
+    """
+    if opened:
+        return part(f"<think>{text}")
     channels = _channels(text)
     if channels is not None:
         return channels
@@ -88,7 +93,7 @@ def shown_so_far(text: str, *, opened: bool = False) -> str:
     opened: the prompt ends inside of thinking, so that everything before a closing mark is thinking.
     """
     if opened:
-        return part(text).text if _CLOSING_MARK.search(text) else ""
+        return part(text, opened=True).text
     start = text.lstrip()
     if not start or any(mark.startswith(start) for mark in _STARTS):
         return ""

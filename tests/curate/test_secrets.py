@@ -235,7 +235,7 @@ def test_what_was_masked_is_in_no_file(tmp_path: Path) -> None:
         test=2,
         mask=["secrets", "personal_data"],
         near_duplicates=None,
-        reasoning=True,
+        reasoning="full",
         filters=["default", "-tool_calls"],
     )
     result = run(project, section)

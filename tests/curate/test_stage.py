@@ -74,10 +74,10 @@ def test_thinking_is_in_the_examples_only_on_request(tmp_path: Path) -> None:
     prompts, answers = many(6)
     answers = [a.model_copy(update={"reasoning": "Hm."}) for a in answers[:5]] + answers[5:]
     project = project_with(tmp_path, prompts, answers)
-    for wanted in (False, True):
+    for wanted in ("drop", "full"):
         run(project, CurateConfig(test=0, validation=0, reasoning=wanted))
         turns = [example.messages[-1] for example in read_examples(project.split("train"))]
-        assert sum(turn.reasoning_content == "Hm." for turn in turns) == (5 if wanted else 0)
+        assert sum(turn.reasoning_content == "Hm." for turn in turns) == (5 if wanted == "full" else 0)
         assert all("Hm." not in turn.text for turn in turns)
 
 

@@ -17,12 +17,14 @@ import pytest
 
 from distil.errors import UserError
 from distil.models import turns
+from distil.models.answer import model_answer
 from distil.models.chat_template import chat_template
+from distil.models.generate import Generation
 from distil.models.render import render_prompt, render_rows, row_messages, special_ids
 from distil.models.template import TemplateSettings, own_templates, prepare, template_text
 from distil.models.tool_format import call_format, read_answer
 from distil.records import Message
-from distil.thinking import part
+from distil.thinking import opens_thinking, part
 from tests.models.miniatures import CALLS, MINIATURES, Miniature
 from tests.tiny import tiny_tokenizer
 
@@ -69,6 +71,8 @@ def said(role: Any, content: Any = None, **more: Any) -> Message:
 
 
 ANSWER = said("assistant", "the answer")
+DROPS_THINKING = {"deepseek-r1", "deepseek-v3.1", "deepseek-v3.2", "llama-2"}
+"""Templates without a place for thinking that don't show it in front of the answer either."""
 CASES = {
     "plain": [said("user", "hi"), ANSWER],
     "system": [said("system", "Be kind."), said("user", "hi"), ANSWER],
@@ -181,19 +185,45 @@ def test_calls_that_are_rendered_are_read_back(name: str) -> None:
     assert read_answer(tokenizer, plain, TOOLS) == ("Rome has 3 hills.", [])
 
 
+@pytest.mark.parametrize("thinking", [None, True, False])
 @pytest.mark.parametrize("name", all_templates())
-def test_reasoning_is_learned_or_refused_by_name(name: str) -> None:
+def test_reasoning_is_learned_or_refused_by_name(name: str, thinking: bool | None) -> None:
+    """However the student is asked later, an answer with thinking is learned in the prompt that asks for thinking, one without in
+    the one that does not; both are read back as what they are."""
     template = all_templates()[name]
-    messages = [said("user", "hi"), said("assistant", "the answer", reasoning_content="let me see")]
-    if not template.reasoning:
-        with pytest.raises(UserError, match=r"drops the answer's reasoning|with thinking off"):
-            render_rows(prepared_tokenizer(template.text, template.end), messages)
+    settings = {} if thinking is None else {"enable_thinking": thinking}
+    tokenizer = prepared_tokenizer(template.text, template.end, **settings)
+    thought = [said("user", "hi"), said("assistant", "the answer", reasoning_content="Let me see")]
+    plain = render_rows(tokenizer, [thought[0], ANSWER])[-1]
+    assert plain.ids[: plain.prompt_length] == render_prompt(tokenizer, thought[:1], thinks=False)
+    if name in DROPS_THINKING:
+        with pytest.raises(UserError, match="drops the answer's reasoning"):
+            render_rows(tokenizer, thought)
         return
+    row = render_rows(tokenizer, thought)[-1]
+    assert row.ids[: row.prompt_length] == render_prompt(tokenizer, thought[:1], thinks=True)
+    for each, thinking_read in ((row, "Let me see"), (plain, None)):
+        asked, answer = each.ids[: each.prompt_length], each.ids[each.prompt_length : each.end]
+        assert tokenizer.decode(answer).endswith(template.end)
+        said_so = Generation(tokenizer.decode(answer, skip_special_tokens=True), answer, [], [], "stop")
+        read = model_answer(tokenizer, said_so, None, in_thinking=opens_thinking(tokenizer.decode(asked)))
+        assert (read.text.strip(), read.reasoning) == ("the answer", thinking_read)
+
+
+@pytest.mark.parametrize("name", sorted({*all_templates()} - DROPS_THINKING))
+def test_thinking_that_is_cut_is_no_answer(name: str) -> None:
+    template = all_templates()[name]
     tokenizer = prepared_tokenizer(template.text, template.end, enable_thinking=True)
-    (text,) = learned_texts(tokenizer, messages)
-    assert text.index("let me see") < text.index("the answer") and text.endswith(template.end)
-    with pytest.raises(UserError, match=r"thinking off|drops the answer's reasoning"):
-        render_rows(prepared_tokenizer(template.text, template.end, enable_thinking=False), messages)
+    row = render_rows(tokenizer, [said("user", "hi"), said("assistant", "no", reasoning_content="Let me see")])[-1]
+    answer = row.ids[row.prompt_length : row.end]
+    whole = tokenizer.decode(answer)
+    for length in range(1, len(answer)):
+        if "see" in tokenizer.decode(answer[:length]):
+            break
+    cut = Generation(tokenizer.decode(answer[:length], skip_special_tokens=True), answer[:length], [], [], "length")
+    asked = tokenizer.decode(row.ids[: row.prompt_length])
+    read = model_answer(tokenizer, cut, None, in_thinking=opens_thinking(asked))
+    assert (read.text, read.reasoning, read.finish_reason) == ("", "Let me see", "length"), whole
 
 
 @pytest.mark.skipif(not PUBLISHED, reason="DISTIL_TEMPLATES names no folder with published templates (*.jinja)")

@@ -22,6 +22,7 @@ from distil.curate.config import CurateConfig, Method
 from distil.curate.evidence.apply import Measured
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Signals
+from distil.curate.reasoning import Traces
 from distil.curate.replacements import refuse_replacements
 from distil.curate.votes import Task, describe_task, groups, trust
 from distil.errors import UserError
@@ -73,7 +74,7 @@ def choose_answers(
     unfit = dict(unfit) | (_wrong(usable, signals) if section.choose in ("reference", "best") else {})
     reasons = {answer: reason for answer, (_, reason) in unfit.items()}
     quorum = call_committee(pairs, section.agree) if section.choose == "committee" else None
-    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum)
+    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum, Traces.of(section).shortens)
     choices = {
         id_: choose(section.choose, group[0].prompt, [pair.answer for pair in group], grounds)
         for id_, group in groups(usable).items()

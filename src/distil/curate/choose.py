@@ -14,8 +14,9 @@ from distil.curate.closeness import Closeness
 from distil.curate.config import Method
 from distil.curate.evidence.corpus import Pair
 from distil.curate.evidence.found import Found, Signals
-from distil.curate.votes import Task, count_votes
+from distil.curate.votes import Task, count_votes, final_of
 from distil.final_answer import same_final
+from distil.formats.tokens import estimate
 from distil.records import Answer, Prompt
 from distil.text import answer_key
 
@@ -71,6 +72,8 @@ class Grounds(NamedTuple):
     """How near open texts are to each other; only for `agreement` and `committee`."""
     quorum: Quorum | None = None
     """How many must agree; only for `committee`."""
+    shortens: Callable[[str], bool] = lambda prompt_id: False
+    """Whether the answers to a prompt are trained on with the shortest thinking of equal ones (`curate.reasoning`)."""
 
 
 class Picked(NamedTuple):
@@ -88,6 +91,8 @@ def choose(method: Method, prompt: Prompt, answers: Sequence[Answer], grounds: G
     fit = [answer for answer in answers if answer.id not in grounds.unfit]
     if fit:
         picked = METHODS[method](prompt, fit, grounds)
+        if method != "votes" and grounds.shortens(prompt.id):
+            picked = _shortest(prompt, picked, fit, grounds.task)
     else:
         picked = Picked((), grounds.unfit[answers[0].id])
     stands = held_out.answers[0]
@@ -201,6 +206,30 @@ def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) ->
     if agreed < least:
         return Picked((), f"at most {said}; curate.agree asks for {least}", dropped_as="committee")
     return Picked((picked,), said)
+
+
+def _shortest(prompt: Prompt, picked: Picked, fit: Sequence[Answer], task: Task) -> Picked:
+    """Each picked answer in that of its equals which thought least.
+
+    The shortest right one of several samples is what Kimi k1.5 learns from for short thinking (2501.12599, section 2.4). Equal
+    are answers that come to the same; of open texts, and where several are trained on, those with the same text.
+    """
+    finals = {answer.id: final_of(prompt, answer, task) for answer in fit}
+    reason = picked.reason
+
+    def equal(one: Answer, other: Answer) -> bool:
+        if answer_key(one.text, one.tool_calls) == answer_key(other.text, other.tool_calls):
+            return True
+        single = len(picked.answers) == 1 and finals[one.id].kind != "text"
+        return single and same_final(finals[one.id], finals[other.id])
+
+    taken = []
+    for answer in picked.answers:
+        equals = [other for other in fit if other.reasoning and equal(answer, other)]
+        taken.append(min(equals, key=lambda other: estimate(other.reasoning or ""), default=answer))
+        if taken[-1].id != answer.id:
+            reason = f"{picked.reason}; shortest thinking of {len(equals)} equal answers"
+    return Picked(tuple(taken), reason)
 
 
 def _measured(signal: str, answers: Sequence[Answer], grounds: Grounds) -> bool:

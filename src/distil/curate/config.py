@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from distil.calls.config import TeacherConfig
 from distil.runs.section import Section
 
+Reasoning = Literal["drop", "short", "full", "mix"]
 Method = Literal["first", "majority", "agreement", "reference", "judge", "best", "all", "votes", "committee"]
 
 
@@ -79,8 +80,16 @@ class CurateConfig(Section):
     contradictions: Literal["majority", "first", "drop", "keep"] = "majority"
     """What happens to rows that ask the same and come to different labels, numbers or JSON: those of the majority stay (of a tie,
     the first), those of the first row stay, none stays, or all do."""
-    reasoning: bool = False
-    """Train on the teacher's thinking too, as `reasoning_content` of the answer; false = on its answers alone."""
+    reasoning: Reasoning = "drop"
+    """What is learned of the teacher's thinking (`reasoning_content`). drop: nothing, the answers alone. full: the whole of it.
+    short: what has at most `reasoning_tokens`, of equal answers to a prompt the shortest; longer thinking is left out, never cut.
+    mix: all of it for `reasoning_share` of the prompts, for the others as short. All but drop need a student that thinks:
+    student.template_args: {enable_thinking: true}; a mix also teaches one that does not."""
+    reasoning_tokens: int = Field(default=512, ge=0)
+    """The longest thinking that short and mix call short, in tokens (an estimate that needs no tokenizer); 0 = none is."""
+    reasoning_share: float = Field(default=0.2, gt=0, lt=1)
+    """The share of prompts whose whole thinking a mix keeps: one in five (Li and others, 2502.12143). By the prompt's id, so that
+    more data and another seed move none. With reasoning_tokens: 0 the others are trained on as answers alone."""
     keep: int | None = Field(default=None, ge=1)
     """Training rows to keep: those that cover the others best; null = all. The rest is in dropped.jsonl."""
     balance: Literal["label", "cluster"] | None = None
@@ -116,3 +125,14 @@ class CurateConfig(Section):
                 "`score` is called `judge` now. Set curate.choose: judge, and name a judge in curate.judge"
             )
         return value
+
+    @field_validator("reasoning", mode="before")
+    @classmethod
+    def _was_a_switch(cls, value: object) -> object:
+        """true and false, as this key was first written."""
+        return reasoning_word(value)
+
+
+def reasoning_word(value: object) -> object:
+    """A value of `curate.reasoning` in today's words: true is full, false is drop."""
+    return {True: "full", False: "drop"}[value] if isinstance(value, bool) else value

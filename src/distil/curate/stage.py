@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from pydantic import Field
+
 from distil.curate.answers import apply_sides, choose_answers, side_notes
 from distil.curate.choose import Judge
 from distil.curate.committee import CommitteeReport, without_references
 from distil.curate.config import CurateConfig
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, unfit_answers
-from distil.curate.evidence.context import context_signal
+from distil.curate.evidence.context import context_signal, fits_with_thinking
 from distil.curate.evidence.corpus import Pair, describe_corpus
 from distil.curate.evidence.digest import Digest
 from distil.curate.evidence.filters import Chosen, choose_filters
@@ -23,6 +25,7 @@ from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
+from distil.curate.reasoning import Traces, keep_traces
 from distil.curate.select import join, read_collected
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
@@ -71,6 +74,8 @@ class CurateResult(Record):
     """How far the teachers agree with each other and with the log; None = choose is not committee."""
     complete: bool = True
     """False when the judge could not be asked for all answers: the next run may get more."""
+    thinking: dict[str, int] = Field(default_factory=dict)
+    """Training examples by what became of their thinking; empty where curate.reasoning is drop."""
     warnings: list[str]
     """For a person."""
 
@@ -90,6 +95,7 @@ class CurateResult(Record):
             ("highest similarity, train to test", similarity),
             *([("by meaning", self.meaning.sentence())] if self.meaning else []),
             *(self.committee.rows() if self.committee else []),
+            *([("thinking of the training answers", _counted(self.thinking))] if self.thinking else []),
             *(("warning", warning) for warning in self.warnings),
         ]
 
@@ -138,9 +144,13 @@ def run(
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
-            counts = _write(project, stage, placed, parts.sides, verdicts, section)
+            thinking = keep_traces(
+                Traces.of(section, fits_with_thinking(project, student, max_length)), placed, parts.sides
+            )
+            written = without_references(placed) if section.references_unchecked else placed
+            counts = _write(project, stage, written, parts.sides, verdicts, thinking.texts)
             progress.advance(12, note="written")
-        notes = [*parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides)]
+        notes = [*parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides), *thinking.notes]
         result = CurateResult(
             **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
@@ -154,6 +164,7 @@ def run(
             meaning=parts.meaning,
             committee=chosen.committee,
             complete=getattr(judge, "complete", True),
+            thinking=thinking.counts,
             warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
         )
         stage.notes.update(result.model_dump())
@@ -193,15 +204,14 @@ def _write(
     rows: Sequence[Pair],
     sides: Mapping[str, Split],
     verdicts: Sequence[Verdict],
-    section: CurateConfig,
+    thinking: Mapping[str, str],
 ) -> dict[Split, int]:
-    """Writes the splits, one after the other, and returns how many examples are in each."""
+    """Writes the splits, one after the other, and returns how many examples are in each. thinking: by answer id."""
     counts: dict[Split, int] = {}
-    rows = without_references(rows) if section.references_unchecked else rows
     for split in SPLITS:
         path = project.split(split)
         of_split = (
-            Example.of(row.prompt, row.answer, split, reasoning=section.reasoning)
+            Example.of(row.prompt, row.answer, split, reasoning=thinking.get(row.answer.id))
             for row in rows
             if sides.get(row.prompt.id) == split
         )

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from distil.ids import content_id
-from distil.models.answer import ModelAnswer, model_answer
+from distil.models.answer import ModelAnswer, ends_in_thinking, model_answer
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, context_length, load, resolve
 from distil.models.render import render_prompt
@@ -76,6 +76,8 @@ def conditions(source: Candidate, sampling: Sampling, seed: int) -> str:
     weights = stamp(where).sha256 if where.is_dir() else source.ref
     drawn = seed if sampling.temperature else 0
     template = asdict(source.template) if source.template else None
+    if template is not None:
+        del template["opens_thinking"]  # younger than the answers that are kept; the same for all that are asked here
     return content_id("conditions", [weights, source.dtype, sampling.model_dump(mode="json"), drawn, template])
 
 
@@ -171,7 +173,9 @@ class _Work:
                 )
                 seconds += time.perf_counter() - begun
                 tokens += sum(len(generation.token_ids) for generation in generations)
-                done = {key: self._read(g, missing[key]) for key, g in zip(batch, generations, strict=True)}
+                done = {
+                    key: self._read(g, prompts[key], missing[key]) for key, g in zip(batch, generations, strict=True)
+                }
                 cache.put({key: prediction.model_dump_json().encode() for key, prediction in done.items()})
                 made |= done
         return made, tokens / seconds if seconds else None
@@ -236,8 +240,10 @@ class _Work:
     def _tokens(self, example: Example) -> list[int]:
         return render_prompt(self.loaded.tokenizer, example.prompt_messages, tools=example.tools)
 
-    def _read(self, generation: Generation, example: Example) -> Prediction:
-        return _prediction(generation, model_answer(self.loaded.tokenizer, generation, example.tools), example)
+    def _read(self, generation: Generation, prompt: Sequence[int], example: Example) -> Prediction:
+        tokenizer = self.loaded.tokenizer
+        thinks = ends_in_thinking(tokenizer, prompt)
+        return _prediction(generation, model_answer(tokenizer, generation, example.tools, in_thinking=thinks), example)
 
     def _seed_of(self, batch: Sequence[str]) -> int:
         """Of its own for each batch: the same batch draws the same answers, whether the run was interrupted before or not."""

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
 from distil.models.student_prompt import baked_prompt, without_block
-from distil.models.template import Turn, apply, has_thinking_on, marked_spans, prepared, special_texts
+from distil.models.template import (
+    Turn,
+    apply,
+    has_thinking_on,
+    marked_spans,
+    prepared,
+    shows_thinking,
+    special_texts,
+    thinking_argument,
+    with_thinking,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,6 +85,17 @@ class ChatTemplate:
     def thinking(self) -> bool:
         """Whether the model is asked to think first."""
         return has_thinking_on(self.text)
+
+    @cached_property
+    def shows_thinking(self) -> bool:
+        """Whether the thinking of the last answer has a place of its own in the text; else it stands in front of the answer."""
+        return shows_thinking(self.text, self.special)
+
+    def with_thinking(self, *, on: bool) -> ChatTemplate:
+        """This template as it asks when the model is to think first, or not to."""
+        if on == self.thinking or (not on and thinking_argument(self.text) is None):
+            return self  # a template as it was published decides itself
+        return _kept(with_thinking(self.text, self.special, on=on), tuple(sorted(self.special.items())))
 
     @property
     def prompt(self) -> str | None:

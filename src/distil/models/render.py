@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from distil.errors import UserError
 from distil.models.chat_template import PROBE_TEXT, ChatTemplate, chat_template
-from distil.models.template import Turn
+from distil.models.template import PLAIN_CLOSING, PLAIN_OPENING, Turn
 from distil.models.turns import Chat, as_turns, require_calls_shown, require_shown, short, squeezed
 from distil.records import Message
 
@@ -94,7 +94,8 @@ def render_rows(
     offset = len(messages) - len(turns)  # system turns that went into a user turn
     rows: list[Row] = []
     for index in reversed(learned or [len(turns) - 1]):
-        ids, start, end = _row(tokenizer, template, turns[: index + 1], tools)
+        mode = template.with_thinking(on=bool(turns[index].get("reasoning_content")))
+        ids, start, end = _row(tokenizer, mode, turns[: index + 1], tools)
         mask = [start <= i < end and index in learned for i in range(len(ids))]
         row = Row(Rendered(ids, mask), start, (index + offset,) if index in learned else ())
         if rows and not one_answer and rows[0].ids[:end] == ids[:end]:
@@ -105,20 +106,33 @@ def render_rows(
 
 
 def render_prompt(
-    tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None, for_teacher: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Chat,
+    *,
+    tools: list[Turn] | None = None,
+    for_teacher: bool = False,
+    thinks: bool | None = None,
 ) -> list[int]:
     """Token ids of a conversation up to the start of the answer (with the generation prompt).
 
-    for_teacher: with the instructions that `student.prompt` hides from the student.
+    for_teacher: with the instructions that `student.prompt` hides from the student; thinks: as it is asked when it is to think
+    first, or not to (None: as the template says).
     """
-    return _ids(tokenizer, prompt_text(tokenizer, messages, tools=tools, for_teacher=for_teacher))
+    return _ids(tokenizer, prompt_text(tokenizer, messages, tools=tools, for_teacher=for_teacher, thinks=thinks))
 
 
 def prompt_text(
-    tokenizer: PreTrainedTokenizerBase, messages: Chat, *, tools: list[Turn] | None = None, for_teacher: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Chat,
+    *,
+    tools: list[Turn] | None = None,
+    for_teacher: bool = False,
+    thinks: bool | None = None,
 ) -> str:
     """The text that `render_prompt` turns into tokens. Raises UserError for what the template can't show."""
     template = chat_template(tokenizer, for_teacher=for_teacher)
+    if thinks is not None:
+        template = template.with_thinking(on=thinks)
     turns, _ = as_turns(template, messages, tools)
     asked = template.ask(turns, tools)
     require_shown(template, asked, turns)
@@ -184,10 +198,10 @@ def _answer(template: ChatTemplate, asked: str, turns: list[Turn], tools: list[T
     prompted = _PROMPTED.search(asked)
     block = prompted.group() if prompted else ""
     if reasoning and re.search(_CLOSE, block):
-        raise UserError(
-            "The answers carry reasoning, but the student is asked with thinking off. Set student.template_args: "
-            "{enable_thinking: true} to train on it, or curate.reasoning: false."
-        )
+        raise UserError(_drops_reasoning())
+    if reasoning and not template.shows_thinking:
+        before = f"{PLAIN_OPENING}{str(reasoning).strip()}{PLAIN_CLOSING}"
+        turns = [*turns[:-1], {**turn, "content": before + str(turn.get("content") or "")}]
     whole = template.whole(turns, tools)
     header = asked.removesuffix(block)
     if whole.startswith(asked):
@@ -208,6 +222,8 @@ def _answer(template: ChatTemplate, asked: str, turns: list[Turn], tools: list[T
             "chat template writes something else once the answer is there. Set student.chat_template to a template whose "
             "generation prompt is what it writes before an answer (a .jinja file, or one of Distil's own)."
         )
+    if reasoning and not template.shows_thinking and block and (again := _OPENED_ONLY.match(answer)):
+        answer = answer[again.end() :]  # Nemotron Nano 2 opens it in the prompt and in front of every answer
     empty = _EMPTY_BLOCK.match(answer)
     if empty and not reasoning and not _EMPTY_BLOCK.match(str(turn.get("content") or "")):
         answer = answer[len(block) :] if block and answer.startswith(block) else answer[empty.end() :]
@@ -319,7 +335,7 @@ def _plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, token: str) -> lis
 def _no_reasoning() -> str:
     return (
         "The student is asked with thinking on, but this answer has no reasoning: it would learn to think of nothing. Set "
-        "student.template_args: {enable_thinking: false}, or curate.reasoning: true for a teacher that shows its reasoning."
+        "student.template_args: {enable_thinking: false}, or curate.reasoning: full for a teacher that shows its reasoning."
     )
 
 
@@ -327,7 +343,7 @@ def _drops_reasoning() -> str:
     return (
         "The chat template drops the answer's reasoning (reasoning_content), so it would not be learned. Set "
         "student.chat_template to one that shows it (deepseek-r1 or chatml with student.template_args: {enable_thinking: true}), "
-        "or curate.reasoning: false."
+        "or curate.reasoning: drop."
     )
 
 

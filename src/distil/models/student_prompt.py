@@ -39,6 +39,12 @@ def baked_prompt(template: str) -> str | None:
     return None if found is None else str(json.loads(found.group(1))["text"])
 
 
+def block_of(template: str) -> str:
+    """The Jinja that replaces the instructions in a chat template; "" where there is none."""
+    found = _BLOCK.search(template)
+    return found.group() if found else ""
+
+
 def without_block(template: str) -> str:
     """A chat template as it was before `with_block`: as the teacher's instructions are shown."""
     return _BLOCK.sub("", template)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from distil.errors import UserError, did_you_mean
-from distil.models.student_prompt import block, setting, without_block
+from distil.models.student_prompt import block, block_of, setting, without_block
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,6 +41,10 @@ _CLOSES = {
     "[THINK]": "[/THINK]",
     "<|START_THINKING|>": "<|END_THINKING|>",
 }
+PLAIN_OPENING, PLAIN_CLOSING = "<think>\n", "\n</think>\n\n"
+"""Around thinking in front of an answer, where a template has no place for it."""
+_SWITCH = re.compile(rf"\b(?:{THINKING}|thinking)\b")
+_THOUGHT = "Zq9thought9qZ"
 _FINAL_CHANNEL = "<|channel|>final<|message|>"
 
 
@@ -58,6 +62,8 @@ class TemplateSettings:
     """What replaces the instructions of each conversation: a text, or "" for nothing; None = whatever the template has now."""
     as_published: bool = False
     """Leave the template's own defaults (a thinking model thinks): for teachers."""
+    opens_thinking: bool = True
+    """With thinking on, end the prompt by <think> where the template has no place for thinking: for who was taught so."""
 
 
 def student_template(student: StudentConfig, project: Project) -> TemplateSettings:
@@ -72,6 +78,8 @@ def student_template(student: StudentConfig, project: Project) -> TemplateSettin
 def base_template(student: StudentConfig, project: Project) -> TemplateSettings:
     """How the untuned base is asked: by the template that it was made with and the whole prompt, thinking as the student."""
     settings = replace(student_template(student, project), prompt=None)
+    if settings.args.get(THINKING):
+        settings = replace(settings, opens_thinking=False)
     if settings.template is None:
         return settings
     return replace(settings, template=None, args={k: v for k, v in settings.args.items() if k == THINKING})
@@ -107,6 +115,8 @@ def prepare(tokenizer: PreTrainedTokenizerBase, settings: TemplateSettings) -> N
     if before is None or settings.args:
         args = {**(before or {}), **settings.args}
         text = _baked(body, args, settings.date, settings.as_published, special)
+        if not settings.opens_thinking:
+            text = text.removesuffix(_asks(PLAIN_OPENING))
     tokenizer.chat_template = text if settings.prompt is None else _with_prompt(text, settings.prompt, special)
 
 
@@ -282,8 +292,11 @@ def _baked(
     if _needs_tool_list(body, special):
         lines.append("{% set tools = tools or [] %}")
     head = "".join(line + "\n" for line in lines)
-    if as_published or args.get(THINKING):
+    if as_published:
         return head + body
+    if args.get(THINKING):
+        opening = "" if _SWITCH.search(body) else _opening(head + body, special)
+        return head + body.removesuffix("\n") + opening if opening else head + body
     return head + body.removesuffix("\n") + _closing(head + body, special)
 
 
@@ -322,11 +335,54 @@ def _closing(template: str, special: Mapping[str, object]) -> str:
     if opened:
         gap = "\n" if opened.group(2) else ""
         ending = f"{gap}{_CLOSES[opened.group(1)]}{gap * 2}"
-        return f"{_SUFFIX}{{% if add_generation_prompt %}}{{{{ {_value(ending)} }}}}{{% endif %}}"
+        return _asks(ending)
     if asked.endswith("<|start|>assistant") and "<|channel|>final" in template:
         ending = _value(_FINAL_CHANNEL)  # with tools the student chooses the channel itself
         return f"{_SUFFIX}{{% if add_generation_prompt and not tools %}}{{{{ {ending} }}}}{{% endif %}}"
     return ""
+
+
+def _asks(ending: str) -> str:
+    """The Jinja that ends a generation prompt so."""
+    return f"{_SUFFIX}{{% if add_generation_prompt %}}{{{{ {_value(ending)} }}}}{{% endif %}}"
+
+
+def _opening(template: str, special: Mapping[str, object]) -> str:
+    """What ends the generation prompt where a template has neither a place for thinking nor a switch: the student is asked to
+    think by an opened <think>, as DeepSeek-R1 and its distillations are, and thinks up to </think>."""
+    if shows_thinking(template, special):
+        return ""
+    try:
+        asked = apply(template, special, [{"role": "user", "content": "Hello"}], None, generation_prompt=True)
+    except UserError:
+        return ""
+    if _OPEN_THINKING.search(asked) or asked.rstrip().endswith(tuple(_CLOSES.values())):
+        return ""
+    return _asks(PLAIN_OPENING)
+
+
+def shows_thinking(template: str, special: Mapping[str, object]) -> bool:
+    """Whether a prepared template shows the thinking of the last turn, under any of the names that templates know it by."""
+    thought = {"reasoning_content": _THOUGHT, "thinking": _THOUGHT}
+    for content in ("Good day", [{"type": "text", "text": "Good day"}]):
+        chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content, **thought}]
+        try:
+            if _THOUGHT in apply(template, special, chat, None, generation_prompt=False):
+                return True
+        except UserError:
+            continue
+    return False
+
+
+def with_thinking(text: str, special: Mapping[str, object], *, on: bool) -> str:
+    """A prepared template as it would be with thinking on or off; a baked prompt stays."""
+    args, body = _split(without_block(text))
+    return _in_front(_baked(body, {**(args or {}), THINKING: on}, None, False, special), block_of(text))
+
+
+def thinking_argument(text: str) -> object:
+    """What a prepared template was given for enable_thinking; None where nothing was."""
+    return (_split(without_block(text))[0] or {}).get(THINKING)
 
 
 def _literal(args: Mapping[str, object]) -> str:

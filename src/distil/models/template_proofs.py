@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from distil.errors import UserError
-from distil.models.answer import model_answer
+from distil.models.answer import ends_in_thinking, model_answer
 from distil.models.generate import Generation
 from distil.models.render import prompt_text, render_prompt, render_rows, special_ids
 from distil.models.template import Turn, prepared
@@ -44,11 +44,11 @@ def prove_template(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
             for row in render_rows(tokenizer, messages, tools=tools):
                 rows += 1
                 prompt = messages[: max(row.answers, default=len(messages) - 1)]
-                ids = render_prompt(tokenizer, prompt, tools=tools)
+                answer = messages[max(row.answers, default=len(messages) - 1)]
+                ids = render_prompt(tokenizer, prompt, tools=tools, thinks=bool(answer.reasoning_content))
                 if row.ids[: row.prompt_length] != ids:
                     asked.append(f"after {str(tokenizer.decode(row.ids[: row.prompt_length]))[-40:]!r}")
-                answer = messages[max(row.answers, default=len(messages) - 1)]
-                learned += _wrongly_learned(tokenizer, answer, row.ids[row.prompt_length : row.end])
+                learned += _wrongly_learned(tokenizer, answer, ids, row.ids[row.prompt_length : row.end])
         except UserError as error:
             asked.append(str(error))
     proofs = [
@@ -62,7 +62,9 @@ def prove_template(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
     return [*proofs, _tools(tokenizer, with_tools)] if with_tools else proofs
 
 
-def _wrongly_learned(tokenizer: PreTrainedTokenizerBase, answer: Message, ids: Sequence[int]) -> list[str]:
+def _wrongly_learned(
+    tokenizer: PreTrainedTokenizerBase, answer: Message, prompt: Sequence[int], ids: Sequence[int]
+) -> list[str]:
     """What is wrong with the learned tokens of an answer: they must end it, and read as it when the student generates them."""
     text = squeezed(str(tokenizer.decode(list(ids))))
     if not ids or ids[-1] not in special_ids(tokenizer):
@@ -72,7 +74,8 @@ def _wrongly_learned(tokenizer: PreTrainedTokenizerBase, answer: Message, ids: S
     if answer.tool_calls:
         return []
     spoken = str(tokenizer.decode(list(ids), skip_special_tokens=True))
-    read = model_answer(tokenizer, Generation(spoken, list(ids), [], [], "stop"), None).text
+    thinks = ends_in_thinking(tokenizer, prompt)
+    read = model_answer(tokenizer, Generation(spoken, list(ids), [], [], "stop"), None, in_thinking=thinks).text
     if squeezed(read) == squeezed(part(answer.text).text):
         return []
     begins = spoken.partition(answer.text.strip())[0] or spoken

@@ -85,6 +85,11 @@ def parse_calls(tokenizer: PreTrainedTokenizerBase, text: str, tools: Sequence[T
     return AnswerWithCalls(_without(before, controls).strip(), wired)
 
 
+def without_controls(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A text without the tokenizer's control tokens."""
+    return _without(text, special_tokens(tokenizer))
+
+
 def _without(text: str, controls: Sequence[str]) -> str:
     for control in controls:
         text = text.replace(control, "")

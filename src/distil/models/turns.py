@@ -43,6 +43,8 @@ def as_turns(template: ChatTemplate, messages: Chat, tools: Sequence[Turn] | Non
         else:
             turn.pop("tool_calls", None)
             turn["content"] = turn["content"] or ""
+        if turn.get("reasoning_content"):
+            turn["thinking"] = turn["reasoning_content"]  # the name that gpt-oss's template knows it by
         if turn.get("tool_call_id") and template.short_ids:
             turn["tool_call_id"] = _short_id(str(turn["tool_call_id"]))
         turns.append(turn)

@@ -14,7 +14,7 @@ from distil.calls.providers.base import Parsed
 from distil.calls.request import Request
 from distil.errors import UserError
 from distil.ids import canonical_json
-from distil.models.answer import model_answer
+from distil.models.answer import ends_in_thinking, model_answer
 from distil.models.batcher import Batcher
 from distil.models.generate import Generation, generate
 from distil.models.load import Loaded, load, resolve
@@ -70,7 +70,7 @@ class LocalModelProvider:
                 loaded, list(prompts.values()), first.sampling, batch_size=BATCH_SIZE, seed=first.seed
             )
             for index, generation in zip(prompts, generations, strict=True):
-                results[index] = _parsed(loaded, requests[index], len(prompts[index]), generation)
+                results[index] = _parsed(loaded, requests[index], prompts[index], generation)
         return [results[index] for index in range(len(requests))]
 
 
@@ -79,7 +79,7 @@ def _batch_key(request: Request) -> str:
     return canonical_json([request.sampling.model_dump(mode="json"), request.seed])
 
 
-def _parsed(loaded: Loaded, request: Request, input_tokens: int, generation: Generation) -> Parsed:
+def _parsed(loaded: Loaded, request: Request, prompt: list[int], generation: Generation) -> Parsed:
     logprobs = None
     if request.sampling.top_logprobs is not None:
         ids = generation.token_ids
@@ -88,13 +88,18 @@ def _parsed(loaded: Loaded, request: Request, input_tokens: int, generation: Gen
             {"token": token, "token_id": token_id, "logprob": logprob}
             for token, token_id, logprob in zip(tokens, ids, generation.token_logprobs, strict=True)
         ]
-    answer = model_answer(loaded.tokenizer, generation, request.tools)
+    thinks = ends_in_thinking(loaded.tokenizer, prompt)
+    answer = model_answer(loaded.tokenizer, generation, request.tools, in_thinking=thinks)
     return Parsed(
         text=answer.text,
         reasoning=answer.reasoning,
         tool_calls=answer.tool_calls,
         finish_reason=answer.finish_reason,
-        usage=Usage(input_tokens=input_tokens, output_tokens=len(generation.token_ids)),
+        usage=Usage(
+            input_tokens=len(prompt),
+            output_tokens=len(generation.token_ids),
+            reasoning_tokens=min(answer.reasoning_tokens, len(generation.token_ids)),
+        ),
         logprobs=logprobs,
     )
 

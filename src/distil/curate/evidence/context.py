@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from distil.curate.evidence.corpus import Corpus, Pair
@@ -13,25 +13,45 @@ from distil.models.template import student_template
 from distil.records import Example
 from distil.runs.artifacts import Project
 
+Fits = Callable[[Pair], bool]
+"""Whether a student reads a prompt with its answer and thinking."""
+
 
 def context_signal(project: Project, student: StudentConfig | None, max_length: int | None) -> WholeSignal | None:
     """The signal for this student; None without one, or where nothing is known of its context.
 
     max_length: train.max_length, which counts instead of the student's context where it is smaller.
     """
-    if student is None:
+    counter = _counter(project, student, max_length)
+    if counter is None:
         return None
-    known = known_context(student.model)
-    limit = min(known or max_length or 0, max_length or known or 0)
-    if not limit:
-        return None
-    counter = TokenLimit(student.model, limit, partial(student_template, student, project))
 
     def context(pairs: Sequence[Pair], corpus: Corpus) -> list[Found | None]:
         """Tokens of prompt and answer as a multiple of what the student reads, where they are more."""
         return [_measured(pair, counter) for pair in pairs]
 
     return context
+
+
+def fits_with_thinking(project: Project, student: StudentConfig | None, max_length: int | None) -> Fits | None:
+    """Whether the student reads a prompt and its answer together with the answer's thinking; None where nothing says so."""
+    counter = _counter(project, student, max_length)
+    if counter is None:
+        return None
+
+    def fits(pair: Pair) -> bool:
+        example = Example.of(pair.prompt, pair.answer, "train", reasoning=pair.answer.reasoning)
+        return counter.excess(example.messages, example.tools) is None
+
+    return fits
+
+
+def _counter(project: Project, student: StudentConfig | None, max_length: int | None) -> TokenLimit | None:
+    known = known_context(student.model) if student is not None else None
+    limit = min(known or max_length or 0, max_length or known or 0)
+    if student is None or not limit:
+        return None
+    return TokenLimit(student.model, limit, partial(student_template, student, project))
 
 
 def _measured(pair: Pair, counter: TokenLimit) -> Found | None:
