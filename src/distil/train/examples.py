@@ -23,6 +23,9 @@ from distil.records import Example, Message
 from distil.runs.jsonl import read_examples
 from distil.runs.schemas.trained import choosing
 
+LEAST_TAUGHT = 0.1
+"""Share of the answers that must teach the mode in which the student is asked: half of what a mix keeps by default."""
+
 
 @dataclass(frozen=True)
 class Tokenized:
@@ -138,7 +141,8 @@ def tokenize(
             prompt = row_id(example.prompt_id, number)
             asked = None
             if two_prompts:
-                asked = render_prompt(tokenizer, messages[:-1], tools=example.tools, for_teacher=True)
+                thinks = bool(messages[-1].reasoning_content)
+                asked = render_prompt(tokenizer, messages[:-1], tools=example.tools, for_teacher=True, thinks=thinks)
             tokenized.append(Tokenized(id_, row.ids, labels, row.prompt_length, messages, example.tools, prompt, asked))
     if dropped_lengths and (too_long == "error" or not tokenized):
         remedy = " (dropping them leaves none)" if too_long == "drop" else ", or set train.too_long: drop"
@@ -148,6 +152,28 @@ def tokenize(
             f"shorten the prompts{remedy}."
         )
     return tokenized, len(dropped_lengths)
+
+
+def require_taught_mode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> None:
+    """Raises UserError where the student is asked to think and hardly an answer has thinking, or the other way round.
+
+    Each answer is learned in its own mode, with its own prompt, so the other mode would be asked and never learned.
+    """
+    asked = chat_template(tokenizer).thinking
+    thinking = sum(bool(example.messages[-1].reasoning_content) for example in examples)
+    taught = thinking if asked else len(examples) - thinking
+    if taught >= LEAST_TAUGHT * len(examples):
+        return
+    if asked:
+        raise UserError(
+            f"The student is asked with thinking on, but only {thinking:,} of {len(examples):,} answers have reasoning, so it "
+            "would not learn to think. Set student.template_args: {enable_thinking: false}, or curate.reasoning: full (short, "
+            "mix) for a teacher that shows its reasoning."
+        )
+    raise UserError(
+        f"The answers carry reasoning ({thinking:,} of {len(examples):,}), but the student is asked with thinking off. Set "
+        "student.template_args: {enable_thinking: true} to train on it, or curate.reasoning: drop."
+    )
 
 
 def require_known_ids(examples: Iterable[Tokenized], rows: int, tokens: int) -> None:

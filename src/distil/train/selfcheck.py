@@ -220,7 +220,9 @@ def _asked_prompt(tokenizer: PreTrainedTokenizerBase, examples: list[Tokenized])
     unlike = [
         example.id
         for example in compared
-        if render_prompt(tokenizer, example.messages[:-1], tools=example.tools)
+        if render_prompt(
+            tokenizer, example.messages[:-1], tools=example.tools, thinks=bool(example.messages[-1].reasoning_content)
+        )
         != example.input_ids[: example.prompt_length]
     ]
     detail = f"{len(compared)} prompts" + (f"; not in {', '.join(unlike)}" if unlike else "")

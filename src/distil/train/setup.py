@@ -32,7 +32,14 @@ from distil.models.unwrap import causal_model, input_embedding
 from distil.progress import say, track
 from distil.runs.artifacts import Project
 from distil.train.config import BY_TEXT, TrainConfig
-from distil.train.examples import Tokenized, load_examples, require_known_ids, taught_ends, tokenize
+from distil.train.examples import (
+    Tokenized,
+    load_examples,
+    require_known_ids,
+    require_taught_mode,
+    taught_ends,
+    tokenize,
+)
 from distil.train.job import TrainJob, process_rank
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.packing import can_pack, use_own, use_packed
@@ -182,6 +189,7 @@ def _data(
     examples = load_examples(project.split("train"), section.target)
     if chat_template(student.tokenizer).prompt is not None:
         require_common_instructions(example.messages for example in examples)
+    require_taught_mode(student.tokenizer, examples)
     train, dropped = render(examples, label="training examples")
     validation: list[Tokenized] = []
     path = project.split("validation")

@@ -25,6 +25,7 @@ from distil.text import parse_json, spoken_turns
 
 PROMPT_FIELDS = ("prompt", "instruction", "question", "input", "query")
 OUTPUT_FIELDS = ("output", "response", "completion", "answer", "text", "generated_text")
+THINKING_FIELDS = ("reasoning", "reasoning_content", "thinking")
 NAME_FIELDS = ("generator", "model", "teacher")
 CHARACTERS_PER_TOKEN = 4
 
@@ -59,9 +60,17 @@ def split_line(line: JsonObject) -> Parts:
     for text in exchange.readings:
         asked.append([*asked[0][:-1], asked[0][-1].model_copy(update={"content": text})])
     if exchange.answer is not None:
-        return Parts(None, asked, exchange.answer, generator)
+        return Parts(None, asked, _with_thinking(exchange.answer, line), generator)
     problem = exchange.problem or ("the answer is empty" if _is_empty(line) else None)
     return Parts(None, asked, problem and Broken(problem), generator)
+
+
+def _with_thinking(answer: Answered, line: JsonObject) -> Answered:
+    """A row {"prompt", "output", "reasoning"} has the thinking in a column of its own."""
+    column = next((line[name] for name in THINKING_FIELDS if isinstance(line.get(name), str)), None)
+    if not column or answer.parsed.reasoning:
+        return answer
+    return answer._replace(parsed=answer.parsed.model_copy(update={"reasoning": column}))
 
 
 def _is_empty(line: JsonObject) -> bool:
