@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from distil.thinking import combine, part, visible
+from distil.thinking import combine, part, thinking_so_far, visible
 
 PARTED = [
     # (text, answer, thinking): the first six are real replies of Groq, Hugging Face's router, vLLM without a reasoning parser
@@ -72,3 +74,20 @@ def test_a_judge_is_read_without_any_tag_of_thinking() -> None:
 
 def test_thinking_of_two_places_is_joined() -> None:
     assert combine("a", None, "b") == "a\nb" and combine(None, None) is None
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_growing_thinking_is_always_a_beginning(opened: bool) -> None:
+    """Whatever has come so far, what is shown of it stays as it is shown."""
+    whole = ("" if opened else " <think>\n") + "a < b [c] \n</th </think>\n\nYes </think>"
+    found = part(whole, opened=opened)
+    assert found.thinking is not None
+    shown = [thinking_so_far(whole[:end], opened=opened) for end in range(len(whole) + 1)]
+    assert all(now.startswith(before) for before, now in pairwise(shown))
+    assert shown[-1] == "a < b [c] \n</th" and found.thinking.startswith(shown[-1])
+
+
+def test_all_is_thinking_where_an_opened_one_never_ends() -> None:
+    assert part("so 12", opened=True) == ("", "so 12")
+    assert part("so 12</think>\n\n12", opened=True) == ("12", "so 12")
+    assert part("", opened=True) == ("", None)

@@ -32,6 +32,10 @@ _STARTS = (
     "<think>", "<thinking>", "<thought>", "<reasoning>", "<seed:think>", "[THINK]", "◁think▷", "<|begin_of_thought|>",
     "<|START_THINKING|>", "<|channel|>",
 )  # fmt: skip
+_CLOSING_TEXTS = (
+    "</think>", "</thought>", "</seed:think>", "[/THINK]", "◁/think▷", "<|end_of_thought|>", "<|END_THINKING|>",
+)  # fmt: skip
+_FIRST_OF_CLOSING = ("<", "[", "◁")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 
 _CHANNEL = re.compile(
@@ -70,18 +74,18 @@ def part(text: str, *, opened: bool = False) -> Parted:
         thinking.append(rest[opening.end() : closing.start() if closing else len(rest)])
         rest = rest[closing.end() :] if closing else ""
     kept, start = list[str](), 0
-    opened: re.Match[str] | None = None
+    begun: re.Match[str] | None = None
     for mark in _marks(rest):
         if mark["open"]:
-            opened = opened or mark
+            begun = begun or mark
             continue
-        if opened is None:  # a chat template has opened it in the prompt: all that came so far was thinking
+        if begun is None:  # a chat template has begun it in the prompt: all that came so far was thinking
             thinking += [*kept, rest[start : mark.start()]]
             kept = []
         else:
-            kept.append(rest[start : opened.start()])
-            thinking.append(rest[opened.end() : mark.start()])
-        opened, start = None, mark.end()
+            kept.append(rest[start : begun.start()])
+            thinking.append(rest[begun.end() : mark.start()])
+        begun, start = None, mark.end()
     if not thinking:
         return Parted(text, None)
     return Parted("".join([*kept, rest[start:]]).lstrip(), _joined(thinking))
@@ -100,6 +104,26 @@ def shown_so_far(text: str, *, opened: bool = False) -> str:
     if start.startswith(_STARTS):
         return part(text).text if _END.search(text) or "<|channel|>final" in text else ""
     return text
+
+
+def thinking_so_far(text: str, *, opened: bool = False) -> str:
+    """What of the thinking at the start of a growing text may be shown: each time the beginning of what `part` finds in the end.
+
+    Nothing where only the end says what was thinking (gpt-oss's channels, tags that are also formats). opened: as above.
+    """
+    if opened:
+        inside = text
+    else:
+        mark = _AT_START.match(text)
+        if mark is None:
+            return ""
+        inside = text[mark.end() :]
+    closing = _CLOSING_MARK.search(inside)
+    if closing is not None:
+        return inside[: closing.start()].strip()
+    start = max(map(inside.rfind, _FIRST_OF_CLOSING))
+    begun = start >= 0 and any(mark.startswith(inside[start:]) for mark in _CLOSING_TEXTS)
+    return (inside[:start] if begun else inside).strip()
 
 
 def opens_thinking(prompt: str) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from distil.models.render import special_tokens
+from distil.errors import UserError
+from distil.models.chat_template import chat_template
+from distil.models.render import render_prompt, special_tokens
 from distil.models.template import Turn
 from distil.models.tool_format import read_answer, without_controls
 from distil.thinking import Parted, opens_thinking, part
@@ -74,3 +76,13 @@ def _answer(
 def ends_in_thinking(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> bool:
     """Whether a prompt ends inside of thinking, which its template has opened."""
     return opens_thinking(str(tokenizer.decode(list(prompt[-TAIL:]))))
+
+
+def may_think(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a model that is asked by this tokenizer's template may think before it answers."""
+    if chat_template(tokenizer).thinking:
+        return True
+    try:
+        return ends_in_thinking(tokenizer, render_prompt(tokenizer, [{"role": "user", "content": "Hello"}]))
+    except UserError:  # said when a real conversation is rendered
+        return False

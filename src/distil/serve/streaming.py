@@ -46,9 +46,11 @@ class Events:
 
     def of(self, piece: Piece) -> bytes:
         """The event of a piece; nothing where the client gets none of it."""
-        if not (piece.text or piece.tool_calls or piece.finish_reason):
+        if not (piece.text or piece.reasoning or piece.tool_calls or piece.finish_reason):
             return b""
         delta: JsonObject = {"content": piece.text} if piece.text else {}
+        if piece.reasoning:
+            delta["reasoning_content"] = piece.reasoning
         if piece.tool_calls:
             delta["tool_calls"] = piece.tool_calls
         return self._event(delta, piece.finish_reason, piece.logprobs if self._logprobs else None)
@@ -86,6 +88,8 @@ def finished_events(
     several = [Events(request, fingerprint, index=index, head=head) for index in range(len(replies))]
     for events, reply in zip(several, replies, strict=True):
         yield events.first()
+        if reply.reasoning:
+            yield events.of(Piece(reasoning=reply.reasoning))
         for text in [reply.text] if whole else WORDS.findall(reply.text):
             yield events.of(Piece(text))
         calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]

@@ -127,6 +127,8 @@ class ChatReply:
     """Nats per token; empty where the model gives none."""
     logprobs: list[JsonObject] | None = None
     """OpenAI's `logprobs.content`, where the client asked for it."""
+    reasoning: str = ""
+    """The student's thinking, which is no part of the text; clients know it as `reasoning_content`."""
     usd: float = 0.0
     """What it cost now; 0 for the student's, and for an answer that the ledger had."""
     call_id: str = ""
@@ -144,6 +146,8 @@ def _choice(request: ChatRequest, reply: ChatReply, index: int) -> JsonObject:
     message: JsonObject = {"role": "assistant", "content": reply.text, "refusal": None}
     if reply.tool_calls:
         message |= {"content": reply.text or None, "tool_calls": reply.tool_calls}
+    if reply.reasoning:
+        message["reasoning_content"] = reply.reasoning
     return {
         "index": index,
         "message": message,

@@ -122,12 +122,15 @@ def test_thinking_is_not_shown(model: Path) -> None:
         model, asked(tokens=200, response_format={"type": "regex", "pattern": re.escape(text)}), asked(tokens=2)
     )
     assert reply.text == "It is 4, I think." == whole(pieces).text and len(pieces) > 3
+    assert reply.reasoning == "Hm, 3 or 4." == whole(pieces).reasoning
+    assert sum(bool(piece.reasoning) for piece in pieces) > 1, "as it comes"
+    assert 0 < reply.usage.reasoning_tokens < reply.usage.output_tokens == whole(pieces).usage.output_tokens
 
 
 def test_an_unfinished_thought_shows_nothing() -> None:
     """Where the template has opened the thinking in the prompt, too."""
 
-    async def go() -> list[str]:
+    async def go() -> list[tuple[str, str]]:
         shown = []
         for opened, text in (
             (False, "<think>Hm"),
@@ -141,7 +144,7 @@ def test_an_unfinished_thought_shows_nothing() -> None:
             row.spelling = type("S", (), {"settled": text})()  # type: ignore[assignment]
             assert row.on_text is not None
             row.on_text(row)
-            shown.append(outlet._text)
+            shown.append((outlet._text, outlet._thought))
         return shown
 
-    assert asyncio.run(go()) == ["", "", "", "4", "<b>4"]
+    assert asyncio.run(go()) == [("", "Hm"), ("", ""), ("", "Hm"), ("4", "Hm"), ("<b>4", "")]

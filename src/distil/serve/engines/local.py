@@ -18,6 +18,7 @@ from typing import NamedTuple
 from distil.errors import UserError
 from distil.ids import content_id, folder_sha256
 from distil.json_schema import requirement_of
+from distil.models.answer import ends_in_thinking, may_think
 from distil.models.continuous.loop import LoopFull, LoopStopped, StepLoop
 from distil.models.continuous.prefixes import BYTES
 from distil.models.continuous.row import Row
@@ -31,10 +32,6 @@ from distil.serve.engines.local_stream import Outlet
 from distil.serve.engines.piece import Piece
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest, EngineFailed, Overloaded, TooLong
 from distil.terminal import show_exception
-from distil.thinking import opens_thinking
-
-TAIL = 16
-"""Tokens at a prompt's end in which a template may open the thinking."""
 
 
 class _Prepared(NamedTuple):
@@ -59,6 +56,8 @@ class LocalEngine:
         """With a tokenizer of its own: a fast one must not encode on one thread while it decodes on another."""
         self._texts: TokenTexts | None = None
         self._grammars: Grammars | None = None
+        self._thinks = False
+        """Whether it may think before it answers: then its first words must not be those of the required JSON."""
         self._context: int | None = None
         self._longest_token = 1
         """Characters of the longest token: so many times the context no prompt can have."""
@@ -80,9 +79,9 @@ class LocalEngine:
 
     async def answer(self, request: ChatRequest) -> ChatReply:
         """Raises BadRequest when the conversation can't be rendered or is too long."""
-        row, _ = await self._row(request)
+        row, in_thinking = await self._row(request)
         generation = await self._generated(row)
-        return await self._reply(request, row, generation)
+        return await self._reply(request, row, generation, in_thinking)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """The answer in pieces, while it is generated. When the iterator is closed, the row ends. Raises BadRequest."""
@@ -95,7 +94,7 @@ class LocalEngine:
         try:
             async for piece in outlet:
                 yield piece
-            reply = await self._reply(request, row, await work)
+            reply = await self._reply(request, row, await work, in_thinking)
             yield outlet.last(reply)
         finally:
             work.cancel()
@@ -131,10 +130,12 @@ class LocalEngine:
             show_exception(type(error), error, error.__traceback__)
             raise EngineFailed("The student could not answer; the gateway's log has the details.", status=500) from None
 
-    async def _reply(self, request: ChatRequest, row: Row, generation: Generation) -> ChatReply:
+    async def _reply(self, request: ChatRequest, row: Row, generation: Generation, in_thinking: bool) -> ChatReply:
         assert self._rendering is not None and self._texts is not None
-        make = functools.partial(make_reply, self._rendering, self._texts, request, row, generation)
-        if request.logprobs or request.tools:  # these decode tokens
+        make = functools.partial(
+            make_reply, self._rendering, self._texts, request, row, generation, in_thinking=in_thinking
+        )
+        if request.logprobs or request.tools or self._thinks:  # these use the tokenizer
             return await asyncio.get_running_loop().run_in_executor(self._renderer, make)
         return make()
 
@@ -166,10 +167,9 @@ class LocalEngine:
         tokenizer, constraint = self._rendering.tokenizer, None
         tools = None if request.tool_choice == "none" else request.tools
         ids = render_prompt(tokenizer, request.messages, tools=tools)
-        if self._grammars is not None and request.response_format is not None:
+        if self._grammars is not None and request.response_format is not None and not self._thinks:
             constraint = self._grammars.constraint(requirement_of(request.response_format))
-        in_thinking = request.stream and opens_thinking(self._rendering.decode(ids[-TAIL:]))
-        return _Prepared(ids, constraint, in_thinking)
+        return _Prepared(ids, constraint, self._thinks and ends_in_thinking(tokenizer, ids))
 
     def _holds(self) -> str:
         return f"This model's context holds {self._context} tokens, prompt and answer together;"
@@ -179,6 +179,7 @@ class LocalEngine:
         tokenizer = copy.deepcopy(loaded.tokenizer)
         self._rendering = replace(loaded, tokenizer=tokenizer)
         self._context = context_length(loaded.model)
+        self._thinks = may_think(tokenizer)
         self._longest_token = max((len(token) for token in tokenizer.get_vocab()), default=1)
         self.identity = model_identity(self.ref)
         self._texts = TokenTexts(loaded)

@@ -36,16 +36,22 @@ class TokenTexts:
         return {"token": spelled.decode("utf-8", "replace"), "logprob": logprob, "bytes": list(spelled)}
 
 
-def make_reply(loaded: Loaded, texts: TokenTexts, request: ChatRequest, row: Row, generation: Generation) -> ChatReply:
-    """The whole answer. Uses the tokenizer only for tools and log-probabilities."""
+def make_reply(
+    loaded: Loaded, texts: TokenTexts, request: ChatRequest, row: Row, generation: Generation, *, in_thinking: bool
+) -> ChatReply:
+    """The whole answer. Uses the tokenizer only for thinking, tools and log-probabilities."""
     tools = None if request.tool_choice == "none" else request.tools
-    answer = model_answer(loaded.tokenizer, generation, tools)
+    answer = model_answer(loaded.tokenizer, generation, tools, in_thinking=in_thinking)
+    tokens = len(generation.token_ids)
     return ChatReply(
         text=answer.text,
         finish_reason=answer.finish_reason,
         tool_calls=answer.tool_calls,
-        usage=Usage(input_tokens=len(row.ids), output_tokens=len(generation.token_ids)),
+        usage=Usage(
+            input_tokens=len(row.ids), output_tokens=tokens, reasoning_tokens=min(answer.reasoning_tokens, tokens)
+        ),
         token_logprobs=generation.token_logprobs,
         token_entropies=generation.token_entropies,
         logprobs=texts.content(row.tokens, row.logprobs, row.tops) if request.logprobs else None,
+        reasoning=answer.reasoning or "",
     )

@@ -11,7 +11,7 @@ from distil.models.continuous.row import Row
 from distil.serve.engines.local_reply import TokenTexts
 from distil.serve.engines.piece import Piece
 from distil.serve.wire import ChatReply
-from distil.thinking import shown_so_far
+from distil.thinking import shown_so_far, thinking_so_far
 
 BETWEEN_S = 0.02
 """Pieces are not closer than this, except for the last one: a piece costs about as much as a token of a small model."""
@@ -27,6 +27,7 @@ class Outlet:
         self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
         self._text = ""
         self._tokens = 0
+        self._thought, self._sent_thought = "", ""
         self._sent = ""
         self._sent_tokens = 0
         self._told_at = 0.0
@@ -43,28 +44,31 @@ class Outlet:
         while not self._ended:
             await self._changed.wait()
             self._changed.clear()
-            text, tokens = self._text, self._tokens
-            if not self._ended and text != self._sent and text.startswith(self._sent):
-                yield self._piece(text, tokens)
+            text, thought, tokens = self._text, self._thought, self._tokens
+            new = (text, thought) != (self._sent, self._sent_thought)
+            if not self._ended and new and text.startswith(self._sent) and thought.startswith(self._sent_thought):
+                yield self._piece(text, thought, tokens)
 
     def last(self, reply: ChatReply) -> Piece:
         """What of the whole answer has not been sent, and how it ended."""
         text = reply.text if reply.text.startswith(self._sent) else self._sent
+        thought = reply.reasoning if reply.reasoning.startswith(self._sent_thought) else self._sent_thought
         calls = [{"index": i} | call for i, call in enumerate(reply.tool_calls or ())]
-        piece = self._piece(text, len(self._row.tokens))
+        piece = self._piece(text, thought, len(self._row.tokens))
         return replace(piece, tool_calls=calls, finish_reason=reply.finish_reason, usage=reply.usage)
 
-    def _piece(self, text: str, tokens: int) -> Piece:
+    def _piece(self, text: str, thought: str, tokens: int) -> Piece:
         row, start = self._row, self._sent_tokens
         piece = Piece(
             text[len(self._sent) :],
+            thought[len(self._sent_thought) :],
             row.logprobs[start:tokens],
             row.entropies[start:tokens],
             []
             if self._texts is None
             else self._texts.content(row.tokens[start:tokens], row.logprobs[start:tokens], row.tops[start:tokens]),
         )
-        self._sent, self._sent_tokens = text, tokens
+        self._sent, self._sent_thought, self._sent_tokens = text, thought, tokens
         return piece
 
     def _on_text(self, row: Row) -> None:
@@ -73,7 +77,8 @@ class Outlet:
         if self._whole or row.spelling is None or now - self._told_at < BETWEEN_S:
             return
         text = shown_so_far(row.spelling.settled, opened=self._in_thinking)
-        if text == self._text:
+        thought = thinking_so_far(row.spelling.settled, opened=self._in_thinking)
+        if (text, thought) == (self._text, self._thought):
             return
-        self._told_at, self._text, self._tokens = now, text, len(row.tokens)
+        self._told_at, self._text, self._thought, self._tokens = now, text, thought, len(row.tokens)
         self._loop.call_soon_threadsafe(self._changed.set)

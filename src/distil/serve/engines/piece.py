@@ -15,6 +15,8 @@ class Piece:
 
     text: str = ""
     """Appended to the answer; whole characters only."""
+    reasoning: str = ""
+    """Appended to the thinking before the answer."""
     token_logprobs: list[float] = field(default_factory=list)
     """Natural log-probability per new token at temperature 1, as in ChatReply; empty where the model gives none."""
     token_entropies: list[float] = field(default_factory=list)
@@ -36,6 +38,7 @@ def joined(pieces: Iterable[Piece]) -> Piece:
         return found[0]
     return Piece(
         text="".join(piece.text for piece in found),
+        reasoning="".join(piece.reasoning for piece in found),
         token_logprobs=[value for piece in found for value in piece.token_logprobs],
         token_entropies=[value for piece in found for value in piece.token_entropies],
         logprobs=[token for piece in found for token in piece.logprobs],
@@ -56,6 +59,7 @@ def whole(pieces: Iterable[Piece]) -> ChatReply:
         token_logprobs=piece.token_logprobs,
         token_entropies=piece.token_entropies,
         logprobs=piece.logprobs or None,
+        reasoning=piece.reasoning,
     )
 
 

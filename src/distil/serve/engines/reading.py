@@ -45,6 +45,7 @@ def read_reply(raw: bytes, request: ChatRequest) -> ChatReply:
         tool_calls=calls,
         token_logprobs=[logprob_of(token) for token in tokens],
         logprobs=openai_logprobs(tokens, request.sampling.top_logprobs or 0) if request.logprobs else None,
+        reasoning=_thinking(message),
     )
 
 
@@ -77,6 +78,7 @@ def read_events(lines: bytes, request: ChatRequest) -> Read:
 def _joined_events(events: list[JsonObject], request: ChatRequest) -> Piece:
     """What some events add to the answer."""
     texts: list[str] = []
+    thoughts: list[str] = []
     tokens: list[JsonObject] = []
     calls: list[JsonObject] = []
     finish: str | None = None
@@ -93,6 +95,7 @@ def _joined_events(events: list[JsonObject], request: ChatRequest) -> Piece:
         delta = choice.get("delta") or {}
         if (text := delta.get("content")) is not None:
             texts.append(text)
+        thoughts.append(_thinking(delta))
         if choice.get("logprobs"):
             tokens += _tokens(choice)
         if delta.get("tool_calls"):
@@ -102,12 +105,19 @@ def _joined_events(events: list[JsonObject], request: ChatRequest) -> Piece:
     wanted = request.logprobs and tokens
     return Piece(
         text="".join(texts),
+        reasoning="".join(thoughts),
         token_logprobs=[logprob_of(token) for token in tokens],
         logprobs=openai_logprobs(tokens, request.sampling.top_logprobs or 0) if wanted else [],
         tool_calls=calls,
         finish_reason=finish,
         usage=usage,
     )
+
+
+def _thinking(message: JsonObject) -> str:
+    """`reasoning_content` (SGLang, llama.cpp, older vLLM) or `reasoning` (vLLM)."""
+    said = message.get("reasoning_content") or message.get("reasoning")
+    return said if isinstance(said, str) else ""
 
 
 def _call_parts(parts: object) -> list[JsonObject]:
