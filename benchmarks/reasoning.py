@@ -2,7 +2,7 @@
 
     python benchmarks/reasoning.py --dir FOLDER [--seeds 3]
 
-A toy with a recorded teacher: five tables, each from the numbers 0 to 19 to other ones, and questions that apply three of them in
+A toy with a recorded teacher: four tables, each from the numbers 0 to 9 to other ones, and questions that apply three of them in
 a row ("Start with 7. Apply C, then A, then E."). The tables are nowhere in the prompt. The recorded teacher is always right; its
 thinking looks each step up, tersely or with repetitions and checks, one of the two at random. All arms learn from the same
 prompts for the same number of steps from the bundled student; they differ in what is kept of the thinking, and in how the
@@ -25,15 +25,15 @@ from distil.records import Prediction
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
-TABLES, NUMBERS, STEPS = "ABCDE", 20, 3
-TRAIN, TEST, EPOCHS = 800, 200, 6
+TABLES, NUMBERS = "ABCD", 10
+TRAIN, TEST, EPOCHS = 440, 200, 4
 
 
 class Arm(NamedTuple):
     """What is kept of the thinking, and whether the student is asked to think."""
 
     reasoning: str
-    tokens: int = 60
+    tokens: int = 20
     thinks: bool = True
 
 
@@ -63,16 +63,15 @@ def steps(start: int, letters: str) -> list[tuple[str, int, int]]:
 
 def terse(found: list[tuple[str, int, int]]) -> str:
     """Each step once."""
-    return "\n".join(f"{letter} {before} = {after}" for letter, before, after in found)
+    return ", ".join(f"{letter} {before} is {after}" for letter, before, after in found)
 
 
 def verbose(found: list[tuple[str, int, int]]) -> str:
     """Each step announced, looked up and checked."""
-    lines = []
-    for letter, before, after in found:
-        lines += [f"Now I need {letter} of {before}.", f"{letter} {before} = {after}", "Let me check that again."]
-        lines += [f"{letter} {before} = {after}", f"Yes, so I have {after} now."]
-    return "\n".join(lines)
+    return ", ".join(
+        f"now {letter} of {before}: {letter} {before} is {after}, right, it is {after}"
+        for letter, before, after in found
+    )
 
 
 def write_project(project: Project, arm: Arm, seed: int) -> Config:

@@ -14,7 +14,7 @@ from distil.cost.stage import run
 from distil.cost.student_tokens import count_for
 from distil.errors import UserError
 from distil.models.template import TemplateSettings, prepare
-from distil.records import Answer, Call, Message, Prompt, Sampling, Usage
+from distil.records import Answer, Call, Example, Message, Prompt, Sampling, Usage
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_json, write_records
 from tests.report.sample import calibration
@@ -126,3 +126,38 @@ def test_a_baked_prompt_makes_the_students_requests_shorter(prompt: str | None, 
     wanted = question + 4 + (whole + 4 if prompt is None else short + 4 if prompt else 0)
     assert counted.inputs == pytest.approx(wanted / 400)
     assert ("baked in: student.prompt" in counted.how) == (prompt is not None)
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+def test_a_student_that_thinks_writes_its_thinking_too(thinks: bool, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    tokenizer = tiny_tokenizer()
+    prepare(tokenizer, TemplateSettings(args={"enable_thinking": thinks}))
+    tokenizer.save_pretrained(project.model("small"))
+    prompts = [Prompt.make([Message(role="user", content=text)]) for text in ("Where is it?", "Where was it?")]
+    answers = [
+        Answer(
+            id=prompt.id,
+            prompt_id=prompt.id,
+            teacher=TEACHER.model,
+            sampling=Sampling(),
+            text="parcel",
+            reasoning="It is lost.",
+            finish_reason="stop",
+            call_id="c",
+        )
+        for prompt in prompts
+    ]
+    write_records(project.prompts, prompts)
+    write_records(project.answers, answers)
+    kept = [
+        Example.of(prompts[0], answers[0], "train", reasoning="It is lost."),
+        Example.of(prompts[1], answers[1], "train"),
+    ]
+    write_records(project.split("train"), kept)
+    usage, when = Usage(input_tokens=9, output_tokens=9, reasoning_tokens=5), "2026-01-31T00:00:00Z"
+    call = Call(id="c", purpose="collect", model=TEACHER.model, usage=usage, usd=0.01, status="answered", created=when)
+    counted = count_for(project, "small", [call])
+    said = len(tokenizer("It is lost.parcel" if thinks else "parcel", add_special_tokens=False)["input_ids"]) + 1
+    assert counted is not None and counted.outputs == pytest.approx(said / 4)
+    assert ("with its own" in counted.how) == thinks

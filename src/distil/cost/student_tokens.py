@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from distil.models.saved_template import saved_template
 from distil.models.student_prompt import as_student_sees, baked_prompt
+from distil.models.template import has_thinking_on
 from distil.records import Answer, Call, Prompt
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_records
+from distil.runs.jsonl import read_examples, read_records
 
 SAMPLE = 300
 """Answers that are counted."""
@@ -39,9 +40,11 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
     from tokenizers import Tokenizer
 
     encode = Tokenizer.from_file(str(tokenizer)).encode
-    baked = baked_prompt(saved_template(tokenizer.parent) or "")
+    template = saved_template(tokenizer.parent) or ""
+    baked, thoughts = baked_prompt(template), _thoughts(project) if has_thinking_on(template) else {}
     billed = {call.id: call.usage for call in calls if call.usage.output_tokens > 0}
-    answers = islice((a for a in read_records(project.answers, Answer) if a.call_id in billed and a.text), SAMPLE)
+    counted = (a for a in read_records(project.answers, Answer) if a.call_id in billed and a.text)
+    answers = islice((a for a in counted if not thoughts or a.id in thoughts), SAMPLE)
     chosen = {answer.prompt_id: answer for answer in answers}
     prompts = {p.id: p for p in read_records(project.prompts, Prompt) if p.id in chosen}
     ours, theirs = [0.0, 0.0], [0.0, 0.0]
@@ -51,7 +54,8 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
         if usage.input_tokens <= 0 or visible <= 0:
             continue
         ours[0] += sum(len(encode(turn.text).ids) + PER_TURN for turn in as_student_sees(prompt.messages, baked))
-        ours[1] += len(encode(answer.text, add_special_tokens=False).ids) + 1  # and the end
+        said = thoughts.get(answer.id, "") + answer.text
+        ours[1] += len(encode(said, add_special_tokens=False).ids) + 1  # and the end
         theirs[0] += usage.input_tokens
         theirs[1] += visible
     if not all(theirs):
@@ -61,8 +65,17 @@ def count_for(project: Project, student: str | None, calls: Sequence[Call]) -> C
         ours[1] / theirs[1],
         f"counted with its own tokenizer on {len(prompts):,} prompts: {ours[0] / theirs[0]:.2f} of the teacher's for a prompt, "
         f"{ours[1] / theirs[1]:.2f} for an answer without reasoning"
+        + (" (the student's with its own)" if thoughts else "")
         + (" (the instructions are baked in: student.prompt)" if baked is not None else ""),
     )
+
+
+def _thoughts(project: Project) -> dict[str, str]:
+    """Answer id -> the thinking that it taught: a student that is asked to think writes as much."""
+    path = project.split("train")
+    examples = read_examples(path) if path.exists() else ()
+    thinking = {e.answer_id: e.messages[-1].reasoning_content for e in examples}
+    return {answer_id: text for answer_id, text in thinking.items() if answer_id and text}
 
 
 def _tokenizer_file(project: Project, student: str | None) -> Path | None:

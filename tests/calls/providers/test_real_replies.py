@@ -191,3 +191,39 @@ def test_nothing_recorded_crashes_any_reader(data_dir: Callable[[str], Path]) ->
                 provider.parse(200, reply["headers"], reply["body"].encode())
             except GarbledReply:
                 provider.fault(reply["status"], reply["headers"], reply["body"].encode())
+
+
+def hidden(value: Any, key: str = "") -> Iterator[str]:
+    """The texts of a reply that are encrypted thinking, or its signature."""
+    if isinstance(value, dict):
+        kind = str(value.get("type"))
+        for name, inside in value.items():
+            secret = name in ("encrypted_content", "signature", "thoughtSignature", "redactedContent")
+            secret |= name == "data" and ("redacted" in kind or "encrypted" in kind)
+            yield from hidden(inside, "hidden" if secret else "")
+    elif isinstance(value, list):
+        for inside in value:
+            yield from hidden(inside, key)
+    elif isinstance(value, str) and key and len(value) > 20:
+        yield value
+
+
+def test_encrypted_thinking_is_never_text(data_dir: Callable[[str], Path]) -> None:
+    """Of OpenAI, Anthropic, Gemini, Bedrock and OpenRouter: no reader takes it for thinking or for the answer."""
+    counts: Counter[str] = Counter()
+    kinds = [*(kind for _, kind, _ in READERS), ResponsesProvider, BedrockProvider]
+    for reply in recorded(data_dir):
+        try:
+            value = json.loads(reply["body"])
+        except ValueError:
+            continue
+        secrets = list(hidden(value))
+        for kind in kinds if secrets else ():
+            try:
+                parsed = kind("m", "http://h/v1", None).parse(200, reply["headers"], reply["body"].encode())  # type: ignore[call-arg]
+            except GarbledReply:
+                continue
+            read = f"{parsed.text}\n{parsed.reasoning}"
+            assert not any(secret in read for secret in secrets), (reply["host"], kind.__name__)
+            counts[kind.__name__] += 1
+    assert sum(counts.values()) >= 40 and min(counts[kind.__name__] for kind in kinds) >= 1, counts

@@ -61,6 +61,12 @@ def test_every_known_shape_of_a_line_answers(tmp_path: Path, line: dict[str, Any
     assert parsed.text == "Eight." and parsed.finish_reason == "stop" and parsed.usage.input_tokens > 0
 
 
+def test_thinking_may_stand_in_a_column(tmp_path: Path) -> None:
+    line = {"prompt": "How many legs has a spider?", "output": "Eight.", "reasoning": "Four on each side."}
+    parsed = answer(write(tmp_path, line), question())
+    assert (parsed.text, parsed.reasoning) == ("Eight.", "Four on each side.")
+
+
 def test_a_system_turn_distinguishes_but_never_hides_an_answer(tmp_path: Path) -> None:
     turn = {"role": "user", "content": "Hi"}
     polite = {
