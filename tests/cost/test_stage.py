@@ -160,4 +160,4 @@ def test_a_student_that_thinks_writes_its_thinking_too(thinks: bool, tmp_path: P
     counted = count_for(project, "small", [call])
     said = len(tokenizer("It is lost.parcel" if thinks else "parcel", add_special_tokens=False)["input_ids"]) + 1
     assert counted is not None and counted.outputs == pytest.approx(said / 4)
-    assert ("with its own" in counted.how) == thinks
+    assert ("the student's with its own" in counted.how) == thinks
