@@ -26,7 +26,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
 TABLES, NUMBERS = "ABCD", 10
-TRAIN, TEST, EPOCHS = 440, 200, 4
+TRAIN, TEST, EPOCHS = 440, 200, 8
 
 
 class Arm(NamedTuple):
@@ -108,7 +108,7 @@ def write_project(project: Project, arm: Arm, seed: int) -> Config:
                 "reasoning_tokens": arm.tokens,
             },
             "student": {"model": "bundled/student", "template_args": {"enable_thinking": arm.thinks}},
-            "train": {"epochs": EPOCHS, "learning_rate": 2e-3, "seed": seed, "batch_size": 16},
+            "train": {"epochs": EPOCHS, "learning_rate": 4e-3, "seed": seed, "batch_size": 8},
             "evaluate": {"metrics": ["exact_match"], "ceiling": False, "baseline": False, "latency_prompts": 4},
         },
         "reasoning",

@@ -42,13 +42,11 @@ class Traces(NamedTuple):
     """The longest that is short."""
     share: float
     """Of the prompts whose whole thinking a mix keeps."""
-    fits: Fits | None = None
-    """Whether the student reads all of it."""
 
     @classmethod
-    def of(cls, section: CurateConfig, fits: Fits | None = None) -> Traces:
+    def of(cls, section: CurateConfig) -> Traces:
         """As the config says."""
-        return cls(section.reasoning, section.reasoning_tokens, section.reasoning_share, fits)
+        return cls(section.reasoning, section.reasoning_tokens, section.reasoning_share)
 
     def whole(self, prompt_id: str) -> bool:
         """Whether all thinking for this prompt is kept, however long."""
@@ -58,15 +56,15 @@ class Traces(NamedTuple):
         """Whether the shortest thinking of equal answers is wanted for this prompt."""
         return self.which in ("short", "mix") and not self.whole(prompt_id)
 
-    def found(self, pair: Pair) -> Found:
-        """What of this answer's thinking is trained on."""
+    def found(self, pair: Pair, fits: Fits | None = None) -> Found:
+        """What of this answer's thinking is trained on. fits: whether the student reads all of it."""
         text = pair.answer.reasoning or ""
         if self.which == "drop" or not text.strip():
             return Found(None, NONE)
         whole = self.whole(pair.prompt.id)
         if not whole and estimate(text) > self.tokens:
             return Found(None, LONG)
-        if self.fits is not None and not self.fits(pair):
+        if fits is not None and not fits(pair):
             return Found(None, UNREAD)
         return Found(text, WHOLE if whole else SHORT)
 
@@ -88,11 +86,11 @@ def place(prompt_id: str) -> float:
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
-def keep_traces(traces: Traces, rows: Sequence[Pair], sides: Mapping[str, Split]) -> Kept:
+def keep_traces(traces: Traces, rows: Sequence[Pair], sides: Mapping[str, Split], fits: Fits | None = None) -> Kept:
     """The thinking that is written, how much of it is trained on, and what it is not. Nothing where it is dropped."""
     if traces.which == "drop":
         return Kept({}, {}, [])
-    found = [(row, traces.found(row)) for row in rows if row.prompt.id in sides]
+    found = [(row, traces.found(row, fits)) for row in rows if row.prompt.id in sides]
     texts = {row.answer.id: kept.text for row, kept in found if kept.text is not None}
     trained = [(row.answer, kept) for row, kept in found if sides[row.prompt.id] == "train"]
     counts = Counter(kept.why for _, kept in trained)

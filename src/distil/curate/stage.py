@@ -32,7 +32,7 @@ from distil.curate.split.partition import partition
 from distil.errors import UserError
 from distil.models.config import StudentConfig
 from distil.progress import bar
-from distil.records import Example, Record, Split, Verdict
+from distil.records import Answer, Example, Prompt, Record, Split, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
 from distil.runs.manifest import StageRun, stage_run
@@ -121,21 +121,19 @@ def run(
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
     _require_inputs(project)
+    verdicts, edits = list[Verdict](), Edits()
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
-        for path in (project.prompts, project.answers, *chosen_filters.files):
-            stage.reads(path)
-        stage.seeds["split"] = section.seed
-        prompts, answers = read_collected(project)
+        prompts, answers = _read(project, stage, section, chosen_filters)
         pairs, marks = join(prompts, answers, teachers), _marks(project, stage)
-        verdicts, edits = list[Verdict](), Edits()
         with bar("curate", total=100, unit="%") as progress:  # shares of the time, measured on 20,000 rows
             fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
             table = _measure(masked, chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(32, note="filtered")
-            unfit = unfit_answers(table, chosen_filters, marks)
-            chosen = choose_answers(table, passed, unfit, section, verdicts, judge)
+            chosen = choose_answers(
+                table, passed, unfit_answers(table, chosen_filters, marks), section, verdicts, judge
+            )
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=section.semantic_duplicates)
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
@@ -144,9 +142,8 @@ def run(
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
-            thinking = keep_traces(
-                Traces.of(section, fits_with_thinking(project, student, max_length)), placed, parts.sides
-            )
+            reads = fits_with_thinking(project, student, max_length)
+            thinking = keep_traces(Traces.of(section), placed, parts.sides, reads)
             written = without_references(placed) if section.references_unchecked else placed
             counts = _write(project, stage, written, parts.sides, verdicts, thinking.texts)
             progress.advance(12, note="written")
@@ -169,6 +166,16 @@ def run(
         )
         stage.notes.update(result.model_dump())
     return result
+
+
+def _read(
+    project: Project, stage: StageRun, section: CurateConfig, filters: Chosen
+) -> tuple[list[Prompt], list[Answer]]:
+    """Prompts and answers, and what the stage's manifest says that it was made of."""
+    for path in (project.prompts, project.answers, *filters.files):
+        stage.reads(path)
+    stage.seeds["split"] = section.seed
+    return read_collected(project)
 
 
 def _require_inputs(project: Project) -> None:
