@@ -86,8 +86,11 @@ def place(prompt_id: str) -> float:
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
-def keep_traces(traces: Traces, rows: Sequence[Pair], sides: Mapping[str, Split], fits: Fits | None = None) -> Kept:
+def keep_traces(
+    section: CurateConfig, rows: Sequence[Pair], sides: Mapping[str, Split], fits: Fits | None = None
+) -> Kept:
     """The thinking that is written, how much of it is trained on, and what it is not. Nothing where it is dropped."""
+    traces = Traces.of(section)
     if traces.which == "drop":
         return Kept({}, {}, [])
     found = [(row, traces.found(row, fits)) for row in rows if row.prompt.id in sides]

@@ -25,7 +25,7 @@ from distil.curate.evidence.found import WholeSignal
 from distil.curate.evidence.masking import Masked, mask_all
 from distil.curate.evidence.signals import measure
 from distil.curate.keep import keep_rows
-from distil.curate.reasoning import Traces, keep_traces
+from distil.curate.reasoning import keep_traces
 from distil.curate.select import join, read_collected
 from distil.curate.split.meaning import Meaning
 from distil.curate.split.partition import partition
@@ -120,32 +120,27 @@ def run(
     left out; closed: no further prompt becomes a test prompt. Raises UserError: missing inputs, unknown filters, nothing is left.
     """
     chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
-    _require_inputs(project)
     verdicts, edits = list[Verdict](), Edits()
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
-        prompts, answers = _read(project, stage, section, chosen_filters)
-        pairs, marks = join(prompts, answers, teachers), _marks(project, stage)
+        prompts, answers, marks = _read(project, stage, section, chosen_filters)
+        pairs = join(prompts, answers, teachers)
         with bar("curate", total=100, unit="%") as progress:  # shares of the time, measured on 20,000 rows
             fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
             table = _measure(masked, chosen_filters, fits)
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(32, note="filtered")
-            chosen = choose_answers(
-                table, passed, unfit_answers(table, chosen_filters, marks), section, verdicts, judge
-            )
+            unfit = unfit_answers(table, chosen_filters, marks)
+            chosen = choose_answers(table, passed, unfit, section, verdicts, judge)
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=section.semantic_duplicates)
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
-            stage.usd = getattr(judge, "usd", 0.0)
             parts = partition(stage, rows, section, verdicts, closed=closed)
             placed = keep_rows(apply_sides(rows, parts.sides, chosen, verdicts), parts.sides, section, verdicts)
             progress.advance(40, note="split")
             digest = _write_evidence(project, stage, table, Digest(chosen_filters, verdicts, edits))
-            reads = fits_with_thinking(project, student, max_length)
-            thinking = keep_traces(Traces.of(section), placed, parts.sides, reads)
-            written = without_references(placed) if section.references_unchecked else placed
-            counts = _write(project, stage, written, parts.sides, verdicts, thinking.texts)
+            thinking = keep_traces(section, placed, parts.sides, fits_with_thinking(project, student, max_length))
+            counts = _write(project, stage, section, placed, parts.sides, verdicts, thinking.texts)
             progress.advance(12, note="written")
         notes = [*parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides), *thinking.notes]
         result = CurateResult(
@@ -164,24 +159,22 @@ def run(
             thinking=thinking.counts,
             warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
         )
+        stage.usd = getattr(judge, "usd", 0.0)
         stage.notes.update(result.model_dump())
     return result
 
 
 def _read(
     project: Project, stage: StageRun, section: CurateConfig, filters: Chosen
-) -> tuple[list[Prompt], list[Answer]]:
-    """Prompts and answers, and what the stage's manifest says that it was made of."""
-    for path in (project.prompts, project.answers, *filters.files):
-        stage.reads(path)
-    stage.seeds["split"] = section.seed
-    return read_collected(project)
-
-
-def _require_inputs(project: Project) -> None:
+) -> tuple[list[Prompt], list[Answer], dict[str, Mark]]:
+    """Prompts, answers and marks; the stage's manifest says that it was made of them."""
     for path in (project.prompts, project.answers):
         if not path.exists():
             raise UserError(f"{project.relative(path)} does not exist yet. Run `distil collect` first.")
+    for path in (project.prompts, project.answers, *filters.files):
+        stage.reads(path)
+    stage.seeds["split"] = section.seed
+    return *read_collected(project), _marks(project, stage)
 
 
 def _measure(rows: Sequence[Masked], chosen: Chosen, fits: WholeSignal | None) -> list[Measured]:
@@ -208,6 +201,7 @@ def _marks(project: Project, stage: StageRun) -> dict[str, Mark]:
 def _write(
     project: Project,
     stage: StageRun,
+    section: CurateConfig,
     rows: Sequence[Pair],
     sides: Mapping[str, Split],
     verdicts: Sequence[Verdict],
@@ -215,6 +209,7 @@ def _write(
 ) -> dict[Split, int]:
     """Writes the splits, one after the other, and returns how many examples are in each. thinking: by answer id."""
     counts: dict[Split, int] = {}
+    rows = without_references(rows) if section.references_unchecked else rows
     for split in SPLITS:
         path = project.split(split)
         of_split = (
