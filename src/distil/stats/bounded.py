@@ -18,6 +18,7 @@ approximations" (the path through the saddlepoint).
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,9 @@ def chance_above(units: Units, at: float, worst: tuple[float, float]) -> float:
     With the largest possible value as `worst` this is a one-sided p value of "the mean is at least `at`".
     """
     unseen = units.unseen * (worst[0] - at * worst[1])
-    return positive_chance(np.append(units.top - at * units.bottom, unseen), np.append(units.counts, 1.0))
+    return positive_chance(
+        np.concatenate((units.top - at * units.bottom, (unseen,))), np.concatenate((units.counts, (1.0,)))
+    )
 
 
 def upper(units: Units, tail: float, worst: tuple[float, float], limit: float) -> float:
@@ -130,26 +133,38 @@ def _integral(
     """
     total = 0.0
     for start in range(0, int(24 / step), BLOCK):
-        v = step * np.arange(start, start + BLOCK)
-        y = width * np.sinh(v)
-        z = centre + bend * y**2 + 1j * y
-        path = (2 * bend * y + 1j) * width * np.cosh(v)  # dz / dv
+        sinh, cosh = _nodes(step, start)
+        y, path = width * sinh, (1j * width) * cosh  # path: dz / dv
+        z = centre + 1j * y
+        if bend:
+            z += bend * y**2
+            path += 2 * bend * width * y * cosh
         logarithm = -_log_product(a, m, z)
-        if logarithm.real.max() > 600:  # a bent path that runs into the poles
+        if bend and logarithm.real.max() > 600:  # a bent path that runs into the poles
             return math.nan, False
         terms = (np.exp(logarithm) / z * path).imag
         if start == 0:
             terms[0] /= 2
         total += float(terms.sum())
-        if np.abs(terms[-2:]).max() < 1e-11 * abs(total):
+        if max(abs(float(terms[-2])), abs(float(terms[-1]))) < 1e-11 * abs(total):
             break
     return total * step / math.pi, start + BLOCK <= 2.9 / step + BLOCK
 
 
+@cache
+def _nodes(step: float, start: int) -> tuple[Array, Array]:
+    """sinh and cosh of the nodes of one block, (BLOCK,) each."""
+    v = step * np.arange(start, start + BLOCK)
+    return np.sinh(v), np.cosh(v)
+
+
 def _log_product(a: Array, m: Array, z: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
-    """sum_j m_j log(1 - a_j z) up to multiples of 2 pi i; single units are multiplied by eights first."""
+    """sum_j m_j log(1 - a_j z) up to multiples of 2 pi i; many single units are multiplied by eights first."""
     single = m == 1
-    alone = np.append(a[single], np.zeros(-int(single.sum()) % 8))
+    alone = a[single]
+    if len(alone) <= 8:
+        return m @ np.log(1 - a[:, None] * z)
+    alone = np.concatenate((alone, np.zeros(-len(alone) % 8)))
     factors = 1 - alone[:, None] * z
     for _ in range(3):
         factors = factors[::2] * factors[1::2]
