@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +14,6 @@ from distil.fit import in_pairs
 from distil.models.config import StudentConfig
 from distil.models.load import load_tokenizer
 from distil.objectives.targets import IGNORED
-from distil.records import Sampling
 from distil.train import stage
 from distil.train.batches import MicroBatch
 from distil.train.config import TrainConfig
@@ -45,10 +46,7 @@ def test_the_loss_starts_at_ln_2_and_falls(bench: Bench) -> None:
     result = stage.run(bench.project, quick(**DPO, epochs=3), bench.student, name="dpo")
     losses = found(bench, "dpo")
     assert result.steps == 9 and losses[0] == pytest.approx(math.log(2), abs=1e-4) and losses[-1] < 0.6
-    assert (
-        found(bench, "dpo", "preferred")[-1] == 1.0
-        and found(bench, "dpo", "label")[-1] < found(bench, "dpo", "label")[0]
-    )
+    assert found(bench, "dpo", "preferred")[-1] == 1.0 and "label" not in lines(bench, "dpo")[0]
     assert found(bench, "dpo", "eval_loss")[-1] < math.log(2) and "agreement" not in lines(bench, "dpo")[0]
 
 
@@ -67,10 +65,18 @@ def test_lora_prefers_too_and_its_reference_is_the_start(bench: Bench) -> None:
 
 
 def test_a_resumed_training_has_the_same_pairs(bench: Bench) -> None:
-    """They are made before the weights of a checkpoint are read, from the start alone."""
+    """It reads them, and writes others only for another start or other settings."""
     job = TrainJob(bench.project.root, "x", quick(**DPO), bench.student).placed()
-    first, second = (prepare(job).trainer.examples for _ in range(2))
-    assert first == second and all(e.before < 0 and e.rejected is not None and e.rejected.before < 0 for e in first)
+    first = prepare(job).trainer.examples
+    assert all(e.before < 0 and e.rejected is not None and e.rejected.before < 0 for e in first)
+    file = job.folder / "checkpoints" / "own_answers.json"
+    kept = json.loads(file.read_text())
+    kept["texts"] = {id_: [70, 71, 2] for id_ in kept["texts"]}  # as another device would have written
+    file.write_text(json.dumps(kept))
+    again = prepare(job).trainer.examples
+    assert all(e.rejected is not None and e.rejected.input_ids[-3:] == [70, 71, 2] for e in again)
+    other = prepare(replace(job, section=quick(**DPO, seed=1))).trainer.examples
+    assert not any(e.rejected is not None and e.rejected.input_ids[-3:] == [70, 71, 2] for e in other)
 
 
 def test_pairs_that_say_the_same_are_left_out(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +84,7 @@ def test_pairs_that_say_the_same_are_left_out(bench: Bench, capsys: pytest.Captu
     student, given = load_student(bench.student, quick()), examples(bench)[:4]
     answers = [[i for i in e.labels if i != IGNORED] for e in given]
     texts = [answers[0], [], [70, 71, 2], [*answers[3][:3], 2]]
-    pairs = make_pairs(student, given, lambda *_: texts, Sampling(), 0, "examples")
+    pairs = make_pairs(student, given, {e.id: text for e, text in zip(given, texts, strict=True)}, "examples")
     assert [e.id for e in pairs] == [given[2].id, given[3].id]
     worse = pairs[0].rejected
     assert worse is not None and worse.input_ids[given[2].prompt_length :] == [70, 71, 2]

@@ -1,20 +1,21 @@
 """Pairs for `method: dpo`: the teacher's answer over the one that the student itself gives to the same training prompt.
 
 The student that the training starts from writes its answers once, before the first step, and is the reference: its
-log-probabilities are kept as numbers. A resumed training makes both again from the same start (equal on a CPU; on a GPU up to its
-rounding). The formula is in distil.objectives.preferences.
+log-probabilities are kept as numbers. A resumed training reads those answers again. The formula: distil.objectives.preferences.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from distil.errors import UserError
+from distil.ids import content_id
 from distil.models.head import output_head
 from distil.models.load import Loaded
 from distil.models.unwrap import causal_model
@@ -24,6 +25,7 @@ from distil.objectives.settings import LossSettings
 from distil.objectives.targets import IGNORED
 from distil.progress import say
 from distil.records import Sampling
+from distil.runs.jsonl import read_json, write_json
 from distil.text import same_answer
 from distil.train.batches import MicroBatch, pack, pad
 from distil.train.config import TrainConfig
@@ -50,20 +52,16 @@ class PairSource:
         return Signal(loss=lambda hidden, head, labels: self._losses(batch, hidden, head, labels))
 
     def _losses(self, batch: MicroBatch, hidden: Tensor, head: OutputHead, labels: Tensor) -> dict[str, Tensor]:
-        """Sums over the pairs: loss; label, the cross-entropy of the better answers; preferred, the pairs that the student has
-        moved apart."""
+        """Sums over the pairs: their losses, and how many the student has moved apart."""
         now = answer_log_probs(hidden, head, labels, [example.learned for example in batch.examples])
         before = now.new_tensor([example.before for example in batch.examples])
         better, worse = now[0::2], now[1::2]
         losses = preference_losses(better, worse, before[0::2], before[1::2], self.beta)
         moved = (better - before[0::2]) > (worse - before[1::2])
-        zero = torch.zeros_like(losses[0])
         return {
             "loss": losses.sum(),
-            "distill": zero.detach(),
-            "label": -better.detach().sum(),
             "preferred": moved.sum(),
-            "pairs": zero.detach() + len(losses),
+            "pairs": torch.tensor(float(len(losses))),
         }
 
 
@@ -76,13 +74,28 @@ def require_one_process(section: TrainConfig) -> None:
         )
 
 
+def own_answers(
+    write: Writer, examples: Sequence[Tokenized], sampling: Sampling, seed: int, file: Path, student: str
+) -> dict[str, list[int]]:
+    """Id of each example -> what the student answers to its prompt. Written to `file` and read from there when a training goes
+    on, because a GPU would not write the same texts again. student: names it, with its weights."""
+    prompts = {e.id: e.input_ids[: e.prompt_length] for e in examples}
+    key = content_id("own", [student, prompts, sampling.model_dump(mode="json"), seed])
+    if file.exists() and (found := read_json(file)).get("key") == key:
+        return {str(id_): list(map(int, text)) for id_, text in found["texts"].items()}
+    texts = dict(zip(prompts, write(list(prompts.values()), sampling, seed), strict=True))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"key": key, "texts": texts})
+    return texts
+
+
 def make_pairs(
-    student: Loaded, examples: Sequence[Tokenized], write: Writer, sampling: Sampling, seed: int, label: str
+    student: Loaded, examples: Sequence[Tokenized], texts: Mapping[str, list[int]], label: str
 ) -> list[Tokenized]:
     """The examples with the student's own answer as `rejected`; those to which it says the same, or nothing, are left out."""
-    texts = write([e.input_ids[: e.prompt_length] for e in examples], sampling, seed) if examples else []
     pairs = []
-    for example, text in zip(examples, texts, strict=True):
+    for example in examples:
+        text = texts[example.id]
         labels = [IGNORED] * example.prompt_length + example.labels[example.prompt_length :]  # the last answer alone
         better = replace(example, labels=labels)
         answer = [token for token in better.labels if token != IGNORED]

@@ -44,7 +44,7 @@ from distil.train.job import TrainJob, process_rank
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.packing import can_pack, use_own, use_packed
 from distil.train.packing_proof import packs_exactly
-from distil.train.pairs import log_probs_before, make_pairs, require_one_process, with_log_probs
+from distil.train.pairs import log_probs_before, make_pairs, own_answers, require_one_process, with_log_probs
 from distil.train.rate import learning_rate
 from distil.train.rollouts import unanswered
 from distil.train.sharding import shards_weights
@@ -53,10 +53,13 @@ from distil.train.signal.setup import signal_source
 from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
 from distil.train.start import sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer, StepSettings
+from distil.train.weights import weights_hash
 from distil.train.writers import make_rollouts, sampling_of, writer
 
 CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
 """How much memory a teacher's hidden states may take."""
+TRIED = 16
+"""Examples that a trial of dpo has at least."""
 FEW_STEPS = 60
 """Optimizer steps; fewer are remarked."""
 
@@ -93,7 +96,7 @@ def prepare(job: TrainJob) -> Prepared:
     if isinstance(source, CachedSource):  # the cache may hold the training split only: then there is no validation
         validation = [example for example in validation if example.id in source.store]
     if section.method == "dpo":
-        train, validation = _pairs(section, student, train, validation)
+        train, validation = _pairs(job, student, train, validation)
     loss, on_policy = loss_settings(section), loss_on_policy(section)
     rules = row_rules(section, special_ids(student.tokenizer))
     for wanted in (loss, *([on_policy] if on_policy is not None else [])):
@@ -206,18 +209,24 @@ def _data(
 
 
 def _pairs(
-    section: TrainConfig, student: Loaded, train: list[Tokenized], validation: list[Tokenized]
+    job: TrainJob, student: Loaded, train: list[Tokenized], validation: list[Tokenized]
 ) -> tuple[list[Tokenized], list[Tokenized]]:
-    """The examples as pairs with the student's own answers. UserError where it gives the teacher's everywhere."""
+    """The examples as pairs with the student's own answers; a trial has as many as it needs. UserError where the student
+    gives the teacher's everywhere."""
+    section = job.section
     require_one_process(section)
+    if job.max_steps is not None:
+        train = train[: max(TRIED, 2 * job.max_steps * section.batch_size)]
     write, sampling = writer(section, student), sampling_of(section, student, train)
-    pairs = make_pairs(student, train, write, sampling, section.seed, "training examples")
+    file, start = job.folder / "checkpoints" / "own_answers.json", f"{job.student.model} {weights_hash(student.model)}"
+    texts = own_answers(write, [*train, *validation], sampling, section.seed, file, start)
+    pairs = make_pairs(student, train, texts, "training examples")
     if not pairs:
         raise UserError(
             f"To all {len(train):,} training prompts {student.ref} gives the teacher's answers already, so nothing is left to "
             "prefer. Use it as it is, or raise train.rollout_temperature to look for mistakes that it makes more rarely."
         )
-    return pairs, make_pairs(student, validation, write, sampling, section.seed, "validation examples")
+    return pairs, make_pairs(student, validation, texts, "validation examples")
 
 
 def _with_reference(trainer: DistilTrainer, pairs: list[Tokenized]) -> list[Tokenized]:

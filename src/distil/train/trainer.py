@@ -363,10 +363,10 @@ def require_whole_head(state: AcceleratorState) -> None:
 
 
 def means(sums: dict[str, float]) -> dict[str, float]:
-    """loss, distill (with T^2) and label per learned token, or per pair; agreement, entropy and kl (at T = 1) per sampled token;
-    preferred: share of pairs whose better answer has gained on the worse one."""
+    """loss, distill (with T^2) and label per learned token, for pairs the loss per pair; agreement, entropy and kl (at T = 1) per
+    sampled token; preferred: share of pairs whose better answer has gained on the worse one."""
     count, sampled = max(sums["count"], 1.0), sums["sampled"]
-    values = {name: sums[name] / count for name in ("loss", "distill", "label")}
+    values = {name: sums[name] / count for name in (("loss",) if sums["pairs"] else ("loss", "distill", "label"))}
     if sampled:
         values |= {"agreement": sums["agreement"] / sampled, "entropy": sums["entropy"] / sampled}
     if sums["pairs"]:

@@ -55,12 +55,18 @@ def read_weights(model: torch.nn.Module, folder: Path) -> None:
 
 def frozen_weights(model: torch.nn.Module) -> str | None:
     """A hash over samples of the parameters that are not trained (the base below an adapter); None where all are trained."""
-    samples = [
-        [name, list(p.shape), p.detach().reshape(-1)[:: max(p.numel() // SAMPLED_VALUES, 1)].double().tolist()]
-        for name, p in model.named_parameters()
-        if not p.requires_grad
-    ]
+    samples = [_sample(name, p) for name, p in model.named_parameters() if not p.requires_grad]
     return content_id("weights", samples) if samples else None
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """A hash over samples of all parameters."""
+    return content_id("weights", [_sample(name, p) for name, p in model.named_parameters()])
+
+
+def _sample(name: str, parameter: torch.nn.Parameter) -> list[object]:
+    values = parameter.detach().reshape(-1)[:: max(parameter.numel() // SAMPLED_VALUES, 1)]
+    return [name, list(parameter.shape), values.double().tolist()]
 
 
 def _named(fault: str, names: set[str]) -> list[str]:
