@@ -1,12 +1,12 @@
 """One answer to a prompt or several? Students of the same prompts and of equally many optimizer steps, over several seeds.
 
-    python benchmarks/answers_per_prompt.py --dir FOLDER [--seeds 3] [--prompts 96]
+    python benchmarks/answers_per_prompt.py --dir FOLDER [--seeds 3] [--prompts 96] [--arms 4]
 
 The bundled teacher answers each message four times at temperature 0.7. Arms: its first answer; all different ones, in each epoch
 or taking turns; every one, equal ones too, as votes; the one that is the reference (rejection sampling); and, for the same bill,
 four times as many prompts with one answer each. The messages are in wordings that the teacher was not trained on: on others its
-four answers are always equal and right, so that nothing could be shown. A seed draws other prompts and another order of the data.
-Scored by the fields that equal the reference on further such messages, the same for all arms and seeds. Resumes.
+four answers are always equal and right, so that nothing could be shown. A seed draws another order of the data. Scored by the
+fields that equal the reference on further such messages. Resumes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 from distil.stage_states import step_state
 
-SAMPLES, EPOCHS, BATCH, TEST = 4, 12, 8, 80
+SAMPLES, EPOCHS, BATCH, TEST = 4, 4, 8, 80
 ARMS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
     "1 answer": ({"choose": "first"}, {}),
     "4, all": ({"choose": "all"}, {}),
-    "4, one per epoch": ({"choose": "all"}, {"answers": "one_per_epoch"}),
     "4, votes": ({"choose": "votes"}, {}),
     "4, reference": ({"choose": "reference"}, {}),
+    "4, one per epoch": ({"choose": "all"}, {"answers": "one_per_epoch"}),
     "1 answer, 4 x prompts": ({"choose": "first"}, {}),
 }
 """Name -> settings of curate and of train."""
@@ -56,28 +56,26 @@ def settings(arm: str, seed: int, epochs: float) -> Config:
     )
 
 
-def write_prompts(path: Path, prompts: int, seed: int) -> None:
-    """Other training messages for each seed, and the same test messages for all; no message is in both."""
+def write_prompts(path: Path, prompts: int) -> None:
+    """Training and test messages; no message is in both."""
     test = list(prompt_rows(train=0, test=0, unseen=TEST, seed=0))
     known = {row["prompt"] for row in test}
-    drawn = (
-        row for row in prompt_rows(train=0, test=0, unseen=prompts + TEST, seed=1 + seed) if row["prompt"] not in known
-    )
+    drawn = (row for row in prompt_rows(train=0, test=0, unseen=prompts + TEST, seed=1) if row["prompt"] not in known)
     train = [row | {"split": "train"} for row in itertools.islice(drawn, prompts)]
     rows = [{key: value for key, value in row.items() if key != "group"} for row in [*train, *test]]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def collected(root: Path, arm: str, seed: int, prompts: int) -> Project:
+def collected(root: Path, arm: str, prompts: int) -> Project:
     """The answers that all arms but one share."""
-    project = Project(root / f"collected-{seed}{'-more' if 'prompts' in arm else ''}")
+    project = Project(root / f"collected{'-more' if 'prompts' in arm else ''}")
     if not project.prompts.exists():
-        write_prompts(project.root / "prompts.jsonl", prompts * (SAMPLES if "prompts" in arm else 1), seed)
-        first = Project(root / f"collected-{seed}")
+        write_prompts(project.root / "prompts.jsonl", prompts * (SAMPLES if "prompts" in arm else 1))
+        first = Project(root / "collected")
         if first.ledger.exists():  # the first answers to the messages that both have are not asked for again
             shutil.copy(first.ledger, project.ledger)
-    config = settings(arm, seed, EPOCHS)
+    config = settings(arm, 0, EPOCHS)
     for stage in ("prompts", "collect"):
         if step_state(project, config, stage, None).state != "done":
             run_stage(project, config, stage, None)
@@ -88,12 +86,13 @@ def main() -> None:
     """Trains what is missing and prints the table."""
     options_parser = parser(__doc__)
     options_parser.add_argument("--prompts", type=int, default=96)
+    options_parser.add_argument("--arms", type=int, default=len(ARMS), help="Only the first so many.")
     options = options_parser.parse_args()
     rows: dict[str, int] = {}
     known = options.dir / "answers.sqlite"  # the teacher's answers to the test prompts, which are the same everywhere
 
     def measure(arm: str, seed: int) -> list[float]:
-        source = collected(options.dir, arm, seed, options.prompts)
+        source = collected(options.dir, arm, options.prompts)
         project = Project(options.dir / f"{arm.replace(',', '').replace(' ', '-')}-{seed}")
         if not project.root.exists():
             shutil.copytree(source.root, project.root)
@@ -113,7 +112,7 @@ def main() -> None:
         return scores
 
     compare(
-        list(ARMS),
+        list(ARMS)[: options.arms],
         measure,
         seeds=options.seeds,
         base="1 answer",
