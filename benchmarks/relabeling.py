@@ -3,10 +3,10 @@
     python benchmarks/relabeling.py --dir FOLDER [--data PATH/TO/shared/data] [--seeds 3] [--labels-only]
 
 First the labels, without training. Real: the solutions of four recorded models to gsm8k's problems, and the texts of four to
-200 prompts of alpaca_eval. Simulated: questions of banking77 whose log has 20% wrong labels, and teachers that are right on 85 to 90%
-of them. Teachers are simulated, students are not: a teacher errs where a normal variable of its own and one that all teachers
-share (the question's difficulty; half of the variance) exceed its threshold, and on half of its errors it names the intent that
-all of them confuse with the right one, else any other.
+200 prompts of alpaca_eval. Simulated: questions of banking77 whose log has 20% wrong labels, and teachers that are right on 85%
+to 90% of them. Teachers are simulated, students are not: a teacher errs where a normal variable of its own and one that all
+teachers share (the question's difficulty; half of the variance) exceed its threshold, and on half of its errors it names the
+intent that all of them confuse with the right one, else any other.
 
 Then students of the log, of one of the teachers, of the committee of three and of the right labels, at equal optimizer steps:
 8 intents, 30 questions each, measured on 160 test questions with right labels. A seed draws other noise and other teachers.

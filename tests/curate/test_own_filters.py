@@ -11,7 +11,7 @@ from distil.curate.evidence.filters import DEFAULT, choose_filters
 from distil.curate.stage import run
 from distil.errors import UserError
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_records
+from distil.runs.jsonl import read_examples, read_records
 from distil.runs.manifest import stage_state
 from distil.runs.schemas.evidence import Evidence
 from tests.curate.material import answer, distinct_text, project_with, prompt
@@ -89,3 +89,30 @@ def test_faults_of_a_file_of_ones_own_are_named(entry: str, message: str, tmp_pa
     (tmp_path / "worse.py").write_text("1 / 0\n")
     with pytest.raises(UserError, match=message):
         run(made, CurateConfig(test=0, filters=["default", entry]))
+
+
+CHECK = """
+def wrong_sum(prompt, answer):
+    wanted = sum(int(word) for word in prompt.messages[-1].text.split() if word.isdigit())
+    return None if answer.text == f"It is {wanted}." else "the sum is wrong"
+"""
+
+
+def test_of_several_samples_the_first_that_passes_a_check_is_taken(tmp_path: Path) -> None:
+    """Rejection sampling: also held-out prompts have one answer, and a prompt with none that passes is left out."""
+    (tmp_path / "check.py").write_text(CHECK)
+    wrong = {0: (0, 2), 1: (0, 1), 2: (), 3: (0, 1, 2, 3)}  # question modulo 4 -> samples that are wrong
+    asked = [prompt(f"What are {i} and {i * i + 17} together?") for i in range(24)]
+    answers = [
+        answer(each, f"It is {i + i * i + 17 + (sample in wrong[i % 4])}.", sample=sample)
+        for i, each in enumerate(asked)
+        for sample in range(4)
+    ]
+    made = project_with(tmp_path, asked, answers)
+    run(made, CurateConfig(filters=["default", "check.py:wrong_sum"], test=4, validation=0.2, near_duplicates=None))
+    rows = [row for side in ("train", "validation", "test") for row in read_examples(made.split(side))]
+    sample_of = {each.id: each.sample for each in answers}
+    found = {row.prompt_id: sample_of[str(row.answer_id)] for row in rows}
+    first = {0: 1, 1: 2, 2: 0}
+    assert found == {each.id: first[i % 4] for i, each in enumerate(asked) if i % 4 != 3} and len(rows) == 18
+    assert {row.split for row in rows} == {"train", "validation", "test"}
