@@ -3,7 +3,7 @@
     python benchmarks/relabeling.py --dir FOLDER [--data PATH/TO/shared/data] [--seeds 3] [--labels-only]
 
 First the labels, without training. Real: the solutions of four recorded models to gsm8k's problems, and the texts of four to
-200 prompts of alpaca_eval. Simulated: questions of banking77 whose log has 20% wrong labels, and teachers that are right on 85%
+60 prompts of alpaca_eval. Simulated: questions of banking77 whose log has 20% wrong labels, and teachers that are right on 85%
 to 90% of them. Teachers are simulated, students are not: a teacher errs where a normal variable of its own and one that all
 teachers share (the question's difficulty; half of the variance) exceed its threshold, and on half of its errors it names the
 intent that all of them confuse with the right one, else any other.
@@ -141,7 +141,7 @@ def gsm8k(data: Path) -> None:
 
 
 def alpaca(data: Path) -> None:
-    """Open texts: how many prompts are kept; nobody knows which answers are right."""
+    """Open texts: how many prompts are kept; which answers are right is not known."""
     recorded = {
         name: {
             row["prompt"]: row["output"]
@@ -153,7 +153,7 @@ def alpaca(data: Path) -> None:
     }
     for least in (2, 3, 4):
         with TemporaryDirectory() as folder:
-            project = with_answers(Path(folder), dict.fromkeys(list(recorded[ALPACA[0]])[:200]), recorded)
+            project = with_answers(Path(folder), dict.fromkeys(list(recorded[ALPACA[0]])[:60]), recorded)
             section = {**PLAIN, "filters": [], "choose": "committee", "agree": least}
             report = curate.run(project, CurateConfig.model_validate(section), teachers=ALPACA).committee
         assert report is not None

@@ -14,9 +14,12 @@ from distil.curate.config import CurateConfig
 from distil.curate.evidence.corpus import Pair
 from distil.curate.stage import CurateResult, run
 from distil.errors import UserError
+from distil.ids import now
 from distil.records import Answer, Example, Prompt, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
+from distil.runs.marks import add_mark
+from distil.runs.schemas.marks import Mark
 from tests.curate.material import answer, distinct_text, project_with, prompt
 
 TEACHERS = ("t0", "t1", "t2", "t3")
@@ -143,7 +146,7 @@ def test_the_logs_label_is_reported_and_in_no_row(tmp_path: Path) -> None:
     for side in ("train", "validation", "test"):
         assert all(row.reference is None for row in read_examples(project.split(side)))
     assert not any("contradict their own reference" in warning for warning in result.warnings)
-    assert train
+    assert train and "wrong_answer" not in {reason.name for reason in result.reasons}
 
 
 def test_references_that_are_right_stay_in_the_rows(tmp_path: Path) -> None:
@@ -192,3 +195,21 @@ def test_more_than_all_can_not_agree() -> None:
 def test_unchecked_references_can_not_be_chosen_by() -> None:
     with pytest.raises(ValueError, match=r"curate.choose is reference.*curate.references: right"):
         CurateConfig(choose="reference", references="unchecked")
+
+
+def test_a_persons_mark_overrules_the_committee(tmp_path: Path) -> None:
+    split = logged(100, "refund")
+    rows = [*agreed_rows(), (split, ["card lost", "refund", "top up"])]
+    good = answer(split, "refund", teacher="t1")
+    add_mark(
+        Project(tmp_path).marks,
+        Mark(answer_id=good.id, prompt_id=split.id, mark="good", created=now()),
+    )
+    result, _, train = relabeled(tmp_path, rows)
+    assert {row.prompt_id: row.answer_id for row in train}[split.id] == good.id
+    assert result.committee is not None and (result.committee.agreed, result.committee.compared) == (12, 12)
+
+
+def test_filters_can_not_compare_with_unchecked_references(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"wrong_answer compares answers.*Set curate.references: right"):
+        relabeled(tmp_path, agreed_rows(), filters=["default", "wrong_answer"])

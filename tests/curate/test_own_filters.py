@@ -98,7 +98,7 @@ def wrong_sum(prompt, answer):
 """
 
 
-def test_of_several_samples_the_first_that_passes_a_check_is_taken(tmp_path: Path) -> None:
+def test_of_several_samples_the_first_that_passes_is_taken(tmp_path: Path) -> None:
     """Rejection sampling: also held-out prompts have one answer, and a prompt with none that passes is left out."""
     (tmp_path / "check.py").write_text(CHECK)
     wrong = {0: (0, 2), 1: (0, 1), 2: (), 3: (0, 1, 2, 3)}  # question modulo 4 -> samples that are wrong

@@ -27,6 +27,7 @@ from distil.curate.replacements import refuse_replacements
 from distil.curate.votes import Task, describe_task, groups, trust
 from distil.errors import UserError
 from distil.records import Split, Verdict
+from distil.runs.schemas.marks import Mark
 
 Unfit = Mapping[str, tuple[str, str]]
 """Answer id -> (filter, reason) of what must not be trained on but may stand for a held-out prompt."""
@@ -56,11 +57,13 @@ def choose_answers(
     section: CurateConfig,
     verdicts: list[Verdict],
     judge: Judge | None = None,
+    marks: Mapping[str, Mark] | None = None,
 ) -> Chosen:
     """Chooses for every prompt with an answer that passed, and settles contradictions.
 
-    table: all answers by prompt, to whose signals the judge's scores are added. Verdicts of those that were not chosen come with
-    `apply_sides`. Raises UserError where the method has nothing to choose by.
+    table: all answers by prompt, to whose signals the judge's scores are added; marks: a person's, which a committee does not
+    overrule. Verdicts of those that were not chosen come with `apply_sides`. Raises UserError where the method has nothing to
+    choose by.
     """
     pairs = [measured.pair for measured in table]
     signals = {measured.pair.answer.id: measured.signals for measured in table}
@@ -74,7 +77,8 @@ def choose_answers(
     unfit = dict(unfit) | (_wrong(usable, signals) if section.choose in ("reference", "best") else {})
     reasons = {answer: reason for answer, (_, reason) in unfit.items()}
     quorum = call_committee(pairs, section.agree) if section.choose == "committee" else None
-    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum, Traces.of(section).shortens)
+    good = frozenset(id_ for id_, mark in (marks or {}).items() if mark.mark in ("good", "edited"))
+    grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum, Traces.of(section).shortens, good)
     choices = {
         id_: choose(section.choose, group[0].prompt, [pair.answer for pair in group], grounds)
         for id_, group in groups(usable).items()

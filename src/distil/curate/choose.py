@@ -74,6 +74,8 @@ class Grounds(NamedTuple):
     """How many must agree; only for `committee`."""
     shortens: Callable[[str], bool] = lambda prompt_id: False
     """Whether the answers to a prompt are trained on with the shortest thinking of equal ones (`curate.reasoning`)."""
+    good: frozenset[str] = frozenset()
+    """Answers that a person marked as good, or wrote."""
 
 
 class Picked(NamedTuple):
@@ -185,6 +187,8 @@ def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) ->
     """
     assert grounds.quorum is not None
     least, seats = grounds.quorum
+    if approved := [answer for answer in answers if answer.id in grounds.good]:
+        return Picked((approved[0],), "a person marked it as good")
     vote = count_votes(prompt, answers, grounds.task)
     if vote.decides or grounds.task.labels:
         real = [final.kind != "text" or not vote.decides for final in vote.finals]

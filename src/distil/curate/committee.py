@@ -120,9 +120,12 @@ def call_committee(pairs: Sequence[Pair], agree: int | None) -> Quorum:
 
 
 def report_committee(pairs: Sequence[Pair], choices: Mapping[str, Choice], grounds: Grounds) -> CommitteeReport:
-    """Counts agreement and contradictions. grounds.signals: `reference` of each answer (references.py)."""
+    """Counts agreement and contradictions; prompts with a person's mark are left out.
+
+    grounds.signals: `reference` of each answer (references.py).
+    """
     assert grounds.quorum is not None
-    agreed = [choice for choice in choices.values() if choice.training]
+    agreed = [choice for choice in choices.values() if choice.training and choice.training[0].id not in grounds.good]
     frequent: Counter[tuple[str, str]] = Counter()
     examples: list[Contradicted] = []
     compared = 0

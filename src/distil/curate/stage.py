@@ -40,6 +40,8 @@ from distil.runs.marks import read_marks
 from distil.runs.schemas.evidence import Reason
 from distil.runs.schemas.marks import Mark
 
+COMPARING = ("reference", "reference_similarity")
+"""Signals that are measured against the prompts' references."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -119,7 +121,7 @@ def run(
     judge: scores answers for `choose: judge` and `best`; teachers: the order of `first`; student, max_length: longer rows are
     left out; closed: no further prompt becomes a test prompt. Raises UserError: missing inputs, unknown filters, nothing is left.
     """
-    chosen_filters = choose_filters(section.filters, section.thresholds, project.root)
+    chosen_filters = _filters(project, section)
     verdicts, edits = list[Verdict](), Edits()
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         prompts, answers, marks = _read(project, stage, section, chosen_filters)
@@ -131,7 +133,7 @@ def run(
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(32, note="filtered")
             unfit = unfit_answers(table, chosen_filters, marks)
-            chosen = choose_answers(table, passed, unfit, section, verdicts, judge)
+            chosen = choose_answers(table, passed, unfit, section, verdicts, judge, marks)
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=section.semantic_duplicates)
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
@@ -162,6 +164,20 @@ def run(
         stage.usd = getattr(judge, "usd", 0.0)
         stage.notes.update(result.model_dump())
     return result
+
+
+def _filters(project: Project, section: CurateConfig) -> Chosen:
+    """The filters of the section; those that compare with references only where these are right."""
+    chosen = choose_filters(section.filters, section.thresholds, project.root)
+    if not section.references_unchecked:
+        return chosen
+    for name, filter_ in chosen.active.items():
+        if filter_.signal in COMPARING:
+            raise UserError(
+                f"curate.filters: {name} compares answers with the references, and nobody checked those (curate.references, "
+                f"or choose: committee). Set curate.references: right, or take {name} out."
+            )
+    return chosen._replace(off={name: each for name, each in chosen.off.items() if each.signal not in COMPARING})
 
 
 def _read(
