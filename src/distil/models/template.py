@@ -365,7 +365,7 @@ def shows_thinking(template: str, special: Mapping[str, object]) -> bool:
     """Whether a prepared template shows the thinking of the last turn, under any of the names that templates know it by."""
     thought = {"reasoning_content": _THOUGHT, "thinking": _THOUGHT}
     for content in ("Good day", [{"type": "text", "text": "Good day"}]):
-        chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content, **thought}]
+        chat: list[Turn] = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": content, **thought}]
         try:
             if _THOUGHT in apply(template, special, chat, None, generation_prompt=False):
                 return True
