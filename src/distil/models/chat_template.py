@@ -88,7 +88,7 @@ class ChatTemplate:
 
     @cached_property
     def shows_thinking(self) -> bool:
-        """Whether the thinking of the last answer has a place of its own in the text; else it stands in front of the answer."""
+        """Whether the thinking of the last answer has a place of its own in the text; else the answer begins with it."""
         return shows_thinking(self.text, self.special)
 
     def with_thinking(self, *, on: bool) -> ChatTemplate:

@@ -128,7 +128,7 @@ class ChatReply:
     logprobs: list[JsonObject] | None = None
     """OpenAI's `logprobs.content`, where the client asked for it."""
     reasoning: str = ""
-    """The student's thinking, which is no part of the text; clients know it as `reasoning_content`."""
+    """The student's thinking, which the text does not have; clients know it as `reasoning_content`."""
     usd: float = 0.0
     """What it cost now; 0 for the student's, and for an answer that the ledger had."""
     call_id: str = ""
