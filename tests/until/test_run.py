@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -17,9 +18,11 @@ from distil.errors import GateNotReached, UserError
 from distil.pipeline import run_missing
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json, read_records
+from distil.runs.schemas.interval import Interval
 from distil.runs.schemas.looks import Look
 from distil.runs.schemas.summary import read_summary
 from distil.runs.schemas.until import read_plan, read_rounds
+from distil.stage_states import step_state
 from distil.until import rounds
 from distil.until.run import Until
 from tests.pipeline.test_whole_loop import make_project
@@ -38,24 +41,40 @@ right.deciding = True
 """
 
 
-def learning_project(folder: Path, monkeypatch: pytest.MonkeyPatch, **evaluate: object) -> Project:
-    """240 prompts, every fourth a test prompt; rounds of 45, 90 and 180 to learn from."""
-    monkeypatch.setattr(rounds, "LEAST_NEW", 45)
-    project = make_project(folder, rows=240)
-    rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
-    for number, row in enumerate(rows):
+def learning_project(folder: Path, monkeypatch: pytest.MonkeyPatch, *, rows: int = 240, **evaluate: object) -> Project:
+    """Every fourth of the prompts is a test prompt; of 240, rounds have 45, 90 and 180 to learn from."""
+    monkeypatch.setattr(rounds, "LEAST_NEW", rows * 3 // 16)
+    project = make_project(folder, rows=rows)
+    lines = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    for number, row in enumerate(lines):
         row.pop("group")
         row |= {"split": "test"} if number % 4 == 0 else {}
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
     (folder / "mine.py").write_text(LEARNS)
     config = yaml.safe_load(project.config.read_text())
     config["curate"]["validation"] = 0.05
+    config["teachers"][0]["sampling"]["max_tokens"] = 4
     config["train"] |= {"epochs": 0.5, "validation_examples": 0}
     config["evaluate"] = {
         "metrics": ["mine.py:right"], "ceiling": False, "baseline": False, "latency_prompts": 0, "margin": 0.2
     } | evaluate  # fmt: skip
     project.config.write_text(yaml.safe_dump(config))
     return project
+
+
+def interval(mean: float) -> Interval:
+    return Interval(mean=mean, low=mean - 0.05, high=mean + 0.05, n=60)
+
+
+def looked(self: Until, share: float) -> SimpleNamespace:
+    """Half right in the first round, all right in the second."""
+    worse = (0.5, 0.3, 0.0)[len(self.done)]
+    test = SimpleNamespace(
+        label="right", student=interval(1 - worse), other=interval(1.0), shortfall=interval(worse), margin=0.2
+    )
+    verdict = SimpleNamespace(decision="NOT DECIDED" if worse else "SHIP", sentence="so it is.", next_steps=[])
+    looks = SimpleNamespace(share=share)
+    return SimpleNamespace(clusters=60, deciding=test, verdict=verdict, differences=[], primary="right", looks=looks)
 
 
 def until(project: Project, *words: str, budget: str = "5") -> Result:
@@ -110,14 +129,21 @@ def check_nothing_is_left(project: Project, found: dict[str, object]) -> None:
 
 def test_the_cap_holds_and_the_money_s_end_is_the_last_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = learning_project(tmp_path, monkeypatch)
+    monkeypatch.setattr(Until, "_train", lambda self: None)
+    monkeypatch.setattr(Until, "_evaluate", looked)
+    monkeypatch.setattr("distil.pipeline.run_missing", lambda *words, **options: [])
     done = until(project, "--json", budget="0.0022")
     spent, calls = paid(project)
     assert isinstance(done.exception, GateNotReached) and 0 < spent <= 0.0022 and 60 < calls < 105, done.output
     found = json.loads(done.stdout)
     assert found["outcome"] == "not proven" and len(found["rounds"]) == 1 and found["rounds"][0]["last"]
     assert found["rounds"][0]["share"] == pytest.approx(0.8)  # what it spends is all that was planned
-    assert run_missing(project, load_config(project)) == [] and paid(project) == (spent, calls)
+    assert step_state(project, load_config(project), "collect").state == "done"
     tests = {example.prompt_id for example in read_examples(project.split("test"))}
+    done = until(project, "--json", budget="0.0022")
+    assert (
+        paid(project) == (spent, calls) and json.loads(done.stdout)["plan"]["number"] == 0
+    )  # shown again, or looked again
     done = until(project, "--json", budget="0.003")  # more money: another plan, on the same test prompts
     found = json.loads(done.stdout)
     assert spent < paid(project)[0] <= 0.003

@@ -81,11 +81,13 @@ class _Counts:
         return math.sqrt(max(self.output_squares / self.count - mean**2, 0.0) * self.count / max(self.count - 1, 1))
 
 
-def forecast(teacher: TeacherConfig, tier: Tier, questions: Iterator[Question], view: LedgerView) -> CollectForecast:
-    """Compares every question of one teacher with the ledger. Raises UserError when the teacher's price is unknown."""
+def forecast(
+    teacher: TeacherConfig, tier: Tier, questions: Iterator[Question], view: LedgerView, *, shown: bool = True
+) -> CollectForecast:
+    """Compares every question of one teacher with the ledger. Raises UserError when its price is unknown. shown: with a bar."""
     quote, estimator, counts = price_of(teacher.model, teacher.price, tier), Estimator(), _Counts()
     wanted = 0
-    for question in track(questions, f"Estimating {teacher.model}", None, "requests"):
+    for question in track(questions, f"Estimating {teacher.model}", None, "requests") if shown else questions:
         wanted += 1
         request = question.request(tier)
         identity = view.identify(request)
@@ -126,10 +128,17 @@ def forecasts(
     tiers: Sequence[Tier],
     questions: Callable[[], Iterator[Question]],
     view: LedgerView,
+    *,
+    shown: bool = True,
 ) -> list[CollectForecast]:
-    """One per teacher. questions: starts a new pass over the questions of all teachers. Raises UserError for an unknown price."""
+    """One per teacher. questions: starts a new pass over the questions of all teachers; shown: with a progress bar.
+
+    Raises UserError for an unknown price.
+    """
     return [
-        forecast(teacher, tier, (question for question in questions() if question.teacher is teacher), view)
+        forecast(
+            teacher, tier, (question for question in questions() if question.teacher is teacher), view, shown=shown
+        )
         for teacher, tier in zip(teachers, tiers, strict=True)
     ]
 

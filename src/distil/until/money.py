@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
-from distil.collect.questions import Question, plan_questions
-from distil.collect.run import CollectRun
+from distil.collect.forecast import forecasts
+from distil.collect.ledger_view import LedgerView
+from distil.collect.questions import Question, plan_questions, tier_of
 from distil.config import Config
 from distil.records import Prompt, Usage
 from distil.runs.artifacts import Project
@@ -42,8 +44,11 @@ def costs(project: Project, config: Config, ordered: Sequence[Prompt], answered:
     """ordered: all prompts in the order in which they are asked, `answered` of them answered. Raises UserError: no price."""
     sampled = [*ordered[max(0, answered - SAMPLED) : answered], *ordered[answered : answered + SAMPLED]]
     ids = {prompt.id for prompt in sampled}
-    wanted = frozenset(q.answer_id for q in questions(project, config) if q.prompt.id in ids)
-    found = CollectRun(project, config.collect, config.teachers, wanted, None).forecast().forecast
+    asked = [question for question in questions(project, config) if question.prompt.id in ids]
+    tiers = [tier_of(teacher, config.collect.service) for teacher in config.teachers]
+    with Ledger(project.ledger) as ledger:
+        view = LedgerView(ledger, config.teachers, project.root)
+        found = forecasts(config.teachers, tiers, lambda: iter(asked), view, shown=False)
     each = [part.usd / part.to_ask if part.to_ask else 0.0 for part in found]
     measured = all(part.usd_margin is not None or not part.to_ask for part in found)
     judge = config.evaluate.judge

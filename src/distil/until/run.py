@@ -119,7 +119,8 @@ class Until:
             spent = paid(self.project.ledger, *PAYING)
             return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
         done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
-        more = self.wish.budget_usd > before.budget_usd and bool(done) and done[-1].last
+        unasked = bool(done) and done[-1].last and done[-1].asked < len(self.prompts)
+        more = unasked and self.wish.budget_usd > before.budget_usd
         same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
         if same and not more:
             return before.model_copy(update=wish), done
@@ -138,11 +139,12 @@ class Until:
 
     def _settings(self) -> str:
         """Hash of what another plan would be another experiment for."""
+        names = {"teachers", "collect", "curate", "student", "train", "evaluate"}
         sections = self.config.model_dump(
-            mode="json", include={"prompts", "teachers", "collect", "curate", "student", "train", "evaluate"}
-        )
+            mode="json", include=names, exclude_defaults=True
+        )  # a later version's keys too
         for section in ("collect", "curate", "evaluate"):
-            sections[section].pop("budget_usd")
+            sections.get(section, {}).pop("budget_usd", None)
         return content_id("until", [sections, sorted(prompt.id for prompt in self.prompts)])
 
     def _save(self) -> None:
@@ -212,7 +214,7 @@ class Until:
             usd=self.allowance.spent(),
             usd_per_prompt=costs.per_prompt,
             seconds=time.monotonic() - start,
-            share=share,
+            share=summary.looks.share or share,
             name=test.label if test else None,
             student=test.student if test else None,
             other=test.other if test else None,
@@ -261,20 +263,21 @@ class Until:
         have = self._answer_ids()
         if wanted <= have and step_state(self.project, self.config, "collect").state == "done":
             return False
-        test = self._test_size()
-        judge = self.config.evaluate.judge is not None
-        costs = money.costs(self.project, self.config, ordered, answered)
-        reserve = costs.evaluation(self.config, test, first=number == 1) if judge or number == 1 else 0.0
-        may = max(0.0, self.allowance.left() - reserve)
-        section = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
+        section, reserve = self.config.evaluate, 0.0
+        if section.judge is not None or (number == 1 and section.ceiling):
+            costs = money.costs(self.project, self.config, ordered, answered)
+            reserve = costs.evaluation(self.config, self._test_size(), first=number == 1)
+        left = self.allowance.left()
+        may = left - min(reserve, left / 2)  # before anything is measured, the reserve is a guess
+        asked = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
         try:
-            collect.run(self.project, section, self.config.teachers, only=wanted)
+            collect.run(self.project, asked, self.config.teachers, only=wanted)
         except BudgetReached:
             have = self._answer_ids() & self._wanted(ordered)
             if not have:
                 raise
             say("The money for answers is spent: this is the last round.")
-            collect.run(self.project, section, self.config.teachers, only=have)  # so that the stage is done
+            collect.run(self.project, asked, self.config.teachers, only=have)  # so that the stage is done
             return True
         return False
 
@@ -299,6 +302,11 @@ class Until:
             shares = tuple(rounds.shares_of(self.plan.sizes, self._test_size(), number_before))
             self.plan = self.plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
             self._save()
+        if number == 1 and self.plan.number:
+            say(
+                f"These test prompts were looked at by a plan before: the looks of this one share {sum(self.plan.shares):.1%} of "
+                "the error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
+            )
         self._require_provable()
 
     def _require_provable(self) -> None:

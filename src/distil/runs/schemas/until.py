@@ -59,7 +59,7 @@ class UntilRound(Record):
     seconds: float
     """From its first step, after an interruption from the last start."""
     share: float
-    """Of the error, for this look."""
+    """Of the error, for this look; of a student that was looked at before, what it had then."""
     name: str | None
     """Of the deciding metric, for people; None where nothing decides."""
     student: Interval | None

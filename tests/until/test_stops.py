@@ -1,0 +1,132 @@
+"""A run that dies at any step goes on with the same rounds; how the rounds end, in words. Training and looks are made up here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distil.calls.ledger.store import Ledger
+from distil.config import load_config
+from distil.pipeline import run_stage
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_examples
+from distil.runs.schemas.decision import Decision
+from distil.runs.schemas.until import UntilPlan, UntilRound, read_plan, read_rounds
+from distil.until import run as until
+from distil.until.ending import ended, over
+from distil.until.run import Until, Wish
+from tests.until.test_run import interval, learning_project, looked
+
+STEPS = ("_first_answers", "_collect", "_curate", "_train", "_evaluate")
+WISH = Wish("SHIP", 5.0, "sft", "distil until SHIP --budget 5")
+
+
+def dies_once(step: Callable[..., object], key: tuple[str, int], died: list[tuple[str, int]]) -> Callable[..., object]:
+    def wrapped(self: Until, *words: object) -> object:
+        result = step(self, *words)
+        at = (key[0], len(self.done))
+        if at not in died:
+            died.append(at)
+            raise SystemExit(9)
+        return result
+
+    return wrapped
+
+
+def test_a_run_that_dies_anywhere_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, died = learning_project(tmp_path, monkeypatch, rows=120), list[tuple[str, int]]()
+    monkeypatch.setattr(Until, "_train", lambda self: None)
+    monkeypatch.setattr(Until, "_evaluate", looked)
+    monkeypatch.setattr(until.pipeline, "run_missing", lambda *words, **options: [])
+    for step in STEPS:
+        monkeypatch.setattr(Until, step, dies_once(getattr(Until, step), (step, 0), died))
+    config, found, tests = load_config(project), None, set[frozenset[str]]()
+    run_stage(project, config, "prompts", None)
+    while found is None:
+        try:
+            found = Until(project, config, WISH).run()
+        except SystemExit:
+            if project.split("test").exists():
+                tests.add(frozenset(example.prompt_id for example in read_examples(project.split("test"))))
+    assert len(died) == len(STEPS) + 2 * 4 and len(tests) == 1
+    assert [(r.number, r.asked, r.last) for r in found.rounds] == [(1, 52, False), (2, 75, False), (3, 120, True)]
+    assert found.outcome == "proven" and found.rounds == read_rounds(project.until_rounds)
+    plan = read_plan(project.until_plan)
+    assert plan == found.plan and sum(r.share for r in found.rounds) == pytest.approx(0.8)
+    with Ledger(project.ledger) as ledger:
+        assert sum(1 for _ in ledger.calls()) == 120 and ledger.spent() <= found.usd + 1e-12
+
+
+PLAN = UntilPlan(
+    target="SHIP", budget_usd=40, before_usd=0, student="sft", settings="x",
+    sizes=(400, 600, 1000, 1800, 3400), shares=(0.1, 0.1, 0.1, 0.2, 0.3),
+)  # fmt: skip
+
+
+def rounds(*worse: float, decision: Decision = "DO NOT SHIP", last: bool = False) -> list[UntilRound]:
+    made = []
+    for number, mean in enumerate(worse, start=1):
+        asked = PLAN.sizes[number - 1]
+        made.append(
+            UntilRound(
+                plan=0,
+                number=number,
+                asked=asked,
+                rows=asked - 250,
+                independent=200,
+                usd=asked / 100,
+                usd_per_prompt=0.01,
+                seconds=60,
+                share=0.1,
+                name="right",
+                student=interval(1 - mean),
+                other=interval(1),
+                shortfall=interval(mean),
+                margin=0.05,
+                improved=True,
+                decision=decision,
+                sentence="It is so.",
+                last=last and number == len(worse),
+            )
+        )
+    return made
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return learning_project(tmp_path, monkeypatch)
+
+
+def test_a_flat_student_ends_before_the_money_does(project: Project) -> None:
+    config, flat = load_config(project), rounds(0.42, 0.401, 0.395)
+    assert not over(PLAN, flat[:2], 0.95) and over(PLAN, flat, 0.95)
+    found = ended(PLAN, flat, config, 10.0, 5000)
+    assert found.outcome == "out of reach" and found.enough_usd is None
+    assert found.sentence.startswith("SHIP is not reachable for $40.00, with 90% certainty: 1,000 answers for $10.00")
+    assert "No amount of answers is expected to be enough" in found.sentence
+
+
+def test_what_would_be_enough_is_said_in_dollars(project: Project) -> None:
+    config, falling = load_config(project), rounds(0.30, 0.17, 0.10, 0.06, last=True)
+    assert over(PLAN, falling, 0.95)
+    found = ended(PLAN, falling, config, 18.0, 3000)
+    assert found.outcome == "not proven" and found.enough_usd is not None and 20 < found.enough_usd < 400
+    assert "are expected to be enough. There are 3,000 prompts" in found.sentence
+
+
+def test_a_fallback_is_enough_only_where_it_is_accepted(project: Project) -> None:
+    some = rounds(0.3, decision="SHIP WITH FALLBACK")
+    assert not over(PLAN, some, 0.95)
+    accepted = PLAN.model_copy(update={"target": "SHIP WITH FALLBACK"})
+    assert over(accepted, some, 0.95)
+    found = ended(accepted, some, load_config(project), 4.0, 5000)
+    assert found.outcome == "proven" and found.next_steps[0] == "distil calibrate sft"
+
+
+def test_missing_evidence_ends_it_at_once(project: Project) -> None:
+    blind = [rounds(0.3, decision="NOT DECIDED")[0].model_copy(update={"shortfall": None, "name": None})]
+    assert over(PLAN, blind, 0.95)
+    found = ended(PLAN, blind, load_config(project), 4.0, 5000)
+    assert found.outcome == "undecidable" and found.sentence.startswith("No number of answers decides this")
