@@ -2,7 +2,7 @@
 
     python benchmarks/reasoning.py --dir FOLDER [--seeds 3]
 
-A toy with a recorded teacher: four tables, each from the numbers 0 to 7 to other ones, and questions that apply three of them in
+A toy with a recorded teacher: four tables, each from the numbers 0 to 9 to other ones, and questions that apply three of them in
 a row ("Start with 7. Apply C, then A, then D."). The tables are nowhere in the prompt. The recorded teacher is always right; its
 thinking looks each step up, tersely or with repetitions and checks, one of the two at random. All arms learn from the same
 prompts for the same number of steps from the bundled student; they differ in what is kept of the thinking, and in how the
@@ -25,8 +25,8 @@ from distil.records import Prediction
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
 
-TABLES, NUMBERS = "ABCD", 8
-TRAIN, TEST, EPOCHS = 340, 150, 7
+TABLES, NUMBERS = "ABCD", 10
+TRAIN, TEST, EPOCHS = 440, 200, 8
 
 
 class Arm(NamedTuple):
