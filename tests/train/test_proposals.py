@@ -37,7 +37,7 @@ def written(models: tuple[Loaded, Loaded], k: int, sampling: Sampling, asked: li
     return Together(student, causal_model(teacher.model), k).write(PROMPTS, asked, sampling, 3)
 
 
-def test_a_token_is_the_students_where_the_teacher_finds_it_likely(models: tuple[Loaded, Loaded]) -> None:
+def test_kept_tokens_are_likely_for_the_teacher(models: tuple[Loaded, Loaded]) -> None:
     """Kept tokens are among the teacher's best at their place, by a plain forward over the whole text; both sides have some."""
     k = 60
     texts = written(models, k, Sampling(max_tokens=12))
