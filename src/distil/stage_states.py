@@ -84,7 +84,7 @@ def _as_they_were(
     if stage == "train" and kept.get("learning_rate") is None and TrainNotes.of(manifest).learning_rate is None:
         then = manifest.config.get("learning_rate")
         kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
-    if stage == "curate" and kept.get("reasoning") == reasoning_word(manifest.config.get("reasoning")):
+    if "reasoning" in manifest.config and kept.get("reasoning") == reasoning_word(manifest.config["reasoning"]):
         kept["reasoning"] = manifest.config["reasoning"]  # true and false, as it was written then
     return kept
 

@@ -5,8 +5,12 @@ Not a fixture file: `make_project(folder)` writes every file that the stages wou
 
 from __future__ import annotations
 
+import atexit
 import json
 import random
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +45,23 @@ def make_project(
     right: dict[str, float] | None = None,
     evil: str = "",
 ) -> Project:
-    """The whole project; `evil` is appended to a few answers (for the escaping test)."""
+    """The whole project; `evil` is appended to a few answers (for the escaping test). Equal ones are copies of one."""
+    shutil.copytree(_made(train, test, students, tuple((right or {}).items()), evil), folder, dirs_exist_ok=True)
+    return Project(folder)
+
+
+@cache
+def _made(train: int, test: int, students: tuple[str, ...], right: tuple[tuple[str, float], ...], evil: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="sample"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     project = Project(folder)
-    project.root.mkdir(parents=True, exist_ok=True)
     project.config.write_text(write_config(_config()), encoding="utf-8")
     examples = write_data(project, train, test, evil)
     for name in students:
         write_training(project, name, target="reference" if name == "baseline" else "teacher")
     for name in students:
-        write_evaluation(project, name, examples, RIGHT | (right or {}), evil)
-    return project
+        write_evaluation(project, name, examples, RIGHT | dict(right), evil)
+    return folder
 
 
 def _config() -> Any:
