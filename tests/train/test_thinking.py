@@ -52,7 +52,10 @@ def test_the_mode_that_is_asked_is_one_that_is_taught() -> None:
         require_taught_mode(asked(thinks), mixed)
     with pytest.raises(UserError, match="asked with thinking on, but only 0 of 8 answers have reasoning"):
         require_taught_mode(asked(True), mixed[2:])
-    with pytest.raises(UserError, match=r"carry reasoning \(10 of 10\), but the student is asked with thinking off"):
+    with pytest.raises(
+        UserError,
+        match=r"asked with thinking off\. 10 of 10 do\. Set student\.template_args: \{enable_thinking: true\}",
+    ):
         require_taught_mode(asked(False), [example(n, "so") for n in range(10)])
 
 

@@ -171,8 +171,9 @@ def require_taught_mode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[E
             "mix) for a teacher that shows its reasoning."
         )
     raise UserError(
-        f"The answers carry reasoning ({thinking:,} of {len(examples):,}), but the student is asked with thinking off. Set "
-        "student.template_args: {enable_thinking: true} to train on it, or curate.reasoning: drop."
+        "The answers carry reasoning, but the student is asked with thinking off. "
+        f"{thinking:,} of {len(examples):,} do. Set student.template_args: {{enable_thinking: true}} to train on it, or "
+        "curate.reasoning: drop."
     )
 
 
