@@ -33,7 +33,7 @@ def hard(text: str) -> bool:
     return "hard" in text
 
 
-def project_of(folder: Path, rows: int = 240, **sections: dict[str, object]) -> tuple[Project, Config]:
+def project_of(folder: Path, rows: int = 120, **sections: dict[str, object]) -> tuple[Project, Config]:
     """Prompts of unlike words, a third of them hard, and a recorded teacher that answers all."""
     words, rng = WORDS.split(), np.random.default_rng(0)
     prompts, answers = [], []
@@ -47,7 +47,7 @@ def project_of(folder: Path, rows: int = 240, **sections: dict[str, object]) -> 
     config: dict[str, object] = {
         "prompts": {"path": "prompts.jsonl"},
         "teachers": [{"model": "recorded/answers.jsonl", "price": {"input": 1.0, "output": 2.0}}],
-        "curate": {"test": 20, "near_duplicates": None},
+        "curate": {"test": 10, "validation": 0.4, "near_duplicates": None},
         "student": {"model": "bundled/student"},
     }
     (folder / "distil.yaml").write_text(yaml.safe_dump(config | sections), encoding="utf-8")
@@ -88,9 +88,9 @@ def calls(project: Project) -> int:
 def test_later_rounds_ask_what_the_student_is_unsure_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, config = project_of(tmp_path)
     student = Student(monkeypatch)
-    result = run(project, config, rounds=3, limit=150)
+    result = run(project, config, rounds=3, limit=75)
     assert [one.how for one in result.rounds] == ["random", "uncertainty", "uncertainty"]
-    assert result.asked == 150 == calls(project)
+    assert result.asked == 75 == calls(project)
     assert len(student.learned) == 2 and student.learned[0] < student.learned[1]
     said = texts(project)
     chosen = read_chosen(project.active_chosen, 3)
@@ -108,7 +108,7 @@ def test_later_rounds_ask_what_the_student_is_unsure_of(tmp_path: Path, monkeypa
 def test_what_was_chosen_is_never_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, config = project_of(tmp_path)
     Student(monkeypatch)
-    run(project, config, rounds=3, limit=150)
+    run(project, config, rounds=3, limit=75)
     random = {line.prompt_id for line in read_chosen(project.active_chosen, 3) if line.round < 2}
     run_stage(project, config, "curate", None)
     again = config.model_copy(update={"curate": config.curate.model_copy(update={"seed": 7})})
@@ -118,16 +118,16 @@ def test_what_was_chosen_is_never_held_out(tmp_path: Path, monkeypatch: pytest.M
         return {key for key, side in read_sides(project.sides).items() if side != "train"}
 
     first = held_out()
-    assert len(first) > 20 and first <= random  # 20 test prompts and the validation ones
+    assert len(first) > 10 and first <= random  # 10 test prompts and the validation ones
     run_stage(project, again, "curate", None)  # all sides are drawn again
     assert held_out() <= random and held_out() != first
     run_stage(project, config.model_copy(update={"collect": rest}), "collect", None)  # the easy ones that were left
     run_stage(project, again, "curate", None)
-    assert held_out() <= random and sum(1 for _ in read_examples(project.split("train"))) > 120
+    assert held_out() <= random and sum(1 for _ in read_examples(project.split("train"))) > 60
     found = may_hold_out(project.active_rounds, project.active_chosen)
     assert found is not None
     loaded_later = [found.allows(f"prompt_{number}") for number in range(2_000)]
-    assert abs(np.mean(loaded_later) - len(random) / 240) < 0.1  # a random part, as large as the first round's
+    assert abs(np.mean(loaded_later) - len(random) / 120) < 0.1  # a random part, as large as the first round's
 
 
 def test_a_killed_run_goes_on_with_what_it_had_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,26 +143,26 @@ def test_a_killed_run_goes_on_with_what_it_had_chosen(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(rounds_module.stage, "run", dies)
     with pytest.raises(Interrupted, match="the same rounds: distil collect --active"):
-        run(project, config, rounds=3, limit=150)
+        run(project, config, rounds=3, limit=75)
     before = project.active_chosen.read_text(encoding="utf-8")
     paid = calls(project)
-    result = run(project, config, rounds=3, limit=150)
-    assert asked[2] == asked[1] and result.asked == 150 == calls(project) > paid
+    result = run(project, config, rounds=3, limit=75)
+    assert asked[2] == asked[1] and result.asked == 75 == calls(project) > paid
     assert project.active_chosen.read_text(encoding="utf-8").startswith(before)
-    run(project, config, rounds=3, limit=150)
-    assert len(asked) == 4 and calls(project) == 150  # all was there
-    more = run(project, config, rounds=2, limit=180)
-    assert more.asked == 180 == calls(project)
+    run(project, config, rounds=3, limit=75)
+    assert len(asked) == 4 and calls(project) == 75  # all was there
+    more = run(project, config, rounds=2, limit=90)
+    assert more.asked == 90 == calls(project)
 
 
 def test_lines_of_a_choice_that_was_not_finished_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, config = project_of(tmp_path)
     Student(monkeypatch)
-    run(project, config, rounds=2, limit=120)
+    run(project, config, rounds=2, limit=60)
     whole = project.active_rounds.read_text(encoding="utf-8").splitlines(keepends=True)
     project.active_rounds.write_text(whole[0], encoding="utf-8")
     chosen = project.active_chosen.read_text(encoding="utf-8")
-    run(project, config, rounds=2, limit=120)
+    run(project, config, rounds=2, limit=60)
     assert project.active_chosen.read_text(encoding="utf-8").count("\n") >= chosen.count("\n")
     assert {line.round for line in read_chosen(project.active_chosen, 2)} == {1, 2}
 
@@ -173,7 +173,7 @@ def test_an_uncertainty_that_finds_no_errors_is_not_followed(
 ) -> None:
     project, config = project_of(tmp_path)
     Student(monkeypatch, ranking)
-    result = run(project, config, rounds=2, limit=120)
+    result = run(project, config, rounds=2, limit=60)
     assert result.rounds[1].how == "random" and word in result.rounds[1].why
     assert any("1 of 1 later rounds were random" in line for line in result.lines())
     probabilities = {line.probability for line in read_chosen(project.active_chosen, 2) if line.round == 2}
@@ -183,9 +183,9 @@ def test_an_uncertainty_that_finds_no_errors_is_not_followed(
 def test_a_dry_run_says_rounds_and_money_and_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, config = project_of(tmp_path)
     Student(monkeypatch)
-    ahead = plan(project, config, rounds=3, limit=150)
-    assert sum(ahead.coming) == 150 and ahead.students == 2 and ahead.training_seconds is not None
-    assert sum(part.to_ask for part in ahead.collected.forecast) == 150
+    ahead = plan(project, config, rounds=3, limit=75)
+    assert sum(ahead.coming) == 75 and ahead.students == 2 and ahead.training_seconds is not None
+    assert sum(part.to_ask for part in ahead.collected.forecast) == 75
     assert not project.active_rounds.exists() and calls(project) == 0
 
 
@@ -194,15 +194,15 @@ def test_the_cap_stops_a_round_and_more_money_goes_on(tmp_path: Path, monkeypatc
     Student(monkeypatch)
     capped = config.model_copy(update={"collect": config.collect.model_copy(update={"budget_usd": 0.002})})
     with pytest.raises(BudgetReached):
-        run(project, capped, rounds=2, limit=120)
-    assert 0 < calls(project) < 120
-    assert run(project, config, rounds=2, limit=120).asked == 120 == calls(project)
+        run(project, capped, rounds=2, limit=60)
+    assert 0 < calls(project) < 60
+    assert run(project, config, rounds=2, limit=60).asked == 60 == calls(project)
 
 
 def test_prompts_like_held_out_or_answered_ones_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    project, config = project_of(tmp_path, curate={"test": 20, "near_duplicates": 0.8})
+    project, config = project_of(tmp_path, curate={"test": 10, "validation": 0.4, "near_duplicates": 0.8})
     Student(monkeypatch)
-    run(project, config, rounds=2, limit=120)
+    run(project, config, rounds=2, limit=60)
     held = [text for key, text in texts(project).items() if read_sides(project.sides).get(key) == "test"]
     lines = project.root.joinpath("prompts.jsonl").read_text(encoding="utf-8")
     copies = [json.dumps({"prompt": f"{text}!", "output": "easy"}) for text in held]
@@ -210,9 +210,9 @@ def test_prompts_like_held_out_or_answered_ones_are_left_out(tmp_path: Path, mon
     with project.root.joinpath("answers.jsonl").open("a", encoding="utf-8") as file:
         file.write("\n".join(copies) + "\n")
     run_stage(project, config, "prompts", None)
-    run(project, config, rounds=2, limit=150)
+    run(project, config, rounds=2, limit=90)
     chosen = {texts(project)[line.prompt_id] for line in read_chosen(project.active_chosen, 9)}
-    assert len(chosen) == 150 and not chosen & {f"{text}!" for text in held}
+    assert len(chosen) == 90 and not chosen & {f"{text}!" for text in held}
 
 
 def test_nothing_to_choose_from_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
