@@ -45,7 +45,11 @@ def test_a_student_is_trained_aside_and_asked(tmp_path: Path) -> None:
     write_records(project.split("validation"), tiny_examples(8, "validation", 12))
     assert too_few(project) == ""
     part, settings, known = train(project, config)
-    assert (known.rows, known.metric) == (12, "exact_match") and settings.train.method == "sft" and project.students() == []
+    assert (
+        (known.rows, known.metric) == (12, "exact_match")
+        and settings.train.method == "sft"
+        and project.students() == []
+    )
     model = part.model("active") / "model.safetensors"
     written = model.stat().st_mtime_ns
     again = train(project, config)
