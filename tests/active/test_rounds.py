@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from distil.active import run as rounds_module
 from distil.active import unsure
 from distil.active.run import plan, run
 from distil.active.unsure import Knowledge
 from distil.calls.ledger.store import Ledger
+from distil.cli.main import cli
 from distil.config import Config, load_config
 from distil.curate.split import partition
 from distil.errors import BudgetReached, Interrupted, UserError
@@ -221,3 +224,28 @@ def test_nothing_to_choose_from_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     run_stage(project, config, "collect", None)
     with pytest.raises(UserError, match="Every prompt has an answer"):
         run(project, config, rounds=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rounds", "3"], "--rounds goes with --active"),
+        (["--active", "--only", "failed"], "--active chooses its own prompts"),
+        (["--active", "--limit", "30"], "30 prompts are too few for 4 rounds.*Use --limit"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: list[str], message: str) -> None:
+    project, _ = project_of(tmp_path)
+    ran = CliRunner().invoke(cli, ["collect", "--project", str(project.root), *options])
+    assert isinstance(ran.exception, UserError) and re.search(message, str(ran.exception))
+    assert not project.active_rounds.exists()
+
+
+def test_the_command_prints_its_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, _ = project_of(tmp_path)
+    Student(monkeypatch)
+    ran = CliRunner().invoke(
+        cli, ["collect", "--project", str(project.root), "--active", "--rounds", "2", "--limit", "60"]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "60 of 60 prompts were chosen." in ran.stdout and "accuracy 0.500" in ran.stdout
