@@ -143,7 +143,7 @@ def _backward(trainer: DistilTrainer, model: torch.nn.Module, examples: Sequence
 
 
 def _lowest(losses: Sequence[tuple[float, float]]) -> float:
-    """The rate at which the smoothed loss is lowest. A loss is measured before the step with its rate, so it tells of the rate
+    """The rate at which the smoothed loss is lowest. A loss is measured before the step with its rate, so it belongs to the rate
     before; smoothing delays it by about SMOOTHING / (1 - SMOOTHING) steps more."""
     smooth, weight, means = 0.0, 0.0, []
     for _, loss in losses:
