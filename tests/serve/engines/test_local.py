@@ -124,7 +124,7 @@ def test_a_stop_string_ends_the_answer(model: Path) -> None:
 def test_a_bug_of_ours_is_a_500_with_a_traceback_in_the_log(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("distil.serve.engines.local.make_reply", broken)
