@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distil.calls.allowance import Allowance
+from distil.calls.ledger.allowance import Allowance
 from distil.evaluate.looks import looks, note
 from distil.runs.artifacts import Project
 from distil.runs.schemas.decision import Looks

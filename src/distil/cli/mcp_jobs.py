@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
-from distil.calls.allowance import Allowance
+from distil.calls.ledger.allowance import Allowance
 from distil.cli.options import json_text
 from distil.errors import UserError
 from distil.runs.artifacts import Project

@@ -64,7 +64,7 @@ def model_shape(ref: str) -> Shape | None:
 
 
 def model_folder(ref: str) -> Path:
-    """Where a local model lies, if it lies on this machine: `bundled/...`, `local/...`, or a folder, such as one under ~."""
+    """Where a local model is, if it is on this machine: `bundled/...`, `local/...`, or a folder, such as one under ~."""
     if ref.startswith("bundled/"):
         return MODELS / ref.removeprefix("bundled/")
     return Path(ref.removeprefix("local/")).expanduser()

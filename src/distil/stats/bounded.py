@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Complex = npt.NDArray[np.complexfloating]
 STEP = 0.2
 """Step of the trapezoid rule after y = width * sinh(v); the error falls as exp(-pi^2 / STEP)."""
 BLOCK = 16
@@ -111,9 +112,7 @@ def _tail(a: Array, m: Array) -> float:
     centre, curvature, bend = _saddlepoint(a, m)
     width = 1 / math.sqrt(curvature)
     value, fast = _integral(a, m, centre, width)
-    if (
-        not fast
-    ):  # one or two units dominate: the integrand swings for long on the straight line, but dies on a parabola
+    if not fast:  # one or two units dominate: on the straight line the integrand swings for long, on a parabola it dies
         previous = math.inf
         for factor in (1.0, 0.7, 0.5, 0.3, 0.2, 0.1):
             bent, _ = _integral(a, m, centre, width, bend=factor * bend)
@@ -158,17 +157,18 @@ def _nodes(step: float, start: int) -> tuple[Array, Array]:
     return np.sinh(v), np.cosh(v)
 
 
-def _log_product(a: Array, m: Array, z: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+def _log_product(a: Array, m: Array, z: Complex) -> Complex:
     """sum_j m_j log(1 - a_j z) up to multiples of 2 pi i; many single units are multiplied by eights first."""
     single = m == 1
     alone = a[single]
     if len(alone) <= 8:
-        return m @ np.log(1 - a[:, None] * z)
+        logarithms: Complex = np.log(1 - a[:, None] * z)
+        return m.astype(logarithms.dtype) @ logarithms
     alone = np.concatenate((alone, np.zeros(-len(alone) % 8)))
     factors = 1 - alone[:, None] * z
     for _ in range(3):
         factors = factors[::2] * factors[1::2]
-    repeated = m[~single] @ np.log(1 - a[~single, None] * z)
+    repeated: Complex = m[~single] @ np.log(1 - a[~single, None] * z)
     return repeated + np.log(factors).sum(axis=0)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distil import pipeline
-from distil.calls.allowance import PAYING, Allowance, paid
+from distil.calls.ledger.allowance import PAYING, Allowance, paid
 from distil.collect import stage as collect
 from distil.config import Config
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError
