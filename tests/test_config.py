@@ -52,6 +52,10 @@ def test_every_key_of_every_section_has_a_docstring() -> None:
         ),
         ("prompts: {path: p}\nteachers: [{model: a, smapling: {}}]\n", "Did you mean 'sampling'?"),
         ("prompts: {path: p}\nteachers: [{model: a}]\ntrain: {epochs: many}\n", "train.epochs"),
+        (
+            "prompts: {path: p}\nteachers: [{model: a}]\ntrain: {learning_rate: Auto}\n",
+            "train.learning_rate: input should be 'auto' (found 'Auto')",
+        ),
         ("prompts: p.jsonl\nteachers: [{model: a}]\n", "prompts: found 'p.jsonl', expected a section with keys: path"),
         ("prompts: {path: p}\n", "'teachers' is missing"),
         ("prompts: {path: p\n", "line 2"),

@@ -28,6 +28,8 @@ from distil.signals.config import SignalsConfig
 from distil.train.config import TrainConfig
 
 Node = dict[str, object] | list[object]  # a part of the YAML file
+CHOICES = ("literal[", "constrained-", "dict[")
+"""How what pydantic adds to a key's path begins where a value may be of several types."""
 
 
 class Loader(yaml.SafeLoader):
@@ -173,7 +175,7 @@ def _position(items: list[object], key: str, path: str) -> int:
 
 def _faults(error: ValidationError) -> Iterator[str]:
     for fault in error.errors()[:4]:
-        path = [str(part) for part in fault["loc"]]
+        path = [str(part) for part in fault["loc"] if not str(part).startswith(CHOICES)]
         if fault["type"] == "extra_forbidden":
             parent = ".".join(path[:-1])
             valid = _valid_keys(path[:-1])

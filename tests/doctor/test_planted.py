@@ -10,6 +10,7 @@ import pytest
 
 from distil.config import load_config
 from distil.doctor import checks
+from distil.doctor.cures import closer_to_the_labels
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.models.sizing import GIB, Machine
@@ -209,3 +210,24 @@ def test_on_policy_from_an_untuned_model_is_found(base: Project) -> None:
     assert finding.level == "warn" and finding.cure.settings.keys() <= {"student.model", "train.sft_epochs"}
     named = load_config(base, ["train.method=on_policy", "train.sft_epochs=1"])
     assert [f.level for f in checks.run(base, CPU, named) if f.check == "an untuned start"] == ["ok"]
+
+
+def test_another_loss_after_the_answers_alone_is_no_fault(copy: Project) -> None:
+    """Two losses under one schedule: the second begins above where the first ended."""
+    first = [0.2 + 4 * 0.9**step for step in range(20)]
+    curve(copy, [*first, *(1.0 + 2 * 0.95**step for step in range(40))])
+    assert found(copy, "the loss").level == "warn"
+    change_manifest(copy, config={"method": "on_policy", "sft_epochs": 1.0})
+    assert found(copy, "the loss").level == "ok"
+
+
+def test_a_rate_of_dpo_is_judged_as_one_of_dpo(copy: Project) -> None:
+    evidence = Evidence(copy, CPU)
+    of_sft = evidence.fitting_rate("sft")
+    change_manifest(copy, config={"method": "dpo"})
+    of_dpo = Evidence(copy, CPU).fitting_rate("sft")
+    assert of_sft is not None and of_dpo == pytest.approx(of_sft / 10, rel=0.05)
+    assert (
+        not {"train.label_weight", "train.temperature"}
+        & closer_to_the_labels(Evidence(copy, CPU), "sft").settings.keys()
+    )

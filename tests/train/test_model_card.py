@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from distil.records import Example, Message
@@ -54,3 +55,11 @@ def test_an_unknown_license_and_a_bad_summary_are_said(tmp_path: Path) -> None:
     assert header["base_model"] == "org/model: x" and header["license"] == "other"
     assert "not known here: look it up" in text
     assert "Run `distil evaluate` again" in text
+
+
+@pytest.mark.parametrize("configured", [None, "auto"])
+def test_the_rate_that_was_taken_is_named(tmp_path: Path, configured: str | None) -> None:
+    project = trained(tmp_path, "m")
+    with stage_run(project, "train", {"method": "sft", "learning_rate": configured}, "sft") as stage:
+        stage.notes.update(TrainNotes(student={"model": "m"}, learning_rate=0.0003).model_dump())
+    assert "| learning rate | 0.0003 |" in "\n".join(card(project, "sft"))

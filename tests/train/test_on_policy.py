@@ -120,3 +120,11 @@ def test_a_training_from_before_these_keys_goes_on(bench: Bench) -> None:
     touched = TrainJob(bench.project.root, "x", quick(teacher_top_k=8), bench.student)
     assert touched.identity([])["train.teacher_top_k"] == 8
     assert content_id("job", touched.identity([])) != content_id("job", job.identity([]))
+
+
+def test_the_advised_start_is_shorter_than_the_training() -> None:
+    for epochs in (0.5, 1.0, 3.0):
+        section = quick(**ON_POLICY).model_copy(update={"epochs": epochs})
+        said = str(untuned_start(section, "m"))
+        advised = float(said.rpartition("train.sft_epochs=")[2])
+        assert sft_epochs(section.model_copy(update={"sft_epochs": advised})) == advised > 0

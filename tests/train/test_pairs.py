@@ -75,6 +75,7 @@ def test_a_resumed_training_has_the_same_pairs(bench: Bench) -> None:
     file.write_text(json.dumps(kept))
     again = prepare(job).trainer.examples
     assert all(e.rejected is not None and e.rejected.input_ids[-3:] == [70, 71, 2] for e in again)
+    assert job.identity(again) == job.identity(again) != job.identity(first)
     other = prepare(replace(job, section=quick(**DPO, seed=1))).trainer.examples
     assert not any(e.rejected is not None and e.rejected.input_ids[-3:] == [70, 71, 2] for e in other)
 
@@ -116,6 +117,15 @@ def test_both_answers_of_a_pair_share_a_pass() -> None:
 
 def _tokens(batch: MicroBatch) -> int:
     return batch.input_ids.numel()
+
+
+def test_early_stopping_needs_validation_pairs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = make_pairs
+    monkeypatch.setattr(
+        "distil.train.setup.make_pairs", lambda s, e, t, label: [] if "validation" in label else real(s, e, t, label)
+    )
+    with pytest.raises(UserError, match="needs validation pairs"):
+        prepare(TrainJob(bench.project.root, "x", quick(**DPO, early_stopping=1), bench.student))
 
 
 def test_a_student_that_equals_its_teacher_has_nothing_to_prefer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

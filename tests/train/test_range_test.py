@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -99,3 +102,30 @@ def test_without_memory_the_fitting_rate_is_taken(larger: Bench, monkeypatch: py
     trainer = prepared(larger, AUTO)
     fits = trainer.args.learning_rate
     assert "memory ran out" in find_rate(trainer, AUTO, None, None) and trainer.args.learning_rate == fits
+
+
+def test_answers_in_turn_make_a_shorter_epoch(larger: Bench) -> None:
+    """Five answers to each prompt, one of them an epoch: a fifth of the examples count."""
+    section = AUTO.model_copy(update={"answers": "one_per_epoch", "epochs": 4.0})
+    trainer = prepared(larger, section)
+    fits, once = trainer.args.learning_rate, trainer.examples * 5
+    trainer.examples = [replace(e, id=f"{number}", prompt=e.id) for number, e in enumerate(once)]
+    assert affordable(len(once), section) >= FEWEST_EXAMPLES
+    assert "so short a training" in find_rate(trainer, section, None, None) and trainer.args.learning_rate == fits
+
+
+def test_a_first_loss_that_is_no_number_changes_nothing(larger: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(range_test_module, "_backward", lambda *_: math.nan)
+    trainer = prepared(larger)
+    fits = trainer.args.learning_rate
+    assert "not a number" in find_rate(trainer, AUTO, None, None) and trainer.args.learning_rate == fits
+
+
+def test_lora_is_as_before_and_saves_memory_as_the_training(larger: Bench) -> None:
+    student = larger.student.model_copy(update={"adapter": "lora", "lora_rank": 4})
+    section = AUTO.model_copy(update={"gradient_checkpointing": True})
+    trainer = setup.prepare(TrainJob(larger.project.root, "x", section, student)).trainer
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    assert range_test(trainer, 1e-2, FEWEST_EXAMPLES, seed=0).examples
+    assert trainer.model.is_gradient_checkpointing
+    assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())

@@ -18,6 +18,7 @@ from distil.doctor.finding import Cure, cure
 from distil.fit import Need, what_fits
 from distil.runs.schemas.provider_job import read_provider_job
 from distil.stage_states import default_name
+from distil.train.config import BY_TEXT
 from distil.train.job import SAME_RESULT
 
 TeacherKind = Literal["recorded", "local", "server", "api"]
@@ -119,7 +120,7 @@ def closer_to_the_labels(evidence: Evidence, student: str) -> Cure:
     """Against invented content: cleaner answers, and where a divergence is trained more weight on the labels."""
     settings: dict[str, JsonValue] = {}
     trained = evidence.trained_with(student)
-    if trained.get("method", "sft") != "sft":
+    if trained.get("method", "sft") not in BY_TEXT:
         label, temperature = float(str(trained.get("label_weight", 0.3))), float(str(trained.get("temperature", 2.0)))
         if label < 0.5:
             settings |= {"train.label_weight": 0.5, "train.distill_weight": 0.5}

@@ -153,11 +153,15 @@ class Evidence:
     def _read_curves(self, name: str) -> Curves | None:
         if not self.project.metrics(name).exists():
             return None
-        curves = Curves([], [], [])
-        for row in read_records(self.project.metrics(name), MetricsRow):
+        curves, trained = Curves([], [], []), self.trained_with(name)
+        rows = list(read_records(self.project.metrics(name), MetricsRow))
+        answers_alone = float(str(trained.get("sft_epochs") or 0)) if trained.get("method") != "sft" else 0.0
+        begun = any("loss" in row.model_fields_set and row.epoch > answers_alone for row in rows)
+        for row in rows:
             said = row.model_fields_set
             if "loss" in said:
-                curves.train.append((row.step, _number(row.loss)))
+                if row.epoch > answers_alone or not begun:  # before, it is another loss
+                    curves.train.append((row.step, _number(row.loss)))
                 for values, value in (
                     (curves.rates, row.learning_rate),
                     (curves.gradients, row.grad_norm),
@@ -217,12 +221,14 @@ class Evidence:
         return max(curves.rates.values()) if curves is not None and curves.rates else None
 
     def fitting_rate(self, name: str) -> float | None:
-        """The peak learning rate that fits the size of a student and what of it is trained; None where the size is unknown."""
+        """The peak learning rate that fits the size of a student, what of it is trained and by which method; None where the size
+        is unknown."""
         student = self.student_of(name)
         shape = model_shape(self.project.placed(student.model)) if student is not None else None
         if student is None or shape is None or not shape.parameters:
             return None
-        return fitting_rate(shape.parameters, lora=student.adapter == "lora")
+        method = self.trained_with(name).get("method") or (self.config.train.method if self.config else None)
+        return fitting_rate(shape.parameters, lora=student.adapter == "lora", dpo=method == "dpo")
 
     def _vocabulary(self, name: str) -> int | None:
         """Tokens that a trained student, or its base, tells apart."""

@@ -12,7 +12,7 @@ from distil.fit import training_need
 from distil.models.sizing import GIB, Memory
 from distil.runs.schemas.training_run import TrainingRun, oom_kills
 from distil.stage_states import default_name
-from distil.train.start import untuned_start
+from distil.train.start import first_epochs, untuned_start
 
 FAR_RATE = 10.0
 """Times that the configured rate is above or below the fitting one."""
@@ -150,7 +150,7 @@ def untuned(evidence: Evidence) -> Finding:
         return ok("The student knows its task before it learns from its own texts.")
     trained = [name for name in evidence.trainings if name in evidence.trained_folders]
     first = next((name for name in reversed(trained) if evidence.trained_with(name).get("method") == "sft"), None)
-    settings: dict[str, JsonValue] = {"train.sft_epochs": 1}
+    settings: dict[str, JsonValue] = {"train.sft_epochs": first_epochs(config.train)}
     if first is not None:
         settings = {"student.model": evidence.project.relative(evidence.project.model(first))}
     return Finding(

@@ -169,8 +169,9 @@ def _chunk(targets: Targets, vocabulary: int, temperature: float) -> Tensor:
             targets.rows, vocabulary, dtype=work_dtype(targets.weight.dtype), device=targets.hidden.device
         )
         head = targets.head.detached(vocabulary)
-        head.project(targets.hidden.detach(), temperature, logits)
-        head.cap_(logits, temperature)
+        with torch.autocast(logits.device.type, enabled=False):  # as in fused.py
+            head.project(targets.hidden.detach(), temperature, logits)
+            head.cap_(logits, temperature)
         return torch.log_softmax(logits, -1)
     assert isinstance(targets, LogitTargets)
     logits = targets.logits.detach()[:, :vocabulary]

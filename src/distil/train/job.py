@@ -92,6 +92,7 @@ class TrainJob:
             for e in examples
         ]
         teacher = self.teacher.model if self.teacher is not None and self.section.method not in BY_TEXT else None
+        own = [e.rejected.input_ids for e in examples if e.rejected is not None]
         return {
             **named,
             "the teacher": teacher,
@@ -100,6 +101,7 @@ class TrainJob:
             "the student's frozen weights": frozen,
             "the training examples": f"{len(examples)} ({content_id('texts', texts)})",
             "their tokens (chat template, its settings, its date)": content_id("tokens", tokens),
+            **({"the answers of the student that it starts from": content_id("tokens", own)} if own else {}),
         }
 
     def to_json(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _training(train: Manifest | None, notes: TrainNotes) -> Iterator[str]:
     if train is None:
         return
     config = train.config
-    if config.get("learning_rate") is None:  # left open: the one that was taken
+    if config.get("learning_rate") in (None, "auto"):  # left open or found: the one that was taken
         config = {**config, "learning_rate": train.notes.get("learning_rate")}
     yield "| | |\n|---|---|"
     yield f"| teacher | {_plain(notes.teacher or 'the answers in the data')} |"

@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from distil.models.unwrap import causal_model
 from distil.progress import track
+from distil.train.batches import units_of
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized
 from distil.train.memory import ran_out_of_memory
@@ -42,7 +44,7 @@ class Tried(NamedTuple):
     lowest_at: float
     """The rate at which the smoothed loss was lowest."""
     losses: list[tuple[float, float]]
-    """(rate, loss per learned token before the step with that rate), in order."""
+    """(rate, loss per learned token before the step with that rate), in order; none where the first is not a number."""
     examples: int
     """Read, each once."""
 
@@ -62,7 +64,7 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
         return (
             f"Learning rate {fits:g}, which fits the size: rates are tried in one process alone, and this has several."
         )
-    budget = affordable(sum(example.learned > 0 for example in trainer.examples), section, max_steps)
+    budget = affordable(_an_epoch(trainer, section), section, max_steps)
     if not budget:
         return (
             f"Learning rate {fits:g}, which fits the size: {SHARE:.0%} of so short a training are fewer than the "
@@ -75,15 +77,24 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
             raise
         return f"Learning rate {fits:g}, which fits the size: memory ran out while others were tried."  # steps may be smaller
     trainer.args.learning_rate = tried.rate
+    if not tried.losses:
+        return f"Learning rate {fits:g}, which fits the size: the first loss was not a number while others were tried."
+    taken = "a quarter of that" if tried.lowest_at / CAUTION >= fits / REACH else "the lowest of them"
     return (
         f"Learning rate {tried.rate:g}: in {len(tried.losses)} steps with rates from {tried.losses[0][0]:.1e} to "
-        f"{tried.losses[-1][0]:.1e} the loss was lowest at {tried.lowest_at:.1e}, and a quarter of that is taken "
+        f"{tried.losses[-1][0]:.1e} the loss was lowest at {tried.lowest_at:.1e}, and {taken} is taken "
         f"({fits:g} fits the size)."
     )
 
 
+def _an_epoch(trainer: DistilTrainer, section: TrainConfig) -> int:
+    """Examples with an answer that an epoch has."""
+    learned = [example for example in trainer.examples if example.learned]
+    return len(units_of(learned)) if section.answers == "one_per_epoch" else len(learned)
+
+
 def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:
-    """Examples that a test of a training may read; 0 = the training is too short for one."""
+    """Examples that a test of a training may read; 0 = the training is too short for one. examples: of an epoch."""
     total = examples * section.epochs if max_steps is None else max_steps * section.batch_size
     found = min(int(SHARE * total), examples)
     return found if found >= FEWEST_EXAMPLES else 0
@@ -101,8 +112,12 @@ def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) ->
     size = min(max(1, len(order) // STEPS), trainer.settings.batch_size)
     batches = [[learned[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
     rates = np.geomspace(fits / REACH, fits * REACH, STEPS).tolist()
-    with _unchanged(trainer.model):
+    if trainer.args.activation_checkpointing:  # as transformers does at the start of a training
+        causal_model(trainer.model).activation_checkpointing_enable(trainer.args.activation_checkpointing_kwargs)
+    with _unchanged(trainer.model, trainer.args.device):
         losses = list(_losses(trainer, list(zip(rates, batches, strict=True))))
+    if not losses:
+        return Tried(fits, fits, [], 0)
     lowest = _lowest(losses)
     rate = min(max(lowest / CAUTION, fits / REACH), fits * REACH)
     return Tried(float(f"{rate:.1e}"), lowest, losses, size * len(losses))
@@ -154,17 +169,17 @@ def _lowest(losses: Sequence[tuple[float, float]]) -> float:
 
 
 @contextmanager
-def _unchanged(model: torch.nn.Module) -> Iterator[None]:
-    """Puts the trainable weights, the mode and the random numbers back at the end."""
-    kept = {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
+def _unchanged(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    """Puts the trainable weights, the buffers, the mode and the random numbers back at the end."""
+    changing = [*(p for p in model.parameters() if p.requires_grad), *model.buffers()]
+    kept = [tensor.detach().to("cpu", copy=True) for tensor in changing]
     training = model.training
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
         with torch.no_grad():
-            for name, p in model.named_parameters():
-                if name in kept:
-                    p.copy_(kept[name])
+            for tensor, before in zip(changing, kept, strict=True):
+                tensor.copy_(before)
         model.zero_grad(set_to_none=True)
         model.train(training)

@@ -30,10 +30,11 @@ class Rate(NamedTuple):
     """`set in distil.yaml`, or what it fits."""
 
 
-def fitting_rate(parameters: int, *, lora: bool) -> float:
+def fitting_rate(parameters: int, *, lora: bool, dpo: bool = False) -> float:
     """The peak learning rate for a model of so many parameters (those of the base alone for LoRA), to two digits."""
     rate = RATE_AT_7B * (PARAMETERS_AT_7B / max(parameters, 1)) ** 0.5
-    return float(f"{min(rate * LORA_FACTOR, HIGHEST_LORA) if lora else min(rate, HIGHEST_FULL):.1e}")
+    rate = min(rate * LORA_FACTOR, HIGHEST_LORA) if lora else min(rate, HIGHEST_FULL)
+    return float(f"{rate * DPO_FACTOR if dpo else rate:.1e}")
 
 
 def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int) -> Rate:
@@ -42,7 +43,5 @@ def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int)
         return Rate(section.set_rate, "set in distil.yaml")
     lora = student.adapter == "lora"
     trained = "LoRA" if lora else "all weights trained"
-    rate, why = fitting_rate(parameters, lora=lora), f"fits {parameters / 1e6:,.3g}M parameters, {trained}"
-    if section.method == "dpo":
-        return Rate(float(f"{rate * DPO_FACTOR:.1e}"), f"a tenth of what {why}")
-    return Rate(rate, why)
+    dpo, why = section.method == "dpo", f"fits {parameters / 1e6:,.3g}M parameters, {trained}"
+    return Rate(fitting_rate(parameters, lora=lora, dpo=dpo), f"a tenth of what {why}" if dpo else why)

@@ -226,7 +226,13 @@ def _pairs(
             f"To all {len(train):,} training prompts {student.ref} gives the teacher's answers already, so nothing is left to "
             "prefer. Use it as it is, or raise train.rollout_temperature to look for mistakes that it makes more rarely."
         )
-    return pairs, make_pairs(student, validation, texts, "validation examples")
+    held_out = make_pairs(student, validation, texts, "validation examples")
+    if section.early_stopping is not None and not held_out:
+        raise UserError(
+            f"train.early_stopping needs validation pairs, and to all {len(validation):,} validation prompts {student.ref} gives "
+            "the teacher's answers already. Leave train.early_stopping out, or set curate.validation higher."
+        )
+    return pairs, held_out
 
 
 def _with_reference(trainer: DistilTrainer, pairs: list[Tokenized]) -> list[Tokenized]:

@@ -28,6 +28,11 @@ def sft_epochs(section: TrainConfig) -> float:
     return section.sft_epochs
 
 
+def first_epochs(section: TrainConfig) -> float:
+    """How long the answers alone are learned where that is advised: one epoch, or half of a shorter training."""
+    return min(1.0, section.epochs / 2)
+
+
 def untuned_start(section: TrainConfig, student: str) -> str | None:
     """What to say where on_policy or dpo starts from a model that Distil has not trained; student: placed folder, or id."""
     if (
@@ -36,7 +41,7 @@ def untuned_start(section: TrainConfig, student: str) -> str | None:
         or (Path(student).parent / "run.json").is_file()
     ):
         return None
-    first = "" if section.method == "dpo" else ", or: --set train.sft_epochs=1"
+    first = "" if section.method == "dpo" else f", or: --set train.sft_epochs={first_epochs(section):g}"
     return (
         f"{student} is not a student that Distil has trained. If it doesn't know the task yet, its own texts teach it little: "
         f"train it by sft first (--set student.model=work/train/sft/model){first}"

@@ -165,7 +165,7 @@ class DistilTrainer(ShardingTrainer):
                 return self._whole_step(model, self.cut(fixed, rollouts))
             except PassTooLarge:
                 model.zero_grad(set_to_none=True)
-            self._shrink_passes(max(e.size for e in [*fixed, *rollouts]))
+            self._shrink_passes(max((e.size for e in [*fixed, *rollouts]), default=0))  # others may have had all texts
 
     def _whole_step(self, model: torch.nn.Module, passes: list[MicroBatch]) -> Tensor:
         """All passes of a step. Raises PassTooLarge in every process if memory ran out in one and the step can be repeated."""
