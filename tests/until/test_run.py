@@ -195,3 +195,9 @@ def test_a_damaged_file_of_rounds_names_the_line(tmp_path: Path, monkeypatch: py
     done = until(project)
     assert isinstance(done.exception, UserError) and "plan.json" in str(done.exception)
     assert read_json(project.until_plan) == {"target": "SHIP"}
+
+
+@pytest.mark.parametrize("budget", ["abc", "nan", "inf", "-3"])
+def test_a_budget_is_an_amount_of_dollars(budget: str, tmp_path: Path) -> None:
+    done = until(Project(tmp_path), budget=budget)
+    assert done.exit_code == 2 and f"found '{budget}', expected an amount of dollars, such as 40" in done.output

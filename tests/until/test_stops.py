@@ -9,6 +9,7 @@ import pytest
 
 from distil.calls.ledger.store import Ledger
 from distil.config import load_config
+from distil.errors import BudgetReached, UserError
 from distil.pipeline import run_stage
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
@@ -130,3 +131,23 @@ def test_missing_evidence_ends_it_at_once(project: Project) -> None:
     assert over(PLAN, blind, 0.95)
     found = ended(PLAN, blind, load_config(project), 4.0, 5000)
     assert found.outcome == "undecidable" and found.sentence.startswith("No number of answers decides this")
+
+
+def test_a_budget_that_was_too_small_is_raised_and_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = learning_project(tmp_path, monkeypatch, rows=120)
+    monkeypatch.setattr(Until, "_train", lambda self: None)
+    monkeypatch.setattr(Until, "_evaluate", looked)
+    monkeypatch.setattr(until.pipeline, "run_missing", lambda *words, **options: [])
+    config = load_config(project)
+    run_stage(project, config, "prompts", None)
+    assert Until(project, config, WISH._replace(budget_usd=0.0001)).forecast().usd[-1] <= 0.0001
+    with pytest.raises(BudgetReached, match=r"spent in round 1: \$0 of \$0, .* raise it: --budget 0\.0") as nothing:
+        Until(project, config, WISH._replace(budget_usd=0)).run()
+    assert "budget_usd" not in str(nothing.value)
+    with pytest.raises(UserError, match=r"can't prove .*a first round has 52: --budget (0\.\d+)") as few:
+        Until(project, config, WISH._replace(budget_usd=0.0005)).run()
+    enough = float(str(few.value).rpartition(" ")[2])
+    assert not project.stage("train").exists() and read_rounds(project.until_rounds) == []
+    found = Until(project, config, WISH._replace(budget_usd=enough)).run()
+    assert found.rounds[0].asked >= 52 and found.usd <= enough and found.plan.number == 0
+    assert sum(r.share for r in found.rounds) <= 0.8 + 1e-9

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distil.cli.options import Context, distil_command
+from distil.cli.options import Context, Dollars, distil_command
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -27,7 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @distil_command("distil mcp --project mytask --budget 5")
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0),
+    type=Dollars(),
     metavar="USD",
     help="Also collect, curate, train and evaluate, for at most so many dollars altogether; without it the tools only read.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import shutil
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CommandGroup",
     "Context",
+    "Dollars",
     "agreed",
     "as_typed",
     "distil_command",
@@ -118,6 +120,22 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FOLDER_HELP = "Project folder (default: the current one)."
 _PROJECT = click.option("--project", type=_FOLDER, default=".", metavar="DIR", help=_FOLDER_HELP)
 _PROJECTS = click.option("--project", type=_FOLDER, multiple=True, metavar="DIR", help=f"{_FOLDER_HELP} Repeatable.")
+
+
+class Dollars(click.ParamType[float]):
+    """An amount of dollars: a number from 0 on. `nan` and `inf` would be a cap that nothing reaches."""
+
+    name = "dollars"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuses all else."""
+        try:
+            amount = float(str(value))
+        except ValueError:
+            amount = math.nan
+        if not (math.isfinite(amount) and amount >= 0):
+            self.fail(f"found {visible(str(value))!r}, expected an amount of dollars, such as 40 or 0.5.", param, ctx)
+        return amount
 
 
 class CommandGroup(click.Group):

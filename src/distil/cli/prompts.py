@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from distil.cli.options import CommandGroup, Context, distil_command, show_rows
+from distil.cli.options import CommandGroup, Context, Dollars, distil_command, show_rows
 
 
 @click.group(cls=CommandGroup)
@@ -29,7 +29,7 @@ def load(context: Context) -> None:
 )
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0),
+    type=Dollars(),
     default=None,
     metavar="USD",
     help="Dollar cap for expanding this project, over all runs (default: collect.budget_usd).",

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from distil.cli import completion
-from distil.cli.options import Context, distil_command, dollars, echo, say, show_rows, table
+from distil.cli.options import Context, Dollars, distil_command, dollars, echo, say, show_rows, table
 
 NO_KEYS = "There are no keys: the gateway asks for none, and listens on this machine only. Make one: distil serve --new-key NAME"
 
@@ -35,9 +35,7 @@ class AboutKeys(TypedDict):
 @click.option("--new-key", metavar="NAME", help="Make an API key; from the first one on, each request needs one.")
 @click.option("--requests-per-minute", type=click.IntRange(1), metavar="N", help="Limit of the new key.")
 @click.option("--page", is_flag=True, help="The new key may also see the gateway's page, with what all keys ask.")
-@click.option(
-    "--usd-per-day", type=click.FloatRange(0), metavar="USD", help="What the teacher may cost the new key in a day."
-)
+@click.option("--usd-per-day", type=Dollars(), metavar="USD", help="What the teacher may cost the new key in a day.")
 @click.option("--keys", "list_keys", is_flag=True, help="List the keys, with what each has spent.")
 @click.option("--revoke-key", metavar="NAME", help="Take the keys of this name away, also from a running gateway.")
 @click.option("--revoke-older", metavar="NAME", help="Take all keys of this name away but the newest.")

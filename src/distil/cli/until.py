@@ -9,7 +9,7 @@ import click
 
 from distil.cli import completion
 from distil.cli.evaluate import COLORS
-from distil.cli.options import Context, distil_command, dollars, echo, here, say, table
+from distil.cli.options import Context, Dollars, distil_command, dollars, echo, here, say, table
 
 if TYPE_CHECKING:
     from distil.runs.schemas.until import Target, UntilRound, UntilSummary
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="SHIP")
 @click.option(
     "--budget",
-    type=click.FloatRange(min=0),
+    type=Dollars(),
     required=True,
     metavar="USD",
     help="Hard cap on all that `until` ever pays in this project; takes the place of the stages' budget_usd.",
@@ -96,6 +96,8 @@ def show_forecast(forecast: Forecast, budget: float) -> None:
         )
     ]
     basis = "measured prices" if forecast.measured else "a guess until the first answers show what one costs"
+    if forecast.sizes[0] < forecast.first:
+        basis += f"; this buys too little: a first round has {forecast.first:,} answers"
     table(f"Rounds for {dollars(budget)} ({basis})", ("round", "answers", "dollars so far", "of the error"), rows)
 
 

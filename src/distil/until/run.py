@@ -25,6 +25,7 @@ from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import append_record, read_examples, read_records, write_json
 from distil.runs.manifest import read_manifest
+from distil.runs.schemas.looks import Look
 from distil.runs.schemas.notes import EvaluateNotes
 from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.until import Target, UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
@@ -57,6 +58,8 @@ class Forecast(NamedTuple):
     """Prices are measured on answers of this project; else a guess."""
     spent: float
     """Dollars of the budget that are spent."""
+    first: int
+    """Prompts that a first round asks where the money pays for it; fewer than that can hardly prove anything."""
 
 
 class Until:
@@ -72,20 +75,19 @@ class Until:
         """The rounds as far as they can be known now. Sends nothing. Raises UserError: a price is unknown."""
         ordered, answered = self._ordered()
         costs = money.costs(self.project, self.config, ordered, answered)
-        test = self._test_size()
+        test, first = self._test_size(), self._first_size(answered)
         sizes, used = list(self.plan.sizes), self.allowance.spent()
-        if not sizes:
-            first = rounds.first_size(self.prompts, answered, 0 if self._closed() else self.config.curate.test)
-            sizes = self._sizes(costs, first, test, answered)
+        sizes = sizes or self._sizes(costs, first, test, answered)
         shares = list(self.plan.shares) or rounds.shares_of(sizes, test, self.plan.number)
         spent, at = [], used
         for number, size in enumerate(sizes, start=1):
             if number > len(self.done):
                 before = max(answered, sizes[number - 2] if number > 1 else 0)
                 at += max(0, size - before) * costs.per_prompt
-                at += costs.evaluation(self.config, test, first=number == 1)
+                at += costs.evaluation(self.config, min(test, size), first=number == 1)
+                at = min(at, max(used, self.wish.budget_usd))
             spent.append(at if number > len(self.done) else self.done[number - 1].usd)
-        return Forecast(sizes, spent, shares, costs.measured, used)
+        return Forecast(sizes, spent, shares, costs.measured, used, first)
 
     def run(self, on_round: Callable[[UntilRound], None] | None = None) -> UntilSummary:
         """All rounds that are left; `on_round` is called after each. Raises what the stages raise; the same command goes on."""
@@ -107,7 +109,20 @@ class Until:
                 f"Stopped in round {number}{of}, with {dollars(self.allowance.spent())} of {dollars(self.wish.budget_usd)} "
                 f"spent. Nothing is lost; to go on from here: {self.wish.again}"
             ) from None
+        except BudgetReached:
+            raise BudgetReached(
+                f"The money is spent in round {number}: {dollars(self.allowance.spent())} of {dollars(self.wish.budget_usd)}, "
+                f"and the next request may cost more than is left. Nothing is lost; to go on, raise it: {self._more()}"
+            ) from None
         return self._finish()
+
+    def _more(self) -> str:
+        """The option for a budget that pays a first round, and for twice this one where it did."""
+        ordered, answered = self._ordered()
+        costs = money.costs(self.project, self.config, ordered, answered)
+        usd = max(0, self._first_size(0) - answered) * costs.per_prompt
+        usd += self.allowance.spent() + costs.evaluation(self.config, self.config.curate.test, first=True)
+        return "--budget " + dollars(max(1.25 * usd, 2 * self.wish.budget_usd)).lstrip("$").replace(",", "")
 
     # the plan
 
@@ -120,22 +135,14 @@ class Until:
             return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
         done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
         unasked = bool(done) and done[-1].last and done[-1].asked < len(self.prompts)
-        more = unasked and self.wish.budget_usd > before.budget_usd
+        looks = read_records(self.project.looks, Look) if self.project.looks.exists() else ()
+        unseen = not done and all(look.test_set != before.test_set for look in looks)
+        more = (unasked or (unseen and bool(before.sizes))) and self.wish.budget_usd > before.budget_usd
         same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
         if same and not more:
             return before.model_copy(update=wish), done
-        number = before.number + bool(done)
-        return before.model_copy(
-            update={
-                **wish,
-                "id": before.id + 1,
-                "student": self.wish.student,
-                "settings": settings,
-                "number": number,
-                "sizes": (),
-                "shares": (),
-            }
-        ), []
+        fresh = {"id": before.id + 1, "number": before.number + bool(done), "sizes": (), "shares": ()}
+        return before.model_copy(update={**wish, **fresh, "student": self.wish.student, "settings": settings}), []
 
     def _settings(self) -> str:
         """Hash of what another plan would be another experiment for."""
@@ -174,6 +181,9 @@ class Until:
             return sum(1 for _ in read_examples(self.project.split("test")))
         fixed = sum(prompt.split == "test" for prompt in self.prompts)
         return fixed or min(self.config.curate.test, len(self.prompts) // 3)
+
+    def _first_size(self, answered: int) -> int:
+        return rounds.first_size(self.prompts, answered, 0 if self._closed() else self.config.curate.test)
 
     def _sizes(self, costs: Costs, first: int, test: int, asked: int) -> list[int]:
         """Sizes of the rounds that the money buys."""
@@ -242,8 +252,7 @@ class Until:
     def _first_answers(self) -> bool:
         """Asks as much as any plan does, then plans by what it cost. Returns whether the money is spent."""
         self._save()
-        _, answered = self._ordered()
-        first = rounds.first_size(self.prompts, answered, 0 if self._closed() else self.config.curate.test)
+        first = self._first_size(self._ordered()[1])
         say(f"First answers: {first:,} prompts, to know what one costs")
         stopped = self._collect(first, 1)
         ordered, answered = self._ordered()
@@ -296,36 +305,40 @@ class Until:
             section = self.config.curate.model_copy(update={"budget_usd": cap})
             config = self.config.model_copy(update={"curate": section})
             pipeline.curate(self.project, config, closed=number > 1 or self._closed())
-        test_set = self._test_set()
-        if number == 1 and test_set != self.plan.test_set:
-            number_before = 0 if self.plan.test_set is not None else self.plan.number
-            shares = tuple(rounds.shares_of(self.plan.sizes, self._test_size(), number_before))
-            self.plan = self.plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
+        test_set, plan = self._test_set(), self.plan
+        if number == 1 and test_set != plan.test_set:
+            number_before = 0 if plan.test_set is not None else plan.number
+            shares = tuple(rounds.shares_of(plan.sizes, self._test_size(), number_before))
+            plan = plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
+        self._require_provable(max(plan.shares))
+        if plan is not self.plan:
+            self.plan = plan
             self._save()
         if number == 1 and self.plan.number:
             say(
                 f"These test prompts were looked at by a plan before: the looks of this one share {sum(self.plan.shares):.1%} of "
                 "the error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
             )
-        self._require_provable()
 
-    def _require_provable(self) -> None:
+    def _require_provable(self, share: float) -> None:
         """Raises UserError where even a faultless student would prove nothing on these test prompts."""
         path = self.project.split("test")
         tests = list(read_examples(path))
         groups = {example.group or example.prompt_id for example in tests}
         section = self.config.evaluate
-        share = max(self.plan.shares)
         if len(groups) >= MIN_PROMPTS and (
             self.wish.target != "SHIP"
             or outlook.bar(len(groups), section.margin, 1 / share, section.confidence) is not None
         ):
             return
         need = least_groups(section.margin, confidence=section.confidence, comparisons=1 / share)
+        advice = "Raise curate.test (or mark more prompts `split: test`), or allow a larger evaluate.margin."
+        bought, first = self.plan.sizes[0], self._first_size(0)
+        if bought < first:
+            advice = f"The money buys {bought:,} answers, and a first round has {first:,}: {self._more()}"
         raise UserError(
             f"{len(groups):,} independent test prompts can't prove that a student is at most {100 * section.margin:g} points "
-            f"worse, however good it is: {max(need, MIN_PROMPTS):,} are the least. Nothing was trained. Raise curate.test (or "
-            "mark more prompts `split: test`), or allow a larger evaluate.margin."
+            f"worse, however good it is: {max(need, MIN_PROMPTS):,} are the least. Nothing was trained. {advice}"
         )
 
     def _train(self) -> None:
