@@ -12,6 +12,7 @@ from distil.curate.choose import Quorum
 from distil.curate.committee import call_committee
 from distil.curate.config import CurateConfig
 from distil.curate.evidence.corpus import Pair
+from distil.curate.preferences import Known
 from distil.curate.stage import CurateResult, run
 from distil.errors import UserError
 from distil.ids import now
@@ -19,6 +20,7 @@ from distil.records import Answer, Example, Prompt, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.marks import add_mark
+from distil.runs.schemas.evidence import Evidence
 from distil.runs.schemas.marks import Mark
 from tests.curate.material import answer, distinct_text, project_with, prompt
 
@@ -213,3 +215,48 @@ def test_a_persons_mark_overrules_the_committee(tmp_path: Path) -> None:
 def test_filters_can_not_compare_with_unchecked_references(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"wrong_answer compares answers.*Set curate.references: right"):
         relabeled(tmp_path, agreed_rows(), filters=["default", "wrong_answer"])
+
+
+def test_a_tie_is_no_agreement(tmp_path: Path) -> None:
+    """Where half of the committee is enough, two results can both have it; one result without a rival is agreed on."""
+    tie, plural = logged(100, "refund"), logged(101, "refund")
+    rows = [*agreed_rows(), (tie, ["top up", "refund", "refund", "top up"])]
+    rows += [(plural, ["top up", "refund", "refund", "card lost"])]
+    _, project, train = relabeled(tmp_path, rows, agree=2)
+    kept = {row.prompt_id: row.answer for row in train}
+    assert tie.id not in kept and kept[plural.id] == "refund"
+    reasons = {verdict.prompt_id: verdict.reason for verdict in read_records(project.dropped, Verdict)}
+    assert reasons[tie.id] in {
+        f"a tie: 2 of 4 come to {label}, and as many to something else" for label in ("refund", "top up")
+    }
+
+
+def test_an_agreed_row_stays_beside_one_that_is_not(tmp_path: Path) -> None:
+    """Of two near-duplicates, and of two that contradict each other, the one that can be trained on, whatever their ids."""
+    pairs = [(prompt(f"{distinct_text(50 + i)} {end}") for end in ("now please", "now, please!")) for i in range(6)]
+    rows = agreed_rows()
+    agreed = set()
+    for one, other in pairs:
+        rows += [(one, ["refund", "refund", "top up"]), (other, ["refund", "card lost", "top up"])]
+        agreed.add(one.id)
+    for i in range(4):
+        text = distinct_text(70 + i)
+        one, other = prompt(text.upper()), prompt(text)
+        rows += [(other, ["top up", "refund", "card lost"]), (one, ["refund", "refund", "top up"])]
+        agreed.add(one.id)
+    _, project, train = relabeled(tmp_path, rows, near_duplicates=0.85)
+    assert agreed <= {row.prompt_id for row in train}
+    names = {verdict.filter for verdict in read_records(project.dropped, Verdict)}
+    assert {"near_duplicate", "contradiction"} <= names
+
+
+def test_what_nobody_checked_decides_nowhere(tmp_path: Path) -> None:
+    """Neither which answer is best, nor which of a pair an export prefers."""
+    question = logged(100, "refund", log="top up")
+    rows = [*agreed_rows(), (question, ["refund", "refund", "top up"])]
+    for choose in ("committee", "best"):
+        _, project, train = relabeled(tmp_path / choose, rows, choose=choose, references="unchecked")
+        assert {row.prompt_id: row.answer for row in train}[question.id] == "refund"
+        assert all(row.reference is None for row in read_records(project.evidence, Evidence))
+        reasons = [reason for _, reason in Known(project).pairs(train)]
+        assert reasons == ["majority"]

@@ -182,3 +182,13 @@ def test_true_and_false_are_read_and_make_nothing_stale(tmp_path: Path) -> None:
         for word, state in ((old, "done"), (same, "done"), (other, "stale")):
             config = parse_config(required | {"curate": settings | {"reasoning": word}}, "here")
             assert step_state(project, config, "curate").state == state, (old, word)
+
+
+def test_validation_is_of_the_same_mode_as_the_training(tmp_path: Path) -> None:
+    """Early stopping would watch answers without thinking otherwise; the test keeps the answer that stood there before."""
+    prompts = [prompt(distinct_text(i), split=split) for i, split in enumerate(("train", "validation", "test"))]
+    answers = [a for p in prompts for a in (thought(p, "yes", LONG), thought(p, "yes", "brief", sample=1))]
+    project, _ = curated(tmp_path, prompts, answers, reasoning="short", reasoning_tokens=10)
+    (validation,), (test,) = (list(read_examples(project.split(side))) for side in ("validation", "test"))
+    assert validation.messages[-1].reasoning_content == "brief" and validation.answer_id == answers[3].id
+    assert test.answer_id == answers[4].id

@@ -26,9 +26,11 @@ from distil.curate.reasoning import Traces
 from distil.curate.replacements import refuse_replacements
 from distil.curate.votes import Task, describe_task, groups, trust
 from distil.errors import UserError
-from distil.records import Split, Verdict
+from distil.records import Answer, Split, Verdict
 from distil.runs.schemas.marks import Mark
 
+COMPARING = ("reference", "reference_similarity")
+"""Signals that are measured against the prompts' references."""
 Unfit = Mapping[str, tuple[str, str]]
 """Answer id -> (filter, reason) of what must not be trained on but may stand for a held-out prompt."""
 
@@ -65,6 +67,8 @@ def choose_answers(
     overrule. Verdicts of those that were not chosen come with `apply_sides`. Raises UserError where the method has nothing to
     choose by.
     """
+    if section.references_unchecked and section.choose != "committee":
+        forget_references(table)
     pairs = [measured.pair for measured in table]
     signals = {measured.pair.answer.id: measured.signals for measured in table}
     if_refused = section.if_refused if section.choose == "first" else "other"  # the other methods compare what is left
@@ -85,10 +89,24 @@ def choose_answers(
     }
     rows = [choice.pair for choice in choices.values()]
     if section.choose not in ("all", "votes"):
-        rows = contradictions.settle(rows, task, section.contradictions, verdicts)
+        rows = contradictions.settle(rows, task, section.contradictions, verdicts, prefer=trained_on(choices))
     report = report_committee(pairs, choices, grounds) if quorum is not None else None
+    if section.references_unchecked:
+        forget_references(table)
     notes = _notes(section.choose, choices, closeness)
     return Chosen(rows, choices, unfit, notes, report, unchecked=section.references_unchecked)
+
+
+def trained_on(choices: Mapping[str, Choice]) -> frozenset[str]:
+    """Ids of the prompts that have an answer to train on."""
+    return frozenset(id_ for id_, choice in choices.items() if choice.training)
+
+
+def forget_references(table: Sequence[Measured]) -> None:
+    """Takes out of the evidence what compares answers with references that nobody checked: no export may believe them."""
+    for measured in table:
+        for name in COMPARING:
+            measured.signals.pop(name, None)
 
 
 def _wrong(pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> dict[str, tuple[str, str]]:
@@ -162,13 +180,13 @@ def apply_sides(
     placed = []
     for row in rows:
         choice, side = chosen.choices[row.prompt.id], sides.get(row.prompt.id)
-        taken = choice.training if side == "train" else (choice.held_out,)
+        taken = choice.training if side == "train" else (_stands(choice, side)[0],)
         placed += [Pair(row.prompt, answer) for answer in taken if side is not None]
     decided = {verdict.answer_id for verdict in verdicts if not verdict.keep} | {pair.answer.id for pair in placed}
     for id_, choice in chosen.choices.items():
         for answer in choice.answers:
             if answer.id not in decided:
-                name, reason = _lost(choice, answer.id, chosen.unfit, held_out=sides.get(id_) in ("validation", "test"))
+                name, reason = _lost(choice, answer.id, chosen.unfit, sides.get(id_))
                 verdicts.append(Verdict(answer_id=answer.id, prompt_id=id_, filter=name, keep=False, reason=reason))
     return placed
 
@@ -198,10 +216,18 @@ def contradict_references(table: Sequence[Measured], placed: Sequence[Pair], sid
     ]
 
 
-def _lost(choice: Choice, answer_id: str, unfit: Unfit, *, held_out: bool) -> tuple[str, str]:
+def _stands(choice: Choice, side: Split | None) -> tuple[Answer, str]:
+    """The answer of a held-out prompt, and why that one."""
+    if side == "validation":
+        return choice.validation, choice.validation_reason
+    return choice.held_out, choice.held_out_reason
+
+
+def _lost(choice: Choice, answer_id: str, unfit: Unfit, side: Split | None) -> tuple[str, str]:
     """(filter, reason) of an answer that was not taken."""
-    if held_out:
-        return "choose", f"{choice.held_out.id} was chosen: {choice.held_out_reason}"
+    if side in ("validation", "test"):
+        stands, why = _stands(choice, side)
+        return "choose", f"{stands.id} was chosen: {why}"
     if answer_id in unfit:
         return unfit[answer_id]
     if not choice.training:

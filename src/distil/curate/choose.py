@@ -44,11 +44,16 @@ class Choice(NamedTuple):
     training: tuple[Answer, ...]
     """Those to train on; empty = none is fit for that."""
     held_out: Answer
-    """The one that stands for the prompt in validation and test."""
+    """The one that stands for the prompt in the test."""
+    validation: Answer
+    """The one that stands for it in validation: with as short a thinking as what is trained on, so that the loss there is of the
+    same mode."""
     reason: str
     """Why those are trained on, or why none is."""
     held_out_reason: str
-    """Why that one stands for it."""
+    """Why that one stands for it in the test."""
+    validation_reason: str
+    """Why that one does in validation."""
     dropped_as: str = "choose"
     """The name in dropped.jsonl of answers to a prompt on none of which is trained."""
 
@@ -90,16 +95,25 @@ class Picked(NamedTuple):
 def choose(method: Method, prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) -> Choice:
     """Chooses for one prompt. `answers` come in order of preference, which decides ties."""
     held_out = BLIND.get(method, by_majority)(prompt, answers, grounds)
+    shortens = method != "votes" and grounds.shortens(prompt.id)
+    validation = _shortest(prompt, held_out, answers, grounds.task) if shortens else held_out
     fit = [answer for answer in answers if answer.id not in grounds.unfit]
     if fit:
         picked = METHODS[method](prompt, fit, grounds)
-        if method != "votes" and grounds.shortens(prompt.id):
+        if shortens:
             picked = _shortest(prompt, picked, fit, grounds.task)
     else:
         picked = Picked((), grounds.unfit[answers[0].id])
-    stands = held_out.answers[0]
     return Choice(
-        prompt, tuple(answers), picked.answers, stands, picked.reason, held_out.reason, dropped_as=picked.dropped_as
+        prompt,
+        tuple(answers),
+        picked.answers,
+        held_out.answers[0],
+        validation.answers[0],
+        picked.reason,
+        held_out.reason,
+        validation.reason,
+        dropped_as=picked.dropped_as,
     )
 
 
@@ -183,7 +197,8 @@ def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) ->
     """The majority's where enough answers agree (grounds.quorum), else none.
 
     Open texts agree where they are close to each other; of those with the most that agree with them, the one closest to all. In a
-    classification close is not enough: what is too long for a label there still is one name of a class.
+    classification close is not enough: what is too long for a label there still is one name of a class. A tie never agrees: it
+    can only be one where half of the committee or less is enough.
     """
     assert grounds.quorum is not None
     least, seats = grounds.quorum
@@ -198,6 +213,8 @@ def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) ->
             best = answers.index(by_majority(prompt, answers, grounds).answers[0])
         said = f"{agreed} of {seats} come to {vote.finals[best].shown}"
         picked = answers[best]
+        others = [i for i in range(len(answers)) if real[i] and vote.votes[i] == agreed]
+        tied = any(not same_final(vote.finals[i], vote.finals[best]) for i in others)
     else:
         texts = [answer.text for answer in answers]
         close = (
@@ -207,6 +224,11 @@ def by_committee(prompt: Prompt, answers: Sequence[Answer], grounds: Grounds) ->
         most = [answer for answer, count in zip(answers, close, strict=True) if count == agreed]
         picked = by_agreement(prompt, most, grounds).answers[0]
         said = f"{agreed} of {seats} say about the same"
+        tied = grounds.closeness is not None and any(
+            grounds.closeness.agreeing([picked.text, other.text])[0] < 2 for other in most if 2 * agreed <= seats
+        )
+    if least <= agreed and tied and 2 * agreed <= seats:
+        return Picked((), f"a tie: {said}, and as many to something else", dropped_as="committee")
     if agreed < least:
         return Picked((), f"at most {said}; curate.agree asks for {least}", dropped_as="committee")
     return Picked((picked,), said)

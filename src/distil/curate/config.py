@@ -62,7 +62,7 @@ class CurateConfig(Section):
     reference or judge."""
     agree: int | None = Field(default=None, ge=2)
     """With choose: committee, how many of a prompt's answers must come to the same for it to be trained on; null = more than half
-    of the committee (teachers x collect.samples)."""
+    of the committee (teachers x collect.samples). With a tie between two results none is."""
     references: Literal["right", "unchecked"] | None = None
     """What the prompts' references are. right: correct answers, to compare with. unchecked: labels of a log that nobody checked;
     they are in no row, and a committee's report says how often it contradicts them. null = unchecked with choose: committee, else

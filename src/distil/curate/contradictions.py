@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal, NamedTuple
 
 from distil.curate.evidence.corpus import Pair
@@ -32,12 +32,16 @@ class Contradiction(NamedTuple):
     shown: list[str]
     """The results for a person."""
 
-    def winner(self, method: Settle) -> int | None:
-        """The result that stays; None = none does. Of equally frequent results the first stays."""
+    def winner(self, method: Settle, voting: Container[int] = ()) -> int | None:
+        """The result that stays; None = none does. Of equally frequent results the first stays.
+
+        voting: the rows that decide, where there are some.
+        """
         if method == "drop":
             return None
-        counts = Counter(self.results)
-        return 0 if method == "first" else max(counts, key=lambda result: (counts[result], -result))
+        results = [result for row, result in zip(self.rows, self.results, strict=True) if row in voting] or self.results
+        counts = Counter(results)
+        return results[0] if method == "first" else max(counts, key=lambda result: (counts[result], -result))
 
 
 def question_key(prompt: Prompt) -> str:
@@ -69,11 +73,22 @@ def find(pairs: Sequence[Pair], task: Task) -> list[Contradiction]:
     return found
 
 
-def settle(pairs: Sequence[Pair], task: Task, method: Settle, verdicts: list[Verdict]) -> list[Pair]:
-    """The rows that stay; the others get a verdict. Rows that the user fixed as test or validation always stay."""
+def settle(
+    pairs: Sequence[Pair],
+    task: Task,
+    method: Settle,
+    verdicts: list[Verdict],
+    *,
+    prefer: Container[str] = (),
+) -> list[Pair]:
+    """The rows that stay; the others get a verdict. Rows that the user fixed as test or validation always stay.
+
+    prefer: prompts with an answer to train on, whose rows decide where there are some.
+    """
     gone: set[int] = set()
+    voting = {row for row, pair in enumerate(pairs) if pair.prompt.id in prefer}
     for contradiction in [] if method == "keep" else find(pairs, task):
-        winner = contradiction.winner(method)
+        winner = contradiction.winner(method, voting)
         counts = Counter(contradiction.results)
         listed = ", ".join(f"{shown} ({counts[i]})" for i, shown in enumerate(contradiction.shown))
         for row, result in zip(contradiction.rows, contradiction.results, strict=True):

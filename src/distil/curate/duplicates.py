@@ -6,7 +6,7 @@ not depend on the order of the rows. Not the leaks between splits (split.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
@@ -32,16 +32,22 @@ Dropped = dict[int, tuple[str, str]]
 
 
 def drop_redundant(
-    pairs: Sequence[Pair], near: float | None, verdicts: list[Verdict], *, cosine: float | None = None
+    pairs: Sequence[Pair],
+    near: float | None,
+    verdicts: list[Verdict],
+    *,
+    cosine: float | None = None,
+    prefer: Container[str] = (),
 ) -> list[Pair]:
-    """Keeps one of the rows with (nearly) the same question and the same answer: the one with the smallest prompt id.
+    """Keeps one of the rows with (nearly) the same question and the same answer: the one with the smallest prompt id, of those in
+    `prefer` (prompts with an answer to train on) where there is one.
 
     near: least Jaccard similarity of the questions (of answers in prose, too); cosine: least cosine of the questions' embeddings;
     None = not compared so, and with both only equal ones. Rows with different instructions (system turns) are never redundant,
     because those may hold the text that the question is about. Held-out rows that the user fixed are never dropped here; a free
     row that repeats one is a leak, which split.py handles. Raises UserError when texts can't be embedded here.
     """
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].prompt.id)
+    order = sorted(range(len(pairs)), key=lambda i: (pairs[i].prompt.id not in prefer, pairs[i].prompt.id))
     free = [i for i in order if pairs[i].prompt.split not in ("test", "validation")]
     dropped = _equal(pairs, free)
     if near is not None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from distil.curate.answers import apply_sides, choose_answers, side_notes
+from distil.curate.answers import COMPARING, apply_sides, choose_answers, side_notes, trained_on
 from distil.curate.choose import Judge
 from distil.curate.committee import CommitteeReport, without_references
 from distil.curate.config import CurateConfig
@@ -40,8 +40,6 @@ from distil.runs.marks import read_marks
 from distil.runs.schemas.evidence import Reason
 from distil.runs.schemas.marks import Mark
 
-COMPARING = ("reference", "reference_similarity")
-"""Signals that are measured against the prompts' references."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -134,7 +132,8 @@ def run(
             progress.advance(32, note="filtered")
             unfit = unfit_answers(table, chosen_filters, marks)
             chosen = choose_answers(table, passed, unfit, section, verdicts, judge, marks)
-            rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=section.semantic_duplicates)
+            cosine, prefer = section.semantic_duplicates, trained_on(chosen.choices)
+            rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=cosine, prefer=prefer)
             progress.advance(16, note="chosen")
             _require_rows(rows, pairs, verdicts)
             parts = partition(stage, rows, section, verdicts, closed=closed)

@@ -58,7 +58,7 @@ def model_answer(
             before = part(read.text, opened=in_thinking)
             return _answer(tokenizer, before, read.tool_calls, "tool_calls")
     answer = part(generation.text, opened=in_thinking)
-    if THINKING_CONTROLS & set(special_tokens(tokenizer)):  # the text is without them
+    if hides_thinking(tokenizer):  # the text is without its marks
         whole = part(str(tokenizer.decode(generation.token_ids)), opened=in_thinking)
         if whole.thinking is not None:
             answer = Parted(*(without_controls(tokenizer, text or "") for text in whole))
@@ -71,6 +71,11 @@ def _answer(
     thought = parted.thinking or None
     tokens = len(tokenizer(thought, add_special_tokens=False)["input_ids"]) if thought else 0
     return ModelAnswer(parted.text, thought, calls, finish_reason, tokens)
+
+
+def hides_thinking(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether marks of thinking are control tokens, so that a generation's text does not say where the thinking ends."""
+    return not THINKING_CONTROLS.isdisjoint(special_tokens(tokenizer))
 
 
 def ends_in_thinking(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from distil.models.answer import hides_thinking
 from distil.models.continuous.row import Row
 from distil.records import Message, Sampling
 from distil.serve.engines.local import LocalEngine
@@ -17,7 +18,7 @@ from distil.serve.engines.local_stream import Outlet
 from distil.serve.engines.piece import Piece, whole
 from distil.serve.wire import BadRequest, ChatReply, ChatRequest
 from tests.models.miniatures import MINIATURES
-from tests.tiny import save_tiny
+from tests.tiny import save_tiny, tiny_tokenizer
 
 WEATHER = {
     "type": "function",
@@ -148,3 +149,14 @@ def test_an_unfinished_thought_shows_nothing() -> None:
         return shown
 
     assert asyncio.run(go()) == [("", "Hm"), ("", ""), ("", "Hm"), ("4", "Hm"), ("<b>4", "")]
+
+
+def test_marks_that_the_text_lacks_hold_it_back(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where </think> is a control token, a growing text does not say whether it is thinking or the answer."""
+    plain, controlled = tiny_tokenizer(), tiny_tokenizer()
+    controlled.add_special_tokens({"additional_special_tokens": ["</think>"]})
+    assert [hides_thinking(plain), hides_thinking(controlled)] == [False, True]
+    for name in ("may_think", "hides_thinking"):
+        monkeypatch.setattr(f"distil.serve.engines.local.{name}", lambda tokenizer: True)
+    ((pieces, reply),) = both(model, asked())
+    assert [piece.text for piece in pieces] == [reply.text]

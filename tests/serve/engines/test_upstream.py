@@ -107,6 +107,30 @@ def test_a_stream_keeps_the_gateways_name_of_the_model() -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_a_servers_thinking_reaches_the_client_apart(name: str) -> None:
+    """vLLM calls it `reasoning` (0.11 and later), older ones, SGLang and llama.cpp `reasoning_content`."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}}
+    message = {"role": "assistant", "content": "Hi", name: "So I greet."}
+    thought = events_of({"delta": {name: "So I"}}, {"delta": {name: " greet."}})
+    with StudentServer(
+        troubles=[
+            Trouble(200, altered(message=message) | {"usage": usage}),
+            Trouble(200, thought + SAID + ENDED + DONE),
+        ]
+    ) as student:
+        plain = json.loads(through(student)[1])
+        streamed = through(student, stream=True)[1]
+    assert plain["choices"][0]["message"] == {
+        "role": "assistant", "content": "Hi", "refusal": None, "reasoning_content": "So I greet.",
+    }  # fmt: skip
+    assert plain["usage"]["completion_tokens_details"] == {"reasoning_tokens": 3}
+    lines = [line.removeprefix("data: ") for line in streamed.split("\n\n") if line]
+    deltas = [choice["delta"] for line in lines[:-1] for choice in json.loads(line)["choices"]]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "So I greet."
+    assert "".join(delta.get("content", "") for delta in deltas) == "Hé you"
+
+
 @pytest.mark.parametrize(
     "sent",
     [

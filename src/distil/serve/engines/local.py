@@ -18,7 +18,7 @@ from typing import NamedTuple
 from distil.errors import UserError
 from distil.ids import content_id, folder_sha256
 from distil.json_schema import requirement_of
-from distil.models.answer import ends_in_thinking, may_think
+from distil.models.answer import ends_in_thinking, hides_thinking, may_think
 from distil.models.continuous.loop import LoopFull, LoopStopped, StepLoop
 from distil.models.continuous.prefixes import BYTES
 from distil.models.continuous.row import Row
@@ -58,6 +58,8 @@ class LocalEngine:
         self._grammars: Grammars | None = None
         self._thinks = False
         """Whether it may think before it answers: then its first words must not be those of the required JSON."""
+        self._hides = False
+        """Whether only the whole answer says what of it is thinking: nothing is shown before the end."""
         self._context: int | None = None
         self._longest_token = 1
         """Characters of the longest token: so many times the context no prompt can have."""
@@ -88,7 +90,7 @@ class LocalEngine:
         row, in_thinking = await self._row(request)
         assert self._texts is not None, "start() makes them"
         texts = self._texts if request.logprobs else None
-        outlet = Outlet(row, texts, whole=bool(request.tools), in_thinking=in_thinking)
+        outlet = Outlet(row, texts, whole=bool(request.tools) or self._hides, in_thinking=in_thinking)
         work = asyncio.create_task(self._generated(row))
         work.add_done_callback(lambda _: outlet.close())
         try:
@@ -180,6 +182,7 @@ class LocalEngine:
         self._rendering = replace(loaded, tokenizer=tokenizer)
         self._context = context_length(loaded.model)
         self._thinks = may_think(tokenizer)
+        self._hides = self._thinks and hides_thinking(tokenizer)
         self._longest_token = max((len(token) for token in tokenizer.get_vocab()), default=1)
         self.identity = model_identity(self.ref)
         self._texts = TokenTexts(loaded)

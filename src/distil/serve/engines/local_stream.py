@@ -21,8 +21,8 @@ class Outlet:
     """Iterates over the pieces of one row's answer, on the event loop that made it."""
 
     def __init__(self, row: Row, texts: TokenTexts | None, *, whole: bool, in_thinking: bool) -> None:
-        """texts: where log-probabilities are asked for. whole: no text before the end, as it may be a call. in_thinking: the
-        prompt ends inside of thinking."""
+        """texts: where log-probabilities are asked for. whole: no text before the end, as it may be a call or thinking.
+        in_thinking: the prompt ends inside of thinking."""
         self._row, self._texts, self._whole, self._in_thinking = row, texts, whole, in_thinking
         self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
         self._text = ""

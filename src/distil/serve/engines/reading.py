@@ -134,10 +134,13 @@ def _finish(reason: object) -> str:
 
 def _usage(usage: JsonObject | None, tokens: int) -> Usage:
     """Token counts; what a server leaves out is 0, or the number of tokens that it told. Raises ValueError for nonsense."""
-    counts = [(usage or {}).get(name) or 0 for name in ("prompt_tokens", "completion_tokens")]
+    told = usage or {}
+    counts = [told.get(name) or 0 for name in ("prompt_tokens", "completion_tokens")]
+    counts.append((told.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0)
     if not all(isinstance(count, int) and 0 <= count < MOST_TOKENS for count in counts):
         raise ValueError(f"the usage is {str(usage)[:100]}")
-    return Usage(input_tokens=counts[0], output_tokens=counts[1] or tokens)
+    prompt, answer, thinking = counts
+    return Usage(input_tokens=prompt, output_tokens=answer or tokens, reasoning_tokens=min(thinking, answer or tokens))
 
 
 def _tokens(choice: JsonObject) -> list[JsonObject]:
