@@ -63,7 +63,7 @@ def test_the_student_draws_from_its_nucleus(bench: Bench) -> None:
 
 
 def test_answers_first_is_sft_and_then_the_method(bench: Bench) -> None:
-    """The first steps are those of sft at the same rate; a resumed training stands where it stood."""
+    """The first steps are those of sft at the same rate."""
     common = {"epochs": 2, "validation_examples": 0, "schedule": "constant"}
     stage.run(bench.project, quick(**common), bench.student, name="sft")
     both = quick(**{**ON_POLICY, **common}, sft_epochs=1.0)

@@ -132,6 +132,27 @@ def stopping_after(step: int) -> Iterator[None]:
         yield
 
 
+LEVERS: dict[str, dict[str, Any]] = {
+    "dpo": {"method": "dpo", "rollout_tokens": 6},
+    "answers first": {"method": "on_policy", "sft_epochs": 1.0, "rollout_tokens": 6, "rollout_teacher_top_k": 60},
+}
+
+
+@pytest.mark.parametrize("lever", LEVERS)
+def test_pairs_and_answers_first_resume_bit_for_bit(bench: Bench, lever: str) -> None:
+    """Answers first: stopped before they end."""
+    section = quick(**LEVERS[lever])
+    stage.run(bench.project, section, bench.student, name="whole", teacher=bench.teacher)
+    with stopping_after(2):
+        stage.run(bench.project, section, bench.student, name="stopped", teacher=bench.teacher)
+    done = stage.run(bench.project, section, bench.student, name="stopped", teacher=bench.teacher)
+    assert done.facts["resumed_from"] == "checkpoint-2" and done.steps == 6
+    whole, resumed = (weights(bench.project.model(name)) for name in ("whole", "stopped"))
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+    losses = [[(row["step"], row["loss"]) for row in lines(bench, n) if "loss" in row] for n in ("whole", "stopped")]
+    assert losses[0] == losses[1]
+
+
 def test_one_answer_per_epoch_resumes_bit_for_bit(bench: Bench) -> None:
     """12 prompts with two answers each: 3 steps of 4 an epoch, and the next epoch has the other answers."""
     examples = list(read_examples(bench.project.split("train")))
