@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from distil.fit import in_pairs
 from distil.models.config import StudentConfig
 from distil.models.load import load_tokenizer
 from distil.objectives.targets import IGNORED
-from distil.train import stage
+from distil.records import Sampling
+from distil.train import pairs, stage
 from distil.train.batches import MicroBatch
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized, load_examples, tokenize
@@ -23,6 +26,7 @@ from distil.train.loss import loss_settings
 from distil.train.pairs import make_pairs, pair_batches, require_one_process, with_log_probs
 from distil.train.peak import Texts
 from distil.train.rate import learning_rate
+from distil.train.rollouts import Writer
 from distil.train.setup import load_student, prepare
 from distil.train.start import sft_epochs, untuned_start
 from tests.train.conftest import Bench
@@ -78,6 +82,31 @@ def test_a_resumed_training_has_the_same_pairs(bench: Bench) -> None:
     assert job.identity(again) == job.identity(again) != job.identity(first)
     other = prepare(replace(job, section=quick(**DPO, seed=1))).trainer.examples
     assert not any(e.rejected is not None and e.rejected.input_ids[-3:] == [70, 71, 2] for e in other)
+
+
+def test_own_answers_that_were_written_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the third part, the next run writes that one and those after it, and has the same texts."""
+    monkeypatch.setattr(pairs, "PART", 2)
+    given = [Tokenized(f"e{n}", [1, 40 + n, 2], [IGNORED, IGNORED, 2], 2) for n in range(7)]
+    asked: list[list[int]] = []
+
+    def write(prompts: list[list[int]], sampling: Sampling, seed: int, *, dies_at: int = 99) -> list[list[int]]:
+        if seed >= dies_at:
+            raise KeyboardInterrupt
+        asked.extend(prompts)
+        return [[seed, prompt[-1]] for prompt in prompts]
+
+    def own(writer: Writer, name: str) -> dict[str, list[int]]:
+        return pairs.own_answers(writer, given, Sampling(), 3, tmp_path / f"{name}.json", "s")
+
+    whole = own(write, "whole")
+    assert [prompt[-1] for prompt in asked] == [40 + n for n in range(7)] and len(
+        {seed for seed, _ in whole.values()}
+    ) == 4
+    with pytest.raises(KeyboardInterrupt):
+        own(partial(write, dies_at=7), "killed")
+    asked.clear()
+    assert own(write, "killed") == whole and [prompt[-1] for prompt in asked] == [44, 45, 46]
 
 
 def test_pairs_that_say_the_same_are_left_out(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from distil.objectives.heads import OutputHead
 from distil.objectives.preferences import answer_log_probs, preference_losses
 from distil.objectives.settings import LossSettings
 from distil.objectives.targets import IGNORED
-from distil.progress import say
+from distil.progress import bar, say
 from distil.records import Sampling
 from distil.runs.jsonl import read_json, write_json
 from distil.text import same_answer
@@ -32,6 +32,9 @@ from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized
 from distil.train.rollouts import Writer, rollout
 from distil.train.signal.sources import Signal
+
+PART = 256
+"""Prompts that the student answers between two writes of the file."""
 
 
 class PairSource:
@@ -77,15 +80,24 @@ def require_one_process(section: TrainConfig) -> None:
 def own_answers(
     write: Writer, examples: Sequence[Tokenized], sampling: Sampling, seed: int, file: Path, student: str
 ) -> dict[str, list[int]]:
-    """Id of each example -> what the student answers to its prompt. Written to `file` and read from there when a training goes
-    on, because a GPU would not write the same texts again. student: names it, with its weights."""
+    """Id of each example -> what the student answers to its prompt. Written to `file`, part by part, and read from there when a
+    training goes on, because a GPU would not write the same texts again. student: names it, with its weights."""
     prompts = {e.id: e.input_ids[: e.prompt_length] for e in examples}
     key = content_id("own", [student, prompts, sampling.model_dump(mode="json"), seed])
+    texts: dict[str, list[int]] = {}
     if file.exists() and (found := read_json(file)).get("key") == key:
-        return {str(id_): list(map(int, text)) for id_, text in found["texts"].items()}
-    texts = dict(zip(prompts, write(list(prompts.values()), sampling, seed), strict=True))
+        texts = {str(id_): list(map(int, text)) for id_, text in found["texts"].items()}
+    ids = list(prompts)
+    parts = [(at, ids[at : at + PART]) for at in range(0, len(ids), PART)]
+    left = [(at, part) for at, part in parts if not texts.keys() >= set(part)]
+    if not left:
+        return texts
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {"key": key, "texts": texts})
+    with bar("Writing the student's own answers", sum(len(part) for _, part in left), "answers") as running:
+        for at, part in left:
+            texts |= zip(part, write([prompts[id_] for id_ in part], sampling, seed + at), strict=True)
+            write_json(file, {"key": key, "texts": texts})
+            running.advance(len(part))
     return texts
 
 
