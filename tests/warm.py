@@ -3,8 +3,9 @@
 Starting Python with them costs 3 to 10 s of CPU, again and again in the tests that run commands as processes. `executable()` is a
 program that takes `-m MODULE`, `-c CODE` and `FILE` as Python does, in a real process of its own, with the caller's folder,
 environment, standard streams, signals and exit code. It starts Python from scratch where forking would not be the same: for
-other options, and where the environment differs in what is read at an import. Where the start itself is what is tested, use
-sys.executable.
+other options, and where the environment differs in what is read at an import. Not taken from the caller, and the same in all
+forks: the seed of hashes, the order of imports, limits of resources, umask, namespaces (`unshare`), session and process group;
+and -u does nothing. Where one of these or the start itself is what is tested, use sys.executable.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ import array, json, os, signal, socket, sys
 def cold():
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 words = sys.argv[1:]
-if words[:1] == ["-u"]:  # these programs write so little that it makes no difference
+if words[:1] == ["-u"]:  # these programs flush what somebody waits for
     words = words[1:]
 if not words or words[0].startswith("-") and words[0] not in ("-m", "-c") or "--multiprocessing-fork" in words:
     cold()

@@ -20,12 +20,10 @@ from tests.tiny import save_tiny
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def distil(
-    project: Path, *arguments: str, wrapper: tuple[str, ...] = (), **environment: str
-) -> subprocess.CompletedProcess[str]:
+def distil(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs one command in a subprocess."""
     return subprocess.run(
-        [*wrapper, warm.executable(), "-m", "distil", *arguments, "--project", str(project)],
+        [warm.executable(), "-m", "distil", *arguments, "--project", str(project)],
         env={k: v for k, v in (ENVIRONMENT | environment).items() if v}, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
 
