@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from distil.config import Config
 from distil.errors import UserError
 from distil.evaluate import stage as evaluate
+from distil.evaluate.metrics.own import is_own
 from distil.progress import say
 from distil.records import Example
 from distil.runs.artifacts import Project
@@ -33,8 +34,10 @@ def config_of_parts(project: Project, config: Config) -> Config:
     if section.method == "logits" and section.signal == "cached":
         say("The cached signal belongs to the whole training set: parts of it are trained with train.method: sft.")
         section = section.model_copy(update={"method": "sft"})
+    names = config.evaluate.metrics
     measured = config.evaluate.model_copy(
         update={
+            "metrics": names if names == "default" else [_placed(project, name) for name in names],
             "baseline": False,
             "ceiling": False,
             "judge": None,
@@ -44,6 +47,11 @@ def config_of_parts(project: Project, config: Config) -> Config:
         }
     )
     return config.model_copy(update={"student": student, "train": section, "evaluate": measured})
+
+
+def _placed(project: Project, metric: str) -> str:
+    """A metric from a file of the project, by its whole path: a part lies in a folder of its own."""
+    return str(project.root.resolve() / metric) if is_own(metric) else metric
 
 
 def measured_by(summary: Summary) -> str:

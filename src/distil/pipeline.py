@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distil.config import Config, calibration_judge
 from distil.errors import UserError
-from distil.runs.artifacts import Project
+from distil.runs.artifacts import STAGES, Project
 from distil.stage_states import Step, default_name, line, step_state
 
 if TYPE_CHECKING:
@@ -23,11 +23,21 @@ if TYPE_CHECKING:
 
 
 def run_missing(
-    project: Project, config: Config, *, name: str | None = None, on_step: Callable[[Step], None] | None = None
+    project: Project,
+    config: Config,
+    *,
+    name: str | None = None,
+    only: Sequence[str] = STAGES,
+    on_step: Callable[[Step], None] | None = None,
 ) -> list[Step]:
-    """Runs every stage that is missing or stale, in order, and returns the steps that ran. `on_step` is called before each."""
+    """Runs every stage of `only` that is missing or stale, in order, and returns the steps that ran.
+
+    `on_step` is called before each.
+    """
     ran = []
     for stage, student in line(project, config, name):
+        if stage not in only:
+            continue
         step = step_state(project, config, stage, student)
         if step.state == "done":
             continue

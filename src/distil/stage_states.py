@@ -12,6 +12,7 @@ from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
 from distil.runs.manifest import State, read_manifest, stage_state
+from distil.runs.schemas.active import read_rounds
 from distil.runs.schemas.notes import (
     CollectNotes,
     CollectSettings,
@@ -59,6 +60,9 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         limit = CollectSettings.of(manifest).limit
         if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
+            rounds = read_rounds(project.active_rounds)
+            if rounds and (rounds[-1].coming or limit == sum(one.asked for one in rounds[:-1])):
+                why = f"the rounds are not over after {limit:,} prompts: distil collect --active goes on with them"
     if stage == "collect" and state == "done":
         why += _unasked(manifest)
     if stage == "prompts" and state == "done" and not _has_gateway_prompts(project):
@@ -90,10 +94,10 @@ def _as_they_were(
 
 
 def _unasked(manifest: Manifest | None) -> str:
-    """What `distil until` did not need to ask, in words; empty where all was asked."""
+    """What `distil until` or `collect --active` did not ask, in words; empty where all was asked."""
     notes = CollectNotes.of(manifest)
     asked = notes.answers + notes.failed
-    return f"; {asked:,} of {notes.wanted:,} were needed" if asked < notes.wanted else ""
+    return f"; {asked:,} of {notes.wanted:,} were asked for" if asked < notes.wanted else ""
 
 
 def _has_gateway_prompts(project: Project) -> bool:

@@ -111,7 +111,7 @@ def test_later_rounds_ask_what_the_student_is_unsure_of(tmp_path: Path, monkeypa
 def test_what_was_chosen_is_never_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project, config = project_of(tmp_path)
     Student(monkeypatch)
-    run(project, config, rounds=3, limit=75)
+    result = run(project, config, rounds=3, limit=75)
     random = {line.prompt_id for line in read_chosen(project.active_chosen, 3) if line.round < 2}
     run_stage(project, config, "curate", None)
     again = config.model_copy(update={"curate": config.curate.model_copy(update={"seed": 7})})
@@ -128,7 +128,7 @@ def test_what_was_chosen_is_never_held_out(tmp_path: Path, monkeypatch: pytest.M
     run_stage(project, again, "curate", None)
     assert held_out() <= random and sum(1 for _ in read_examples(project.split("train"))) > 60
     found = may_hold_out(project.active_rounds, project.active_chosen)
-    assert found is not None
+    assert found is not None and found.others == 75 - result.rounds[0].asked
     loaded_later = [found.allows(f"prompt_{number}") for number in range(2_000)]
     assert abs(np.mean(loaded_later) - len(random) / 120) < 0.1  # a random part, as large as the first round's
 
@@ -149,6 +149,8 @@ def test_a_killed_run_goes_on_with_what_it_had_chosen(tmp_path: Path, monkeypatc
         run(project, config, rounds=3, limit=75)
     before = project.active_chosen.read_text(encoding="utf-8")
     paid = calls(project)
+    step = step_state(project, config, "collect")
+    assert step.state == "stale" and "distil collect --active goes on" in step.why
     result = run(project, config, rounds=3, limit=75)
     assert asked[2] == asked[1] and result.asked == 75 == calls(project) > paid
     assert project.active_chosen.read_text(encoding="utf-8").startswith(before)

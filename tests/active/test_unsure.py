@@ -9,6 +9,8 @@ import pytest
 from distil.active.run import no_use
 from distil.active.unsure import ask_student, too_few, train, uncertainty
 from distil.config import parse_config
+from distil.evaluate.metrics.own import split
+from distil.parts import config_of_parts
 from distil.records import Prediction, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
@@ -24,6 +26,23 @@ def predicted(logprobs: list[float], finish: str = "stop") -> Prediction:
 def test_uncertainty_is_that_of_the_least_probable_tokens() -> None:
     found = uncertainty([predicted([0.0, 0.0]), predicted([0.0, -1.0]), predicted([0.0], "length")], "lowest_tenth")
     assert found == pytest.approx([0.0, 1 - 0.36788, 1.0], abs=1e-4)  # 1 - 1/e; an answer that is cut off is none
+
+
+def test_a_metric_of_the_user_s_own_is_found_from_aside(tmp_path: Path) -> None:
+    config = parse_config(
+        {
+            "prompts": {"path": "p.jsonl"},
+            "teachers": [{"model": "recorded/t.jsonl"}],
+            "student": {"model": str(tmp_path)},
+            "evaluate": {"metrics": ["exact_match", "mine.py:right"]},
+        },
+        "a test",
+    )
+    (tmp_path / "mine.py").write_text("def right(case):\n    return True\n")
+    metrics = config_of_parts(Project(tmp_path), config).evaluate.metrics
+    assert isinstance(metrics, list) and metrics[0] == "exact_match"
+    path, name = split(metrics[1], tmp_path / "work" / "active" / "student")
+    assert path.read_text().startswith("def right") and name == "right"
 
 
 def test_a_student_is_trained_aside_and_asked(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from distil.calls.ledger.allowance import Allowance
+from distil.calls.ledger.rows import IntentRow
+from distil.calls.ledger.store import Ledger
 from distil.evaluate.looks import looks, note
 from distil.runs.artifacts import Project
 from distil.runs.schemas.decision import Looks
@@ -38,6 +40,14 @@ def test_shares_of_several_plans_are_scaled_to_one_error(tmp_path: Path) -> None
     assert sum(1 / found.comparisons for found in every) == pytest.approx(1)
 
 
+def test_a_plan_does_not_hide_a_look_before_it(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    look(project, "a")
+    assert looks(project, "t", now="a", share=0.8).comparisons == 2.5  # one without a plan, and the plan
+    look(project, "a", 0.8)
+    assert looks(project, "t", now="b", share=0.1).comparisons == 20
+
+
 def test_without_a_plan_nothing_has_changed(tmp_path: Path) -> None:
     project = Project(tmp_path)
     look(project, "a")
@@ -52,3 +62,16 @@ def test_a_sum_of_dollars_begins_where_it_is_told(tmp_path: Path) -> None:
     assert Allowance(project.ledger, 2.0, before=-1.5).left() == 0.5
     assert Allowance(project.ledger, 2.0, before=-3.0).left() == 0.0
     assert allowance.cap("judge", 5.0, configured=0.5) == 0.5
+
+
+def test_an_open_batch_makes_no_sum_larger(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    with Ledger(project.ledger) as ledger:
+        ledger.start()
+        ledger.intend([IntentRow("call_1", "collect", "m", "e", "batch", 0, ledger.run, 1.5, "2026-01-01T00:00:00Z")])
+    allowance = Allowance(project.ledger, 2.0)
+    assert allowance.left() == 0.5  # it may turn out to cost less; then there is more left, never more than the sum
+    with Ledger(project.ledger) as ledger:
+        ledger.start()
+        ledger.fail([("call_1", "it has expired")])
+    assert allowance.left() == 2.0

@@ -11,12 +11,14 @@ from distil.calls.ledger.store import Ledger
 from distil.config import load_config
 from distil.errors import BudgetReached, UserError
 from distil.pipeline import run_stage
+from distil.records import Prompt
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples
+from distil.runs.jsonl import read_examples, read_json, read_records, write_json, write_records
 from distil.runs.schemas.decision import Decision
 from distil.runs.schemas.until import UntilPlan, UntilRound, read_plan, read_rounds
 from distil.until import run as until
 from distil.until.ending import ended, over
+from distil.until.money import costs
 from distil.until.run import Until, Wish
 from tests.until.test_run import interval, learning_project, looked
 
@@ -107,6 +109,65 @@ def test_a_flat_student_ends_before_the_money_does(project: Project) -> None:
     assert found.outcome == "out of reach" and found.enough_usd is None
     assert found.sentence.startswith("SHIP is not reachable for $40.00, with 90% certainty: 1,000 answers for $10.00")
     assert "No amount of answers is expected to be enough" in found.sentence
+
+
+def planned(project: Project, found: list[UntilRound], **changed: object) -> Wish:
+    """Writes the files of a plan with these rounds; the wish that goes on with it."""
+    run_stage(project, load_config(project), "prompts", None)
+    wish = WISH._replace(budget_usd=40.0)
+    settings = Until(project, load_config(project), wish)._settings()
+    plan = PLAN.model_copy(update={"settings": settings, "test_set": "t", **changed})
+    write_json(project.until_plan, plan.model_dump(mode="json"))
+    write_records(project.until_rounds, found)
+    return wish
+
+
+def test_more_money_after_out_of_reach_is_another_plan(project: Project) -> None:
+    flat = [one.model_copy(update={"asked": one.asked // 10, "independent": 20}) for one in rounds(0.42, 0.401, 0.395)]
+    sizes = tuple(size // 10 for size in PLAN.sizes)
+    wish, config = planned(project, flat, looked_at={"t": 1}, sizes=sizes), load_config(project)
+    assert Until(project, config, wish).plan.id == 0
+    again = Until(project, config, wish._replace(budget_usd=100.0))
+    assert (again.plan.id, again.plan.number, again.done) == (1, 1, [])
+
+
+def test_a_plan_that_died_while_it_looked_has_looked(project: Project) -> None:
+    wish = planned(project, [], looked_at={"t": 1})
+    other = Until(project, load_config(project), wish._replace(student="other"))
+    assert (other.plan.id, other.plan.number) == (1, 1)
+
+
+def test_how_answers_are_bought_is_no_other_plan(project: Project) -> None:
+    wish, config = planned(project, []), load_config(project)
+    cheaper = [
+        teacher.model_copy(update={"price": teacher.price and teacher.price.model_copy(update={"input": 0.5})})
+        for teacher in config.teachers
+    ]
+    bought = config.model_copy(
+        update={"teachers": cheaper, "collect": config.collect.model_copy(update={"budget_usd": 1.0, "hedge": 4.0})}
+    )
+    assert Until(project, bought, wish).plan.id == 0
+    hotter = config.model_copy(update={"collect": config.collect.model_copy(update={"samples": 2})})
+    assert Until(project, hotter, wish).plan.id == 1
+
+
+def test_the_end_runs_nothing_that_costs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = planned(project, rounds(0.3, last=True), looked_at={"t": 1})
+    ran: list[str] = []
+    monkeypatch.setattr(until.pipeline, "run_stage", lambda project, config, stage, name: ran.append(stage))
+    found = Until(project, load_config(project), wish).run()
+    assert found.outcome == "not proven" and ran == ["cost", "report"]
+    assert read_json(project.until) == found.model_dump(mode="json")  # also where the run before died in between
+
+
+def test_what_is_answered_already_has_its_price(project: Project) -> None:
+    config = load_config(project)
+    for stage in ("prompts", "collect"):
+        run_stage(project, config, stage, None)
+    prompts = list(read_records(project.prompts, Prompt))
+    found = costs(project, config, prompts, len(prompts))
+    with Ledger(project.ledger) as ledger:
+        assert found.per_prompt == pytest.approx(ledger.spent("collect") / len(prompts), rel=0.2)
 
 
 def test_what_would_be_enough_is_said_in_dollars(project: Project) -> None:

@@ -20,19 +20,22 @@ def looks(
 
     now: a student that is about to be looked at, counted as if it had been; coming: names of those that the same command
     evaluates after it, counted unless they have been looked at; share: of the error, what a plan gives to `now`. The students of
-    a plan count as one, which their shares divide; shares that add up to more than 1 are scaled down to it.
+    a plan count as one, which their shares divide; shares that add up to more than 1 are scaled down to it. A student
+    that was looked at without a plan, too, counts for that look.
     """
     found = [look for look in _read(project) if look.test_set == test_set and look.candidate]
     planned = {look.student: look.share for look in found if look.share is not None}
     if now and share is not None:
         planned[now] = share
-    students = {look.student for look in found} | ({now} if now else set())
+    unplanned = {look.student for look in found if look.share is None}
+    if now and now not in planned:
+        unplanned.add(now)
     further = set(coming) - {look.name for look in found}
     mine = planned.get(now or "")
     return Looks(
-        students=len(students) + len(further),
+        students=len(unplanned | planned.keys()) + len(further),
         runs=len(found) + (now is not None) + len(further),
-        corrected_for=max(1, len(students - planned.keys()) + len(further) + bool(planned)),
+        corrected_for=max(1, len(unplanned) + len(further) + bool(planned)),
         share=None if mine is None else mine / max(1.0, sum(planned.values())),
     )
 

@@ -88,9 +88,8 @@ def run(
         scored = score_all(
             examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)
         )
-        judge_usd = planned.judge_usd if planned is not None else section.budget_usd
+        share, judge_usd = planned if planned is not None else (None, section.budget_usd)
         judged, judge_scores = _judge(project, section, examples, name, predictions, judge_usd)
-        share = planned.share if planned is not None else None
         seen = looks.looks(project, tests.identity, now=identity, coming=coming, share=share)
         measured = Measured(
             name=name,
@@ -106,7 +105,8 @@ def run(
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         _note(stage, summary, predictions, tests, _conditions(teachers, student, answers), answers)
         candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
-        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=share)
+        its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
+        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=its)
     return summary
 
 

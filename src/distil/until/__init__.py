@@ -5,5 +5,5 @@ Files, in reading order:
     rounds.py    which prompts a round asks, how many rounds the budget buys, and their shares of the error
     money.py     what answers and evaluations cost, measured where the ledger has some
     outlook.py   what the rounds so far say about those to come
-    shown.py     the result as tables and sentences
+    ending.py    whether they are over, how they ended, and what would have been enough
 """

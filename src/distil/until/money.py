@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from distil.calls.config import TeacherConfig
 from distil.calls.ledger.store import Ledger
 from distil.calls.prices import price_of
-from distil.collect.forecast import forecasts
+from distil.collect.forecast import CollectForecast, forecasts
 from distil.collect.ledger_view import LedgerView
 from distil.collect.questions import Question, plan_questions, tier_of
 from distil.config import Config
@@ -49,7 +50,10 @@ def costs(project: Project, config: Config, ordered: Sequence[Prompt], answered:
     with Ledger(project.ledger) as ledger:
         view = LedgerView(ledger, config.teachers, project.root)
         found = forecasts(config.teachers, tiers, lambda: iter(asked), view, shown=False)
-    each = [part.usd / part.to_ask if part.to_ask else 0.0 for part in found]
+    each = [
+        part.usd / part.to_ask if part.to_ask else _usual(teacher, part)
+        for teacher, part in zip(config.teachers, found, strict=True)
+    ]
     measured = all(part.usd_margin is not None or not part.to_ask for part in found)
     judge = config.evaluate.judge
     judgment = 0.0
@@ -58,6 +62,12 @@ def costs(project: Project, config: Config, ordered: Sequence[Prompt], answered:
         usage = Usage(input_tokens=round(tokens), output_tokens=JUDGMENT_TOKENS)
         judgment = 2 * config.evaluate.judge_repeats * price_of(judge.model, judge.price, "standard").cost(usage)
     return Costs(sum(each) * config.collect.samples, each[0], judgment, measured)
+
+
+def _usual(teacher: TeacherConfig, part: CollectForecast) -> float:
+    """Dollars of the mean answer, where there is none to ask for."""
+    usage = Usage(input_tokens=round(part.mean_input), output_tokens=round(part.mean_output))
+    return price_of(teacher.model, teacher.price, part.tier).cost(usage)
 
 
 def affordable(left: float, costs: Costs, config: Config, *, test: int, asked: int, rounds: int, most: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distil import pipeline
-from distil.calls.ledger.allowance import PAYING, Allowance, paid
+from distil.calls.ledger.allowance import PAYING, Allowance, settled
 from distil.collect import stage as collect
 from distil.config import Config
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError
@@ -25,14 +25,14 @@ from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import append_record, read_examples, read_records, write_json
 from distil.runs.manifest import read_manifest
-from distil.runs.schemas.looks import Look
-from distil.runs.schemas.notes import EvaluateNotes
 from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.until import Target, UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
 from distil.stage_states import line, step_state
 from distil.until import money, outlook, rounds
-from distil.until.ending import ended, over
+from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
+
+CAP = ("budget_usd",)
 
 
 class Wish(NamedTuple):
@@ -91,9 +91,6 @@ class Until:
 
     def run(self, on_round: Callable[[UntilRound], None] | None = None) -> UntilSummary:
         """All rounds that are left; `on_round` is called after each. Raises what the stages raise; the same command goes on."""
-        known = self._ended()
-        if known is not None:
-            return known
         number = len(self.done) + 1
         try:
             while not self._over():
@@ -131,27 +128,39 @@ class Until:
         before, settings = read_plan(self.project.until_plan), self._settings()
         wish = {"target": self.wish.target, "budget_usd": self.wish.budget_usd}
         if before is None:
-            spent = paid(self.project.ledger, *PAYING)
+            spent = settled(self.project.ledger, *PAYING)
             return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
         done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
-        unasked = bool(done) and done[-1].last and done[-1].asked < len(self.prompts)
-        looks = read_records(self.project.looks, Look) if self.project.looks.exists() else ()
-        unseen = not done and all(look.test_set != before.test_set for look in looks)
-        more = (unasked or (unseen and bool(before.sizes))) and self.wish.budget_usd > before.budget_usd
+        looked = before.looked_at.get(before.test_set or "", 0)
+        unseen = looked == before.number and bool(before.sizes)  # planned, and it has looked at nothing
+        more = self.wish.budget_usd > before.budget_usd and (unseen or self._more_would_help(before, done))
         same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
         if same and not more:
             return before.model_copy(update=wish), done
-        fresh = {"id": before.id + 1, "number": before.number + bool(done), "sizes": (), "shares": ()}
+        fresh = {"id": before.id + 1, "number": looked, "sizes": (), "shares": ()}
         return before.model_copy(update={**wish, **fresh, "student": self.wish.student, "settings": settings}), []
 
+    def _more_would_help(self, plan: UntilPlan, done: list[UntilRound]) -> bool:
+        """Whether the rounds ended short of their target where more answers could be bought."""
+        if not done or not over(plan, done, self.config.evaluate.confidence):
+            return False
+        last = done[-1]
+        short = rank(last.decision) < rank(plan.target) and last.shortfall is not None
+        return short and last.asked < len(self.prompts)
+
     def _settings(self) -> str:
-        """Hash of what another plan would be another experiment for."""
-        names = {"teachers", "collect", "curate", "student", "train", "evaluate"}
-        sections = self.config.model_dump(
-            mode="json", include=names, exclude_defaults=True
-        )  # a later version's keys too
-        for section in ("collect", "curate", "evaluate"):
-            sections.get(section, {}).pop("budget_usd", None)
+        """Hash of what another plan would be another experiment for: not of prices, caps and how answers are bought."""
+        names = {"collect", "curate", "student", "train", "evaluate"}
+        # without defaults, as a later version has further keys
+        sections = self.config.model_dump(mode="json", include=names, exclude_defaults=True)
+        sections["teachers"] = [
+            teacher.model_dump(mode="json", include={"model", "sampling"}, exclude_defaults=True)
+            for teacher in self.config.teachers
+        ]
+        for section, free in (("collect", collect.FREE_TO_CHANGE), ("curate", CAP), ("evaluate", CAP)):
+            for key in free:
+                sections.get(section, {}).pop(key, None)
+        sections = {name: section for name, section in sections.items() if section}
         return content_id("until", [sections, sorted(prompt.id for prompt in self.prompts)])
 
     def _save(self) -> None:
@@ -211,6 +220,7 @@ class Until:
         last = stopped or number == len(self.plan.sizes)
         share = sum(self.plan.shares[number - 1 :]) if last else self.plan.shares[number - 1]
         self._train()
+        self._note_looking()
         summary = self._evaluate(share)
         ordered, answered = self._ordered()
         costs = money.costs(self.project, self.config, ordered, answered)
@@ -307,7 +317,7 @@ class Until:
             pipeline.curate(self.project, config, closed=number > 1 or self._closed())
         test_set, plan = self._test_set(), self.plan
         if number == 1 and test_set != plan.test_set:
-            number_before = 0 if plan.test_set is not None else plan.number
+            number_before = plan.looked_at.get(test_set or "", 0)
             shares = tuple(rounds.shares_of(plan.sizes, self._test_size(), number_before))
             plan = plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
         self._require_provable(max(plan.shares))
@@ -349,6 +359,13 @@ class Until:
                 if step_state(self.project, self.config, stage, student).state != "done":
                     pipeline.run_stage(self.project, self.config, stage, student)
 
+    def _note_looking(self) -> None:
+        """That this plan looks at its test prompts is on disk before it does: another plan has another share of the error."""
+        test_set, plans = self.plan.test_set or "", self.plan.number + 1
+        if self.plan.looked_at.get(test_set) != plans:
+            self.plan = self.plan.model_copy(update={"looked_at": self.plan.looked_at | {test_set: plans}})
+            self._save()
+
     def _evaluate(self, share: float) -> Summary:
         """The look, at its share of the error; one that was taken is not taken again."""
         project, name = self.project, self.wish.student
@@ -368,23 +385,13 @@ class Until:
     def _over(self) -> bool:
         return bool(self.done) and over(self.plan, self.done, self.config.evaluate.confidence)
 
-    def _ended(self) -> UntilSummary | None:
-        """The result of before, when nothing has changed since: it is shown again."""
-        if not self._over():
-            return None
-        notes = EvaluateNotes.of(read_manifest(self.project, "evaluate", self.wish.student))
-        if (
-            notes.test_set is None
-            or step_state(self.project, self.config, "evaluate", self.wish.student).state != "done"
-        ):
-            return None
-        return ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
-
     def _finish(self) -> UntilSummary:
+        """The summary, written down; of rounds that ended before, it is the same again."""
         summary = ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
         write_json(self.project.until, summary.model_dump(mode="json"))
         try:
-            pipeline.run_missing(self.project, self.config, name=self.wish.student)  # the bill and the report
+            # the bill and the report, which cost nothing: other stages would have the caps of the config
+            pipeline.run_missing(self.project, self.config, name=self.wish.student, only=("cost", "report"))
         except DistilError as error:
             say(f"The report is not made: {error}")
         return summary

@@ -24,14 +24,22 @@ def paid(ledger: Path, *purposes: str) -> float:
         )
 
 
+def settled(ledger: Path, *purposes: str) -> float:
+    """What was paid before a sum begins. An open batch counts in the sum: what it holds may turn out to be more than it costs."""
+    if not ledger.exists():
+        return 0.0
+    with Ledger(ledger) as book:
+        return sum(book.spent(purpose) + book.uncertain(purpose).usd for purpose in purposes)
+
+
 class Allowance:
     """A sum of dollars, from a point in the ledger on."""
 
     def __init__(self, ledger: Path, usd: float, before: float | None = None) -> None:
-        """usd: the sum; before: what had been paid when it began (None = it begins now)."""
+        """usd: the sum; before: see `settled` of when it began (None = it begins now)."""
         self._ledger = ledger
         self.usd = usd
-        self.before = paid(ledger, *PAYING) if before is None else before
+        self.before = settled(ledger, *PAYING) if before is None else before
 
     def spent(self) -> float:
         """Dollars of the sum that are spent."""

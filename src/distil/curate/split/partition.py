@@ -91,7 +91,7 @@ def _partition(
         only_trained_on(make_items(rows, ancestors(parents)), active),
         sets,
         near=section.near_duplicates,
-        sizes=Sizes(section.test, section.validation, section.seed, closed, active.only_trained_on() if active else 0),
+        sizes=Sizes(section.test, section.validation, section.seed, closed, active.others if active else 0),
         remembered=before.sides,
         more=similar_pairs(texts, section.semantic) if section.semantic is not None else (),
     )

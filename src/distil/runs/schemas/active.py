@@ -73,16 +73,12 @@ class MayHoldOut(NamedTuple):
     """Ids of the prompts that were there before, or that the first round drew."""
     below: float
     seed: int
-    limit: int
-    """Prompts to ask in all rounds together."""
+    others: int
+    """Prompts of the rounds after the first one, there or still to come."""
 
     def allows(self, prompt_id: str) -> bool:
         """Whether nothing but chance brought this prompt into the data. Of prompts that are loaded later, it is a random part."""
         return prompt_id in self.drawn or stable_hash(self.seed, PURPOSE, prompt_id) < self.below
-
-    def only_trained_on(self) -> int:
-        """How many others are there, or still to come."""
-        return max(0, self.limit - len(self.drawn))
 
 
 PURPOSE = "active"
@@ -105,4 +101,4 @@ def may_hold_out(rounds: Path, chosen: Path) -> MayHoldOut | None:
     if not done:
         return None
     drawn = frozenset(line.prompt_id for line in read_chosen(chosen, 1))
-    return MayHoldOut(drawn, done[0].below, done[0].seed, done[-1].limit)
+    return MayHoldOut(drawn, done[0].below, done[0].seed, max(0, done[-1].limit - done[0].asked))

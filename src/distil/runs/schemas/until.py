@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from distil.records import Record
 from distil.runs.jsonl import read_document, read_records
 from distil.runs.schemas.decision import Decision
@@ -33,6 +35,8 @@ class UntilPlan(Record):
     """Plans that looked at these test prompts before."""
     test_set: str | None = None
     """Hash of the test prompts; None before they are drawn."""
+    looked_at: dict[str, int] = Field(default_factory=dict)
+    """Plans that have looked at test prompts, this one included, by the hash of these."""
     sizes: tuple[int, ...] = ()
     """Prompts that are asked by the end of each round; empty before the first answers say what one costs."""
     shares: tuple[float, ...] = ()
