@@ -32,8 +32,6 @@ from distil.until import money, outlook, rounds
 from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
 
-CAP = ("budget_usd",)
-
 
 class Wish(NamedTuple):
     """What the user asked for."""
@@ -157,8 +155,8 @@ class Until:
             teacher.model_dump(mode="json", include={"model", "sampling"}, exclude_defaults=True)
             for teacher in self.config.teachers
         ]
-        for section, free in (("collect", collect.FREE_TO_CHANGE), ("curate", CAP), ("evaluate", CAP)):
-            for key in free:
+        for section in ("collect", "curate", "evaluate"):
+            for key in collect.FREE_TO_CHANGE:  # the caps are among them
                 sections.get(section, {}).pop(key, None)
         sections = {name: section for name, section in sections.items() if section}
         return content_id("until", [sections, sorted(prompt.id for prompt in self.prompts)])
