@@ -142,9 +142,8 @@ class Until:
         """Whether the rounds ended short of their target where more answers could be bought."""
         if not done or not over(plan, done, self.config.evaluate.confidence):
             return False
-        last = done[-1]
-        short = rank(last.decision) < rank(plan.target) and last.shortfall is not None
-        return short and last.asked < len(self.prompts)
+        short = rank(done[-1].decision) < rank(plan.target) and done[-1].shortfall is not None
+        return short and done[-1].asked < len(self.prompts)
 
     def _settings(self) -> str:
         """Hash of what another plan would be another experiment for: not of prices, caps and how answers are bought."""
