@@ -51,7 +51,7 @@ from distil.train.sharding import shards_weights
 from distil.train.signal.crosstokenizer import CrossTokenizerSource
 from distil.train.signal.setup import signal_source
 from distil.train.signal.sources import CachedSource, OnlineSource, SignalSource
-from distil.train.start import sft_epochs, untuned_start
+from distil.train.start import sft_epochs, untuned_start, without_effect
 from distil.train.trainer import DistilTrainer, StepSettings
 from distil.train.weights import weights_hash
 from distil.train.writers import make_rollouts, sampling_of, writer
@@ -123,7 +123,7 @@ def prepare(job: TrainJob) -> Prepared:
     prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
     if process_rank() == 0:
         few = _too_few_steps(section, len(train) + len(prompts)) if job.max_steps is None else None
-        for remark in filter(None, (few, untuned_start(section, job.student.model))):
+        for remark in filter(None, (few, untuned_start(section, job.student.model), without_effect(section))):
             say(remark)
     arguments = training_arguments(
         section, job.folder, student.device, job.max_steps, rate=rate.value, validates=bool(validation)

@@ -10,6 +10,16 @@ from pathlib import Path
 from distil.errors import UserError
 from distil.train.config import TrainConfig
 
+WITH_TEACHER = ("sft_epochs", "forward_kl_above", "teacher_top_k", "mask_special_tokens")
+"""Settings of logits and on_policy."""
+OF_ROLLOUTS = (
+    "on_policy_share", "rollout_unanswered", "rollout_temperature", "rollout_top_p", "rollout_tokens", "rollout_server",
+    "rollout_teacher_top_k", "divergence_on_policy",
+)  # fmt: skip
+"""Settings of on_policy alone."""
+USED = {"sft": (), "logits": WITH_TEACHER, "on_policy": WITH_TEACHER + OF_ROLLOUTS, "dpo": ("dpo_beta",)}
+"""train.method -> the settings that it uses, of those that not every method does."""
+
 
 def sft_epochs(section: TrainConfig) -> float:
     """How long the labels alone are learned; 0 for sft. UserError where nothing else would be left."""
@@ -46,3 +56,18 @@ def untuned_start(section: TrainConfig, student: str) -> str | None:
         f"{student} is not a student that Distil has trained. If it doesn't know the task yet, its own texts teach it little: "
         f"train it by sft first (--set student.model=work/train/sft/model){first}"
     )
+
+
+def without_effect(section: TrainConfig) -> str | None:
+    """What to say of settings that were chosen and that the method does not use."""
+    chosen = {key for keys in USED.values() for key in keys if not _is_default(section, key)}
+    idle = sorted(chosen - set(USED[section.method]))
+    if not idle:
+        return None
+    users = [method for method, keys in USED.items() if set(idle) <= set(keys)]
+    other = f" It is for train.method: {' or '.join(users)}." if users else ""
+    return f"No effect with train.method: {section.method}: {', '.join(f'train.{key}' for key in idle)}.{other}"
+
+
+def _is_default(section: TrainConfig, key: str) -> bool:
+    return bool(getattr(section, key) == TrainConfig.model_fields[key].default)
