@@ -146,7 +146,7 @@ def test_after_the_readme_s_own_sequence_nothing_is_left_to_do(done: tuple[Proje
 
 def test_a_training_of_the_old_default_rate_is_not_done_again(tmp_path: Path, done: tuple[Project, Config]) -> None:
     project = Project(Path(shutil.copytree(done[0].root, tmp_path / "copy")))
-    config = load_config(project, ["train.learning_rate=auto"])
+    config = load_config(project, ["train.learning_rate=null"])
     path = project.stage("train", "sft") / "manifest.json"
     manifest = read_json(path)
     assert isinstance(manifest, dict)
