@@ -9,6 +9,7 @@ from typing import NamedTuple
 from distil import loops
 from distil.calls.client import Client
 from distil.calls.config import TeacherConfig
+from distil.calls.faults import CallFailed
 from distil.calls.request import Reply, Request
 from distil.errors import BudgetReached, Interrupted, WorkFailed
 from distil.progress import bar
@@ -67,8 +68,21 @@ async def _ask_all(
     failure: Exception | None = None
     async with Client(ledger=ledger, teachers=list(models), budget_usd=budget_usd, cap_option=cap_option) as client:
         with bar(label, len(requests), "answers") as running:
+            wanted: list[tuple[int, Request]] = []
+            # What is paid for comes first: a cap that ends the asking must not hide it.
+            for index, request in enumerate(requests):
+                try:
+                    replies[index] = client.kept(request)
+                except CallFailed as error:
+                    failure = failure or error
+                    running.advance()
+                    continue
+                if replies[index] is None:
+                    wanted.append((index, request))
+                else:
+                    running.advance()
             try:
-                async for index, result in client.map(enumerate(requests)):
+                async for index, result in client.map(wanted):
                     if isinstance(result, Reply):
                         replies[index] = result
                     else:

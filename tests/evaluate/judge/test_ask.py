@@ -54,6 +54,16 @@ def test_a_judge_with_structured_output_is_asked_for_it(tmp_path: Path) -> None:
     assert again.scores == first.scores
 
 
+def test_a_reached_cap_hides_no_judgment_that_is_paid(tmp_path: Path) -> None:
+    with OpenAIServer(key=None, answer=student_wins) as server:
+        settings, ledger = Settings(judge_of(server)), tmp_path / "ledger.sqlite"
+        paid = run(ledger, settings, PAIRS[4:], student="me", budget_usd=None).summary.usd
+        found = run(ledger, settings, PAIRS, student="me", budget_usd=paid)
+        assert len(server.answered) == 8
+    assert found.summary.wins == 4 and found.summary.usd == 0
+    assert "8 of 16 were not answered" in found.notes[0] and "evaluate.budget_usd" in found.notes[0]
+
+
 def test_a_judge_that_takes_no_schema_is_asked_without(tmp_path: Path) -> None:
     def refuse(seen: Seen) -> Trouble | None:
         return NO_SCHEMA if seen.body and "response_format" in seen.body else None
