@@ -64,6 +64,7 @@ RUNS: dict[str, list[list[str]]] = {
     "serve": [["nobody"]],
     "train": [["--as", f"x{HOSTILE}"]],
     "batches": [[]],
+    "until": [["SHIP", "--budget", "1", "--dry-run"]],
     "forecast": [["ROOT/prompts.jsonl"], ["ROOT/log.jsonl"]],
     "init": [["OUT/new", "--teacher", f"openai/{HOSTILE}"]],
 }

@@ -29,9 +29,23 @@ def material(folder: Path) -> dict[str, str]:
         "training": [{"messages": _turns(asked, said)} for asked, said in QUESTIONS],
         "log": [_logged(asked, said) for asked, said in QUESTIONS],
     }
+    rows |= dict.fromkeys(("second", "third"), rows["answers"])
     for name, lines in rows.items():
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    return {"openai/gpt-5-mini": "recorded/answers.jsonl", "Qwen/Qwen3-0.6B": "bundled/student"}
+    teachers = {
+        "openai/gpt-5-mini": "answers",
+        "anthropic/claude-haiku-4-5": "second",
+        "google/gemini-2.5-flash": "third",
+    }
+    recorded = {model: f"recorded/{folder / name}.jsonl" for model, name in teachers.items()}
+    return recorded | {"Qwen/Qwen3-0.6B": "bundled/student"}
+
+
+def _recorded(word: str, replaced: dict[str, str]) -> str:
+    """A word of a command with recorded models in the place of those that it names."""
+    for model, recording in replaced.items():
+        word = word.replace(model, recording)
+    return word
 
 
 def _turns(asked: str, said: str) -> list[dict[str, str]]:
@@ -56,4 +70,4 @@ def test_the_console_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyt
         if words[0] == "cd":
             monkeypatch.chdir(words[1])
         elif words[1] not in DEAR and (words[1] != "evaluate" or "--answers" in words):
-            cli.main([replaced.get(word, word) for word in words[1:]], standalone_mode=False)
+            cli.main([_recorded(word, replaced) for word in words[1:]], standalone_mode=False)

@@ -42,8 +42,7 @@ def answer_log_probs(
         checkpoint(chunk, states, wanted, use_reentrant=False)
         for states, wanted in zip(hidden.split(rows), labels.split(rows), strict=True)
     ]
-    by_token = torch.cat(parts) if parts else hidden.sum(-1).to(dtype)
-    return torch.stack([answer.sum() for answer in by_token.split(list(lengths))])
+    return torch.stack([answer.sum() for answer in torch.cat(parts).split(list(lengths))])
 
 
 def preference_losses(

@@ -31,6 +31,7 @@ from distil.models.unused import freeze_unused
 from distil.models.unwrap import causal_model, input_embedding
 from distil.progress import say, track
 from distil.runs.artifacts import Project
+from distil.train.batches import units_of
 from distil.train.config import BY_TEXT, TrainConfig
 from distil.train.examples import (
     Tokenized,
@@ -122,7 +123,8 @@ def prepare(job: TrainJob) -> Prepared:
     with_unanswered = section.method == "on_policy" and section.rollout_unanswered
     prompts = unanswered(project, student.tokenizer, limit) if with_unanswered else []
     if process_rank() == 0:
-        few = _too_few_steps(section, len(train) + len(prompts)) if job.max_steps is None else None
+        each = len(units_of(train)) if settings.one_answer else len(train)
+        few = _too_few_steps(section, each + len(prompts)) if job.max_steps is None else None
         for remark in filter(None, (few, untuned_start(section, job.student.model), without_effect(section))):
             say(remark)
     arguments = training_arguments(
