@@ -8,7 +8,7 @@ from itertools import accumulate
 from distil.active.pool import marked, shuffled
 from distil.active.state import State
 from distil.collect import stage
-from distil.collect.questions import plan_questions
+from distil.collect.questions import answers_wanted
 from distil.collect.result import CollectResult
 from distil.config import Config
 from distil.fit import training_need
@@ -54,11 +54,7 @@ def forecast(project: Project, config: Config, state: State, coming: Sequence[in
     wanted = left | {prompt.id for prompt in others[: max(0, sum(coming) - len(held))]}
     if state.rounds:
         wanted |= state.of_round(len(state.rounds))
-    ids = frozenset(
-        question.answer_id
-        for question in plan_questions(project, config.teachers, config.collect.samples)
-        if question.prompt.id in wanted
-    )
+    ids = answers_wanted(project, config.teachers, config.collect.samples, wanted)
     collected = stage.run(project, config.collect, config.teachers, only=ids, dry_run=True)
     rows = _rows(project, coming, first=not state.rounds)
     return ActiveForecast(

@@ -20,7 +20,7 @@ from distil.active.result import ActiveResult
 from distil.active.state import State
 from distil.active.unsure import Knowledge
 from distil.collect import stage
-from distil.collect.questions import check_teachers, plan_questions
+from distil.collect.questions import answers_wanted, check_teachers
 from distil.collect.result import CollectResult
 from distil.config import Config
 from distil.errors import Interrupted, UserError
@@ -88,11 +88,7 @@ class _Active:
             return
         prompts = self._state.of_round(len(self._state.rounds))
         section, teachers = self._config.collect, self._config.teachers
-        wanted = frozenset(
-            question.answer_id
-            for question in plan_questions(self._project, teachers, section.samples)
-            if question.prompt.id in prompts
-        )
+        wanted = answers_wanted(self._project, teachers, section.samples, prompts)
         done = step_state(self._project, self._config, "collect").state == "done"
         if wanted and not (wanted <= self._state.settled() and (done or not last)):
             limit = None if last else self._state.asked

@@ -8,6 +8,7 @@ import numpy as np
 
 from distil.active.pool import marked
 from distil.active.sizes import LEAST, Wanted, sizes
+from distil.collect.questions import answers_there
 from distil.curate.config import CurateConfig
 from distil.errors import UserError
 from distil.records import Answer, Prompt
@@ -51,9 +52,7 @@ class State:
 
     def settled(self) -> set[str]:
         """Ids of the answers that are there, and of those that failed: what a round need not ask again."""
-        found: set[str] = set()
-        if self._project.answers.exists():
-            found |= {answer.id for answer in read_records(self._project.answers, Answer)}
+        found = set(answers_there(self._project))
         if self._project.failures.exists():
             found |= {failure.answer_id for failure in read_records(self._project.failures, Failure)}
         return found

@@ -5,7 +5,7 @@ Pure planning over prompts.jsonl, read as a stream so that memory does not grow 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from distil.calls.batch.apis import BATCH_APIS
@@ -100,6 +100,21 @@ def plan_questions(
             for sample in range(samples):
                 yield Question(position, prompt, teacher, sample)
                 position += 1
+
+
+def answers_wanted(
+    project: Project, teachers: Sequence[TeacherConfig], samples: int, prompts: Collection[str]
+) -> frozenset[str]:
+    """Ids of all answers to the prompts with these ids, there already or not: what `collect.stage.run` takes as `only`."""
+    return frozenset(
+        question.answer_id for question in plan_questions(project, teachers, samples) if question.prompt.id in prompts
+    )
+
+
+def answers_there(project: Project) -> frozenset[str]:
+    """Ids of the answers that are collected."""
+    answers = read_records(project.answers, Answer) if project.answers.exists() else ()
+    return frozenset(answer.id for answer in answers)
 
 
 def check_teachers(teachers: Sequence[TeacherConfig]) -> None:

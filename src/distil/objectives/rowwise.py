@@ -113,11 +113,7 @@ def _fused(
 @torch.no_grad()
 def teacher_entropy(targets: Targets, student_vocabulary: int, temperature: float) -> Tensor:
     """(N,) nats: of p_T over the ids that both sides have; of a top-k signal, over its k + 1 outcomes (at most the true one)."""
-    if isinstance(targets, SampledTargets):
-        raise UserError(
-            "The teacher's signal is sampled, and train.forward_kl_above needs the teacher's probabilities. Use train.signal: "
-            "online, or a cache that keeps top-k or hidden states (distil signals build)."
-        )
+    _refuse_sampled(targets, "train.forward_kl_above needs the teacher's probabilities")
     if isinstance(targets, TopKTargets):
         kept = targets.log_probs.masked_fill(targets.ids < 0, -torch.inf)
         return entropy_of(torch.log_softmax(torch.cat([kept, targets.log_tail[:, None]], -1), -1))
@@ -129,11 +125,7 @@ def teacher_entropy(targets: Targets, student_vocabulary: int, temperature: floa
 @torch.no_grad()
 def within_top_k(targets: Targets, k: int, student_vocabulary: int, temperature: float) -> TopKTargets:
     """The k best ids of the teacher as targets that are compared within them. Ties go to either."""
-    if isinstance(targets, SampledTargets):
-        raise UserError(
-            "The teacher's signal is sampled, and train.teacher_top_k needs its most probable tokens. Use train.signal: online, "
-            "or a cache that keeps top-k or hidden states (distil signals build)."
-        )
+    _refuse_sampled(targets, "train.teacher_top_k needs its most probable tokens")
     if isinstance(targets, TopKTargets):
         kept = targets.log_probs.masked_fill(targets.ids < 0, -torch.inf)
         best = kept.topk(min(k, kept.shape[1]), -1)
@@ -145,6 +137,14 @@ def within_top_k(targets: Targets, k: int, student_vocabulary: int, temperature:
     ids = torch.cat([best.indices for best in found])
     log_probs = torch.cat([best.values for best in found])
     return TopKTargets(ids, log_probs, torch.full_like(log_probs[:, 0], -torch.inf), temperature, within=True)
+
+
+def _refuse_sampled(targets: Targets, why: str) -> None:
+    if isinstance(targets, SampledTargets):
+        raise UserError(
+            f"The teacher's signal is sampled, and {why}. Use train.signal: online, or a cache that keeps top-k or hidden states "
+            "(distil signals build)."
+        )
 
 
 def _log_probs(

@@ -89,8 +89,13 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
 
 def _an_epoch(trainer: DistilTrainer, section: TrainConfig) -> int:
     """Examples with an answer that an epoch has."""
-    learned = [example for example in trainer.examples if example.learned]
+    learned = _learned(trainer)
     return len(units_of(learned)) if section.answers == "one_per_epoch" else len(learned)
+
+
+def _learned(trainer: DistilTrainer) -> list[Tokenized]:
+    """The examples with an answer: on_policy may have prompts without one."""
+    return [example for example in trainer.examples if example.learned]
 
 
 def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:
@@ -105,9 +110,7 @@ def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) ->
 
     fits: the rate of the rule; examples: how many may be read. Weights, optimizer and random numbers are afterwards as before.
     """
-    learned = [
-        example for example in trainer.examples if example.learned
-    ]  # on_policy may have prompts without an answer
+    learned = _learned(trainer)
     order = np.random.default_rng([seed, 1]).permutation(len(learned))[:examples]
     size = min(max(1, len(order) // STEPS), trainer.settings.batch_size)
     batches = [[learned[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
@@ -128,13 +131,13 @@ def _losses(trainer: DistilTrainer, plan: list[tuple[float, list[Tokenized]]]) -
     model = trainer.model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, weight_decay=trainer.args.weight_decay)
-    smooth, best, weight = 0.0, math.inf, 0.0
+    seen: list[float] = []
     for rate, examples in track(plan, "Trying learning rates", unit="steps"):
         loss = _backward(trainer, model, examples)
-        smooth, weight = SMOOTHING * smooth + (1 - SMOOTHING) * loss, SMOOTHING * weight + (1 - SMOOTHING)
-        if not math.isfinite(loss) or smooth / weight > DIVERGED * best:
+        seen.append(loss)
+        means = smoothed(seen)
+        if not math.isfinite(loss) or means[-1] > DIVERGED * min(means[:-1], default=math.inf):
             break
-        best = min(best, smooth / weight)
         yield rate, loss
         if trainer.args.max_grad_norm > 0:
             torch.nn.utils.clip_grad_norm_(parameters, trainer.args.max_grad_norm)
@@ -157,13 +160,19 @@ def _backward(trainer: DistilTrainer, model: torch.nn.Module, examples: Sequence
     return total
 
 
+def smoothed(losses: Sequence[float]) -> list[float]:
+    """The exponential mean up to each loss, in which the first ones count fully (Adam's correction of the start)."""
+    smooth, weight, means = 0.0, 0.0, []
+    for loss in losses:
+        smooth, weight = SMOOTHING * smooth + (1 - SMOOTHING) * loss, SMOOTHING * weight + (1 - SMOOTHING)
+        means.append(smooth / weight)
+    return means
+
+
 def _lowest(losses: Sequence[tuple[float, float]]) -> float:
     """The rate at which the smoothed loss is lowest. A loss is measured before the step with its rate, so it belongs to the rate
     before; smoothing delays it by about SMOOTHING / (1 - SMOOTHING) steps more."""
-    smooth, weight, means = 0.0, 0.0, []
-    for _, loss in losses:
-        smooth, weight = SMOOTHING * smooth + (1 - SMOOTHING) * loss, SMOOTHING * weight + (1 - SMOOTHING)
-        means.append(smooth / weight)
+    means = smoothed([loss for _, loss in losses])
     late = 1 + round(SMOOTHING / (1 - SMOOTHING))
     return losses[max(int(np.argmin(means)) - late, 0)][0]
 

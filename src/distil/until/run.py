@@ -13,6 +13,7 @@ from typing import NamedTuple
 from distil import pipeline
 from distil.calls.ledger.allowance import PAYING, Allowance, settled
 from distil.collect import stage as collect
+from distil.collect.questions import answers_there, answers_wanted
 from distil.config import Config
 from distil.errors import BudgetReached, DistilError, Interrupted, UserError
 from distil.evaluate import stage as evaluate
@@ -276,7 +277,7 @@ class Until:
         """Asks the first `size` prompts. Returns whether the money stopped it; what was answered is used."""
         ordered, answered = self._ordered()
         wanted = self._wanted(ordered[:size])
-        have = self._answer_ids()
+        have = answers_there(self.project)
         if wanted <= have and step_state(self.project, self.config, "collect").state == "done":
             return False
         section, reserve = self.config.evaluate, 0.0
@@ -289,7 +290,7 @@ class Until:
         try:
             collect.run(self.project, asked, self.config.teachers, only=wanted)
         except BudgetReached:
-            have = self._answer_ids() & self._wanted(ordered)
+            have = answers_there(self.project) & self._wanted(ordered)
             if not have:
                 raise
             say("The money for answers is spent: this is the last round.")
@@ -298,12 +299,8 @@ class Until:
         return False
 
     def _wanted(self, prompts: list[Prompt]) -> frozenset[str]:
-        ids = {prompt.id for prompt in prompts}
-        return frozenset(q.answer_id for q in money.questions(self.project, self.config) if q.prompt.id in ids)
-
-    def _answer_ids(self) -> frozenset[str]:
-        path = self.project.answers
-        return frozenset(answer.id for answer in read_records(path, Answer)) if path.exists() else frozenset()
+        teachers, samples = self.config.teachers, self.config.collect.samples
+        return answers_wanted(self.project, teachers, samples, {prompt.id for prompt in prompts})
 
     def _curate(self, number: int) -> None:
         """Curates what is new; the first round draws the test prompts, and they stay. Raises UserError: too few of them."""
