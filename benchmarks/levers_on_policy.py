@@ -10,20 +10,12 @@ wording. Resumes.
 
 from __future__ import annotations
 
-from functools import cache
-
 from arms import Table, compare, difference, parser
-from methods import ensure
-from triage_measure import GREEDY, Judge, field_shares
+from methods import ensure, prepare, some_answered
+from triage_measure import scored
 
-from distil.bundled.triage import SYSTEM, write_prompts
-from distil.collect import stage as collect
-from distil.config import Config, load_config, parse_config
-from distil.config_file import write_config
-from distil.models.generate import generate
-from distil.models.load import load
+from distil.config import load_config
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_json, write_json
 
 ANSWERED, PROMPTS, MESSAGES, BATCH, STEPS = 300, 1000, 400, 16, 40
 ON_POLICY = ["train.method=on_policy", "train.temperature=1.0", "train.rollout_unanswered=true"]
@@ -40,46 +32,6 @@ ARMS: dict[str, list[str]] = {
     "by source": [*ON_POLICY, "train.divergence=skew_kl", "train.divergence_on_policy=skew_reverse_kl"],
 }
 """name -> settings of the train section."""
-
-
-def prepared(project: Project) -> Config:
-    """Answers to the first prompts, curated."""
-    if not project.config.exists():
-        config = parse_config(
-            {
-                "prompts": {"path": "prompts.jsonl", "system": SYSTEM},
-                "teachers": [{"model": "bundled/teacher", "sampling": {"temperature": 0.7, "max_tokens": 80}}],
-                "curate": {"test": 0},
-                "student": {"model": "bundled/student"},
-                "train": {"epochs": 4, "learning_rate": 2.0e-3, "batch_size": BATCH, "validation_examples": 0},
-            },
-            "levers",
-        )
-        project.root.mkdir(parents=True, exist_ok=True)
-        write_prompts(project.root / "prompts.jsonl", train=PROMPTS, test=0, unseen=0)
-        project.config.write_text(write_config(config), encoding="utf-8")
-    config = load_config(project)
-    ensure(project, config, "prompts")
-    if not project.answers.exists():
-        collect.run(project, config.collect, config.teachers, limit=ANSWERED)
-    ensure(project, config, "curate")
-    return config
-
-
-@cache
-def judge() -> Judge:
-    """The messages and the teacher's answers to them."""
-    return Judge(MESSAGES, "test")
-
-
-def scored(project: Project, name: str) -> list[float]:
-    """Share of the teacher's fields in each answer of a trained student; kept beside it."""
-    path = project.root / "scored" / f"{name}.json"
-    if not path.exists():
-        student = load(str(project.model(name)), dtype="float32", device="cpu")
-        said = [answer.text for answer in generate(student, judge().prompts, GREEDY)]
-        write_json(path, {"shares": field_shares(said, judge().answers)})
-    return [float(share) for share in read_json(path)["shares"]]
 
 
 def trained(project: Project, arm: str, seed: int) -> str:
@@ -105,10 +57,10 @@ def main() -> None:
     options_parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     options = options_parser.parse_args()
     project = Project(options.dir)
-    prepared(project)
+    some_answered(project, prepare(project, PROMPTS, 0, batch_size=BATCH, validation_examples=0), ANSWERED)
 
     def measure(arm: str, seed: int) -> list[float]:
-        return scored(project, trained(project, arm, seed))
+        return scored(project, trained(project, arm, seed), MESSAGES)
 
     tables: dict[str, Table] = compare(["start", *options.arms], measure, seeds=options.seeds, base="plain")
     if "jsd" in tables:

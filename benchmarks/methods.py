@@ -15,6 +15,7 @@ import math
 from pathlib import Path
 
 from distil.bundled.triage import SYSTEM, write_prompts
+from distil.collect import stage as collect
 from distil.config import Config, load_config, parse_config
 from distil.config_file import write_config
 from distil.evaluate.stats import mean_interval
@@ -26,8 +27,8 @@ from distil.stage_states import step_state
 METHODS = {"baseline": ["train.target=reference"], "sft": [], "logits": ["train.method=logits"]}
 
 
-def prepare(project: Project, prompts: int, test: int) -> Config:
-    """A project with the bundled teacher in this process; no network requests."""
+def prepare(project: Project, prompts: int, test: int, **train: object) -> Config:
+    """A project with the bundled teacher in this process; no network requests. train: settings that differ."""
     if not project.config.exists():
         config = parse_config(
             {
@@ -36,7 +37,7 @@ def prepare(project: Project, prompts: int, test: int) -> Config:
                 "teachers": [{"model": "bundled/teacher", "sampling": {"temperature": 0.7, "max_tokens": 80}}],
                 "curate": {"test": test},
                 "student": {"model": "bundled/student"},
-                "train": {"epochs": 4, "learning_rate": 2.0e-3, "batch_size": 16},
+                "train": {"epochs": 4, "learning_rate": 2.0e-3, "batch_size": 16, **train},
                 "evaluate": {"latency_prompts": 0},
             },
             "methods",
@@ -45,6 +46,14 @@ def prepare(project: Project, prompts: int, test: int) -> Config:
         write_prompts(project.root / "prompts.jsonl", train=prompts, test=0, unseen=test)
         project.config.write_text(write_config(config), encoding="utf-8")
     return load_config(project)
+
+
+def some_answered(project: Project, config: Config, answers: int) -> None:
+    """The teacher's answers to so many of the prompts, curated."""
+    ensure(project, config, "prompts")
+    if not project.answers.exists():
+        collect.run(project, config.collect, config.teachers, limit=answers)
+    ensure(project, config, "curate")
 
 
 def ensure(project: Project, config: Config, stage: str, name: str | None = None) -> None:

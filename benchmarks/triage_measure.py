@@ -1,6 +1,6 @@
 """How near a student of the bundled task is to the bundled teacher: in its greedy answers, on its own samples, on the teacher's.
 
-Used by onpolicy.py and, for a student that reads with another tokenizer, by crosstokenizer.py.
+Used by onpolicy.py, levers_on_policy.py, headline.py and, for a student that reads with another tokenizer, by crosstokenizer.py.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,6 +27,8 @@ from distil.objectives.heads import OutputHead
 from distil.objectives.settings import LossSettings
 from distil.objectives.targets import IGNORED
 from distil.records import Message, Sampling
+from distil.runs.artifacts import Project
+from distil.runs.jsonl import read_json, write_json
 from distil.text import parse_object
 from distil.train.batches import pad
 from distil.train.examples import Tokenized
@@ -171,6 +174,22 @@ def _log_probs(side: Loaded, texts: list[Tokenized]) -> tuple[Any, Any]:
     _, labels = batch.counted
     found = output_head(side.model).logits(batch.counted_hidden(side.model)).float().log_softmax(-1)
     return found, found.gather(1, labels[:, None])
+
+
+@cache
+def _unseen(messages: int) -> Judge:
+    return Judge(messages, "test")
+
+
+def scored(project: Project, name: str, messages: int) -> list[float]:
+    """Share of the teacher's fields in a trained student's answer to each of so many messages with held-out wording; kept."""
+    path = project.root / "scored" / f"{name}.json"
+    if not path.exists():
+        judge = _unseen(messages)
+        student = load(str(project.model(name)), dtype="float32", device="cpu")
+        said = [answer.text for answer in generate(student, judge.prompts, GREEDY)]
+        write_json(path, {"shares": field_shares(said, judge.answers)})
+    return [float(share) for share in read_json(path)["shares"]]
 
 
 def field_shares(said: Sequence[str], answers: Sequence[str]) -> list[float]:
