@@ -3,7 +3,8 @@
     python benchmarks/auto_rate.py --dir FOLDER [--task banking77 --data PATH/TO/banking77 | --task triage] [--seeds 3]
 
 banking77: 1,000 questions with 77 labels as a recorded teacher. triage: the bundled task and teacher. The bundled student of 1M
-parameters, all weights, three epochs; `--student PATH --adapter lora` takes another one, with fewer questions. Resumes.
+parameters, all weights, three epochs in batches of 32, unless said otherwise; `--student PATH --adapter lora` takes another one,
+with fewer questions. Resumes.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ def main() -> None:
     options_parser.add_argument("--train", type=int, default=1250)
     options_parser.add_argument("--test", type=int, default=300)
     options_parser.add_argument("--intents", type=int, default=77)
+    options_parser.add_argument("--epochs", type=float, default=3)
+    options_parser.add_argument("--batch-size", type=int, default=32)
     options_parser.add_argument("--student", default="bundled/student")
     options_parser.add_argument("--adapter", choices=["lora"])
     options = options_parser.parse_args()
@@ -75,7 +78,12 @@ def main() -> None:
         sections |= {
             "curate": {"near_duplicates": None, "test": options.test},
             "student": {"model": options.student, "adapter": options.adapter},
-            "train": {"learning_rate": ARMS[arm], "seed": seed},
+            "train": {
+                "learning_rate": ARMS[arm],
+                "seed": seed,
+                "epochs": options.epochs,
+                "batch_size": options.batch_size,
+            },
         }
         config = parse_config(sections, "auto_rate")
         project(arm, seed).config.write_text(write_config(config), encoding="utf-8")

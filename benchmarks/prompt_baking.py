@@ -8,6 +8,7 @@ One student sees that prompt, one a short text, one nothing (`student.prompt`). 
 
 from __future__ import annotations
 
+import argparse
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -22,7 +23,6 @@ from distil.models.render import render_prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples
 
-INTENTS, TRAIN_EACH, TEST_EACH = 12, 24, 20
 ARMS = {"same": "same", "short": "Name the intent.", "none": "none"}
 
 
@@ -34,21 +34,21 @@ def rules(examples: dict[str, list[str]]) -> str:
     )
 
 
-def write_project(project: Project, data: Path, arm: str, seed: int) -> Config:
+def write_project(project: Project, arm: str, seed: int, options: argparse.Namespace) -> Config:
     """Prompts, labels and distil.yaml of one student."""
     by_intent: dict[tuple[str, str], list[str]] = defaultdict(list)
-    questions = {split: read(data / f"banking_{split}.csv") for split in ("train", "test")}
+    questions = {split: read(options.data / f"banking_{split}.csv") for split in ("train", "test")}
     for split, rows in questions.items():
         for text, intent in rows.items():
             if split == "test" or text not in questions["test"]:
                 by_intent[split, intent].append(text)
-    intents = sorted({intent for _, intent in by_intent})[:INTENTS]
-    examples = {intent: by_intent["train", intent][TRAIN_EACH:] for intent in intents}
+    intents = sorted({intent for _, intent in by_intent})[: options.intents]
+    examples = {intent: by_intent["train", intent][options.train_each :] for intent in intents}
     write_questions(
         project,
         [
             (text, intent, split)
-            for split, count in (("train", TRAIN_EACH), ("test", TEST_EACH))
+            for split, count in (("train", options.train_each), ("test", options.test_each))
             for intent in intents
             for text in by_intent[split, intent][:count]
         ],
@@ -57,9 +57,9 @@ def write_project(project: Project, data: Path, arm: str, seed: int) -> Config:
         {
             "prompts": {"path": "prompts.jsonl", "system": rules(examples)},
             "teachers": [{"model": "recorded/labels.jsonl", "sampling": {"max_tokens": 24}}],
-            "curate": {"near_duplicates": None, "validation": 0.05, "test": INTENTS * TEST_EACH},
-            "student": {"model": "bundled/student", "prompt": ARMS[arm]},
-            "train": {"epochs": 5, "learning_rate": 2e-3, "seed": seed, "batch_size": 16},
+            "curate": {"near_duplicates": None, "validation": 0.05, "test": options.intents * options.test_each},
+            "student": {"model": options.student, "adapter": options.adapter, "prompt": ARMS[arm]},
+            "train": {"epochs": options.epochs, "learning_rate": options.rate, "seed": seed, "batch_size": 16},
             "evaluate": {"metrics": ["exact_match"], "ceiling": False, "baseline": False, "latency_prompts": 4},
         },
         "prompt_baking",
@@ -78,13 +78,20 @@ def main() -> None:
     """Trains what is missing and prints the table."""
     options_parser = parser(__doc__)
     options_parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    options_parser.add_argument("--intents", type=int, default=12)
+    options_parser.add_argument("--train-each", type=int, default=24)
+    options_parser.add_argument("--test-each", type=int, default=20)
+    options_parser.add_argument("--epochs", type=float, default=5)
+    options_parser.add_argument("--rate", type=float, default=2e-3)
+    options_parser.add_argument("--student", default="bundled/student")
+    options_parser.add_argument("--adapter", choices=["lora"])
     options = options_parser.parse_args()
 
     def project(arm: str, seed: int) -> Project:
         return Project(options.dir / f"{arm}-{seed}")
 
     def measure(arm: str, seed: int) -> list[float]:
-        return evaluated(project(arm, seed), write_project(project(arm, seed), options.data, arm, seed))
+        return evaluated(project(arm, seed), write_project(project(arm, seed), arm, seed, options))
 
     figures = {"tokens of a request": lambda arm: f"{tokens(project(arm, 0)):.0f}"}
     compare(list(ARMS), measure, seeds=options.seeds, base="same", figures=figures)
