@@ -4,7 +4,7 @@
 
 The bundled models. Of 1,000 prompts the teacher answers 300. Per seed one student learns those by SFT; each arm continues from it
 for 40 steps of 16 prompts at one learning rate (dpo: a fifth). On-policy, the student writes all texts without an answer and
-half of the others. Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out
+half of the others. Two arms make all 100 steps in one training, with and without `sft_epochs`. Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out
 wording. Resumes.
 """
 
@@ -19,17 +19,26 @@ from distil.runs.artifacts import Project
 
 ANSWERED, PROMPTS, MESSAGES, BATCH, STEPS = 300, 1000, 400, 16, 40
 ON_POLICY = ["train.method=on_policy", "train.temperature=1.0", "train.rollout_unanswered=true"]
+JSD = [*ON_POLICY, "train.divergence=jsd"]
 REVERSE = [*ON_POLICY, "train.divergence=reverse_kl"]
+FROM_BASE = [
+    "student.model=bundled/student",
+    "train.epochs=1.703",
+    "train.learning_rate=2e-3",
+]  # 100 steps in one training
 ARMS: dict[str, list[str]] = {
     "SFT, as many steps": [],
     "plain": REVERSE,
-    "jsd": [*ON_POLICY, "train.divergence=jsd"],
+    "jsd": JSD,
+    "untouched settings": ["train.method=on_policy", "train.rollout_unanswered=true"],
     "forward KL where unsure": [*REVERSE, "train.forward_kl_above=0.8"],
     "teacher's top 32": [*REVERSE, "train.teacher_top_k=32", "train.rollout_top_p=0.9"],
     "special tokens masked": [*REVERSE, "train.mask_special_tokens=true"],
     "written together": [*REVERSE, "train.rollout_teacher_top_k=25"],
     "dpo": ["train.method=dpo", "train.learning_rate=2e-4"],
     "by source": [*ON_POLICY, "train.divergence=skew_kl", "train.divergence_on_policy=skew_reverse_kl"],
+    "jsd, from the base": [*JSD, *FROM_BASE],
+    "jsd, from the base, SFT first": [*JSD, *FROM_BASE, "train.sft_epochs=1.021"],
 }
 """name -> settings of the train section."""
 
