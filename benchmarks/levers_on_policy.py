@@ -4,8 +4,8 @@
 
 The bundled models. Of 1,000 prompts the teacher answers 300. Per seed one student learns those by SFT; each arm continues from it
 for 40 steps of 16 prompts at one learning rate (dpo: a fifth). On-policy, the student writes all texts without an answer and
-half of the others. Two arms make all 100 steps in one training, with and without `sft_epochs`. Scored: the share of fields of the greedy answer that are the teacher's own, on 400 messages with held-out
-wording. Resumes.
+half of the others. Two arms make all 100 steps in one training, with and without `sft_epochs`. Scored: the share of fields of
+the greedy answer that are the teacher's own, on 400 messages with held-out wording. Resumes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ ANSWERED, PROMPTS, MESSAGES, BATCH, STEPS = 300, 1000, 400, 16, 40
 ON_POLICY = ["train.method=on_policy", "train.temperature=1.0", "train.rollout_unanswered=true"]
 JSD = [*ON_POLICY, "train.divergence=jsd"]
 REVERSE = [*ON_POLICY, "train.divergence=reverse_kl"]
-FROM_BASE = [
-    "student.model=bundled/student",
-    "train.epochs=1.703",
-    "train.learning_rate=2e-3",
-]  # 100 steps in one training
+FROM_BASE = ["student.model=bundled/student", "train.epochs=1.703", "train.learning_rate=2e-3"]  # 100 steps
 ARMS: dict[str, list[str]] = {
     "SFT, as many steps": [],
     "plain": REVERSE,
