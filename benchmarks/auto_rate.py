@@ -9,6 +9,7 @@ with fewer questions. Resumes.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from arms import compare, evaluated, parser
@@ -43,8 +44,11 @@ def questions(project: Project, data: Path, train: int, test: int, intents: int)
 
 
 def messages(project: Project, train: int, test: int) -> dict[str, object]:
-    """Writes messages of the bundled task, and returns what distil.yaml says of them."""
+    """Writes messages of the bundled task, and returns what distil.yaml says of them. One project alone asks the teacher."""
     project.root.mkdir(parents=True, exist_ok=True)
+    asked = sorted(project.root.parent.glob("triage-*/ledger.sqlite"))
+    if asked and not project.ledger.exists():
+        shutil.copy(asked[0], project.ledger)
     write_prompts(project.root / "prompts.jsonl", train=train, test=0, unseen=test)
     return {
         "prompts": {"path": "prompts.jsonl", "system": TRIAGE},
