@@ -7,7 +7,6 @@ saved is read back whole. What depends on examples and losses is in distil.train
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from distil.models.generate import generate
 from distil.models.head import forced_token, head_equation, head_rows
 from distil.models.load import Loaded, load, stop_ids
+from distil.models.sizing import free_ram
 from distil.models.unwrap import causal_model
 from distil.records import Sampling
 from distil.runs.jsonl import read_json
@@ -170,7 +170,6 @@ def unlike_saved(model: PreTrainedModel, folder: Path) -> list[str]:
     ]
 
 
-def fits_in_memory(model: PreTrainedModel) -> bool:
-    """Whether a second copy of the model fits into half of the free memory."""
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    return 2 * size < os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def copy_fits(parameters: Iterable[torch.Tensor]) -> bool:
+    """Whether a second copy of these fits into half of the processor's free memory."""
+    return 2 * sum(p.numel() * p.element_size() for p in parameters) < free_ram()

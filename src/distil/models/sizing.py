@@ -161,6 +161,16 @@ def _ram() -> int:
     return ram
 
 
+def free_ram() -> int:
+    """Bytes of memory that are free now, or can be had from caches where the system says so."""
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if not os.path.exists("/proc/meminfo"):
+        return pages
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        said = dict(line.split(":", 1) for line in lines)
+    return int(said["MemAvailable"].split()[0]) << 10 if "MemAvailable" in said else pages
+
+
 def training_seconds(
     parameters: int, tokens: int, machine: Machine, *, processes: int = 1, teacher: int = 0, operations: int = 6
 ) -> float | None:

@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from distil.models.proofs import copy_fits
 from distil.models.unwrap import causal_model
 from distil.progress import track
 from distil.train.batches import units_of
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized
 from distil.train.memory import ran_out_of_memory
+from distil.train.start import is_trained
 from distil.train.trainer import DistilTrainer
 
 SHARE = 0.05
@@ -49,10 +51,13 @@ class Tried(NamedTuple):
     """Read, each once."""
 
 
-def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | None, started_with: float | None) -> str:
+def find_rate(
+    trainer: DistilTrainer, section: TrainConfig, student: str, max_steps: int | None, started_with: float | None
+) -> str:
     """Sets the trainer's peak learning rate by a range test where one can be made, and returns what to say about it.
 
-    started_with: the rate of a training that goes on here; it is taken without a test.
+    student: folder or id that the training starts from; started_with: the rate of a training that goes on here; it is taken
+    without a test.
     """
     fits = float(trainer.args.learning_rate)
     if started_with is not None:
@@ -60,6 +65,12 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
         return f"Learning rate {started_with:g}, as this training was started with."
     if section.method == "dpo":
         return f"Learning rate {fits:g}, which fits the size: what dpo prefers after a few steps says nothing about a rate."
+    if is_trained(
+        student
+    ):  # on what it has learned every step raises the loss, so that the lowest rate would always win
+        return (
+            f"Learning rate {fits:g}, which fits the size: {student} is trained already, so a few steps show nothing."
+        )
     if trainer.args.world_size > 1:
         return (
             f"Learning rate {fits:g}, which fits the size: rates are tried in one process alone, and this has several."
@@ -70,6 +81,8 @@ def find_rate(trainer: DistilTrainer, section: TrainConfig, max_steps: int | Non
             f"Learning rate {fits:g}, which fits the size: {SHARE:.0%} of so short a training are fewer than the "
             f"{FEWEST_EXAMPLES} examples that trying rates takes."
         )
+    if not copy_fits(p for p in trainer.model.parameters() if p.requires_grad):
+        return f"Learning rate {fits:g}, which fits the size: to try others, the memory has no room for a copy of the weights."
     try:
         tried = range_test(trainer, fits, budget, section.seed)
     except RuntimeError as error:

@@ -49,7 +49,7 @@ def _trained(job: TrainJob, stop_file: Path | None, log: RunLog | None) -> Train
     trainer = ready.trainer
     is_main = trainer.is_world_process_zero()
     if job.section.learning_rate == "auto":
-        found = find_rate(trainer, job.section, job.max_steps, checkpointed_rate(job.folder))
+        found = find_rate(trainer, job.section, job.student.model, job.max_steps, checkpointed_rate(job.folder))
         if is_main:
             say(found)
     resume = checkpoint_to_resume(

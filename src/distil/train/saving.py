@@ -14,7 +14,7 @@ import torch
 from distil.errors import WorkFailed
 from distil.models.export import Figures, merge_adapter, save_plain
 from distil.models.load import Loaded, pick_dtype
-from distil.models.proofs import fits_in_memory, unlike_saved, write_ends
+from distil.models.proofs import copy_fits, unlike_saved, write_ends
 from distil.models.shape import model_shape
 from distil.models.unwrap import causal_model
 from distil.progress import say
@@ -112,7 +112,7 @@ def _room_for_merging(job: TrainJob, student: Loaded) -> tuple[str | None, str]:
 def _require_equal(trainer: DistilTrainer, student: Loaded, saved: Path) -> None:
     """What was saved must be what is in memory, tensor by tensor (where it isn't sharded and a second copy fits)."""
     model = causal_model(student.model)
-    if trainer.sharded or trainer.is_deepspeed_enabled or not fits_in_memory(model):
+    if trainer.sharded or trainer.is_deepspeed_enabled or not copy_fits(model.parameters()):
         return
     faults = unlike_saved(model, saved)
     if faults:

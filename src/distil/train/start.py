@@ -43,13 +43,14 @@ def first_epochs(section: TrainConfig) -> float:
     return min(1.0, section.epochs / 2)
 
 
+def is_trained(student: str) -> bool:
+    """Whether Distil has trained this model; student: placed folder, or id."""
+    return (Path(student).parent / "run.json").is_file()
+
+
 def untuned_start(section: TrainConfig, student: str) -> str | None:
     """What to say where on_policy or dpo starts from a model that Distil has not trained; student: placed folder, or id."""
-    if (
-        section.method not in ("on_policy", "dpo")
-        or section.sft_epochs
-        or (Path(student).parent / "run.json").is_file()
-    ):
+    if section.method not in ("on_policy", "dpo") or section.sft_epochs or is_trained(student):
         return None
     first = "" if section.method == "dpo" else f", or: --set train.sft_epochs={first_epochs(section):g}"
     return (
