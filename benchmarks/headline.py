@@ -15,7 +15,7 @@ from arms import compare, parser
 from methods import ensure, prepare, some_answered
 from triage_measure import scored
 
-from distil.calls.ledger import Ledger
+from distil.calls.ledger.store import Ledger
 from distil.cli.demo import EXAMPLE_PRICE
 from distil.config import load_config
 from distil.records import Answer
