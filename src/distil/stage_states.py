@@ -22,6 +22,7 @@ from distil.runs.schemas.notes import (
     TrainSettings,
 )
 from distil.runs.section import Section
+from distil.train.config import TrainConfig
 
 OLD_LEARNING_RATE = 2.0e-5
 """The default of train.learning_rate before it fitted the student."""
@@ -80,14 +81,17 @@ def _as_they_were(
     config: Config, stage: str, settings: dict[str, object] | None, manifest: Manifest | None
 ) -> dict[str, object] | None:
     """The settings in the terms of the version that ran the stage: keys that it did not have, and that still are at their
-    defaults, are left out; a learning rate that is left open is what that meant then."""
+    defaults, are left out; a learning rate that is left open is what it meant then: `auto`, before that null, and 2e-5."""
     section = getattr(config, stage, None)
     if settings is None or manifest is None or not isinstance(section, Section):
         return settings
     kept = _known_then(section, settings, manifest.config)
-    if stage == "train" and kept.get("learning_rate") is None and TrainNotes.of(manifest).learning_rate is None:
+    if isinstance(section, TrainConfig):
         then = manifest.config.get("learning_rate")
-        kept |= {"learning_rate": then} if then == OLD_LEARNING_RATE else {}
+        if "learning_rate" not in section.model_fields_set and then is None:
+            kept["learning_rate"] = then
+        if section.set_rate is None and TrainNotes.of(manifest).learning_rate is None and then == OLD_LEARNING_RATE:
+            kept["learning_rate"] = then
     if "reasoning" in manifest.config and kept.get("reasoning") == reasoning_word(manifest.config["reasoning"]):
         kept["reasoning"] = manifest.config["reasoning"]  # true and false, as it was written then
     return kept

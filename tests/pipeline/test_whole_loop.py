@@ -20,6 +20,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_json
 from distil.runs.manifest import read_manifest
 from distil.stage_states import step_state, steps
+from distil.train.config import TrainConfig
 from tests.tiny import save_tiny
 
 
@@ -154,6 +155,23 @@ def test_a_training_of_the_old_default_rate_is_not_done_again(tmp_path: Path, do
         manifest["config"]["learning_rate"], manifest["notes"]["learning_rate"] = rate, noted
         path.write_text(json.dumps(manifest))
         assert step_state(project, config, "train", "sft").state == state, (rate, noted)
+
+
+def test_a_rate_left_open_means_what_it_meant_then(tmp_path: Path, done: tuple[Project, Config]) -> None:
+    """A version for which null was the default trained it; `auto`, where it is written, is another training."""
+    project = Project(Path(shutil.copytree(done[0].root, tmp_path / "copy")))
+    config = load_config(project, ["train.learning_rate=null"])
+    path = project.stage("train", "sft") / "manifest.json"
+    manifest = read_json(path)
+    assert isinstance(manifest, dict)
+    manifest["config"]["learning_rate"] = None
+    path.write_text(json.dumps(manifest))
+    kept = config.train.model_dump(exclude_unset=True)
+    del kept["learning_rate"]
+    for written, state in (({}, "done"), ({"learning_rate": None}, "done"), ({"learning_rate": "auto"}, "stale")):
+        section = TrainConfig.model_validate(kept | written)
+        found = step_state(project, config.model_copy(update={"train": section}), "train", "sft")
+        assert found.state == state, written
 
 
 def test_a_new_key_at_its_default_voids_no_training(tmp_path: Path, done: tuple[Project, Config]) -> None:

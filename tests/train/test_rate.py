@@ -37,8 +37,7 @@ def test_smaller_students_take_higher_rates() -> None:
 
 
 def test_a_rate_that_is_left_open_is_found_said_and_noted(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    section = TrainConfig(epochs=1, batch_size=4, log_steps=1)
-    assert section.learning_rate is None
+    section = TrainConfig(epochs=1, batch_size=4, log_steps=1, learning_rate=None)
     done = stage.run(bench.project, section, bench.student, name="open")
     manifest = read_manifest(bench.project, "train", "open")
     rate = TrainNotes.of(manifest).learning_rate

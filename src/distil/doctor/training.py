@@ -124,7 +124,7 @@ def _set_rate(evidence: Evidence) -> Finding:
         return unknown(
             f"The size of {config.student.model} is unknown, so no rate can be said to fit it."
             if fits is None
-            else f"train.learning_rate is {config.train.learning_rate or 'left open'}: {fits:.2g} fits {config.student.model}."
+            else f"train.learning_rate is {config.train.learning_rate or 'null'}: {fits:.2g} fits {config.student.model}."
         )
     seen = f"train.learning_rate is {rate:.2g}, and {fits:.2g} fits a student of this size"
     if fits / FAR_RATE <= rate <= fits * FAR_RATE:
