@@ -30,7 +30,6 @@ ARMS: dict[str, list[str] | None] = {
     "then SFT": [],
     "then logits": ["train.method=logits", "train.temperature=1.0"],
     "then on-policy": ON_POLICY,
-    "then on-policy, rate tried": [*ON_POLICY, "train.learning_rate=auto"],
 }
 """name -> settings of the further steps; None = none."""
 
@@ -45,7 +44,7 @@ def trained(project: Project, arm: str, seed: int) -> str:
     rows = sum(1 for _ in project.split("train").open(encoding="utf-8"))
     if "train.rollout_unanswered=true" in further:
         rows += PROMPTS - sum(1 for _ in read_records(project.answers, Answer))
-    name = f"{arm.replace(',', '').replace(' ', '-')}-{seed}"
+    name = f"{arm.replace(' ', '-')}-{seed}"
     settings = [
         f"student.model={project.model(start).resolve()}", f"train.seed={100 + seed}", "train.learning_rate=1e-3",
         f"train.epochs={STEPS * BATCH / rows:.4f}", *further,
