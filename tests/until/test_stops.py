@@ -19,11 +19,12 @@ from distil.runs.schemas.until import UntilPlan, UntilRound, read_plan, read_rou
 from distil.until import run as until
 from distil.until.ending import ended, over
 from distil.until.money import costs
-from distil.until.run import Until, Wish
+from distil.until.run import Until
+from distil.until.wish import Wish
 from tests.until.test_run import interval, learning_project, looked
 
 STEPS = ("_first_answers", "_collect", "_curate", "_train", "_evaluate")
-WISH = Wish("SHIP", 5.0, "sft", "distil until SHIP --budget 5")
+WISH = Wish("SHIP", 5.0, "sft")
 
 
 def dies_once(step: Callable[..., object], key: tuple[str, int], died: list[tuple[str, int]]) -> Callable[..., object]:

@@ -13,7 +13,8 @@ from distil.cli.options import Context, Dollars, distil_command, dollars, echo, 
 
 if TYPE_CHECKING:
     from distil.runs.schemas.until import Target, UntilRound, UntilSummary
-    from distil.until.run import Forecast, Until
+    from distil.until.run import Until
+    from distil.until.wish import Forecast
 
 
 @distil_command("distil until SHIP --budget 40 --project mytask")
@@ -45,14 +46,14 @@ def command(
     from distil.errors import GateNotReached
     from distil.pipeline import ensure
     from distil.stage_states import current_student
-    from distil.until.run import Until, Wish
+    from distil.until.run import Until
+    from distil.until.wish import Wish
 
     wanted = _target(target, accept)
     config = context.config()
     ensure(context.project, config, "prompts", before="until")
-    words = f"distil until SHIP --budget {budget:g}{' --accept fallback' if accept else ''}{f' --as {name}' if name else ''}"
-    student = name or current_student(context.project, config)
-    until = Until(context.project, config, Wish(wanted, budget, student, here(words, context.project)))
+    wish = Wish(wanted, budget, name or current_student(context.project, config))
+    until = Until(context.project, config, wish._replace(typed=here(wish.command, context.project)))
     if dry_run:
         forecast = until.forecast()
         context.emit(forecast, lambda: show_forecast(forecast, budget))

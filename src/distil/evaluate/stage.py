@@ -245,6 +245,7 @@ def _note(
         complete=predictions.complete,
         test_set=tests.identity,
         students_looked_at=summary.looks.corrected_for,
+        planned=summary.looks.share is not None,
     )
     stage.notes |= noted.model_dump(mode="json")
 
@@ -288,7 +289,7 @@ def _judge(
         budget_usd=budget_usd,
         preferences=judge.preferences(project),
     )
-    predictions.notes.extend(judged.notes)
+    predictions.lacks(*judged.notes, final=judged.complete)
     predictions.usd += judged.summary.usd
     return judged.summary, judged.scores
 

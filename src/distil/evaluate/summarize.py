@@ -100,6 +100,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         usd_per_1000=measured.predictions.usd_per_1000,
         usd=measured.predictions.usd,
         notes=measured.predictions.notes,
+        missing=measured.predictions.missing,
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
 from distil.runs.schemas.active import ActiveRound, Chosen
+from distil.runs.schemas.asked import AskedInRounds
 from distil.runs.schemas.attempts import Attempt
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
@@ -80,6 +81,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", "batches"),
     Artifact("work/collect/answers.jsonl", Answer, "collect", "answers"),
     Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
+    Artifact("work/collect/rounds.json", AskedInRounds, "collect", "asked_in_rounds"),
     Artifact("work/curate/SPLIT.jsonl", Example, "curate", "split"),
     Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
     Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
@@ -179,6 +181,11 @@ class Project:
     @property
     def failures(self) -> Path:
         return self.stage("collect") / "failures.jsonl"
+
+    @property
+    def asked_in_rounds(self) -> Path:
+        """Which command chooses in rounds what is asked; not there where all is."""
+        return self.stage("collect") / "rounds.json"
 
     @property
     def batches(self) -> Path:

@@ -2,6 +2,7 @@
 
 Files, in reading order:
     run.py       start here: the rounds, each step of which resumes
+    wish.py      what the user asked for
     rounds.py    which prompts a round asks, how many rounds the budget buys, and their shares of the error
     money.py     what answers and evaluations cost, measured where the ledger has some
     outlook.py   what the rounds so far say about those to come

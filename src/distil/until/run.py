@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from distil import pipeline
 from distil.calls.ledger.allowance import PAYING, Allowance, settled
+from distil.collect import rounds as in_rounds
 from distil.collect import stage as collect
 from distil.collect.questions import answers_there, answers_wanted
 from distil.config import Config
@@ -27,38 +27,12 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import append_record, read_examples, read_records, write_json
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.summary import Summary
-from distil.runs.schemas.until import Target, UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
+from distil.runs.schemas.until import UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
 from distil.stage_states import line, step_state
 from distil.until import money, outlook, rounds
 from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
-
-
-class Wish(NamedTuple):
-    """What the user asked for."""
-
-    target: Target
-    budget_usd: float
-    student: str
-    again: str
-    """The command that goes on after an interruption."""
-
-
-class Forecast(NamedTuple):
-    """What the rounds would be, before anything is paid."""
-
-    sizes: list[int]
-    """Prompts asked by the end of each."""
-    usd: list[float]
-    """Dollars spent by the end of each."""
-    shares: list[float]
-    """Of the error."""
-    measured: bool
-    """Prices are measured on answers of this project; else a guess."""
-    spent: float
-    """Dollars of the budget that are spent."""
-    first: int
-    """Prompts that a first round asks where the money pays for it; fewer than that can hardly prove anything."""
+from distil.until.wish import Forecast, Wish
 
 
 class Until:
@@ -278,7 +252,7 @@ class Until:
         ordered, answered = self._ordered()
         wanted = self._wanted(ordered[:size])
         have = answers_there(self.project)
-        if wanted <= have and step_state(self.project, self.config, "collect").state == "done":
+        if wanted <= have and collect.recorded(self.project, self.config.collect, self.config.teachers):
             return False
         section, reserve = self.config.evaluate, 0.0
         if section.judge is not None or (number == 1 and section.ceiling):
@@ -288,13 +262,16 @@ class Until:
         may = left - min(reserve, left / 2)  # before anything is measured, the reserve is a guess
         asked = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
         try:
-            collect.run(self.project, asked, self.config.teachers, only=wanted)
+            collect.run(self.project, asked, self.config.teachers, only=wanted, rounds=self.wish.command)
         except BudgetReached:
             have = answers_there(self.project) & self._wanted(ordered)
             if not have:
                 raise
             say("The money for answers is spent: this is the last round.")
-            collect.run(self.project, asked, self.config.teachers, only=have)  # so that the stage is done
+            command = self.wish.command
+            collect.run(
+                self.project, asked, self.config.teachers, only=have, rounds=command
+            )  # so that the stage is done
             return True
         return False
 
@@ -383,6 +360,7 @@ class Until:
         """The summary, written down; of rounds that ended before, it is the same again."""
         summary = ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
         write_json(self.project.until, summary.model_dump(mode="json"))
+        in_rounds.end(self.project)
         try:
             # the bill and the report, which cost nothing: other stages would have the caps of the config
             pipeline.run_missing(self.project, self.config, name=self.wish.student, only=("cost", "report"))

@@ -150,6 +150,8 @@ class EvaluateNotes(_Notes):
     """Hash of the test prompts."""
     students_looked_at: int = 0
     """Different students that had been evaluated on this test set, this one included: what the verdict was corrected for."""
+    planned: bool = False
+    """A look of `distil until`, whose budget took the place of the caps in the config."""
 
 
 class CostNotes(_Notes):
