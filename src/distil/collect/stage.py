@@ -40,8 +40,8 @@ def run(
     """Asks for what the ledger does not hold. only: just the last failures, or answers by id, wherever they stand (`limit` then
     says for how many prompts); limit: just the first prompts; rounds: the command that chose `only` as one of its rounds.
 
-    dry_run: sends nothing and forecasts the cost; rebuild: makes answers.jsonl from the ledger, sends nothing. Raises UserError, BudgetReached (3), Interrupted (130) or WorkFailed; whatever was
-    answered is in the ledger and in answers.jsonl.
+    dry_run: sends nothing and forecasts the cost; rebuild: makes answers.jsonl from the ledger, sends nothing. Raises UserError,
+    BudgetReached (3), Interrupted (130) or WorkFailed; whatever was answered is in the ledger and in answers.jsonl.
     """
     check_teachers(teachers)
     if not project.prompts.exists():

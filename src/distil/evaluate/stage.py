@@ -103,7 +103,8 @@ def run(
         )
         summary = summarize(measured, section)
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
-        _note(stage, summary, predictions, tests, _conditions(teachers, student, answers), answers)
+        conditions = _conditions(teachers, student, answers)
+        _note(stage, summary, predictions, tests, conditions, answers, planned=planned is not None)
         candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
         its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
         looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=its)
@@ -236,6 +237,8 @@ def _note(
     tests: HeldOut,
     conditions: str,
     answers: Elsewhere | None,
+    *,
+    planned: bool,
 ) -> None:
     stage.usd = summary.usd
     stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
@@ -245,7 +248,7 @@ def _note(
         complete=predictions.complete,
         test_set=tests.identity,
         students_looked_at=summary.looks.corrected_for,
-        planned=summary.looks.share is not None,
+        planned=planned,
     )
     stage.notes |= noted.model_dump(mode="json")
 

@@ -1,6 +1,6 @@
 """work/collect/rounds.json: which command chooses in rounds what is asked (`distil until`, `distil collect --active`).
 
-It is there from the first of those rounds until somebody asks for all; so long `distil run` asks nothing that they did not choose.
+It is there from the first of those rounds until somebody asks for all. Meanwhile `distil run` collects nothing.
 """
 
 from __future__ import annotations
