@@ -19,6 +19,7 @@ from distil.errors import UserError, WorkFailed, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import HeldOut, read_test_set
+from distil.evaluate.examples import identity as identity_of_tests
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.likelihood import Likelihood
 from distil.evaluate.looks import outdated
@@ -75,6 +76,7 @@ def run(
         tests = read_test_set(project, trained=known_here, reads=stage.reads)
         notes = refuse_trained(project, name, tests.examples) if known_here else []
         examples = tests.examples[: section.limit]
+        test_set = identity_of_tests(examples)
         for path in own_files(section.metrics, project.root):
             stage.reads(path)
         metrics = chosen(section.metrics, project.root)
@@ -90,7 +92,8 @@ def run(
         )
         share, judge_usd = planned if planned is not None else (None, section.budget_usd)
         judged, judge_scores = _judge(project, section, examples, name, predictions, judge_usd)
-        seen = looks.looks(project, tests.identity, now=identity, coming=coming, share=share)
+        looks.remember(project, test_set, [example.prompt_id for example in examples])
+        seen = looks.looks(project, test_set, now=identity, coming=coming, share=share)
         measured = Measured(
             name=name,
             base_model=student.model,
@@ -104,10 +107,10 @@ def run(
         summary = summarize(measured, section)
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         conditions = _conditions(teachers, student, answers)
-        _note(stage, summary, predictions, tests, conditions, answers, planned=planned is not None)
+        _note(stage, summary, predictions, test_set, conditions, answers, planned=planned is not None)
         candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
         its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
-        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=its)
+        looks.note(project, name=name, test_set=test_set, student=identity, candidate=candidate, share=its)
     return summary
 
 
@@ -234,7 +237,7 @@ def _note(
     stage: StageRun,
     summary: Summary,
     predictions: Predictions,
-    tests: HeldOut,
+    test_set: str,
     conditions: str,
     answers: Elsewhere | None,
     *,
@@ -246,7 +249,7 @@ def _note(
         answers=answers.reference if answers else None,
         conditions=conditions,
         complete=predictions.complete,
-        test_set=tests.identity,
+        test_set=test_set,
         students_looked_at=summary.looks.corrected_for,
         planned=planned,
     )

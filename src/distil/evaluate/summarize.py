@@ -13,6 +13,7 @@ from distil.evaluate import aggregate, evidence, stats, verdict
 from distil.evaluate.aggregate import Groups
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.labels import label_reports
+from distil.evaluate.looks import corrected
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.predictions import Predictions
 from distil.evaluate.scoring import SHUFFLED, Scored, Table
@@ -52,7 +53,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     models = aggregate.intervals(table, groups, confidence)
     differences = aggregate.differences(table, name, others, groups, confidence)
     retention = aggregate.retentions(table, name, groups, confidence)
-    seen = _corrected(section, measured.looks)
+    seen = corrected(measured.looks, section.students)
     goals = _goals(section, seen)
     case = build_case(measured, counted, table, groups, goals)
     case = case._replace(
@@ -102,11 +103,6 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         notes=measured.predictions.notes,
         missing=measured.predictions.missing,
     )
-
-
-def _corrected(section: EvaluateConfig, seen: Looks) -> Looks:
-    """The looks, with those that were announced."""
-    return seen.model_copy(update={"corrected_for": max(section.students, seen.corrected_for)})
 
 
 def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:

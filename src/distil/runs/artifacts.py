@@ -29,7 +29,7 @@ from distil.runs.schemas.gateway_prompts import GatewayPrompt, GatewayRead
 from distil.runs.schemas.gateway_state import GatewayState
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.key_spending import KeySpending
-from distil.runs.schemas.looks import Look
+from distil.runs.schemas.looks import KnownTests, Look
 from distil.runs.schemas.marks import Mark
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.provider_job import ProviderJob
@@ -110,6 +110,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
     Artifact("work/evaluate/looks.jsonl", Look, "evaluate", "looks"),
+    Artifact("work/evaluate/test_sets.jsonl", KnownTests, "evaluate", "known_tests"),
     Artifact("work/evaluate/people.jsonl", Preference, "cli", "people"),
     Artifact("work/until/plan.json", UntilPlan, "until", "until_plan"),
     Artifact("work/until/rounds.jsonl", UntilRound, "until", "until_rounds"),
@@ -282,6 +283,11 @@ class Project:
     def looks(self) -> Path:
         """Who was evaluated on which test set, and when."""
         return self.stage("evaluate") / "looks.jsonl"
+
+    @property
+    def known_tests(self) -> Path:
+        """The prompts of each test set that was looked at."""
+        return self.stage("evaluate") / "test_sets.jsonl"
 
     @property
     def until_plan(self) -> Path:

@@ -15,11 +15,8 @@ from distil.collect import rounds as in_rounds
 from distil.collect import stage as collect
 from distil.collect.questions import answers_there, answers_wanted
 from distil.config import Config
-from distil.errors import BudgetReached, DistilError, Interrupted, UserError
+from distil.errors import BudgetReached, DistilError, Interrupted
 from distil.evaluate import stage as evaluate
-from distil.evaluate.examples import read_test_set
-from distil.evaluate.stats import least_groups
-from distil.evaluate.verdict import MIN_PROMPTS
 from distil.ids import content_id
 from distil.progress import clock, dollars, say
 from distil.records import Answer, Prompt
@@ -29,10 +26,14 @@ from distil.runs.manifest import read_manifest
 from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.until import UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
 from distil.stage_states import line, step_state
-from distil.until import money, outlook, rounds
+from distil.stats.spending import PLANNED
+from distil.until import money, rounds, spending
 from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
 from distil.until.wish import Forecast, Wish
+
+TINY = 1e-9
+"""Of the error: less is rounding."""
 
 
 class Until:
@@ -60,7 +61,8 @@ class Until:
                 at += costs.evaluation(self.config, min(test, size), first=number == 1)
                 at = min(at, max(used, self.wish.budget_usd))
             spent.append(at if number > len(self.done) else self.done[number - 1].usd)
-        return Forecast(sizes, spent, shares, costs.measured, used, first)
+        divided = spending.divided(self.project, self.config, self.plan, shares)
+        return Forecast(sizes, spent, divided, costs.measured, used, first)
 
     def run(self, on_round: Callable[[UntilRound], None] | None = None) -> UntilSummary:
         """All rounds that are left; `on_round` is called after each. Raises what the stages raise; the same command goes on."""
@@ -104,7 +106,7 @@ class Until:
             spent = settled(self.project.ledger, *PAYING)
             return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
         done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
-        looked = before.looked_at.get(before.test_set or "", 0)
+        looked = spending.plans_before(self.project, before, before.test_set)
         unseen = looked == before.number and bool(before.sizes)  # planned, and it has looked at nothing
         more = self.wish.budget_usd > before.budget_usd and (unseen or self._more_would_help(before, done))
         same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
@@ -153,8 +155,7 @@ class Until:
         return all(manifest.config.get(key) == value for key, value in now.items() if key != "budget_usd")
 
     def _test_set(self) -> str | None:
-        path = self.project.split("test")
-        return read_test_set(self.project, trained=True).identity if path.exists() and path.stat().st_size else None
+        return spending.known_tests(self.project, self.config)
 
     def _test_size(self) -> int:
         """Test prompts; before they are drawn, as many as there will be."""
@@ -207,6 +208,7 @@ class Until:
             usd_per_prompt=costs.per_prompt,
             seconds=time.monotonic() - start,
             share=summary.looks.share or share,
+            corrected_for=summary.looks.corrected_for,
             name=test.label if test else None,
             student=test.student if test else None,
             other=test.other if test else None,
@@ -288,39 +290,27 @@ class Until:
             pipeline.curate(self.project, config, closed=number > 1 or self._closed())
         test_set, plan = self._test_set(), self.plan
         if number == 1 and test_set != plan.test_set:
-            number_before = plan.looked_at.get(test_set or "", 0)
+            number_before = spending.plans_before(self.project, plan, test_set)
             shares = tuple(rounds.shares_of(plan.sizes, self._test_size(), number_before))
             plan = plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
-        self._require_provable(max(plan.shares))
+        left = sum(spending.divided(self.project, self.config, plan, plan.shares))
+        self._require_provable(plan, left)
         if plan is not self.plan:
             self.plan = plan
             self._save()
-        if number == 1 and self.plan.number:
+        if number == 1 and left < PLANNED - TINY:
             say(
-                f"These test prompts were looked at by a plan before: the looks of this one share {sum(self.plan.shares):.1%} of "
-                "the error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
+                f"These test prompts, or most of them, were looked at before: the looks of this plan share {left:.1%} of the "
+                "error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
             )
 
-    def _require_provable(self, share: float) -> None:
-        """Raises UserError where even a faultless student would prove nothing on these test prompts."""
-        path = self.project.split("test")
-        tests = list(read_examples(path))
-        groups = {example.group or example.prompt_id for example in tests}
-        section = self.config.evaluate
-        if len(groups) >= MIN_PROMPTS and (
-            self.wish.target != "SHIP"
-            or outlook.bar(len(groups), section.margin, 1 / share, section.confidence) is not None
-        ):
-            return
-        need = least_groups(section.margin, confidence=section.confidence, comparisons=1 / share)
-        advice = "Raise curate.test (or mark more prompts `split: test`), or allow a larger evaluate.margin."
-        bought, first = self.plan.sizes[0], self._first_size(0)
+    def _require_provable(self, plan: UntilPlan, left: float) -> None:
+        """Raises UserError where even a faultless student would prove nothing on these test prompts. left: of the error."""
+        bought, first = plan.sizes[0], self._first_size(0)
+        more = spending.advice(self.project, self.prompts, used=left < PLANNED - TINY)
         if bought < first:
-            advice = f"The money buys {bought:,} answers, and a first round has {first:,}: {self._more()}"
-        raise UserError(
-            f"{len(groups):,} independent test prompts can't prove that a student is at most {100 * section.margin:g} points "
-            f"worse, however good it is: {max(need, MIN_PROMPTS):,} are the least. Nothing was trained. {advice}"
-        )
+            more = f"The money buys {bought:,} answers, and a first round has {first:,}: {self._more()}"
+        spending.require_provable(self.project, self.config, self.wish.target, plan.shares, plan.test_set, more)
 
     def _train(self) -> None:
         name = self.wish.student

@@ -32,7 +32,7 @@ class UntilPlan(Record):
     settings: str
     """Hash of the settings: others are another plan."""
     number: int = 0
-    """Plans that looked at these test prompts before."""
+    """Plans that looked at these test prompts before, or at others of which half are among these."""
     test_set: str | None = None
     """Hash of the test prompts; None before they are drawn."""
     looked_at: dict[str, int] = Field(default_factory=dict)
@@ -40,7 +40,7 @@ class UntilPlan(Record):
     sizes: tuple[int, ...] = ()
     """Prompts that are asked by the end of each round; empty before the first answers say what one costs."""
     shares: tuple[float, ...] = ()
-    """Share of the error of each round's look."""
+    """Share of each round's look, of what the error is after students that are looked at without a plan."""
 
 
 class UntilRound(Record):
@@ -64,6 +64,8 @@ class UntilRound(Record):
     """From its first step, after an interruption from the last start."""
     share: float
     """Of the error, for this look; of a student that was looked at before, what it had then."""
+    corrected_for: int = 1
+    """What the error is divided by beside that: the plan, and each student that was looked at without one."""
     name: str | None
     """Of the deciding metric, for people; None where nothing decides."""
     student: Interval | None
