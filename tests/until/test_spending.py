@@ -148,3 +148,17 @@ def test_advice_after_active_rounds_names_what_helps(project: Project) -> None:
     assert "Raise curate.test" not in said and "25% may be test prompts" in said and "`split: test`" in said
     marked = [*prompts, prompts[0].model_copy(update={"split": "test"})]
     assert spending.advice(project, marked, used=True).startswith("Raise curate.test")
+
+
+def test_more_test_prompts_are_named_for_the_look_they_take(project: Project) -> None:
+    """What would prove the margin is reckoned with one look more, also where students are announced."""
+    (project.root / "mine.py").write_text("def right(case):\n    return case.answer != 'no'\nright.deciding = True\n")
+    rows = [
+        {"prompt_id": e.prompt_id, "text": "no" if number < 3 else e.answer}
+        for number, e in enumerate(read_examples(project.split("test")))
+    ]
+    (project.root / "almost.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = [look(project, "almost", metrics=["mine.py:right"], students=students) for students in (1, 2, 9)]
+    assert [one.looks.corrected_for for one in found] == [1, 2, 9]
+    needed = [one.verdict.needed_prompts or 0 for one in found]
+    assert 100 < needed[0] == needed[1] < needed[2]

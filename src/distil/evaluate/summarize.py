@@ -54,7 +54,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     differences = aggregate.differences(table, name, others, groups, confidence)
     retention = aggregate.retentions(table, name, groups, confidence)
     seen = corrected(measured.looks, section.students)
-    goals = _goals(section, seen)
+    goals = _goals(section, seen, later=corrected(measured.looks.one_more, section.students))
     case = build_case(measured, counted, table, groups, goals)
     case = case._replace(
         retention=retention.get(case.metric or ""),
@@ -105,7 +105,7 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     )
 
 
-def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:
+def _goals(section: EvaluateConfig, seen: Looks, *, later: Looks) -> evidence.Goals:
     return evidence.Goals(
         section.margin,
         section.guard_margin,
@@ -113,6 +113,7 @@ def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:
         section.confidence,
         seen.comparisons,
         planned=seen.share is not None,
+        later=later.comparisons,
     )
 
 

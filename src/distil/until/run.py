@@ -27,7 +27,7 @@ from distil.runs.schemas.summary import Summary
 from distil.runs.schemas.until import UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
 from distil.stage_states import line, step_state
 from distil.stats.spending import PLANNED
-from distil.until import money, rounds, spending
+from distil.until import money, outlook, rounds, spending
 from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
 from distil.until.wish import Forecast, Wish
@@ -198,6 +198,8 @@ class Until:
         ordered, answered = self._ordered()
         costs = money.costs(self.project, self.config, ordered, answered)
         test = summary.deciding
+        margin = test.margin if test else self.config.evaluate.margin
+        by = summary.looks.corrected_for / (summary.looks.share or share)
         return UntilRound(
             plan=self.plan.id,
             number=number,
@@ -213,7 +215,8 @@ class Until:
             student=test.student if test else None,
             other=test.other if test else None,
             shortfall=test.shortfall if test else None,
-            margin=test.margin if test else self.config.evaluate.margin,
+            margin=margin,
+            bar=outlook.bar(summary.clusters, margin, by, self.config.evaluate.confidence) if test else None,
             improved=_improved(summary),
             decision=summary.verdict.decision,
             sentence=summary.verdict.sentence,

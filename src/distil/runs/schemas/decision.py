@@ -81,6 +81,11 @@ class Looks(Record):
         return self.corrected_for / (self.share or 1.0)
 
     @property
+    def one_more(self) -> Looks:
+        """As they are in the next look, such as at more test prompts."""
+        return self.model_copy(update={"corrected_for": self.corrected_for + 1})
+
+    @property
     def correction(self) -> str:
         """What the intervals are corrected for, in words; empty where for nothing."""
         return correction(self.comparisons, planned=self.share is not None)

@@ -66,16 +66,18 @@ class UntilRound(Record):
     """Of the error, for this look; of a student that was looked at before, what it had then."""
     corrected_for: int = 1
     """What the error is divided by beside that: the plan, and each student that was looked at without one."""
-    name: str | None
+    name: str | None = None
     """Of the deciding metric, for people; None where nothing decides."""
-    student: Interval | None
+    student: Interval | None = None
     """The student's mean of it."""
-    other: Interval | None
+    other: Interval | None = None
     """That of what it is compared with."""
-    shortfall: Interval | None
+    shortfall: Interval | None = None
     """How much worse the student is, with the interval that decides."""
     margin: float
     """How much worse it may be."""
+    bar: float | None = None
+    """The largest shortfall that this look would have proven, of a student that is nowhere better; None = not known, or none."""
     improved: bool
     """It is shown to be better than its base; true where the base is not measured."""
     decision: Decision
@@ -110,6 +112,11 @@ class UntilSummary(Record):
 def read_plan(path: Path) -> UntilPlan | None:
     """None where there is none."""
     return read_document(path, UntilPlan, command="distil until SHIP") if path.exists() else None
+
+
+def read_until_summary(path: Path) -> UntilSummary | None:
+    """None where there is none."""
+    return read_document(path, UntilSummary, command="distil until SHIP") if path.exists() else None
 
 
 def read_rounds(path: Path) -> list[UntilRound]:
