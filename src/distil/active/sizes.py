@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from distil.errors import UserError
 
+ROUNDS = 4
+"""Where nobody says how many."""
 LEAST = 10
 """Training prompts of a round."""
 LEAST_VALIDATION = 16

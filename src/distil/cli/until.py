@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     shell_complete=completion.students,
     help="Name of the student (default: as in `distil run`).",
 )
+@click.option("--keep-caps", is_flag=True, help="Each stage also keeps to its own budget_usd in distil.yaml.")
 @click.option("--yes", is_flag=True, help="Do not ask before spending.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; show the rounds and what they would cost.")
 def command(
-    context: Context, target: str, budget: float, accept: str | None, name: str | None, yes: bool, dry_run: bool
+    context: Context, target: str, budget: float, accept: str | None, name: str | None, yes: bool, **options: bool
 ) -> None:
     """Collect, train and evaluate in rounds until SHIP is proven, or shown to be out of reach for the money.
 
@@ -52,9 +53,10 @@ def command(
     wanted = _target(target, accept)
     config = context.config()
     ensure(context.project, config, "prompts", before="until")
-    wish = Wish(wanted, budget, name or current_student(context.project, config))
+    student = name or current_student(context.project, config)
+    wish = Wish(wanted, budget, student, keep_caps=options["keep_caps"])
     until = Until(context.project, config, wish._replace(typed=here(wish.command, context.project)))
-    if dry_run:
+    if options["dry_run"]:
         forecast = until.forecast()
         context.emit(forecast, lambda: show_forecast(forecast, budget))
         return

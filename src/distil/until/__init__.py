@@ -9,3 +9,7 @@ Files, in reading order:
     spending.py  what the looks may spend of the error of the test prompts
     ending.py    whether they are over, how they ended, and what would have been enough
 """
+
+from distil import callable_as_job
+
+callable_as_job(__name__)

@@ -265,7 +265,7 @@ class Until:
             reserve = costs.evaluation(self.config, self._test_size(), first=number == 1)
         left = self.allowance.left()
         may = left - min(reserve, left / 2)  # before anything is measured, the reserve is a guess
-        asked = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
+        asked = self.config.collect.model_copy(update={"budget_usd": self._cap("collect", may)})
         try:
             collect.run(self.project, asked, self.config.teachers, only=wanted, rounds=self.wish.command)
         except BudgetReached:
@@ -280,6 +280,11 @@ class Until:
             return True
         return False
 
+    def _cap(self, purpose: str, usd: float) -> float:
+        """The budget_usd of a stage that may spend so much more of the sum for a purpose."""
+        section = {"collect": self.config.collect, "curate": self.config.curate}.get(purpose, self.config.evaluate)
+        return self.allowance.cap(purpose, usd, section.budget_usd if self.wish.keep_caps else None)
+
     def _wanted(self, prompts: list[Prompt]) -> frozenset[str]:
         teachers, samples = self.config.teachers, self.config.collect.samples
         return answers_wanted(self.project, teachers, samples, {prompt.id for prompt in prompts})
@@ -287,7 +292,7 @@ class Until:
     def _curate(self, number: int) -> None:
         """Curates what is new; the first round draws the test prompts, and they stay. Raises UserError: too few of them."""
         if step_state(self.project, self.config, "curate").state != "done":
-            cap = self.allowance.cap("curate", self.allowance.left())
+            cap = self._cap("curate", self.allowance.left())
             section = self.config.curate.model_copy(update={"budget_usd": cap})
             config = self.config.model_copy(update={"curate": section})
             pipeline.curate(self.project, config, closed=number > 1 or self._closed())
@@ -339,8 +344,8 @@ class Until:
             return known
         left = self.allowance.left()
         second = left if self.config.evaluate.judge is None else left / 2 if not self.done else left / 10
-        section = self.config.evaluate.model_copy(update={"budget_usd": self.allowance.cap("evaluate", second)})
-        judge_usd = self.allowance.cap("judge", left - second)
+        section = self.config.evaluate.model_copy(update={"budget_usd": self._cap("evaluate", second)})
+        judge_usd = self._cap("judge", left - second)
         planned = evaluate.Planned(share, judge_usd)
         return evaluate.run(project, section, name=name, teachers=teachers, student=student, planned=planned)
 

@@ -13,6 +13,8 @@ class Wish(NamedTuple):
     target: Target
     budget_usd: float
     student: str
+    keep_caps: bool = False
+    """Each stage also keeps to its own budget_usd in distil.yaml."""
     typed: str = ""
     """The command as it is typed where the user stands; "" = as `command`."""
 
@@ -20,7 +22,8 @@ class Wish(NamedTuple):
     def command(self) -> str:
         """What goes on after an interruption, typed in the project's folder."""
         accept = "" if self.target == "SHIP" else " --accept fallback"
-        return f"distil until SHIP --budget {self.budget_usd:g}{accept} --as {self.student}"
+        caps = " --keep-caps" if self.keep_caps else ""
+        return f"distil until SHIP --budget {self.budget_usd:g}{accept}{caps} --as {self.student}"
 
     @property
     def again(self) -> str:
