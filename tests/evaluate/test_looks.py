@@ -79,12 +79,12 @@ def test_an_open_batch_makes_no_sum_larger(tmp_path: Path) -> None:
 
 def test_prompts_of_which_half_are_the_same_are_one_test(tmp_path: Path) -> None:
     project, ids = Project(tmp_path), [f"p{number}" for number in range(300)]
-    sets = {"whole": ids[:200], "less": ids[1:200], "more": ids, "drawn anew": ids[140:300], "few": ids[:29]}
+    sets = {"whole": ids[:200], "less": ids[1:200], "more": ids, "drawn again": ids[140:300], "few": ids[:29]}
     for name, prompts in sets.items():
         remember(project, name, prompts)
     remember(project, "whole", [])  # what is known stays
     assert alike(project, "whole") == {"whole", "less", "more"}
-    assert alike(project, "more") == {"whole", "less", "more", "drawn anew"}
+    assert alike(project, "more") == {"whole", "less", "more", "drawn again"}
     assert alike(project, "few") == {"few"} and alike(project, "unknown") == {"unknown"}
 
 
@@ -95,4 +95,4 @@ def test_the_same_student_on_fewer_prompts_is_another_look(tmp_path: Path) -> No
     look(project, "a", 0.4)
     assert looks(project, "less", now="a", share=0.8).comparisons == pytest.approx((0.4 + 0.8) / 0.8)
     assert looks(project, "less", now="a") == Looks(students=2, runs=2, corrected_for=2)
-    assert looks(project, "t", now="a").comparisons == 2.5  # at the same prompts it is no other one
+    assert looks(project, "t", now="a").comparisons == 2.5  # at the same prompts it stays the same look

@@ -151,7 +151,7 @@ def test_advice_after_active_rounds_names_what_helps(project: Project) -> None:
 
 
 def test_more_test_prompts_are_named_for_the_look_they_take(project: Project) -> None:
-    """What would prove the margin is reckoned with one look more, also where students are announced."""
+    """What would prove the margin is computed for one look more, also where students are announced."""
     (project.root / "mine.py").write_text("def right(case):\n    return case.answer != 'no'\nright.deciding = True\n")
     rows = [
         {"prompt_id": e.prompt_id, "text": "no" if number < 3 else e.answer}

@@ -17,8 +17,8 @@ from distil.runs.schemas.looks import KnownTests, Look
 from distil.runs.schemas.notes import EvaluateNotes
 
 SHARED = 0.5
-"""Of the smaller of two sets of test prompts: from that on they are looked at together. Sets that are drawn anew share a third at
-most on average (curate draws no more of all prompts), a subset all of it."""
+"""Of the smaller of two sets of test prompts: from that on they are looked at together. Sets that are drawn again share at most a
+third on average (curate draws no more of all prompts), a subset all of it."""
 
 
 def looks(
@@ -75,10 +75,11 @@ def alike(project: Project, test_set: str) -> frozenset[str]:
     return frozenset((test_set, *others))
 
 
-def remember(project: Project, test_set: str, prompts: Collection[str]) -> None:
-    """Keeps which prompts a set has, before it is looked at. prompts: their ids."""
+def remember(project: Project, test_set: str, prompts: Collection[str]) -> str:
+    """Keeps which prompts a set has, before it is looked at, and returns the set. prompts: their ids."""
     if test_set not in _known(project):
         append_record(project.known_tests, KnownTests(test_set=test_set, prompts=sorted(prompts)))
+    return test_set
 
 
 def note(

@@ -76,7 +76,7 @@ def run(
         tests = read_test_set(project, trained=known_here, reads=stage.reads)
         notes = refuse_trained(project, name, tests.examples) if known_here else []
         examples = tests.examples[: section.limit]
-        test_set = identity_of_tests(examples)
+        test_set = looks.remember(project, identity_of_tests(examples), [e.prompt_id for e in examples])
         for path in own_files(section.metrics, project.root):
             stage.reads(path)
         metrics = chosen(section.metrics, project.root)
@@ -90,9 +90,8 @@ def run(
         scored = score_all(
             examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)
         )
-        share, judge_usd = planned if planned is not None else (None, section.budget_usd)
+        share, judge_usd = planned or (None, section.budget_usd)
         judged, judge_scores = _judge(project, section, examples, name, predictions, judge_usd)
-        looks.remember(project, test_set, [example.prompt_id for example in examples])
         seen = looks.looks(project, test_set, now=identity, coming=coming, share=share)
         measured = Measured(
             name=name,
@@ -108,10 +107,16 @@ def run(
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         conditions = _conditions(teachers, student, answers)
         _note(stage, summary, predictions, test_set, conditions, answers, planned=planned is not None)
-        candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
         its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
-        looks.note(project, name=name, test_set=test_set, student=identity, candidate=candidate, share=its)
+        looks.note(
+            project, name=name, test_set=test_set, student=identity, candidate=_candidate(project, name), share=its
+        )
     return summary
+
+
+def _candidate(project: Project, name: str) -> bool:
+    """Whether somebody might choose it for its score: no baseline that learned the references."""
+    return TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
 
 
 def unchanged(

@@ -33,9 +33,7 @@ def known_tests(project: Project, config: Config) -> str | None:
     tests = evaluated_on(project, config)
     if not tests:
         return None
-    test_set = identity(tests)
-    looks.remember(project, test_set, [example.prompt_id for example in tests])
-    return test_set
+    return looks.remember(project, identity(tests), [example.prompt_id for example in tests])
 
 
 def plans_before(project: Project, plan: UntilPlan, test_set: str | None) -> int:
