@@ -77,9 +77,7 @@ def run(
         notes = refuse_trained(project, name, tests.examples) if known_here else []
         examples = tests.examples[: section.limit]
         test_set = looks.remember(project, identity_of_tests(examples), [e.prompt_id for e in examples])
-        for path in own_files(section.metrics, project.root):
-            stage.reads(path)
-        metrics = chosen(section.metrics, project.root)
+        metrics = _metrics(project, section, stage)
         given = _given(project, section, stage, tests, answers, name=name, teachers=teachers) if answers else None
         identity = given.identity if given else stage.hash_of(stage.reads(project.model(name)))
         predictions = gather(
@@ -107,16 +105,21 @@ def run(
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
         conditions = _conditions(teachers, student, answers)
         _note(stage, summary, predictions, test_set, conditions, answers, planned=planned is not None)
-        its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
-        looks.note(
-            project, name=name, test_set=test_set, student=identity, candidate=_candidate(project, name), share=its
-        )
+        _note_look(project, name, test_set, identity, seen.share if share is None else share)
     return summary
 
 
-def _candidate(project: Project, name: str) -> bool:
-    """Whether somebody might choose it for its score: no baseline that learned the references."""
-    return TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
+def _metrics(project: Project, section: EvaluateConfig, stage: StageRun) -> list[str]:
+    """The metrics that are asked for; the files of own ones are inputs."""
+    for path in own_files(section.metrics, project.root):
+        stage.reads(path)
+    return list(chosen(section.metrics, project.root))
+
+
+def _note_look(project: Project, name: str, test_set: str, identity: str, share: float | None) -> None:
+    """share: looked at again, a student keeps what a plan gave to it. A baseline that learned the references is no candidate."""
+    candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
+    looks.note(project, name=name, test_set=test_set, student=identity, candidate=candidate, share=share)
 
 
 def unchanged(
