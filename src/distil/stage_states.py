@@ -104,11 +104,8 @@ def left_by_rounds(project: Project, config: Config) -> str:
     every = _count(project.prompts) * len(config.teachers) * config.collect.samples
     if asked is None or there >= every:
         return ""
-    goes_on = "" if asked.over else f"; `{asked.command}` goes on"
-    return (
-        f"{there:,} of {every:,} answers were asked for, in the rounds of `{asked.command}`{goes_on}; "
-        "`distil collect` asks the rest"
-    )
+    rounds = f"in the rounds of `{asked.command}`" if asked.over else f"in rounds (`{asked.command}` goes on with them)"
+    return f"{there:,} of {every:,} answers were asked for, {rounds}; `distil collect` asks the rest"
 
 
 def _in_rounds(project: Project, config: Config, asked: AskedInRounds, why: str) -> tuple[State, str]:

@@ -222,13 +222,13 @@ def test_caps_of_the_config_hold_where_they_are_kept(tmp_path: Path, monkeypatch
     monkeypatch.setattr(until.pipeline, "run_missing", lambda *words, **options: [])
     config = load_config(project)
     run_stage(project, config, "prompts", None)
-    low = config.model_copy(update={"collect": config.collect.model_copy(update={"budget_usd": 0.0015})})
+    low = config.model_copy(update={"collect": config.collect.model_copy(update={"budget_usd": 0.0019})})
     wish = WISH._replace(keep_caps=True)
     found = Until(project, low, wish).run()
     with Ledger(project.ledger) as ledger:
-        assert 0.001 < ledger.spent("collect") <= 0.0015
+        assert 0.0014 < ledger.spent("collect") <= 0.0019
     assert found.rounds[-1].last and found.outcome == "not proven"
     assert wish.command == "distil until SHIP --budget 5 --keep-caps --as sft"
     Until(project, low, WISH._replace(budget_usd=6.0)).run()
     with Ledger(project.ledger) as ledger:
-        assert ledger.spent("collect") > 0.0015  # without it, the budget takes their place
+        assert ledger.spent("collect") > 0.0019  # without it, the budget takes their place
