@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from distil.calls.ledger.rows import IntentRow
 from distil.calls.ledger.store import Ledger
 from distil.cli.mcp import server_of
 from distil.cli.mcp_jobs import Session, _read
@@ -137,24 +136,14 @@ def test_all_calls_of_a_session_stay_below_its_budget(project: Project, server: 
     assert 0 < len(server.answered) < 40
 
 
-def pay(project: Project, usd: float) -> None:
-    """A request that may have been paid."""
-    with Ledger(project.ledger) as ledger:
-        ledger.start()
-        key = f"call_{usd}"
-        ledger.intend([IntentRow(key, "collect", "m", "e", "standard", 0, ledger.run, usd, "2026-01-01T00:00:00Z")])
-
-
-def test_until_counts_what_it_paid_before_the_session(project: Project) -> None:
-    pay(project, 0.25)  # before it began here
+def test_until_counts_what_it_paid_before_the_session(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(project, [], 1.0)
+    monkeypatch.setattr("distil.cli.mcp_jobs.paid", lambda ledger, *purposes: 0.75)  # in sessions before this one
+    assert session.until_budget(0.4) == pytest.approx(0.4)  # not by it
     plan = UntilPlan(target="SHIP", budget_usd=9, before_usd=0.25, student="sft", settings="x")
     write_json(project.until_plan, plan.model_dump(mode="json"))
-    pay(project, 0.5)  # by it, in a session before
-    session = Session(project, [], 1.0)
     assert session.until_budget(2.0) == pytest.approx(0.5 + 1.0)  # no more than the session has
     assert session.until_budget(0.7) == pytest.approx(0.7) and session.until_budget(0.1) == pytest.approx(0.5)
-    project.until_plan.unlink()
-    assert session.until_budget(0.4) == pytest.approx(0.4)
 
 
 def test_until_and_active_rounds_are_started_under_caps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
