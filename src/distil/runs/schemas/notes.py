@@ -79,12 +79,6 @@ class CollectNotes(_Notes):
 
     terms: list[str] = []
     """One line per vendor on training on its outputs."""
-    wanted: int = 0
-    """Answers to all prompts."""
-    answers: int = 0
-    """Those that are there."""
-    failed: int = 0
-    """Those that nobody gave."""
 
 
 class CurateNotes(_Notes):
