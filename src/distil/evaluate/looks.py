@@ -33,7 +33,7 @@ def looks(
     """
     like = alike(project, test_set)
     found = [look for look in _read(project) if look.test_set in like and look.candidate]
-    this = (now, test_set)
+    this = (now or "", test_set)
     planned = {(look.student, look.test_set): look.share for look in found if look.share is not None}
     if now and share is not None:
         planned[this] = share

@@ -282,8 +282,10 @@ class Until:
 
     def _cap(self, purpose: str, usd: float) -> float:
         """The budget_usd of a stage that may spend so much more of the sum for a purpose."""
-        section = {"collect": self.config.collect, "curate": self.config.curate}.get(purpose, self.config.evaluate)
-        return self.allowance.cap(purpose, usd, section.budget_usd if self.wish.keep_caps else None)
+        config = self.config
+        kept = {"collect": config.collect.budget_usd, "curate": config.curate.budget_usd}
+        configured = kept.get(purpose, config.evaluate.budget_usd) if self.wish.keep_caps else None
+        return self.allowance.cap(purpose, usd, configured)
 
     def _wanted(self, prompts: list[Prompt]) -> frozenset[str]:
         teachers, samples = self.config.teachers, self.config.collect.samples
