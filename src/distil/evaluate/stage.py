@@ -117,7 +117,7 @@ def _metrics(project: Project, section: EvaluateConfig, stage: StageRun) -> list
 
 
 def _note_look(project: Project, name: str, test_set: str, identity: str, share: float | None) -> None:
-    """share: looked at again, a student keeps what a plan gave to it. A baseline, which learned the references, does not count."""
+    """share: looked at again, a student keeps what a plan gave to it. A baseline, which learned references, does not count."""
     candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
     looks.note(project, name=name, test_set=test_set, student=identity, candidate=candidate, share=share)
 
