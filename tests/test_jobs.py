@@ -15,8 +15,11 @@ import pytest
 import distil
 from distil.errors import UserError
 from distil.runs.artifacts import Project
+from distil.until.run import Until
+from tests.active import test_rounds as active
 from tests.conftest import ROOT
 from tests.pipeline.test_whole_loop import make_project
+from tests.until.test_run import learning_project, looked
 
 QUICK = {"curate.test": 8, "curate.near_duplicates": None, "train.epochs": 1, "train.learning_rate": 1e-3}
 MORE = {"evaluate": {"metrics": ["exact_match", "field_accuracy"], "ceiling": False, "latency_prompts": 1}}
@@ -96,6 +99,9 @@ def test_a_ctrl_c_beside_a_running_loop_reaches_the_job() -> None:
         (lambda p: distil.train(p), "distil collect|distil curate"),
         (lambda p: distil.evaluate(p, name="smal"), "no trained student 'smal'"),
         (lambda p: distil.init(p.root / "x", template="triag"), "triage"),
+        (lambda p: distil.until(p, float("nan")), "budget_usd: found nan, expected an amount of dollars"),
+        (lambda p: distil.until(p, -1), "budget_usd: found -1"),
+        (lambda p: distil.collect_actively(p, limit=5), "5 prompts are too few for 4 rounds"),
     ],
 )
 def test_mistakes_are_said(tmp_path: Path, call: Callable[[Project], object], said: str) -> None:
@@ -129,3 +135,22 @@ def test_the_script_for_an_api_runs(
     assert "NOT DECIDED" in printed or "DO NOT SHIP" in printed
     manifest = json.loads((Project(tmp_path / folder).stage("train", "sft") / "manifest.json").read_text())
     assert manifest["config"]["epochs"] == 1
+
+
+def test_rounds_from_python_are_those_of_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = learning_project(tmp_path, monkeypatch, rows=120)
+    monkeypatch.setattr(Until, "_train", lambda self: None)
+    monkeypatch.setattr(Until, "_evaluate", looked)
+    monkeypatch.setattr("distil.pipeline.run_missing", lambda *words, **options: [])
+    seen: list[int] = []
+    found = distil.until(project, 5, name="small", on_round=lambda one: seen.append(one.number))
+    assert found.outcome == "proven" and seen == [1, 2, 3] and found.plan.student == "small"
+    assert distil.until(project, 5, name="small") == found  # shown again
+    assert [step.state for step in distil.status(project)][:2] == ["done", "done"]
+
+
+def test_active_rounds_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, _ = active.project_of(tmp_path)
+    active.Student(monkeypatch)
+    found = distil.collect_actively(project, rounds=2, limit=60)
+    assert (found.asked, len(found.rounds), active.calls(project)) == (60, 2, 60)

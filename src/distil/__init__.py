@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from distil.jobs import (
         calibrate,
         collect,
+        collect_actively,
         cost,
         curate,
         doctor,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         serve,
         status,
         train,
+        until,
     )
     from distil.runs.artifacts import Project
 
@@ -42,6 +44,7 @@ __all__ = [
     "Project",
     "calibrate",
     "collect",
+    "collect_actively",
     "cost",
     "curate",
     "doctor",
@@ -54,8 +57,9 @@ __all__ = [
     "serve",
     "status",
     "train",
+    "until",
 ]
-PACKAGES = ("collect", "cost", "curate", "doctor", "evaluate", "forecast", "plan", "report", "serve", "train")
+PACKAGES = ("collect", "cost", "curate", "doctor", "evaluate", "forecast", "plan", "report", "serve", "train", "until")
 """Jobs that bear the name of a package or module."""
 
 __version__ = "0.1.0"

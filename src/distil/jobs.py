@@ -19,6 +19,7 @@ from distil.new_project import new_project
 from distil.runs.artifacts import Project
 
 if TYPE_CHECKING:
+    from distil.active.result import ActiveResult
     from distil.collect.result import CollectResult
     from distil.curate.stage import CurateResult
     from distil.doctor.finding import Finding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from distil.runs.schemas.calibration import Calibration
     from distil.runs.schemas.cost import CostSummary
     from distil.runs.schemas.summary import Summary
+    from distil.runs.schemas.until import UntilRound, UntilSummary
     from distil.serve.stage import ServeResult
     from distil.stage_states import Step
     from distil.train.stage import TrainResult
@@ -108,6 +110,47 @@ def collect(
     at, config = _open(project, settings)
     pipeline.ensure(at, config, "prompts", before="collect")
     return _call(lambda: stage.run(at, config.collect, config.teachers, only=only, limit=limit, dry_run=dry_run))
+
+
+def collect_actively(
+    project: Where, settings: Settings | None = None, *, rounds: int | None = None, limit: int | None = None
+) -> ActiveResult:
+    """Collects in rounds, each where a student of the answers so far is unsure; what earlier calls chose counts.
+
+    rounds: how many in all (None = 4); limit: prompts to ask in all of them (None = half of the open ones).
+    """
+    from distil.active import run as active
+    from distil.active.sizes import ROUNDS
+
+    at, config = _open(project, settings)
+    pipeline.ensure(at, config, "prompts", before="collect")
+    return _call(lambda: active.run(at, config, rounds=ROUNDS if rounds is None else rounds, limit=limit))
+
+
+def until(
+    project: Where,
+    budget_usd: float,
+    settings: Settings | None = None,
+    *,
+    name: str | None = None,
+    accept_fallback: bool = False,
+    on_round: Callable[[UntilRound], None] | None = None,
+) -> UntilSummary:
+    """Collects, trains and evaluates in rounds until SHIP is proven, or shown to be out of reach for the money.
+
+    budget_usd: a hard cap on all that it ever pays in this project; name: of the student; accept_fallback: SHIP WITH FALLBACK is
+    enough; on_round: called with each round that ends. It asks nobody. After an interruption the same call goes on.
+    """
+    from distil.until.run import Until
+    from distil.until.wish import Wish
+
+    if not 0 <= budget_usd < float("inf"):
+        raise UserError(f"budget_usd: found {budget_usd}, expected an amount of dollars, such as 40")
+    at, config = _open(project, settings)
+    pipeline.ensure(at, config, "prompts", before="until")
+    student = name or stage_states.current_student(at, config)
+    wish = Wish("SHIP WITH FALLBACK" if accept_fallback else "SHIP", budget_usd, student)
+    return _call(lambda: Until(at, config, wish).run(on_round))
 
 
 def curate(project: Where, settings: Settings | None = None) -> CurateResult:

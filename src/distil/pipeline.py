@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from distil.config import Config, calibration_judge
 from distil.errors import UserError
+from distil.progress import say
 from distil.runs.artifacts import STAGES, Project
-from distil.stage_states import Step, default_name, line, step_state
+from distil.runs.schemas.asked import read_asked
+from distil.stage_states import Step, default_name, left_by_rounds, line, step_state
 
 if TYPE_CHECKING:
     from distil.curate.judge import Judge
@@ -39,6 +41,8 @@ def run_missing(
         if stage not in only:
             continue
         step = step_state(project, config, stage, student)
+        if stage == "collect":
+            _keep_to_rounds(project, config, step)
         if step.state == "done":
             continue
         if on_step:
@@ -46,6 +50,20 @@ def run_missing(
         run_stage(project, config, stage, student)
         ran.append(step)
     return ran
+
+
+def _keep_to_rounds(project: Project, config: Config, step: Step) -> None:
+    """Where rounds choose what is asked, nothing else is: says what is left. Raises UserError where nothing is there to use."""
+    asked = read_asked(project.asked_in_rounds)
+    if asked is None:
+        return
+    if step.state != "done":
+        raise UserError(
+            f"Nothing is collected here: {step.why}. Go on with them: `{asked.command}`. To ask for all prompts instead: "
+            "`distil collect`."
+        )
+    if left := left_by_rounds(project, config):
+        say(f"Nothing is collected: {left}.")
 
 
 def ensure(project: Project, config: Config, stage: str, *, before: str) -> None:

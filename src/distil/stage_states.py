@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from distil.collect.stage import settings_of
@@ -11,10 +12,9 @@ from distil.curate.config import reasoning_word
 from distil.evaluate.looks import outdated
 from distil.records import Manifest
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project, stage_command
-from distil.runs.manifest import State, read_manifest, stage_state
-from distil.runs.schemas.active import read_rounds
+from distil.runs.manifest import State, changed_keys, read_manifest, stage_state
+from distil.runs.schemas.asked import AskedInRounds, read_asked
 from distil.runs.schemas.notes import (
-    CollectNotes,
     CollectSettings,
     CurateNotes,
     EvaluateNotes,
@@ -61,11 +61,8 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
         limit = CollectSettings.of(manifest).limit
         if limit is not None:
             why = f"only the first {limit:,} prompts were sent (--limit)"
-            rounds = read_rounds(project.active_rounds)
-            if rounds and (rounds[-1].coming or limit == sum(one.asked for one in rounds[:-1])):
-                why = f"the rounds are not over after {limit:,} prompts: distil collect --active goes on with them"
-    if stage == "collect" and state == "done":
-        why += _unasked(manifest)
+    if stage == "collect" and (asked := read_asked(project.asked_in_rounds)) is not None:
+        state, why = _in_rounds(project, config, asked, why)
     if stage == "prompts" and state == "done" and not _has_gateway_prompts(project):
         state, why = "stale", "requests that the gateway captured are not among them yet"
     if stage == "train" and state == "done":
@@ -73,6 +70,13 @@ def step_state(project: Project, config: Config, stage: str, name: str | None = 
     if stage == "evaluate" and name and state == "done" and (reason := outdated(project, name)):
         state, why = "stale", reason
     if state == "done" and _may_ask_more(config, stage, manifest):
+        if EvaluateNotes.of(manifest).planned:
+            return Step(
+                stage,
+                name,
+                state,
+                f"{why}; the budget of `distil until` did not pay for all of it: `distil evaluate {name}`",
+            )
         state, why = "stale", f"it could not ask for all, and {stage}.budget_usd is higher now"
     return Step(stage, name, state, why)
 
@@ -97,11 +101,34 @@ def _as_they_were(
     return kept
 
 
-def _unasked(manifest: Manifest | None) -> str:
-    """What `distil until` or `collect --active` did not ask, in words; empty where all was asked."""
-    notes = CollectNotes.of(manifest)
-    asked = notes.answers + notes.failed
-    return f"; {asked:,} of {notes.wanted:,} were asked for" if asked < notes.wanted else ""
+def left_by_rounds(project: Project, config: Config) -> str:
+    """What the rounds of `distil until` or `distil collect --active` did not ask for, and who does; "" where nothing is left."""
+    asked = read_asked(project.asked_in_rounds)
+    there = _count(project.answers) + _count(project.failures)
+    every = _count(project.prompts) * len(config.teachers) * config.collect.samples
+    if asked is None or there >= every:
+        return ""
+    rounds = f"in the rounds of `{asked.command}`" if asked.over else f"in rounds (`{asked.command}` goes on with them)"
+    return f"{there:,} of {every:,} answers were asked for, {rounds}; `distil collect` asks the rest"
+
+
+def _in_rounds(project: Project, config: Config, asked: AskedInRounds, why: str) -> tuple[State, str]:
+    """Collecting is done with what the rounds chose, whether they are over or not. why: of the state that it had without them."""
+    settings = _known_then(config.collect, settings_of(config.collect, config.teachers), asked.settings)
+    changed = changed_keys(settings, asked.settings)
+    if changed:
+        return "stale", f"the rounds of `{asked.command}` asked with other settings: {', '.join(changed)}"
+    if not _count(project.answers):
+        return "missing", f"the rounds of `{asked.command}` have no answer yet"
+    return "done", left_by_rounds(project, config) or why
+
+
+def _count(path: Path) -> int:
+    """Lines of a file; 0 where there is none."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
 
 
 def _has_gateway_prompts(project: Project) -> bool:

@@ -24,9 +24,9 @@ from distil.errors import BudgetReached, Interrupted, UserError
 from distil.pipeline import run_stage
 from distil.records import Prompt
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_examples, read_records
+from distil.runs.jsonl import read_examples, read_records, write_records
 from distil.runs.schemas.active import may_hold_out, read_chosen
-from distil.runs.schemas.sides import read_sides
+from distil.runs.schemas.sides import Side, read_sides
 from distil.stage_states import step_state
 
 WORDS = "amber basil cedar delta ember fjord grove hazel inlet jetty kayak lunar maple north ocean pearl quill raven slate tulip"
@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on_with_what_it_had_chosen(tmp_path: Path, monkeypatc
     before = project.active_chosen.read_text(encoding="utf-8")
     paid = calls(project)
     step = step_state(project, config, "collect")
-    assert step.state == "stale" and "distil collect --active goes on" in step.why
+    assert step.state == "done" and "`distil collect --active` goes on" in step.why
     result = run(project, config, rounds=3, limit=75)
     assert asked[2] == asked[1] and result.asked == 75 == calls(project) > paid
     assert project.active_chosen.read_text(encoding="utf-8").startswith(before)
@@ -251,3 +251,25 @@ def test_the_command_prints_its_rounds(tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert ran.exit_code == 0, ran.output
     assert "60 of 60 prompts were chosen." in ran.stdout and "accuracy 0.500" in ran.stdout
+
+
+def test_validation_prompts_that_are_there_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, config = project_of(tmp_path)
+    Student(monkeypatch)
+    some = config.model_copy(update={"curate": config.curate.model_copy(update={"test": 0, "validation": 0.0})})
+    ids = list(texts(project))
+    write_records(project.sides, [Side(prompt_id=key, side="validation", seed=0) for key in ids[:16]])
+    assert plan(project, some, rounds=2, limit=60).coming == (30, 30)  # drawn before, and none is drawn now
+    project.sides.unlink()
+    with pytest.raises(UserError, match=r"curate\.validation is 0"):
+        plan(project, some, rounds=2, limit=60)
+
+
+def test_a_few_marked_validation_prompts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, config = project_of(tmp_path)
+    Student(monkeypatch)
+    prompts = list(read_records(project.prompts, Prompt))
+    marked = [p.model_copy(update={"split": "validation"}) if i < 3 else p for i, p in enumerate(prompts)]
+    write_records(project.prompts, marked)
+    with pytest.raises(UserError, match=r"3 prompts are marked `split: validation`.*mark 8 or more, or none"):
+        plan(project, config, rounds=2, limit=60)

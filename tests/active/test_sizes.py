@@ -15,6 +15,8 @@ def test_the_first_round_also_asks_what_is_held_out() -> None:
     # 80 x 0.2 = 16 validation prompts in any case, so the later rounds are smaller
     assert sizes(Wanted(200, 3, 0, 20, 0.2)) == [100, 50, 50]
     assert sizes(Wanted(90, 3, 0, 200, 0.0)) == [50, 20, 20]  # a third is tested on at most
+    # those that are there already need not be drawn from the first round
+    assert sizes(Wanted(200, 3, 0, 20, 0.2, validated=16)) == [90, 55, 55]
 
 
 def test_too_few_prompts_are_refused_with_what_is_enough() -> None:

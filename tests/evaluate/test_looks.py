@@ -9,7 +9,7 @@ import pytest
 from distil.calls.ledger.allowance import Allowance
 from distil.calls.ledger.rows import IntentRow
 from distil.calls.ledger.store import Ledger
-from distil.evaluate.looks import looks, note
+from distil.evaluate.looks import alike, looks, note, remember
 from distil.runs.artifacts import Project
 from distil.runs.schemas.decision import Looks
 
@@ -75,3 +75,24 @@ def test_an_open_batch_makes_no_sum_larger(tmp_path: Path) -> None:
         ledger.start()
         ledger.fail([("call_1", "it has expired")])
     assert allowance.left() == 2.0
+
+
+def test_prompts_of_which_half_are_the_same_are_one_test(tmp_path: Path) -> None:
+    project, ids = Project(tmp_path), [f"p{number}" for number in range(300)]
+    sets = {"whole": ids[:200], "less": ids[1:200], "more": ids, "drawn again": ids[140:300], "few": ids[:29]}
+    for name, prompts in sets.items():
+        remember(project, name, prompts)
+    remember(project, "whole", [])  # what is known stays
+    assert alike(project, "whole") == {"whole", "less", "more"}
+    assert alike(project, "more") == {"whole", "less", "more", "drawn again"}
+    assert alike(project, "few") == {"few"} and alike(project, "unknown") == {"unknown"}
+
+
+def test_the_same_student_on_fewer_prompts_is_another_look(tmp_path: Path) -> None:
+    project, ids = Project(tmp_path), [f"p{number}" for number in range(100)]
+    for name, prompts in (("t", ids), ("less", ids[5:])):
+        remember(project, name, prompts)
+    look(project, "a", 0.4)
+    assert looks(project, "less", now="a", share=0.8).comparisons == pytest.approx((0.4 + 0.8) / 0.8)
+    assert looks(project, "less", now="a") == Looks(students=2, runs=2, corrected_for=2)
+    assert looks(project, "t", now="a").comparisons == 2.5  # at the same prompts it stays the same look

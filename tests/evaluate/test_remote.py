@@ -17,10 +17,13 @@ from distil.calls.ledger.store import Ledger
 from distil.errors import Interrupted, UserError
 from distil.evaluate import local, stage
 from distil.evaluate.config import EvaluateConfig
+from distil.evaluate.predictions import Predictions, _add_ceiling
 from distil.models.config import StudentConfig
 from distil.records import Prediction, Sampling, Score
 from distil.runs.artifacts import Project
-from distil.runs.jsonl import read_records
+from distil.runs.jsonl import read_examples, read_records
+from distil.runs.manifest import read_manifest
+from distil.runs.schemas.notes import EvaluateNotes
 from distil.runs.schemas.summary import Summary
 from tests.tiny import save_tiny, write_tiny_splits
 from tests.wire.openai import OpenAIServer
@@ -177,3 +180,47 @@ def test_a_judge_without_a_key_fails_before_any_work(project: Project, monkeypat
             ceiling=False,
             judge=TeacherConfig(model="openai/gpt-4o-mini"),
         )
+
+
+def whole(project: Project) -> bool:
+    return EvaluateNotes.of(read_manifest(project, "evaluate", "one")).complete
+
+
+def test_a_judge_that_met_its_cap_leaves_it_incomplete(project: Project) -> None:
+    with OpenAIServer(key=None, answer=lambda body: '{"better": "tie"}') as server:
+        judge = teacher(server)
+        summary = evaluate(project, judge, ceiling=False, judge=judge, budget_usd=0.0)
+        assert server.answered == [] and not whole(project)
+        assert [line for line in summary.missing if line.startswith("Judge: ") and "16 of 16" in line]
+        summary = evaluate(project, judge, ceiling=False, judge=judge, budget_usd=5.0)
+        assert len(server.answered) == 16 and whole(project) and summary.missing == []
+
+
+def test_a_capped_file_of_answers_can_give_more(project: Project, tmp_path: Path) -> None:
+    rows = [
+        json.dumps(
+            {"messages": [m.model_dump(mode="json", exclude_none=True) for m in e.prompt_messages], "output": "x"}
+        )
+        for e in read_examples(project.split("test"))
+    ]
+    path = tmp_path / "twice.jsonl"
+    path.write_text("\n".join(row for row in rows for _ in range(2)) + "\n")
+    recorded = TeacherConfig(model=f"recorded/{path}", price=Price(input=1.0, output=1.0))
+    assert evaluate(project, recorded, budget_usd=0.0).missing and not whole(project)
+    assert not evaluate(project, recorded, budget_usd=None).missing and whole(project)
+
+
+def test_a_file_without_second_answers_has_no_more(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    path.write_text(json.dumps({"prompt": "another", "output": "x"}) + "\n")
+    recorded = TeacherConfig(model=f"recorded/{path}", price=Price(input=1.0, output=1.0))
+    assert evaluate(project, recorded).missing and whole(project)
+
+
+def test_the_ceiling_hides_no_gap_before_it(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    path.write_text(json.dumps({"prompt": "another", "output": "x"}) + "\n")
+    recorded = TeacherConfig(model=f"recorded/{path}", price=Price(input=1.0, output=1.0))
+    found = Predictions({"teacher": []}, complete=False)
+    _add_ceiling(found, project.ledger, None, list(read_examples(project.split("test"))), [recorded])
+    assert not found.complete

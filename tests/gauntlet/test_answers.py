@@ -13,8 +13,8 @@ from distil.evaluate.metrics.numeric import numeric_accuracy
 from distil.evaluate.metrics.table import Case
 from distil.evaluate.stats.means import wilson
 from distil.evaluate.stats.pairs import non_inferiority
-from distil.evaluate.verdict import MIN_PROMPTS
 from distil.records import Answer, Example, Message, Prompt, Sampling
+from distil.runs.schemas.decision import MIN_PROMPTS
 from distil.serve.calibration.acceptance import Given, bad_answers, choose_rule
 from distil.text import same_answer
 

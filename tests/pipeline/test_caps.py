@@ -38,3 +38,12 @@ def test_a_higher_cap_continues_what_the_lower_one_stopped(tmp_path: Path, stage
     for more in (3, None):
         step = step_state(project, config_of(**{stage: {"budget_usd": more}}), stage, name)
         assert step.state == "stale" and f"{stage}.budget_usd is higher now" in step.why
+
+
+def test_a_look_of_until_is_not_continued_by_run(tmp_path: Path) -> None:
+    """Its budget was that of the rounds: what it did not pay for is asked by who asks for it."""
+    project, config = Project(tmp_path), config_of(evaluate={"budget_usd": 2})
+    with stage_run(project, "evaluate", config.evaluate.model_dump(mode="json"), "s") as run:
+        run.notes |= {"complete": False, "planned": True}
+    step = step_state(project, config_of(evaluate={"budget_usd": 9}), "evaluate", "s")
+    assert step.state == "done" and "`distil evaluate s`" in step.why

@@ -73,7 +73,7 @@ def looked(self: Until, share: float) -> SimpleNamespace:
         label="right", student=interval(1 - worse), other=interval(1.0), shortfall=interval(worse), margin=0.2
     )
     verdict = SimpleNamespace(decision="NOT DECIDED" if worse else "SHIP", sentence="so it is.", next_steps=[])
-    looks = SimpleNamespace(share=share)
+    looks = SimpleNamespace(share=share, corrected_for=1)
     return SimpleNamespace(clusters=60, deciding=test, verdict=verdict, differences=[], primary="right", looks=looks)
 
 

@@ -19,11 +19,12 @@ from distil.runs.schemas.until import UntilPlan, UntilRound, read_plan, read_rou
 from distil.until import run as until
 from distil.until.ending import ended, over
 from distil.until.money import costs
-from distil.until.run import Until, Wish
+from distil.until.run import Until
+from distil.until.wish import Wish
 from tests.until.test_run import interval, learning_project, looked
 
 STEPS = ("_first_answers", "_collect", "_curate", "_train", "_evaluate")
-WISH = Wish("SHIP", 5.0, "sft", "distil until SHIP --budget 5")
+WISH = Wish("SHIP", 5.0, "sft")
 
 
 def dies_once(step: Callable[..., object], key: tuple[str, int], died: list[tuple[str, int]]) -> Callable[..., object]:
@@ -212,3 +213,22 @@ def test_a_budget_that_was_too_small_is_raised_and_it_goes_on(tmp_path: Path, mo
     found = Until(project, config, WISH._replace(budget_usd=enough)).run()
     assert found.rounds[0].asked >= 52 and found.usd <= enough and found.plan.number == 0
     assert sum(r.share for r in found.rounds) <= 0.8 + 1e-9
+
+
+def test_caps_of_the_config_hold_where_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = learning_project(tmp_path, monkeypatch, rows=120)
+    monkeypatch.setattr(Until, "_train", lambda self: None)
+    monkeypatch.setattr(Until, "_evaluate", looked)
+    monkeypatch.setattr(until.pipeline, "run_missing", lambda *words, **options: [])
+    config = load_config(project)
+    run_stage(project, config, "prompts", None)
+    low = config.model_copy(update={"collect": config.collect.model_copy(update={"budget_usd": 0.0019})})
+    wish = WISH._replace(keep_caps=True)
+    found = Until(project, low, wish).run()
+    with Ledger(project.ledger) as ledger:
+        assert 0.0014 < ledger.spent("collect") <= 0.0019
+    assert found.rounds[-1].last and found.outcome == "not proven"
+    assert wish.command == "distil until SHIP --budget 5 --keep-caps --as sft"
+    Until(project, low, WISH._replace(budget_usd=6.0)).run()
+    with Ledger(project.ledger) as ledger:
+        assert ledger.spent("collect") > 0.0019  # without it, the budget takes their place

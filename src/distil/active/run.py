@@ -19,6 +19,7 @@ from distil.active.pool import Pool, along_topics, expected_consistency, marked,
 from distil.active.result import ActiveResult
 from distil.active.state import State
 from distil.active.unsure import Knowledge
+from distil.collect import rounds as in_rounds
 from distil.collect import stage
 from distil.collect.questions import answers_wanted, check_teachers
 from distil.collect.result import CollectResult
@@ -34,6 +35,7 @@ from distil.stage_states import step_state
 
 SCORED_PER_ANSWER = 5
 """Prompts that the student answers for each one that is asked: a random part of a large pool is as good as all of it."""
+COMMAND = "distil collect --active"
 CHANCE = 0.55
 """Up to this ranking of its errors a student's uncertainty is taken for noise, and the round is random."""
 
@@ -56,14 +58,15 @@ def run(project: Project, config: Config, *, rounds: int, limit: int | None = No
     active = _Active(project, config, state, limit)
     start, total = time.monotonic(), len(state.rounds) + len(coming)
     try:
-        active.ask(last=not coming)
+        active.ask()
         for done, count in enumerate(coming):
             left = f", about {clock((time.monotonic() - start) / done * (len(coming) - done))} left" if done else ""
             say(f"active round {len(state.rounds) + 1}/{total}: {count:,} prompts{left}")
             active.choose(count, coming[done + 1 :])
-            active.ask(last=done + 1 == len(coming))
+            active.ask()
     except Interrupted as error:
-        raise Interrupted(f"{error} To go on with the same rounds: distil collect --active") from None
+        raise Interrupted(f"{error} To go on with the same rounds: {COMMAND}") from None
+    in_rounds.end(project)
     return ActiveResult.of(state.rounds, active.collected)
 
 
@@ -82,18 +85,17 @@ class _Active:
         self._project, self._config, self._state, self._limit = project, config, state, limit
         self.collected: CollectResult | None = None
 
-    def ask(self, *, last: bool) -> None:
-        """Asks what the last round chose and nobody has answered. last: then the stage `collect` counts as done."""
+    def ask(self) -> None:
+        """Asks what the last round chose and nobody has answered."""
         if not self._state.rounds:
             return
         prompts = self._state.of_round(len(self._state.rounds))
         section, teachers = self._config.collect, self._config.teachers
         wanted = answers_wanted(self._project, teachers, section.samples, prompts)
-        done = step_state(self._project, self._config, "collect").state == "done"
-        if wanted and not (wanted <= self._state.settled() and (done or not last)):
-            limit = None if last else self._state.asked
+        recorded = stage.recorded(self._project, section, teachers)
+        if wanted and not (wanted <= self._state.settled() and recorded):
             self._state.forget()
-            self.collected = stage.run(self._project, section, teachers, only=wanted, limit=limit)
+            self.collected = stage.run(self._project, section, teachers, only=wanted, rounds=COMMAND)
 
     def choose(self, count: int, coming: Sequence[int]) -> None:
         """Chooses the prompts of the next round, and writes them down."""

@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 from distil.errors import UserError
 
+ROUNDS = 4
+"""Where nobody says how many."""
 LEAST = 10
 """Training prompts of a round."""
 LEAST_VALIDATION = 16
 """Validation prompts from the first round: with fewer, nobody could tell whether uncertainty finds errors."""
+LEAST_ROWS = 8
+"""Training rows and validation prompts that a student can be made and measured with."""
 LARGEST_TEST_SHARE = 3
 """A test set takes a third of all prompts at most, as in curate."""
 
@@ -27,6 +31,8 @@ class Wanted(NamedTuple):
     """Further test prompts that are wanted."""
     validation: float
     """Share of the rest of the first round that becomes validation; 0 = the user's file has validation prompts."""
+    validated: int = 0
+    """Validation prompts that are there already."""
 
 
 def sizes(wanted: Wanted) -> list[int]:
@@ -37,7 +43,8 @@ def sizes(wanted: Wanted) -> list[int]:
     free = wanted.limit - wanted.marked
     test = max(0, min(wanted.test, free // LARGEST_TEST_SHARE))
     share = 1 / (1 - wanted.validation)  # of the first round: as many as the others to train on, and its validation
-    start = LEAST_VALIDATION / wanted.validation if wanted.validation else 0.0
+    missing = max(0, LEAST_VALIDATION - wanted.validated)
+    start = missing / wanted.validation if wanted.validation else 0.0
     each = int((free - test) / (wanted.rounds - 1 + share))
     if each * share < start:
         each = int((free - test - start) / (wanted.rounds - 1))

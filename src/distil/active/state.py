@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from distil.active.pool import marked
-from distil.active.sizes import LEAST, Wanted, sizes
+from distil.active.sizes import LEAST, LEAST_ROWS, Wanted, sizes
 from distil.collect.questions import answers_there
 from distil.curate.config import CurateConfig
 from distil.errors import UserError
@@ -81,19 +82,25 @@ class State:
         return [count for count in (*coming, *map(len, parts)) if count > 0]
 
     def _wanted(self, limit: int, rounds: int, section: CurateConfig) -> Wanted:
-        fixed = {prompt.split for prompt in marked(self.prompts)}
-        if not section.validation and "validation" not in fixed:
+        fixed = Counter(prompt.split for prompt in marked(self.prompts))
+        there = Counter(read_sides(self._project.sides, section.seed).values())
+        if 0 < fixed["validation"] < LEAST_ROWS:
+            raise UserError(
+                f"{fixed['validation']} prompts are marked `split: validation`, and no others become validation prompts then. "
+                f"With fewer than {LEAST_ROWS} every round would be random: mark {LEAST_ROWS} or more, or none."
+            )
+        if not section.validation and not fixed["validation"] and there["validation"] < LEAST_ROWS:
             raise UserError(
                 "curate.validation is 0, and only validation prompts show whether a student's uncertainty finds its errors. "
                 "Set curate.validation: 0.2, or mark prompts as validation in your file."
             )
-        there = list(read_sides(self._project.sides, section.seed).values()).count("test")
         return Wanted(
             limit=limit,
             rounds=rounds,
             marked=len(marked(self.open())),
-            test=0 if "test" in fixed else section.test - there,
-            validation=0.0 if "validation" in fixed else section.validation,
+            test=0 if fixed["test"] else section.test - there["test"],
+            validation=0.0 if fixed["validation"] else section.validation,
+            validated=there["validation"],
         )
 
     def add(self, one: ActiveRound, chosen: Sequence[Chosen]) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.active.choose import Floats, ranking
+from distil.active.sizes import LEAST_ROWS
 from distil.config import Config
 from distil.evaluate.local import Candidate, answer
 from distil.evaluate.predictions import sampling_for
@@ -20,8 +21,6 @@ from distil.serve.calibration.confidence import confidence
 from distil.serve.calibration.scored import as_reply
 
 STUDENT = "active"
-LEAST_ROWS = 8
-"""Training rows and validation prompts that a student can be made and measured with."""
 MOST_PROMPTS = 300
 """Validation prompts that it is measured on."""
 

@@ -12,9 +12,6 @@ from distil.cli.options import Context, distil_command, echo, say, show_rows, ta
 if TYPE_CHECKING:
     from distil.config import Config
 
-ROUNDS = 4
-"""Of --active."""
-
 
 @distil_command("distil collect --set collect.budget_usd=20 --limit 100")
 @click.option("--only", type=click.Choice(["failed"]), help="Retry only the prompts that failed last time.")
@@ -95,7 +92,8 @@ def command(
         _show_pilot(context, config, pilot)
         return
     if active:
-        _collect_actively(context, config, rounds=rounds or ROUNDS, limit=limit, dry_run=dry_run)
+        count = None if rounds is None else int(rounds)
+        _collect_actively(context, config, rounds=count, limit=limit, dry_run=dry_run)
         return
     if logs:
         imported = import_logs(context.project, config.teachers[0], logs, any_model=any_model)
@@ -113,15 +111,19 @@ def command(
     context.emit(result, lambda: show_rows("Forecast" if dry_run else "Collected", result.rows()))
 
 
-def _collect_actively(context: Context, config: Config, *, rounds: int, limit: int | None, dry_run: bool) -> None:
+def _collect_actively(
+    context: Context, config: Config, *, rounds: int | None, limit: int | None, dry_run: bool
+) -> None:
     from distil.active.result import COLUMNS
     from distil.active.run import plan, run
+    from distil.active.sizes import ROUNDS
 
+    count = rounds or ROUNDS
     if dry_run:
-        ahead = plan(context.project, config, rounds=rounds, limit=limit)
+        ahead = plan(context.project, config, rounds=count, limit=limit)
         context.emit(ahead, lambda: show_rows("Forecast", ahead.rows()))
         return
-    result = run(context.project, config, rounds=rounds, limit=limit)
+    result = run(context.project, config, rounds=count, limit=limit)
 
     def show() -> None:
         table("Rounds", COLUMNS, result.table(), left=1)

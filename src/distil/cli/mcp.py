@@ -106,15 +106,20 @@ def _reading(server: MCPServer, session: Session) -> None:
 def _changing(server: MCPServer, session: Session, context: Context) -> None:
     """The tools that write into the project, and may spend up to the session's budget."""
 
-    def collect(budget_usd: float, limit: int | None = None) -> str:
-        """Asks the teacher for missing answers, for at most budget_usd now. limit: only the first so many prompts."""
-        asked, configured = _dollars(budget_usd), context.config().collect.budget_usd
-        some = ["--limit", str(limit)] if limit is not None else []
-        # a batch is paid for after the command has ended, when another call may have spent what it will cost
-        now = _settings(["collect.tier=standard", "collect.batch=false"])
-        return session.start(
-            lambda: ["collect", *some, *now, *_capped("collect", session.cap("collect", asked, configured))]
-        )
+    def collect(budget_usd: float, limit: int | None = None, active: bool = False) -> str:
+        """Asks the teacher for missing answers, for at most budget_usd now. limit: only the first so many prompts.
+
+        active: in rounds, each where a student of the answers so far is unsure, which trains one for each; limit counts all.
+        """
+        asked, config = _dollars(budget_usd), context.config()
+        some = [*(["--active"] if active else []), *(["--limit", str(limit)] if limit is not None else [])]
+
+        def words() -> list[str]:
+            cap = _capped("collect", session.cap("collect", asked, config.collect.budget_usd))
+            free = _capped("curate", session.cap("curate", 0.0, config.curate.budget_usd)) if active else []
+            return ["collect", *some, *NO_BATCH, *cap, *free]
+
+        return session.start(words)
 
     def curate(budget_usd: float = 0.0) -> str:
         """Filters the answers, removes duplicates, splits without leakage. budget_usd: for the judge of curate.choose."""
@@ -132,11 +137,21 @@ def _changing(server: MCPServer, session: Session, context: Context) -> None:
         words = ["evaluate", *_student(student)]
         return session.start(lambda: [*words, *_capped("evaluate", session.evaluate_cap(asked, configured))])
 
+    def until(budget_usd: float, student: str | None = None, accept_fallback: bool = False) -> str:
+        """Collects, trains and evaluates in rounds until SHIP is proven or out of reach: hours to days; the same call goes on.
+
+        budget_usd: for all that it ever pays in this project. accept_fallback: SHIP WITH FALLBACK is enough.
+        """
+        asked, accept = _dollars(budget_usd), ["--accept", "fallback"] if accept_fallback else []
+        name = ["--as", *_student(student)] if student is not None else []
+        words = ["until", "SHIP", *accept, *name, "--keep-caps", "--yes", *NO_BATCH]
+        return session.start(lambda: [*words, "--budget", f"{session.until_budget(asked):.9f}"])
+
     def job(number: int) -> str:
         """The result of a started command, or its progress while it runs; waits up to 20 seconds."""
         return session.job(number)
 
-    for tool in (collect, curate, train, evaluate, job):
+    for tool in (collect, curate, train, evaluate, until, job):
         _tool(server, tool, changes=tool is not job)
 
 
@@ -151,6 +166,10 @@ def _student(name: str | None) -> list[str]:
 
 def _settings(settings: list[str] | None) -> list[str]:
     return [word for setting in settings or () for word in ("--set", setting)]
+
+
+NO_BATCH = _settings(["collect.tier=standard", "collect.batch=false"])
+"""A batch is paid for after the command has ended, when another call may have spent what it will cost."""
 
 
 def _capped(section: str, usd: float) -> list[str]:

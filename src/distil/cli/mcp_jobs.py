@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
-from distil.calls.ledger.allowance import Allowance
+from distil.calls.ledger.allowance import PAYING, Allowance, paid
 from distil.cli.options import json_text
 from distil.errors import UserError
 from distil.runs.artifacts import Project
+from distil.runs.schemas.until import read_plan
 from distil.text import visible
 
 WAIT_S = 20.0
@@ -75,6 +76,12 @@ class Session:
     def evaluate_cap(self, asked_usd: float, configured: float | None) -> float:
         """evaluate.budget_usd: one figure that caps second answers and the judge, each for itself."""
         return self._allowance.evaluate_cap(self.granted(asked_usd), configured)
+
+    def until_budget(self, asked_usd: float) -> float:
+        """--budget of `distil until`, which counts all that it ever paid here, where it may ever pay `asked_usd`."""
+        plan = read_plan(self._project.until_plan)
+        spent = 0.0 if plan is None else max(0.0, paid(self._project.ledger, *PAYING) - plan.before_usd)
+        return spent + self.granted(max(0.0, asked_usd - spent))
 
     def read(self, *words: str) -> str:
         """The document of a command that changes nothing. Raises UserError with what it said instead."""

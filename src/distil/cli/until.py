@@ -13,7 +13,8 @@ from distil.cli.options import Context, Dollars, distil_command, dollars, echo, 
 
 if TYPE_CHECKING:
     from distil.runs.schemas.until import Target, UntilRound, UntilSummary
-    from distil.until.run import Forecast, Until
+    from distil.until.run import Until
+    from distil.until.wish import Forecast
 
 
 @distil_command("distil until SHIP --budget 40 --project mytask")
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     shell_complete=completion.students,
     help="Name of the student (default: as in `distil run`).",
 )
+@click.option("--keep-caps", is_flag=True, help="Each stage also keeps to its own budget_usd in distil.yaml.")
 @click.option("--yes", is_flag=True, help="Do not ask before spending.")
 @click.option("--dry-run", is_flag=True, help="Send nothing; show the rounds and what they would cost.")
 def command(
-    context: Context, target: str, budget: float, accept: str | None, name: str | None, yes: bool, dry_run: bool
+    context: Context, target: str, budget: float, accept: str | None, name: str | None, yes: bool, **options: bool
 ) -> None:
     """Collect, train and evaluate in rounds until SHIP is proven, or shown to be out of reach for the money.
 
@@ -45,15 +47,16 @@ def command(
     from distil.errors import GateNotReached
     from distil.pipeline import ensure
     from distil.stage_states import current_student
-    from distil.until.run import Until, Wish
+    from distil.until.run import Until
+    from distil.until.wish import Wish
 
     wanted = _target(target, accept)
     config = context.config()
     ensure(context.project, config, "prompts", before="until")
-    words = f"distil until SHIP --budget {budget:g}{' --accept fallback' if accept else ''}{f' --as {name}' if name else ''}"
     student = name or current_student(context.project, config)
-    until = Until(context.project, config, Wish(wanted, budget, student, here(words, context.project)))
-    if dry_run:
+    wish = Wish(wanted, budget, student, keep_caps=options["keep_caps"])
+    until = Until(context.project, config, wish._replace(typed=here(wish.command, context.project)))
+    if options["dry_run"]:
         forecast = until.forecast()
         context.emit(forecast, lambda: show_forecast(forecast, budget))
         return

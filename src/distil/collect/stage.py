@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from distil.calls.config import TeacherConfig
+from distil.collect import rounds as in_rounds
 from distil.collect.config import CollectConfig
 from distil.collect.questions import check_teachers
 from distil.collect.result import CollectResult
@@ -18,7 +19,7 @@ from distil.errors import UserError
 from distil.progress import say
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
-from distil.runs.manifest import StageRun, stage_run
+from distil.runs.manifest import StageRun, stage_run, stage_state
 from distil.runs.schemas.failures import Failure
 
 FREE_TO_CHANGE = ("budget_usd", "batch", "tier", "flex_full", "hedge")
@@ -34,9 +35,10 @@ def run(
     limit: int | None = None,
     dry_run: bool = False,
     rebuild: bool = False,
+    rounds: str | None = None,
 ) -> CollectResult:
     """Asks for what the ledger does not hold. only: just the last failures, or answers by id, wherever they stand (`limit` then
-    says for how many prompts); limit: just the first prompts.
+    says for how many prompts); limit: just the first prompts; rounds: the command that chose `only` as one of its rounds.
 
     dry_run: sends nothing and forecasts the cost; rebuild: makes answers.jsonl from the ledger, sends nothing. Raises UserError,
     BudgetReached (3), Interrupted (130) or WorkFailed; whatever was answered is in the ledger and in answers.jsonl.
@@ -57,9 +59,18 @@ def run(
         settings["limit"] = limit  # so that the stage does not count as done
     with stage_run(project, "collect", settings) as stage:
         stage.reads(project.prompts)
+        if rounds is not None:
+            in_rounds.begin(project, rounds, settings)
+        elif ids is None and limit is None and not rebuild:
+            in_rounds.forget(project)
         result = collection.rebuild() if rebuild else collection.collect()
         _note(stage, project, result)
     return result
+
+
+def recorded(project: Project, section: CollectConfig, teachers: Sequence[TeacherConfig]) -> bool:
+    """Whether the manifest says what is there now, however much of all that is."""
+    return stage_state(project, "collect", None, settings_of(section, teachers))[0] == "done"
 
 
 def settings_of(section: CollectConfig, teachers: Sequence[TeacherConfig]) -> dict[str, object]:

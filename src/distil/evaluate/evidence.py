@@ -37,6 +37,8 @@ class Goals(NamedTuple):
     """The error is divided by this: students measured on these prompts, or what a plan of looks says."""
     planned: bool = False
     """It is one of the looks of a plan (`distil until`)."""
+    later: float | None = None
+    """What the error is divided by in a look at more test prompts, which is another look; None = as in this one."""
 
 
 class Texts(NamedTuple):
@@ -205,7 +207,8 @@ def _guard(table: Table, student: str, name: str, ids: Sequence[str], groups: Gr
 
 
 def needed_for(found: Pairs, margin: float, goals: Goals) -> int | None:
-    """Prompts that would prove the margin at the observed loss; None where no number would."""
+    """Prompts that would prove the margin at the observed loss, in a further look; None where no number would."""
+    by = goals.comparisons if goals.later is None else goals.later
     return stats.needed_prompts(
-        found.student, found.other, margin, found.groups, confidence=goals.confidence, comparisons=goals.comparisons
+        found.student, found.other, margin, found.groups, confidence=goals.confidence, comparisons=by
     )

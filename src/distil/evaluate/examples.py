@@ -6,7 +6,7 @@ answered, for nothing was trained here that could have seen them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Pa
         examples = list(read_examples(reads(path)))
         if not examples:
             raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
-        return HeldOut(examples, _identity(examples), [])
+        return HeldOut(examples, identity(examples), [])
     if trained:
         raise UserError(
             f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
@@ -81,8 +81,9 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
     left_out = len(unusable - examples.keys())
     if left_out:
         note += f" Left out: {left_out:,} whose answer was cut off or withheld."
-    return HeldOut(rows, _identity(rows), [note])
+    return HeldOut(rows, identity(rows), [note])
 
 
-def _identity(examples: list[Example]) -> str:
+def identity(examples: Sequence[Example]) -> str:
+    """Hash of the prompts of test examples, in whatever order."""
     return content_id("test", sorted(example.prompt_id for example in examples))

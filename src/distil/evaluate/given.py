@@ -77,6 +77,8 @@ class Given(NamedTuple):
     """Latencies, where a server answered."""
     complete: bool = True
     """False: the next run may get more."""
+    missing: tuple[str, ...] = ()
+    """What a model was asked for and did not give, in words."""
 
 
 def check_name(name: str) -> str:

@@ -17,7 +17,7 @@ from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.given import Given
 from distil.evaluate.local import Candidate
 from distil.ids import content_id
-from distil.judging.asking import ask_all
+from distil.judging.asking import Asked, ask_all
 from distil.models.config import StudentConfig
 from distil.models.template import base_template
 from distil.records import Example, Prediction, Sampling
@@ -42,8 +42,16 @@ class Predictions:
     """Where a local copy of the teacher is."""
     complete: bool = True
     """False when a model could not be asked for all: the next run may get more."""
+    missing: list[str] = field(default_factory=list)
+    """What a model was asked for and did not give, also where no run would get more."""
     notes: list[str] = field(default_factory=list)
     """For a person: what is missing, and why."""
+
+    def lacks(self, *lines: str, final: bool) -> None:
+        """Something is missing. final: no later run would get it."""
+        self.missing += lines
+        self.notes += lines
+        self.complete = self.complete and final
 
 
 def gather(
@@ -115,7 +123,7 @@ def _add_given(predictions: Predictions, name: str, given: Given) -> None:
     predictions.by_model[name] = given.predictions
     predictions.notes += given.notes
     predictions.usd += given.usd
-    predictions.complete = predictions.complete and given.complete
+    predictions.lacks(*given.missing, final=given.complete)
     if given.speed is not None:
         predictions.speed[name] = given.speed
     if given.usd_per_1000 is not None:
@@ -130,20 +138,17 @@ def _add_ceiling(
     teachers: list[TeacherConfig],
 ) -> None:
     requests = remote.again(examples, teachers)
-    fixed = all(teacher.model.startswith("recorded/") for teacher in teachers)  # asking a file again gives the same
     try:
         asked = ask_all(
             ledger, teachers, requests, budget_usd=budget_usd, label="teacher again", cap_option=remote.CAP_OPTION
         )
     except (UserError, WorkFailed) as error:
-        predictions.complete = fixed
-        predictions.notes.append(
-            f"The ceiling is missing, because the teacher could not be asked a second time: {error}"
-        )
+        why = f"The ceiling is missing, because the teacher could not be asked a second time: {error}"
+        predictions.lacks(why, final=Asked([], 0.0, why, error).ends_here(teachers))
         return
     if asked.why_incomplete:
-        predictions.complete = fixed
-        predictions.notes.append(f"Second answers of the teacher: {asked.why_incomplete}")
+        why = f"Second answers of the teacher: {asked.why_incomplete}"
+        predictions.lacks(why, final=asked.ends_here(teachers))
     predictions.usd += asked.usd
     ceiling = remote.as_predictions(examples, asked.replies)
     if ceiling:

@@ -105,11 +105,12 @@ def student_answers(
     return Given(
         predictions,
         content_id("answers", [model.model, sampling.model_dump(mode="json")]),
-        [f"Answers of {model.model}: {asked.why_incomplete}"] if asked.why_incomplete else [],
+        [],
         usd=asked.usd,
         usd_per_1000=usd_per_1000(reply.usd for reply in replies),
         speed=speed_of(latencies, None, "remote") if latencies else None,
-        complete=asked.why_incomplete is None,
+        complete=asked.ends_here([model]),
+        missing=(f"Answers of {model.model}: {asked.why_incomplete}",) if asked.why_incomplete else (),
     )
 
 

@@ -19,6 +19,7 @@ from distil.errors import UserError, WorkFailed, did_you_mean
 from distil.evaluate import judge, likelihood, looks, remote
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.examples import HeldOut, read_test_set
+from distil.evaluate.examples import identity as identity_of_tests
 from distil.evaluate.given import RESERVED, Elsewhere, Given, elsewhere, from_file
 from distil.evaluate.likelihood import Likelihood
 from distil.evaluate.looks import outdated
@@ -75,9 +76,8 @@ def run(
         tests = read_test_set(project, trained=known_here, reads=stage.reads)
         notes = refuse_trained(project, name, tests.examples) if known_here else []
         examples = tests.examples[: section.limit]
-        for path in own_files(section.metrics, project.root):
-            stage.reads(path)
-        metrics = chosen(section.metrics, project.root)
+        test_set = looks.remember(project, identity_of_tests(examples), [e.prompt_id for e in examples])
+        metrics = _metrics(project, section, stage)
         given = _given(project, section, stage, tests, answers, name=name, teachers=teachers) if answers else None
         identity = given.identity if given else stage.hash_of(stage.reads(project.model(name)))
         predictions = gather(
@@ -88,9 +88,9 @@ def run(
         scored = score_all(
             examples, predictions.by_model, metrics, section.seed, _likelihoods(predictions, examples, metrics)
         )
-        share, judge_usd = planned if planned is not None else (None, section.budget_usd)
+        share, judge_usd = planned or (None, section.budget_usd)
         judged, judge_scores = _judge(project, section, examples, name, predictions, judge_usd)
-        seen = looks.looks(project, tests.identity, now=identity, coming=coming, share=share)
+        seen = looks.looks(project, test_set, now=identity, coming=coming, share=share)
         measured = Measured(
             name=name,
             base_model=student.model,
@@ -103,11 +103,23 @@ def run(
         )
         summary = summarize(measured, section)
         _write(stage, predictions, [*scored.scores, *judge_scores], summary)
-        _note(stage, summary, predictions, tests, _conditions(teachers, student, answers), answers)
-        candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
-        its = seen.share if share is None else share  # looked at again, it keeps what the plan gave to it
-        looks.note(project, name=name, test_set=tests.identity, student=identity, candidate=candidate, share=its)
+        conditions = _conditions(teachers, student, answers)
+        _note(stage, summary, predictions, test_set, conditions, answers, planned=planned is not None)
+        _note_look(project, name, test_set, identity, seen.share if share is None else share)
     return summary
+
+
+def _metrics(project: Project, section: EvaluateConfig, stage: StageRun) -> list[str]:
+    """The metrics that are asked for; the files of own ones are inputs."""
+    for path in own_files(section.metrics, project.root):
+        stage.reads(path)
+    return list(chosen(section.metrics, project.root))
+
+
+def _note_look(project: Project, name: str, test_set: str, identity: str, share: float | None) -> None:
+    """share: looked at again, a student keeps what a plan gave to it. A baseline, which learned references, does not count."""
+    candidate = TrainSettings.of(read_manifest(project, "train", name)).target != "reference"
+    looks.note(project, name=name, test_set=test_set, student=identity, candidate=candidate, share=share)
 
 
 def unchanged(
@@ -233,9 +245,11 @@ def _note(
     stage: StageRun,
     summary: Summary,
     predictions: Predictions,
-    tests: HeldOut,
+    test_set: str,
     conditions: str,
     answers: Elsewhere | None,
+    *,
+    planned: bool,
 ) -> None:
     stage.usd = summary.usd
     stage.notes["verdict"] = f"{summary.verdict.decision}: {summary.verdict.sentence}"
@@ -243,8 +257,9 @@ def _note(
         answers=answers.reference if answers else None,
         conditions=conditions,
         complete=predictions.complete,
-        test_set=tests.identity,
+        test_set=test_set,
         students_looked_at=summary.looks.corrected_for,
+        planned=planned,
     )
     stage.notes |= noted.model_dump(mode="json")
 
@@ -288,7 +303,7 @@ def _judge(
         budget_usd=budget_usd,
         preferences=judge.preferences(project),
     )
-    predictions.notes.extend(judged.notes)
+    predictions.lacks(*judged.notes, final=judged.complete)
     predictions.usd += judged.summary.usd
     return judged.summary, judged.scores
 

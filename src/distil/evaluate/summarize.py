@@ -13,6 +13,7 @@ from distil.evaluate import aggregate, evidence, stats, verdict
 from distil.evaluate.aggregate import Groups
 from distil.evaluate.config import EvaluateConfig
 from distil.evaluate.labels import label_reports
+from distil.evaluate.looks import corrected
 from distil.evaluate.metrics import METRICS
 from distil.evaluate.predictions import Predictions
 from distil.evaluate.scoring import SHUFFLED, Scored, Table
@@ -52,8 +53,8 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
     models = aggregate.intervals(table, groups, confidence)
     differences = aggregate.differences(table, name, others, groups, confidence)
     retention = aggregate.retentions(table, name, groups, confidence)
-    seen = _corrected(section, measured.looks)
-    goals = _goals(section, seen)
+    seen = corrected(measured.looks, section.students)
+    goals = _goals(section, seen, later=corrected(measured.looks.one_more, section.students))
     case = build_case(measured, counted, table, groups, goals)
     case = case._replace(
         retention=retention.get(case.metric or ""),
@@ -100,15 +101,11 @@ def summarize(measured: Measured, section: EvaluateConfig) -> Summary:
         usd_per_1000=measured.predictions.usd_per_1000,
         usd=measured.predictions.usd,
         notes=measured.predictions.notes,
+        missing=measured.predictions.missing,
     )
 
 
-def _corrected(section: EvaluateConfig, seen: Looks) -> Looks:
-    """The looks, with those that were announced."""
-    return seen.model_copy(update={"corrected_for": max(section.students, seen.corrected_for)})
-
-
-def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:
+def _goals(section: EvaluateConfig, seen: Looks, *, later: Looks) -> evidence.Goals:
     return evidence.Goals(
         section.margin,
         section.guard_margin,
@@ -116,6 +113,7 @@ def _goals(section: EvaluateConfig, seen: Looks) -> evidence.Goals:
         section.confidence,
         seen.comparisons,
         planned=seen.share is not None,
+        later=later.comparisons,
     )
 
 

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distil.evaluate.evidence import MIN_COVERAGE, Goals
-from distil.runs.schemas.decision import Deciding, Decision, Guard, ShipDecision, correction
+from distil.runs.schemas.decision import MIN_PROMPTS, Deciding, Decision, Guard, ShipDecision, correction
 from distil.runs.schemas.interval import Difference, Interval
 from distil.runs.schemas.judge import JudgeSummary
 
 KINDS = ("failed", "missing", "gap", "open", "good", "note")
-MIN_PROMPTS = 30
-"""Below this no interval is worth a decision."""
 
 
 class Case(NamedTuple):

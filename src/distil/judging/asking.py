@@ -28,6 +28,14 @@ class Asked(NamedTuple):
     failure: Exception | None = None
     """The first failure."""
 
+    def ends_here(self, models: Sequence[TeacherConfig]) -> bool:
+        """Whether asking these models again would give no more: nothing is missing, or a file has no more answers.
+
+        A cap that was reached can be raised, also where it stopped the reading of a file.
+        """
+        recorded = all(model.model.startswith("recorded/") for model in models)
+        return self.why_incomplete is None or (recorded and not isinstance(self.failure, BudgetReached))
+
 
 def check(ledger: Path, model: TeacherConfig) -> None:
     """Whether a model can be asked at all, before any work is done. Raises UserError (no key, unknown provider, no price)."""

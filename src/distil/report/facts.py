@@ -13,7 +13,9 @@ from distil.doctor.course import Curves
 from distil.doctor.evidence import Evidence
 from distil.doctor.finding import Finding
 from distil.records import Manifest, Verdict
+from distil.report import rounds
 from distil.report.cases import Cases, read_cases, test_set_exists
+from distil.report.rounds import Bought
 from distil.runs.artifacts import STAGES, STUDENT_STAGES, Project
 from distil.runs.jsonl import read_document, read_lines, read_records
 from distil.runs.manifest import read_manifest
@@ -52,6 +54,8 @@ class Facts(NamedTuple):
     """The student that the first screen is about."""
     curves: dict[str, Curves]
     """Student -> losses of its training."""
+    bought: Bought | None
+    """The rounds of `distil until`."""
     cost: CostSummary | None
     """The bill before and after."""
     cost_student: str | None
@@ -80,6 +84,7 @@ def gather(evidence: Evidence, findings: list[Finding]) -> Facts:
         baselines=baselines,
         headline=headline,
         curves={name: curves for name in evidence.trainings if (curves := evidence.curves(name))},
+        bought=_bought(project, read),
         cost=_cost(project, read),
         cost_student=CostNotes.of(manifests.get("cost")).student,
         calibrations=_calibrations(project, read),
@@ -137,6 +142,11 @@ def _manifests(project: Project, read: list[Path]) -> dict[str, Manifest]:
             manifests[f"{stage} {manifest.name}" if manifest.name else stage] = manifest
             read.append(project.stage(stage, manifest.name) / "manifest.json")
     return manifests
+
+
+def _bought(project: Project, read: list[Path]) -> Bought | None:
+    read += [path for path in (project.until_plan, project.until_rounds, project.until) if path.exists()]
+    return rounds.read(project)
 
 
 def _cost(project: Project, read: list[Path]) -> CostSummary | None:

@@ -16,7 +16,7 @@ import distil
 from distil.doctor import checks
 from distil.doctor.evidence import Evidence
 from distil.pages.document import files, program, scripts, styles
-from distil.report import cases, formatting, guards, hero, losses, money, rows, view
+from distil.report import cases, formatting, guards, hero, losses, money, rounds, rows, view
 from distil.report.facts import Facts, gather
 from distil.report.payload import pack
 from distil.runs.artifacts import Project
@@ -73,6 +73,7 @@ def render(facts: Facts) -> str:
         made=f"{datetime.now(UTC):%d %B %Y}",
         version=distil.__version__,
         tiles=view.key_figures(facts),
+        rounds=rounds.section(facts.bought),
         **_first_screen(facts),
         **_money(facts),
         **_quality(facts),

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from distil.records import Answer, Call, Example, Prediction, Prompt, Score, Verdict
 from distil.runs.schemas.active import ActiveRound, Chosen
+from distil.runs.schemas.asked import AskedInRounds
 from distil.runs.schemas.attempts import Attempt
 from distil.runs.schemas.audits import Audit
 from distil.runs.schemas.calibration import Calibration
@@ -28,7 +29,7 @@ from distil.runs.schemas.gateway_prompts import GatewayPrompt, GatewayRead
 from distil.runs.schemas.gateway_state import GatewayState
 from distil.runs.schemas.judge import Preference
 from distil.runs.schemas.key_spending import KeySpending
-from distil.runs.schemas.looks import Look
+from distil.runs.schemas.looks import KnownTests, Look
 from distil.runs.schemas.marks import Mark
 from distil.runs.schemas.metrics import MetricsRow
 from distil.runs.schemas.provider_job import ProviderJob
@@ -80,6 +81,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/collect/batches/", "rows and state of batch jobs", "collect", "batches"),
     Artifact("work/collect/answers.jsonl", Answer, "collect", "answers"),
     Artifact("work/collect/failures.jsonl", Failure, "collect", "failures"),
+    Artifact("work/collect/rounds.json", AskedInRounds, "collect", "asked_in_rounds"),
     Artifact("work/curate/SPLIT.jsonl", Example, "curate", "split"),
     Artifact("work/curate/dropped.jsonl", Verdict, "curate", "dropped"),
     Artifact("work/curate/evidence.jsonl", Evidence, "curate", "evidence"),
@@ -108,6 +110,7 @@ ARTIFACTS: tuple[Artifact, ...] = (
     Artifact("work/evaluate/NAME/scores.jsonl", Score, "evaluate", "scores"),
     Artifact("work/evaluate/NAME/summary.json", Summary, "evaluate", "summary"),
     Artifact("work/evaluate/looks.jsonl", Look, "evaluate", "looks"),
+    Artifact("work/evaluate/test_sets.jsonl", KnownTests, "evaluate", "known_tests"),
     Artifact("work/evaluate/people.jsonl", Preference, "cli", "people"),
     Artifact("work/until/plan.json", UntilPlan, "until", "until_plan"),
     Artifact("work/until/rounds.jsonl", UntilRound, "until", "until_rounds"),
@@ -179,6 +182,11 @@ class Project:
     @property
     def failures(self) -> Path:
         return self.stage("collect") / "failures.jsonl"
+
+    @property
+    def asked_in_rounds(self) -> Path:
+        """Which command chooses in rounds what is asked; not there where all is."""
+        return self.stage("collect") / "rounds.json"
 
     @property
     def batches(self) -> Path:
@@ -275,6 +283,11 @@ class Project:
     def looks(self) -> Path:
         """Who was evaluated on which test set, and when."""
         return self.stage("evaluate") / "looks.jsonl"
+
+    @property
+    def known_tests(self) -> Path:
+        """The prompts of each test set that was looked at."""
+        return self.stage("evaluate") / "test_sets.jsonl"
 
     @property
     def until_plan(self) -> Path:

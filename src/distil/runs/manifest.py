@@ -191,14 +191,14 @@ def stage_state(
                 return "stale", f"{kind} {relative} is gone"
             if stamp(path, hash_of=known.sha256).sha256 != then.sha256:
                 return "stale", f"{kind} {relative} has changed"
-    keys = [] if config is None else _changed(config, manifest.config)
+    keys = [] if config is None else changed_keys(config, manifest.config)
     if keys:
         return "stale", f"settings have changed: {', '.join(keys)}"
     left = f"; {', '.join(gone)} is gone, and what was read of it is used" if gone else ""
     return "done", f"finished {manifest.finished[:16].replace('T', ' ')} UTC{left}"
 
 
-def _changed(now: Mapping[str, object], then: Mapping[str, object]) -> list[str]:
+def changed_keys(now: Mapping[str, object], then: Mapping[str, object]) -> list[str]:
     """Keys with another value than then; one that either does not have is null.
 
     A cap is none of them: it shapes a result only where it stopped the asking, which a stage notes (stage_states.py).

@@ -29,7 +29,8 @@ def goals_of(plan: UntilPlan, done: Sequence[UntilRound], confidence: float) -> 
     """The looks to come at which something can be proven, with the training rows that they would have."""
     now, goals = done[-1], []
     for number in range(len(done), len(plan.sizes)):
-        limit = outlook.bar(now.independent, now.margin, 1 / plan.shares[number], confidence)
+        comparisons = now.corrected_for / plan.shares[number]
+        limit = outlook.bar(now.independent, now.margin, comparisons, confidence)
         if limit is not None:
             goals.append(outlook.Goal(now.rows * _learned(now, plan.sizes[number]), limit))
     return goals
@@ -89,7 +90,8 @@ def ended(plan: UntilPlan, done: Sequence[UntilRound], config: Config, spent: fl
 def _enough(plan: UntilPlan, done: Sequence[UntilRound], config: Config, prompts: int) -> tuple[str, float | None]:
     """What would be enough, in words and in dollars."""
     last = done[-1]
-    limit = outlook.bar(last.independent, last.margin, 1 / max(plan.shares), config.evaluate.confidence)
+    comparisons = last.corrected_for / max(plan.shares)
+    limit = outlook.bar(last.independent, last.margin, comparisons, config.evaluate.confidence)
     found = outlook.curves(points_of(done), last.independent)
     if found is None or limit is None:
         return (

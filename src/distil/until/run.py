@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from distil import pipeline
 from distil.calls.ledger.allowance import PAYING, Allowance, settled
+from distil.collect import rounds as in_rounds
 from distil.collect import stage as collect
 from distil.collect.questions import answers_there, answers_wanted
 from distil.config import Config
-from distil.errors import BudgetReached, DistilError, Interrupted, UserError
+from distil.errors import BudgetReached, DistilError, Interrupted
 from distil.evaluate import stage as evaluate
-from distil.evaluate.examples import read_test_set
-from distil.evaluate.stats import least_groups
-from distil.evaluate.verdict import MIN_PROMPTS
 from distil.ids import content_id
 from distil.progress import clock, dollars, say
 from distil.records import Answer, Prompt
@@ -27,38 +24,16 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import append_record, read_examples, read_records, write_json
 from distil.runs.manifest import read_manifest
 from distil.runs.schemas.summary import Summary
-from distil.runs.schemas.until import Target, UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
+from distil.runs.schemas.until import UntilPlan, UntilRound, UntilSummary, read_plan, read_rounds
 from distil.stage_states import line, step_state
-from distil.until import money, outlook, rounds
+from distil.stats.spending import PLANNED
+from distil.until import money, outlook, rounds, spending
 from distil.until.ending import ended, over, rank
 from distil.until.money import Costs
+from distil.until.wish import Forecast, Wish
 
-
-class Wish(NamedTuple):
-    """What the user asked for."""
-
-    target: Target
-    budget_usd: float
-    student: str
-    again: str
-    """The command that goes on after an interruption."""
-
-
-class Forecast(NamedTuple):
-    """What the rounds would be, before anything is paid."""
-
-    sizes: list[int]
-    """Prompts asked by the end of each."""
-    usd: list[float]
-    """Dollars spent by the end of each."""
-    shares: list[float]
-    """Of the error."""
-    measured: bool
-    """Prices are measured on answers of this project; else a guess."""
-    spent: float
-    """Dollars of the budget that are spent."""
-    first: int
-    """Prompts that a first round asks where the money pays for it; fewer than that can hardly prove anything."""
+TINY = 1e-9
+"""Of the error: less is rounding."""
 
 
 class Until:
@@ -86,7 +61,8 @@ class Until:
                 at += costs.evaluation(self.config, min(test, size), first=number == 1)
                 at = min(at, max(used, self.wish.budget_usd))
             spent.append(at if number > len(self.done) else self.done[number - 1].usd)
-        return Forecast(sizes, spent, shares, costs.measured, used, first)
+        divided = spending.divided(self.project, self.config, self.plan, shares)
+        return Forecast(sizes, spent, divided, costs.measured, used, first)
 
     def run(self, on_round: Callable[[UntilRound], None] | None = None) -> UntilSummary:
         """All rounds that are left; `on_round` is called after each. Raises what the stages raise; the same command goes on."""
@@ -130,7 +106,7 @@ class Until:
             spent = settled(self.project.ledger, *PAYING)
             return UntilPlan(**wish, before_usd=spent, student=self.wish.student, settings=settings), []
         done = [found for found in read_rounds(self.project.until_rounds) if found.plan == before.id]
-        looked = before.looked_at.get(before.test_set or "", 0)
+        looked = spending.plans_before(self.project, before, before.test_set)
         unseen = looked == before.number and bool(before.sizes)  # planned, and it has looked at nothing
         more = self.wish.budget_usd > before.budget_usd and (unseen or self._more_would_help(before, done))
         same = (before.settings, before.student, before.target) == (settings, self.wish.student, self.wish.target)
@@ -179,8 +155,7 @@ class Until:
         return all(manifest.config.get(key) == value for key, value in now.items() if key != "budget_usd")
 
     def _test_set(self) -> str | None:
-        path = self.project.split("test")
-        return read_test_set(self.project, trained=True).identity if path.exists() and path.stat().st_size else None
+        return spending.known_tests(self.project, self.config)
 
     def _test_size(self) -> int:
         """Test prompts; before they are drawn, as many as there will be."""
@@ -223,6 +198,8 @@ class Until:
         ordered, answered = self._ordered()
         costs = money.costs(self.project, self.config, ordered, answered)
         test = summary.deciding
+        margin = test.margin if test else self.config.evaluate.margin
+        by = summary.looks.corrected_for / (summary.looks.share or share)
         return UntilRound(
             plan=self.plan.id,
             number=number,
@@ -233,11 +210,13 @@ class Until:
             usd_per_prompt=costs.per_prompt,
             seconds=time.monotonic() - start,
             share=summary.looks.share or share,
+            corrected_for=summary.looks.corrected_for,
             name=test.label if test else None,
             student=test.student if test else None,
             other=test.other if test else None,
             shortfall=test.shortfall if test else None,
-            margin=test.margin if test else self.config.evaluate.margin,
+            margin=margin,
+            bar=outlook.bar(summary.clusters, margin, by, self.config.evaluate.confidence) if test else None,
             improved=_improved(summary),
             decision=summary.verdict.decision,
             sentence=summary.verdict.sentence,
@@ -278,7 +257,7 @@ class Until:
         ordered, answered = self._ordered()
         wanted = self._wanted(ordered[:size])
         have = answers_there(self.project)
-        if wanted <= have and step_state(self.project, self.config, "collect").state == "done":
+        if wanted <= have and collect.recorded(self.project, self.config.collect, self.config.teachers):
             return False
         section, reserve = self.config.evaluate, 0.0
         if section.judge is not None or (number == 1 and section.ceiling):
@@ -286,17 +265,27 @@ class Until:
             reserve = costs.evaluation(self.config, self._test_size(), first=number == 1)
         left = self.allowance.left()
         may = left - min(reserve, left / 2)  # before anything is measured, the reserve is a guess
-        asked = self.config.collect.model_copy(update={"budget_usd": self.allowance.cap("collect", may)})
+        asked = self.config.collect.model_copy(update={"budget_usd": self._cap("collect", may)})
         try:
-            collect.run(self.project, asked, self.config.teachers, only=wanted)
+            collect.run(self.project, asked, self.config.teachers, only=wanted, rounds=self.wish.command)
         except BudgetReached:
             have = answers_there(self.project) & self._wanted(ordered)
             if not have:
                 raise
             say("The money for answers is spent: this is the last round.")
-            collect.run(self.project, asked, self.config.teachers, only=have)  # so that the stage is done
+            command = self.wish.command
+            collect.run(
+                self.project, asked, self.config.teachers, only=have, rounds=command
+            )  # so that the stage is done
             return True
         return False
+
+    def _cap(self, purpose: str, usd: float) -> float:
+        """The budget_usd of a stage that may spend so much more of the sum for a purpose."""
+        config = self.config
+        kept = {"collect": config.collect.budget_usd, "curate": config.curate.budget_usd}
+        configured = kept.get(purpose, config.evaluate.budget_usd) if self.wish.keep_caps else None
+        return self.allowance.cap(purpose, usd, configured)
 
     def _wanted(self, prompts: list[Prompt]) -> frozenset[str]:
         teachers, samples = self.config.teachers, self.config.collect.samples
@@ -305,45 +294,33 @@ class Until:
     def _curate(self, number: int) -> None:
         """Curates what is new; the first round draws the test prompts, and they stay. Raises UserError: too few of them."""
         if step_state(self.project, self.config, "curate").state != "done":
-            cap = self.allowance.cap("curate", self.allowance.left())
+            cap = self._cap("curate", self.allowance.left())
             section = self.config.curate.model_copy(update={"budget_usd": cap})
             config = self.config.model_copy(update={"curate": section})
             pipeline.curate(self.project, config, closed=number > 1 or self._closed())
         test_set, plan = self._test_set(), self.plan
         if number == 1 and test_set != plan.test_set:
-            number_before = plan.looked_at.get(test_set or "", 0)
+            number_before = spending.plans_before(self.project, plan, test_set)
             shares = tuple(rounds.shares_of(plan.sizes, self._test_size(), number_before))
             plan = plan.model_copy(update={"test_set": test_set, "number": number_before, "shares": shares})
-        self._require_provable(max(plan.shares))
+        left = sum(spending.divided(self.project, self.config, plan, plan.shares))
+        self._require_provable(plan, left)
         if plan is not self.plan:
             self.plan = plan
             self._save()
-        if number == 1 and self.plan.number:
+        if number == 1 and left < PLANNED - TINY:
             say(
-                f"These test prompts were looked at by a plan before: the looks of this one share {sum(self.plan.shares):.1%} of "
-                "the error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
+                f"These test prompts, or most of them, were looked at before: the looks of this plan share {left:.1%} of the "
+                "error. Fresh test prompts, which cost no answers, have all of it: --set curate.seed=1"
             )
 
-    def _require_provable(self, share: float) -> None:
-        """Raises UserError where even a faultless student would prove nothing on these test prompts."""
-        path = self.project.split("test")
-        tests = list(read_examples(path))
-        groups = {example.group or example.prompt_id for example in tests}
-        section = self.config.evaluate
-        if len(groups) >= MIN_PROMPTS and (
-            self.wish.target != "SHIP"
-            or outlook.bar(len(groups), section.margin, 1 / share, section.confidence) is not None
-        ):
-            return
-        need = least_groups(section.margin, confidence=section.confidence, comparisons=1 / share)
-        advice = "Raise curate.test (or mark more prompts `split: test`), or allow a larger evaluate.margin."
-        bought, first = self.plan.sizes[0], self._first_size(0)
+    def _require_provable(self, plan: UntilPlan, left: float) -> None:
+        """Raises UserError where even a faultless student would prove nothing on these test prompts. left: of the error."""
+        bought, first = plan.sizes[0], self._first_size(0)
+        more = spending.advice(self.project, self.prompts, used=left < PLANNED - TINY)
         if bought < first:
-            advice = f"The money buys {bought:,} answers, and a first round has {first:,}: {self._more()}"
-        raise UserError(
-            f"{len(groups):,} independent test prompts can't prove that a student is at most {100 * section.margin:g} points "
-            f"worse, however good it is: {max(need, MIN_PROMPTS):,} are the least. Nothing was trained. {advice}"
-        )
+            more = f"The money buys {bought:,} answers, and a first round has {first:,}: {self._more()}"
+        spending.require_provable(self.project, self.config, self.wish.target, plan.shares, plan.test_set, more)
 
     def _train(self) -> None:
         name = self.wish.student
@@ -369,8 +346,8 @@ class Until:
             return known
         left = self.allowance.left()
         second = left if self.config.evaluate.judge is None else left / 2 if not self.done else left / 10
-        section = self.config.evaluate.model_copy(update={"budget_usd": self.allowance.cap("evaluate", second)})
-        judge_usd = self.allowance.cap("judge", left - second)
+        section = self.config.evaluate.model_copy(update={"budget_usd": self._cap("evaluate", second)})
+        judge_usd = self._cap("judge", left - second)
         planned = evaluate.Planned(share, judge_usd)
         return evaluate.run(project, section, name=name, teachers=teachers, student=student, planned=planned)
 
@@ -383,6 +360,7 @@ class Until:
         """The summary, written down; of rounds that ended before, it is the same again."""
         summary = ended(self.plan, self.done, self.config, self.allowance.spent(), len(self.prompts))
         write_json(self.project.until, summary.model_dump(mode="json"))
+        in_rounds.end(self.project)
         try:
             # the bill and the report, which cost nothing: other stages would have the caps of the config
             pipeline.run_missing(self.project, self.config, name=self.wish.student, only=("cost", "report"))

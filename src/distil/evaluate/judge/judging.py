@@ -41,4 +41,5 @@ def run(
     asked = ask(ledger, settings.judge, lambda wanted: mode.requests(pairs, settings, wanted), schema, cap)
     judged = mode.settle(pairs, asked.replies, settings, student=student, preferences=preferences)
     notes = (f"Judge: {asked.why_incomplete}",) if asked.why_incomplete else ()
-    return judged._replace(summary=judged.summary.model_copy(update={"usd": asked.usd}), notes=notes)
+    summary = judged.summary.model_copy(update={"usd": asked.usd})
+    return judged._replace(summary=summary, notes=notes, complete=asked.ends_here([settings.judge]))

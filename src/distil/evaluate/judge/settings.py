@@ -15,7 +15,9 @@ class Judged(NamedTuple):
     scores: list[Score]
     """pairwise: one `judge` score per pair read, 1 the student, 0 the teacher; rubric: `judge_rubric` of both models."""
     notes: tuple[str, ...] = ()
-    """What a reader should know: what was not asked, and why."""
+    """What was not asked or not answered, and why."""
+    complete: bool = True
+    """False: the next run may get more of it."""
 
     def preferences(self) -> dict[str, float]:
         """Prompt id -> the student's value (pairwise: 1 won, 0 lost, 0.5 neither; rubric: its score)."""

@@ -13,6 +13,8 @@ from distil.runs.schemas.interval import Interval
 Decision = Literal["SHIP", "SHIP WITH FALLBACK", "NOT DECIDED", "DO NOT SHIP"]
 DECISIONS: tuple[Decision, ...] = ("DO NOT SHIP", "NOT DECIDED", "SHIP WITH FALLBACK", "SHIP")
 """From the worst to the best; NOT DECIDED does not permit to ship."""
+MIN_PROMPTS = 30
+"""Independent test prompts. Below this no interval is worth a decision."""
 
 
 class MarginTest(Record):
@@ -64,7 +66,8 @@ class Looks(Record):
     """How often this set of test prompts was used: the best of several students looks better than it is."""
 
     students: int
-    """Different students measured on these prompts so far (same name with other weights or answers counts again)."""
+    """Different students measured on these prompts so far. The same name with other weights or answers counts again, and so does
+    a student that was also measured on other test prompts of which half are among these."""
     runs: int
     """Evaluations so far."""
     corrected_for: int
@@ -76,6 +79,11 @@ class Looks(Record):
     def comparisons(self) -> float:
         """What the error rate is divided by, both together."""
         return self.corrected_for / (self.share or 1.0)
+
+    @property
+    def one_more(self) -> Looks:
+        """As they are in the next look, such as at more test prompts."""
+        return self.model_copy(update={"corrected_for": self.corrected_for + 1})
 
     @property
     def correction(self) -> str:

@@ -79,12 +79,6 @@ class CollectNotes(_Notes):
 
     terms: list[str] = []
     """One line per vendor on training on its outputs."""
-    wanted: int = 0
-    """Answers to all prompts."""
-    answers: int = 0
-    """Those that are there."""
-    failed: int = 0
-    """Those that nobody gave."""
 
 
 class CurateNotes(_Notes):
@@ -150,6 +144,8 @@ class EvaluateNotes(_Notes):
     """Hash of the test prompts."""
     students_looked_at: int = 0
     """Different students that had been evaluated on this test set, this one included: what the verdict was corrected for."""
+    planned: bool = False
+    """A look of `distil until`, whose budget took the place of the caps in the config."""
 
 
 class CostNotes(_Notes):

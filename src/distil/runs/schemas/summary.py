@@ -159,6 +159,8 @@ class Summary(Record):
     """What this evaluation cost now (second answers and judge)."""
     notes: list[str]
     """What a reader should know: what was not measured, and why."""
+    missing: list[str] = Field(default_factory=list)
+    """What a model was asked for and did not give, which `notes` say, too; empty = the evaluation is complete."""
 
     def difference(self, metric: str, versus: str) -> Difference | None:
         """Student minus `versus` (teacher | ceiling | base) on a metric; None where it was not measured."""

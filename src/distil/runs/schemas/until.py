@@ -32,7 +32,7 @@ class UntilPlan(Record):
     settings: str
     """Hash of the settings: others are another plan."""
     number: int = 0
-    """Plans that looked at these test prompts before."""
+    """Plans that looked at these test prompts before, or at others of which half are among these."""
     test_set: str | None = None
     """Hash of the test prompts; None before they are drawn."""
     looked_at: dict[str, int] = Field(default_factory=dict)
@@ -40,7 +40,7 @@ class UntilPlan(Record):
     sizes: tuple[int, ...] = ()
     """Prompts that are asked by the end of each round; empty before the first answers say what one costs."""
     shares: tuple[float, ...] = ()
-    """Share of the error of each round's look."""
+    """Share of each round's look, of what the error is after students that are looked at without a plan."""
 
 
 class UntilRound(Record):
@@ -64,16 +64,20 @@ class UntilRound(Record):
     """From its first step, after an interruption from the last start."""
     share: float
     """Of the error, for this look; of a student that was looked at before, what it had then."""
-    name: str | None
+    corrected_for: int = 1
+    """What the error is divided by beside that: the plan, and each student that was looked at without one."""
+    name: str | None = None
     """Of the deciding metric, for people; None where nothing decides."""
-    student: Interval | None
+    student: Interval | None = None
     """The student's mean of it."""
-    other: Interval | None
+    other: Interval | None = None
     """That of what it is compared with."""
-    shortfall: Interval | None
+    shortfall: Interval | None = None
     """How much worse the student is, with the interval that decides."""
     margin: float
     """How much worse it may be."""
+    bar: float | None = None
+    """The largest shortfall that this look would have proven, of a student that is nowhere better; None = not known, or none."""
     improved: bool
     """It is shown to be better than its base; true where the base is not measured."""
     decision: Decision
@@ -108,6 +112,11 @@ class UntilSummary(Record):
 def read_plan(path: Path) -> UntilPlan | None:
     """None where there is none."""
     return read_document(path, UntilPlan, command="distil until SHIP") if path.exists() else None
+
+
+def read_until_summary(path: Path) -> UntilSummary | None:
+    """None where there is none."""
+    return read_document(path, UntilSummary, command="distil until SHIP") if path.exists() else None
 
 
 def read_rounds(path: Path) -> list[UntilRound]:
