@@ -76,9 +76,18 @@ def _prompts(project: Project, config: Config, name: str | None) -> object:
     return stage.run(project, config.prompts)
 
 
+def require_committee(config: Config) -> None:
+    """To be called before answers are paid for that are to be chosen among. Raises UserError where a committee could not agree."""
+    from distil.curate.committee import quorum_of
+
+    if config.curate.choose == "committee":
+        quorum_of(len(config.teachers) * config.collect.samples, config.curate.agree)
+
+
 def _collect(project: Project, config: Config, name: str | None) -> object:
     from distil.collect import stage
 
+    require_committee(config)
     return stage.run(project, config.collect, config.teachers)
 
 
