@@ -104,7 +104,9 @@ def call_committee(pairs: Sequence[Pair], agree: int | None) -> Quorum:
 
     Raises UserError as `quorum_of` does.
     """
-    return quorum_of(len({(a.teacher, a.sampling, a.sample) for _, a in pairs}), agree)  # one model may be asked in two ways
+    return quorum_of(
+        len({(a.teacher, a.sampling, a.sample) for _, a in pairs}), agree
+    )  # one model may be asked in two ways
 
 
 def quorum_of(seats: int, agree: int | None) -> Quorum:

@@ -145,7 +145,13 @@ def run(
             thinking = keep_traces(section, placed, parts.sides, fits_with_thinking(project, student, max_length))
             counts = _write(project, stage, section, placed, parts.sides, verdicts, thinking.texts)
             progress.advance(12, note="written")
-        notes = [*without_effect(section), *parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides), *thinking.notes]
+        notes = [
+            *without_effect(section),
+            *parts.notes,
+            *chosen.notes,
+            *side_notes(chosen, table, placed, parts.sides),
+            *thinking.notes,
+        ]
         result = CurateResult(
             **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
