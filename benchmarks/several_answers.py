@@ -2,8 +2,9 @@
 
     python benchmarks/several_answers.py --dir FOLDER [--data PATH/TO/shared/data] [--prompts 96]
 
-gsm8k: the solutions of four recorded models, and what `curate.choose: reference` keeps of them. Triage: four answers of the bundled
-teacher at temperature 0.7, to messages in wordings that it was trained on, and in others. Right is what comes to the reference.
+gsm8k: the solutions of four recorded models, and what `curate.choose: reference` keeps of them. Triage: four answers of the
+bundled teacher at temperature 0.7, to messages in wordings that it was trained on, and in others. Right is what comes to the
+reference.
 """
 
 from __future__ import annotations

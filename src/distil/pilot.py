@@ -7,7 +7,6 @@ with them is said beside the rest. The answers are kept, so they cost nothing wh
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from distil.curate.votes import describe_task, final_of
 from distil.errors import UserError
 from distil.evaluate.stats import wilson
 from distil.final_answer import same_final
+from distil.ids import drawn
 from distil.records import Answer, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_records
@@ -121,7 +121,8 @@ def run(
 ) -> list[Pilot]:
     """Asks each teacher for `count` prompts (what the ledger holds costs nothing) and compares the answers.
 
-    unchecked: nobody knows whether the references are right. Raises UserError without prompts, and what `distil collect` raises; then nothing that was answered is lost.
+    unchecked: nobody knows whether the references are right. Raises UserError without prompts, and what `distil collect` raises;
+    then nothing that was answered is lost.
     """
     if not project.prompts.exists():
         raise UserError("There are no prompts yet. Load them first: `distil prompts load`.")
@@ -156,8 +157,8 @@ def run(
 def _chosen(prompts: Iterable[Prompt], count: int) -> list[Prompt]:
     """The same ones every time, whatever their order in the file; those marked as test prompts only where there are no others."""
 
-    def order(prompt: Prompt) -> tuple[bool, bytes]:
-        return prompt.split == "test", hashlib.blake2b(prompt.id.encode(), digest_size=8).digest()
+    def order(prompt: Prompt) -> tuple[bool, int]:
+        return prompt.split == "test", drawn(prompt.id)
 
     return heapq.nsmallest(count, prompts, key=order)
 

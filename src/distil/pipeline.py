@@ -77,7 +77,7 @@ def _prompts(project: Project, config: Config, name: str | None) -> object:
 
 
 def require_committee(config: Config) -> None:
-    """To be called before answers are paid for that are to be chosen among. Raises UserError where a committee could not agree."""
+    """Before answers to choose among are paid for. Raises UserError where a committee of them could not agree."""
     from distil.curate.committee import quorum_of
 
     if config.curate.choose == "committee":

@@ -7,11 +7,11 @@ cross-entropy.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from distil.ids import drawn
 from distil.models.chat_template import chat_template
 from distil.models.generate import generate
 from distil.models.load import Loaded
@@ -73,8 +73,7 @@ class Rollouts:
         return not example.learned or self._seed(step, example.id) / (1 << 56) < self.share
 
     def _seed(self, step: int, example_id: str) -> int:
-        digest = hashlib.blake2b(f"{self.seed}/{step}/{example_id}".encode(), digest_size=7).digest()
-        return int.from_bytes(digest, "big")
+        return drawn(f"{self.seed}/{step}/{example_id}", 7)
 
 
 def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[Tokenized]:
