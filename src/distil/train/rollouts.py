@@ -22,6 +22,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.text import prompt_key
 from distil.train.examples import Tokenized
+from distil.train.writing import AT_ONCE
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
 """(prompts, sampling, seed) -> token ids that continue each prompt."""
@@ -125,7 +126,7 @@ def rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Toke
     )
 
 
-def in_process(student: Loaded, batch_size: int = 64) -> Writer:
+def in_process(student: Loaded, batch_size: int = AT_ONCE) -> Writer:
     """Generates with the weights that are being trained."""
 
     def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:
