@@ -38,7 +38,7 @@ READERS: dict[str, tuple[type[HttpProvider], str]] = {
 
 
 def reasoning(record: dict[str, Any], kind: type[HttpProvider]) -> str | None:
-    """What is read of a reply's thinking; None where it is no whole answer."""
+    """What is read of a reply's thinking; None where the answer broke off."""
     try:
         parsed = kind("m", "http://h/v1", None).parse(200, record["headers"], record["body"].encode())  # type: ignore[call-arg]
     except GarbledReply:

@@ -15,7 +15,7 @@ def test_draws_are_what_they_were() -> None:
 
 
 def test_a_draw_takes_any_text() -> None:
-    """Half a surrogate pair, which a broken file may hold, is no error."""
+    """Half a surrogate pair, too, which a broken file may hold."""
     assert 0 <= drawn("\ud800") < 2**64
 
 

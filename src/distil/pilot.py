@@ -121,7 +121,7 @@ def run(
 ) -> list[Pilot]:
     """Asks each teacher for `count` prompts (what the ledger holds costs nothing) and compares the answers.
 
-    unchecked: nobody knows whether the references are right. Raises UserError without prompts, and what `distil collect` raises;
+    unchecked: the references are only what a log said. Raises UserError without prompts, and what `distil collect` raises;
     then nothing that was answered is lost.
     """
     if not project.prompts.exists():

@@ -43,7 +43,7 @@ SAID = {
     "demo": "Usage: distil demo",
     "selfcheck": "Usage: distil selfcheck",
 }
-"""All others say that there is no project. The last four are no errors."""
+"""All others say that there is no project. The last four end well."""
 HEAVY = {"torch", "transformers", "sentence_transformers"}
 STARTER = """
 import json, os, sys, tempfile

@@ -124,8 +124,7 @@ def run(
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         prompts, answers, marks = _read(project, stage, section, chosen_filters)
         pairs = join(prompts, answers, teachers)
-        _require_rows(pairs, pairs, verdicts)
-        quorum = call(section, pairs, judge)
+        quorum = call(section, pairs, judge) if pairs else None
         with bar("curate", total=100, unit="%") as progress:  # shares of the time, measured on 20,000 rows
             fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
@@ -145,13 +144,7 @@ def run(
             thinking = keep_traces(section, placed, parts.sides, fits_with_thinking(project, student, max_length))
             counts = _write(project, stage, section, placed, parts.sides, verdicts, thinking.texts)
             progress.advance(12, note="written")
-        notes = [
-            *without_effect(section),
-            *parts.notes,
-            *chosen.notes,
-            *side_notes(chosen, table, placed, parts.sides),
-            *thinking.notes,
-        ]
+        notes = [*parts.notes, *chosen.notes, *side_notes(chosen, table, placed, parts.sides), *thinking.notes]
         result = CurateResult(
             **counts,
             dropped=dict(Counter(v.filter for v in verdicts)),
@@ -166,7 +159,7 @@ def run(
             committee=chosen.committee,
             complete=getattr(judge, "complete", True),
             thinking=thinking.counts,
-            warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
+            warnings=_warnings([*without_effect(section), *notes], verdicts, len(answers) - len(pairs), counts),
         )
         stage.usd = getattr(judge, "usd", 0.0)
         stage.notes.update(result.model_dump())
