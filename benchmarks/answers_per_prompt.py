@@ -5,8 +5,8 @@
 The bundled teacher answers each message four times at temperature 0.7. Arms: its first answer; all different ones, in each epoch
 or taking turns; every one, equal ones too, as votes; the one that is the reference (rejection sampling); and, for the same bill,
 four times as many prompts with one answer each. The messages are in wordings that the teacher was not trained on: on others its
-four answers are always equal and right, so that nothing could be shown. A seed draws another order of the data. Scored by the
-fields that equal the reference on further such messages. Resumes.
+four answers are nearly always equal and right, so that little could be shown. A seed draws another order of the data. Scored by
+the fields that equal the reference on further such messages. Resumes.
 """
 
 from __future__ import annotations

@@ -89,6 +89,19 @@ def test_a_served_teacher_gives_distributions(tmp_path: Path) -> None:
     assert plain.name == "api" and "--set train.signal=server" in " ".join(plain.reasons)
 
 
+@pytest.mark.parametrize("teacher", ["local/Qwen3-1.7B", "http://127.0.0.1:8000/v1#m", "openai/gpt-4o"])
+def test_dpo_is_not_replaced_by_logits(tmp_path: Path, teacher: str) -> None:
+    """It was chosen: --apply must not write another method over it, whatever the teacher could give."""
+    settings = open_pair(teacher, "Qwen/Qwen3-0.6B", method="dpo")
+    found = choose_method(Project(tmp_path), settings, 2000, H100)
+    assert found.name == "api" and not found.changes
+    assert "dpo prefers the teacher's answers" in found.reasons[0]
+    assert ("work/train/logits/model" in found.reasons[1]) == (teacher != "openai/gpt-4o")
+    if teacher.startswith("local/"):
+        forecast = make(project_with(tmp_path, 2000), settings, H100)
+        assert not any(setting.startswith("train.method") for setting in settings_of(forecast))
+
+
 def test_an_open_teacher_too_large_for_this_machine_is_an_api(tmp_path: Path) -> None:
     found = choose_method(Project(tmp_path), open_pair("local/Llama-3-70B"), 2000, LAPTOP)
     assert found.name == "api" and "130.4 GiB" in found.reasons[0]

@@ -19,6 +19,8 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.train.config import BY_TEXT
 from distil.train.peak import Setup, Texts, smaller, training_memory
+from distil.train.rate import affordable
+from distil.train.writing import writing_of
 
 USABLE_MEMORY = 0.9
 """Share of a machine's memory that a training may use."""
@@ -69,6 +71,7 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
         return None
     train, student = config.train, config.student
     gpu, texts = machine.gpu_name is not None, texts_of(project, config)
+    tried, of_all = _tried(project, config)
     setup = Setup(
         student=shape,
         gpu=gpu,
@@ -82,10 +85,30 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
         processes=train.processes,
         fsdp=train.fsdp and train.processes > 1,
         teachers=tuple(found for found in teachers if found is not None),
+        writing=writing_of(train, prompt=texts.prompt, answer=texts.answer, count=texts.count),
+        tried=tried,
+        tried_share=of_all,
     )
     memory = training_memory(setup)
     usable = usable_memory(machine, train.processes)
     return Need(memory, usable, train.method == "logits", setup, machine.gpus)
+
+
+def _tried(project: Project, config: Config) -> tuple[int, float]:
+    """(examples that a test of learning rates reads, their share of the whole training), as range_test.find_rate has it."""
+    train = config.train
+    if train.learning_rate != "auto" or train.method == "dpo":
+        return 0, 0.0
+    if project.split("train").exists():
+        with project.split("train").open("rb") as file:
+            count = sum(1 for _ in file)
+    elif project.prompts.exists():
+        prompts = sum(1 for _ in read_records(project.prompts, Prompt))
+        count = int(max(0, prompts - config.curate.test) * (1 - config.curate.validation))
+    else:
+        return 0, 0.0
+    found = affordable(count, train)
+    return found, found / max(1.0, count * train.epochs)
 
 
 def usable_memory(machine: Machine, processes: int) -> float:
@@ -120,7 +143,8 @@ def texts_of(project: Project, config: Config) -> Texts:
     totals = [before + after for before, after in lengths]
     count = len(totals) if len(totals) < SAMPLED_TEXTS else None
     learned = sum(after for _, after in lengths) / max(1.0, sum(totals))
-    return Texts(sum(totals) / len(totals), int(max(totals)) + 1, learned, count)
+    asked, said = (int(max(side)) + 1 for side in zip(*lengths, strict=True))
+    return Texts(sum(totals) / len(totals), int(max(totals)) + 1, learned, count, asked, said)
 
 
 def in_pairs(texts: Texts) -> Texts:
@@ -173,7 +197,7 @@ def _attempts(need: Need) -> Iterator[tuple[tuple[str, ...], Setup]]:
     if cached:
         yield (*signal, *saving), without
     best = without if cached else changed
-    if base.gpu and need.gpus > 1 and base.processes == 1 and base.rank is None:
+    if base.gpu and need.gpus > 1 and base.processes == 1 and base.rank is None and base.splits:
         split = ("train.fsdp=true", f"train.processes={need.gpus}")
         yield (*split, *signal, *saving), smaller(best, processes=need.gpus, fsdp=True)
     lora = smaller(best, rank=base.rank or 16)

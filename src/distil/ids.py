@@ -35,8 +35,12 @@ def content_id(prefix: str, value: object) -> str:
 
 def stable_hash(seed: int, purpose: str, key: str) -> float:
     """A number in [0, 1) that depends only on the arguments: a draw that is the same in every run."""
-    digest = hashlib.blake2b(f"{seed}:{purpose}:{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return drawn(f"{seed}:{purpose}:{key}") / 2**64
+
+
+def drawn(key: str, size: int = 8) -> int:
+    """A whole number of `size` bytes that depends only on the key: what is ordered or chosen by it is the same in every run."""
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=size).digest(), "big")
 
 
 def answer_id(prompt_id: str, model: str, sampling: Mapping[str, object], sample: int) -> str:

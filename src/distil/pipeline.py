@@ -94,9 +94,18 @@ def _prompts(project: Project, config: Config, name: str | None) -> object:
     return stage.run(project, config.prompts)
 
 
+def require_committee(config: Config) -> None:
+    """Before answers to choose among are paid for. Raises UserError where a committee of them could not agree."""
+    from distil.curate.committee import quorum_of
+
+    if config.curate.choose == "committee":
+        quorum_of(len(config.teachers) * config.collect.samples, config.curate.agree)
+
+
 def _collect(project: Project, config: Config, name: str | None) -> object:
     from distil.collect import stage
 
+    require_committee(config)
     return stage.run(project, config.collect, config.teachers)
 
 

@@ -139,3 +139,31 @@ def test_one_model_asked_in_two_ways_is_two_teachers(project: Project, server: O
     ways = [teacher(sampling={"temperature": t, "max_tokens": 50}) for t in (0.5, 1.0)]
     poor, good = pilot.run(project, CollectConfig(), ways, 20)
     assert good.share == 1 and poor.share == 0.5
+
+
+def test_a_log_that_nobody_checked_judges_no_teacher(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    """Half of the log's labels are not the teacher's, which always says the same: that may be the log's fault."""
+    labelled(project, 80)
+    server.answer = lambda body: "refund"
+    (found,) = pilot.run(project, CollectConfig(), [teacher()], 40, unchecked=True)
+    assert (found.measured_on, found.share, found.differences) == ("itself", 1.0, [])
+    assert "Good enough to learn from" in found.advice and len(server.answered) == 80
+    assert found.log is not None and found.log.compared == 40 and 0.3 < (found.log.share or 0) < 0.7
+    assert "nobody checked them, so either may be wrong" in dict(found.rows())["agrees with the log's labels"]
+
+
+def test_a_committee_calls_the_log_unchecked(project: Project, server: OpenAIServer, teacher: Make) -> None:
+    server.answer = lambda body: "refund"
+    config = {
+        "prompts": {"path": "prompts.jsonl"},
+        "teachers": [teacher().model_dump(mode="json", exclude_defaults=True)],
+        "curate": {"choose": "committee"},
+    }
+    project.config.write_text(json.dumps(config))
+    rows = [{"prompt": f"question {n}", "reference": LABELS[n % 2]} for n in range(24)]
+    (project.root / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for options, measured_on in (([], "itself"), (["--set", "curate.references=right"], "references")):
+        ran = CliRunner().invoke(cli, ["collect", "--pilot", "12", "--json", "--project", str(project.root), *options])
+        assert ran.exit_code == 0, ran.output
+        (found,) = json.loads(ran.stdout)
+        assert found["measured_on"] == measured_on and (found["log"] is None) == bool(options)

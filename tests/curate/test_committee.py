@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from distil.curate import stage
 from distil.curate.choose import Quorum
 from distil.curate.committee import call_committee
 from distil.curate.config import CurateConfig
@@ -16,7 +17,7 @@ from distil.curate.preferences import Known
 from distil.curate.stage import CurateResult, run
 from distil.errors import UserError
 from distil.ids import now
-from distil.records import Answer, Example, Prompt, Verdict
+from distil.records import Answer, Example, Prompt, Sampling, Verdict
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.runs.marks import add_mark
@@ -183,6 +184,43 @@ def test_a_committee_of_one_says_what_to_do() -> None:
     question = prompt("a question")
     with pytest.raises(UserError, match=r"each prompt has one answer. Add teachers.*collect.samples: 3"):
         call_committee([Pair(question, answer(question, "refund"))], None)
+
+
+def test_one_model_asked_in_two_ways_is_a_committee() -> None:
+    question = prompt("a question")
+    cold = answer(question, "refund").model_copy(update={"sampling": Sampling(temperature=0.1)})
+    assert call_committee([Pair(question, answer(question, "refund")), Pair(question, cold)], None) == Quorum(2, 2)
+
+
+def fails_first(folder: Path, config: dict[str, object], monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """Curates prompts with one answer each, and no filter may look at one."""
+    monkeypatch.setattr(stage, "measure", lambda *words: pytest.fail("the answers were measured"))
+    rows = [prompt(distinct_text(i)) for i in range(3)]
+    project = project_with(folder, rows, [answer(row, "refund") for row in rows])
+    with pytest.raises(UserError, match=why):
+        run(project, CurateConfig.model_validate(config))
+
+
+def test_nothing_to_choose_by_is_refused_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails_first(tmp_path, {"choose": "committee"}, monkeypatch, "each prompt has one answer. Add teachers")
+    fails_first(tmp_path, {"choose": "judge"}, monkeypatch, "curate.choose is judge, and there is none")
+
+
+def test_answers_to_no_prompt_are_no_committee(tmp_path: Path) -> None:
+    project = project_with(tmp_path, [prompt("a question")], [answer(prompt("another"), "refund")])
+    with pytest.raises(UserError, match="None of the answers belongs to a prompt"):
+        run(project, CurateConfig(choose="committee"))
+
+
+def test_settings_that_no_choice_uses_are_named(tmp_path: Path) -> None:
+    result, _, _ = relabeled(tmp_path / "first", agreed_rows(), choose="first", agree=2, reasoning_share=0.5)
+    assert "no effect with curate.choose: first: curate.agree. It is for curate.choose: committee" in result.warnings
+    assert (
+        "no effect with curate.reasoning: drop: curate.reasoning_share. It is for curate.reasoning: mix"
+        in result.warnings
+    )
+    used, _, _ = relabeled(tmp_path / "committee", agreed_rows(), agree=2)
+    assert not any("no effect" in warning for warning in used.warnings)
 
 
 def test_more_than_all_can_not_agree() -> None:

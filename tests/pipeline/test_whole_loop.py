@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from distil.active import run as active
 from distil.cli.main import cli
 from distil.cli.train import command
 from distil.config import Config, load_config
@@ -21,6 +23,7 @@ from distil.runs.jsonl import read_examples, read_json
 from distil.runs.manifest import read_manifest
 from distil.stage_states import step_state, steps
 from distil.train.config import TrainConfig
+from distil.until.run import Until, Wish
 from tests.tiny import save_tiny
 
 
@@ -118,6 +121,22 @@ def test_a_new_prompt_makes_stages_stale_and_is_collected_alone(tmp_path: Path) 
     result = run_stage(project, config, "collect", None)
     assert result.new == 1, result
     assert project.ledger.stat().st_size >= before
+
+
+def test_a_committee_of_one_is_refused_before_it_is_paid(tmp_path: Path) -> None:
+    """By each of the commands that buy answers to choose among them."""
+    config = load_config(make_project(tmp_path, rows=4), ["curate.choose=committee"])
+    project = Project(tmp_path)
+    wish = Wish("SHIP", 5.0, "sft", "distil until SHIP --budget 5")
+    buyers: list[Callable[[], object]] = [
+        lambda: run_missing(project, config),
+        lambda: Until(project, config, wish),
+        lambda: active.run(project, config, rounds=2),
+    ]
+    for buy in buyers:
+        with pytest.raises(UserError, match=r"each prompt has one answer. Add teachers.*collect.samples: 3"):
+            buy()
+    assert project.prompts.exists() and not project.answers.exists() and not project.ledger.exists()
 
 
 def test_a_missing_earlier_stage_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from distil.train.job import LATER, TrainJob
 from distil.train.loss import loss_on_policy, loss_settings, row_rules
 from distil.train.setup import load_student
 from distil.train.signal.sources import NoSource
-from distil.train.start import sft_epochs, untuned_start
+from distil.train.start import labels_alone, sft_epochs, untuned_start
 from distil.train.trainer import DistilTrainer
 from distil.train.writers import make_rollouts
 from tests.train.conftest import Bench
@@ -86,6 +86,17 @@ def test_sft_epochs_must_leave_some() -> None:
     assert sft_epochs(quick(sft_epochs=9.0)) == 0.0
     with pytest.raises(UserError, match="would not begin"):
         sft_epochs(quick(method="logits", sft_epochs=2.0))
+
+
+def test_a_trial_within_the_labels_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three steps are an epoch here: with two, no text of the student is ever corrected."""
+    section = quick(**ON_POLICY, epochs=2, sft_epochs=1.0)
+    assert labels_alone(section, 3, 4) is None and labels_alone(section, 3, None) is None
+    assert labels_alone(quick(sft_epochs=1.0), 3, 2) is None  # sft is labels alone anyway
+    said = str(labels_alone(section, 3, 3))
+    assert "has 3 steps" in said and "on_policy does not begin" in said and "--max-steps 6, or" in said
+    stage.run(bench.project, section, bench.student, name="trial", teacher=bench.teacher, max_steps=2)
+    assert "--max-steps 2 ends within train.sft_epochs, which has 3 steps" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_untuned_start_is_said(bench: Bench) -> None:

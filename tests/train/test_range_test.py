@@ -16,7 +16,8 @@ from distil.train import setup, stage
 from distil.train.checkpoints import checkpointed_rate
 from distil.train.config import TrainConfig
 from distil.train.job import TrainJob
-from distil.train.range_test import FEWEST_EXAMPLES, SHARE, affordable, find_rate, range_test
+from distil.train.range_test import find_rate, range_test
+from distil.train.rate import FEWEST_EXAMPLES, SHARE, affordable
 from distil.train.trainer import DistilTrainer
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench

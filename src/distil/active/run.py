@@ -26,7 +26,7 @@ from distil.collect.result import CollectResult
 from distil.config import Config
 from distil.errors import Interrupted, UserError
 from distil.ids import stable_hash
-from distil.pipeline import run_stage
+from distil.pipeline import require_committee, run_stage
 from distil.progress import clock, say
 from distil.runs.artifacts import Project
 from distil.runs.schemas.active import PURPOSE, ActiveRound, Chosen
@@ -72,6 +72,7 @@ def run(project: Project, config: Config, *, rounds: int, limit: int | None = No
 
 def _state(project: Project, config: Config) -> State:
     check_teachers(config.teachers)
+    require_committee(config)
     state = State(project)
     if not state.rounds and not state.open():
         raise UserError("Every prompt has an answer already: there is nothing to choose from. Add prompts first.")

@@ -136,7 +136,8 @@ def _collect_actively(
 def _show_pilot(context: Context, config: Config, count: int) -> None:
     from distil.pilot import run
 
-    found = run(context.project, config.collect, config.teachers, count)
+    unchecked = config.curate.references_unchecked
+    found = run(context.project, config.collect, config.teachers, count, unchecked=unchecked)
 
     def show() -> None:
         for each in found:

@@ -19,10 +19,11 @@ def command() -> None:
 def build(context: Context, part: str | None) -> None:
     """Run the teacher on the training examples and store its distributions."""
     from distil.pipeline import ensure, signal_teacher
-    from distil.signals import stage
 
     config = context.config()
     ensure(context.project, config, "curate", before="signals build")
+    from distil.signals import stage  # loads torch, which takes seconds
+
     result = stage.build(
         context.project,
         config.signals,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from distil.curate import contradictions
-from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, choose
+from distil.curate.choose import NO_VOTE, Choice, Grounds, Judge, Quorum, choose
 from distil.curate.closeness import Closeness
 from distil.curate.committee import (
     CommitteeReport,
@@ -52,6 +52,19 @@ class Chosen(NamedTuple):
     """References are only what a log said."""
 
 
+def call(section: CurateConfig, pairs: Sequence[Pair], judge: Judge | None) -> Quorum | None:
+    """How many of a committee must agree; None = none chooses. pairs: all answers that were collected, at least one.
+
+    To be asked before any work. Raises UserError for a committee that can't agree, and where there is no judge to choose by.
+    """
+    if section.choose == "judge" and judge is None:
+        raise UserError(
+            "curate.choose is judge, and there is none. Name one, such as --set 'curate.judge={model: openai/gpt-5}' (or "
+            "evaluate.judge, which is used here too), or set curate.choose: best."
+        )
+    return call_committee(pairs, section.agree) if section.choose == "committee" else None
+
+
 def choose_answers(
     table: Sequence[Measured],
     passed: Sequence[Pair],
@@ -60,12 +73,13 @@ def choose_answers(
     verdicts: list[Verdict],
     judge: Judge | None = None,
     marks: Mapping[str, Mark] | None = None,
+    quorum: Quorum | None = None,
 ) -> Chosen:
     """Chooses for every prompt with an answer that passed, and settles contradictions.
 
     table: all answers by prompt, to whose signals the judge's scores are added; marks: a person's, which a committee does not
-    overrule. Verdicts of those that were not chosen come with `apply_sides`. Raises UserError where the method has nothing to
-    choose by.
+    overrule; quorum: of that committee (`call`). Verdicts of those that were not chosen come with `apply_sides`. Raises UserError
+    where no reference can be compared with, and one is to choose.
     """
     if section.references_unchecked and section.choose != "committee":
         forget_references(table)
@@ -74,13 +88,12 @@ def choose_answers(
     if_refused = section.if_refused if section.choose == "first" else "other"  # the other methods compare what is left
     usable = refuse_replacements(pairs, passed, signals, if_refused, verdicts)
     task = describe_task(usable)
-    _require(section.choose, usable, signals, judge)
+    _require_references(section.choose, usable, signals)
     if judge is not None and section.choose in ("judge", "best"):
         _judge(usable, signals, judge, section.choose)
     closeness = _closeness(section.choose, usable, task)
     unfit = dict(unfit) | (_wrong(usable, signals) if section.choose in ("reference", "best") else {})
     reasons = {answer: reason for answer, (_, reason) in unfit.items()}
-    quorum = call_committee(pairs, section.agree) if section.choose == "committee" else None
     good = frozenset(id_ for id_, mark in (marks or {}).items() if mark.mark in ("good", "edited"))
     grounds = Grounds(task, trust(usable, task), signals, reasons, closeness, quorum, Traces.of(section).shortens, good)
     choices = {
@@ -115,12 +128,7 @@ def _wrong(pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> dict[str, t
     return {id_: ("wrong_answer", match.detail or "wrong") for id_, match in found.items() if match and match.value < 1}
 
 
-def _require(method: Method, pairs: Sequence[Pair], signals: Mapping[str, Signals], judge: Judge | None) -> None:
-    if method == "judge" and judge is None:
-        raise UserError(
-            "curate.choose is judge, and there is none. Name one, such as --set 'curate.judge={model: openai/gpt-5}' (or "
-            "evaluate.judge, which is used here too), or set curate.choose: best."
-        )
+def _require_references(method: Method, pairs: Sequence[Pair], signals: Mapping[str, Signals]) -> None:
     if method == "reference" and pairs and not any("reference" in signals.get(pair.answer.id, {}) for pair in pairs):
         raise UserError(
             "curate.choose is reference, but no prompt has a reference that its answers can be compared with (a number, a label, "

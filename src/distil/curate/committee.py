@@ -102,9 +102,18 @@ class CommitteeReport(Record):
 def call_committee(pairs: Sequence[Pair], agree: int | None) -> Quorum:
     """How many of how many answers must agree. pairs: all answers that were collected, dropped ones too.
 
-    agree: None = more than half. Raises UserError for a committee of one, and where more must agree than there are.
+    Raises UserError as `quorum_of` does.
     """
-    seats = len({(pair.answer.teacher, pair.answer.sample) for pair in pairs})
+    return quorum_of(
+        len({(a.teacher, a.sampling, a.sample) for _, a in pairs}), agree
+    )  # one model may be asked in two ways
+
+
+def quorum_of(seats: int, agree: int | None) -> Quorum:
+    """How many of `seats` answers must agree. agree: None = more than half.
+
+    Raises UserError for a committee of one, and where more must agree than there are.
+    """
     if seats < 2:
         raise UserError(
             "curate.choose is committee, and each prompt has one answer. Add teachers under `teachers:` (better of several "

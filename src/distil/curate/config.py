@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -131,6 +132,30 @@ class CurateConfig(Section):
     def _was_a_switch(cls, value: object) -> object:
         """true and false, as this key was first written."""
         return reasoning_word(value)
+
+
+OF_A_CHOICE: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "agree": ("choose", ("committee",)),
+    "if_refused": ("choose", ("first",)),
+    "judge": ("choose", ("judge", "best")),
+    "judge_rubric": ("choose", ("judge", "best")),
+    "reasoning_tokens": ("reasoning", ("short", "mix")),
+    "reasoning_share": ("reasoning", ("mix",)),
+}
+"""Settings that not every choice uses -> (the choice, those of its values that use them)."""
+
+
+def without_effect(section: CurateConfig) -> list[str]:
+    """What to say of settings that were chosen and that nothing uses: a line for each."""
+    said = []
+    for key, (choice, users) in OF_A_CHOICE.items():
+        chosen = getattr(section, key) != CurateConfig.model_fields[key].default
+        value = getattr(section, choice)
+        if chosen and value not in users:
+            said.append(
+                f"no effect with curate.{choice}: {value}: curate.{key}. It is for curate.{choice}: {' or '.join(users)}"
+            )
+    return said
 
 
 def reasoning_word(value: object) -> object:

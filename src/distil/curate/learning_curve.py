@@ -7,13 +7,13 @@ forecast integrates over r, which is not known well from two gains: that is most
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distil.ids import drawn
 from distil.records import Example
 from distil.runs.schemas.learning_curve import Forecast
 
@@ -45,8 +45,7 @@ def parts_of(examples: Sequence[Example], seed: int) -> dict[str, list[Example]]
     """Name -> rows: `quarter-1` to `quarter-4`, `half-1`, `half-2`, `all`. Rows of a group stay together."""
 
     def part(example: Example, count: int) -> int:
-        key = f"{seed}:{example.group or example.prompt_id}"
-        return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % count
+        return drawn(f"{seed}:{example.group or example.prompt_id}") % count
 
     named = {4: "quarter", 2: "half"}
     parts = {f"{name}-{i + 1}": [e for e in examples if part(e, n) == i] for n, name in named.items() for i in range(n)}

@@ -7,7 +7,6 @@ Struggle to Learn from Strong Reasoners, 2502.12143). What a provider shows may 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from distil.curate.config import CurateConfig, Reasoning
 from distil.curate.evidence.context import Fits
 from distil.curate.evidence.corpus import Pair
 from distil.formats.tokens import estimate
+from distil.ids import drawn
 from distil.records import Split
 
 NONE = "without: the teacher showed none"
@@ -82,8 +82,7 @@ class Kept(NamedTuple):
 
 def place(prompt_id: str) -> float:
     """A number in [0, 1) that belongs to a prompt, evenly spread over prompts."""
-    digest = hashlib.blake2b(f"reasoning/{prompt_id}".encode("utf-8", "surrogatepass"), digest_size=7).digest()
-    return int.from_bytes(digest, "big") / (1 << 56)
+    return drawn(f"reasoning/{prompt_id}", 7) / (1 << 56)
 
 
 def keep_traces(

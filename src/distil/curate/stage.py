@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from distil.curate.answers import COMPARING, apply_sides, choose_answers, side_notes, trained_on
+from distil.curate.answers import COMPARING, apply_sides, call, choose_answers, side_notes, trained_on
 from distil.curate.choose import Judge
 from distil.curate.committee import CommitteeReport, without_references
-from distil.curate.config import CurateConfig
+from distil.curate.config import CurateConfig, without_effect
 from distil.curate.duplicates import drop_redundant
 from distil.curate.evidence.apply import Edits, Measured, apply_filters, unfit_answers
 from distil.curate.evidence.context import context_signal, fits_with_thinking
@@ -124,6 +124,7 @@ def run(
     with stage_run(project, "curate", section.model_dump(mode="json")) as stage:
         prompts, answers, marks = _read(project, stage, section, chosen_filters)
         pairs = join(prompts, answers, teachers)
+        quorum = call(section, pairs, judge) if pairs else None
         with bar("curate", total=100, unit="%") as progress:  # shares of the time, measured on 20,000 rows
             fits = context_signal(project, student, max_length) if "context" in chosen_filters.active else None
             masked, marks = mask_all(pairs, marks, section.mask)
@@ -131,7 +132,7 @@ def run(
             passed = apply_filters(table, chosen_filters, verdicts, marks, edits)
             progress.advance(32, note="filtered")
             unfit = unfit_answers(table, chosen_filters, marks)
-            chosen = choose_answers(table, passed, unfit, section, verdicts, judge, marks)
+            chosen = choose_answers(table, passed, unfit, section, verdicts, judge, marks, quorum)
             cosine, prefer = section.semantic_duplicates, trained_on(chosen.choices)
             rows = drop_redundant(chosen.rows, section.near_duplicates, verdicts, cosine=cosine, prefer=prefer)
             progress.advance(16, note="chosen")
@@ -158,7 +159,7 @@ def run(
             committee=chosen.committee,
             complete=getattr(judge, "complete", True),
             thinking=thinking.counts,
-            warnings=_warnings(notes, verdicts, len(answers) - len(pairs), counts),
+            warnings=_warnings([*without_effect(section), *notes], verdicts, len(answers) - len(pairs), counts),
         )
         stage.usd = getattr(judge, "usd", 0.0)
         stage.notes.update(result.model_dump())

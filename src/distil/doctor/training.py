@@ -48,6 +48,8 @@ def out_of_memory(evidence: Evidence) -> Finding:
 def _parts(memory: Memory) -> str:
     parts = {"weights": memory.weights, "gradients and Adam": memory.optimizer, "activations": memory.activations}
     parts |= {"teacher": memory.teacher} if memory.teacher else {}
+    if memory.writing == memory.total:
+        return "That is while the student writes texts of its own (train.rollout_tokens and train.batch_size: how much at once)."
     return "Of that " + ", ".join(f"{name} {value / GIB:.1f}" for name, value in parts.items()) + "."
 
 

@@ -67,10 +67,14 @@ class Memory(NamedTuple):
     """Python, torch and what the allocator holds back."""
     saving: int = 0
     """All of it at the end, when the student is saved and compared: above the rest for LoRA with short passes."""
+    writing: int = 0
+    """All of it while the student writes its own texts: above the rest for long or many of them."""
+    trying: int = 0
+    """All of it while learning rates are tried, with a copy of the weights to come back to."""
 
     @property
     def total(self) -> int:
-        return max(sum(self[:6]), self.saving)
+        return max(sum(self[:6]), self.saving, self.writing, self.trying)
 
 
 class Machine(NamedTuple):

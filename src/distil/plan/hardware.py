@@ -13,7 +13,7 @@ SHOWN = ("RTX 4090", "A100", "H100", "H200", "B200")
 """Cards of the table, one and eight of each."""
 SMALLEST_BATCH = 1024
 """Tokens of a pass below which checkpointing is the better way to save memory."""
-FULL, ADAPTER = 6, 4
+FULL, ADAPTER, FORWARD = 6, 4, 2
 """Operations a parameter and token: an adapter's training needs no gradients of the frozen weights."""
 
 
@@ -30,7 +30,7 @@ def _place(need: Need, tokens: int, machine: Machine) -> Place:
     adapter = smaller(base, rank=need.setup.rank or 16)
     return Place(
         short_name(machine),
-        _cell(smaller(base, fsdp=gpu and processes > 1), tokens, machine),
+        _cell(smaller(base, fsdp=gpu and processes > 1 and base.splits), tokens, machine),
         _cell(adapter, tokens, machine),
         _cell(smaller(adapter, four_bit=True), tokens, machine) if gpu else None,
     )
@@ -60,16 +60,24 @@ def _cell(setup: Setup, tokens: int, machine: Machine) -> Cell:
 
 
 def hours_of(setup: Setup, tokens: int, machine: Machine) -> float | None:
-    """Of a training on `tokens` tokens; None: the machine's speed is not known."""
+    """Of a training on `tokens` tokens, with the test of learning rates before it and the texts that the student writes.
+
+    None: the machine's speed is not known.
+    """
+    student = setup.student.active or setup.student.parameters
+    teacher = sum(teacher.active or teacher.parameters for teacher in setup.teachers)
+    processes, tried = setup.processes, setup.tried_share if setup.processes == 1 else 0.0
+    operations = (FULL if setup.rank is None else ADAPTER) + 2 * setup.checkpointing
     seconds = training_seconds(
-        setup.student.active or setup.student.parameters,
-        tokens,
-        machine,
-        processes=setup.processes,
-        teacher=sum(teacher.active or teacher.parameters for teacher in setup.teachers),
-        operations=(FULL if setup.rank is None else ADAPTER) + 2 * setup.checkpointing,
+        student, int(tokens * (1 + tried)), machine, processes=processes, teacher=teacher, operations=operations
     )
-    return None if seconds is None else seconds / 3600
+    if seconds is None:
+        return None
+    if setup.writing is not None:
+        writers = student + (teacher if setup.writing.both else 0)
+        read = int(tokens * setup.writing.as_read(setup.texts.learned, processes))
+        seconds += training_seconds(writers, read, machine, processes=processes, operations=FORWARD) or 0.0
+    return seconds / 3600
 
 
 def room_for_teacher(size: int, machine: Machine) -> int | None:

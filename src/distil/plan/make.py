@@ -41,14 +41,15 @@ def make(project: Project, config: Config, machine: Machine | None = None, other
     changes = _budget(config, costs)
     method = choose_method(project, config, len(prompts), machine)
     changes += method.changes
-    tokens = int(len(prompts) * (costs.input_tokens + costs.output_tokens) * config.train.epochs)
+    sides = 2 if config.train.method == "dpo" else 1  # both answers, each with the prompt
+    tokens = int(len(prompts) * (costs.input_tokens + costs.output_tokens) * config.train.epochs * sides)
     shape = model_shape(project.placed(config.student.model))
     advice += _student_advice(config, shape)
     need = training_need(project, _as_planned(config, changes), machine)
     hours = None if need is None else hours_of(need.setup, tokens, machine)
     if need is not None:
         advice += _memory_advice(need, split_for_server(project, config, method, machine), changes)
-    advice += _hours_advice(hours, machine)
+    advice += _hours_advice(hours, machine, writes=need is not None and need.setup.writing is not None)
     changes += _reasoning(config)
     target, examples = how_many(project, config, prompts)
     advice += data_advice(prompts, config, costs.usd, target)
@@ -133,20 +134,25 @@ def _memory_advice(need: Need, free_gpus: int, changes: list[Change]) -> list[st
 
 def _idle_gpus(need: Need, free_gpus: int) -> list[Change]:
     """One process on each GPU, where every one of them fits: with copies of the weights (DDP), else with a part of them."""
-    if need.gpus < 2 or free_gpus < 2 or need.setup.processes > 1:
-        return []
+    if need.gpus < 2 or free_gpus < 2 or need.setup.processes > 1 or (need.setup.writing and need.setup.writing.first):
+        return []  # dpo runs in one process
     why = f"Training uses 1 of {need.gpus} GPUs: one process on each of {free_gpus} is about {free_gpus} times as fast"
-    for fsdp in (False, True):
+    for fsdp in (False, True) if need.setup.splits else (False,):
         if training_memory(smaller(need.setup, processes=free_gpus, fsdp=fsdp)).total <= need.usable:
             settings = (f"train.processes={free_gpus}", *(("train.fsdp=true",) if fsdp else ()))
             return [Change(settings, why)]
     return []
 
 
-def _hours_advice(hours: float | None, machine: Machine) -> list[str]:
+def _hours_advice(hours: float | None, machine: Machine, *, writes: bool) -> list[str]:
     found = [
         f"The speed of {name} is not known, so hours and dollars are left out." for name in unknown_cards([machine])
     ]
+    if hours is not None and writes and machine.gpu_name:
+        found.append(
+            "The student writes texts in the training's process, whose speed was measured on CPUs alone: on a GPU it may take "
+            "several times the hours above. For on_policy train.rollout_server takes it out."
+        )
     if hours is not None and hours > LONG_HOURS:
         found.append(f"Training takes about {hours:,.0f} hours on {machine}: rent a GPU, or choose a smaller student.")
     return found

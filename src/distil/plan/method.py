@@ -40,6 +40,8 @@ def choose_method(project: Project, config: Config, prompts: int, machine: Machi
     """With the evidence: where the teacher is, its size, the tokenizers, the number of examples."""
     teacher = config.teachers[0]
     ref = parse_model(teacher.model)
+    if config.train.method == "dpo":
+        return _preferences(teacher, ref, prompts)
     if config.train.signal == "server" and config.train.method not in BY_TEXT:
         return _served(config, teacher.model)
     if ref.prefix not in ("local", "bundled"):
@@ -49,6 +51,21 @@ def choose_method(project: Project, config: Config, prompts: int, machine: Machi
         unknown = f"the size of {teacher.model} is unknown, so it may not fit here; its answers always do"
         return Method("api", [unknown], [])
     return _open(project, config, shape, machine)
+
+
+def _preferences(teacher: TeacherConfig, ref: ModelRef, prompts: int) -> Method:
+    """dpo was chosen, which no distribution takes the place of: it comes after a training, and needs texts."""
+    reasons = [
+        "train.method: dpo prefers the teacher's answers to the student's own: answers are all that it takes, and no teacher is "
+        "in the training's memory"
+    ]
+    if ref.prefix in ("local", "bundled", *SERVERS):
+        reasons.append(
+            f"{teacher.model} may give its distributions, too: they are for the training before, from whose student dpo starts "
+            "(--set student.model=work/train/logits/model)"
+        )
+        return Method("api", reasons, [])
+    return Method("api", [*reasons, *_behind_api(teacher, ref, prompts).reasons], [])
 
 
 def _served(config: Config, model: str) -> Method:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from distil.models.shape import Shape
 from distil.models.sizing import GIB, Memory
 from distil.train.footprint import PLAIN, Footprint, plain_footprint, rule_of_thumb
+from distil.train.rate import step_of_test
+from distil.train.writing import Writing, writing_bytes
 
 PROCESS_CPU, PROCESS_GPU = int(0.6 * GIB), int(1.0 * GIB)
 """Python with torch and transformers in RAM; on a GPU the CUDA context and the libraries' workspaces."""
@@ -40,6 +42,10 @@ class Texts:
     """Share of the tokens that are learned: the answers'."""
     count: int | None = None
     """None = many."""
+    prompt: int = 660
+    """Tokens of the longest prompt."""
+    answer: int = 360
+    """Of the longest answer."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,12 @@ class Setup:
     fsdp: bool = False
     teachers: tuple[Shape, ...] = ()
     """In memory."""
+    writing: Writing | None = None
+    """What the student writes itself in this process."""
+    tried: int = 0
+    """Examples that a test of learning rates may read, in one process; 0 = none is made."""
+    tried_share: float = 0.0
+    """Of the tokens of the whole training, those that the test reads."""
 
     @property
     def footprint(self) -> Footprint:
@@ -73,6 +85,16 @@ class Setup:
             packing=self.packing,
             parameters=self.student.parameters,
         )
+
+    @property
+    def splits(self) -> bool:
+        """Whether FSDP can split the weights: a student that writes in this process needs all of them."""
+        return self.writing is None
+
+    @property
+    def tries(self) -> bool:
+        """Whether learning rates are tried with a copy of the weights in this memory: a GPU's copy is in RAM (range_test.py)."""
+        return self.tried > 0 and self.processes == 1 and not self.gpu
 
     @property
     def shards(self) -> int:
@@ -113,6 +135,15 @@ def weight_bytes(shape: Shape, *, gpu: bool, trained: bool, four_bit: bool = Fal
 
 def training_memory(setup: Setup) -> Memory:
     """Bytes of one process at the peak."""
+    memory = _steps(setup)
+    if not setup.tries:
+        return memory
+    step = smaller(setup, batch_size=step_of_test(setup.tried, setup.batch_size))
+    return memory._replace(trying=sum(_steps(step)[:6]) + 4 * setup.footprint.trained)
+
+
+def _steps(setup: Setup) -> Memory:
+    """Of a training without the test of learning rates."""
     shape, traced = setup.student, setup.footprint
     full, split = setup.rank is None, setup.shards
     adapter = 0 if full else traced.trained * 4
@@ -137,7 +168,10 @@ def training_memory(setup: Setup) -> Memory:
     held = int(share * activations)
     kept = weights // split + adapter
     memory = Memory(kept + gathered, optimizer, activations + casts, teacher, logits, base + held)
-    return memory._replace(saving=_saving(setup, kept, moments // split, teacher, base))
+    return memory._replace(
+        saving=_saving(setup, kept, moments // split, teacher, base),
+        writing=_writing(setup, traced.widest, kept + base, moments // split + copies),
+    )
 
 
 def _pass(setup: Setup, traced: Footprint, tokens: float, *, gradients: bool) -> tuple[int, int, bool]:
@@ -171,6 +205,24 @@ def _teacher(shape: Shape, setup: Setup, tokens: float) -> int:
     """Weights and what a forward pass without gradients has at once: a few tensors of the widest layer."""
     size = 2 if setup.gpu else 4
     return weight_bytes(shape, gpu=setup.gpu, trained=False) + int(tokens * shape.hidden * size * 12)
+
+
+def _writing(setup: Setup, widest: float, kept: int, state: int) -> int:
+    """While the student writes there are its weights (kept), after the first step the optimizer's state, and the teachers'."""
+    found = setup.writing
+    if found is None:
+        return 0
+    size = 4 if setup.rank is None or not setup.gpu else 2
+    rows = found.rows(setup.processes)
+    texts = writing_bytes(found, setup.student, rows=rows, size=size, widest=widest)
+    teachers = 0
+    for shape in setup.teachers:
+        teachers += weight_bytes(shape, gpu=setup.gpu, trained=False)
+        if found.both:
+            each = 2 if setup.gpu else 4
+            texts += writing_bytes(found, shape, rows=rows, size=each, widest=4.0 * each * shape.hidden)
+    held = int((HELD_BACK_GPU if setup.gpu else HELD_BACK) * texts)
+    return kept + (0 if found.first else state) + teachers + texts + held
 
 
 def _saving(setup: Setup, weights: int, moments: int, teacher: int, base: int) -> int:

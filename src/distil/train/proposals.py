@@ -20,6 +20,7 @@ from distil.models.draw import nucleus, pick, tempered, wide
 from distil.models.load import Loaded, context_length, stop_ids
 from distil.models.rows import Rows, Ways, ways
 from distil.records import Sampling
+from distil.train.writing import AT_ONCE
 
 
 class Written(NamedTuple):
@@ -38,7 +39,7 @@ class Together:
     student: Loaded
     teacher: PreTrainedModel
     top_k: int
-    batch_size: int = 64
+    batch_size: int = AT_ONCE
 
     def write(
         self, prompts: Sequence[list[int]], asked: Sequence[list[int]], sampling: Sampling, seed: int

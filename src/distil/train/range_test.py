@@ -21,13 +21,10 @@ from distil.train.batches import units_of
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized
 from distil.train.memory import ran_out_of_memory
+from distil.train.rate import FEWEST_EXAMPLES, SHARE, STEPS, affordable, step_of_test
 from distil.train.start import is_trained
 from distil.train.trainer import DistilTrainer
 
-SHARE = 0.05
-"""Of the training's examples, at most so many are read by the test."""
-STEPS, FEWEST_EXAMPLES = 30, 60
-"""Steps of a test, and the examples without which none is made: two for each step."""
 REACH = 16.0
 """The rate rises from the fitting one divided by this to the fitting one times this."""
 CAUTION = 4.0
@@ -111,13 +108,6 @@ def _learned(trainer: DistilTrainer) -> list[Tokenized]:
     return [example for example in trainer.examples if example.learned]
 
 
-def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:
-    """Examples that a test of a training may read; 0 = the training is too short for one. examples: of an epoch."""
-    total = examples * section.epochs if max_steps is None else max_steps * section.batch_size
-    found = min(int(SHARE * total), examples)
-    return found if found >= FEWEST_EXAMPLES else 0
-
-
 def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) -> Tried:
     """Tries rates around the fitting one on a random part of the training examples, in one process.
 
@@ -125,7 +115,7 @@ def range_test(trainer: DistilTrainer, fits: float, examples: int, seed: int) ->
     """
     learned = _learned(trainer)
     order = np.random.default_rng([seed, 1]).permutation(len(learned))[:examples]
-    size = min(max(1, len(order) // STEPS), trainer.settings.batch_size)
+    size = step_of_test(len(order), trainer.settings.batch_size)
     batches = [[learned[i] for i in order[at : at + size]] for at in range(0, size * STEPS, size)]
     rates = np.geomspace(fits / REACH, fits * REACH, STEPS).tolist()
     if trainer.args.activation_checkpointing:  # as transformers does at the start of a training

@@ -22,6 +22,12 @@ HIGHEST_FULL, HIGHEST_LORA = 2e-3, 1e-2
 """Above these the smallest students did not get better (docs/results_decide.md)."""
 
 
+SHARE = 0.05
+"""Of the training's examples, at most so many are read by a range test (range_test.py)."""
+STEPS, FEWEST_EXAMPLES = 30, 60
+"""Steps of a range test, and the examples without which none is made: two for each step."""
+
+
 class Rate(NamedTuple):
     """A peak learning rate, and where it comes from."""
 
@@ -35,6 +41,18 @@ def fitting_rate(parameters: int, *, lora: bool, dpo: bool = False) -> float:
     rate = RATE_AT_7B * (PARAMETERS_AT_7B / max(parameters, 1)) ** 0.5
     rate = min(rate * LORA_FACTOR, HIGHEST_LORA) if lora else min(rate, HIGHEST_FULL)
     return float(f"{rate * DPO_FACTOR if dpo else rate:.1e}")
+
+
+def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:
+    """Examples that a test of a training may read; 0 = the training is too short for one. examples: of an epoch."""
+    total = examples * section.epochs if max_steps is None else max_steps * section.batch_size
+    found = min(int(SHARE * total), examples)
+    return found if found >= FEWEST_EXAMPLES else 0
+
+
+def step_of_test(examples: int, batch_size: int) -> int:
+    """Examples in a step of a range test that may read so many."""
+    return min(max(1, examples // STEPS), batch_size)
 
 
 def learning_rate(section: TrainConfig, student: StudentConfig, parameters: int) -> Rate:

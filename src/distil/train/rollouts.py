@@ -7,11 +7,11 @@ cross-entropy.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from distil.ids import drawn
 from distil.models.chat_template import chat_template
 from distil.models.generate import generate
 from distil.models.load import Loaded
@@ -22,6 +22,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.text import prompt_key
 from distil.train.examples import Tokenized
+from distil.train.writing import AT_ONCE
 
 Writer = Callable[[list[list[int]], Sampling, int], list[list[int]]]
 """(prompts, sampling, seed) -> token ids that continue each prompt."""
@@ -73,8 +74,7 @@ class Rollouts:
         return not example.learned or self._seed(step, example.id) / (1 << 56) < self.share
 
     def _seed(self, step: int, example_id: str) -> int:
-        digest = hashlib.blake2b(f"{self.seed}/{step}/{example_id}".encode(), digest_size=7).digest()
-        return int.from_bytes(digest, "big")
+        return drawn(f"{self.seed}/{step}/{example_id}", 7)
 
 
 def unanswered(project: Project, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[Tokenized]:
@@ -126,7 +126,7 @@ def rollout(example: Tokenized, text: list[int], decode: Decoder | None) -> Toke
     )
 
 
-def in_process(student: Loaded, batch_size: int = 64) -> Writer:
+def in_process(student: Loaded, batch_size: int = AT_ONCE) -> Writer:
     """Generates with the weights that are being trained."""
 
     def write(prompts: list[list[int]], sampling: Sampling, seed: int) -> list[list[int]]:

@@ -26,6 +26,7 @@ from distil.train.run_log import RunLog, run_log
 from distil.train.saving import save
 from distil.train.selfcheck import check_before_training
 from distil.train.setup import Prepared, prepare
+from distil.train.start import labels_alone
 from distil.train.trainer import DistilTrainer
 from distil.train.weights import frozen_weights
 
@@ -48,6 +49,8 @@ def _trained(job: TrainJob, stop_file: Path | None, log: RunLog | None) -> Train
         checks = check_before_training(ready.trainer, ready.student, ready.train, job.folder)
     trainer = ready.trainer
     is_main = trainer.is_world_process_zero()
+    if is_main and (alone := labels_alone(job.section, trainer.steps_per_epoch, job.max_steps)):
+        say(alone)
     if job.section.learning_rate == "auto":
         found = find_rate(trainer, job.section, job.student.model, job.max_steps, checkpointed_rate(job.folder))
         if is_main:

@@ -59,6 +59,17 @@ def untuned_start(section: TrainConfig, student: str) -> str | None:
     )
 
 
+def labels_alone(section: TrainConfig, steps_per_epoch: int, max_steps: int | None) -> str | None:
+    """What to say of a trial that ends before its method begins; None = it does not."""
+    first = round(sft_epochs(section) * steps_per_epoch)
+    if max_steps is None or not 0 < max_steps <= first:
+        return None
+    return (
+        f"--max-steps {max_steps} ends within train.sft_epochs, which has {first:,} steps: the labels alone are learned, and "
+        f"{section.method} does not begin. To try it: --max-steps {first + max_steps}, or --set train.sft_epochs=0"
+    )
+
+
 def without_effect(section: TrainConfig) -> str | None:
     """What to say of settings that were chosen and that the method does not use."""
     chosen = {key for keys in USED.values() for key in keys if not _is_default(section, key)}

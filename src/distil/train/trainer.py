@@ -116,12 +116,20 @@ class DistilTrainer(ShardingTrainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """One element = this process's examples of one optimizer step. Already sharded: accelerate must not shard it again."""
+        sampler = self._sampler()
+        self.sft_steps = round(self.settings.sft_epochs * len(sampler))
+        return DataLoader(cast("Any", self.examples), batch_sampler=sampler, collate_fn=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps."""
+        return len(self._sampler())
+
+    def _sampler(self) -> StepSampler:
         lengths, settings = [e.size for e in self.examples], self.settings
         rank, world = self.args.process_index, self.args.world_size
         units = units_of(self.examples) if settings.one_answer else None
-        sampler = StepSampler(lengths, settings.batch_size, settings.seed, rank, world, units)
-        self.sft_steps = round(settings.sft_epochs * len(sampler))
-        return DataLoader(cast("Any", self.examples), batch_sampler=sampler, collate_fn=list)
+        return StepSampler(lengths, settings.batch_size, settings.seed, rank, world, units)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
         return None  # counted in training_step, over passes and processes

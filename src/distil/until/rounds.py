@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Sequence
 
+from distil.ids import drawn
 from distil.records import Prompt
 from distil.stats.spending import allotment, shares
 
@@ -19,9 +19,8 @@ PER_TEST_PROMPT = 2.25
 def in_order(prompts: Iterable[Prompt], answered: frozenset[str]) -> list[Prompt]:
     """The order in which prompts are asked: answered ones and test prompts first, the others mixed, the same in every run."""
 
-    def place(prompt: Prompt) -> tuple[bool, bool, bytes]:
-        mixed = hashlib.blake2b(f"until:{prompt.id}".encode(), digest_size=8).digest()
-        return prompt.id not in answered, prompt.split != "test", mixed
+    def place(prompt: Prompt) -> tuple[bool, bool, int]:
+        return prompt.id not in answered, prompt.split != "test", drawn(f"until:{prompt.id}")
 
     return sorted(prompts, key=place)
 

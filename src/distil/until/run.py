@@ -41,6 +41,7 @@ class Until:
 
     def __init__(self, project: Project, config: Config, wish: Wish) -> None:
         self.project, self.config, self.wish = project, config, wish
+        pipeline.require_committee(config)
         self.prompts = list(read_records(project.prompts, Prompt))
         self.plan, self.done = self._opened()
         self.allowance = Allowance(project.ledger, wish.budget_usd, self.plan.before_usd)
