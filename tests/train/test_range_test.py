@@ -59,7 +59,7 @@ def test_a_rate_far_too_low_is_raised(larger: Bench) -> None:
 
 
 def test_the_rate_is_said_taken_and_noted(larger: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    section = AUTO.model_copy(update={"batch_size": 32})
+    section = AUTO.model_copy(update={"batch_size": 64})
     done = stage.run(larger.project, section, larger.student, name="auto", max_steps=38)
     rate = done.facts["learning_rate"]
     manifest = read_manifest(larger.project, "train", "auto")
