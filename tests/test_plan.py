@@ -21,6 +21,7 @@ from distil.plan.method import Method, split_for_server
 from distil.records import Message, Prompt
 from distil.runs.artifacts import Project
 from distil.runs.jsonl import write_records
+from distil.train.rate import SHARE
 
 LAPTOP = Machine(8, 16 * GIB, None, 0, 0)
 H100 = Machine(16, 128 * GIB, "NVIDIA H100 80GB HBM3", 1, 80 * GIB)
@@ -168,7 +169,7 @@ def test_machines_stand_side_by_side(tmp_path: Path) -> None:
     assert len(places) == 11 and places["8 CPU cores, 16 GiB"].qlora is None
     one, several = places["1 x H100, 80 GiB"], places["8 x H100, 80 GiB"]
     assert not one.full.fits and one.full.gib > 80 and several.full.fits and one.lora.fits
-    assert one.lora.hours is not None and several.lora.hours == pytest.approx(one.lora.hours / 8)
+    assert one.lora.hours is not None and several.lora.hours == pytest.approx(one.lora.hours / (1 + SHARE) / 8)
     assert one.lora.usd == pytest.approx(one.lora.hours * 4.18)
     assert not places["1 x RTX 4090, 24 GiB"].full.fits
 

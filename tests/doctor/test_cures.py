@@ -154,7 +154,7 @@ def test_smaller_passes_resume_a_training(copy: Project) -> None:
 
 
 def test_a_training_is_resumed_with_its_own_settings(copy: Project) -> None:
-    run(copy, outcome="interrupted", train={"method": "logits", "epochs": 8.0, "learning_rate": None})
+    run(copy, outcome="interrupted", train={"method": "logits", "epochs": 8.0, "learning_rate": "auto"})
     found = training.unfinished(Evidence(copy, CPU))
     assert isinstance(found, list)
     assert found[0].cure.commands == ["distil train --as sft --set train.method=logits --set train.epochs=8.0"]
