@@ -19,7 +19,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, read_records
 from distil.train.config import BY_TEXT
 from distil.train.peak import Setup, Texts, smaller, training_memory
-from distil.train.rate import affordable
+from distil.train.rate import affordable, untestable
 from distil.train.writing import writing_of
 
 USABLE_MEMORY = 0.9
@@ -97,7 +97,7 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
 def _tried(project: Project, config: Config) -> tuple[int, float]:
     """(examples that a test of learning rates reads, their share of the whole training), as range_test.find_rate has it."""
     train = config.train
-    if train.learning_rate != "auto" or train.method == "dpo":
+    if train.learning_rate != "auto" or untestable(train, project.placed(config.student.model)) is not None:
         return 0, 0.0
     if project.split("train").exists():
         with project.split("train").open("rb") as file:

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from distil.config import parse_config
+from distil.fit import _tried as tried_of
 from distil.fit import training_need, what_fits
 from distil.models.generate import generate
 from distil.models.load import Loaded
@@ -27,6 +28,7 @@ from distil.train.examples import Tokenized
 from distil.train.footprint import plain_footprint
 from distil.train.peak import Setup, Texts, smaller, training_memory
 from distil.train.range_test import _unchanged
+from distil.train.rate import untestable
 from distil.train.rollouts import Rollouts
 from distil.train.writing import Writing, cache_bytes, writing_bytes, writing_of
 from tests.tiny import tiny_tokenizer
@@ -121,6 +123,20 @@ def planned(folder: Path, machine: Machine, **train: object) -> tuple[Setup, flo
     hours = hours_of(need.setup, 10_000_000, machine)
     assert hours is not None
     return need.setup, hours
+
+
+def test_no_rates_are_counted_where_none_are_tried(tmp_path: Path) -> None:
+    """A student that Distil has trained, and dpo: by the rule that the training asks."""
+    project = Project(tmp_path)
+    write_records(project.prompts, [Prompt.make([Message(role="user", content=f"question {n}")]) for n in range(2000)])
+    project.model("sft").mkdir(parents=True)
+    (project.stage("train", "sft") / "run.json").write_text("{}")
+    sections = {"prompts": {"path": "p"}, "teachers": [{"model": "local/x-1B"}], "student": {"model": "x/small-1B"}}
+    fresh = parse_config(sections, "test")
+    trained = parse_config(sections | {"student": {"model": "work/train/sft/model"}}, "test")
+    assert tried_of(project, fresh)[0] > 0 and untestable(fresh.train, fresh.student.model) is None
+    assert tried_of(project, trained) == (0, 0.0)
+    assert tried_of(project, parse_config(sections | {"train": {"method": "dpo"}}, "test")) == (0, 0.0)
 
 
 def test_the_forecast_counts_the_steps_of_both(tmp_path: Path) -> None:

@@ -104,9 +104,10 @@ def call_committee(pairs: Sequence[Pair], agree: int | None) -> Quorum:
 
     Raises UserError as `quorum_of` does.
     """
-    return quorum_of(
-        len({(a.teacher, a.sampling, a.sample) for _, a in pairs}), agree
-    )  # one model may be asked in two ways
+    seats = {
+        (answer.teacher, answer.sampling, answer.sample) for _, answer in pairs
+    }  # one model may be asked in two ways
+    return quorum_of(len(seats), agree)
 
 
 def quorum_of(seats: int, agree: int | None) -> Quorum:

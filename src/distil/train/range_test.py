@@ -21,8 +21,7 @@ from distil.train.batches import units_of
 from distil.train.config import TrainConfig
 from distil.train.examples import Tokenized
 from distil.train.memory import ran_out_of_memory
-from distil.train.rate import FEWEST_EXAMPLES, SHARE, STEPS, affordable, step_of_test
-from distil.train.start import is_trained
+from distil.train.rate import FEWEST_EXAMPLES, SHARE, STEPS, affordable, step_of_test, untestable
 from distil.train.trainer import DistilTrainer
 
 REACH = 16.0
@@ -60,26 +59,12 @@ def find_rate(
     if started_with is not None:
         trainer.args.learning_rate = started_with
         return f"Learning rate {started_with:g}, as this training was started with."
-    if section.method == "dpo":
-        return f"Learning rate {fits:g}, which fits the size: what dpo prefers after a few steps says nothing about a rate."
-    if is_trained(
-        student
-    ):  # on what it has learned every step raises the loss, so that the lowest rate would always win
-        return (
-            f"Learning rate {fits:g}, which fits the size: {student} is trained already, so a few steps show nothing."
-        )
-    if trainer.args.world_size > 1:
-        return (
-            f"Learning rate {fits:g}, which fits the size: rates are tried in one process alone, and this has several."
-        )
-    budget = affordable(_an_epoch(trainer, section), section, max_steps)
-    if not budget:
-        return (
-            f"Learning rate {fits:g}, which fits the size: {SHARE:.0%} of so short a training are fewer than the "
-            f"{FEWEST_EXAMPLES} examples that trying rates takes."
-        )
-    if not copy_fits(p for p in trainer.model.parameters() if p.requires_grad):
-        return f"Learning rate {fits:g}, which fits the size: to try others, the memory has no room for a copy of the weights."
+    budget, why = 0, untestable(section, student)
+    if why is None:
+        budget = affordable(_an_epoch(trainer, section), section, max_steps)
+        why = _hindrance(trainer, budget)
+    if why is not None:
+        return f"Learning rate {fits:g}, which fits the size: {why}."
     try:
         tried = range_test(trainer, fits, budget, section.seed)
     except RuntimeError as error:
@@ -95,6 +80,19 @@ def find_rate(
         f"{tried.losses[-1][0]:.1e} the loss was lowest at {tried.lowest_at:.1e}, and {taken} is taken "
         f"({fits:g} fits the size)."
     )
+
+
+def _hindrance(trainer: DistilTrainer, budget: int) -> str | None:
+    """Why no rates are tried here. budget: examples that the test may read."""
+    if trainer.args.world_size > 1:
+        return "rates are tried in one process alone, and this has several"
+    if not budget:
+        return (
+            f"{SHARE:.0%} of so short a training are fewer than the {FEWEST_EXAMPLES} examples that trying rates takes"
+        )
+    if not copy_fits(p for p in trainer.model.parameters() if p.requires_grad):
+        return "to try others, the memory has no room for a copy of the weights"
+    return None
 
 
 def _an_epoch(trainer: DistilTrainer, section: TrainConfig) -> int:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from distil.models.config import StudentConfig
 from distil.train.config import TrainConfig
+from distil.train.start import is_trained
 
 RATE_AT_7B, PARAMETERS_AT_7B = 2e-5, 7e9
 LORA_FACTOR = 10.0
@@ -42,6 +43,17 @@ def fitting_rate(parameters: int, *, lora: bool, dpo: bool = False) -> float:
     rate = RATE_AT_7B * (PARAMETERS_AT_7B / max(parameters, 1)) ** 0.5
     rate = min(rate * LORA_FACTOR, HIGHEST_LORA) if lora else min(rate, HIGHEST_FULL)
     return float(f"{rate * DPO_FACTOR if dpo else rate:.1e}")
+
+
+def untestable(section: TrainConfig, student: str) -> str | None:
+    """Why no rates are tried, however long the training is; None = they can be. student: folder or id that it starts from."""
+    if section.method == "dpo":
+        return "what dpo prefers after a few steps says nothing about a rate"
+    if is_trained(
+        student
+    ):  # on what it has learned every step raises the loss, so that the lowest rate would always win
+        return f"{student} is trained already, so a few steps show nothing"
+    return None
 
 
 def affordable(examples: int, section: TrainConfig, max_steps: int | None = None) -> int:

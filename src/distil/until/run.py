@@ -274,10 +274,8 @@ class Until:
             if not have:
                 raise
             say("The money for answers is spent: this is the last round.")
-            command = self.wish.command
-            collect.run(
-                self.project, asked, self.config.teachers, only=have, rounds=command
-            )  # so that the stage is done
+            # once more for what is there, so that the stage is done
+            collect.run(self.project, asked, self.config.teachers, only=have, rounds=self.wish.command)
             return True
         return False
 
