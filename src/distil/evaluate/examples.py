@@ -23,8 +23,6 @@ class HeldOut(NamedTuple):
 
     examples: list[Example]
     """In the order of their file."""
-    identity: str
-    """Hash of the prompts alone: a test set stays the same when its teacher is asked again."""
     notes: list[str]
     """For a person: where they come from when there is no test split."""
 
@@ -43,7 +41,7 @@ def read_test_set(project: Project, *, trained: bool, reads: Callable[[Path], Pa
         examples = list(read_examples(reads(path)))
         if not examples:
             raise UserError(f"{path} has no test prompts. Set curate.test to 200 or more and run `distil curate`.")
-        return HeldOut(examples, identity(examples), [])
+        return HeldOut(examples, [])
     if trained:
         raise UserError(
             f"{path} is missing, so there is nothing to evaluate on. Run `distil curate` (curate.test sets how many prompts)."
@@ -81,9 +79,9 @@ def _collected(project: Project, answers: list[Answer], prompts: dict[str, Promp
     left_out = len(unusable - examples.keys())
     if left_out:
         note += f" Left out: {left_out:,} whose answer was cut off or withheld."
-    return HeldOut(rows, identity(rows), [note])
+    return HeldOut(rows, [note])
 
 
 def identity(examples: Sequence[Example]) -> str:
-    """Hash of the prompts of test examples, in whatever order."""
+    """Hash of the prompts alone, in whatever order: a test set stays the same when its teacher is asked again."""
     return content_id("test", sorted(example.prompt_id for example in examples))
