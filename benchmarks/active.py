@@ -180,7 +180,7 @@ def main() -> None:
     else:
         bench = Bench(options.dir / "triage", triage(options), TRIAGE, "field_accuracy", options)
     found: dict[str, list[list[list[float]]]] = {arm: [[] for _ in bench.sizes] for arm in ("random", "active")}
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         chosen = bench.chosen(seed)
         for at, size in enumerate(bench.sizes):
             for arm in found:
@@ -192,7 +192,9 @@ def main() -> None:
         random, active = tables["random"][at], tables["active"][at]
         print(f"| {size} | {random.mean():.1%} | {active.mean():.1%} | {difference(active, random).points()} |")
     share, low, high = saved(tables, bench.sizes)
-    print(f"\nAnswers saved at equal quality: {share:.0%} ({low:.0%} to {high:.0%}); {options.seeds} seeds, ", end="")
+    print(
+        f"\nAnswers saved at equal quality: {share:.0%} ({low:.0%} to {high:.0%}); {len(options.seeds)} seeds, ", end=""
+    )
     print(f"pool of {len(bench.rows['train']):,}, {len(bench.rows['test']):,} test questions ({bench.metric}).")
 
 

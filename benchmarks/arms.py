@@ -87,7 +87,7 @@ def compare(
     arms: Sequence[str],
     measure: Callable[[str, int], list[float]],
     *,
-    seeds: int,
+    seeds: range,
     base: str,
     figures: Mapping[str, Callable[[str], str]] | None = None,
 ) -> dict[str, Table]:
@@ -97,7 +97,7 @@ def compare(
     figures: heading of a further column -> its text for an arm, such as tokens of a request.
     """
     found: dict[str, list[list[float]]] = {arm: [] for arm in arms}
-    for seed in range(seeds):
+    for seed in seeds:
         for arm in arms:
             found[arm].append(measure(arm, seed))
             print(f"seed {seed}, {arm}: {np.mean(found[arm][-1]):.1%}", flush=True)
@@ -109,13 +109,19 @@ def compare(
         change = "-" if arm == base else difference(table, tables[base]).points()
         print(f"| {arm} | {''.join(f'{of(arm)} | ' for of in extra.values())}{table.mean():.1%} | {change} |")
     questions = next(iter(tables.values())).shape[1]
-    print(f"\n{seeds} seeds, {questions:,} test questions; 95% intervals over seeds and questions.")
+    print(f"\n{len(seeds)} seeds, {questions:,} test questions; 95% intervals over seeds and questions.")
     return tables
 
 
+def _seeds(text: str) -> range:
+    """3 -> 0, 1, 2; 2:3 -> 2."""
+    return range(*map(int, text.split(":")))
+
+
 def parser(description: str | None, *, seeds: int = 3) -> argparse.ArgumentParser:
-    """The options that every comparison of arms has: --dir (kept, so that it resumes) and --seeds."""
+    """The options that every comparison of arms has: --dir (kept, so that it resumes) and --seeds (3, or 2:3 for the third
+    alone, so that several processes can share the seeds of one folder)."""
     found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--dir", type=Path, required=True, help="Where the projects are; what exists is not made again.")
-    found.add_argument("--seeds", type=int, default=seeds)
+    found.add_argument("--seeds", type=_seeds, default=range(seeds), metavar="N|FROM:TO")
     return found

@@ -94,7 +94,7 @@ def main() -> None:
         return config
 
     def rates(arm: str) -> str:
-        found = [read_manifest(project(arm, seed), "train", "student") for seed in range(options.seeds)]
+        found = [read_manifest(project(arm, seed), "train", "student") for seed in options.seeds]
         return ", ".join(f"{TrainNotes.of(manifest).learning_rate:.1e}" for manifest in found)
 
     metric = "exact_match" if options.task == "banking77" else "field_accuracy"

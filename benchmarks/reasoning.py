@@ -136,7 +136,7 @@ def main() -> None:
         return evaluated(place, write_project(place, ARMS[arm], seed))
 
     def written(arm: str) -> str:
-        return f"{mean(tokens(project(arm, seed)) for seed in range(options.seeds)):.0f}"
+        return f"{mean(tokens(project(arm, seed)) for seed in options.seeds):.0f}"
 
     compare(list(ARMS), measure, seeds=options.seeds, base="drop", figures={"tokens an answer": written})
 

@@ -9,12 +9,13 @@ teachers share (the question's difficulty; half of the variance) exceed its thre
 intent that all of them confuse with the right one, else any other.
 
 Then students of the log, of one of the teachers, of the committee of three and of the right labels, at equal optimizer steps:
-8 intents, 30 questions each, measured on 160 test questions with right labels. A seed draws other noise and other teachers.
-Resumes.
+8 intents, 30 questions each, measured on 160 test questions with right labels, unless said otherwise. A seed draws other noise
+and other teachers. Resumes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections import defaultdict
@@ -40,7 +41,7 @@ from distil.runs.artifacts import Project
 from distil.runs.jsonl import read_examples, write_records
 
 NOISE, ACCURACY, SHARED, CONFUSED = 0.2, (0.88, 0.85, 0.90, 0.86, 0.87), 0.5, 0.5
-INTENTS, TRAIN_EACH, TEST_EACH, EPOCHS, BATCH = 8, 30, 20, 6, 16
+EPOCHS, BATCH = 6, 16
 GSM8K = ("175b_verification", "6b_verification", "175b_finetuning", "6b_finetuning")
 LINEAR, RIDGE = (1_500, 1_000), 0.3
 ALPACA = ("gpt4", "claude-2", "text_davinci_003", "vicuna-7b-v1.3")
@@ -54,6 +55,7 @@ def write_project(
     teachers: Mapping[str, Mapping[str, str]],
     section: Mapping[str, object],
     train: Mapping[str, object] | None = None,
+    student: Mapping[str, object] | None = None,
 ) -> Config:
     """Prompts, recorded teachers (name -> question -> answer) and distil.yaml."""
     project.root.mkdir(parents=True, exist_ok=True)
@@ -65,8 +67,8 @@ def write_project(
             "prompts": {"path": "prompts.jsonl", "system": SYSTEM if train else None},
             "teachers": [{"model": f"recorded/{name}.jsonl"} for name in teachers],
             "curate": {**PLAIN, **section},
-            "student": {"model": "bundled/student"},
-            "train": {"learning_rate": 2e-3, "batch_size": BATCH, **(train or {})},
+            "student": dict(student or {"model": "bundled/student"}),
+            "train": {"batch_size": BATCH, **(train or {})},
             "evaluate": {"metrics": ["exact_match"], "ceiling": False, "baseline": False, "latency_prompts": 0},
         },
         "relabeling",
@@ -192,12 +194,12 @@ def _other(label: str, labels: Sequence[str], draw: random.Random) -> str:
     return draw.choice([each for each in labels if each != label])
 
 
-def questions(data: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """(training, test) questions with their right labels, of the first intents."""
+def questions(data: Path, intents: int, train_each: int, test_each: int) -> tuple[dict[str, str], dict[str, str]]:
+    """(training, test) questions with their right labels, of the first `intents`."""
     every = {split: read(data / "banking77" / f"banking_{split}.csv") for split in ("train", "test")}
-    chosen = sorted(set(every["train"].values()))[:INTENTS]
+    chosen = sorted(set(every["train"].values()))[:intents]
     found = []
-    for split, each in (("train", TRAIN_EACH), ("test", TEST_EACH)):
+    for split, each in (("train", train_each), ("test", test_each)):
         by_label: dict[str, list[str]] = defaultdict(list)
         for asked, label in every[split].items():
             if split == "test" or asked not in every["test"]:
@@ -206,9 +208,9 @@ def questions(data: Path) -> tuple[dict[str, str], dict[str, str]]:
     return found[0], found[1]
 
 
-def student(root: Path, data: Path, arm: str, seed: int) -> list[float]:
+def student(options: argparse.Namespace, arm: str, seed: int) -> list[float]:
     """Trains one student; scores of the test questions against the right labels."""
-    train, test = questions(data)
+    train, test = questions(options.data, options.intents, options.train_each, options.test_each)
     log, teachers = simulated(train, seed, 3)
     given = {
         "the log": {"log": log},
@@ -219,18 +221,19 @@ def student(root: Path, data: Path, arm: str, seed: int) -> list[float]:
     rows = [{"prompt": asked, "reference": log[asked], "split": "train"} for asked in train]
     rows += [{"prompt": asked, "reference": label, "split": "test"} for asked, label in test.items()]
     way = {"choose": "committee" if "committee" in arm else "first", "references": "right"}
-    project = Project(root / f"{arm.replace(',', '').replace(' ', '-')}-{seed}")
-    steps = {"epochs": EPOCHS, "seed": seed}
+    project = Project(options.dir / f"{arm.replace(',', '').replace(' ', '-')}-{seed}")
+    steps = {"epochs": EPOCHS, "seed": seed, "learning_rate": options.rate}
+    of = {"model": options.student, "adapter": options.adapter}
     if not project.split("train").exists():
-        config = write_project(project, rows, sources, way, steps)
+        config = write_project(project, rows, sources, way, steps, of)
         for stage in ("prompts", "collect", "curate"):
             run_stage(project, config, stage, None)
     kept = sum(1 for _ in read_examples(project.split("train")))
     steps["epochs"] = EPOCHS * len(train) / kept
-    return evaluated(project, write_project(project, rows, sources, way, steps))
+    return evaluated(project, write_project(project, rows, sources, way, steps, of))
 
 
-def linear(data: Path, seeds: int) -> None:
+def linear(data: Path, seeds: range) -> None:
     """As `student`, for all 77 intents and with a model that costs nothing: ridge regression on TF-IDF of characters."""
     known = {split: read(data / "banking77" / f"banking_{split}.csv") for split in ("train", "test")}
     free = sorted(item for item in known["train"].items() if item[0] not in known["test"])
@@ -265,6 +268,12 @@ def main() -> None:
     options_parser.add_argument("--data", type=Path, default=DEFAULT_DATA.parent)
     options_parser.add_argument("--labels-only", action="store_true")
     options_parser.add_argument("--linear", action="store_true", help="A linear student on all intents, in a minute.")
+    options_parser.add_argument("--intents", type=int, default=8)
+    options_parser.add_argument("--train-each", type=int, default=30)
+    options_parser.add_argument("--test-each", type=int, default=20)
+    options_parser.add_argument("--student", default="bundled/student")
+    options_parser.add_argument("--adapter", choices=["lora"])
+    options_parser.add_argument("--rate", type=float, default=2e-3)
     options = options_parser.parse_args()
     if options.linear:
         linear(options.data, options.seeds)
@@ -279,7 +288,7 @@ def main() -> None:
             log, teachers = simulated(truth, 0, count)
             labels_table(f"banking77, {count} simulated teachers", truth, log, teachers)
         return
-    compare(ARMS, lambda arm, seed: student(options.dir, options.data, arm, seed), seeds=options.seeds, base="the log")
+    compare(ARMS, lambda arm, seed: student(options, arm, seed), seeds=options.seeds, base="the log")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ ADVICE = (
     "teacher begins another training."
 )
 
+SIGNS = ("not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""In RuntimeErrors of memory: of the CPU's allocator, of a GPU whose driver or libraries find none beside torch's allocator."""
+
 
 class PassTooLarge(Exception):
     """Memory ran out in a step that every process can repeat with smaller passes. Never leaves trainer.py."""
@@ -22,7 +25,9 @@ class PassTooLarge(Exception):
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory is exhausted, on a GPU or on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
 @contextmanager
