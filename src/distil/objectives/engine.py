@@ -75,7 +75,10 @@ class LabelsAlone:
         self, block: slice, logits: Tensor, terms: Terms, kernel: RowKernel, differentiate: bool
     ) -> tuple[Tensor, Tensor]:
         """As `Objective.rows`; the divergence is 0."""
-        by_row = logits.new_tensor([[0.0, terms.pulls[1]]]).expand(len(logits), 2) if differentiate else None
+        by_row = None
+        if differentiate:
+            by_row = logits.new_zeros(len(logits), 2)
+            by_row[:, 1].fill_(terms.pulls[1])
         _, normalizer = kernel.student(logits, by_row)
         return logits.new_zeros(len(logits)), normalizer
 

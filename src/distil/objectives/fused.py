@@ -26,6 +26,7 @@ from distil.objectives.targets import (
     LossSum,
     MixtureTargets,
     SampledTargets,
+    SparseTargets,
     Targets,
     TopKTargets,
     refuse_mismatch,
@@ -149,11 +150,18 @@ class _FusedLoss(torch.autograd.Function):
         results: list[Tensor | None] = []
         while gradients:  # popped, so that autograd may keep the tensor itself as .grad instead of a copy
             gradient, tensor = gradients.pop(0), inputs[len(results)]
-            if gradient is not None and not plain:
-                gradient.mul_(upstream)
-            results.append(None if gradient is None else gradient.to(tensor.dtype))
+            results.append(None if gradient is None else _scaled(gradient, None if plain else upstream, tensor.dtype))
             del gradient
         return (*results, None)
+
+
+def _scaled(gradient: Tensor, upstream: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """upstream * gradient in `dtype`; the gradient itself where that is its own."""
+    if upstream is None:
+        return gradient.to(dtype)
+    if gradient.dtype == dtype or gradient.device.type == "cpu":
+        return gradient.mul_(upstream).to(dtype)
+    return torch.mul(gradient, upstream, out=torch.empty_like(gradient, dtype=dtype))  # one pass on a GPU
 
 
 def _checked(hidden: Tensor, weight: Tensor, targets: Targets | None, labels: Tensor, temperature: float) -> Tensor:
@@ -168,20 +176,28 @@ def _checked(hidden: Tensor, weight: Tensor, targets: Targets | None, labels: Te
             f"The temperature is {temperature:g}; expected a positive number. The usual value is temperature: 2.0."
         )
     counted = labels != IGNORED
-    used = labels[counted]
-    if used.numel():
-        low, high = (int(bound) for bound in torch.aminmax(used))
-        if low < 0 or high >= weight.shape[0]:
-            raise UserError(
-                f"A label is {low if low < 0 else high} and the student's vocabulary has {weight.shape[0]} ids; expected labels "
-                f"from 0 to {weight.shape[0] - 1}, or {IGNORED} for positions that do not count. The text was encoded with "
-                "another tokenizer than the student's: encode it with the student's own."
-            )
-        if isinstance(targets, TopKTargets | SampledTargets) and targets.ids.numel():
-            highest = int(targets.ids.max())
-            if highest >= weight.shape[0]:
-                raise UserError(
-                    f"The teacher's signal names token id {highest} and the student's vocabulary has {weight.shape[0]} ids; "
-                    "expected a signal of the student's own tokenizer. Build the signal with `distil signals` for this student."
-                )
+    low, high, highest = _extremes(labels.where(counted, 0), targets)
+    if low < 0 or high >= weight.shape[0]:
+        raise UserError(
+            f"A label is {low if low < 0 else high} and the student's vocabulary has {weight.shape[0]} ids; expected labels "
+            f"from 0 to {weight.shape[0] - 1}, or {IGNORED} for positions that do not count. The text was encoded with "
+            "another tokenizer than the student's: encode it with the student's own."
+        )
+    if highest >= weight.shape[0]:
+        raise UserError(
+            f"The teacher's signal names token id {highest} and the student's vocabulary has {weight.shape[0]} ids; "
+            "expected a signal of the student's own tokenizer. Build the signal with `distil signals` for this student."
+        )
     return counted
+
+
+def _extremes(labels: Tensor, targets: Targets | None) -> tuple[int, int, int]:
+    """The lowest and the highest label and the highest id of sparse targets, 0 where there is none; read off the device at once,
+    because each reading waits for all that was asked of it before."""
+    if not labels.numel():
+        return 0, 0, 0
+    found = list(torch.aminmax(labels))
+    if isinstance(targets, SparseTargets) and targets.ids.numel():
+        found.append(targets.ids.max().to(labels))
+    low, high, *highest = torch.stack(found).tolist()
+    return low, high, highest[0] if highest else 0

@@ -65,7 +65,7 @@ def divergence_and_pull(divergence: Divergence, difference: Tensor, p: Tensor, q
     """
     name = divergence.name
     if name == "forward_kl":
-        return _dot(p, difference), torch.neg(p, out=difference)
+        return dot_rows(p, difference), torch.neg(p, out=difference)
     if name == "reverse_kl":
         pull = difference.neg_().mul_(q)
         return pull.sum(-1), pull
@@ -80,15 +80,15 @@ def divergence_and_pull(divergence: Divergence, difference: Tensor, p: Tensor, q
     if name == "jsd":
         beta = divergence.beta
         log_mix = ratio.mul_(beta).add_(1 - beta).log_()  # log(M / q)
-        loss = beta * _dot(p, difference.sub_(log_mix)) - (1 - beta) * _dot(q, log_mix)
+        loss = beta * dot_rows(p, difference.sub_(log_mix)) - (1 - beta) * dot_rows(q, log_mix)
         return loss, log_mix.mul_(q).mul_(beta - 1)
     alpha = divergence.alpha
     if name == "skew_kl":
         log_mix = ratio.mul_(alpha).add_(1 - alpha).log_()
-        loss = _dot(p, difference.sub_(log_mix))
+        loss = dot_rows(p, difference.sub_(log_mix))
         return loss, log_mix.neg_().exp_().mul_(p).mul_(alpha - 1)
     log_mix = ratio.mul_(1 - alpha).add_(alpha).log_()
-    loss = -_dot(q, log_mix)
+    loss = -dot_rows(q, log_mix)
     inverse = torch.neg(log_mix, out=difference).exp_()  # q / M
     return loss, log_mix.add_(inverse, alpha=alpha).mul_(q).neg_()
 
@@ -103,7 +103,7 @@ def add_divergence(
     if divergence.name == "forward_kl":  # dL/ds = q - p: two passes instead of five
         if gradient is not None:
             gradient.add_(q, alpha=weight).sub_(p, alpha=weight)
-        return _dot(p, difference)
+        return dot_rows(p, difference)
     loss, pull = divergence_and_pull(divergence, difference, p, q)
     if gradient is not None:
         gradient.add_(pull, alpha=weight)
@@ -111,6 +111,8 @@ def add_divergence(
     return loss
 
 
-def _dot(left: Tensor, right: Tensor) -> Tensor:
+def dot_rows(left: Tensor, right: Tensor) -> Tensor:
     """(R, V), (R, V) -> (R,)"""
-    return torch.linalg.vecdot(left, right)
+    if left.device.type == "cpu":
+        return torch.linalg.vecdot(left, right)
+    return (left * right).sum(-1)  # elsewhere vecdot is a matrix product, rounded to TF32 where that is allowed

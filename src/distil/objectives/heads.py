@@ -73,11 +73,9 @@ class OutputHead:
             else:
                 torch.addmm(self.bias, hidden, transposed, beta=multiplier, alpha=multiplier, out=out)
             return
-        out.copy_(wide_product(hidden.to(self.weight.dtype), transposed))
+        add_product(out, hidden.to(self.weight.dtype), transposed, multiplier, added=False)
         if self.bias is not None:
-            out.add_(self.bias)
-        if multiplier != 1.0:
-            out.mul_(multiplier)
+            out.add_(self.bias, alpha=multiplier)
 
     def cap_(self, projected: Tensor, temperature: float, slope: Tensor | None = None) -> None:
         """Projected rows to tempered logits, in place; `slope`, if given, receives d logits / d projected."""
@@ -111,23 +109,26 @@ class HeadGradients:
         narrow = self.head.weight.dtype
         if self.bias is not None:
             self.bias.add_(gradient.sum(0), alpha=multiplier)
-        hidden = hidden.to(narrow)
-        if narrow not in LOW_PRECISION:
-            if self.hidden is not None:
-                out = self.hidden[span[0] : span[1]]
-                torch.addmm(out, gradient, self.head.weight, beta=0, alpha=multiplier, out=out)
-            if self.weight is not None:  # the first chunk sets it, the others add
-                self.weight.addmm_(gradient.t(), hidden, beta=min(span[0], 1), alpha=multiplier)
-            return
-        rounded = gradient.to(narrow)
+        gradient = gradient.to(narrow)
         if self.hidden is not None:
-            torch.mul(wide_product(rounded, self.head.weight), multiplier, out=self.hidden[span[0] : span[1]])
-        if self.weight is not None:
-            product = wide_product(rounded.t(), hidden)
-            if span[0] == 0:
-                torch.mul(product, multiplier, out=self.weight)
-            else:
-                self.weight.add_(product, alpha=multiplier)
+            add_product(self.hidden[span[0] : span[1]], gradient, self.head.weight, multiplier, added=False)
+        if self.weight is not None:  # the first chunk sets it, the others add
+            add_product(self.weight, gradient.t(), hidden.to(narrow), multiplier, added=span[0] > 0)
+
+
+def add_product(out: Tensor, left: Tensor, right: Tensor, alpha: float, *, added: bool) -> None:
+    """alpha * (left @ right) is written to `out`, or added to it, in out's dtype; low-precision products as in `wide_product`."""
+    if left.dtype == out.dtype:
+        torch.addmm(out, left, right, beta=int(added), alpha=alpha, out=out)
+    elif left.is_cuda and left.dtype in LOW_PRECISION and out.dtype == torch.float32:
+        # Within the product: adding a chunk to a head's gradient apart from it would take longer than the product.
+        torch.addmm(out, left, right, out_dtype=torch.float32, beta=int(added), alpha=alpha, out=out)
+    elif added:
+        out.add_(wide_product(left, right), alpha=alpha)
+    else:
+        out.copy_(wide_product(left, right))
+        if alpha != 1.0:
+            out.mul_(alpha)
 
 
 def wide_product(left: Tensor, right: Tensor) -> Tensor:

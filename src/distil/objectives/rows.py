@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from distil.objectives.chunks import Buffers
-from distil.objectives.gradients import Divergence, add_divergence
+from distil.objectives.gradients import Divergence, add_divergence, dot_rows
 from distil.objectives.native import native_rows
 
 # In log(p / q) a logit further below its row's largest, -inf above all, counts as this far below: the probability is 0, and
@@ -72,7 +72,7 @@ class TensorRows:
                 torch.mul(q, by_row.sum(-1, keepdim=True), out=logits)
             return normalizer, normalizer
         if self._temperature == 2.0:  # the usual one: a product instead of an exponential
-            squares = torch.linalg.vecdot(q, q)[:, None]
+            squares = dot_rows(q, q)[:, None]
             if by_row is not None:
                 torch.mul(q, by_row[:, 1:] / squares, out=logits).add_(by_row[:, :1]).mul_(q)
             return normalizer, 2 * normalizer + squares.log()
@@ -107,7 +107,7 @@ class TensorRows:
         """log-sum-exp of T s; sets `gradient` to pulls[1] softmax(T s)."""
         scale = 0.0 if pulls is None else pulls[1]
         if self._temperature == 2.0:
-            squares = torch.linalg.vecdot(q, q)[:, None]
+            squares = dot_rows(q, q)[:, None]
             if gradient is not None:
                 torch.mul(q, scale / squares, out=gradient).mul_(q)
             return 2 * normalizer + squares.log()
