@@ -14,6 +14,10 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# The tests hold on the CPU, to the bit; those that need a GPU are asked for: DISTIL_TEST_DEVICE=cuda pytest tests/cuda
+if not os.environ.get("DISTIL_TEST_DEVICE", "").startswith("cuda"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 # A background runner ignores Ctrl-C, and subprocesses inherit that; the tests of Ctrl-C need the default handler.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -49,6 +49,14 @@ def test_two_processes_learn_what_one_learns(bench: Bench, changes: dict[str, An
         torch.testing.assert_close(two_model[key], value, atol=5e-4, rtol=1e-3, msg=key)
 
 
+def test_more_processes_than_gpus_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(
+        UserError, match=r"train\.processes is 2, and this machine has 1 GPU; .*--set train\.processes=1"
+    ):
+        launch.torchrun(TrainJob(bench.project.root, "two", quick(processes=2), bench.student))
+
+
 TIGHT = """
 import os, sys, torch
 from distil.train import objective

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import distil.errors
-from distil.errors import DistilError, WorkFailed
+from distil.errors import DistilError, UserError, WorkFailed
 from distil.progress import say
 from distil.runs.jsonl import read_json, write_json
 from distil.terminal import guard
@@ -31,6 +31,7 @@ WORKER = "distil.train.worker"
 def torchrun(job: TrainJob) -> TrainFacts:
     """Runs the job in `train.processes` processes. Returns the first one's facts, or raises its error."""
     processes = job.section.processes
+    _require_gpus(processes)
     path = job.folder / "job.json"
     write_json(path, job.to_json())
     result, stop = path.with_suffix(".result.json"), path.with_suffix(".stop")
@@ -58,6 +59,18 @@ def torchrun(job: TrainJob) -> TrainFacts:
     finally:
         for used in (path, result, stop, *errors):
             used.unlink(missing_ok=True)
+
+
+def _require_gpus(processes: int) -> None:
+    """On a machine with GPUs each process has its own: NCCL refuses two on one."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise UserError(
+            f"train.processes is {processes}, and this machine has {gpus} GPU{'s' * (gpus > 1)}; expected one process for each at most. "
+            f"Type --set train.processes={gpus}, or CUDA_VISIBLE_DEVICES= before the command to train on the CPU."
+        )
 
 
 def _wait(child: subprocess.Popen[bytes], stop: Path) -> int:
