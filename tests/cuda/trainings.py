@@ -34,7 +34,7 @@ ARMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "logits": (LOGITS, {}),
     "logits jsd T=2": ({**LOGITS, "divergence": "jsd", "temperature": 2.0}, {}),
     "logits cached": ({**LOGITS, "signal": "cached"}, {}),
-    "on_policy": ({"method": "on_policy", "temperature": 1.0, "divergence": "jsd", "rollout_temperature": 0.0, "rollout_tokens": 12}, {}),
+    "on_policy": ({"method": "on_policy", "divergence": "jsd", "rollout_temperature": 0.0, "rollout_tokens": 12}, {}),
     "dpo": ({"method": "dpo", "learning_rate": 1e-4}, {}),
 }  # fmt: skip
 """Name -> settings of train and of the student."""

@@ -68,7 +68,7 @@ def _require_gpus(processes: int) -> None:
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         raise UserError(
-            f"train.processes is {processes}, and this machine has {gpus} GPU{'s' * (gpus > 1)}; expected one process for each at most. "
+            f"train.processes is {processes}, and this machine has {gpus} GPU{'s' * (gpus > 1)}; expected at most one for each. "
             f"Type --set train.processes={gpus}, or CUDA_VISIBLE_DEVICES= before the command to train on the CPU."
         )
 
