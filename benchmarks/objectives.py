@@ -1,6 +1,6 @@
 """Time and memory of the fused loss against its own matrix products, the article's way, TRL and Liger, side by side.
 
-One process, one set of tensors, forward and backward, forward KL at temperature 2 plus cross-entropy, float32. Contenders take
+One process, one set of tensors, forward and backward, forward KL at temperature 2 plus cross-entropy. Contenders take
 turns within each round, so that a busy machine is busy for all of them; ratios are medians over rounds of (contender / ours), and
 the minima are printed beside. Where others use the machine, `--threads 1 --clock cpu` counts this process's own time.
 Peers that are not importable are left out with a line that says so. To have them all:
@@ -8,8 +8,13 @@ Peers that are not importable are left out with a line that says so. To have the
     python -m venv peers && peers/bin/pip install torch==2.13.0 'trl==1.16.*' liger-kernel==0.8.5 'transformers==5.23.*' peft
     PYTHONPATH=src peers/bin/python benchmarks/objectives.py
 
-Extra peak memory is the peak of the process's resident memory during one run, less what was resident before it (Linux: VmHWM
-after a reset through /proc/self/clear_refs, freed heap and the loss's kept buffers returned first).
+On a GPU (`--device cuda`) sizes are those that fill one, in bfloat16 and float32, and `objectives_device.py` measures more:
+errors against float64, chunk sizes, single operations, kernels. No step begins after `--seconds`. The compiled contender needs more than
+a minute in all; on a GPU it is left out, unless `--leave-out` says otherwise (without a name: nothing is left out).
+
+Extra peak memory on a CPU is the peak of the process's resident memory during one run, less what was resident before it (Linux:
+VmHWM after a reset through /proc/self/clear_refs, freed heap and the loss's kept buffers returned first); on a GPU the
+allocator's peak.
 """
 
 from __future__ import annotations
@@ -27,161 +32,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from objectives_contenders import COMPILED, CONTENDERS, OURS, Problem, Run, Size
+from objectives_device import Limit, device_clock, device_peak_bytes, report_errors, report_more
 
-from distil.objectives import DenseTargets, fused_linear_distillation
 from distil.objectives.chunks import release_buffers
 
-TEMPERATURE = 2.0
-DISTILL, LABEL = 0.7, 0.3
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-Run = Callable[[], float]
-
-
-@dataclass
-class Problem:
-    """Final hidden states and heads of a student (width 512) and a teacher (width 1024), and labels."""
-
-    student_hidden: Tensor
-    student_weight: Tensor
-    teacher_hidden: Tensor
-    teacher_weight: Tensor
-    labels: Tensor
-
-    @staticmethod
-    def of(rows: int, vocabulary: int, student_width: int, teacher_width: int) -> Problem:
-        torch.manual_seed(0)
-        return Problem(
-            torch.randn(rows, student_width).requires_grad_(),
-            (torch.randn(vocabulary, student_width) * 0.05).requires_grad_(),
-            torch.randn(rows, teacher_width),
-            torch.randn(vocabulary, teacher_width) * 0.05,
-            torch.randint(0, vocabulary, (rows,)),
-        )
-
-    def backward(self, loss: Tensor) -> float:
-        """Backward of the mean over rows; the gradients are dropped again."""
-        loss.backward()
-        self.student_hidden.grad = self.student_weight.grad = None
-        return loss.detach().item()
-
-
-def products(problem: Problem) -> Run:
-    """The floor: two projections and the two products of the backward pass, into buffers that exist already."""
-    rows, vocabulary = len(problem.labels), len(problem.student_weight)
-    logits = torch.empty(rows, vocabulary)
-    hidden_gradient = torch.empty_like(problem.student_hidden)
-    weight_gradient = torch.empty_like(problem.student_weight)
-
-    def run() -> float:
-        with torch.no_grad():
-            torch.mm(problem.teacher_hidden, problem.teacher_weight.t(), out=logits)
-            torch.mm(problem.student_hidden, problem.student_weight.t(), out=logits)
-            torch.mm(logits, problem.student_weight, out=hidden_gradient)
-            torch.mm(logits.t(), problem.student_hidden, out=weight_gradient)
-        return 0.0
-
-    return run
-
-
-def ours(problem: Problem) -> Run:
-    def run() -> float:
-        loss = fused_linear_distillation(
-            problem.student_hidden,
-            problem.student_weight,
-            DenseTargets(problem.teacher_hidden, problem.teacher_weight),
-            problem.labels,
-            temperature=TEMPERATURE,
-            distill_weight=DISTILL,
-            label_weight=LABEL,
-        )
-        return problem.backward(loss.total / loss.count)
-
-    return run
-
-
-def article(problem: Problem) -> Run:
-    """Whole logits of both models, kl_div and cross_entropy by autograd; with the article's faults corrected (T^2, sums)."""
-
-    def run() -> float:
-        with torch.no_grad():
-            teacher = functional.linear(problem.teacher_hidden, problem.teacher_weight) / TEMPERATURE
-        logits = functional.linear(problem.student_hidden, problem.student_weight)
-        divergence = functional.kl_div(
-            functional.log_softmax(logits / TEMPERATURE, -1), functional.softmax(teacher, -1), reduction="batchmean"
-        )
-        label = functional.cross_entropy(logits, problem.labels)
-        return problem.backward(DISTILL * TEMPERATURE**2 * divergence + LABEL * label)
-
-    return run
-
-
-def trl(problem: Problem, with_labels: bool) -> Run:
-    """TRL's chunked divergence (DistillationTrainer); for the label term its own chunked log-probability."""
-    from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
-    from trl.kernels.chunked_logprob import ChunkedLogProbFunction
-
-    def run() -> float:
-        divergence = ChunkedDivergenceFunction.apply(
-            problem.student_hidden,
-            problem.student_weight,
-            None,
-            problem.teacher_hidden,
-            problem.teacher_weight,
-            None,
-            0.0,
-            TEMPERATURE,
-            1.0,
-            None,
-            1.0,
-            None,
-        )[0]
-        loss = DISTILL * TEMPERATURE**2 * divergence.mean()
-        if with_labels:
-            arguments = (problem.student_hidden, problem.student_weight, None, problem.labels, 1.0, 32768)
-            log_probs = ChunkedLogProbFunction.apply(*arguments, None, 1.0, ())[0]
-            loss = loss - LABEL * log_probs.mean()
-        return problem.backward(loss)
-
-    return run
-
-
-def liger(problem: Problem, compiled: bool) -> Run:
-    """Liger's chunked JSD at beta 0, which is forward KL; T^2 goes into its weight because it has none."""
-    from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
-
-    loss = LigerFusedLinearJSDLoss(
-        weight_hard_loss=LABEL,
-        weight_soft_loss=DISTILL * TEMPERATURE**2,
-        beta=0.0,
-        temperature=TEMPERATURE,
-        compiled=compiled,
-    )
-
-    def run() -> float:
-        return problem.backward(
-            loss(
-                problem.student_hidden,
-                problem.student_weight,
-                problem.teacher_hidden,
-                problem.teacher_weight,
-                problem.labels,
-            )
-        )
-
-    return run
-
-
-CONTENDERS: dict[str, Callable[[Problem], Run]] = {
-    "matrix products alone": products,
-    "distil": ours,
-    "the article's way, corrected": article,
-    "TRL chunked divergence + labels": lambda problem: trl(problem, True),
-    "TRL chunked divergence, no labels": lambda problem: trl(problem, False),
-    "Liger chunked JSD, eager": lambda problem: liger(problem, False),
-    "Liger chunked JSD, compiled": lambda problem: liger(problem, True),
-}
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time, "device": device_clock}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def extra_peak_bytes(run: Run) -> int | None:
@@ -202,38 +59,64 @@ def _status_bytes(status: Path, name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(
-    problem: Problem, names: list[str], repeats: int, clock: Callable[[], float]
-) -> dict[str, dict[str, object]]:
+@dataclass
+class Meter:
+    """How a run is measured, and when to stop."""
+
+    clock: Callable[[], float]
+    peak: Callable[[Run], int | None]
+    repeats: int
+    seconds_each: float
+    """Further rounds of a contender are left out when it has taken so long, but for two."""
+    limit: Limit
+
+
+def measure(problem: Problem, names: list[str], meter: Meter) -> dict[str, dict[str, object]]:
+    """Figures of each contender that runs; of the others a line says why not."""
     runs: dict[str, Run] = {}
     losses: dict[str, float] = {}
+    peaks: dict[str, int | None] = {}
+    seconds: dict[str, list[float]] = {}
     for name in names:
-        try:
+        if meter.limit.over():
+            print(f"left out: {name} (time is up)")
+            continue
+        with meter.limit.step(name):
             run = CONTENDERS[name](problem)
             print(f"warming up: {name}", file=sys.stderr, flush=True)
             losses[name] = run()  # threads, compilation
-        except ImportError as missing:
-            print(f"left out: {name} ({missing})", file=sys.stderr)
-            continue
-        runs[name] = run
-    peaks = {name: extra_peak_bytes(run) for name, run in runs.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(repeats):
-        print(f"round {number + 1} of {repeats}", file=sys.stderr, flush=True)
-        for name, run in runs.items():
-            start = clock()
-            run()
-            seconds[name].append(clock() - start)
+            runs[name], seconds[name] = run, []
+    for name in list(runs):
+        with meter.limit.step(name):
+            peaks[name] = meter.peak(runs[name])
+    for number in range(meter.repeats):
+        print(f"round {number + 1} of {meter.repeats}", file=sys.stderr, flush=True)
+        for name, run in list(runs.items()):
+            if number >= 2 and (sum(seconds[name]) > meter.seconds_each or meter.limit.over()):
+                continue
+            with meter.limit.step(name):
+                start = meter.clock()
+                run()
+                seconds[name].append(meter.clock() - start)
     return {
         name: {
             "median_s": statistics.median(taken),
             "min_s": min(taken),
-            "of_ours": statistics.median(one / own for one, own in zip(taken, seconds["distil"], strict=True)),
-            "of_ours_min": min(taken) / min(seconds["distil"]),
-            "peak_mb": None if peaks[name] is None else peaks[name] / 1e6,
+            **_of_ours(taken, seconds.get(OURS)),
+            "peak_mb": None if (peak := peaks.get(name)) is None else peak / 1e6,
             "loss": losses[name],
         }
         for name, taken in seconds.items()
+        if taken
+    }
+
+
+def _of_ours(taken: list[float], ours: list[float] | None) -> dict[str, float]:
+    if not ours:
+        return {"of_ours": float("nan"), "of_ours_min": float("nan")}
+    return {
+        "of_ours": statistics.median(one / own for one, own in zip(taken, ours, strict=False)),
+        "of_ours_min": min(taken) / min(ours),
     }
 
 
@@ -244,7 +127,7 @@ def print_table(title: str, rows: dict[str, dict[str, object]]) -> None:
     for name, row in rows.items():
         peak = "n/a" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}"
         print(
-            f"| {name} | {row['median_s']:.3f} | {row['min_s']:.3f} | {row['of_ours']:.2f} | {row['of_ours_min']:.2f} "
+            f"| {name} | {row['median_s']:.4f} | {row['min_s']:.4f} | {row['of_ours']:.2f} | {row['of_ours_min']:.2f} "
             f"| {peak} | {row['loss']:.4f} |"
         )
 
@@ -266,33 +149,74 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["2048x32000", "1024x128256"], help="rows x vocabulary")
-    parser.add_argument("--widths", nargs=2, type=int, default=[512, 1024], help="of the student and the teacher")
-    parser.add_argument("--leave-out", nargs="*", default=[], choices=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--dtype", nargs="+", choices=DTYPES, help="float32; on a GPU bfloat16 and float32")
+    parser.add_argument(
+        "--sizes", nargs="+", help="rows x vocabulary; 2048x32000 1024x128256, on a GPU 8192 rows of both"
+    )
+    parser.add_argument(
+        "--widths", nargs=2, type=int, help="of the student and the teacher: 512 1024, on a GPU 2048 4096"
+    )
+    parser.add_argument("--leave-out", nargs="*", choices=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="cpu with --threads 1 where others use the machine"
+        "--clock", choices=CLOCKS, help="wall; cpu with --threads 1 where others use the machine; device on a GPU"
     )
+    parser.add_argument("--seconds", type=float, help="no step is begun later; on a GPU 60")
+    parser.add_argument("--errors", action="store_true", help="also against float64, as on a GPU")
+    parser.add_argument("--more", action="store_true", help="also chunk sizes and single operations, as on a GPU")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
+    on_gpu = torch.device(options.device).type == "cuda"
+    defaults = {
+        "dtype": ["bfloat16", "float32"] if on_gpu else ["float32"],
+        "sizes": ["8192x128256", "8192x32000"] if on_gpu else ["2048x32000", "1024x128256"],
+        "widths": [2048, 4096] if on_gpu else [512, 1024],
+        "leave_out": [COMPILED] if on_gpu else [],
+        "clock": "device" if on_gpu else "wall",
+        "seconds": 60.0 if on_gpu else float("inf"),
+    }
+    for name, default in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    options.errors, options.more = options.errors or on_gpu, options.more or on_gpu
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    on_gpu = torch.device(options.device).type == "cuda"
     torch.set_num_threads(options.threads)
-    print(
-        f"{processor()}, {options.threads} threads, {options.clock} time; Python {platform.python_version()}, {versions()}"
-    )
-    names = [name for name in CONTENDERS if name == "distil" or name not in options.leave_out]
+    where = torch.cuda.get_device_name(options.device) if on_gpu else processor()
+    print(f"{where}, {options.threads} threads, {options.clock} time; Python {platform.python_version()}, {versions()}")
+    limit = Limit(options.seconds)
+    each = 1.0 if on_gpu else float("inf")
+    peak = device_peak_bytes if on_gpu else extra_peak_bytes
+    meter = Meter(CLOCKS[options.clock], peak, options.repeats, each, limit)
+    names = [name for name in CONTENDERS if name == OURS or name not in options.leave_out]
     results = {}
-    for size in options.sizes:
-        rows, vocabulary = (int(part) for part in size.split("x"))
-        results[size] = measure(
-            Problem.of(rows, vocabulary, *options.widths), names, options.repeats, CLOCKS[options.clock]
-        )
-        widths = "/".join(str(width) for width in options.widths)
-        print_table(f"N = {rows}, V = {vocabulary}, H = {widths}, float32, forward KL + cross-entropy", results[size])
+    first = True
+    for dtype in options.dtype:
+        for asked in options.sizes:
+            rows, vocabulary = (int(part) for part in asked.split("x"))
+            size = Size(rows, vocabulary, *options.widths)
+            with limit.step(f"{size}, {dtype}"):
+                problem = Problem.of(size, DTYPES[dtype], options.device)
+                results[f"{asked} {dtype}"] = measure(problem, names, meter)
+                print_table(f"{size}, {dtype}, forward KL + cross-entropy", results[f"{asked} {dtype}"])
+                if options.errors:
+                    report_errors(size, DTYPES[dtype], options.device, names, limit)
+                if options.more:
+                    report_more(problem, meter.clock, limit, in_detail=first)
+                first = False
+            if on_gpu:
+                torch.cuda.empty_cache()
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"\n{limit.taken():.0f} s in all", file=sys.stderr)
 
 
 if __name__ == "__main__":

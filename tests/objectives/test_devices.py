@@ -1,4 +1,4 @@
-"""What would leave a GPU idle, seen without one: operations that wait for a result, or that bring a Python number to the device."""
+"""What would leave a GPU idle, seen without one: operations that wait for a result, or bring a Python number to the device."""
 
 from __future__ import annotations
 
