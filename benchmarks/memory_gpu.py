@@ -1,8 +1,8 @@
 """`benchmarks/memory.py --device cuda`: peak memory and speed of real trainings on a GPU, beside what Distil says before them.
 
 A few worker processes (memory_gpu_worker.py) take the cases one after another; while one trains, the others load, so that the
-GPU is rarely idle, and training itself is one at a time (a lock), so that it is timed alone. A result is a line of JSON as soon as
-it is there; a failure is one, too.
+GPU is rarely idle, and training itself is one at a time (a lock), so that it is timed alone. A result is a line of JSON as soon
+as it is there; a failure is one, too.
 
     python benchmarks/memory.py --device cuda --seconds 170 --out memory.jsonl
     python benchmarks/memory.py --device cuda --tiny          # miniatures, also on a CPU: the flow alone
@@ -25,7 +25,7 @@ from typing import Any
 from memory_gpu_cases import CASES
 
 WORKER = Path(__file__).with_name("memory_gpu_worker.py")
-GRACE = 30.0
+GRACE = 25.0
 """Seconds after the budget in which a case that runs may end."""
 SHOWN_LINES = 15
 ROOM = 40 << 30
@@ -92,7 +92,9 @@ def supervise(plan: dict[str, Any], count: int, seconds: float) -> None:
 def start(plan: dict[str, Any], number: int) -> subprocess.Popen[bytes]:
     """A worker in a process group of its own, its output in a file."""
     threads = str(max(1, (os.cpu_count() or 1) // 3))
-    environment = {"OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false", **os.environ}
+    root, paths = WORKER.parents[1], os.environ.get("PYTHONPATH", "")
+    found = os.pathsep.join(filter(None, [str(root), str(root / "src"), paths]))
+    environment = {"OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false", **os.environ, "PYTHONPATH": found}
     with (Path(plan["folder"]) / f"worker.{number}.log").open("w") as log:
         command = [sys.executable, str(WORKER), json.dumps(plan), str(number)]
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
@@ -118,10 +120,16 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def report(file: Path) -> str:
     """A table of the results, then the failures."""
-    found = lines(file)
+    every = lines(file)
+    found = [line for line in every if "versions" not in line]
     order = {case.name: number for number, case in enumerate(CASES)}
     done = sorted((line for line in found if line.get("ok")), key=lambda line: order.get(line["name"], 99))
+    workers = [line for line in every if "versions" in line]
+    context = max((line["context"] or 0 for line in workers), default=0) / (1 << 30)
     rows = [
+        *({f"{line['card']}, {line['machine']}, {line['versions']}": "" for line in workers}),
+        f"A process takes {context:.2f} GiB of the GPU beside its tensors.",
+        "",
         "| training | allocated GiB | reserved | estimate | of it the process | error | tokens/s | of peak | pass |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -132,7 +140,14 @@ def report(file: Path) -> str:
             f"| {line['terms']['process']:.2f} | {line['estimate'] / max(line['held'], 1e-9) - 1:+.0%} "
             f"| {f'{speed:,.0f}' if speed else ''} | {share(line)} | {line['micro_batch_tokens']:,} |"
         )
-    rows += ["", "error: the estimate against reserved memory and what a process takes beside it (context and libraries)."]
+    rows += [
+        "",
+        "error: the estimate against reserved memory and what a process takes beside it (context and libraries).",
+    ]
+    for line in done:
+        if line.get("kernels"):
+            rows += ["", f"{line['name']}, one step's kernels (ms, calls, name):"]
+            rows += [f"    {ms:9.2f} {calls:6} {name}" for name, ms, calls in line["kernels"]]
     for line in found:
         if not line.get("ok"):
             rows += ["", f"**{line['name']}**: {line.get('error')}", *(f"    {text}" for text in line.get("log", []))]

@@ -1,4 +1,4 @@
-"""The trainings that `benchmarks/memory.py --device cuda` measures, the most telling first; and the same in miniature for a CPU."""
+"""The trainings that `benchmarks/memory.py --device cuda` measures, the most telling first, and their miniatures."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ class Case:
     """0 = two steps' worth."""
     saved: bool = False
     """Whether the end of the training is run, too: a merged and compared adapter, or a folder that is read back."""
+    profiled: bool = False
+    """Whether one more step is run, whose kernels are listed."""
     limited: str | None = None
     """The case of this name is run again with memory for three quarters of its activations, so that passes must be halved."""
 
@@ -68,14 +70,14 @@ class Case:
 LORA: dict[str, Any] = {"adapter": True}
 LOGITS = {"method": "logits", "epochs": 2.0}
 CASES = [
-    Case("Llama 1B, full", "1B"),
+    Case("Llama 1B, full", "1B", steps=6, profiled=True),
     Case("Llama 8B, QLoRA", "8B", four_bit=True, batch=64, **LORA),
-    Case("Llama 1B, LoRA", "1B", **LORA),
+    Case("Llama 1B, LoRA", "1B", steps=6, profiled=True, **LORA),
     Case("Llama 8B, LoRA", "8B", batch=64, **LORA),
     Case("Llama 1B, full, checkpointing", "1B", {"gradient_checkpointing": True}),
     Case("Llama 1B, logits, 8B teacher in process", "1B", {"method": "logits"}, teacher="8B", batch=64),
     Case("Gemma 1B, 262,144 ids, full", "gemma"),
-    Case("Qwen3-MoE 1.4B, full", "moe"),
+    Case("Qwen3-MoE 1.4B, full", "moe", steps=6, profiled=True),
     Case("Llama 1B, full, 1,500-token texts", "1B", batch=30, tokens=1500),
     Case("Llama 1B, LoRA, too little memory", "1B", limited="Llama 1B, LoRA", **LORA),
     Case("Llama 1B, QLoRA", "1B", four_bit=True, **LORA),

@@ -7,181 +7,40 @@ With `--tiny` on a CPU the counters say 0, and bitsandbytes and running out of m
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
 import io
 import json
 import os
-import statistics
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "src")]
 
 import torch
 import yaml
 from memory_gpu_cases import CASES, MODELS, Case, miniature, miniature_model
+from memory_gpu_watch import CUDA, WATCH, Watch, alone, held, install, results
 from memory_models import save_random, write_examples
 
 import distil.models.load as loading
-import distil.train.run as running
 from distil.config import load_config
 from distil.fit import training_need
 from distil.models.shape import model_shape
 from distil.models.sizing import Machine, this_machine
 from distil.runs.artifacts import Project
 from distil.train import stage
-from distil.train.trainer import DistilTrainer
+from distil.train.job import TrainJob
+from distil.train.run import train_student
 
 GIB = 1 << 30
-CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
-WARM_UP = 2
-"""Steps that are not timed."""
-LONG = 9.0
-"""Seconds after which a training ends that has two timed steps."""
 SHOWN_LINES = 15
-
-
-@contextlib.contextmanager
-def alone(file: Path) -> Iterator[None]:
-    """Waits for a lock that other workers may hold."""
-    with file.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def held() -> int:
-    """Bytes of tensors now."""
-    return torch.cuda.memory_allocated() if CUDA else 0
-
-
-class Watch:
-    """What the training of a case has held, and when its steps began."""
-
-    def __init__(self, case: Case, lock: Path) -> None:
-        self.case, self.lock = case, lock
-        self.begun = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-        self.marks: dict[str, int] = {}
-        self.peaks: dict[str, int] = {}
-        self.steps: list[tuple[float, int]] = []
-        """(when it began, its tokens)"""
-        self.ended = 0.0
-        self.losses: list[float] = []
-        self.packing: bool | None = None
-        self.failed_passes = 0
-
-    def peak(self, phase: str) -> None:
-        """Notes and resets the counters of the largest."""
-        self.seconds[phase] = round(time.perf_counter() - self.begun, 2)
-        if CUDA:
-            self.peaks[f"{phase} allocated"] = torch.cuda.max_memory_allocated()
-            self.peaks[f"{phase} reserved"] = torch.cuda.max_memory_reserved()
-            torch.cuda.reset_peak_memory_stats()
-
-    def mark(self, place: str) -> None:
-        """Notes what is held at a place of a step, once there have been some."""
-        if len(self.steps) > 1:
-            self.marks[place] = max(self.marks.get(place, 0), held())
-
-    def step(self, tokens: int) -> None:
-        """A step begins."""
-        if CUDA:
-            torch.cuda.synchronize()
-        self.steps.append((time.perf_counter(), tokens))
-
-    @property
-    def long_enough(self) -> bool:
-        return len(self.steps) > WARM_UP + 2 and time.perf_counter() - self.steps[0][0] > LONG
-
-    def tokens_per_second(self) -> float | None:
-        """By the median of the steps after warm-up; None where there were too few."""
-        begun = [at for at, _ in self.steps] + [self.ended]
-        timed = [later - at for at, later in zip(begun[WARM_UP:], begun[WARM_UP + 1 :], strict=False)]
-        if not timed:
-            return None
-        return statistics.fmean(tokens for _, tokens in self.steps[WARM_UP:]) / statistics.median(timed)
-
-
-WATCH: list[Watch] = []
-"""Of the case that runs."""
-
-
-def install() -> None:
-    """Puts the clocks and counters around the parts of a training."""
-    step, forward, train, save = DistilTrainer.training_step, DistilTrainer.forward, running._train, running.save
-
-    def watched_step(trainer: DistilTrainer, model: Any, inputs: Any, count: Any = None) -> Any:
-        watch = WATCH[-1]
-        watch.step(sum(len(example.input_ids) for example in inputs))
-        loss = step(trainer, model, inputs, count)
-        watch.losses.append(round(float(loss), 4))
-        watch.mark("after the passes of a step")
-        if watch.case.steps is not None and watch.long_enough:
-            trainer.control.should_training_stop = True
-        return loss
-
-    def watched_forward(trainer: DistilTrainer, model: Any, batch: Any, **options: Any) -> Any:
-        watch, trains = WATCH[-1], torch.is_grad_enabled()
-        if trains:
-            watch.mark("before a pass")
-            watch.packing = trainer.settings.packing
-            if watch.case.limited and not CUDA and not watch.failed_passes:
-                watch.failed_passes += 1
-                raise torch.OutOfMemoryError("CUDA out of memory (made up: there is no GPU)")
-        sums = forward(trainer, model, batch, **options)
-        if trains:
-            watch.mark("after a forward pass")
-        return sums
-
-    def watched_train(*parts: Any) -> Any:
-        watch = WATCH[-1]
-        watch.peak("loaded")
-        with alone(watch.lock):
-            watch.marks["loaded"] = held()
-            limit_memory(watch.case)
-            watch.peak("waited")
-            try:
-                return train(*parts)
-            finally:
-                if CUDA:
-                    torch.cuda.synchronize()
-                watch.ended = time.perf_counter()
-                watch.peak("trained")
-                if CUDA:
-                    torch.cuda.set_per_process_memory_fraction(1.0)
-                    torch.cuda.empty_cache()
-
-    def watched_save(*parts: Any, **options: Any) -> Any:
-        case = WATCH[-1].case
-        found = save(*parts, **options) if case.saved or case.steps is None else None
-        WATCH[-1].peak("saved")
-        return found
-
-    DistilTrainer.training_step, DistilTrainer.forward = watched_step, watched_forward  # type: ignore[method-assign]
-    running._train, running.save = watched_train, watched_save
-
-
-def limit_memory(case: Case) -> None:
-    """For a case that must halve its passes: room for what is held at rest and three quarters of the rest."""
-    if case.limited is None or not CUDA:
-        return
-    like = next((line for line in results() if line["name"] == case.limited and line.get("ok")), None)
-    if like is None:
-        raise RuntimeError(f"{case.limited} must have been measured before")
-    rest, peak = like["marks"]["before a pass"], like["peaks"]["trained allocated"]
-    limit = rest + 0.75 * (peak - rest)
-    torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
 
 
 def as_on_a_gpu() -> None:
     """On a CPU: 4 bits are allowed, and what is only read is in bfloat16."""
-    loading._check_quantization = lambda *parts: None  # type: ignore[assignment]
+    loading._check_quantization = lambda *parts: None
     kind = loading.pick_dtype
     loading.pick_dtype = lambda dtype, device: torch.bfloat16 if dtype == "auto" else kind(dtype, device)
 
@@ -260,7 +119,7 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
     free_memory()
     if CUDA:
         torch.cuda.reset_peak_memory_stats()
-    watch, before = Watch(case, Path(PLAN["folder"]) / "training.lock"), held()
+    watch, before = Watch(case, Path(PLAN["folder"]) / "training.lock", Path(PLAN["out"])), held()
     WATCH.append(watch)
     result = stage.run if case.saved or case.steps is None else train_alone
     facts = result(
@@ -274,7 +133,8 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         "tokens_per_second": speed,
         "operations_per_token": per_token,
         "share_of_peak": speed * per_token / card.flops if speed and card else None,
-        "step_seconds": steps_of(watch),
+        "step_seconds": watch.step_seconds(),
+        "kernels": watch.kernels,
         "micro_batch_tokens": facts["micro_batch_tokens"],
         "packing": watch.packing,
         "losses": watch.losses[:8],
@@ -295,15 +155,7 @@ def train_alone(
     project: Project, section: Any, student: Any, *, name: str, teacher: Any, max_steps: int | None
 ) -> Facts:
     """The training without its manifest, which hashes a saved model."""
-    return Facts(
-        running.train_student(running.TrainJob(project.root, name, section, student, teacher, max_steps=max_steps))
-    )
-
-
-def steps_of(watch: Watch) -> list[float]:
-    """Seconds of each step."""
-    begun = [at for at, _ in watch.steps] + [watch.ended]
-    return [round(later - at, 3) for at, later in zip(begun, begun[1:], strict=False)][:12]
+    return Facts(train_student(TrainJob(project.root, name, section, student, teacher, max_steps=max_steps)))
 
 
 def figures(watch: Watch, terms: dict[str, int], total: int, before: int) -> dict[str, Any]:
@@ -332,11 +184,6 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def results() -> list[dict[str, Any]]:
-    """Lines that are there."""
-    return [json.loads(line) for line in Path(PLAN["out"]).read_text().splitlines() if line.strip()]
-
-
 def context_bytes() -> int | None:
     """What a process takes of the GPU beside its tensors: its context and the libraries of products. One worker at a time."""
     if not CUDA:
@@ -357,7 +204,7 @@ def next_case() -> tuple[int, Case] | None:
     for number, case in enumerate(CASES):
         if PLAN["words"] and not any(word.lower() in case.name.lower() for word in PLAN["words"]):
             continue
-        if case.limited and CUDA and not any(line["name"] == case.limited for line in results()):
+        if case.limited and CUDA and not any(line["name"] == case.limited for line in results(Path(PLAN["out"]))):
             continue
         try:
             os.close(os.open(Path(PLAN["folder"]) / f"taken.{number}", os.O_CREAT | os.O_EXCL))
@@ -376,7 +223,14 @@ def write_line(line: dict[str, Any]) -> None:
 def main() -> int:
     """Takes cases until the time is over. 3 = the GPU can't be used by this process any more."""
     folder = Path(PLAN["folder"])
-    write_line({"name": f"worker {NUMBER}", "ok": True, **figures(Watch(CASES[0], folder), {"process": 0}, 0, 0), **about()})
+    write_line(
+        {
+            "name": f"worker {NUMBER}",
+            "ok": True,
+            **figures(Watch(CASES[0], folder, folder), {"process": 0}, 0, 0),
+            **about(),
+        }
+    )
     while time.time() < PLAN["end"] and (taken := next_case()) is not None:
         number, case = taken
         (folder / f"worker.{NUMBER}.case").write_text(case.name)
