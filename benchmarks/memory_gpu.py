@@ -28,7 +28,7 @@ WORKER = Path(__file__).with_name("memory_gpu_worker.py")
 GRACE = 25.0
 """Seconds after the budget in which a case that runs may end."""
 SHOWN_LINES = 15
-ROOM = 40 << 30
+ROOM = 32 << 30
 """Bytes that the models of all cases take on a disk, about."""
 
 

@@ -71,9 +71,9 @@ LORA: dict[str, Any] = {"adapter": True}
 LOGITS = {"method": "logits", "epochs": 2.0}
 CASES = [
     Case("Llama 1B, full", "1B", steps=6, profiled=True),
-    Case("Llama 8B, QLoRA", "8B", four_bit=True, batch=64, **LORA),
+    Case("Llama 8B, QLoRA, checkpointing", "8B", {"gradient_checkpointing": True}, four_bit=True, batch=32, **LORA),
     Case("Llama 1B, LoRA", "1B", steps=6, profiled=True, **LORA),
-    Case("Llama 8B, LoRA", "8B", batch=64, **LORA),
+    Case("Llama 8B, LoRA, 4,096 tokens", "8B", {"micro_batch_tokens": 4096}, batch=32, **LORA),
     Case("Llama 1B, full, checkpointing", "1B", {"gradient_checkpointing": True}),
     Case("Llama 1B, logits, 8B teacher in process", "1B", {"method": "logits"}, teacher="8B", batch=64),
     Case("Gemma 1B, 262,144 ids, full", "gemma"),
