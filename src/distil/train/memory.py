@@ -16,13 +16,17 @@ ADVICE = (
 )
 
 
+SAYINGS = ("not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Of errors without a type of their own: a CPU's allocator, the driver, and libraries that take memory beside torch's."""
+
+
 class PassTooLarge(Exception):
     """Memory ran out in a step that every process can repeat with smaller passes. Never leaves trainer.py."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory is exhausted, on a GPU or on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(said in str(error) for said in SAYINGS)
 
 
 @contextmanager
