@@ -7,6 +7,7 @@ downloaded; SmolLM2-135M is taken from DISTIL_LAB where it is there.
     python benchmarks/memory.py                    # all cases: about 20 CPU minutes and 6 GiB
     python benchmarks/memory.py lora moe           # those with one of these words in their name
     python benchmarks/memory.py --estimate         # the estimates alone, in seconds
+    python benchmarks/memory.py --device cuda      # on a GPU, where torch counts, and the speed: memory_gpu.py
 """
 
 from __future__ import annotations
@@ -22,27 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memory_models import llama, save_random, write_examples
+
 GIB = 1 << 30
 TOKENS = 110
 """Of an example, about: a system prompt, a question and an answer of one third."""
-VOCABULARY = 49_152
-
-
-def llama(hidden: int, layers: int, inner: int, heads: int = 8, keys: int | None = None, **more: Any) -> dict[str, Any]:
-    """A config.json of the Llama family."""
-    return {
-        "model_type": "llama",
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "intermediate_size": inner,
-        "num_attention_heads": heads,
-        "num_key_value_heads": keys or heads,
-        "vocab_size": VOCABULARY,
-        "tie_word_embeddings": True,
-        "max_position_embeddings": 8192,
-        **more,
-    }
-
 
 SMALL = llama(320, 8, 864)
 MIDDLE = llama(640, 12, 1712, 10)
@@ -107,7 +92,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("words", nargs="*")
     parser.add_argument("--estimate", action="store_true")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--seconds", type=float, default=600.0, help="cuda: after so many no case begins")
+    parser.add_argument("--out", help="cuda: the file of results, a line of JSON each")
+    parser.add_argument("--workers", type=int, help="cuda: processes that load while one trains")
+    parser.add_argument("--tiny", action="store_true", help="cuda: miniatures of the models")
     options = parser.parse_args()
+    if options.device == "cuda":
+        from memory_gpu import main as on_gpu
+
+        return on_gpu(options)
     found = [c for c in CASES if not options.words or any(word.lower() in c.name.lower() for word in options.words)]
     cases = [case for case in found if isinstance(case.student, dict) or (lab() / case.student).is_dir()]
     with tempfile.TemporaryDirectory() as folder:
@@ -159,22 +153,11 @@ def peak_of(action: str, folder: Path) -> tuple[float, float]:
 
 def write_models(case: dict[str, Any], folder: Path) -> None:
     """In the child: random models, the curated examples, distil.yaml."""
-    import torch
     import yaml
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from tests.tiny import tiny_tokenizer
 
     for name in ("student", "teacher"):
-        config = case[name]
-        if isinstance(config, dict):
-            torch.manual_seed(0)
-            kind = AutoConfig.for_model(**{k: v for k, v in config.items() if v is not None})
-            model = AutoModelForCausalLM.from_config(kind)
-            model.save_pretrained(folder / name)
-            tokenizer = tiny_tokenizer()
-            tokenizer.model_max_length = 8192
-            tokenizer.save_pretrained(folder / name)
+        if isinstance(case[name], dict):
+            save_random(case[name], folder / name)
     train = dict(case["train"])
     if train.pop("teachers", None):
         (folder / "second").symlink_to(folder / "teacher")
@@ -189,31 +172,6 @@ def write_models(case: dict[str, Any], folder: Path) -> None:
     }
     (folder / "distil.yaml").write_text(yaml.safe_dump(config))
     write_examples(folder, student, case["examples"], case["tokens"])
-
-
-def write_examples(folder: Path, student: str, count: int, tokens: int) -> None:
-    """Examples whose chats have about `tokens` tokens, a third of them in the answer."""
-    from distil.models.load import load_tokenizer
-    from distil.records import Example, Message
-    from distil.runs.artifacts import Project
-    from distil.runs.jsonl import write_records
-
-    words = ["order", "parcel", "kettle", "refund", "arrived", "lamp", "angry", "delivery", "service", "yesterday"]
-    tokenizer = load_tokenizer(student)
-    per_word = len(tokenizer.encode(" ".join(words))) / len(words)
-    number = max(3, round((tokens - 12) / per_word))
-    examples = []
-    for index in range(count):
-        text = [words[(index * 7 + place * 3) % len(words)] for place in range(number)]
-        messages = [
-            Message(role="user", content=f"{index} " + " ".join(text[: number * 2 // 3])),
-            Message(role="assistant", content=" ".join(text[number * 2 // 3 :])),
-        ]
-        examples.append(
-            Example(id=f"e{index}", prompt_id=f"p{index}", answer_id=f"a{index}", messages=messages, split="train")
-        )
-    write_records(Project(folder).split("train"), examples)
-    write_records(Project(folder).split("validation"), [])
 
 
 def in_child(action: str, folder: Path) -> None:

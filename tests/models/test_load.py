@@ -91,6 +91,16 @@ def test_four_bits_on_a_cpu_are_refused_with_advice(tmp_path: Path) -> None:
         load(str(tmp_path), device="cpu", adapter="lora", quantization="4bit")
 
 
+def test_a_card_that_emulates_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A T4 holds bfloat16 tensors, and emulates their products more slowly than float32."""
+    import torch
+
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert pick_dtype("auto", torch.device("cuda", 0)) == torch.float32
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: True)
+    assert pick_dtype("auto", torch.device("cuda", 0)) == torch.bfloat16
+
+
 def test_fingerprints_tell_tokenizers_and_templates_apart() -> None:
     one, same, other = tiny_tokenizer(), tiny_tokenizer(), tiny_tokenizer(corpus=("entirely different words here",))
     assert tokenizer_fingerprint(one) == tokenizer_fingerprint(same) != tokenizer_fingerprint(other)

@@ -70,6 +70,21 @@ def test_other_families_are_counted_on_their_own_pass(monkeypatch: pytest.Monkey
     assert counts[0].kept == pytest.approx(2 * counts[1].kept, rel=0.05)
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_experts_are_counted_as_their_pass_keeps_them(half: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    """torch's product of groups refuses float32 on fake tensors, with a traceback on stderr."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    counted = traced_footprint(json.dumps(MOE), tokens=61, rank=None, half=half, packing=True, parameters=10**6)
+    assert counted.traced and capfd.readouterr().err == ""
+    model = AutoModelForCausalLM.from_config(config_of(json.dumps(MOE)), dtype=torch.float32).train()
+    use_packed(model)
+    kept = kept_by(model, pack([Tokenized(str(number), [1] * 61, [1] * 61, 1) for number in range(2)]), half=half)
+    assert counted.kept == pytest.approx(kept.kept, rel=0.001)
+    assert counted.casts == kept.casts
+
+
 def test_a_family_that_cant_be_counted_has_a_rule_of_thumb() -> None:
     odd = json.dumps({**LLAMA, "model_type": "unheard_of"})
     found = footprint(odd, tokens=64, rank=None, half=True, packing=True, parameters=10**6)

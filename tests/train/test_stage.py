@@ -159,6 +159,65 @@ def test_out_of_memory_halves_the_pass_and_changes_no_weight(bench: Bench, monke
         torch.testing.assert_close(tighter[key], value, atol=2e-4, rtol=1e-3, msg=key)
 
 
+def test_what_a_failed_pass_held_is_freed_before_the_next(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+    import weakref
+
+    from distil.train import objective as objective_module
+
+    original, kept = objective_module.objective, []
+
+    def tight(model: Any, task: Any, batch: Any) -> Any:
+        assert not any(reference() is not None for reference in kept)
+        if batch.input_ids.numel() > 200:
+            circle: list[Any] = [torch.zeros(4)]
+            circle.append(circle)
+            kept.append(weakref.ref(circle[0]))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(model, task, batch)
+
+    monkeypatch.setattr(objective_module, "objective", tight)
+    gc.disable()
+    try:
+        stage.run(
+            bench.project, quick(micro_batch_tokens=1000, validation_examples=0), bench.student, name="x", max_steps=1
+        )
+    finally:
+        gc.enable()
+    assert kept
+
+
+@pytest.mark.parametrize(
+    ("said", "memory"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call", True),
+        ("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: not enough memory: you tried to allocate", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+        ("mat1 and mat2 shapes cannot be multiplied (8x4 and 5x2)", False),
+    ],
+)
+def test_errors_that_mean_memory_ran_out(said: str, memory: bool) -> None:
+    from distil.train.memory import ran_out_of_memory
+
+    assert ran_out_of_memory(RuntimeError(said)) is memory
+
+
+def test_one_process_trains_on_one_of_several_gpus(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers puts a process that sees several GPUs on all of them by DataParallel, which can't hand over an objective."""
+    from transformers import TrainingArguments
+
+    def four_gpus(arguments: Any) -> torch.device:
+        arguments._n_gpu = 4
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(four_gpus))
+    arguments = setup.training_arguments(
+        quick(), bench.project.root, torch.device("cpu"), None, rate=1e-3, validates=False
+    )
+    assert arguments.n_gpu == 1
+
+
 def test_gradients_are_synchronized_in_the_last_pass_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate import Accelerator
 

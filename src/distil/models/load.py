@@ -102,12 +102,19 @@ def pick_device(device: str | None = None) -> torch.device:
 
 
 def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """The named dtype; `auto` = bfloat16 on a CUDA device that supports it, else float32."""
+    """The named dtype; `auto` = bfloat16 on a CUDA device that computes in it, else float32."""
     import torch
 
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16. Older cards (T4, V100) hold such tensors and emulate the products, slowly."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def load(
@@ -147,7 +154,7 @@ def load(
     if attention:
         options["attn_implementation"] = attention
     if quantization == "4bit":
-        options |= {"quantization_config": _four_bits(), "device_map": {"": where}}
+        options |= {"quantization_config": _four_bits(options["dtype"]), "device_map": {"": where}}
     elif spread is not None:
         options |= spread_options(config, spread, where, options["dtype"])
     tokenizer = load_tokenizer(ref, template)
@@ -164,16 +171,15 @@ def load(
     return Loaded(model.eval(), tokenizer, ref, where)
 
 
-def _four_bits() -> object:
-    """QLoRA's NF4 with double quantization (Dettmers et al. 2023), computed in bfloat16."""
-    import torch
+def _four_bits(dtype: torch.dtype) -> object:
+    """QLoRA's NF4 with double quantization (Dettmers et al. 2023), computed in the dtype of what is not quantized."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=dtype,
     )
 
 

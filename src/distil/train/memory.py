@@ -15,8 +15,9 @@ ADVICE = (
     "teacher begins another training."
 )
 
-SIGNS = ("not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""In RuntimeErrors of memory: of the CPU's allocator, of a GPU whose driver or libraries find none beside torch's allocator."""
+
+SAYINGS = ("not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Of errors without a type of their own: a CPU's allocator, the driver, and libraries that take memory beside torch's."""
 
 
 class PassTooLarge(Exception):
@@ -25,9 +26,7 @@ class PassTooLarge(Exception):
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory is exhausted, on a GPU or on a CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(said in str(error) for said in SAYINGS)
 
 
 @contextmanager

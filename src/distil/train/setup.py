@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 from distil.errors import UserError
 from distil.models.chat_template import chat_template
 from distil.models.config import StudentConfig
-from distil.models.load import Loaded, context_length, load, pick_device, stop_ids
+from distil.models.load import Loaded, context_length, has_bfloat16, load, pick_device, stop_ids
 from distil.models.lora import Lora
 from distil.models.proofs import join_ends
 from distil.models.render import special_ids
@@ -314,8 +314,7 @@ def training_arguments(
 ) -> TrainingArguments:
     """transformers' settings. Whatever Distil does itself is switched off."""
     _check_reporters(section, folder)
-    bf16_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         num_train_epochs=section.epochs,
         max_steps=max_steps if max_steps is not None else -1,
@@ -327,7 +326,7 @@ def training_arguments(
         max_grad_norm=section.max_grad_norm,
         activation_checkpointing=section.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if section.gradient_checkpointing else None,
-        bf16=section.bf16 if section.bf16 is not None else bf16_supported,
+        bf16=section.bf16 if section.bf16 is not None else has_bfloat16(device),
         use_cpu=device.type == "cpu",
         seed=section.seed,
         data_seed=section.seed,
@@ -346,6 +345,9 @@ def training_arguments(
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,  # they are constants, and after a failed pass the processes would be out of step
     )
+    if arguments.n_gpu > 1:  # transformers would put one process's model on all by DataParallel, which takes tensors only
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _check_reporters(section: TrainConfig, folder: Path) -> None:

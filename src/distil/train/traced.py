@@ -16,6 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.initialization import no_init_weights
+from transformers.integrations import moe
 
 from distil.models.shape import config_of, whole
 from distil.models.unwrap import causal_model, decoder
@@ -64,7 +65,7 @@ def _shortened(config: str, layers: int) -> str:
 def _trace(config: str, tokens: int, rank: int | None, half: bool, packing: bool) -> Footprint:
     odd = tokens | 1  # a weight rarely has twice an odd number of rows: copies of weights are known by their shape
     examples = [Tokenized(str(number), [1] * odd, [1] * odd, 1) for number in range(DOCUMENTS)]
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with FakeTensorMode(allow_non_fake_inputs=True), _own_grouped_products():
         with no_init_weights():
             model = AutoModelForCausalLM.from_config(config_of(config), dtype=torch.float32)
         model.tie_weights()
@@ -81,6 +82,17 @@ def _trace(config: str, tokens: int, rank: int | None, half: bool, packing: bool
         head = model.get_output_embeddings()
         linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
         return replace(found, casts=0, trained=sum(rank * (m.in_features + m.out_features) for m in linear))
+
+
+@contextmanager
+def _own_grouped_products() -> Iterator[None]:
+    """Experts are multiplied by transformers' own product, which keeps the same as torch's: that one refuses fake float32."""
+    chosen = moe._can_use_grouped_mm
+    moe._can_use_grouped_mm = lambda *tensors: False
+    try:
+        yield
+    finally:
+        moe._can_use_grouped_mm = chosen
 
 
 def kept_by(model: torch.nn.Module, batch: MicroBatch, *, half: bool) -> Footprint:

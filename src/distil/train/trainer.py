@@ -9,6 +9,7 @@ the result. Importing transformers.Trainer takes seconds, so only code that trai
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -285,6 +286,7 @@ class DistilTrainer(ShardingTrainer):
                 f"Memory ran out with {self.micro_tokens:,} tokens per pass (the longest text has {longest:,}). {ADVICE}"
             )
         self.micro_tokens, self.steps_since_shrink = max(self.micro_tokens // 2, longest), 0
+        gc.collect()  # frames of the failed pass in circles of references would keep its tensors
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
