@@ -125,7 +125,9 @@ def report(file: Path) -> str:
     order = {case.name: number for number, case in enumerate(CASES)}
     done = sorted((line for line in found if line.get("ok")), key=lambda line: order.get(line["name"], 99))
     workers = [line for line in every if "versions" in line]
-    context = max((line["context"] or 0 for line in workers), default=0) / (1 << 30)
+    context = min((line["context"] or 0 for line in workers), default=0) / (
+        1 << 30
+    )  # the others began beside one that worked
     rows = [
         *({f"{line['card']}, {line['machine']}, {line['versions']}": "" for line in workers}),
         f"A process takes {context:.2f} GiB of the GPU beside its tensors.",
@@ -137,7 +139,7 @@ def report(file: Path) -> str:
         speed = line.get("tokens_per_second")
         rows.append(
             f"| {line['name']} | {line['allocated']:.2f} | {line['reserved']:.2f} | {line['estimate']:.2f} "
-            f"| {line['terms']['process']:.2f} | {line['estimate'] / max(line['held'], 1e-9) - 1:+.0%} "
+            f"| {line['terms']['process']:.2f} | {line['estimate'] / max(line['reserved'] + context, 1e-9) - 1:+.0%} "
             f"| {f'{speed:,.0f}' if speed else ''} | {share(line)} | {line['micro_batch_tokens']:,} |"
         )
     rows += [

@@ -97,7 +97,8 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
 def _tried(project: Project, config: Config) -> tuple[int, float]:
     """(examples that a test of learning rates reads, their share of the whole training), as range_test.find_rate has it."""
     train = config.train
-    if train.learning_rate != "auto" or untestable(train, project.placed(config.student.model)) is not None:
+    student = config.student.model_copy(update={"model": project.placed(config.student.model)})
+    if train.learning_rate != "auto" or untestable(train, student) is not None:
         return 0, 0.0
     if project.split("train").exists():
         with project.split("train").open("rb") as file:

@@ -60,6 +60,9 @@ def test_time_grows_with_tokens_and_a_gpu_is_faster() -> None:
     assert seconds == pytest.approx(100)  # 6 x 1e9 x 2,000 at 120 GFLOP/s
     faster = training_seconds(10**9, 2_000, H100)
     assert faster is not None and faster < 100 / 1000
+    adapter = training_seconds(10**9, 2_000, H100, operations=4, adapter=True)
+    assert adapter is not None and adapter > faster  # fewer operations, and more time beside them: measured
+    assert training_seconds(10**9, 2_000, CPU, adapter=True) == seconds
     eight = training_seconds(10**9, 2_000, H100._replace(gpus=8), processes=8)
     assert eight == pytest.approx(faster / 8)
     assert training_seconds(10**9, 2_000, H100._replace(gpus=8)) == pytest.approx(faster)  # seven are idle

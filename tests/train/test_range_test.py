@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from distil.models import proofs
+from distil.models.config import StudentConfig
 from distil.runs.jsonl import write_json
 from distil.runs.manifest import read_manifest
 from distil.train import range_test as range_test_module
@@ -22,6 +23,7 @@ from distil.train.trainer import DistilTrainer
 from tests.tiny import write_tiny_splits
 from tests.train.conftest import Bench
 
+BASE = StudentConfig(model="base")
 AUTO = TrainConfig.model_validate({"learning_rate": "auto", "epochs": 30, "batch_size": 4, "log_steps": 1})
 
 
@@ -71,9 +73,11 @@ def test_the_rate_is_said_taken_and_noted(larger: Bench, capsys: pytest.CaptureF
 def test_a_short_training_takes_the_fitting_rate(bench: Bench) -> None:
     trainer = prepared(bench, AUTO.model_copy(update={"epochs": 1.0}))
     fits = trainer.args.learning_rate
-    said = find_rate(trainer, AUTO.model_copy(update={"epochs": 1.0}), "base", None, None)
+    said = find_rate(trainer, AUTO.model_copy(update={"epochs": 1.0}), BASE, None, None)
     assert trainer.args.learning_rate == fits and "which fits the size" in said and "so short a training" in said
-    assert "dpo" in find_rate(trainer, AUTO.model_copy(update={"method": "dpo"}), "base", None, None)
+    assert "dpo" in find_rate(trainer, AUTO.model_copy(update={"method": "dpo"}), BASE, None, None)
+    assert "for LoRA" in find_rate(trainer, AUTO, StudentConfig(model="base", adapter="lora"), None, None)
+    assert trainer.args.learning_rate == fits
 
 
 def test_a_resumed_training_keeps_its_rate(bench: Bench) -> None:
@@ -84,7 +88,7 @@ def test_a_resumed_training_keeps_its_rate(bench: Bench) -> None:
     (folder / "checkpoints" / "checkpoint-3").mkdir()
     (folder / "checkpoints" / "checkpoint-3" / "whole").touch()
     assert checkpointed_rate(folder) == 0.007
-    assert "as this training was started with" in find_rate(trainer, AUTO, "base", None, 0.007)
+    assert "as this training was started with" in find_rate(trainer, AUTO, BASE, None, 0.007)
     assert trainer.args.learning_rate == 0.007
 
 
@@ -103,14 +107,14 @@ def test_without_memory_the_fitting_rate_is_taken(larger: Bench, monkeypatch: py
     monkeypatch.setattr(range_test_module, "_backward", too_large)
     trainer = prepared(larger, AUTO)
     fits = trainer.args.learning_rate
-    assert "memory ran out" in find_rate(trainer, AUTO, "base", None, None) and trainer.args.learning_rate == fits
+    assert "memory ran out" in find_rate(trainer, AUTO, BASE, None, None) and trainer.args.learning_rate == fits
 
 
 def test_no_room_for_a_copy_of_the_weights(larger: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proofs, "free_ram", lambda: 1000)
     trainer = prepared(larger)
     fits = trainer.args.learning_rate
-    assert "no room for a copy" in find_rate(trainer, AUTO, "base", None, None) and trainer.args.learning_rate == fits
+    assert "no room for a copy" in find_rate(trainer, AUTO, BASE, None, None) and trainer.args.learning_rate == fits
 
 
 def test_a_trained_student_goes_on_with_the_fitting_rate(larger: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,16 +135,14 @@ def test_answers_in_turn_make_a_shorter_epoch(larger: Bench) -> None:
     fits, once = trainer.args.learning_rate, trainer.examples * 5
     trainer.examples = [replace(e, id=f"{number}", prompt=e.id) for number, e in enumerate(once)]
     assert affordable(len(once), section) >= FEWEST_EXAMPLES
-    assert (
-        "so short a training" in find_rate(trainer, section, "base", None, None) and trainer.args.learning_rate == fits
-    )
+    assert "so short a training" in find_rate(trainer, section, BASE, None, None) and trainer.args.learning_rate == fits
 
 
 def test_a_first_loss_that_is_no_number_changes_nothing(larger: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(range_test_module, "_backward", lambda *_: math.nan)
     trainer = prepared(larger)
     fits = trainer.args.learning_rate
-    assert "not a number" in find_rate(trainer, AUTO, "base", None, None) and trainer.args.learning_rate == fits
+    assert "not a number" in find_rate(trainer, AUTO, BASE, None, None) and trainer.args.learning_rate == fits
 
 
 def test_lora_is_as_before_and_saves_memory_as_the_training(larger: Bench) -> None:

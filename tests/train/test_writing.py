@@ -126,7 +126,7 @@ def planned(folder: Path, machine: Machine, **train: object) -> tuple[Setup, flo
 
 
 def test_no_rates_are_counted_where_none_are_tried(tmp_path: Path) -> None:
-    """A student that Distil has trained, and dpo: by the rule that the training asks."""
+    """LoRA, a student that Distil has trained, and dpo: by the rule that the training asks."""
     project = Project(tmp_path)
     write_records(project.prompts, [Prompt.make([Message(role="user", content=f"question {n}")]) for n in range(2000)])
     project.model("sft").mkdir(parents=True)
@@ -134,8 +134,10 @@ def test_no_rates_are_counted_where_none_are_tried(tmp_path: Path) -> None:
     sections = {"prompts": {"path": "p"}, "teachers": [{"model": "local/x-1B"}], "student": {"model": "x/small-1B"}}
     fresh = parse_config(sections, "test")
     trained = parse_config(sections | {"student": {"model": "work/train/sft/model"}}, "test")
-    assert tried_of(project, fresh)[0] > 0 and untestable(fresh.train, fresh.student.model) is None
+    assert tried_of(project, fresh)[0] > 0 and untestable(fresh.train, fresh.student) is None
     assert tried_of(project, trained) == (0, 0.0)
+    lora = {"student": {"model": "x/small-1B", "adapter": "lora"}}
+    assert tried_of(project, parse_config(sections | lora, "test")) == (0, 0.0)
     assert tried_of(project, parse_config(sections | {"train": {"method": "dpo"}}, "test")) == (0, 0.0)
 
 

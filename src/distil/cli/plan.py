@@ -125,7 +125,7 @@ def _after(usd: float | None) -> str:
 
 def show_places(forecast: Forecast) -> None:
     """Machines by ways of training: the largest pass that fits, hours and dollars."""
-    from distil.models.sizing import PRICES_FROM
+    from distil.models.sizing import ADAPTER_UTILISATION, GPU_UTILISATION, PRICES_FROM
 
     if not forecast.places:
         return
@@ -139,7 +139,8 @@ def show_places(forecast: Forecast) -> None:
     for line in (
         "several GPUs: full training is split over them (train.fsdp), an adapter is trained on each; c: only with "
         "train.gradient_checkpointing; no: what one process would need",
-        f"speed: 35% of the data sheet's bfloat16; dollars: {PRICES_FROM}; others may be half as dear",
+        f"speed: {GPU_UTILISATION:.0%} of the data sheet's bfloat16, {ADAPTER_UTILISATION:.0%} with an adapter (an H200's); "
+        f"dollars: {PRICES_FROM}; others may be half as dear",
     ):
         paragraph("- ", line, dim=True)
 

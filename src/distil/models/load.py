@@ -13,7 +13,7 @@ from distil.bundled.paths import MODELS
 from distil.errors import UserError, did_you_mean
 from distil.models import hub
 from distil.models.families import require_causal
-from distil.models.lora import Lora, fresh_adapter
+from distil.models.lora import Lora, fresh_adapter, sparing_casts
 from distil.models.spread import Spread, describe, remove_with, spread_options
 from distil.models.template import TemplateSettings, prepare
 from distil.progress import say
@@ -319,5 +319,5 @@ def _add_adapter(model: PreTrainedModel, adapter: str | Lora) -> Any:
                 f"{adapter} holds no adapter: adapter_config.json is missing. Expected 'lora', or a folder such as "
                 "work/train/NAME/adapter."
             )
-        return PeftModel.from_pretrained(model, adapter).eval()
+        return sparing_casts(PeftModel.from_pretrained(model, adapter).eval())
     return fresh_adapter(model, adapter if isinstance(adapter, Lora) else Lora())

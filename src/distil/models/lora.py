@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from distil.errors import UserError
@@ -50,12 +51,34 @@ def fresh_adapter(model: PreTrainedModel, lora: Lora) -> Any:
             warnings.filterwarnings(
                 "ignore", message=r"fan_in_fan_out|The following (rank|alpha)_pattern keys|target_parameters="
             )
-            return get_peft_model(model, config)
+            return sparing_casts(get_peft_model(model, config))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise UserError(
             f"PEFT can't put a LoRA adapter on {type(model).__name__} ({str(error).splitlines()[0][:300]}). Train the whole "
             "model: set student.adapter to null."
         ) from error
+
+
+def sparing_casts(adapted: Any) -> Any:
+    """The model, whose adapters take their input as it is where autocast chooses the dtype of their products.
+
+    PEFT copies each layer's input to the adapter's float32, and autocast copies it back: the same numbers, and on a GPU the
+    copies took longer than any product (docs/results_decide.md).
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for layer in adapted.modules():
+        if isinstance(layer, BaseTunerLayer):
+            layer._cast_input_dtype = MethodType(_cast_without_autocast, layer)
+    return adapted
+
+
+def _cast_without_autocast(layer: Any, x: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
+    import torch
+
+    if x is None or torch.is_autocast_enabled(x.device.type):
+        return x
+    return type(layer)._cast_input_dtype(layer, x, dtype)  # type: ignore[no-any-return]
 
 
 def target_modules(model: PreTrainedModel) -> str | list[str]:

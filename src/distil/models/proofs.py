@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from distil.models.generate import generate
 from distil.models.head import forced_token, head_equation, head_rows
 from distil.models.load import Loaded, load, stop_ids
+from distil.models.shape import EXPERTS
 from distil.models.sizing import free_ram
 from distil.models.unwrap import causal_model
 from distil.records import Sampling
@@ -54,24 +55,39 @@ def check_head(model: torch.nn.Module) -> Check:
 
 
 def check_causal(model: torch.nn.Module) -> Check:
-    """No token sees the tokens after it: an encoder would learn to copy."""
+    """No token sees the tokens after it: an encoder would learn to copy.
+
+    Two texts of one length that differ in their last tokens: texts of two lengths would be multiplied by two kernels, whose
+    rounding alone is 6% in an 8B model with 4-bit weights on a GPU.
+    """
     import torch
 
     inner = causal_model(model)
     device = next(inner.parameters()).device
-    ids = torch.arange(3, 11, device=device)[None] % inner.get_output_embeddings().weight.shape[0]
+    ids = torch.arange(3, 11, device=device)[None]
+    others = torch.cat([ids[:, :5], ids[:, 5:] + 8], dim=1)
+    vocabulary = inner.get_output_embeddings().weight.shape[0]
     was_training = inner.training
     inner.eval()
     with torch.no_grad():
         rows = [
-            head_rows(inner, {"input_ids": part, "attention_mask": torch.ones_like(part), "use_cache": False})[0, :5]
-            for part in (ids, ids[:, :5])
+            head_rows(
+                inner, {"input_ids": text % vocabulary, "attention_mask": torch.ones_like(text), "use_cache": False}
+            )[0, :5]
+            for text in (ids, others)
         ]
     inner.train(was_training)
     error = relative_difference(rows[0], rows[1])
     return Check(
-        "no token sees what follows it", not error > tolerance(inner), f"relative difference {error:.1e} over 5 tokens"
+        "no token sees what follows it", not error > _seen(inner), f"relative difference {error:.1e} over 5 tokens"
     )
+
+
+def _seen(model: PreTrainedModel) -> float:
+    """Differences above this are of what was seen: one kernel rounds alike, but experts get other rows beside the same ones."""
+    config = model.config.get_text_config()
+    experts = any(getattr(config, name, None) for name in EXPERTS)
+    return tolerance(model) if experts else min(tolerance(model), 1e-3)
 
 
 def relative_difference(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -15,7 +15,10 @@ from distil.errors import UserError, did_you_mean
 
 GIB = 1 << 30
 CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
-GPU_UTILISATION = 0.35  # of the peak below, typical for fine-tuning small models
+GPU_UTILISATION = (
+    0.35  # of the peak below; an H200 trains all weights of a 1B Llama at 31% to 35% (docs/results_decide.md)
+)
+ADAPTER_UTILISATION = 0.2  # LoRA and QLoRA on 1B and 8B: 17% to 22% there
 CPU_MICRO_TOKENS = 2048  # activations of small students stay in the caches; measured 6% less CPU time than 4,096
 GPU_MICRO_TOKENS = 16384
 
@@ -176,15 +179,24 @@ def free_ram() -> int:
 
 
 def training_seconds(
-    parameters: int, tokens: int, machine: Machine, *, processes: int = 1, teacher: int = 0, operations: int = 6
+    parameters: int,
+    tokens: int,
+    machine: Machine,
+    *,
+    processes: int = 1,
+    teacher: int = 0,
+    operations: int = 6,
+    adapter: bool = False,
 ) -> float | None:
-    """`operations` a parameter and trained token (6: Kaplan et al. 2020; 2 more where the forward pass is done again, 2 less for
-    an adapter), and 2 a token for a teacher's forward. Parameters: those that are active in a token. None = the speed of this GPU
-    is not known.
+    """Seconds: `operations` a parameter and trained token (6: Kaplan et al. 2020; 2 more where the forward pass is done again, 2
+    less for an adapter), and 2 a token for a teacher's forward. Parameters: those that are active in a token. adapter: a GPU
+    spends much of the time beside the products. None = the speed of this GPU is not known.
 
     Processes on a CPU share its cores.
     """
     if machine.flops is None:
         return None
     total = (operations * parameters + 2 * teacher) * tokens
+    if adapter and machine.gpu_name:
+        total *= GPU_UTILISATION / ADAPTER_UTILISATION
     return total / (machine.flops * (min(processes, machine.gpus) if machine.gpu_name else 1))

@@ -69,7 +69,13 @@ def hours_of(setup: Setup, tokens: int, machine: Machine) -> float | None:
     processes, tried = setup.processes, setup.tried_share if setup.processes == 1 else 0.0
     operations = (FULL if setup.rank is None else ADAPTER) + 2 * setup.checkpointing
     seconds = training_seconds(
-        student, int(tokens * (1 + tried)), machine, processes=processes, teacher=teacher, operations=operations
+        student,
+        int(tokens * (1 + tried)),
+        machine,
+        processes=processes,
+        teacher=teacher,
+        operations=operations,
+        adapter=setup.rank is not None,
     )
     if seconds is None:
         return None

@@ -43,9 +43,9 @@ class TrainConfig(Section):
     with the others."""
     learning_rate: PositiveFloat | Literal["auto"] | None = "auto"
     """Peak learning rate. auto = tries rates around the one that fits the student's size in a few steps first, for at most 5% of
-    the training's examples; a shorter training, dpo and a student that Distil has trained take the one that fits. null = the one
-    that fits: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M parameters, and LoRA ten times that. `distil train` names
-    the one that it takes."""
+    the training's examples; LoRA, a shorter training, dpo and a student that Distil has trained take the one that fits. null =
+    the one that fits: all weights 2e-5 for 7B, 1.4e-4 for 135M, 1.6e-3 for 1M parameters, and LoRA ten times that. `distil train`
+    names the one that it takes."""
     temperature: float = Field(default=2.0, gt=0)
     """Softens teacher and student in the divergence, which is multiplied by T^2; not used by sft."""
     distill_weight: float = Field(default=0.7, ge=0)

@@ -42,8 +42,9 @@ def plain_footprint(data: Mapping[str, object], *, rank: int | None, half: bool,
 
     half: products in bfloat16, as on a GPU; LoRA's frozen weights are then kept in it, too.
 
-    What one layer keeps: its two norms' inputs (and what they scale, where the scale is trained), each projection's input (with
-    autocast a 16-bit copy for each), query, key and value of every head, attention's result, four tensors of the feed-forward.
+    What one layer keeps: its two norms' inputs (and what they scale, where the scale is trained), each projection's input (where
+    autocast casts it from float32, a 16-bit copy for each), query, key and value of every head, attention's result, four tensors
+    of the feed-forward.
     """
     hidden, layers, inner, heads = (
         whole(data, key) for key in ("hidden_size", "num_hidden_layers", "intermediate_size", "num_attention_heads")
@@ -52,7 +53,7 @@ def plain_footprint(data: Mapping[str, object], *, rank: int | None, half: bool,
     keys = queries // heads * (whole(data, "num_key_value_heads") or heads)
     full, size = rank is None, 2 if half else 4
     norms = 4 * hidden * (4 if full else 2)
-    inputs = (2 if not half else 5) * hidden * size + queries * size
+    inputs = (5 if half and full else 2) * hidden * size + queries * size
     adapter = 0 if full else 7 * int(rank or 0) * size
     layer = norms + inputs + 4 * queries * size + 4 * inner * size + adapter + 4 * heads + 16
     if data["model_type"] == "qwen3":  # query and key have norms of their own

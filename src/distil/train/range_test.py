@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from distil.models.config import StudentConfig
 from distil.models.proofs import copy_fits
 from distil.models.unwrap import causal_model
 from distil.progress import track
@@ -48,12 +49,15 @@ class Tried(NamedTuple):
 
 
 def find_rate(
-    trainer: DistilTrainer, section: TrainConfig, student: str, max_steps: int | None, started_with: float | None
+    trainer: DistilTrainer,
+    section: TrainConfig,
+    student: StudentConfig,
+    max_steps: int | None,
+    started_with: float | None,
 ) -> str:
     """Sets the trainer's peak learning rate by a range test where one can be made, and returns what to say about it.
 
-    student: folder or id that the training starts from; started_with: the rate of a training that goes on here; it is taken
-    without a test.
+    started_with: the rate of a training that goes on here; it is taken without a test.
     """
     fits = float(trainer.args.learning_rate)
     if started_with is not None:

@@ -45,14 +45,16 @@ def fitting_rate(parameters: int, *, lora: bool, dpo: bool = False) -> float:
     return float(f"{rate * DPO_FACTOR if dpo else rate:.1e}")
 
 
-def untestable(section: TrainConfig, student: str) -> str | None:
-    """Why no rates are tried, however long the training is; None = they can be. student: folder or id that it starts from."""
+def untestable(section: TrainConfig, student: StudentConfig) -> str | None:
+    """Why no rates are tried, however long the training is; None = they can be."""
+    if student.adapter == "lora":  # measured: docs/results_levers.md, "The learning rate that is tried"
+        return "for LoRA, rates that were tried for a few steps are worse"
     if section.method == "dpo":
         return "what dpo prefers after a few steps says nothing about a rate"
     if is_trained(
-        student
-    ):  # on what it has learned every step raises the loss, so that the lowest rate would always win
-        return f"{student} is trained already, so a few steps show nothing"
+        student.model
+    ):  # every step raises its loss on what it knows, so that the lowest rate would always win
+        return f"{student.model} is trained already, so a few steps show nothing"
     return None
 
 

@@ -52,7 +52,7 @@ def _trained(job: TrainJob, stop_file: Path | None, log: RunLog | None) -> Train
     if is_main and (alone := labels_alone(job.section, trainer.steps_per_epoch, job.max_steps)):
         say(alone)
     if job.section.learning_rate == "auto":
-        found = find_rate(trainer, job.section, job.student.model, job.max_steps, checkpointed_rate(job.folder))
+        found = find_rate(trainer, job.section, job.student, job.max_steps, checkpointed_rate(job.folder))
         if is_main:
             say(found)
     resume = checkpoint_to_resume(
