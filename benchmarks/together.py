@@ -1,8 +1,8 @@
-"""Do ways to a better student add up? A noisy log relabeled by a committee, and the learning rate that is tried: each alone, and both.
+"""Do ways to a better student add up? A noisy log relabeled by a committee, and a rate that is tried: each alone, and both.
 
     python benchmarks/together.py --dir FOLDER [--data PATH/TO/shared/data] [--seeds 3]
 
-The task, the log and the simulated teachers of relabeling.py, with 30 intents of banking77, 20 questions each, five epochs in
+The task, the log and the simulated teachers of relabeling.py, with 30 intents of banking77, 20 questions each, six epochs in
 batches of 16. All arms train for equally many steps. Resumes.
 """
 
