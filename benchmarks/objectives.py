@@ -9,8 +9,8 @@ Peers that are not importable are left out with a line that says so. To have the
     PYTHONPATH=src peers/bin/python benchmarks/objectives.py
 
 On a GPU (`--device cuda`) sizes are those that fill one, in bfloat16 and float32, and `objectives_device.py` measures more:
-errors against float64, chunk sizes, single operations, kernels. No step begins after `--seconds`. The compiled contender needs
-more than a minute in all; on a GPU it is left out, unless `--leave-out` says otherwise (without a name: nothing is left out).
+errors against float64, chunk sizes, single operations, kernels. No step begins after `--seconds`. The compiled contender takes
+over a minute; on a GPU it is left out, unless `--leave-out` says otherwise (without a name: nothing is left out).
 
 Extra peak memory on a CPU is the peak of the process's resident memory during one run, less what was resident before it (Linux:
 VmHWM after a reset through /proc/self/clear_refs, freed heap and the loss's kept buffers returned first); on a GPU the

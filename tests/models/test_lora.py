@@ -40,7 +40,7 @@ def adapted(*, own_casts: bool) -> Any:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_under_autocast_numbers_are_the_same_and_copies_are_spared(checkpointing: bool) -> None:
+def test_autocast_spares_copies_and_keeps_the_numbers(checkpointing: bool) -> None:
     found = []
     for own in (True, False):
         model = adapted(own_casts=own)
