@@ -13,7 +13,7 @@ from distil.objectives.settings import LABELS_ONLY
 from distil.train.batches import StepSampler, micro_batches, pack, pad, placeholder, units_of
 from distil.train.examples import Tokenized
 from distil.train.objective import Task, install_objective, remove_objective
-from distil.train.packing import PackedLayout, can_pack, no_mask, use_packed
+from distil.train.packing import PackedLayout, _to_grid, can_pack, no_mask, packed_attention, use_packed
 from tests.tiny import tiny_model
 
 
@@ -75,6 +75,21 @@ def test_packing_equals_transformers_with_restarting_positions() -> None:
     theirs = model.model(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False).last_hidden_state
     use_packed(model)
     torch.testing.assert_close(batch.hidden_states(model), theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_autocast_casts_before_the_grid_what_it_would_cast_after() -> None:
+    layout = PackedLayout.of([5, 3, 8])
+    query, key, value = (
+        torch.randn(1, heads, 16, 8, generator=torch.Generator().manual_seed(heads)) for heads in (4, 2, 2)
+    )
+    grids = [_to_grid(tensor, layout) for tensor in (query, key, value)]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = packed_attention(torch.nn.Module(), query, key, value, None, packed_layout=layout)
+        whole = torch.nn.functional.scaled_dot_product_attention(
+            grids[0], *(grid.repeat_interleave(2, dim=1) for grid in grids[1:]), is_causal=True
+        )
+    assert found.dtype == whole.dtype == torch.bfloat16
+    assert torch.equal(found[0], whole.transpose(1, 2).reshape(-1, 4, 8)[layout.cells])
 
 
 def test_a_sliding_window_limits_a_packed_document() -> None:

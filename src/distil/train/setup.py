@@ -61,8 +61,9 @@ CPU_CACHE_BYTES, GPU_CACHE_BYTES = 512 << 20, 4 << 30
 """How much memory a teacher's hidden states may take."""
 TRIED = 16
 """Examples that a trial of dpo has at least."""
-FEW_STEPS = 60
-"""Optimizer steps; fewer are remarked."""
+FEW_STEPS = 200
+"""Optimizer steps; fewer are remarked. 93 and 120 were far too few for a student of 1M, on banking77 and on the demo's task
+(docs/results_levers.md)."""
 
 
 @dataclass(frozen=True)
