@@ -93,19 +93,14 @@ def write_project(case: Case, folder: Path) -> Project:
 
 
 def operations(case: Case, project: Project) -> float:
-    """Of a trained token: 6 a parameter (4 for an adapter) and attention (causal, forward and backward), 2 for a teacher."""
+    """Of a trained token: 6 a parameter (4 for an adapter) and attention (causal, forward and backward); the student's alone."""
     shape = model_shape(str(model_folder(case.student)))
     assert shape is not None
     config = json.loads(shape.config)
     heads = config["num_attention_heads"]
     width = heads * (config.get("head_dim") or config["hidden_size"] // heads)
     found = (4 if case.adapter else 6) * (shape.active or shape.parameters)
-    found += 6 * shape.layers * width * case.tokens
-    if case.teacher and case.train.get("method") != "on_policy":
-        teacher = model_shape(str(model_folder(case.teacher)))
-        assert teacher is not None
-        found += 2 * teacher.parameters
-    return float(found)
+    return float(found + 6 * shape.layers * width * case.tokens)
 
 
 def measure(case: Case, folder: Path) -> dict[str, Any]:
@@ -132,7 +127,8 @@ def measure(case: Case, folder: Path) -> dict[str, Any]:
         "seconds": {"prepared": round(made, 2), **watch.seconds},
         "tokens_per_second": speed,
         "operations_per_token": per_token,
-        "share_of_peak": speed * per_token / card.flops if speed and card else None,
+        # A teacher is asked within the steps or, where they fit, for all texts before them.
+        "share_of_peak": speed * per_token / card.flops if speed and card and not case.teacher else None,
         "step_seconds": watch.step_seconds(),
         "kernels": watch.kernels,
         "micro_batch_tokens": facts["micro_batch_tokens"],
