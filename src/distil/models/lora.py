@@ -69,7 +69,7 @@ def sparing_casts(adapted: Any) -> Any:
 
     for layer in adapted.modules():
         if isinstance(layer, BaseTunerLayer):
-            layer._cast_input_dtype = MethodType(_cast_without_autocast, layer)
+            vars(layer)["_cast_input_dtype"] = MethodType(_cast_without_autocast, layer)
     return adapted
 
 
@@ -78,7 +78,7 @@ def _cast_without_autocast(layer: Any, x: torch.Tensor | None, dtype: torch.dtyp
 
     if x is None or torch.is_autocast_enabled(x.device.type):
         return x
-    return type(layer)._cast_input_dtype(layer, x, dtype)  # type: ignore[no-any-return]
+    return type(layer)._cast_input_dtype(layer, x, dtype)
 
 
 def target_modules(model: PreTrainedModel) -> str | list[str]:

@@ -196,7 +196,7 @@ def training_seconds(
     """
     if machine.flops is None:
         return None
-    total = (operations * parameters + 2 * teacher) * tokens
+    total: float = (operations * parameters + 2 * teacher) * tokens
     if adapter and machine.gpu_name:
         total *= GPU_UTILISATION / ADAPTER_UTILISATION
     return total / (machine.flops * (min(processes, machine.gpus) if machine.gpu_name else 1))
