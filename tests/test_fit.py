@@ -105,7 +105,7 @@ def test_8b_beside_published_figures() -> None:
     lora, qlora = eight(rank=16, checkpointing=True), eight(rank=16, checkpointing=True, four_bit=True)
     assert 16e9 < sum(training_memory(lora)[:6]) < 26e9
     assert 6e9 < sum(training_memory(qlora)[:6]) < 14e9
-    assert weight_bytes(eight().student, gpu=True, trained=False, four_bit=True) < 6.5e9
+    assert weight_bytes(eight().student, half=True, trained=False, four_bit=True) < 6.5e9
 
 
 def test_settings_change_the_estimate() -> None:
@@ -113,6 +113,8 @@ def test_settings_change_the_estimate() -> None:
     plain = eight(micro_tokens=16384, batch_size=512)
     assert total(smaller(plain, checkpointing=True)) < total(plain)
     assert total(smaller(plain, micro_tokens=2048)) < total(plain)
+    lora = smaller(plain, rank=16)
+    assert total(smaller(lora, bfloat16=False)) > 1.5 * total(lora)  # a T4 holds and computes in float32
     split = smaller(plain, processes=8, fsdp=True)
     replicated = smaller(plain, processes=8)
     assert total(split) < total(plain) < total(replicated)

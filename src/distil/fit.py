@@ -75,6 +75,7 @@ def training_need(project: Project, config: Config, machine: Machine) -> Need | 
     setup = Setup(
         student=shape,
         gpu=gpu,
+        bfloat16=machine.bfloat16,
         micro_tokens=train.micro_batch_tokens or default_micro_tokens(gpu=gpu),
         batch_size=train.batch_size,
         texts=in_pairs(texts) if train.method == "dpo" else texts,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def device() -> torch.device:
     """CUDA, or what DISTIL_TEST_DEVICE names: with DISTIL_TEST_DEVICE=cpu the tests themselves are tried without a GPU."""
     asked = torch.device(os.environ.get("DISTIL_TEST_DEVICE", "cuda"))

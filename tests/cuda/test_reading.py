@@ -1,4 +1,4 @@
-"""What a model says on a GPU is what it says on the CPU: batched, one by one, while others come and go, and in its signals."""
+"""What a model says on a GPU is what it says on the CPU: batched, one by one, and while others come and go."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def losses(device: torch.device, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """cpu | here -> name of an arm -> its losses. Both trained at the same time."""
     environments = {"cpu": {"CUDA_VISIBLE_DEVICES": ""}, "here": {}}
     folders = {name: tmp_path_factory.mktemp(name) for name in environments}

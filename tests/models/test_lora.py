@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -59,6 +61,18 @@ def test_autocast_spares_copies_and_keeps_the_numbers(checkpointing: bool) -> No
     for name, gradient in gradients.items():
         torch.testing.assert_close(our_gradients[name], gradient, rtol=0.02, atol=1e-3 * float(gradient.abs().max()))
     assert fewer <= wide - 14  # the input of each of the 14 layers
+
+
+def test_an_adapted_model_is_freed_at_once() -> None:
+    model = adapted(own_casts=False)
+    weights = [weakref.ref(p) for p in model.parameters()]
+    gc.collect()
+    gc.disable()
+    try:
+        del model
+        assert all(reference() is None for reference in weights)
+    finally:
+        gc.enable()
 
 
 def test_without_autocast_inputs_are_cast_as_peft_does() -> None:

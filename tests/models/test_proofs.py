@@ -42,6 +42,13 @@ def test_a_model_that_sees_what_follows_is_found() -> None:
     assert proofs.check_causal(transformers.BertLMHeadModel(config).eval()).ok
 
 
+def test_sight_is_found_in_a_vocabulary_of_eight() -> None:
+    config = transformers.BertConfig(
+        vocab_size=8, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2
+    )
+    assert not proofs.check_causal(transformers.BertLMHeadModel(config).eval()).ok
+
+
 def test_sight_is_told_from_rounding_in_sixteen_bits() -> None:
     """On a GPU an 8B model with 4-bit weights was refused: a text and its beginning differed by 6% of rounding alone."""
     config = transformers.BertConfig(

@@ -50,6 +50,7 @@ def test_a_machine_can_be_named() -> None:
     assert named_machine("RTX 4090").gpu_memory == 24 * GIB
     assert named_machine("4xMI300X:192") == Machine(0, 0, "MI300X", 4, 192 * GIB)
     assert str(named_machine("8xH100")) == "8 x H100 (80 GiB each)"
+    assert [named_machine(name).bfloat16 for name in ("T4", "V100", "H100", "MI300X:192")] == [False, False, True, True]
     for wrong in ("8xH1000", "0xH100", "", "MI300X:lots"):
         with pytest.raises(UserError, match="8xH100"):
             named_machine(wrong)

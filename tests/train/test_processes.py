@@ -50,6 +50,7 @@ def test_two_processes_learn_what_one_learns(bench: Bench, changes: dict[str, An
 
 
 def test_more_processes_than_gpus_are_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(
         UserError, match=r"train\.processes is 2, and this machine has 1 GPU; .*--set train\.processes=1"

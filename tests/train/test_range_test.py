@@ -76,7 +76,7 @@ def test_a_short_training_takes_the_fitting_rate(bench: Bench) -> None:
     said = find_rate(trainer, AUTO.model_copy(update={"epochs": 1.0}), BASE, None, None)
     assert trainer.args.learning_rate == fits and "which fits the size" in said and "so short a training" in said
     assert "dpo" in find_rate(trainer, AUTO.model_copy(update={"method": "dpo"}), BASE, None, None)
-    assert "for LoRA" in find_rate(trainer, AUTO, StudentConfig(model="base", adapter="lora"), None, None)
+    assert "with LoRA" in find_rate(trainer, AUTO, StudentConfig(model="base", adapter="lora"), None, None)
     assert trainer.args.learning_rate == fits
 
 

@@ -139,7 +139,7 @@ def show_places(forecast: Forecast) -> None:
     for line in (
         "several GPUs: full training is split over them (train.fsdp), an adapter is trained on each; c: only with "
         "train.gradient_checkpointing; no: what one process would need",
-        f"speed: {GPU_UTILISATION:.0%} of the data sheet's bfloat16, {ADAPTER_UTILISATION:.0%} for adapters, as an H200 showed; "
+        f"speed: {GPU_UTILISATION:.0%} of the data sheet's bfloat16, {ADAPTER_UTILISATION:.0%} for adapters (Llama on an H200); "
         f"dollars: {PRICES_FROM}; others may be half as dear",
     ):
         paragraph("- ", line, dim=True)

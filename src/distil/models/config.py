@@ -19,7 +19,7 @@ class StudentConfig(Section):
     quantization: Literal["4bit"] | None = None
     """4bit loads the frozen base model in 4 bits (QLoRA); needs `adapter: lora` and an NVIDIA GPU with bitsandbytes."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """auto = float32 on a CPU, bfloat16 on a GPU that supports it."""
+    """auto = bfloat16 on a GPU that computes in it, float32 on a CPU and on older cards (T4, V100)."""
     chat_template: str | None = None
     """null = the model's own; a .jinja file (may be relative to the project); or one of Distil's own training templates: chatml,
     deepseek-r1, gemma, llama-3."""

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from distil.errors import UserError
@@ -69,16 +68,18 @@ def sparing_casts(adapted: Any) -> Any:
 
     for layer in adapted.modules():
         if isinstance(layer, BaseTunerLayer):
-            vars(layer)["_cast_input_dtype"] = MethodType(_cast_without_autocast, layer)
+            vars(layer)["_cast_input_dtype"] = (
+                _cast_without_autocast  # not a method: it would hold its layer in a circle
+            )
     return adapted
 
 
-def _cast_without_autocast(layer: Any, x: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
+def _cast_without_autocast(x: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
     import torch
 
-    if x is None or torch.is_autocast_enabled(x.device.type):
+    if x is None or x.dtype == dtype or (not x.is_meta and torch.is_autocast_enabled(x.device.type)):
         return x
-    return type(layer)._cast_input_dtype(layer, x, dtype)
+    return x.to(dtype)
 
 
 def target_modules(model: PreTrainedModel) -> str | list[str]:

@@ -16,9 +16,9 @@ from distil.errors import UserError, did_you_mean
 GIB = 1 << 30
 CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
 GPU_UTILISATION = (
-    0.35  # of the peak below; an H200 trains all weights of a 1B Llama at 31% to 35% (docs/results_decide.md)
+    0.35  # of the peak below; an H200 trains all weights of a 1B Llama at 31% to 35%: docs/results_decide.md
 )
-ADAPTER_UTILISATION = 0.2  # LoRA and QLoRA on 1B and 8B: 17% to 22% there
+ADAPTER_UTILISATION = 0.2  # LoRA on 1B and 8B and QLoRA on 1B: 17% to 22% there
 CPU_MICRO_TOKENS = 2048  # activations of small students stay in the caches; measured 6% less CPU time than 4,096
 GPU_MICRO_TOKENS = 16384
 
@@ -32,6 +32,8 @@ class Gpu(NamedTuple):
     """Dense peak in bfloat16 with float32 sums, from the vendor's data sheet; float32 where the card has no bfloat16."""
     usd_per_hour: float | None = None
     """List price of one card on demand; None = not in the list."""
+    bfloat16: bool = True
+    """Whether it computes in it. Older cards emulate it, slowly: on them Distil computes in float32."""
 
 
 PRICES_FROM = "docs.runpod.io/serverless/pricing (flex workers by the second, read 2026-11-29)"
@@ -45,7 +47,7 @@ GPUS = {
     "RTX 5090": Gpu(32, 209e12), "RTX 4090": Gpu(24, 165e12, 1.12), "RTX 3090": Gpu(24, 71e12, 0.68),
     "RTX 4080": Gpu(16, 97e12), "RTX 4070": Gpu(12, 58e12), "RTX 3060": Gpu(12, 25e12),
     "RTX A6000": Gpu(48, 155e12, 1.22), "RTX 6000 Ada": Gpu(48, 182e12, 1.91),
-    "V100": Gpu(16, 15.7e12), "T4": Gpu(16, 8.1e12),
+    "V100": Gpu(16, 15.7e12, bfloat16=False), "T4": Gpu(16, 8.1e12, bfloat16=False),
 }  # fmt: skip
 
 
@@ -95,6 +97,11 @@ class Machine(NamedTuple):
     def card(self) -> Gpu | None:
         """What is known of its GPU; None = nothing, or no GPU."""
         return known_gpu(self.gpu_name) if self.gpu_name else None
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether its GPU computes in bfloat16; cards that are not known do."""
+        return self.card is None or self.card.bfloat16
 
     @property
     def flops(self) -> float | None:

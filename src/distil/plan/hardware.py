@@ -26,7 +26,8 @@ def places(need: Need, tokens: int, machines: Sequence[Machine]) -> list[Place]:
 def _place(need: Need, tokens: int, machine: Machine) -> Place:
     gpu = machine.gpu_name is not None
     processes = machine.gpus if gpu else need.setup.processes
-    base = smaller(need.setup, gpu=gpu, processes=processes, fsdp=False, rank=None, four_bit=False, checkpointing=False)
+    here = smaller(need.setup, gpu=gpu, bfloat16=machine.bfloat16, processes=processes)
+    base = smaller(here, fsdp=False, rank=None, four_bit=False, checkpointing=False)
     adapter = smaller(base, rank=need.setup.rank or 16)
     return Place(
         short_name(machine),

@@ -65,7 +65,7 @@ def _require_gpus(processes: int) -> None:
     """On a machine with GPUs each process has its own: NCCL refuses two on one."""
     import torch
 
-    gpus = torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if 0 < gpus < processes:
         raise UserError(
             f"train.processes is {processes}, and this machine has {gpus} GPU{'s' * (gpus > 1)}; expected at most one for each. "

@@ -16,7 +16,13 @@ ADVICE = (
 )
 
 
-SAYINGS = ("not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+SAYINGS = (
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
 """Of errors without a type of their own: a CPU's allocator, the driver, and libraries that take memory beside torch's."""
 
 

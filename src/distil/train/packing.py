@@ -95,7 +95,9 @@ def packed_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     groups = query.shape[1] // key.shape[1]
-    if torch.is_autocast_enabled(query.device.type):  # as it would cast them for the products: a grid of half the bytes
+    if not query.is_meta and torch.is_autocast_enabled(
+        query.device.type
+    ):  # as it would cast them for the products: a grid of half the bytes
         dtype = torch.get_autocast_dtype(query.device.type)
         query, key, value = (t.to(dtype) if t.dtype == torch.float32 else t for t in (query, key, value))
     query, key, value = (_to_grid(tensor, packed_layout) for tensor in (query, key, value))

@@ -72,6 +72,13 @@ class Setup:
     """Examples that a test of learning rates may read, in one process; 0 = none is made."""
     tried_share: float = 0.0
     """Of the tokens of the whole training, those that the test reads."""
+    bfloat16: bool = True
+    """Whether its GPU, if it is one, computes in it; older cards compute in float32."""
+
+    @property
+    def half(self) -> bool:
+        """Whether products are in bfloat16, and what is only read is kept in it."""
+        return self.gpu and self.bfloat16
 
     @property
     def footprint(self) -> Footprint:
@@ -81,7 +88,7 @@ class Setup:
             self.student.config,
             tokens=length,
             rank=self.rank,
-            half=self.gpu,
+            half=self.half,
             packing=self.packing,
             parameters=self.student.parameters,
         )
@@ -126,11 +133,11 @@ def footprint(config: str, *, tokens: int, rank: int | None, half: bool, packing
     return traced_footprint(config, tokens=tokens, rank=rank, half=half, packing=packing, parameters=parameters)
 
 
-def weight_bytes(shape: Shape, *, gpu: bool, trained: bool, four_bit: bool = False) -> int:
-    """Bytes of a model's weights: float32 where they are trained and on a CPU, else bfloat16."""
+def weight_bytes(shape: Shape, *, half: bool, trained: bool, four_bit: bool = False) -> int:
+    """Bytes of a model's weights: float32 where they are trained or computed with (`Setup.half`), else bfloat16."""
     if four_bit:
         return int((shape.parameters - shape.embedding) * FOUR_BIT + shape.embedding * 2)
-    return shape.parameters * (4 if trained or not gpu else 2)
+    return shape.parameters * (4 if trained or not half else 2)
 
 
 def training_memory(setup: Setup) -> Memory:
@@ -147,11 +154,11 @@ def _steps(setup: Setup) -> Memory:
     shape, traced = setup.student, setup.footprint
     full, split = setup.rank is None, setup.shards
     adapter = 0 if full else traced.trained * 4
-    weights = weight_bytes(shape, gpu=setup.gpu, trained=full, four_bit=setup.four_bit)
+    weights = weight_bytes(shape, half=setup.half, trained=full, four_bit=setup.four_bit)
     gradients, moments = 4 * traced.trained, 8 * traced.trained
     gathered = _gathered(setup)
     largest, last, number = setup.passes
-    casts = traced.casts if setup.gpu else 0
+    casts = traced.casts if setup.half else 0
     share = HELD_BACK_GPU if setup.gpu else HELD_BACK
     moments_of_peak = [_pass(setup, traced, largest, gradients=number > 2 or (number == 2 and last >= largest))]
     if number == 2:
@@ -203,8 +210,8 @@ def _gathered(setup: Setup) -> int:
 
 def _teacher(shape: Shape, setup: Setup, tokens: float) -> int:
     """Weights and what a forward pass without gradients has at once: a few tensors of the widest layer."""
-    size = 2 if setup.gpu else 4
-    return weight_bytes(shape, gpu=setup.gpu, trained=False) + int(tokens * shape.hidden * size * 12)
+    size = 2 if setup.half else 4
+    return weight_bytes(shape, half=setup.half, trained=False) + int(tokens * shape.hidden * size * 12)
 
 
 def _writing(setup: Setup, widest: float, kept: int, state: int) -> int:
@@ -212,14 +219,14 @@ def _writing(setup: Setup, widest: float, kept: int, state: int) -> int:
     found = setup.writing
     if found is None:
         return 0
-    size = 4 if setup.rank is None or not setup.gpu else 2
+    size = 4 if setup.rank is None or not setup.half else 2
     rows = found.rows(setup.processes)
     texts = writing_bytes(found, setup.student, rows=rows, size=size, widest=widest)
     teachers = 0
     for shape in setup.teachers:
-        teachers += weight_bytes(shape, gpu=setup.gpu, trained=False)
+        teachers += weight_bytes(shape, half=setup.half, trained=False)
         if found.both:
-            each = 2 if setup.gpu else 4
+            each = 2 if setup.half else 4
             texts += writing_bytes(found, shape, rows=rows, size=each, widest=4.0 * each * shape.hidden)
     held = int((HELD_BACK_GPU if setup.gpu else HELD_BACK) * texts)
     return kept + (0 if found.first else state) + teachers + texts + held

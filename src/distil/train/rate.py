@@ -48,7 +48,7 @@ def fitting_rate(parameters: int, *, lora: bool, dpo: bool = False) -> float:
 def untestable(section: TrainConfig, student: StudentConfig) -> str | None:
     """Why no rates are tried, however long the training is; None = they can be."""
     if student.adapter == "lora":  # measured: docs/results_levers.md, "The learning rate that is tried"
-        return "for LoRA, rates that were tried for a few steps are worse"
+        return "with LoRA a few steps say too little about a rate"
     if section.method == "dpo":
         return "what dpo prefers after a few steps says nothing about a rate"
     if is_trained(

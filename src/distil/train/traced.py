@@ -88,7 +88,7 @@ def _trace(config: str, tokens: int, rank: int | None, half: bool, packing: bool
 def _own_grouped_products() -> Iterator[None]:
     """Experts are multiplied by transformers' own product, which keeps the same as torch's: that one refuses fake float32."""
     chosen = moe._can_use_grouped_mm
-    moe._can_use_grouped_mm = lambda *tensors: False
+    moe._can_use_grouped_mm = lambda *_, **__: False
     try:
         yield
     finally:
