@@ -82,8 +82,8 @@ def check_causal(model: torch.nn.Module) -> Check:
 
 
 def _seen(model: PreTrainedModel) -> float:
-    """Differences above this are of what was seen. One kernel rounds alike; experts, and numbers scaled by a tensor's largest, depend
-    on the other rows."""
+    """Differences above this are of what was seen. One kernel rounds alike; experts, and numbers scaled by a tensor's largest,
+    depend on the other rows."""
     config = model.config.get_text_config()
     experts = any(getattr(config, name, None) for name in (*EXPERTS, "moe_num_experts", "ffn_config"))
     scaled = getattr(model, "quantization_method", None) is not None and not getattr(model, "is_loaded_in_4bit", False)
