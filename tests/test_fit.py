@@ -58,13 +58,20 @@ LLAMA_26M = {
     "model_type": "llama", "hidden_size": 320, "num_hidden_layers": 8, "intermediate_size": 864, "num_attention_heads": 8,
     "num_key_value_heads": 8, "vocab_size": 49152, "tie_word_embeddings": True,
 }  # fmt: skip
+LLAMA_90M = {
+    "model_type": "llama", "hidden_size": 640, "num_hidden_layers": 12, "intermediate_size": 1712, "num_attention_heads": 10,
+    "num_key_value_heads": 10, "vocab_size": 49152, "tie_word_embeddings": True,
+}  # fmt: skip
 QWEN2_50M = {
     "model_type": "qwen2", "hidden_size": 384, "num_hidden_layers": 12, "intermediate_size": 1843, "num_attention_heads": 6,
     "num_key_value_heads": 2, "vocab_size": 49152, "tie_word_embeddings": True,
 }  # fmt: skip
 MEASURED = [
     (SMOLLM2, {}, 5.31),
-    (LLAMA_26M, {"rank": 16}, 1.47),
+    (SMOLLM2, {"rank": 16}, 7.24),
+    (LLAMA_26M, {"rank": 16}, 1.69),
+    (LLAMA_90M, {"rank": 16}, 3.97),
+    (LLAMA_90M, {}, 3.91),
     (QWEN2_50M, {}, 2.62),
     (LLAMA_26M, {}, 1.72),
     (LLAMA_26M, {"micro_tokens": 8192, "batch_size": 96}, 3.58),
