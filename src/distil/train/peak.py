@@ -22,8 +22,8 @@ from distil.train.writing import Writing, writing_bytes
 PROCESS_CPU, PROCESS_GPU = int(0.6 * GIB), int(1.0 * GIB)
 """Python with torch and transformers in RAM; on a GPU the CUDA context and the libraries' workspaces."""
 HELD_BACK, HELD_BACK_ADAPTER, HELD_BACK_GPU = 0.2, 1.4, 0.05
-"""Share of the activations that the allocator does not give back to others: glibc's, with an adapter, and a GPU's. An adapted layer
-frees several tensors between two that are kept, and the holes fit little else (measured: docs/results_decide.md)."""
+"""Share of the activations that the allocator does not give back to others: glibc's, with an adapter, and a GPU's. An adapted
+layer frees several tensors between two that are kept, and the holes fit little else (measured: docs/results_decide.md)."""
 BACKWARD_TENSORS = 3
 """Tensors of the widest layer that a backward pass has at once."""
 FOUR_BIT = 0.516
