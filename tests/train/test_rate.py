@@ -9,7 +9,6 @@ from distil.runs.schemas.notes import TrainNotes
 from distil.train import setup, stage
 from distil.train.config import TrainConfig
 from distil.train.rate import fitting_rate, learning_rate
-from distil.train.start import without_effect
 from tests.train.conftest import Bench
 
 PUBLISHED = [
