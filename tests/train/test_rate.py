@@ -9,6 +9,7 @@ from distil.runs.schemas.notes import TrainNotes
 from distil.train import setup, stage
 from distil.train.config import TrainConfig
 from distil.train.rate import fitting_rate, learning_rate
+from distil.train.start import without_effect
 from tests.train.conftest import Bench
 
 PUBLISHED = [
@@ -59,3 +60,22 @@ def test_a_rate_that_is_set_is_taken_as_it_is(bench: Bench, capsys: pytest.Captu
 def test_too_few_steps_are_remarked(examples: int, steps: int, said: str | None) -> None:
     remark = setup._too_few_steps(TrainConfig(batch_size=32, epochs=3), examples)
     assert (remark is None) if said is None else (said in str(remark) and f"{steps} steps in 3 epochs" in str(remark))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sft_epochs": 1}, "train.method: sft: train.sft_epochs. It is for train.method: logits or on_policy."),
+        ({"dpo_beta": 0.3}, "train.method: sft: train.dpo_beta. It is for train.method: dpo."),
+        (
+            {"method": "logits", "rollout_teacher_top_k": 25, "teacher_top_k": 8},
+            "logits: train.rollout_teacher_top_k. It",
+        ),
+        ({"method": "on_policy", "rollout_teacher_top_k": 25, "teacher_top_k": 8}, None),
+        ({"dpo_beta": 0.3, "sft_epochs": 1}, "train.dpo_beta, train.sft_epochs."),
+        ({}, None),
+    ],
+)
+def test_settings_without_effect_are_named(settings: dict[str, object], said: str | None) -> None:
+    found = without_effect(TrainConfig.model_validate(settings))
+    assert (found is None) if said is None else (found is not None and said in found)
