@@ -68,9 +68,8 @@ def sparing_casts(adapted: Any) -> Any:
 
     for layer in adapted.modules():
         if isinstance(layer, BaseTunerLayer):
-            vars(layer)["_cast_input_dtype"] = (
-                _cast_without_autocast  # not a method: it would hold its layer in a circle
-            )
+            # Not a method: it would hold its layer in a circle of references, and the weights until a collection.
+            vars(layer)["_cast_input_dtype"] = _cast_without_autocast
     return adapted
 
 

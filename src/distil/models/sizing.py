@@ -15,10 +15,9 @@ from distil.errors import UserError, did_you_mean
 
 GIB = 1 << 30
 CPU_FLOPS_PER_CORE = 60e9  # measured: a 10M Llama trains at 2,200 tokens/s on 2 cores = 66 GFLOP/s a core, float32
-GPU_UTILISATION = (
-    0.35  # of the peak below; an H200 trains all weights of a 1B Llama at 31% to 35%: docs/results_decide.md
-)
-ADAPTER_UTILISATION = 0.2  # LoRA on 1B and 8B and QLoRA on 1B: 17% to 22% there
+# Of the peak below. On an H200: all weights of a 1B Llama 31% to 35%; LoRA on 1B and 8B, QLoRA on 1B 17% to 22%
+# (docs/results_decide.md).
+GPU_UTILISATION, ADAPTER_UTILISATION = 0.35, 0.2
 CPU_MICRO_TOKENS = 2048  # activations of small students stay in the caches; measured 6% less CPU time than 4,096
 GPU_MICRO_TOKENS = 16384
 

@@ -51,9 +51,8 @@ def untestable(section: TrainConfig, student: StudentConfig) -> str | None:
         return "with LoRA a few steps say too little about a rate"
     if section.method == "dpo":
         return "what dpo prefers after a few steps says nothing about a rate"
-    if is_trained(
-        student.model
-    ):  # every step raises its loss on what it knows, so that the lowest rate would always win
+    if is_trained(student.model):
+        # Every step raises its loss on what it knows, so that the lowest rate would always win.
         return f"{student.model} is trained already, so a few steps show nothing"
     return None
 

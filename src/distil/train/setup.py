@@ -346,9 +346,8 @@ def training_arguments(
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,  # they are constants, and after a failed pass the processes would be out of step
     )
-    if (
-        arguments.n_gpu > 1
-    ):  # transformers would put one process's model on all by DataParallel, which takes tensors only
+    if arguments.n_gpu > 1:
+        # transformers would put one process's model on all of them by DataParallel, which takes tensors only
         arguments._n_gpu = 1
     return arguments
 
